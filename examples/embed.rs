@@ -1,0 +1,27 @@
+//! A program of its own with scripts in it. Run `cargo run --example embed`, open <http://127.0.0.1:3000/visits>, and
+//! connect a Socket.IO client to the same address; then edit `scripts/` and save.
+
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use axum::{Router, routing::get};
+use patchcord::Host;
+
+static VISITS: AtomicI64 = AtomicI64::new(0);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // Scripts can say `save_visit()`. It is an effect: a save of the script does not count as a visit.
+    let host = Host::builder()
+        .scripts("scripts")
+        .effect("save_visit", || VISITS.fetch_add(1, Relaxed) + 1)
+        .build();
+    host.load().await;
+    let _watching = host.watch()?;
+    let app = Router::new().route(
+        "/visits",
+        get(|| async { VISITS.load(Relaxed).to_string() }),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    axum::serve(listener, host.service(app)).await?;
+    Ok(())
+}

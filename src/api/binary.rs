@@ -1,0 +1,57 @@
+//! Binary attachments, as they arrive.
+
+use rhai::{
+    Blob, Dynamic, Engine, INT, Module, combine_with_exported_module, plugin::export_module,
+};
+
+use crate::value::Binary;
+
+pub(super) fn register(engine: &mut Engine) {
+    let mut module = Module::new();
+    module.set_custom_type::<Binary>("Binary");
+    combine_with_exported_module!(&mut module, "binary", words);
+    engine.register_global_module(module.into());
+}
+
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod words {
+    /// How many bytes it has.
+    ///
+    /// ```rhai
+    /// socket.on("upload", |bytes| bytes.len());
+    /// ```
+    #[rhai_fn(name = "len", get = "len", pure)]
+    pub(crate) fn len(binary: &mut Binary) -> INT {
+        INT::try_from(binary.len()).unwrap_or(INT::MAX)
+    }
+
+    /// The byte at a place, `()` beyond the end; a negative place counts from the end.
+    #[rhai_fn(index_get, pure)]
+    pub(crate) fn index(binary: &mut Binary, place: INT) -> Dynamic {
+        binary.get(place).map_or(Dynamic::UNIT, Dynamic::from)
+    }
+
+    /// A part of it, without copying. A negative start counts from the end.
+    ///
+    /// ```rhai
+    /// socket.on("upload", |bytes| bytes.slice(0, 16));
+    /// ```
+    #[rhai_fn(pure)]
+    pub(crate) fn slice(binary: &mut Binary, start: INT, len: INT) -> Binary {
+        binary.slice(start, len)
+    }
+
+    /// A copy as Rhai's own blob, which can be changed.
+    ///
+    /// ```rhai
+    /// socket.on("upload", |bytes| { let blob = bytes.to_blob(); blob[0] = 1; blob });
+    /// ```
+    #[rhai_fn(pure)]
+    pub(crate) fn to_blob(binary: &mut Binary) -> Blob {
+        binary.to_blob()
+    }
+}

@@ -1,0 +1,117 @@
+//! The time and chance: what is different at every call, and alike in the drafts of an edit.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rand::{Rng, RngExt};
+use rhai::{
+    Engine, EvalAltResult, FLOAT, INT, ImmutableString, Module, combine_with_exported_module,
+    plugin::export_module,
+};
+
+use super::refuse;
+use crate::connection::{Frozen, Turn};
+
+/// Letters of a random id: as many as fit into six bits.
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// 120 bits, which nobody guesses.
+const ID_LENGTH: usize = 20;
+
+/// What a pair of drafts sees.
+pub(crate) fn freeze() -> Frozen {
+    Frozen::new(now(), rand::rng().random())
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    let mut module = Module::new();
+    combine_with_exported_module!(&mut module, "chance", words);
+    engine.register_global_module(module.into());
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> INT {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    INT::try_from(since.as_millis()).unwrap_or(INT::MAX)
+}
+
+/// Draws from the draft's own source in a draft, and otherwise from one that nobody can guess.
+fn draw<T>(value: impl FnOnce(&mut dyn Rng) -> T) -> T {
+    match Turn::current().and_then(|turn| turn.draft) {
+        Some(draft) => value(&mut *draft.random()),
+        None => value(&mut rand::rng()),
+    }
+}
+
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod words {
+    /// The time, in milliseconds since 1970. In Node it is `Date.now()`.
+    ///
+    /// ```rhai
+    /// let since = now_ms();
+    /// socket.on("how long", || now_ms() - since);
+    /// ```
+    #[rhai_fn(volatile)]
+    pub(crate) fn now_ms() -> INT {
+        Turn::current()
+            .and_then(|turn| turn.draft)
+            .map_or_else(now, |draft| draft.now())
+    }
+
+    /// A text of 20 letters, digits, `-` and `_` that nobody can guess.
+    ///
+    /// ```rhai
+    /// socket.data.token = random_id();
+    /// ```
+    #[rhai_fn(volatile)]
+    pub(crate) fn random_id() -> ImmutableString {
+        draw(|source| {
+            let letter = |_| {
+                LETTERS
+                    .get(source.random_range(0..LETTERS.len()))
+                    .copied()
+                    .map_or('-', char::from)
+            };
+            (0..ID_LENGTH).map(letter).collect::<String>().into()
+        })
+    }
+
+    /// A random whole number from `low` to `high`, both included.
+    ///
+    /// ```rhai
+    /// socket.on("roll", || rand(1, 6));
+    /// ```
+    #[rhai_fn(volatile, return_raw)]
+    pub(crate) fn rand(low: INT, high: INT) -> Result<INT, Box<EvalAltResult>> {
+        match low <= high {
+            true => Ok(draw(|source| source.random_range(low..=high))),
+            false => refuse(format!(
+                "`rand` takes the lower number first, and got {low} and {high}"
+            )),
+        }
+    }
+
+    /// A random number from 0 up to, but not including, 1. In Node it is `Math.random()`.
+    ///
+    /// ```rhai
+    /// if rand_float() < 0.5 { socket.emit("heads"); }
+    /// ```
+    #[rhai_fn(volatile)]
+    pub(crate) fn rand_float() -> FLOAT {
+        draw(|source| source.random::<FLOAT>())
+    }
+
+    /// `true` or `false`, by chance.
+    ///
+    /// ```rhai
+    /// socket.on("toss", || if rand_bool() { "heads" } else { "tails" });
+    /// ```
+    #[rhai_fn(volatile)]
+    pub(crate) fn rand_bool() -> bool {
+        draw(|source| source.random::<bool>())
+    }
+}

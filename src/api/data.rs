@@ -1,0 +1,284 @@
+//! `io.data` and `socket.data`: maps that calls share.
+
+use std::sync::Arc;
+
+use rhai::{
+    Array, Dynamic, Engine, EvalAltResult, FnPtr, INT, ImmutableString, Map, Module,
+    NativeCallContext, combine_with_exported_module, plugin::export_module,
+};
+
+use super::{Fallible, refuse, turn};
+use crate::{
+    connection::{Data, Turn, reads},
+    value,
+};
+
+/// So often `update` runs its closure again when others changed the key meanwhile.
+const UPDATE_TRIES: usize = 16;
+
+/// The handle of a script on shared data.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedMap(Arc<Data>);
+
+impl SharedMap {
+    /// A handle on data. Outside a call there is none.
+    pub(super) fn of(data: &Arc<Data>) -> Fallible<Self> {
+        turn("data")?;
+        Ok(Self(data.clone()))
+    }
+
+    /// The data as the running call sees it: a draft has a copy of its own.
+    fn data(&self) -> Arc<Data> {
+        let draft = Turn::current().and_then(|turn| turn.draft);
+        draft.map_or_else(|| self.0.clone(), |draft| draft.data(&self.0))
+    }
+
+    /// The data, for an operation that changes a key whatever it was.
+    fn changing(&self, key: &str) -> Arc<Data> {
+        let data = self.data();
+        reads::overwritten(&data, key);
+        data
+    }
+
+    /// Reads a key, and remembers in which state for a write that follows in the same call.
+    fn read(&self, key: &str) -> Dynamic {
+        let data = self.data();
+        let (value, stamp) = data.get(key);
+        reads::remember(&data, key, stamp);
+        value.unwrap_or_default()
+    }
+
+    /// Writes a key, unless another call has changed it since this one has read it: `io.data.users[id] = name` reads
+    /// the users, changes them, and writes them.
+    fn write(&self, key: &str, value: &Dynamic) -> Fallible {
+        let (data, value) = (self.data(), plain(key, value)?);
+        let Some(stamp) = reads::stamp(&data, key) else {
+            data.set(key, value);
+            return Ok(());
+        };
+        match data.set_if(key, stamp, value) {
+            Ok(stamp) => {
+                reads::remember(&data, key, stamp);
+                Ok(())
+            }
+            Err(_) => refuse(format!(
+                "`{key}` was changed by another call since this one read it: use `update`"
+            )),
+        }
+    }
+}
+
+/// A handle on data is sent as the map it stands for.
+pub(crate) fn as_value(value: Dynamic) -> Dynamic {
+    let map = value
+        .read_lock::<SharedMap>()
+        .map(|data| data.data().to_map().into());
+    map.unwrap_or(value)
+}
+
+fn plain(key: &str, value: &Dynamic) -> Fallible<Dynamic> {
+    value::plain(value)
+        .or_else(|error| refuse(format!("`{key}` cannot be kept in shared data: {error}")))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    let mut module = Module::new();
+    module.set_custom_type::<SharedMap>("SharedMap");
+    combine_with_exported_module!(&mut module, "data", words);
+    engine.register_global_module(module.into());
+}
+
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod words {
+    /// The value of a key, `()` if there is none: `io.data[key]`, `io.data.key`.
+    #[rhai_fn(index_get, pure)]
+    pub(crate) fn index(data: &mut SharedMap, key: &str) -> Dynamic {
+        data.read(key)
+    }
+
+    /// Sets a key: `io.data[key] = value`, `io.data.key = value`. The value is copied; a closure or a socket in it
+    /// is an error.
+    #[rhai_fn(index_set, pure, return_raw)]
+    pub(crate) fn set_index(
+        data: &mut SharedMap,
+        key: &str,
+        value: Dynamic,
+    ) -> Result<(), Box<EvalAltResult>> {
+        data.write(key, &value)
+    }
+
+    /// The value of a key, `()` if there is none.
+    ///
+    /// ```rhai
+    /// let topic = io.data.get("topic");
+    /// ```
+    #[rhai_fn(pure)]
+    pub(crate) fn get(data: &mut SharedMap, key: &str) -> Dynamic {
+        data.read(key)
+    }
+
+    /// The value of a key, or `default` if there is none.
+    ///
+    /// ```rhai
+    /// let topic = io.data.get("topic", "anything");
+    /// ```
+    #[rhai_fn(name = "get", pure)]
+    pub(crate) fn get_or(data: &mut SharedMap, key: &str, default: Dynamic) -> Dynamic {
+        data.data().get(key).0.unwrap_or(default)
+    }
+
+    /// Sets a key. The value is copied; a closure or a socket in it is an error.
+    ///
+    /// ```rhai
+    /// io.data.set("topic", "Rhai");
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn set(
+        data: &mut SharedMap,
+        key: &str,
+        value: Dynamic,
+    ) -> Result<(), Box<EvalAltResult>> {
+        data.write(key, &value)
+    }
+
+    /// Sets a key if there is none yet, and gives the value that is there now.
+    ///
+    /// ```rhai
+    /// io.data.init("history", []);
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn init(
+        data: &mut SharedMap,
+        key: &str,
+        value: Dynamic,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        let value = plain(key, &value)?;
+        data.changing(key)
+            .modify(key, |old| Ok(old.unwrap_or(value)))
+    }
+
+    /// Removes a key and gives the value it had.
+    ///
+    /// ```rhai
+    /// io.data.remove("topic");
+    /// ```
+    #[rhai_fn(pure)]
+    pub(crate) fn remove(data: &mut SharedMap, key: &str) -> Dynamic {
+        data.changing(key).remove(key).unwrap_or_default()
+    }
+
+    /// Whether there is such a key.
+    ///
+    /// ```rhai
+    /// if !io.data.has("topic") { io.data.topic = "Rhai"; }
+    /// ```
+    #[rhai_fn(pure)]
+    pub(crate) fn has(data: &mut SharedMap, key: &str) -> bool {
+        data.data().get(key).0.is_some()
+    }
+
+    /// The keys, in order.
+    ///
+    /// ```rhai
+    /// for key in io.data.keys() { print(key); }
+    /// ```
+    #[rhai_fn(pure)]
+    pub(crate) fn keys(data: &mut SharedMap) -> Array {
+        data.data()
+            .keys()
+            .into_iter()
+            .map(|key| ImmutableString::from(key).into())
+            .collect()
+    }
+
+    /// Everything in it, as a map.
+    ///
+    /// ```rhai
+    /// print(io.data.to_map());
+    /// ```
+    #[rhai_fn(pure)]
+    pub(crate) fn to_map(data: &mut SharedMap) -> Map {
+        data.data().to_map()
+    }
+
+    /// Adds `by` to the number of a key, which starts at 0, and gives the sum.
+    ///
+    /// ```rhai
+    /// let visitor = io.data.incr("visitors", 1);
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn incr(
+        data: &mut SharedMap,
+        key: &str,
+        by: INT,
+    ) -> Result<INT, Box<EvalAltResult>> {
+        let sum =
+            data.changing(key)
+                .modify(key, |old| match old.map_or(Ok(0), |old| old.as_int()) {
+                    Ok(number) => match number.checked_add(by) {
+                        Some(sum) => Ok(sum.into()),
+                        None => refuse(format!("`{key}` would pass the largest number there is")),
+                    },
+                    Err(got) => refuse(format!("`{key}` is no whole number but {got}")),
+                })?;
+        Ok(sum.as_int().unwrap_or_default())
+    }
+
+    /// Adds `value` to the end of the array of a key, which starts empty, and keeps the last `keep_last` elements.
+    ///
+    /// ```rhai
+    /// io.data.push("history", "first", 50);
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn push(
+        data: &mut SharedMap,
+        key: &str,
+        value: Dynamic,
+        keep_last: INT,
+    ) -> Result<(), Box<EvalAltResult>> {
+        let value = plain(key, &value)?;
+        let keep = usize::try_from(keep_last).unwrap_or_default();
+        let push =
+            |old: Option<Dynamic>| match old.unwrap_or_else(|| Array::new().into()).into_array() {
+                Ok(mut array) => {
+                    array.push(value);
+                    array.drain(..array.len().saturating_sub(keep));
+                    Ok(array.into())
+                }
+                Err(got) => refuse(format!("`{key}` is no array but {got}")),
+            };
+        data.changing(key).modify(key, push).map(drop)
+    }
+
+    /// Sets a key to what `change` makes of its value, which is `default` if there is none. When another call
+    /// changed the key meanwhile, `change` runs again: it must have no other effect.
+    ///
+    /// ```rhai
+    /// io.data.update("users", #{}, |users| { users[socket.id] = "Ada"; users });
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn update(
+        context: NativeCallContext<'_>,
+        data: &mut SharedMap,
+        key: &str,
+        default: Dynamic,
+        change: FnPtr,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        for _ in 0..UPDATE_TRIES {
+            let (old, stamp) = data.changing(key).get(key);
+            let new: Dynamic =
+                change.call_within_context(&context, (old.unwrap_or_else(|| default.clone()),))?;
+            let new = plain(key, &new)?;
+            if data.changing(key).set_if(key, stamp, new.clone()).is_ok() {
+                return Ok(new);
+            }
+        }
+        refuse(format!(
+            "`{key}` was changed by others {UPDATE_TRIES} times while `update` ran"
+        ))
+    }
+}

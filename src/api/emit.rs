@@ -1,0 +1,228 @@
+//! `emit` and its kin: one event name and up to eight arguments, for everything that can send.
+
+use std::{any::TypeId, sync::Arc};
+
+use rhai::{
+    Array, Dynamic, Engine, FnPtr, FuncRegistration, ImmutableString, Module, NativeCallContext,
+    RhaiFunc, StaticVec, combine_with_exported_module, plugin::export_module,
+};
+
+use super::{Fallible, data, is_reserved, refuse};
+use crate::{
+    connection::{HostEvent, Namespace, SendError},
+    script::Handler,
+};
+
+/// The most arguments an event can have. Rhai looks for a function of n arguments of any type 2^n times.
+const MAX_ARGS: usize = 8;
+/// With so many arguments more, the error says what is wrong; with more than these Rhai says there is no such
+/// function.
+const EXPLAINED_ARGS: usize = 4;
+
+/// An array that stands for its elements among the arguments of `emit` and `ack.call`.
+#[derive(Debug, Clone)]
+pub(super) struct Spread(Array);
+
+/// Registers the word `spread`.
+pub(super) fn register_spread(engine: &mut Engine) {
+    let mut module = Module::new();
+    module.set_custom_type::<Spread>("Spread");
+    combine_with_exported_module!(&mut module, "spread", words);
+    engine.register_global_module(module.into());
+}
+
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod words {
+    /// Stands for the elements of `array` among the arguments of `emit` and of an ack: what `...array` is in
+    /// JavaScript.
+    ///
+    /// ```rhai
+    /// let scores = [3, 1, 2];
+    /// socket.emit("scores", spread(scores));
+    /// ```
+    pub(crate) fn spread(array: Array) -> Spread {
+        Spread(array)
+    }
+}
+
+/// What a word of sending does: the event, its arguments, and what to call with the answer.
+pub(super) type Send<T> = fn(&T, &str, &[Dynamic], Option<Handler>) -> Fallible;
+
+/// Registers `name` on the type `T`, for every number of arguments.
+pub(super) fn register<T: Clone + std::marker::Send + Sync + 'static>(
+    module: &mut Module,
+    name: &'static str,
+    comments: &[&str],
+    send: Send<T>,
+) {
+    for count in 0..=MAX_ARGS + EXPLAINED_ARGS {
+        let mut types = StaticVec::<TypeId>::new();
+        types.push(TypeId::of::<T>());
+        types.push(TypeId::of::<ImmutableString>());
+        types.extend(std::iter::repeat_n(TypeId::of::<Dynamic>(), count));
+        let shown = if count == 0 { comments } else { &[] };
+        add(module, name, shown, &types, move |context, on: &T, args| {
+            emit(name, context, on, args, send)
+        });
+    }
+    // Anything but a string as the name: found only after all the others.
+    for count in 0..=1 {
+        let mut types = StaticVec::<TypeId>::new();
+        types.push(TypeId::of::<T>());
+        types.extend(std::iter::repeat_n(TypeId::of::<Dynamic>(), count + 1));
+        add(module, name, &[], &types, move |context, on: &T, args| {
+            emit(name, context, on, args, send)
+        });
+    }
+}
+
+/// Registers `send` on the type `T`, for every number of arguments.
+pub(super) fn register_send<T: Clone + std::marker::Send + Sync + 'static>(
+    module: &mut Module,
+    comments: &[&str],
+    send: fn(&T, &[Dynamic], Option<Handler>) -> Fallible,
+) {
+    for count in 0..=MAX_ARGS + EXPLAINED_ARGS {
+        let mut types = StaticVec::<TypeId>::new();
+        types.push(TypeId::of::<T>());
+        types.extend(std::iter::repeat_n(TypeId::of::<Dynamic>(), count));
+        let shown = if count == 0 { comments } else { &[] };
+        add(
+            module,
+            "send",
+            shown,
+            &types,
+            move |context, on: &T, args| {
+                let (values, ack) = payload(context, args);
+                check_count("send", values.len())?;
+                send(on, &values, ack)
+            },
+        );
+    }
+}
+
+fn add<T: Clone + std::marker::Send + Sync + 'static>(
+    module: &mut Module,
+    name: &'static str,
+    comments: &[&str],
+    types: &[TypeId],
+    call: impl Fn(Option<&NativeCallContext<'_>>, &T, &mut [&mut Dynamic]) -> Fallible
+    + std::marker::Send
+    + Sync
+    + 'static,
+) {
+    let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
+        let Some((on, args)) = args.split_first_mut() else {
+            return Ok(Dynamic::UNIT);
+        };
+        let Some(on) = on.read_lock::<T>() else {
+            return refuse(format!("`{name}` is not a function of this value"));
+        };
+        call(context.as_ref(), &on, args).map(|()| Dynamic::UNIT)
+    };
+    FuncRegistration::new(name)
+        .in_global_namespace()
+        .with_comments(comments)
+        .set_into_module_raw(
+            module,
+            types,
+            RhaiFunc::Method {
+                func: Arc::new(call),
+                has_context: true,
+                is_pure: true,
+                is_volatile: true,
+            },
+        );
+}
+
+fn emit<T>(
+    name: &str,
+    context: Option<&NativeCallContext<'_>>,
+    on: &T,
+    args: &mut [&mut Dynamic],
+    send: Send<T>,
+) -> Fallible {
+    let Some((event, values)) = args.split_first_mut() else {
+        return Ok(());
+    };
+    let Ok(event) = event.as_immutable_string_ref() else {
+        let got = event.type_name();
+        return refuse(format!(
+            "`{name}` takes the name of an event, a string, and got {got}"
+        ));
+    };
+    let (values, ack) = payload(context, values);
+    check_count(name, values.len())?;
+    if is_reserved(&event) {
+        return refuse(format!(
+            "`{}` is a reserved event name and cannot be sent",
+            *event
+        ));
+    }
+    send(on, &event, &values, ack)
+}
+
+/// The arguments, without the closure at their end that waits for the answer.
+fn payload(
+    context: Option<&NativeCallContext<'_>>,
+    given: &mut [&mut Dynamic],
+) -> (StaticVec<Dynamic>, Option<Handler>) {
+    let mut values = arguments(given);
+    let closure = values
+        .last()
+        .and_then(|last| last.read_lock::<FnPtr>().map(|closure| closure.clone()));
+    let handler = closure
+        .zip(context)
+        .and_then(|(closure, context)| Handler::new(closure, context));
+    if handler.is_some() {
+        values.pop();
+    }
+    (values, handler)
+}
+
+fn check_count(name: &str, count: usize) -> Fallible {
+    match count > MAX_ARGS {
+        true => refuse(format!(
+            "`{name}` takes up to {MAX_ARGS} arguments and got {count}: send an array or a map"
+        )),
+        false => Ok(()),
+    }
+}
+
+/// The values to send: those given, a [`Spread`] as what is in it, data as the map it stands for.
+pub(super) fn arguments(given: &mut [&mut Dynamic]) -> StaticVec<Dynamic> {
+    let mut values = StaticVec::new();
+    for value in given {
+        match value.take().try_cast_result::<Spread>() {
+            Ok(Spread(spread)) => values.extend(spread.into_iter().map(data::as_value)),
+            Err(value) => values.push(data::as_value(value)),
+        }
+    }
+    values
+}
+
+/// What a failed send means for the script: a value that cannot be sent is its error; everything else is announced.
+pub(super) fn sent(
+    result: Result<(), SendError>,
+    namespace: &Namespace,
+    socket: Option<&str>,
+    event: &str,
+) -> Fallible {
+    match result {
+        Ok(()) | Err(SendError::Left) => Ok(()),
+        Err(SendError::Value(message)) => refuse(message),
+        Err(error) => {
+            namespace.driver().announce(HostEvent::Lost {
+                namespace: namespace.path().clone(),
+                socket: socket.map(str::to_owned),
+                event: event.to_owned(),
+                reason: error.to_string(),
+            });
+            Ok(())
+        }
+    }
+}

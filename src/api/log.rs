@@ -1,0 +1,120 @@
+//! `print` and `debug`: lines of the script's own log, with the script, the line and the socket they come from.
+
+use std::any::TypeId;
+
+use rhai::{
+    Array, Blob, Dynamic, Engine, FLOAT, FnPtr, FuncRegistration, INT, ImmutableString, Map,
+    Module, NativeCallContext, RhaiFunc,
+};
+
+use crate::connection::{HostEvent, Level, Turn};
+
+/// Rhai has a `print` of its own for each of these types, which would win over one for any type.
+const TYPES: [fn() -> TypeId; 11] = [
+    TypeId::of::<Dynamic>,
+    TypeId::of::<()>,
+    TypeId::of::<bool>,
+    TypeId::of::<char>,
+    TypeId::of::<INT>,
+    TypeId::of::<FLOAT>,
+    TypeId::of::<ImmutableString>,
+    TypeId::of::<Array>,
+    TypeId::of::<Blob>,
+    TypeId::of::<Map>,
+    TypeId::of::<FnPtr>,
+];
+
+pub(super) fn register(engine: &mut Engine) {
+    // What these functions return, Rhai prints once more.
+    engine.on_print(|_| {}).on_debug(|_, _, _| {});
+    let mut module = Module::new();
+    add(&mut module, "print", "to_string", Level::Info, PRINT);
+    add(&mut module, "debug", "to_debug", Level::Debug, DEBUG);
+    engine.register_global_module(module.into());
+    let mut module = Module::new();
+    add(&mut module, "info", "to_string", Level::Info, &doc("info"));
+    add(&mut module, "warn", "to_string", Level::Warn, &doc("warn"));
+    add(
+        &mut module,
+        "error",
+        "to_string",
+        Level::Error,
+        &doc("error"),
+    );
+    engine.register_static_module("log", module.into());
+}
+
+/// The doc of `log::info` and its kin, which differ by their level only.
+fn doc(level: &str) -> [String; 5] {
+    [
+        format!("/// Writes a line to the log, at level {level}."),
+        "///".to_owned(),
+        "/// ```rhai".to_owned(),
+        format!("/// log::{level}(\"the room is full\");"),
+        "/// ```".to_owned(),
+    ]
+}
+
+const PRINT: &[&str] = &[
+    "/// Writes a line to the log, at level info.",
+    "///",
+    "/// ```rhai",
+    "/// print(`connected: ${socket.id}`);",
+    "/// ```",
+];
+
+const DEBUG: &[&str] = &[
+    "/// Writes a value to the log as Rhai would write it, at level debug.",
+    "///",
+    "/// ```rhai",
+    "/// debug(#{ name: \"Ada\" });",
+    "/// ```",
+];
+
+fn add(
+    module: &mut Module,
+    name: &str,
+    convert: &'static str,
+    level: Level,
+    comments: &[impl AsRef<str>],
+) {
+    for (nth, id) in TYPES.iter().enumerate() {
+        let comments = if nth == 0 { comments } else { &[] };
+        let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
+            if let (Some(context), Some(value)) = (context, args.first()) {
+                let value = value.flatten_clone();
+                let text: ImmutableString = context.call_native_fn(convert, (value,))?;
+                write(&context, level, text.to_string());
+            }
+            Ok(ImmutableString::new().into())
+        };
+        FuncRegistration::new(name)
+            .in_global_namespace()
+            .with_comments(comments)
+            .set_into_module_raw(
+                module,
+                [id()],
+                RhaiFunc::Method {
+                    func: std::sync::Arc::new(call),
+                    has_context: true,
+                    is_pure: true,
+                    is_volatile: true,
+                },
+            );
+    }
+}
+
+fn write(context: &NativeCallContext<'_>, level: Level, text: String) {
+    let Some(turn) = Turn::current() else { return };
+    if turn.draft.is_some() {
+        return;
+    }
+    turn.namespace().driver().announce(HostEvent::Log {
+        level,
+        text,
+        namespace: turn.namespace().path().clone(),
+        socket: Some(turn.connection.id().to_string()),
+        script: context.call_source().map(str::to_owned),
+        line: context.call_position().line(),
+    });
+}

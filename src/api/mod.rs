@@ -1,0 +1,102 @@
+//! What a script can say, one file per word.
+//!
+//! In: an engine. Out: the same engine with the words registered. They work on the connection whose call runs on
+//! this thread ([`Turn`]), and only on it where they change listeners. In a draft, what would leave the connection
+//! is skipped.
+
+mod ack;
+mod binary;
+mod chance;
+mod data;
+mod emit;
+mod handshake;
+mod io;
+mod lists;
+mod log;
+mod operator;
+mod socket;
+mod timers;
+
+use rhai::{Dynamic, Engine, EvalAltResult, Position};
+
+use crate::{
+    connection::{Connection, Turn},
+    script::Globals,
+};
+
+pub(crate) use ack::{Ack, ack};
+pub(crate) use chance::{freeze, now};
+pub(crate) use data::as_value;
+pub(crate) use handshake::{next, reason};
+pub(crate) use socket::Socket;
+
+/// Whether a value is one of ours that has no form on the wire: what `set_timeout` or an operator gives back, when it
+/// is the last value of a handler by accident.
+pub(crate) fn is_own(value: &Dynamic) -> bool {
+    !value.is_locked()
+        && (is_handle(value) || value.is::<timers::Timer>() || value.is::<operator::Operator>())
+}
+
+/// The global words and the handles, for the engine.
+pub(crate) const GLOBALS: Globals = Globals::new(io::resolve, is_handle);
+
+/// Registers every word, in the order in which a newcomer reads them.
+pub(crate) fn register(engine: &mut Engine) {
+    socket::register(engine);
+    operator::register(engine);
+    emit::register_spread(engine);
+    io::register(engine);
+    lists::register(engine);
+    data::register(engine);
+    binary::register(engine);
+    log::register(engine);
+    timers::register(engine);
+    chance::register(engine);
+}
+
+/// Event names that Socket.IO keeps for itself.
+const RESERVED: [&str; 6] = [
+    "connect",
+    "connect_error",
+    "disconnect",
+    "disconnecting",
+    "newListener",
+    "removeListener",
+];
+
+pub(crate) fn is_reserved(event: &str) -> bool {
+    RESERVED.contains(&event)
+}
+
+fn is_handle(value: &Dynamic) -> bool {
+    // A variable that is in use, such as a closure that calls itself, cannot be asked.
+    !value.is_locked() && (value.is::<Socket>() || value.is::<io::Io>())
+}
+
+type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
+
+/// An error of a word, thrown at the place of the call.
+fn refuse<T>(message: impl Into<String>) -> Fallible<T> {
+    Err(EvalAltResult::ErrorRuntime(message.into().into(), Position::NONE).into())
+}
+
+/// The call that runs on this thread.
+fn turn(word: &str) -> Fallible<Turn> {
+    match Turn::current() {
+        Some(turn) => Ok(turn),
+        None => refuse(format!(
+            "`{word}` has no connection here: call it in `on_connection` or in a handler"
+        )),
+    }
+}
+
+/// The call that runs on this thread, if it is one of `connection`.
+fn own_turn(word: &str, connection: &Connection) -> Fallible<Turn> {
+    let turn = turn(word)?;
+    match std::ptr::eq(&*turn.connection, connection) {
+        true => Ok(turn),
+        false => refuse(format!(
+            "`{word}` works on the socket whose handler is running only"
+        )),
+    }
+}

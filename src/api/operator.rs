@@ -1,0 +1,382 @@
+//! Operators: who gets what is emitted next, and how.
+
+use std::{sync::Arc, time::Duration};
+
+use rhai::{
+    Array, Dynamic, Engine, EvalAltResult, FnPtr, FuncRegistration, INT, Module, NativeCallContext,
+};
+
+use super::{Fallible, Socket, emit, io::Io, refuse, turn};
+use crate::{
+    connection::{Asked, Connection, Namespace, Target, Work},
+    script::Handler,
+};
+
+/// A chain of operators that waits for its `emit`.
+#[derive(Debug, Clone)]
+pub(crate) struct Operator {
+    namespace: Arc<Namespace>,
+    /// The socket it began with: it never gets a broadcast of its own.
+    sender: Option<Arc<Connection>>,
+    /// `None`: the sender itself.
+    target: Option<Target>,
+    volatile: bool,
+    timeout: Option<Duration>,
+}
+
+/// What operators can begin with.
+pub(super) trait Sends: Clone + Send + Sync + 'static {
+    fn operator(&self) -> Operator;
+}
+
+impl Sends for Operator {
+    fn operator(&self) -> Operator {
+        self.clone()
+    }
+}
+
+impl Sends for Socket {
+    fn operator(&self) -> Operator {
+        let namespace = self.0.namespace().clone();
+        Operator {
+            namespace,
+            sender: Some(self.0.clone()),
+            target: None,
+            volatile: false,
+            timeout: None,
+        }
+    }
+}
+
+impl Sends for Io {
+    fn operator(&self) -> Operator {
+        let target = Some(Target::everyone());
+        Operator {
+            namespace: self.0.clone(),
+            sender: None,
+            target,
+            volatile: false,
+            timeout: None,
+        }
+    }
+}
+
+impl Operator {
+    /// The same to many sockets instead of one.
+    fn broadcast(mut self, aim: impl FnOnce(&mut Target)) -> Self {
+        let sender = self.sender.as_ref();
+        let target = self.target.get_or_insert_with(|| {
+            sender.map_or_else(Target::everyone, |sender| Target::all_but(sender.id()))
+        });
+        aim(target);
+        self
+    }
+
+    pub(super) fn emit(&self, event: &str, args: &[Dynamic], ack: Option<Handler>) -> Fallible {
+        let turn = turn("emit")?;
+        if turn.draft.is_some() {
+            return Ok(());
+        }
+        let sent = match (&self.target, &self.sender, ack) {
+            (None, Some(socket), None) if self.volatile && socket.is_stalled() => Ok(()),
+            (None, Some(socket), None) => socket.emit(event, args),
+            (None, Some(socket), Some(handler)) => {
+                turn.connection
+                    .ask(Asked::One(socket), event, args, handler, self.timeout)
+            }
+            (Some(_), _, Some(_)) if self.timeout.is_none() => {
+                return refuse(
+                    "the answers to a broadcast need a time to end: `timeout(ms)` before `emit`",
+                );
+            }
+            (Some(target), _, Some(handler)) => {
+                let sockets = self.namespace.select(target);
+                turn.connection
+                    .ask(Asked::Many(&sockets), event, args, handler, self.timeout)
+            }
+            (Some(target), ..) => self.namespace.emit(target, self.volatile, event, args),
+            (None, None, _) => Ok(()),
+        };
+        let socket = self
+            .sender
+            .as_ref()
+            .filter(|_| self.target.is_none())
+            .map(|s| s.id().to_string());
+        emit::sent(sent, &self.namespace, socket.as_deref(), event)
+    }
+
+    /// The sockets of this process that it names.
+    pub(super) fn sockets(&self) -> Vec<Arc<Connection>> {
+        match (&self.target, &self.sender) {
+            (Some(target), _) => self.namespace.select(target),
+            (None, Some(socket)) => vec![socket.clone()],
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    let mut module = Module::new();
+    module.set_custom_type::<Operator>("Operator");
+    sending::<Operator>(&mut module);
+    sending::<Socket>(&mut module);
+    sending::<Io>(&mut module);
+    many::<Operator>(&mut module);
+    many::<Io>(&mut module);
+    broadcast::<Operator>(&mut module);
+    broadcast::<Socket>(&mut module);
+    emit::register::<Socket>(
+        &mut module,
+        "broadcast",
+        BROADCAST,
+        |socket, event, args, ack| socket.operator().broadcast(|_| {}).emit(event, args, ack),
+    );
+    engine.register_global_module(module.into());
+}
+
+/// `emit`, `send`, and the operators that choose for them.
+fn sending<T: Sends>(module: &mut Module) {
+    emit::register::<T>(module, "emit", EMIT, |on, event, args, ack| {
+        on.operator().emit(event, args, ack)
+    });
+    emit::register_send::<T>(module, SEND, |on, args, ack| {
+        on.operator().emit("message", args, ack)
+    });
+    for (name, doc, aim) in ROOM_WORDS {
+        method(name, doc).set_into_module(module, move |on: &mut T, rooms: Dynamic| {
+            let rooms = room_names(name, rooms)?;
+            Ok::<_, Box<EvalAltResult>>(on.operator().broadcast(|target| aim(target, rooms)))
+        });
+    }
+    getter("local", LOCAL).set_into_module(module, |on: &mut T| on.operator().broadcast(|_| {}));
+    getter("volatile", VOLATILE).set_into_module(module, |on: &mut T| Operator {
+        volatile: true,
+        ..on.operator()
+    });
+    method("timeout", TIMEOUT).set_into_module(module, |on: &mut T, ms: INT| Operator {
+        timeout: Some(milliseconds(ms)),
+        ..on.operator()
+    });
+}
+
+fn broadcast<T: Sends>(module: &mut Module) {
+    getter("broadcast", BROADCAST)
+        .set_into_module(module, |on: &mut T| on.operator().broadcast(|_| {}));
+}
+
+/// What can be done with many sockets at once.
+fn many<T: Sends>(module: &mut Module) {
+    method("sockets_join", SOCKETS_JOIN).set_into_module(
+        module,
+        |on: &mut T, rooms: Dynamic| -> Fallible {
+            let rooms = room_names("sockets_join", rooms)?;
+            each(on, "sockets_join", |socket| socket.join(&rooms))
+        },
+    );
+    method("sockets_leave", SOCKETS_LEAVE).set_into_module(
+        module,
+        |on: &mut T, rooms: Dynamic| -> Fallible {
+            let rooms = room_names("sockets_leave", rooms)?;
+            each(on, "sockets_leave", |socket| {
+                rooms.iter().for_each(|room| socket.leave_room(room));
+            })
+        },
+    );
+    method("disconnect_sockets", DISCONNECT_SOCKETS).set_into_module(module, |on: &mut T| {
+        each(on, "disconnect_sockets", |socket| socket.disconnect(false))
+    });
+    method("disconnect_sockets", &[]).set_into_module(module, |on: &mut T, close: bool| {
+        each(on, "disconnect_sockets", |socket| socket.disconnect(close))
+    });
+    method("fetch_sockets", FETCH_SOCKETS).set_into_module(
+        module,
+        |context: NativeCallContext<'_>, on: &mut T, then: FnPtr| {
+            fetch(&context, &on.operator(), then)
+        },
+    );
+}
+
+fn each(on: &impl Sends, word: &str, act: impl Fn(&Connection)) -> Fallible {
+    if turn(word)?.draft.is_none() {
+        on.operator()
+            .sockets()
+            .iter()
+            .for_each(|socket| act(socket));
+    }
+    Ok(())
+}
+
+fn fetch(context: &NativeCallContext<'_>, operator: &Operator, then: FnPtr) -> Fallible {
+    let turn = turn("fetch_sockets")?;
+    if turn.draft.is_some() {
+        return Ok(());
+    }
+    let Some(handler) = Handler::new(then, context) else {
+        return Ok(());
+    };
+    let sockets: Array = operator
+        .sockets()
+        .into_iter()
+        .map(|socket| Dynamic::from(Socket(socket)))
+        .collect();
+    turn.connection.post(Work::Call(
+        Arc::new(handler),
+        vec![sockets.into()],
+        "`fetch_sockets` closure",
+    ));
+    Ok(())
+}
+
+fn method(name: &str, doc: &[&str]) -> FuncRegistration {
+    FuncRegistration::new(name)
+        .in_global_namespace()
+        .with_purity(true)
+        .with_comments(doc)
+}
+
+fn getter(name: &str, doc: &[&str]) -> FuncRegistration {
+    FuncRegistration::new_getter(name)
+        .in_global_namespace()
+        .with_purity(true)
+        .with_comments(doc)
+}
+
+/// One room or an array of rooms.
+pub(super) fn room_names(word: &str, rooms: Dynamic) -> Fallible<Vec<String>> {
+    let wrong = |got: &str| {
+        refuse(format!(
+            "`{word}` takes the name of a room, a string, or an array of them, and got {got}"
+        ))
+    };
+    match rooms.try_cast_result::<Array>() {
+        Ok(rooms) => rooms
+            .into_iter()
+            .map(|room| {
+                room.into_string()
+                    .or_else(|got| wrong(got).map(|()| String::new()))
+            })
+            .collect(),
+        Err(room) => match room.into_string() {
+            Ok(room) => Ok(vec![room]),
+            Err(got) => wrong(got).map(|()| Vec::new()),
+        },
+    }
+}
+
+pub(super) fn milliseconds(ms: INT) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or_default())
+}
+
+type Aim = fn(&mut Target, Vec<String>);
+
+const ROOM_WORDS: [(&str, &[&str], Aim); 3] = [
+    ("to", TO, |target, rooms| target.rooms.extend(rooms)),
+    ("within", WITHIN, |target, rooms| target.rooms.extend(rooms)),
+    ("except", EXCEPT, |target, rooms| {
+        target.except.extend(rooms);
+    }),
+];
+
+const EMIT: &[&str] = &[
+    "/// Sends an event, with up to eight arguments of any kind that has a form on the wire. A closure as the last",
+    "/// argument is called with the client's answer; after `timeout(ms)` it is called with an error first, which is",
+    "/// `()` if there is none. On a broadcast it needs `timeout(ms)` and gets all answers as an array.",
+    "///",
+    "/// ```rhai",
+    "/// socket.emit(\"welcome\", \"Hello!\", #{ online: 3 });",
+    "/// socket.emit(\"your name?\", |name| { print(name); });",
+    "/// io.timeout(1000).emit(\"ready?\", |err, answers| { print(answers); });",
+    "/// ```",
+];
+const SEND: &[&str] = &[
+    "/// Sends an event named `message`.",
+    "///",
+    "/// ```rhai",
+    "/// socket.send(\"hello\");",
+    "/// ```",
+];
+const BROADCAST: &[&str] = &[
+    "/// Everyone but this socket: `socket.broadcast.emit(event, ...)`, or `socket.broadcast(event, ...)`.",
+    "///",
+    "/// ```rhai",
+    "/// socket.broadcast.emit(\"joined\", \"Ada\");",
+    "/// socket.broadcast(\"joined\", \"Ada\");",
+    "/// ```",
+];
+const TO: &[&str] = &[
+    "/// Those in a room, or in any of an array of rooms; several `to` add up. The socket it begins with is left out.",
+    "/// Every socket is in the room of its own id.",
+    "///",
+    "/// ```rhai",
+    "/// socket.to(\"lobby\").emit(\"hello\");",
+    "/// io.to([\"lobby\", \"game\"]).emit(\"hello\");",
+    "/// io.to(socket.id).emit(\"just for you\");",
+    "/// ```",
+];
+const WITHIN: &[&str] = &[
+    "/// The same as `to`. In Node it is called `in`, which is a reserved word in Rhai.",
+    "///",
+    "/// ```rhai",
+    "/// io.within(\"lobby\").emit(\"hello\");",
+    "/// ```",
+];
+const EXCEPT: &[&str] = &[
+    "/// All but those in a room, or in any of an array of rooms.",
+    "///",
+    "/// ```rhai",
+    "/// io.except(\"muted\").emit(\"hello\");",
+    "/// socket.to(\"lobby\").except(\"muted\").emit(\"hello\");",
+    "/// ```",
+];
+const LOCAL: &[&str] = &[
+    "/// Those of this process only.",
+    "///",
+    "/// ```rhai",
+    "/// io.local.emit(\"hello\");",
+    "/// ```",
+];
+const VOLATILE: &[&str] = &[
+    "/// What is emitted is skipped for a client that cannot take it now, because earlier events still wait for it.",
+    "/// It never comes after a later event.",
+    "///",
+    "/// ```rhai",
+    "/// socket.volatile.emit(\"position\", 12, 34);",
+    "/// ```",
+];
+const TIMEOUT: &[&str] = &[
+    "/// So many milliseconds the client has to answer. The closure then gets an error as its first argument.",
+    "///",
+    "/// ```rhai",
+    "/// socket.timeout(5000).emit(\"your name?\", |err, name| {",
+    "///     if err != () { print(`no answer: ${err}`); }",
+    "/// });",
+    "/// ```",
+];
+const SOCKETS_JOIN: &[&str] = &[
+    "/// Has every socket that it names join a room, or an array of rooms.",
+    "///",
+    "/// ```rhai",
+    "/// io.to(\"lobby\").sockets_join(\"game\");",
+    "/// ```",
+];
+const SOCKETS_LEAVE: &[&str] = &[
+    "/// Has every socket that it names leave a room, or an array of rooms.",
+    "///",
+    "/// ```rhai",
+    "/// io.sockets_leave(\"game\");",
+    "/// ```",
+];
+const DISCONNECT_SOCKETS: &[&str] = &[
+    "/// Takes every socket that it names out of the namespace; with `true` it closes their connections.",
+    "///",
+    "/// ```rhai",
+    "/// io.to(\"banned\").disconnect_sockets();",
+    "/// ```",
+];
+const FETCH_SOCKETS: &[&str] = &[
+    "/// Calls a closure with an array of every socket that it names, soon after the running call.",
+    "///",
+    "/// ```rhai",
+    "/// io.to(\"lobby\").fetch_sockets(|sockets| { print(sockets.len); });",
+    "/// ```",
+];

@@ -1,0 +1,355 @@
+//! `socket`: one client in one namespace.
+
+use std::sync::Arc;
+
+use rhai::{
+    Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Map, Module, NativeCallContext,
+    combine_with_exported_module, plugin::export_module,
+};
+
+use super::{
+    Fallible, data::SharedMap, lists::Rooms, operator::room_names, own_turn, refuse, turn,
+};
+use crate::{
+    connection::{ANY, Connection, MIDDLEWARE, MadeBy, OUTGOING, Phase},
+    script::Handler,
+};
+
+/// The handle of a script on one socket.
+#[derive(Debug, Clone)]
+pub(crate) struct Socket(pub(crate) Arc<Connection>);
+
+pub(super) fn register(engine: &mut Engine) {
+    let mut module = Module::new();
+    module.set_custom_type::<Socket>("Socket");
+    combine_with_exported_module!(&mut module, "socket", words);
+    engine.register_global_module(module.into());
+}
+
+fn add(
+    word: &str,
+    context: &NativeCallContext<'_>,
+    socket: &Socket,
+    event: ImmutableString,
+    listener: FnPtr,
+) -> Fallible {
+    let connection = &socket.0;
+    let turn = own_turn(word, connection)?;
+    let Some(handler) = Handler::new(listener, context) else {
+        return refuse(format!("`{word}` works in script calls only"));
+    };
+    let limit = handler.version().limits().listeners;
+    let once = word == "once";
+    if connection.phase() == Phase::Connecting {
+        return refuse(format!(
+            "`{word}` has no place before the client is connected: call it in `on_connection`"
+        ));
+    }
+    if let Some(draft) = turn.draft {
+        let listeners = &mut draft.registered().listeners;
+        check_count(listeners.len(), limit)?;
+        listeners.add(event, Arc::new(handler), once, MadeBy::Connection);
+    } else if connection.phase() != Phase::Left {
+        check_count(connection.listener_count(), limit)?;
+        connection.on(event, handler, once);
+    }
+    Ok(())
+}
+
+fn check_count(count: usize, limit: usize) -> Fallible {
+    match count < limit {
+        true => Ok(()),
+        false => refuse(format!(
+            "this socket has {limit} listeners, which is the limit: is `on` called in a handler that runs often"
+        )),
+    }
+}
+
+fn remove(socket: &Socket, event: &str, listener: Option<&FnPtr>) -> Fallible {
+    match own_turn("off", &socket.0)?.draft {
+        Some(draft) => draft.registered().listeners.remove(event, listener),
+        None => socket.0.off(event, listener),
+    }
+    Ok(())
+}
+
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod words {
+    /// The id of this socket, a random text. It is new after each reconnection.
+    ///
+    /// ```rhai
+    /// print(`connected: ${socket.id}`);
+    /// ```
+    #[rhai_fn(get = "id", pure)]
+    pub(crate) fn id(socket: &mut Socket) -> ImmutableString {
+        (&**socket.0.id()).into()
+    }
+
+    /// The name of the namespace this socket is in, such as `/chat`. In Node this is the namespace itself, and
+    /// `socket.nsp.name` its name.
+    ///
+    /// ```rhai
+    /// print(socket.nsp);
+    /// ```
+    #[rhai_fn(get = "nsp", pure)]
+    pub(crate) fn nsp(socket: &mut Socket) -> ImmutableString {
+        (&**socket.0.namespace().path()).into()
+    }
+
+    /// Whether the client is still there.
+    ///
+    /// ```rhai
+    /// if socket.connected { socket.emit("still here"); }
+    /// ```
+    #[rhai_fn(get = "connected", pure)]
+    pub(crate) fn connected(socket: &mut Socket) -> bool {
+        socket.0.is_connected()
+    }
+
+    /// A map for whatever the script wants to keep with this socket. It lives as long as the connection.
+    ///
+    /// ```rhai
+    /// socket.data.name = "Ada";
+    /// socket.on("who am i", || socket.data.name);
+    /// ```
+    #[rhai_fn(get = "data", pure, return_raw)]
+    pub(crate) fn data(socket: &mut Socket) -> Result<SharedMap, Box<EvalAltResult>> {
+        SharedMap::of(socket.0.data())
+    }
+
+    /// Calls `listener` for each `event` that this client sends, with the event's arguments and, last, the ack if
+    /// the client asked for one. Several listeners of one event run in the order of their registration.
+    ///
+    /// A listener may declare fewer parameters than arguments arrive, or more: those are `()`. One that declares no
+    /// ack answers with the value it returns. In Node a listener must call the ack itself.
+    ///
+    /// ```rhai
+    /// socket.on("chat message", |text| { io.emit("chat message", text); });
+    /// socket.on("add", |a, b| a + b);
+    /// socket.on("save", |document, ack| { ack.call("saved"); });
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn on(
+        context: NativeCallContext<'_>,
+        socket: &mut Socket,
+        event: ImmutableString,
+        listener: FnPtr,
+    ) -> Result<(), Box<EvalAltResult>> {
+        add("on", &context, socket, event, listener)
+    }
+
+    /// Calls `listener` for the next `event` only.
+    ///
+    /// ```rhai
+    /// socket.once("ready", || { socket.emit("start"); });
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn once(
+        context: NativeCallContext<'_>,
+        socket: &mut Socket,
+        event: ImmutableString,
+        listener: FnPtr,
+    ) -> Result<(), Box<EvalAltResult>> {
+        add("once", &context, socket, event, listener)
+    }
+
+    /// Calls `listener` for every event of this client, before the event's own listeners, with the name of the event
+    /// and an array of its arguments. The ack is the last of them if the client asked for one; the value that the
+    /// listener returns is no answer.
+    ///
+    /// ```rhai
+    /// socket.on_any(|event, args| { print(`${event} with ${args.len} arguments`); });
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn on_any(
+        context: NativeCallContext<'_>,
+        socket: &mut Socket,
+        listener: FnPtr,
+    ) -> Result<(), Box<EvalAltResult>> {
+        add("on_any", &context, socket, ANY.into(), listener)
+    }
+
+    /// Takes every listener of `event` off. In Node this is `removeAllListeners(event)`.
+    ///
+    /// ```rhai
+    /// socket.off("chat message");
+    /// ```
+    #[rhai_fn(name = "off", pure, return_raw)]
+    pub(crate) fn off_event(socket: &mut Socket, event: &str) -> Result<(), Box<EvalAltResult>> {
+        remove(socket, event, None)
+    }
+
+    /// Takes one listener of `event` off: the one registered last with this function.
+    ///
+    /// ```rhai
+    /// let listener = |text| { print(text); };
+    /// socket.on("chat message", listener);
+    /// socket.off("chat message", listener);
+    /// ```
+    #[rhai_fn(name = "off", pure, return_raw)]
+    pub(crate) fn off_listener(
+        socket: &mut Socket,
+        event: &str,
+        listener: FnPtr,
+    ) -> Result<(), Box<EvalAltResult>> {
+        remove(socket, event, Some(&listener))
+    }
+
+    /// Joins a room, or an array of rooms. A socket that has left joins nothing.
+    ///
+    /// ```rhai
+    /// socket.join("lobby");
+    /// socket.join(["lobby", "game"]);
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn join(socket: &mut Socket, rooms: Dynamic) -> Result<(), Box<EvalAltResult>> {
+        let rooms = room_names("join", rooms)?;
+        if turn("join")?.draft.is_none() {
+            socket.0.join(&rooms);
+        }
+        Ok(())
+    }
+
+    /// Leaves a room.
+    ///
+    /// ```rhai
+    /// socket.leave("lobby");
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn leave(socket: &mut Socket, room: &str) -> Result<(), Box<EvalAltResult>> {
+        if turn("leave")?.draft.is_none() {
+            socket.0.leave_room(room);
+        }
+        Ok(())
+    }
+
+    /// Leaves every room, that of its own id included. In Node a script has no such word.
+    ///
+    /// ```rhai
+    /// socket.leave_all();
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn leave_all(socket: &mut Socket) -> Result<(), Box<EvalAltResult>> {
+        if turn("leave_all")?.draft.is_none() {
+            socket.0.leave_all();
+        }
+        Ok(())
+    }
+
+    /// The rooms it is in, that of its own id included.
+    ///
+    /// ```rhai
+    /// for room in socket.rooms { print(room); }
+    /// ```
+    #[rhai_fn(get = "rooms", pure)]
+    pub(crate) fn rooms(socket: &mut Socket) -> Rooms {
+        Rooms(socket.0.rooms())
+    }
+
+    /// What the client came with: `auth` (what its code gave), `query`, `headers` (names in lower case), `address`,
+    /// `url`, `time`, `issued` (milliseconds since 1970), `secure`, `xdomain`.
+    ///
+    /// ```rhai
+    /// let token = socket.handshake.auth;
+    /// print(socket.handshake.query.EIO);
+    /// ```
+    #[rhai_fn(get = "handshake", pure)]
+    pub(crate) fn handshake(socket: &mut Socket) -> Map {
+        socket.0.handshake()
+    }
+
+    /// What stands for the parameters in the name of a dynamic namespace: in `room/{id}.rhai`, for a client of
+    /// `/room/42`, `socket.params.id` is `"42"`.
+    ///
+    /// ```rhai
+    /// print(socket.params);
+    /// ```
+    #[rhai_fn(get = "params", pure)]
+    pub(crate) fn params(socket: &mut Socket) -> Map {
+        socket.0.namespace().params().clone()
+    }
+
+    /// How the client is connected: `websocket` or `polling`.
+    ///
+    /// ```rhai
+    /// print(socket.transport);
+    /// ```
+    #[rhai_fn(get = "transport", pure)]
+    pub(crate) fn transport(socket: &mut Socket) -> ImmutableString {
+        socket.0.transport().into()
+    }
+
+    /// Calls `listener` for every event that is sent to this client, with the name of the event and an array of its
+    /// arguments, soon after the call that sends it. In Node it is called before the event is sent.
+    ///
+    /// ```rhai
+    /// socket.on_any_outgoing(|event, args| { print(`sent ${event}`); });
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn on_any_outgoing(
+        context: NativeCallContext<'_>,
+        socket: &mut Socket,
+        listener: FnPtr,
+    ) -> Result<(), Box<EvalAltResult>> {
+        add(
+            "on_any_outgoing",
+            &context,
+            socket,
+            OUTGOING.into(),
+            listener,
+        )
+    }
+
+    /// Calls `check` with the name and the arguments of each event before its listeners. If it throws, the event is
+    /// dropped and the `error` listeners get what it threw; if it returns an array, these are the arguments from then
+    /// on. In Node it is `socket.use`, with a `next` function.
+    ///
+    /// ```rhai
+    /// socket.middleware(|event, args| {
+    ///     if event == "admin" { throw "not allowed"; }
+    /// });
+    /// socket.on("error", |err| { print(err); });
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn middleware(
+        context: NativeCallContext<'_>,
+        socket: &mut Socket,
+        check: FnPtr,
+    ) -> Result<(), Box<EvalAltResult>> {
+        add("middleware", &context, socket, MIDDLEWARE.into(), check)
+    }
+
+    /// Takes this client out of the namespace. It hears the reason `io server disconnect` and does not come back by
+    /// itself. The `disconnect` listeners run when the running call has ended.
+    ///
+    /// ```rhai
+    /// socket.on("quit", || { socket.disconnect(); });
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn disconnect(socket: &mut Socket) -> Result<(), Box<EvalAltResult>> {
+        if turn("disconnect")?.draft.is_none() {
+            socket.0.disconnect(false);
+        }
+        Ok(())
+    }
+
+    /// The same; with `true` it takes the client out of every namespace and closes its connection.
+    ///
+    /// ```rhai
+    /// socket.on("banned", || { socket.disconnect(true); });
+    /// ```
+    #[rhai_fn(name = "disconnect", pure, return_raw)]
+    pub(crate) fn disconnect_client(
+        socket: &mut Socket,
+        close: bool,
+    ) -> Result<(), Box<EvalAltResult>> {
+        if turn("disconnect")?.draft.is_none() {
+            socket.0.disconnect(close);
+        }
+        Ok(())
+    }
+}

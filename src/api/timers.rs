@@ -1,0 +1,122 @@
+//! Timers: calls that are due later.
+
+use std::time::Duration;
+
+use rhai::{
+    Engine, EvalAltResult, FnPtr, INT, Module, NativeCallContext, combine_with_exported_module,
+    plugin::export_module,
+};
+
+use super::{Fallible, operator::milliseconds, refuse, turn};
+use crate::{connection::MadeBy, script::Handler};
+
+/// As in Node, nothing is due sooner.
+const SOONEST: Duration = Duration::from_millis(1);
+
+/// The handle of a script on one timer. It stays good through edits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timer(u32);
+
+pub(super) fn register(engine: &mut Engine) {
+    let mut module = Module::new();
+    module.set_custom_type::<Timer>("Timer");
+    combine_with_exported_module!(&mut module, "timers", words);
+    engine.register_global_module(module.into());
+}
+
+fn set(word: &str, context: &NativeCallContext<'_>, call: FnPtr, ms: INT) -> Fallible<Timer> {
+    let turn = turn(word)?;
+    let Some(handler) = Handler::new(call, context) else {
+        return refuse(format!("`{word}` works in script calls only"));
+    };
+    let limit = handler.version().limits().timers;
+    let (delay, repeats) = (milliseconds(ms).max(SOONEST), word == "set_interval");
+    let full = || {
+        refuse(format!(
+            "this socket has {limit} timers, which is the limit"
+        ))
+    };
+    if let Some(draft) = turn.draft {
+        let timers = &mut draft.registered().timers;
+        if timers.len() >= limit {
+            return full();
+        }
+        return Ok(Timer(timers.set(
+            handler.into(),
+            delay,
+            repeats,
+            MadeBy::Connection,
+        )));
+    }
+    if turn.connection.timer_count() >= limit {
+        return full();
+    }
+    Ok(Timer(turn.connection.set_timer(handler, delay, repeats)))
+}
+
+fn clear(word: &str, timer: Timer) -> Fallible {
+    let turn = turn(word)?;
+    match turn.draft {
+        Some(draft) => draft.registered().timers.clear(timer.0),
+        None => turn.connection.clear_timer(timer.0),
+    }
+    Ok(())
+}
+
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod words {
+    /// Calls `call` once, so many milliseconds from now. The timer ends with its connection.
+    ///
+    /// ```rhai
+    /// set_timeout(|| { socket.emit("tip", "press / for commands"); }, 5000);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn set_timeout(
+        context: NativeCallContext<'_>,
+        call: FnPtr,
+        ms: INT,
+    ) -> Result<Timer, Box<EvalAltResult>> {
+        set("set_timeout", &context, call, ms)
+    }
+
+    /// Calls `call` again and again, so many milliseconds apart, until the timer is cleared or its connection ends.
+    ///
+    /// ```rhai
+    /// let ticks = 0;
+    /// set_interval(|| { ticks += 1; socket.emit("tick", ticks); }, 1000);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn set_interval(
+        context: NativeCallContext<'_>,
+        call: FnPtr,
+        ms: INT,
+    ) -> Result<Timer, Box<EvalAltResult>> {
+        set("set_interval", &context, call, ms)
+    }
+
+    /// Clears a timer that `set_timeout` gave, if it has not fired.
+    ///
+    /// ```rhai
+    /// let idle = set_timeout(|| { socket.disconnect(); }, 60000);
+    /// socket.on_any(|event, args| { clear_timeout(idle); });
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn clear_timeout(timer: Timer) -> Result<(), Box<EvalAltResult>> {
+        clear("clear_timeout", timer)
+    }
+
+    /// Clears a timer that `set_interval` gave.
+    ///
+    /// ```rhai
+    /// let clock = set_interval(|| { socket.emit("tick"); }, 1000);
+    /// socket.on("stop", || { clear_interval(clock); });
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn clear_interval(timer: Timer) -> Result<(), Box<EvalAltResult>> {
+        clear("clear_interval", timer)
+    }
+}

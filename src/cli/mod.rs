@@ -1,0 +1,81 @@
+//! The command line, one file per command.
+
+mod file;
+mod options;
+mod report;
+mod serve;
+mod usage;
+mod values;
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use anyhow::anyhow;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use options::ServeOptions;
+
+/// Exit codes: 0 done, 1 the scripts have problems, 2 the command cannot run.
+const PROBLEMS: u8 = 1;
+/// See [`PROBLEMS`].
+const CANNOT_RUN: u8 = 2;
+
+/// Scripts for Socket.IO connections, edited live.
+#[derive(Debug, Parser)]
+#[command(
+    name = "patchcord",
+    version,
+    about,
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a folder of scripts, or one script, and reload them when they are saved.
+    Serve(ServeOptions),
+}
+
+/// Runs the program with its arguments.
+pub fn run() -> ExitCode {
+    match parse(std::env::args_os().collect()).and_then(|cli| {
+        let Command::Serve(options) = cli.command.unwrap_or(Command::Serve(cli.serve));
+        serve::run(&options)
+    }) {
+        Ok(code) => code,
+        Err(error) => {
+            report::error(&error);
+            ExitCode::from(CANNOT_RUN)
+        }
+    }
+}
+
+/// Parses the arguments, together with the environment and the file that they name. The keys of the file become
+/// arguments themselves, where nothing else sets them.
+fn parse(mut arguments: Vec<OsString>) -> anyhow::Result<Cli> {
+    let mut options = ServeOptions::augment_args(clap::Command::new("patchcord"));
+    options.build();
+    let refuse = |error: clap::Error| match error.use_stderr() {
+        true => anyhow!(usage::with_source(&error, &options)),
+        false => error.exit(),
+    };
+    let command = Cli::command();
+    let mut matches = command
+        .clone()
+        .try_get_matches_from(&arguments)
+        .map_err(refuse)?;
+    let (set, place) = match matches.subcommand_matches("serve") {
+        Some(serve) => (serve, 2),
+        None => (&matches, 1),
+    };
+    if let Some(file) = set.get_one::<PathBuf>("config") {
+        let more = file::arguments(file, &options, set)?;
+        arguments.splice(place..place, more);
+        matches = command.try_get_matches_from(arguments).map_err(refuse)?;
+    }
+    Cli::from_arg_matches(&matches).map_err(refuse)
+}

@@ -1,0 +1,247 @@
+//! What `serve` can be told, once for flags, environment and file: the name of a flag is the key in the file, and in
+//! the environment it is written `PATCHCORD_...`.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction::Set, Args, builder::BoolishValueParser};
+
+use super::values::{self, Count, LogFormat, Size, Time};
+use crate::{
+    host::{Options, Origin, Transport},
+    script::Limits,
+    server::Config,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ServeOptions {
+    /// A folder of scripts, or one script, which is served as `/`
+    #[arg(value_name = "PATH", default_value = "scripts")]
+    pub(super) scripts: PathBuf,
+    /// Read options from this TOML file: `port = 8080`, the keys are the names of the flags. Flags win over the
+    /// environment, and the environment over the file
+    #[arg(long, value_name = "FILE", env = "PATCHCORD_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// The name or address to listen at
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "127.0.0.1",
+        env = "PATCHCORD_HOST"
+    )]
+    host: String,
+    /// The port to listen at; 0 picks a free one
+    #[arg(long, value_parser = values::port, default_value_t = 3000, env = "PATCHCORD_PORT")]
+    port: u16,
+    /// Serve the files of this folder in place of the built-in page
+    #[arg(long, value_name = "DIR", env = "PATCHCORD_PUBLIC")]
+    public: Option<PathBuf>,
+    /// Serve the official client from this folder (`node_modules/socket.io-client/dist`) under the Socket.IO path
+    #[arg(long, value_name = "DIR", env = "PATCHCORD_CLIENT_DIST")]
+    client_dist: Option<PathBuf>,
+    /// Log for people (`text`), or everything that happens as one JSON object in each line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, env = "PATCHCORD_LOG_FORMAT")]
+    pub(super) log_format: LogFormat,
+    /// Log `debug` lines of scripts, and what a reload carried over
+    #[arg(short, long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_VERBOSE")]
+    pub(super) verbose: bool,
+    /// Reload scripts when they are saved
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_WATCH")]
+    watch: bool,
+    /// The same as `--watch=false`
+    #[arg(long)]
+    no_watch: bool,
+    /// Look at the files at this interval (1s without a value) instead of waiting for events, for file systems
+    /// without them
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "1s",
+        env = "PATCHCORD_POLL")]
+    poll: Option<Time>,
+    /// End with exit code 1 when a script does not load at the start
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_STRICT")]
+    pub(super) strict: bool,
+    #[command(flatten)]
+    clients: ClientOptions,
+    #[command(flatten)]
+    limits: LimitOptions,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Clients")]
+struct ClientOptions {
+    /// The path of the Socket.IO endpoint
+    #[arg(long, value_parser = values::path, default_value_t = Options::default().path, env = "PATCHCORD_PATH")]
+    path: String,
+    /// The transports that clients may use
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "polling,websocket",
+        env = "PATCHCORD_TRANSPORTS"
+    )]
+    transports: Vec<Transport>,
+    /// Pages of this origin, such as `https://example.com`, may connect, beside those of the server itself. Can be
+    /// given more than once, or with commas between; `*` is every page
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        env = "PATCHCORD_ORIGIN"
+    )]
+    origin: Vec<Origin>,
+    /// Refuse further clients when so many are connected; no limit without it
+    #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_CONNECTIONS")]
+    max_connections: Option<Count>,
+    /// The most instances of one dynamic namespace, such as `/room/{id}`, at a time
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_namespaces),
+        env = "PATCHCORD_MAX_NAMESPACES")]
+    max_namespaces: Count,
+    /// Believe the `X-Forwarded-For` and `X-Forwarded-Host` of so many proxies in front of the server (1 without a
+    /// value); only behind proxies that write them
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, require_equals = true, default_value = "0",
+        default_missing_value = "1", value_parser = values::proxies, env = "PATCHCORD_TRUST_PROXY")]
+    trust_proxy: usize,
+    /// From one ping to the next
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().ping_interval),
+        env = "PATCHCORD_PING_INTERVAL")]
+    ping_interval: Time,
+    /// So long a client has to answer a ping
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().ping_timeout),
+        env = "PATCHCORD_PING_TIMEOUT")]
+    ping_timeout: Time,
+    /// So long a client has from the handshake to its first CONNECT
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().connect_timeout),
+        env = "PATCHCORD_CONNECT_TIMEOUT")]
+    connect_timeout: Time,
+    /// So long an upgrade from polling to WebSocket may take
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().upgrade_timeout),
+        env = "PATCHCORD_UPGRADE_TIMEOUT")]
+    upgrade_timeout: Time,
+    /// The most bytes of one message from a client, whatever the transport
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_payload),
+        env = "PATCHCORD_MAX_PAYLOAD")]
+    max_payload: Size,
+    /// The most bytes that may wait for a client; one that lets more pile up is cut off
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_backlog),
+        env = "PATCHCORD_MAX_BACKLOG")]
+    max_backlog: Size,
+    /// So long the end of the server waits for the scripts
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().drain_timeout),
+        env = "PATCHCORD_DRAIN_TIMEOUT")]
+    drain_timeout: Time,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits of scripts")]
+struct LimitOptions {
+    /// Operations of one call, those in callbacks included
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().operations,
+        value_parser = values::operations, env = "PATCHCORD_MAX_OPERATIONS")]
+    max_operations: u64,
+    /// How long one call may run
+    #[arg(long, value_name = "TIME", default_value_t = Time(Limits::default().time), env = "PATCHCORD_MAX_CALL_TIME")]
+    max_call_time: Time,
+    /// Nested calls of script functions, at most 64: they need the stack of a thread
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().call_levels),
+        value_parser = values::at_most::<64>, env = "PATCHCORD_MAX_CALL_LEVELS")]
+    max_call_levels: Count,
+    /// Nesting of expressions, at most 128
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().expression_depth),
+        value_parser = values::at_most::<128>, env = "PATCHCORD_MAX_EXPRESSION_DEPTH")]
+    max_expression_depth: Count,
+    /// Bytes of one string
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().string_size),
+        env = "PATCHCORD_MAX_STRING_SIZE")]
+    max_string_size: Size,
+    /// Elements of one array, and bytes of one blob
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().array_size),
+        env = "PATCHCORD_MAX_ARRAY_SIZE")]
+    max_array_size: Count,
+    /// Keys of one map
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().map_size),
+        env = "PATCHCORD_MAX_MAP_SIZE")]
+    max_map_size: Count,
+    /// Variables in scope of one function
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().variables),
+        env = "PATCHCORD_MAX_VARIABLES")]
+    max_variables: Count,
+    /// Functions and closures of one file
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().functions),
+        env = "PATCHCORD_MAX_FUNCTIONS")]
+    max_functions: Count,
+    /// Files that one script imports, directly or not
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().modules),
+        env = "PATCHCORD_MAX_MODULES")]
+    max_modules: Count,
+    /// Listeners that one socket may have
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().listeners),
+        env = "PATCHCORD_MAX_LISTENERS")]
+    max_listeners: Count,
+    /// The most timers that one socket may have at a time
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().timers),
+        env = "PATCHCORD_MAX_TIMERS")]
+    max_timers: Count,
+}
+
+impl ServeOptions {
+    pub(super) const fn watches(&self) -> bool {
+        self.watch && !self.no_watch
+    }
+
+    /// Whether every page in the world may connect.
+    pub(super) fn any_origin(&self) -> bool {
+        self.clients.origin.iter().any(Origin::is_any)
+    }
+
+    pub(super) fn for_server(&self) -> Config {
+        Config {
+            host: self.host.clone(),
+            port: self.port,
+            public: self.public.clone(),
+            client_dist: self.client_dist.clone(),
+        }
+    }
+
+    pub(super) fn for_host(&self) -> Options {
+        let clients = &self.clients;
+        Options {
+            path: clients.path.clone(),
+            ping_interval: clients.ping_interval.0,
+            ping_timeout: clients.ping_timeout.0,
+            connect_timeout: clients.connect_timeout.0,
+            upgrade_timeout: clients.upgrade_timeout.0,
+            max_payload: clients.max_payload.0,
+            max_backlog: clients.max_backlog.0,
+            drain_timeout: clients.drain_timeout.0,
+            transports: clients.transports.clone(),
+            origins: clients.origin.clone(),
+            max_connections: clients.max_connections.map(|count| count.0),
+            trust_proxy: clients.trust_proxy,
+            max_namespaces: clients.max_namespaces.0,
+            poll: self.poll.map(|time| time.0),
+            limits: self.limits.for_scripts(),
+        }
+    }
+}
+
+impl LimitOptions {
+    fn for_scripts(&self) -> Limits {
+        Limits {
+            operations: self.max_operations,
+            time: self.max_call_time.0,
+            call_levels: self.max_call_levels.0,
+            expression_depth: self.max_expression_depth.0,
+            string_size: self.max_string_size.0,
+            array_size: self.max_array_size.0,
+            map_size: self.max_map_size.0,
+            variables: self.max_variables.0,
+            functions: self.max_functions.0,
+            modules: self.max_modules.0,
+            listeners: self.max_listeners.0,
+            timers: self.max_timers.0,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What the person at the terminal reads: host events, one line each, and diagnostics in full.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    time::SystemTime,
+};
+
+use serde::Serialize;
+
+use super::values::LogFormat;
+use crate::{
+    connection::{HostEvent, Kept, Level, Reload},
+    diagnostic::{Diagnostic, Style, render},
+};
+
+/// Writes to the terminal. A terminal that is gone is no reason to stop serving.
+fn line(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+pub(super) fn error(error: &anyhow::Error) {
+    line(&format!("error: {error:#}"));
+}
+
+/// The one line that others wait for: it goes to the standard output.
+pub(super) fn listening(address: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
+}
+
+/// Everything that happens while a server runs, for people or for programs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Log {
+    format: LogFormat,
+    verbose: bool,
+}
+
+impl Log {
+    pub(super) const fn new(format: LogFormat, verbose: bool) -> Self {
+        Self { format, verbose }
+    }
+
+    pub(super) fn event(self, happened: &HostEvent) {
+        let debug = matches!(
+            happened,
+            HostEvent::Log {
+                level: Level::Debug,
+                ..
+            }
+        );
+        match self.format {
+            _ if debug && !self.verbose => {}
+            LogFormat::Text => event(happened, self.verbose),
+            LogFormat::Json => json(happened),
+        }
+    }
+
+    /// Something the person who started the server should know.
+    pub(super) fn warning(self, text: &str) {
+        match self.format {
+            LogFormat::Text => line(&format!("warning: {text}")),
+            LogFormat::Json => json(&Warning {
+                kind: "warning",
+                text,
+            }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Warning<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    text: &'a str,
+}
+
+/// One object in one line, with the time.
+fn json(what: &impl Serialize) {
+    #[derive(Serialize)]
+    struct Entry<'a, T> {
+        time: String,
+        #[serde(flatten)]
+        what: &'a T,
+    }
+    let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    if let Ok(text) = serde_json::to_string(&Entry { time, what }) {
+        line(&text);
+    }
+}
+
+fn event(event: &HostEvent, verbose: bool) {
+    match event {
+        HostEvent::Loaded {
+            namespace,
+            script,
+            version,
+        } => {
+            line(&format!("{script}: version {version} serves {namespace}"));
+        }
+        HostEvent::Replaced {
+            script,
+            version,
+            reload,
+            ..
+        } => replaced(script, *version, reload, verbose),
+        HostEvent::Rejected {
+            scripts,
+            diagnostics,
+            ..
+        } => rejected(scripts, diagnostics),
+        HostEvent::Removed { namespace, script } => {
+            line(&format!(
+                "{script}: the file is gone, {namespace} is no longer served"
+            ));
+        }
+        HostEvent::Unreadable { problem } => {
+            line(&format!("error: {problem}\nwhat was loaded keeps serving"));
+        }
+        HostEvent::HandlerFailed { diagnostic } => line(&render(diagnostic, style())),
+        HostEvent::Lost {
+            namespace,
+            socket,
+            event,
+            reason,
+        } => {
+            let socket = socket.as_deref().unwrap_or("-");
+            line(&format!(
+                "warning: event `{event}` lost in {namespace}, socket {socket}: {reason}"
+            ));
+        }
+        HostEvent::SlowConsumer { peer, backlog } => {
+            let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
+            line(&format!(
+                "warning: slow consumer {peer} disconnected, {backlog} bytes waited for it"
+            ));
+        }
+        HostEvent::OriginRefused { origin } => line(&format!(
+            "warning: a page of `{origin}` was refused\nhint: `--origin {origin}` lets its pages connect"
+        )),
+        HostEvent::Log {
+            text,
+            namespace,
+            socket,
+            script,
+            line: at,
+            ..
+        } => {
+            let script = script.as_deref().unwrap_or("-");
+            let at = at.map_or_else(String::new, |at| format!(":{at}"));
+            let socket = socket.as_deref().unwrap_or("-");
+            line(&format!("{namespace} {socket} {script}{at} {text}"));
+        }
+    }
+}
+
+fn replaced(script: &str, version: u64, reload: &Reload, verbose: bool) {
+    let Reload {
+        rebound,
+        keep_old,
+        carried,
+        milliseconds,
+        ..
+    } = reload;
+    let connections = if *rebound == 1 {
+        "connection"
+    } else {
+        "connections"
+    };
+    let mut text =
+        format!("{script}: version {version}, {rebound} {connections} re-bound, {milliseconds} ms");
+    if *keep_old > 0 {
+        text += &format!("; {keep_old} handlers made by other handlers keep their version");
+    }
+    for (names, what) in [
+        (&carried.lost, "no longer used"),
+        (&carried.retyped, "changed their type and begin anew"),
+    ] {
+        if !names.is_empty() {
+            text += &format!("; {what}: {}", join(names));
+        }
+    }
+    if verbose && !carried.kept.is_empty() {
+        text += &format!("; kept: {}", join(&carried.kept));
+    }
+    line(&text);
+}
+
+fn join(names: &std::collections::BTreeSet<String>) -> String {
+    names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn rejected(scripts: &[Kept], diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        line(&render(diagnostic, style()));
+    }
+    for Kept {
+        script, version, ..
+    } in scripts
+    {
+        line(&match version {
+            Some(version) => {
+                format!("{script}: version {version} keeps serving, nothing has changed")
+            }
+            None => format!(
+                "{script}: not loaded, its namespace refuses clients until a save repairs it"
+            ),
+        });
+    }
+}
+
+fn style() -> Style {
+    match io::stderr().is_terminal() {
+        true => Style::Color,
+        false => Style::Plain,
+    }
+}

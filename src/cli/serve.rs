@@ -1,0 +1,77 @@
+//! `patchcord serve`
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::Context;
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
+
+use super::{
+    PROBLEMS,
+    options::ServeOptions,
+    report::{self, Log},
+};
+use crate::{connection::HostEvent, host::Host, server::Server};
+
+/// Script calls nest on the stack of the thread they run on.
+const STACK: usize = 8 << 20;
+/// One script that runs to its deadline must not stop everyone.
+const MIN_WORKERS: usize = 4;
+
+/// Serves until it is told to end.
+pub(super) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
+    let cores = std::thread::available_parallelism().map_or(MIN_WORKERS, usize::from);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(cores.max(MIN_WORKERS))
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()
+        .context("the threads cannot be started")?;
+    runtime.block_on(serve(options))
+}
+
+async fn serve(options: &ServeOptions) -> anyhow::Result<ExitCode> {
+    let broken = Arc::new(AtomicBool::new(false));
+    let seen = broken.clone();
+    let log = Log::new(options.log_format, options.verbose);
+    if options.any_origin() {
+        log.warning("`--origin *` lets every page on the web use this server through its visitors");
+    }
+    let host = Host::builder()
+        .scripts(&options.scripts)
+        .options(options.for_host())
+        .on_event(move |event| {
+            seen.fetch_or(
+                matches!(event, HostEvent::Rejected { .. }),
+                Ordering::Relaxed,
+            );
+            log.event(event);
+        })
+        .build();
+    host.load().await;
+    if options.strict && broken.load(Ordering::Relaxed) {
+        return Ok(ExitCode::from(PROBLEMS));
+    }
+    let _watching = match options.watches() {
+        false => None,
+        true => Some(host.watch().context("the scripts cannot be watched")?),
+    };
+    let mut server = Server::bind(host, &options.for_server()).await?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
+    report::listening(&server.address().to_string());
+    tokio::select! {
+        ended = server.join() => ended.context("the server ended")?,
+        _ = terminate.recv() => server.shutdown().await,
+        _ = interrupt.recv() => server.shutdown().await,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,413 @@
+//! One live socket: its state, its turn, its listeners.
+
+use std::{
+    any::Any,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rhai::{Dynamic, FnPtr, ImmutableString, Map, StaticVec};
+
+use super::{
+    Adoption, Data, Event, Link, MadeBy, Namespace, OUTGOING, Registered, Turn, Verdict, Work,
+    asks::Asks,
+    mailbox::{Mailbox, Posted},
+};
+use crate::script::{Handler, Version};
+
+/// After so much work in one go, the rest goes to a fresh task, so that others have their turn on this thread.
+const WORK_IN_A_ROW: usize = 64;
+/// The same as time.
+const TIME_IN_A_ROW: Duration = Duration::from_millis(5);
+
+/// Where a connection is in its life. It never goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Accepted, but `on_connection` has not begun; events wait.
+    Connecting,
+    /// Its events are handled.
+    Connected,
+    /// It has left: nothing it does or is sent has an effect.
+    Left,
+}
+
+/// One live socket.
+///
+/// It holds its listeners, and their closures hold it: [`Connection::leave`] takes both apart.
+#[derive(Debug)]
+pub struct Connection {
+    id: Arc<str>,
+    namespace: Arc<Namespace>,
+    phase: AtomicU8,
+    mailbox: Mailbox,
+    link: Mutex<Option<Arc<dyn Link>>>,
+    data: OnceLock<Arc<Data>>,
+    auth: Dynamic,
+    issued: i64,
+    /// The server has taken it out of the namespace: events that wait are not handled any more.
+    pub(super) cut: AtomicBool,
+    pub(super) hears_outgoing: AtomicBool,
+    held: Mutex<Held>,
+    /// Held until `on_connection` has run: no reload decides while it is.
+    pass: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The version whose `on_connection` made the listeners.
+    version: Option<Arc<Version>>,
+    pub(super) registered: Registered,
+    pub(super) asks: Asks,
+    adoption: Option<Adoption>,
+    /// What `on_handshake` sent.
+    pub(super) early: Vec<(String, Vec<Dynamic>)>,
+    pub(super) last_rooms: Option<Vec<String>>,
+    /// Set while `on_connection` runs: what is registered then is its own.
+    connecting: bool,
+}
+
+impl Connection {
+    /// A connection whose work waits until [`Connection::open`].
+    pub fn new(id: &str, namespace: Arc<Namespace>, auth: Dynamic, issued: i64) -> Arc<Self> {
+        Arc::new(Self {
+            id: id.into(),
+            namespace,
+            phase: AtomicU8::new(Phase::Connecting as u8),
+            mailbox: Mailbox::closed(),
+            link: Mutex::default(),
+            data: OnceLock::new(),
+            auth,
+            issued,
+            cut: AtomicBool::new(false),
+            hears_outgoing: AtomicBool::new(false),
+            held: Mutex::default(),
+            pass: Mutex::default(),
+        })
+    }
+
+    /// `socket.id`
+    pub const fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The namespace it is in.
+    pub const fn namespace(&self) -> &Arc<Namespace> {
+        &self.namespace
+    }
+
+    /// `socket.data`
+    pub fn data(&self) -> &Arc<Data> {
+        self.data.get_or_init(Arc::default)
+    }
+
+    /// `socket.handshake`
+    pub fn handshake(&self) -> Map {
+        let mut handshake = self.link().map(|link| link.handshake()).unwrap_or_default();
+        handshake.insert("auth".into(), self.auth.clone());
+        handshake.insert("issued".into(), self.issued.into());
+        handshake
+    }
+
+    /// Where it is in its life.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Connecting,
+            1 => Phase::Connected,
+            _ => Phase::Left,
+        }
+    }
+
+    /// Whether its events are handled and it is sent anything.
+    pub fn is_connected(&self) -> bool {
+        self.phase() == Phase::Connected && !self.cut.load(Ordering::Acquire)
+    }
+
+    // --- its turn ---
+
+    /// Posts work. It runs here and now if the connection is idle and this thread is in no script call, and
+    /// otherwise in the turn of whoever is busy, or on a task of its own. Gives back an event that finds the
+    /// mailbox full.
+    pub fn post(self: &Arc<Self>, work: Work) -> Option<Event> {
+        match self.mailbox.post(work) {
+            Posted::Run(work) if Turn::is_running() => {
+                self.mailbox.post_first(work);
+                self.namespace.driver().later(self.clone());
+            }
+            Posted::Run(work) => self.work(Some(work)),
+            Posted::Waits => {}
+            Posted::Refused(event) => return Some(event),
+        }
+        None
+    }
+
+    /// Posts work that runs on a task of its own, or in the turn of whoever is busy.
+    pub fn post_elsewhere(self: &Arc<Self>, work: Work) {
+        if let Posted::Run(work) = self.mailbox.post(work) {
+            self.mailbox.post_first(work);
+            self.namespace.driver().later(self.clone());
+        }
+    }
+
+    /// Has `on_handshake` decide, over a link that is taken away again: one that is never opened would hold itself by it.
+    pub fn shake(self: &Arc<Self>, link: Arc<dyn Link>, verdict: Verdict) {
+        *self.lock_link() = Some(link);
+        self.post(Work::Handshake(verdict));
+    }
+
+    /// The handshake is over; a refused client leaves nothing behind.
+    pub fn shaken(&self, accepted: bool) {
+        drop(self.lock_link().take());
+        if !accepted {
+            self.close();
+            self.leave();
+        }
+    }
+
+    /// Begins the connection's work with `on_connection`; everything posted before waits for it. The link comes only
+    /// now, for it holds the connection in its turn: one that is never opened would hold itself.
+    pub fn open(self: &Arc<Self>, link: Arc<dyn Link>) {
+        *self.lock_link() = Some(link);
+        if self.mailbox.open() {
+            self.work(None);
+        }
+    }
+
+    /// Does the work that waits. Called by whoever holds the turn: [`Driver::later`](super::Driver::later).
+    pub fn work_off(self: &Arc<Self>) {
+        self.work(None);
+    }
+
+    fn work(self: &Arc<Self>, first: Option<Work>) {
+        let mut turn = HandOver {
+            connection: self,
+            armed: true,
+        };
+        let mut next = first.or_else(|| self.mailbox.next());
+        let mut done = 0;
+        let mut started = None;
+        while let Some(work) = next {
+            self.namespace.driver().run(self, work);
+            if self.mailbox.is_waiting() {
+                done += 1;
+                let since = *started.get_or_insert_with(Instant::now);
+                if done >= WORK_IN_A_ROW || since.elapsed() > TIME_IN_A_ROW {
+                    return;
+                }
+            }
+            next = self.mailbox.next();
+        }
+        turn.armed = false;
+    }
+
+    // --- its life ---
+
+    /// Enters its namespace, unless the client has left already.
+    pub fn enter(self: &Arc<Self>) -> bool {
+        let (from, to) = (Phase::Connecting as u8, Phase::Connected as u8);
+        let enters = self
+            .phase
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if enters {
+            self.namespace.enter(self.clone());
+            let early = std::mem::take(&mut self.held().early);
+            for (event, args) in early {
+                // Whoever cannot take it hears no more of it than of any other event.
+                let _ = self.emit(&event, &args);
+            }
+        }
+        enters
+    }
+
+    /// Marks it as left; `false` when it was already. From now on it neither sends nor handles anything.
+    pub fn close(&self) -> bool {
+        self.phase.swap(Phase::Left as u8, Ordering::AcqRel) != Phase::Left as u8
+    }
+
+    /// Leaves its namespace and lets go of everything it holds.
+    pub fn leave(&self) {
+        self.namespace.leave(self);
+        self.end_pass();
+        self.mailbox.clear();
+        let held = std::mem::take(&mut *self.held());
+        let link = self.lock_link().take();
+        held.registered.release();
+        held.adoption.iter().for_each(Adoption::release);
+        drop((held, link));
+    }
+
+    /// Holds a pass until `on_connection` has run: no reload decides before.
+    pub fn hold(&self, pass: Box<dyn Any + Send>) {
+        *self.pass.lock().unwrap_or_else(PoisonError::into_inner) = Some(pass);
+    }
+
+    /// `on_connection` has run, or never will: reloads may decide again.
+    pub fn end_pass(&self) {
+        drop(
+            self.pass
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+    }
+
+    /// The way to the client, while it is there.
+    pub fn link(&self) -> Option<Arc<dyn Link>> {
+        self.lock_link().clone()
+    }
+
+    fn lock_link(&self) -> MutexGuard<'_, Option<Arc<dyn Link>>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // --- its listeners ---
+
+    /// Registers a listener of an event, in the connection's turn.
+    pub fn on(&self, event: ImmutableString, handler: Handler, once: bool) {
+        if event == OUTGOING {
+            self.hears_outgoing.store(true, Ordering::Relaxed);
+            self.namespace.hears_outgoing();
+        }
+        let mut held = self.held();
+        let made_by = if held.connecting {
+            MadeBy::Connection
+        } else {
+            MadeBy::Handler
+        };
+        held.registered
+            .listeners
+            .add(event, Arc::new(handler), once, made_by);
+    }
+
+    /// Takes listeners off, in the connection's turn.
+    pub fn off(&self, event: &str, function: Option<&FnPtr>) {
+        self.held().registered.listeners.remove(event, function);
+    }
+
+    /// How many listeners it has.
+    pub fn listener_count(&self) -> usize {
+        self.held().registered.listeners.len()
+    }
+
+    /// What to call for an event.
+    pub fn fire(&self, event: &str) -> StaticVec<Arc<Handler>> {
+        self.held().registered.listeners.fire(event)
+    }
+
+    // --- its timers ---
+
+    /// Sets a timer in the connection's turn, and gives its number.
+    pub fn set_timer(self: &Arc<Self>, handler: Handler, delay: Duration, repeats: bool) -> u32 {
+        let mut held = self.held();
+        let made_by = if held.connecting {
+            MadeBy::Connection
+        } else {
+            MadeBy::Handler
+        };
+        let number = held
+            .registered
+            .timers
+            .set(Arc::new(handler), delay, repeats, made_by);
+        held.registered.timers.start(self);
+        number
+    }
+
+    /// Clears a timer.
+    pub fn clear_timer(&self, number: u32) {
+        self.held().registered.timers.clear(number);
+    }
+
+    /// How many timers may still fire.
+    pub fn timer_count(&self) -> usize {
+        self.held().registered.timers.len()
+    }
+
+    /// What to call for a timer that is due.
+    pub fn fire_timer(self: &Arc<Self>, number: u32) -> Option<Arc<Handler>> {
+        self.held().registered.timers.fire(number, self)
+    }
+
+    // --- its version ---
+
+    /// Notes the version that serves, for `run`, which is its `on_connection`.
+    pub fn connect<T>(&self, version: Arc<Version>, run: impl FnOnce() -> T) -> T {
+        {
+            let mut held = self.held();
+            held.version = Some(version);
+            held.connecting = true;
+        }
+        let result = run();
+        self.held().connecting = false;
+        result
+    }
+
+    /// The version whose handlers it has.
+    pub fn version(&self) -> Option<Arc<Version>> {
+        self.held().version.clone()
+    }
+
+    /// Prepares what it will take over once the new version serves. One that has left takes nothing over: what it would
+    /// is captured by closures that hold the connection.
+    pub fn prepare(&self, adoption: Adoption) {
+        let mut held = self.held();
+        match self.phase() {
+            Phase::Left => adoption.release(),
+            _ => held.adoption = Some(adoption),
+        }
+    }
+
+    /// Takes over the version that serves, if that is another one than its own. Cannot fail.
+    pub fn adopt(self: &Arc<Self>) {
+        let mut held = self.held();
+        if held
+            .version
+            .as_ref()
+            .is_none_or(|version| self.namespace.serves(version))
+        {
+            return;
+        }
+        let Some(adoption) = held.adoption.take_if(|a| self.namespace.serves(&a.version)) else {
+            return;
+        };
+        let Adoption {
+            version,
+            base,
+            new,
+            report,
+        } = adoption;
+        let adopted = held.registered.adopt(&base, new, &version);
+        held.registered.timers.start(self);
+        held.version = Some(version);
+        if held.registered.listeners.has(OUTGOING) {
+            self.hears_outgoing.store(true, Ordering::Relaxed);
+            self.namespace.hears_outgoing();
+        }
+        // Nobody waits for it when the reload has given up waiting.
+        let _ = report.send(adopted);
+    }
+
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives the turn to a fresh task when work ends before the mailbox is empty, a panic included.
+struct HandOver<'a> {
+    connection: &'a Arc<Connection>,
+    armed: bool,
+}
+
+impl Drop for HandOver<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.connection
+                .namespace
+                .driver()
+                .later(self.connection.clone());
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A map that script calls share: `io.data` of a namespace, `socket.data` of a connection.
+//!
+//! Every operation is atomic. Values are plain: copied in and out, without shared variables, closures or handles, so
+//! that no call can reach into another.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rhai::{Dynamic, Identifier};
+
+/// Another call changed a key between reading and writing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Changed;
+
+#[derive(Debug, Clone)]
+struct Entry {
+    /// `None` in a copy: removed there.
+    value: Option<Dynamic>,
+    stamp: u64,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    map: BTreeMap<Identifier, Entry>,
+    stamp: u64,
+}
+
+/// A shared map.
+#[derive(Debug, Default)]
+pub struct Data {
+    entries: Mutex<Entries>,
+    /// What a copy was made of; it reads through and never writes there.
+    below: Option<Arc<Self>>,
+}
+
+impl Data {
+    /// A copy that sees `below` and whose changes nobody else sees.
+    pub fn copy_of(below: Arc<Self>) -> Self {
+        Self {
+            entries: Mutex::default(),
+            below: Some(below),
+        }
+    }
+
+    /// The value of a key and the stamp of its last change.
+    pub fn get(&self, key: &str) -> (Option<Dynamic>, u64) {
+        match self.lock().map.get(key) {
+            Some(entry) => (entry.value.clone(), entry.stamp),
+            None => self
+                .below
+                .as_ref()
+                .map_or((None, 0), |below| (below.get(key).0, 0)),
+        }
+    }
+
+    /// Sets a key, if its stamp is still the one given, and gives the new one.
+    ///
+    /// # Errors
+    /// [`Changed`], when it is not.
+    pub fn set_if(&self, key: &str, stamp: u64, value: Dynamic) -> Result<u64, Changed> {
+        let mut entries = self.lock();
+        match entries.map.get(key).map_or(0, |e| e.stamp) == stamp {
+            true => {
+                entries.put(key, Some(value));
+                Ok(entries.stamp)
+            }
+            false => Err(Changed),
+        }
+    }
+
+    /// Sets a key.
+    pub fn set(&self, key: &str, value: Dynamic) {
+        self.lock().put(key, Some(value));
+    }
+
+    /// Sets a key to what `change` makes of its value, and gives that. `change` runs under the lock.
+    ///
+    /// # Errors
+    /// When `change` fails; the key is as it was.
+    pub fn modify<E>(
+        &self,
+        key: &str,
+        change: impl FnOnce(Option<Dynamic>) -> Result<Dynamic, E>,
+    ) -> Result<Dynamic, E> {
+        let below = self.below.as_ref().and_then(|below| below.get(key).0);
+        let mut entries = self.lock();
+        let old = entries
+            .map
+            .get(key)
+            .map_or(below, |entry| entry.value.clone());
+        let new = change(old)?;
+        entries.put(key, Some(new.clone()));
+        Ok(new)
+    }
+
+    /// Removes a key and gives its value.
+    pub fn remove(&self, key: &str) -> Option<Dynamic> {
+        let below = self.below.as_ref().and_then(|below| below.get(key).0);
+        let mut entries = self.lock();
+        let value = entries
+            .map
+            .get(key)
+            .map_or(below, |entry| entry.value.clone());
+        match self.below {
+            Some(_) => entries.put(key, None),
+            None => drop(entries.map.remove(key)),
+        }
+        value
+    }
+
+    /// The keys, in order.
+    pub fn keys(&self) -> Vec<Identifier> {
+        self.to_map().into_keys().collect()
+    }
+
+    /// A copy of everything.
+    pub fn to_map(&self) -> rhai::Map {
+        let mut map = self
+            .below
+            .as_ref()
+            .map(|below| below.to_map())
+            .unwrap_or_default();
+        for (key, entry) in &self.lock().map {
+            match &entry.value {
+                Some(value) => map.insert(key.clone(), value.clone()),
+                None => map.remove(key),
+            };
+        }
+        map
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn put(&mut self, key: &str, value: Option<Dynamic>) {
+        self.stamp += 1;
+        let entry = Entry {
+            value,
+            stamp: self.stamp,
+        };
+        self.map.insert(key.into(), entry);
+    }
+}

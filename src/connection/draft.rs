@@ -1,0 +1,126 @@
+//! A run of `on_connection` that leaves no trace: how an edit finds out what the code makes of a live connection.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+
+use rand::{SeedableRng, rngs::StdRng};
+
+use super::{Data, Registered};
+use crate::script::{Carried, Version};
+
+/// What both drafts of a pair see alike, so that they differ by their code only.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Frozen {
+    /// `now_ms()`
+    pub now: i64,
+    /// What random values come from.
+    pub seed: u64,
+}
+
+impl Frozen {
+    /// The time, and a seed.
+    pub const fn new(now: i64, seed: u64) -> Self {
+        Self { now, seed }
+    }
+}
+
+/// Where the effects of a draft go. What would leave the connection is skipped.
+#[derive(Debug)]
+pub struct Draft {
+    registered: Mutex<Registered>,
+    copies: Mutex<Vec<(Arc<Data>, Arc<Data>)>>,
+    now: i64,
+    random: Mutex<StdRng>,
+}
+
+impl Draft {
+    /// A draft that sees `frozen`.
+    pub fn new(frozen: Frozen) -> Self {
+        Self {
+            registered: Mutex::default(),
+            copies: Mutex::default(),
+            now: frozen.now,
+            random: Mutex::new(StdRng::seed_from_u64(frozen.seed)),
+        }
+    }
+
+    /// What the draft registers.
+    pub fn registered(&self) -> MutexGuard<'_, Registered> {
+        self.registered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `now_ms()`
+    pub const fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// Where the draft's random values come from.
+    pub fn random(&self) -> MutexGuard<'_, StdRng> {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The draft's own copy of shared data.
+    pub fn data(&self, of: &Arc<Data>) -> Arc<Data> {
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, copy)) = copies
+            .iter()
+            .find(|(original, _)| Arc::ptr_eq(original, of))
+        {
+            return copy.clone();
+        }
+        let copy = Arc::new(Data::copy_of(of.clone()));
+        copies.push((of.clone(), copy.clone()));
+        copy
+    }
+}
+
+/// What a connection takes over at the start of its first call of a new version.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Adoption {
+    /// The new version.
+    pub version: Arc<Version>,
+    /// What the old code makes of the connection.
+    pub base: Registered,
+    /// What the new code makes of it.
+    pub new: Registered,
+    /// Who waits for the outcome.
+    pub report: mpsc::Sender<Adopted>,
+}
+
+impl Adoption {
+    /// The outcome of a pair of drafts.
+    pub const fn new(
+        version: Arc<Version>,
+        base: Registered,
+        new: Registered,
+        report: mpsc::Sender<Adopted>,
+    ) -> Self {
+        Self {
+            version,
+            base,
+            new,
+            report,
+        }
+    }
+}
+
+impl Adoption {
+    /// It is not taken over: what the drafts made is freed.
+    pub fn release(&self) {
+        self.base.release();
+        self.new.release();
+    }
+}
+
+/// What an adoption did.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Adopted {
+    /// What became of the variables.
+    pub carried: Carried,
+    /// How many handlers keep the old code.
+    pub keep_old: usize,
+}

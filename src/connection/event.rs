@@ -1,0 +1,156 @@
+//! Everything the host announces, in one closed enum: log, metrics and embedders subscribe to it.
+
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+
+use serde::Serialize;
+
+use crate::{diagnostic::Diagnostic, script::Carried};
+
+/// How much a line of a script's log matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Level {
+    /// `debug(x)`
+    Debug,
+    /// `print(x)`, `log::info(x)`
+    Info,
+    /// `log::warn(x)`
+    Warn,
+    /// `log::error(x)`
+    Error,
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct Reload {
+    /// Live connections that have the new version's handlers.
+    pub rebound: usize,
+    /// Handlers made by other handlers, which keep their code.
+    pub keep_old: usize,
+    /// Variables of these connections.
+    #[serde(with = "Variables")]
+    pub carried: Carried,
+    /// From the start of loading until the last connection was served, in milliseconds.
+    pub milliseconds: u64,
+}
+
+/// [`Carried`], as it is written.
+#[derive(Serialize)]
+#[serde(remote = "Carried")]
+struct Variables {
+    kept: BTreeSet<String>,
+    lost: BTreeSet<String>,
+    retyped: BTreeSet<String>,
+}
+
+/// A script that was not replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Kept {
+    /// The script.
+    pub script: Arc<str>,
+    /// The version that keeps serving; `None` where no version ever served.
+    pub version: Option<u64>,
+}
+
+impl Kept {
+    /// A script and what keeps serving for it.
+    pub fn new(script: &str, version: Option<u64>) -> Self {
+        Self {
+            script: script.into(),
+            version,
+        }
+    }
+}
+
+/// Something that happened and that somebody may want to know. It is written as an object whose `type` is its name,
+/// such as `handler_failed`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HostEvent {
+    /// A script serves its namespace for the first time, or again.
+    Loaded {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// Its script.
+        script: Arc<str>,
+        /// The number of the version.
+        version: u64,
+    },
+    /// A new version serves, on live connections too.
+    Replaced {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// Its script.
+        script: Arc<str>,
+        /// The number of the version.
+        version: u64,
+        /// What became of the live connections.
+        reload: Reload,
+    },
+    /// A batch of changes was refused, and nothing has changed.
+    Rejected {
+        /// The scripts of the batch, those included that are fine themselves.
+        scripts: Vec<Kept>,
+        /// Why.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// The file of a namespace is gone; its clients were disconnected.
+    Removed {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// The script it had.
+        script: Arc<str>,
+    },
+    /// The scripts cannot be read or watched; what serves keeps serving.
+    Unreadable {
+        /// What the system says.
+        problem: String,
+    },
+    /// A call of a script failed; it ended, and nothing else did.
+    HandlerFailed {
+        /// What went wrong, where, and in which call.
+        diagnostic: Diagnostic,
+    },
+    /// Something that a script or a client sent did not arrive.
+    Lost {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// The socket, where it is known.
+        socket: Option<String>,
+        /// The name of the event.
+        event: String,
+        /// Why.
+        reason: String,
+    },
+    /// A client did not read what was sent to it and was disconnected.
+    SlowConsumer {
+        /// Its address.
+        peer: Option<SocketAddr>,
+        /// Bytes that waited for it.
+        backlog: usize,
+    },
+    /// A page that may not connect tried to; announced once for each origin.
+    OriginRefused {
+        /// Where the page comes from, as its browser says.
+        origin: String,
+    },
+    /// A line that a script logs.
+    Log {
+        /// Which function logged it.
+        level: Level,
+        /// The text.
+        text: String,
+        /// The namespace.
+        namespace: Arc<str>,
+        /// The socket whose call it is, if it is one's.
+        socket: Option<String>,
+        /// The file, if it is known.
+        script: Option<String>,
+        /// The line in it.
+        line: Option<usize>,
+    },
+}

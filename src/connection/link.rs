@@ -1,0 +1,122 @@
+//! The way to the wire, as far as anything above needs to know it.
+
+use std::{fmt, time::Duration};
+
+use rhai::{Dynamic, Map};
+
+use super::Answered;
+
+/// One socket of one client.
+pub trait Link: fmt::Debug + Send + Sync {
+    /// Sends an event to this client.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent, or the client cannot take it.
+    fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError>;
+
+    /// Answers the event that the client sent with this acknowledgement id.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent, or the client cannot take it.
+    fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError>;
+
+    /// Sends an event that asks for an answer, and calls `answered` when it is there, when it is too late, or when the
+    /// client has left. Without a `timeout` it is never too late.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent, or the client cannot take it; `answered` is not called then.
+    fn ask(
+        &self,
+        event: &str,
+        args: &[Dynamic],
+        timeout: Option<Duration>,
+        answered: Answered,
+    ) -> Result<(), SendError>;
+
+    /// Takes the client out of the namespace. Its disconnect follows as work of its own.
+    fn disconnect(&self);
+
+    /// Closes the client's connection, once what was sent is on its way.
+    fn close(&self);
+
+    /// Whether earlier packets wait for this client, so that a volatile one is skipped.
+    fn is_stalled(&self) -> bool;
+
+    /// Joins rooms. Does nothing for a client that has left.
+    fn join(&self, rooms: &[String]);
+
+    /// Leaves a room.
+    fn leave(&self, room: &str);
+
+    /// Leaves every room.
+    fn leave_all(&self);
+
+    /// The rooms it is in.
+    fn rooms(&self) -> Vec<String>;
+
+    /// What is known of the request that opened the client's connection: `headers`, `query`, `address`, `url`, `time`,
+    /// `secure`, `xdomain`.
+    fn handshake(&self) -> Map;
+
+    /// `websocket` or `polling`.
+    fn transport(&self) -> &'static str;
+}
+
+/// All sockets of one namespace, those of other processes included.
+pub trait NamespaceLink: fmt::Debug + Send + Sync {
+    /// Sends an event to every socket that `target` names.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent, or some clients cannot take it; the others have it then.
+    fn emit(&self, target: &Target, event: &str, args: &[Dynamic]) -> Result<(), SendError>;
+
+    /// The ids of the sockets of this process that `target` names.
+    fn ids(&self, target: &Target) -> Vec<String>;
+
+    /// The rooms of this process that somebody is in.
+    fn rooms(&self) -> Vec<String>;
+}
+
+/// Who gets a broadcast: the sockets of any of `rooms` (all sockets, if there are none) that are in none of
+/// `except`. A socket is in the room of its own id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Target {
+    /// The rooms.
+    pub rooms: Vec<String>,
+    /// The rooms left out.
+    pub except: Vec<String>,
+}
+
+impl Target {
+    /// Everyone in the namespace.
+    pub fn everyone() -> Self {
+        Self::default()
+    }
+
+    /// Everyone but one socket.
+    pub fn all_but(id: &str) -> Self {
+        Self {
+            except: vec![id.to_owned()],
+            ..Self::default()
+        }
+    }
+}
+
+/// Why something was not sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// A value has no form on the wire.
+    #[error("{0}")]
+    Value(String),
+    /// The client has left.
+    #[error("the socket has left")]
+    Left,
+    /// So much waits for this client that nothing more is taken.
+    #[error("{0} of the clients cannot take more: too much waits for them already")]
+    Full(usize),
+    /// The adapter that carries events to other processes failed.
+    #[error("the adapter failed: {0}")]
+    Adapter(String),
+}

@@ -1,0 +1,202 @@
+//! Work that waits for its connection's turn.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rhai::{Dynamic, Identifier};
+use tokio::sync::oneshot;
+
+use super::NoAnswer;
+use crate::script::Handler;
+
+/// So much may wait for a busy connection; an event beyond it is refused.
+const MAX_WAITING: usize = 1_024;
+/// The same in bytes of what the client sent.
+const MAX_BYTES: usize = 1 << 20;
+
+/// One thing to do in a connection's turn.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Work {
+    /// The client asks to be accepted: `on_handshake`, which gives its answer there.
+    Handshake(Verdict),
+    /// The client is accepted: `on_connection`.
+    Connect,
+    /// The client sent an event.
+    Event(Event),
+    /// The client has left, for this reason.
+    Disconnect(&'static str),
+    /// An answer that a closure waits for, by its number.
+    Answer(u64, Result<Vec<Dynamic>, NoAnswer>),
+    /// A timer is due, by its number.
+    Timer(u32),
+    /// A closure of the connection is due; the last field says which, for its errors.
+    Call(Arc<Handler>, Vec<Dynamic>, &'static str),
+    /// Something is sent to the client whose `on_any_outgoing` listeners want to hear of it.
+    Outgoing(String, Vec<Dynamic>),
+    /// A new version serves: take it now rather than with the next work.
+    Adopt,
+}
+
+/// An event that a client sent.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Event {
+    /// Its name.
+    pub name: Identifier,
+    /// Its arguments.
+    pub args: Vec<Dynamic>,
+    /// The id to answer to, if the client asked for an acknowledgement.
+    pub ack: Option<i64>,
+    /// Bytes it had on the wire.
+    pub size: usize,
+}
+
+impl Event {
+    /// An event as it was decoded.
+    pub fn new(name: &str, args: Vec<Dynamic>, ack: Option<i64>, size: usize) -> Self {
+        Self {
+            name: name.into(),
+            args,
+            ack,
+            size,
+        }
+    }
+}
+
+/// Where `on_handshake` says whether a client is accepted, or the reason why not. The first answer counts; without one the
+/// client is refused.
+#[derive(Debug, Clone)]
+pub struct Verdict(Arc<Mutex<Option<Answer>>>);
+
+type Answer = oneshot::Sender<Result<(), String>>;
+
+impl Verdict {
+    /// A verdict, and where it is awaited.
+    pub fn new() -> (Self, oneshot::Receiver<Result<(), String>>) {
+        let (answer, verdict) = oneshot::channel();
+        (Self(Arc::new(Mutex::new(Some(answer)))), verdict)
+    }
+
+    /// Accepts the client, or refuses it for a reason.
+    pub fn give(&self, verdict: Result<(), String>) {
+        if let Some(answer) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // The client may be gone, and nobody waits.
+            let _ = answer.send(verdict);
+        }
+    }
+}
+
+/// What became of work that was posted.
+pub(super) enum Posted {
+    /// The connection is idle and is now busy with this: the caller runs it.
+    Run(Work),
+    /// Whoever is busy will run it.
+    Waits,
+    /// Too much waits already.
+    Refused(Event),
+}
+
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    busy: bool,
+    /// Before it is set, events and the disconnect wait for `on_connection`.
+    opened: bool,
+    waiting: VecDeque<Work>,
+    bytes: usize,
+}
+
+impl Mailbox {
+    /// A mailbox in which events wait until [`Mailbox::open`].
+    pub(super) fn closed() -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                busy: false,
+                opened: false,
+                waiting: VecDeque::new(),
+                bytes: 0,
+            }),
+        }
+    }
+
+    pub(super) fn post(&self, work: Work) -> Posted {
+        let mut inner = self.lock();
+        if !inner.busy && inner.may_run(&work) {
+            inner.busy = true;
+            return Posted::Run(work);
+        }
+        match work {
+            Work::Event(event) if inner.is_full() => Posted::Refused(event),
+            work => {
+                inner.bytes += size(&work);
+                inner.waiting.push_back(work);
+                Posted::Waits
+            }
+        }
+    }
+
+    /// Begins with `on_connection`; `true` if the caller is to work it off.
+    pub(super) fn open(&self) -> bool {
+        let mut inner = self.lock();
+        inner.opened = true;
+        inner.waiting.push_front(Work::Connect);
+        !std::mem::replace(&mut inner.busy, true)
+    }
+
+    /// Puts work before everything that waits.
+    pub(super) fn post_first(&self, work: Work) {
+        self.lock().waiting.push_front(work);
+    }
+
+    /// The next work for whoever is busy; `None` when nothing waits and the connection is idle from now on.
+    pub(super) fn next(&self) -> Option<Work> {
+        let mut inner = self.lock();
+        let next = inner.waiting.iter().position(|work| inner.may_run(work));
+        let work = next.and_then(|next| inner.waiting.remove(next));
+        match &work {
+            Some(work) => inner.bytes = inner.bytes.saturating_sub(size(work)),
+            None => inner.busy = false,
+        }
+        work
+    }
+
+    /// Whether anything waits.
+    pub(super) fn is_waiting(&self) -> bool {
+        let inner = self.lock();
+        inner.waiting.iter().any(|work| inner.may_run(work))
+    }
+
+    pub(super) fn clear(&self) {
+        let mut inner = self.lock();
+        inner.waiting = VecDeque::new();
+        inner.bytes = 0;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    const fn may_run(&self, work: &Work) -> bool {
+        self.opened || !matches!(work, Work::Event(_) | Work::Disconnect(_))
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= MAX_WAITING || self.bytes >= MAX_BYTES
+    }
+}
+
+const fn size(work: &Work) -> usize {
+    match work {
+        Work::Event(event) => event.size,
+        _ => 0,
+    }
+}

@@ -1,0 +1,33 @@
+//! What the host holds for one live socket, or for one namespace: no script words, no Socket.IO crate.
+//!
+//! A [`Connection`] is one unit of concurrency: its script calls never overlap and keep their order, and no call
+//! ever runs on the stack of another. In: [`Work`] from the wire and from timers. Out: what a
+//! [`Driver`] does with each piece of work, one after the other, and what scripts send through a [`Link`].
+
+mod asks;
+mod connected;
+mod data;
+mod draft;
+mod event;
+mod link;
+mod listeners;
+mod mailbox;
+mod namespace;
+pub mod reads;
+mod registered;
+mod sending;
+mod timers;
+mod turn;
+
+pub use asks::{Answered, Asked, NoAnswer};
+pub use connected::{Connection, Phase};
+pub use data::{Changed, Data};
+pub use draft::{Adopted, Adoption, Draft, Frozen};
+pub use event::{HostEvent, Kept, Level, Reload};
+pub use link::{Link, NamespaceLink, SendError, Target};
+pub use listeners::{ANY, Listener, Listeners, MIDDLEWARE, MadeBy, OUTGOING};
+pub use mailbox::{Event, Verdict, Work};
+pub use namespace::{Driver, Namespace, Serving};
+pub use registered::Registered;
+pub use timers::Timers;
+pub use turn::Turn;

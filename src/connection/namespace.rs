@@ -1,0 +1,378 @@
+//! What the host holds for one namespace.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use rhai::{Dynamic, Map};
+use tokio::sync::Notify;
+
+use super::{Connection, Data, HostEvent, NamespaceLink, SendError, Target, Work};
+use crate::script::Version;
+
+/// The host as its connections see it: it does their work, and hears what there is to announce.
+pub trait Driver: fmt::Debug + Send + Sync {
+    /// Does one piece of work, in the connection's turn.
+    fn run(&self, connection: &Arc<Connection>, work: Work);
+
+    /// Has [`Connection::work_off`] called soon, on a stack of its own.
+    fn later(&self, connection: Arc<Connection>);
+
+    /// Tells everyone who listens.
+    fn announce(&self, event: HostEvent);
+
+    /// Another namespace, if it is served.
+    fn namespace(&self, path: &str) -> Option<Arc<Namespace>>;
+
+    /// Nobody is in an instance of a dynamic namespace any more.
+    fn unused(&self, path: &str);
+
+    /// Takes the client of a connection out of every namespace, and closes its connection.
+    fn disconnect_client(&self, connection: &Connection);
+}
+
+/// What answers for a namespace.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Serving {
+    /// A version of a script.
+    Version(Arc<Version>),
+    /// A script that never loaded.
+    Broken,
+    /// Nothing any more.
+    Gone,
+}
+
+/// One namespace: its script, its connections, its data.
+#[derive(Debug)]
+pub struct Namespace {
+    path: Arc<str>,
+    /// Shared by all instances of a dynamic namespace, so that one switch is one for all of them.
+    serving: Arc<ArcSwap<Slot>>,
+    /// `socket.params` of an instance.
+    params: Map,
+    /// The instances of a dynamic namespace, by their paths.
+    instances: RwLock<HashMap<String, Arc<Self>>>,
+    connections: RwLock<HashMap<Arc<str>, Arc<Connection>>>,
+    empty: Notify,
+    /// Somebody has listened to what is sent, so broadcasts look for them.
+    outgoing: AtomicBool,
+    data: Arc<Data>,
+    link: OnceLock<Arc<dyn NamespaceLink>>,
+    driver: Arc<dyn Driver>,
+}
+
+/// What serves, and what serves as soon as the flag of its batch is up: one store of that flag switches every
+/// namespace of the batch at once.
+#[derive(Debug)]
+struct Slot {
+    now: Serving,
+    next: Option<(Serving, Arc<AtomicBool>)>,
+}
+
+impl Namespace {
+    /// A namespace without connections; one whose path has parameters, such as `/room/{id}`, has instances instead.
+    pub fn new(path: &str, serving: Serving, driver: Arc<dyn Driver>) -> Self {
+        let serving = ArcSwap::from_pointee(Slot {
+            now: serving,
+            next: None,
+        });
+        Self::with(path, Arc::new(serving), Map::new(), driver)
+    }
+
+    fn with(path: &str, serving: Arc<ArcSwap<Slot>>, params: Map, driver: Arc<dyn Driver>) -> Self {
+        Self {
+            path: path.into(),
+            serving,
+            params,
+            instances: RwLock::default(),
+            connections: RwLock::default(),
+            empty: Notify::new(),
+            outgoing: AtomicBool::new(false),
+            data: Arc::default(),
+            link: OnceLock::new(),
+            driver,
+        }
+    }
+
+    /// Whether its path has parameters.
+    pub fn is_dynamic(&self) -> bool {
+        self.path.contains('{')
+    }
+
+    /// `socket.params`
+    pub const fn params(&self) -> &Map {
+        &self.params
+    }
+
+    /// The instance of a path, and whether it is new; `None` when the path is none of this namespace's, or there are
+    /// `max` instances already.
+    pub fn instance(&self, path: &str, max: usize) -> Option<(Arc<Self>, bool)> {
+        let params = self.parameters(path)?;
+        let mut instances = self
+            .instances
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(instance) = instances.get(path) {
+            return Some((instance.clone(), false));
+        }
+        if instances.len() >= max {
+            return None;
+        }
+        let instance = Arc::new(Self::with(
+            path,
+            self.serving.clone(),
+            params,
+            self.driver.clone(),
+        ));
+        instances.insert(path.to_owned(), instance.clone());
+        Some((instance, true))
+    }
+
+    /// The instances there are.
+    pub fn instances(&self) -> Vec<Arc<Self>> {
+        self.instances
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    /// Forgets an instance that nobody is in; `false` when somebody is.
+    pub fn forget(&self, path: &str) -> bool {
+        let mut instances = self
+            .instances
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let empty = instances
+            .get(path)
+            .is_some_and(|instance| instance.is_empty());
+        if empty {
+            instances.remove(path);
+        }
+        empty
+    }
+
+    /// What stands for the parameters in a path.
+    fn parameters(&self, path: &str) -> Option<Map> {
+        let (pattern, path) = (self.path.split('/'), path.split('/'));
+        if pattern.clone().count() != path.clone().count() {
+            return None;
+        }
+        let mut params = Map::new();
+        for (expected, part) in pattern.zip(path) {
+            match expected
+                .strip_prefix('{')
+                .and_then(|name| name.strip_suffix('}'))
+            {
+                Some(name) if !part.is_empty() => {
+                    params.insert(name.into(), part.to_owned().into());
+                }
+                _ if expected == part => {}
+                _ => return None,
+            }
+        }
+        Some(params)
+    }
+
+    /// Whether it has no connection.
+    pub fn is_empty(&self) -> bool {
+        self.connections
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+    }
+
+    /// Its name, as clients know it.
+    pub const fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    /// `io.data`
+    pub const fn data(&self) -> &Arc<Data> {
+        &self.data
+    }
+
+    /// The host.
+    pub fn driver(&self) -> &dyn Driver {
+        &*self.driver
+    }
+
+    /// The way to all its sockets; `None` until it is connected to a server.
+    pub fn link(&self) -> Option<&dyn NamespaceLink> {
+        self.link.get().map(|link| &**link)
+    }
+
+    /// Connects it to a server, once.
+    pub fn set_link(&self, link: Arc<dyn NamespaceLink>) {
+        // A namespace is registered with one server only, so a second link cannot be another one.
+        let _ = self.link.set(link);
+    }
+
+    /// What answers for it.
+    pub fn serving(&self) -> Serving {
+        let slot = self.serving.load();
+        match &slot.next {
+            Some((next, up)) if up.load(Ordering::Acquire) => next.clone(),
+            _ => slot.now.clone(),
+        }
+    }
+
+    /// Whether `version` is what serves.
+    pub fn serves(&self, version: &Arc<Version>) -> bool {
+        let slot = self.serving.load();
+        let serving = match &slot.next {
+            Some((next, up)) if up.load(Ordering::Acquire) => next,
+            _ => &slot.now,
+        };
+        matches!(serving, Serving::Version(current) if Arc::ptr_eq(current, version))
+    }
+
+    /// The version that serves.
+    pub fn version(&self) -> Option<Arc<Version>> {
+        match self.serving() {
+            Serving::Version(version) => Some(version),
+            _ => None,
+        }
+    }
+
+    /// Makes `next` serve as soon as `up` is set.
+    pub fn prepare(&self, next: Serving, up: Arc<AtomicBool>) {
+        let now = self.serving();
+        self.serving.store(Arc::new(Slot {
+            now,
+            next: Some((next, up)),
+        }));
+    }
+
+    /// Forgets the switch that was prepared, after it happened.
+    pub fn settle(&self) {
+        let now = self.serving();
+        self.serving.store(Arc::new(Slot { now, next: None }));
+    }
+
+    /// Adds a connection.
+    pub fn enter(&self, connection: Arc<Connection>) {
+        let mut connections = self
+            .connections
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        connections.insert(connection.id().clone(), connection);
+    }
+
+    /// Removes a connection; one that came back under the same id stays.
+    pub fn leave(&self, connection: &Connection) {
+        let mut connections = self
+            .connections
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if connections
+            .get(connection.id())
+            .is_some_and(|other| std::ptr::eq(&**other, connection))
+        {
+            connections.remove(connection.id());
+        }
+        if connections.is_empty() {
+            self.empty.notify_waiters();
+            if !self.params.is_empty() {
+                self.driver.unused(&self.path);
+            }
+        }
+    }
+
+    /// Waits until it has no connection.
+    pub async fn emptied(&self) {
+        loop {
+            let emptied = self.empty.notified();
+            if self
+                .connections
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_empty()
+            {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// The connection of an id.
+    pub fn connection(&self, id: &str) -> Option<Arc<Connection>> {
+        self.connections
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
+    }
+
+    /// The connections of this process that a target names.
+    pub fn select(&self, target: &Target) -> Vec<Arc<Connection>> {
+        let ids = self.link().map(|link| link.ids(target)).unwrap_or_default();
+        ids.iter().filter_map(|id| self.connection(id)).collect()
+    }
+
+    /// The rooms of this process that somebody is in.
+    pub fn rooms(&self) -> Vec<String> {
+        self.link().map(|link| link.rooms()).unwrap_or_default()
+    }
+
+    /// Sends an event to everyone a target names; a volatile one is skipped where a client cannot take it now.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent, or some clients cannot take it; the others have it then.
+    pub fn emit(
+        &self,
+        target: &Target,
+        volatile: bool,
+        event: &str,
+        args: &[Dynamic],
+    ) -> Result<(), SendError> {
+        if volatile {
+            let ready = self
+                .select(target)
+                .into_iter()
+                .filter(|socket| !socket.is_stalled());
+            return ready
+                .map(|socket| socket.emit(event, args))
+                .filter(|sent| !matches!(sent, Err(SendError::Left)))
+                .collect();
+        }
+        let Some(link) = self.link() else {
+            return Ok(());
+        };
+        link.emit(target, event, args)?;
+        if self.outgoing.load(Ordering::Relaxed) {
+            self.select(target)
+                .iter()
+                .for_each(|socket| socket.sent(event, args));
+        }
+        Ok(())
+    }
+
+    /// Somebody listens to what is sent.
+    pub(super) fn hears_outgoing(&self) {
+        self.outgoing.store(true, Ordering::Relaxed);
+    }
+
+    /// Every connection there is now, those of its instances included.
+    pub fn connections(&self) -> Vec<Arc<Connection>> {
+        let own = self
+            .connections
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut connections: Vec<_> = own.values().cloned().collect();
+        connections.extend(
+            self.instances()
+                .iter()
+                .flat_map(|instance| instance.connections()),
+        );
+        connections
+    }
+}

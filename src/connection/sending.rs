@@ -1,0 +1,102 @@
+//! What a connection sends, and the rooms by which it is reached.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use rhai::Dynamic;
+
+use super::{Connection, Link, Phase, SendError, Work};
+
+impl Connection {
+    /// Sends an event to the client; one that has left is sent nothing.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent, or the client cannot take it.
+    pub fn emit(self: &Arc<Self>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+        if self.phase() == Phase::Connecting {
+            // It waits for the CONNECT to be answered.
+            self.held().early.push((event.to_owned(), args.to_vec()));
+            return Ok(());
+        }
+        self.send(|link| link.emit(event, args))?;
+        self.sent(event, args);
+        Ok(())
+    }
+
+    /// Tells the `on_any_outgoing` listeners, soon, what was sent.
+    pub(super) fn sent(self: &Arc<Self>, event: &str, args: &[Dynamic]) {
+        if self.hears_outgoing.load(Ordering::Relaxed) {
+            self.post(Work::Outgoing(event.to_owned(), args.to_vec()));
+        }
+    }
+
+    /// Answers an event.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent, or the client cannot take it.
+    pub fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
+        self.send(|link| link.ack(id, args))
+    }
+
+    /// Takes the client out of the namespace; with `close` out of all of them, and closes its connection.
+    pub fn disconnect(&self, close: bool) {
+        self.cut.store(true, Ordering::Release);
+        if close {
+            self.namespace().driver().disconnect_client(self);
+        } else if let Some(link) = self.link() {
+            link.disconnect();
+        }
+    }
+
+    /// Whether a volatile event is skipped now.
+    pub fn is_stalled(&self) -> bool {
+        self.link().is_some_and(|link| link.is_stalled())
+    }
+
+    /// `socket.transport`; empty once it has left.
+    pub fn transport(&self) -> &'static str {
+        self.link().map_or("", |link| link.transport())
+    }
+
+    /// Joins rooms, unless it has left.
+    pub fn join(&self, rooms: &[String]) {
+        if let Some(link) = self.link() {
+            link.join(rooms);
+        }
+    }
+
+    /// Leaves a room.
+    pub fn leave_room(&self, room: &str) {
+        if let Some(link) = self.link() {
+            link.leave(room);
+        }
+    }
+
+    /// Leaves every room, that of its own id included.
+    pub fn leave_all(&self) {
+        if let Some(link) = self.link() {
+            link.leave_all();
+        }
+    }
+
+    /// The rooms it is in; while its `disconnecting` listeners run, those it was in.
+    pub fn rooms(&self) -> Vec<String> {
+        let last = match self.phase() {
+            Phase::Left => self.held().last_rooms.clone(),
+            _ => None,
+        };
+        last.or_else(|| self.link().map(|link| link.rooms()))
+            .unwrap_or_default()
+    }
+
+    /// Remembers the rooms that it was in when it left, or forgets them.
+    pub fn set_last_rooms(&self, rooms: Option<Vec<String>>) {
+        self.held().last_rooms = rooms;
+    }
+
+    fn send(&self, send: impl FnOnce(&dyn Link) -> Result<(), SendError>) -> Result<(), SendError> {
+        match self.link() {
+            Some(link) if self.is_connected() => send(&*link),
+            _ => Err(SendError::Left),
+        }
+    }
+}

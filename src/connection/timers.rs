@@ -1,0 +1,189 @@
+//! The timers of one socket, in the order in which they were set.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{task::AbortHandle, time::Instant};
+
+use super::{Connection, MadeBy, Work};
+use crate::script::{Handler, Version};
+
+/// Timers that handlers set are numbered from here, those of `on_connection` from 0: by their number the new code's
+/// timers find the live ones.
+const FIRST_LATE: u32 = 1 << 24;
+
+/// One timer.
+#[derive(Debug)]
+struct Timer {
+    number: u32,
+    handler: Arc<Handler>,
+    delay: Duration,
+    repeats: bool,
+    due: Instant,
+    /// Fired for its only time, or cleared.
+    gone: bool,
+    task: Option<AbortHandle>,
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// Timers in the order in which they were set.
+#[derive(Debug, Default)]
+pub struct Timers {
+    list: Vec<Timer>,
+    own: u32,
+    late: u32,
+}
+
+impl Timers {
+    /// Sets a timer and gives its number. It does not run before it is started.
+    pub fn set(
+        &mut self,
+        handler: Arc<Handler>,
+        delay: Duration,
+        repeats: bool,
+        made_by: MadeBy,
+    ) -> u32 {
+        let number = match made_by {
+            MadeBy::Connection => self.own,
+            MadeBy::Handler => FIRST_LATE + self.late,
+        };
+        match made_by {
+            MadeBy::Connection => self.own += 1,
+            MadeBy::Handler => self.late += 1,
+        }
+        let due = Instant::now() + delay;
+        self.list.push(Timer {
+            number,
+            handler,
+            delay,
+            repeats,
+            due,
+            gone: false,
+            task: None,
+        });
+        number
+    }
+
+    /// How many may still fire.
+    pub fn len(&self) -> usize {
+        self.list.iter().filter(|timer| !timer.gone).count()
+    }
+
+    /// Whether none may.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Clears a timer, if it has not fired for its only time.
+    pub fn clear(&mut self, number: u32) {
+        if let Some(timer) = self.list.iter_mut().find(|timer| timer.number == number) {
+            timer.end();
+        }
+        self.sweep();
+    }
+
+    /// Starts those that do not run yet.
+    pub(super) fn start(&mut self, connection: &Arc<Connection>) {
+        for timer in self
+            .list
+            .iter_mut()
+            .filter(|timer| !timer.gone && timer.task.is_none())
+        {
+            timer.start(connection);
+        }
+    }
+
+    /// What to call for a timer that is due.
+    pub(super) fn fire(
+        &mut self,
+        number: u32,
+        connection: &Arc<Connection>,
+    ) -> Option<Arc<Handler>> {
+        let timer = self
+            .list
+            .iter_mut()
+            .find(|timer| timer.number == number && !timer.gone)?;
+        let handler = timer.handler.clone();
+        if timer.repeats {
+            // A timer that is late does not fire again for the times it missed.
+            timer.due = (timer.due + timer.delay).max(Instant::now());
+            timer.start(connection);
+        } else {
+            timer.end();
+            self.sweep();
+        }
+        Some(handler)
+    }
+
+    /// Every closure there is.
+    pub(super) fn handlers(&self) -> impl Iterator<Item = &Handler> {
+        self.list.iter().map(|timer| &*timer.handler)
+    }
+
+    /// The closures of `on_connection`'s timers, with what they are known by in every version.
+    pub(super) fn keyed(&self) -> impl Iterator<Item = (String, Handler)> {
+        let own = self.list.iter().filter(|timer| timer.number < FIRST_LATE);
+        own.map(|timer| (format!("timer {}", timer.number), (*timer.handler).clone()))
+    }
+
+    /// Takes over the timers of the new code, whose closures are `handlers` now: one that is pending keeps its due time,
+    /// one that has fired or was cleared stays so. Gives how many keep the old code.
+    pub(super) fn adopt(
+        &mut self,
+        new: Self,
+        handlers: Vec<Handler>,
+        version: &Arc<Version>,
+    ) -> usize {
+        let (own, late): (Vec<_>, Vec<_>) = std::mem::take(&mut self.list)
+            .into_iter()
+            .partition(|timer| timer.number < FIRST_LATE);
+        self.own = new.own;
+        for (mut timer, handler) in new.list.into_iter().zip(handlers) {
+            timer.handler = Arc::new(handler);
+            if let Some(live) = own.iter().find(|live| live.number == timer.number) {
+                timer.due = live.due;
+                timer.gone = live.gone;
+            }
+            self.list.push(timer);
+        }
+        let mut keep_old = 0;
+        for mut timer in late {
+            let handler = (*timer.handler).clone().follow(version);
+            keep_old += usize::from(!Arc::ptr_eq(handler.version(), version));
+            timer.handler = Arc::new(handler);
+            self.list.push(timer);
+        }
+        keep_old
+    }
+
+    fn sweep(&mut self) {
+        self.list
+            .retain(|timer| !timer.gone || timer.number < FIRST_LATE);
+    }
+}
+
+impl Timer {
+    fn start(&mut self, connection: &Arc<Connection>) {
+        let (connection, number, due) = (Arc::downgrade(connection), self.number, self.due);
+        let task = tokio::spawn(async move {
+            tokio::time::sleep_until(due).await;
+            if let Some(connection) = connection.upgrade() {
+                connection.post(Work::Timer(number));
+            }
+        });
+        self.task = Some(task.abort_handle());
+    }
+
+    fn end(&mut self) {
+        self.gone = true;
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}

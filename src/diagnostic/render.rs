@@ -1,0 +1,145 @@
+//! Diagnostics as text for people: the one place that draws them.
+//!
+//! In comes a [`Diagnostic`] and whether the reader sees colours; out goes text of several lines without a final line
+//! break. What must stay true: the caret stands under the character that is meant, the place reads
+//! `file:line:column`, and no text of a script or client reaches the terminal as a control sequence.
+
+use std::ops::Range;
+
+use annotate_snippets::{
+    AnnotationKind, Group, Level, Origin as Location, Renderer, Snippet,
+    renderer::{AnsiColor, Style as Paint},
+};
+
+use super::{Diagnostic, Frame, Place, Severity};
+
+const HINT: Paint = AnsiColor::BrightCyan.on_default().bold();
+
+/// Whether the reader of a text sees colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Style {
+    /// No escape sequences: files, pipes, pages, tests.
+    #[default]
+    Plain,
+    /// Escape sequences for a terminal.
+    Color,
+}
+
+/// Draws a diagnostic: message, place with its line, hints, the chain of calls (the innermost first), and what the
+/// host was doing.
+#[must_use]
+pub fn render(diagnostic: &Diagnostic, style: Style) -> String {
+    let mut lines = vec![report(diagnostic, style)];
+    for hint in &diagnostic.hints {
+        lines.push(format!("{} {}", painted("hint:", style), visible(hint)));
+    }
+    for (frame, times) in calls(&diagnostic.trace) {
+        let repeated = if times > 1 {
+            format!(" ({times} times)")
+        } else {
+            String::new()
+        };
+        lines.push(visible(&format!("{frame}{repeated}")));
+    }
+    if let Some(origin) = &diagnostic.origin {
+        lines.push(visible(&format!("called from {origin}")));
+    }
+    lines.join("\n")
+}
+
+fn report(diagnostic: &Diagnostic, style: Style) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = Group::with_title(level.primary_title(visible(&diagnostic.message)));
+    let group = match &diagnostic.place {
+        None => title,
+        Some(place) => match excerpt(place) {
+            Some((text, marked)) => title.element(
+                Snippet::source(text)
+                    .path(visible(&place.file))
+                    .line_start(place.line)
+                    .annotation(AnnotationKind::Primary.span(marked)),
+            ),
+            None => title.element(
+                Location::path(visible(&place.file))
+                    .line(place.line)
+                    .char_column(place.column),
+            ),
+        },
+    };
+    let renderer = match style {
+        Style::Plain => Renderer::plain(),
+        Style::Color => Renderer::styled(),
+    };
+    renderer.render(&[group])
+}
+
+/// The line of a place and the bytes of it to mark. Only that line is given away, for the text may be long.
+fn excerpt(place: &Place) -> Option<(String, Range<usize>)> {
+    let source = place.source.as_deref()?;
+    let line = source.split('\n').nth(place.line.checked_sub(1)?)?;
+    let line: String = line
+        .trim_end_matches('\r')
+        .chars()
+        .map(|c| {
+            if is_c1(c) {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect();
+    let length = line.chars().count();
+    let start = place
+        .column
+        .checked_sub(1)
+        .filter(|start| *start <= length)?;
+    let end = start.saturating_add(place.length).min(length);
+    let byte = |column: usize| {
+        line.char_indices()
+            .nth(column)
+            .map_or(line.len(), |(i, _)| i)
+    };
+    let marked = byte(start)..byte(end);
+    Some((line, marked))
+}
+
+/// The chain from the inside out, where a function that called itself is one step.
+fn calls(trace: &[Frame]) -> Vec<(&Frame, usize)> {
+    let mut calls: Vec<(&Frame, usize)> = Vec::new();
+    for frame in trace.iter().rev() {
+        match calls.last_mut() {
+            Some((last, times)) if *last == frame => *times += 1,
+            _ => calls.push((frame, 1)),
+        }
+    }
+    calls
+}
+
+fn painted(head: &str, style: Style) -> String {
+    match style {
+        Style::Plain => head.to_owned(),
+        Style::Color => format!("{HINT}{head}{HINT:#}"),
+    }
+}
+
+/// Text without control characters and without marks that reverse the direction of writing.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Control characters that some terminals obey and the renderer lets through.
+fn is_c1(c: char) -> bool {
+    matches!(c, '\u{80}'..='\u{9f}')
+}

@@ -1,0 +1,165 @@
+//! Rhai's errors as diagnostics: the one place that reads `ParseError` and `EvalAltResult`.
+//!
+//! In come an error, the name of the file that was run, and a way to get the texts of files; out goes a
+//! [`Diagnostic`] with the place of the innermost error, the chain of calls that led there, and hints where the error
+//! lets us state a fact. Hints that need to know what functions exist are added by those who know, with
+//! [`Diagnostic::hint`].
+//!
+//! What must stay true: names of sources (`AST::set_source`, `Module::set_id`) are paths relative to the scripts
+//! folder, for they are all that Rhai tells about the file of an error. A position belongs to the file of the *caller*
+//! for a call, and to the file of the called function for what is inside it.
+
+mod eval;
+mod parse;
+mod token;
+mod words;
+
+use std::sync::Arc;
+
+use rhai::{EvalAltResult, ParseError, Position};
+
+use self::token::Token;
+use super::{Diagnostic, Frame, FrameKind, Place, Sources};
+
+impl Diagnostic {
+    /// The diagnostic of a script that does not compile; `source` is the text of `file`.
+    #[must_use]
+    pub fn from_parse(error: &ParseError, file: &str, source: &Arc<str>) -> Self {
+        let token = Token::at(source, error.position());
+        let place = place(file, Some(source), error.position());
+        parse::explain(error.err_type(), token.as_ref()).at(place)
+    }
+
+    /// The diagnostic of a call that failed.
+    ///
+    /// `entry` is the file that the host's call belongs to: the file of the hook or, for a closure that was kept, the
+    /// file that registered it, for the place of that registration is all that Rhai knows as its call site.
+    ///
+    /// Rhai forgets the place of an error that no script can catch (operations, sizes, call depth, termination): it
+    /// gives the outermost call that led to it, and nothing at all when the host made that call without a position.
+    #[must_use]
+    pub fn from_eval(error: &EvalAltResult, entry: &str, sources: Sources<'_>) -> Self {
+        let Chain {
+            error,
+            file,
+            mut trace,
+        } = Chain::of(error, entry, sources);
+        let source = sources(&file);
+        let token = source.as_deref().and_then(|text| eval::token(error, text));
+        let here = match (token, &source) {
+            (Some(token), Some(source)) => Some(token.place(&file, Arc::clone(source))),
+            _ => place(&file, None, error.position()),
+        };
+        let place = here.or_else(|| nearest(&mut trace));
+        let explained = match error {
+            EvalAltResult::ErrorParsing(error, _) => parse::explain(error, token.as_ref()),
+            _ => eval::explain(error, token.as_ref(), source.as_deref()),
+        };
+        let mut diagnostic = explained.at(place);
+        diagnostic.trace = tidy(trace);
+        diagnostic
+    }
+}
+
+/// The innermost error, the file it is in, and the calls on the way to it.
+struct Chain<'e> {
+    error: &'e EvalAltResult,
+    file: String,
+    trace: Vec<Frame>,
+}
+
+impl<'e> Chain<'e> {
+    fn of(error: &'e EvalAltResult, entry: &str, sources: Sources<'_>) -> Self {
+        let mut chain = Self {
+            error,
+            file: entry.to_owned(),
+            trace: Vec::new(),
+        };
+        loop {
+            match chain.error {
+                EvalAltResult::ErrorInFunctionCall(name, source, inner, at) => {
+                    chain.enter(frame_of(name), *at, sources);
+                    if !source.is_empty() {
+                        chain.file.clone_from(source);
+                    }
+                    chain.error = inner;
+                }
+                EvalAltResult::ErrorInModule(path, inner, at) => {
+                    chain.enter((FrameKind::Import, path.clone()), *at, sources);
+                    if !path.is_empty() {
+                        chain.file = module_file(path, sources);
+                    }
+                    chain.error = inner;
+                }
+                _ => return chain,
+            }
+        }
+    }
+
+    fn enter(&mut self, (kind, function): (FrameKind, String), at: Position, sources: Sources<'_>) {
+        let place = place(&self.file, sources(&self.file).as_ref(), at);
+        self.trace.push(Frame {
+            kind,
+            function,
+            place,
+        });
+    }
+}
+
+fn frame_of(function: &str) -> (FrameKind, String) {
+    if function.starts_with(eval::CLOSURE) {
+        (FrameKind::Closure, "closure".to_owned())
+    } else {
+        (FrameKind::Function, function.to_owned())
+    }
+}
+
+/// An import is written without the extension, a file has one.
+fn module_file(path: &str, sources: Sources<'_>) -> String {
+    let file = format!("{path}.rhai");
+    if sources(path).is_none() && sources(&file).is_some() {
+        file
+    } else {
+        path.to_owned()
+    }
+}
+
+fn place(file: &str, source: Option<&Arc<str>>, position: Position) -> Option<Place> {
+    let token = source.and_then(|text| Some((text, Token::at(text, position)?)));
+    match token {
+        Some((text, token)) => Some(token.place(file, Arc::clone(text))),
+        None => Some(Place::new(
+            file,
+            position.line()?,
+            position.position().unwrap_or(1),
+        )),
+    }
+}
+
+/// The innermost call whose place is known stands for an error that has no place of its own.
+fn nearest(trace: &mut Vec<Frame>) -> Option<Place> {
+    while let Some(frame) = trace.pop() {
+        if frame.place.is_some() {
+            return frame.place;
+        }
+    }
+    None
+}
+
+/// Leaves out what tells nothing: the call that the host made, and a native function (`for_each`) whose closure fails,
+/// for Rhai reports it and the closure at the same place.
+fn tidy(trace: Vec<Frame>) -> Vec<Frame> {
+    let mut tidied: Vec<Frame> = Vec::with_capacity(trace.len());
+    for frame in trace {
+        if tidied.is_empty() && frame.place.is_none() {
+            continue;
+        }
+        if frame.kind == FrameKind::Closure
+            && tidied.last().is_some_and(|last| last.place == frame.place)
+        {
+            tidied.pop();
+        }
+        tidied.push(frame);
+    }
+    tidied
+}

@@ -1,0 +1,284 @@
+//! The token at a position of a source text.
+//!
+//! In come a text and one of Rhai's positions (line and column from 1, in characters, no length); out goes the
+//! token that stands there with what surrounds it: how much to underline, what was found, on what a method was
+//! called. A position that is not in the text gives no token.
+
+use std::sync::Arc;
+
+use rhai::Position;
+
+use crate::diagnostic::Place;
+
+/// Operators and brackets of more than one character, longer ones first.
+const SYMBOLS: [&str; 36] = [
+    "**=", "<<=", ">>=", "===", "!==", "..=", "::<", "&&=", "||=", "??=", "++", "--", "**", "<<",
+    ">>", "==", "!=", "<=", ">=", "&&", "||", "??", "?.", "?[", "=>", "->", "<-", ":=", "::", "..",
+    "+=", "-=", "*=", "/=", "%=", "#{",
+];
+
+/// A token and the text on both sides of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token<'a> {
+    /// The token itself, empty at the end of the text.
+    pub(super) text: &'a str,
+    before: &'a str,
+    after: &'a str,
+}
+
+impl<'a> Token<'a> {
+    /// The token that begins at `position`.
+    pub(super) fn at(source: &'a str, position: Position) -> Option<Self> {
+        let line = position.line()?;
+        let column = position.position().unwrap_or(1);
+        let start = offset(source, line, column)?;
+        let (before, rest) = source.split_at_checked(start)?;
+        if rest.trim().is_empty() {
+            return Some(Self::end(source));
+        }
+        let (text, after) = rest.split_at_checked(length(rest))?;
+        Some(Self {
+            text,
+            before,
+            after,
+        })
+    }
+
+    /// The token `name`, if it stands in the text exactly once.
+    pub(super) fn only(source: &'a str, name: &str) -> Option<Self> {
+        let mut found = source
+            .match_indices(name)
+            .map(|(start, _)| start)
+            .filter(|&start| {
+                let before = source.get(..start).unwrap_or_default();
+                let after = source.get(start + name.len()..).unwrap_or_default();
+                !before.ends_with(is_word_char) && !after.starts_with(is_word_char)
+            });
+        let start = found.next()?;
+        if found.next().is_some() {
+            return None;
+        }
+        let (before, rest) = source.split_at_checked(start)?;
+        let (text, after) = rest.split_at_checked(name.len())?;
+        Some(Self {
+            text,
+            before,
+            after,
+        })
+    }
+
+    /// Directly behind the last thing that is written: Rhai's own position would be an empty line.
+    fn end(source: &'a str) -> Self {
+        Self {
+            text: "",
+            before: source.trim_end(),
+            after: "",
+        }
+    }
+
+    /// What was found, for messages.
+    pub(super) fn found(&self) -> String {
+        match self.text {
+            "" => "the end of the script".to_owned(),
+            text if text.starts_with('"') => "a string".to_owned(),
+            text if text.starts_with('`') => "a string".to_owned(),
+            text => format!("`{text}`"),
+        }
+    }
+
+    /// Whether it is a name or a keyword.
+    pub(super) fn is_word(&self) -> bool {
+        self.text
+            .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+    }
+
+    /// Whether it follows the symbol or the whole word `text`, apart from blanks.
+    pub(super) fn follows(&self, text: &str) -> bool {
+        let before = self.before.trim_end().strip_suffix(text);
+        before.is_some_and(|before| {
+            !(text.starts_with(is_word_char) && before.ends_with(is_word_char))
+        })
+    }
+
+    /// Whether it is followed by `text`, apart from blanks.
+    pub(super) fn precedes(&self, text: &str) -> bool {
+        self.after.trim_start().starts_with(text)
+    }
+
+    /// Whether nothing but blanks stands before it on its line, and something on the lines above.
+    pub(super) fn begins_a_line(&self) -> bool {
+        let blanks = self
+            .before
+            .get(self.before.trim_end().len()..)
+            .unwrap_or_default();
+        blanks.contains('\n') && !self.before.trim_end().is_empty()
+    }
+
+    /// For a property or a method: what stands before the dot, as far as it is written in names, else empty.
+    pub(super) fn receiver(&self) -> Option<&'a str> {
+        let before = self.before.trim_end().strip_suffix('.')?;
+        let before = before.strip_suffix('?').unwrap_or(before);
+        let chain = before.trim_end_matches(|c: char| is_word_char(c) || c == '.');
+        let receiver = before.get(chain.len()..).unwrap_or_default();
+        let complete = receiver.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        Some(if complete { receiver } else { "" })
+    }
+
+    /// The place of the token in `file`, whose text it was made from.
+    pub(super) fn place(&self, file: &str, source: Arc<str>) -> Place {
+        let line = self.before.matches('\n').count() + 1;
+        let start = self.before.rfind('\n').map_or(0, |end| end + 1);
+        let column = self.before.get(start..).unwrap_or_default().chars().count() + 1;
+        Place::new(file, line, column)
+            .length(self.text.chars().count())
+            .source(source)
+    }
+}
+
+pub(super) fn is_word_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The byte where a line and column begin; a column behind the last character is the end of the line.
+fn offset(source: &str, line: usize, column: usize) -> Option<usize> {
+    let mut lines = source.split_inclusive('\n');
+    let skipped: usize = lines
+        .by_ref()
+        .take(line.checked_sub(1)?)
+        .map(str::len)
+        .sum();
+    let text = match lines.next() {
+        Some(text) => text.trim_end_matches(['\r', '\n']),
+        None if source.matches('\n').count() + 1 == line => "",
+        None => return None,
+    };
+    let within = text
+        .char_indices()
+        .nth(column - 1)
+        .map_or(text.len(), |(i, _)| i);
+    Some(skipped + within)
+}
+
+/// How many bytes the token at the start of `rest` takes, never past the end of the line.
+fn length(rest: &str) -> usize {
+    let line = rest.split(['\r', '\n']).next().unwrap_or_default();
+    let Some(first) = line.chars().next() else {
+        return 0;
+    };
+    match first {
+        '"' | '`' | '\'' => string_length(line, first),
+        '0'..='9' => number_length(line),
+        c if is_word_char(c) => line.find(|c| !is_word_char(c)).unwrap_or(line.len()),
+        _ => SYMBOLS
+            .iter()
+            .find(|symbol| line.starts_with(**symbol))
+            .map_or(first.len_utf8(), |symbol| symbol.len()),
+    }
+}
+
+fn string_length(line: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (i, c) in line.char_indices().skip(1) {
+        if c == quote && !escaped {
+            return i + c.len_utf8();
+        }
+        escaped = c == '\\' && !escaped && quote != '`';
+    }
+    line.len()
+}
+
+fn number_length(line: &str) -> usize {
+    let digits = |text: &str| text.find(|c| !is_word_char(c)).unwrap_or(text.len());
+    let whole = digits(line);
+    match line.get(whole..).and_then(|rest| rest.strip_prefix('.')) {
+        Some(fraction) if fraction.starts_with(|c: char| c.is_ascii_digit()) => {
+            whole + 1 + digits(fraction)
+        }
+        _ => whole,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rhai::Position;
+
+    use super::Token;
+
+    fn token(source: &str, line: u16, column: u16) -> &str {
+        Token::at(source, Position::new(line, column)).unwrap().text
+    }
+
+    #[test]
+    fn a_token_is_as_long_as_it_is_written() {
+        let source = "let a_1 = 3.14; x.foo(\"a\\\"b\", `t`) ??= 1..2;\n  'c' #{ 日本";
+        assert_eq!(token(source, 1, 1), "let");
+        assert_eq!(token(source, 1, 5), "a_1");
+        assert_eq!(token(source, 1, 11), "3.14");
+        assert_eq!(token(source, 1, 17), "x");
+        assert_eq!(token(source, 1, 23), "\"a\\\"b\"");
+        assert_eq!(token(source, 1, 31), "`t`");
+        assert_eq!(token(source, 1, 36), "??=");
+        assert_eq!(token(source, 1, 40), "1");
+        assert_eq!(token(source, 2, 3), "'c'");
+        assert_eq!(token(source, 2, 7), "#{");
+        assert_eq!(token(source, 2, 10), "日");
+    }
+
+    #[test]
+    fn the_end_of_the_text_is_behind_the_last_thing_written() {
+        for source in ["a(\n  1", "a(\n  1\n", "a(\r\n  1\r\n\r\n"] {
+            let lines = u16::try_from(source.matches('\n').count() + 1).unwrap();
+            let token = Token::at(source, Position::new(lines, 60)).unwrap();
+            assert_eq!(token.found(), "the end of the script");
+            let place = token.place("a.rhai", source.into());
+            assert_eq!(
+                (place.line, place.column, place.length),
+                (2, 4, 1),
+                "{source:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn positions_outside_the_text_have_no_token() {
+        assert!(Token::at("a", Position::NONE).is_none());
+        assert!(Token::at("a", Position::new(3, 1)).is_none());
+        assert!(Token::at("", Position::new(1, 1)).is_some());
+    }
+
+    #[test]
+    fn a_method_knows_what_it_was_called_on() {
+        let receiver = |source: &'static str, column| {
+            Token::at(source, Position::new(1, column))
+                .unwrap()
+                .receiver()
+        };
+        assert_eq!(receiver("socket.emit(1)", 8), Some("socket"));
+        assert_eq!(
+            receiver("socket.broadcast.emit(1)", 18),
+            Some("socket.broadcast")
+        );
+        assert_eq!(receiver("io.of(1).emit(1)", 10), Some(""));
+        assert_eq!(receiver("emit(1)", 1), None);
+    }
+
+    #[test]
+    fn a_token_follows_whole_words() {
+        let follows = |source, column| {
+            Token::at(source, Position::new(1, column))
+                .unwrap()
+                .follows("function")
+        };
+        assert!(follows("function f", 10));
+        assert!(!follows("my_function f", 13));
+    }
+
+    #[test]
+    fn a_name_is_found_only_when_it_stands_there_once() {
+        assert_eq!(
+            Token::only("a.push(1); pushed", "push").unwrap().receiver(),
+            Some("a")
+        );
+        assert!(Token::only("a.push(1); b.push(2)", "push").is_none());
+    }
+}

@@ -1,0 +1,275 @@
+//! How a host is made.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use rhai::{
+    Dynamic, Engine, FuncRegistration, Module, NativeCallContext, RhaiFunc, RhaiNativeFunc, Variant,
+};
+use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
+
+use super::{Host, Inner, Listener, Origin};
+use crate::{
+    api,
+    connection::{HostEvent, Turn},
+    script::{self, Folder, Limits, Loader},
+    value,
+};
+
+/// So many packets of one client may wait inside the Socket.IO crate. The stream takes them out at once, so this is
+/// what one script call can send; the bytes that wait are bounded by [`Options::max_backlog`].
+const MAX_QUEUE: usize = 1 << 17;
+/// The crate keeps one such buffer for each WebSocket.
+const READ_BUFFER: usize = 4 << 10;
+
+/// A way in which packets travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// HTTP requests that wait for packets.
+    Polling,
+    /// A WebSocket.
+    Websocket,
+}
+
+impl Transport {
+    /// Its name in a query.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::Websocket => "websocket",
+        }
+    }
+}
+
+/// How a host serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// The path of the Socket.IO endpoint, without a slash at its end.
+    pub path: String,
+    /// From one ping to the next.
+    pub ping_interval: Duration,
+    /// So long a client has to answer a ping.
+    pub ping_timeout: Duration,
+    /// So long a client has from the handshake to its first CONNECT.
+    pub connect_timeout: Duration,
+    /// So long an upgrade from polling to WebSocket may take.
+    pub upgrade_timeout: Duration,
+    /// The most bytes of one message from a client, whatever the transport.
+    pub max_payload: usize,
+    /// The most bytes that may wait for a client; one that lets more pile up is cut off.
+    pub max_backlog: usize,
+    /// So long [`Host::close`] waits for the scripts.
+    pub drain_timeout: Duration,
+    /// The transports that clients may use.
+    pub transports: Vec<Transport>,
+    /// Pages of these origins may connect, beside those that the server itself serves.
+    pub origins: Vec<Origin>,
+    /// So many clients may be connected at once.
+    pub max_connections: Option<usize>,
+    /// So many proxies stand in front of the server: what the outermost of them says in `X-Forwarded-For` and
+    /// `X-Forwarded-Host` is believed. 0 believes nobody.
+    pub trust_proxy: usize,
+    /// Looks at the files at this interval instead of asking the system for changes.
+    pub poll: Option<Duration>,
+    /// The most instances of one dynamic namespace at a time; beyond it new ones are refused.
+    pub max_namespaces: usize,
+    /// What a script may use up.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            path: "/socket.io".to_owned(),
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            connect_timeout: Duration::from_secs(45),
+            upgrade_timeout: Duration::from_secs(10),
+            max_payload: 1_000_000,
+            max_backlog: 16 << 20,
+            drain_timeout: Duration::from_secs(10),
+            transports: vec![Transport::Polling, Transport::Websocket],
+            origins: Vec::new(),
+            max_connections: None,
+            trust_proxy: 0,
+            poll: None,
+            max_namespaces: 10_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Options {
+    pub(super) fn socket_io(&self) -> SocketIoBuilder {
+        let builder = SocketIo::builder();
+        let builder = match self.transports.as_slice() {
+            [Transport::Polling] => builder.transports([TransportType::Polling]),
+            [Transport::Websocket] => builder.transports([TransportType::Websocket]),
+            _ => builder,
+        };
+        builder
+            .req_path(self.path.clone())
+            .ping_interval(self.ping_interval)
+            .ping_timeout(self.ping_timeout)
+            .connect_timeout(self.connect_timeout)
+            .upgrade_timeout(self.upgrade_timeout)
+            .max_payload(self.max_payload as u64)
+            .ws_max_message_size(self.max_payload)
+            .ws_max_frame_size(self.max_payload)
+            .ws_read_buffer_size(READ_BUFFER)
+            .max_buffer_size(MAX_QUEUE)
+    }
+}
+
+/// Makes a [`Host`].
+///
+/// ```
+/// use patchcord::{Host, script::Memory};
+///
+/// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { socket.emit(\"sum\", add(1, 2)); }")]);
+/// let host = Host::builder().loader(scripts).function("add", |a: i64, b: i64| a + b).build();
+/// ```
+#[derive(Default)]
+pub struct HostBuilder {
+    loader: Option<Arc<dyn Loader>>,
+    options: Options,
+    listeners: Vec<Listener>,
+    functions: Module,
+}
+
+impl std::fmt::Debug for HostBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostBuilder")
+            .field("loader", &self.loader)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HostBuilder {
+    /// Serves the scripts of a folder, or one file as `/`. The default is the folder `scripts`.
+    #[must_use]
+    pub fn scripts(self, target: impl Into<PathBuf>) -> Self {
+        self.loader(Folder::new(target))
+    }
+
+    /// Serves scripts from anywhere else.
+    #[must_use]
+    pub fn loader(mut self, loader: impl Loader + 'static) -> Self {
+        self.loader = Some(Arc::new(loader));
+        self
+    }
+
+    /// Serves in this way.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Calls `listener` with everything the host announces, on the thread where it happens: it must not wait.
+    /// Without any listener the announcements go to [`tracing`].
+    #[must_use]
+    pub fn on_event(mut self, listener: impl Fn(&HostEvent) + Send + Sync + 'static) -> Self {
+        self.listeners.push(Box::new(listener));
+        self
+    }
+
+    /// Gives scripts a function that changes nothing: drafts of a reload call it too. It runs in the script's call
+    /// and must not block.
+    #[must_use]
+    pub fn function<A: 'static, const N: usize, const X: bool, R, const F: bool>(
+        mut self,
+        name: &str,
+        function: impl RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
+    ) -> Self
+    where
+        R: Variant + Clone,
+    {
+        FuncRegistration::new(name)
+            .in_global_namespace()
+            .set_into_module(&mut self.functions, function);
+        self
+    }
+
+    /// Gives scripts a function that changes something outside: a reload, which runs `on_connection` once more as a
+    /// draft, skips it there and goes on with `()`. It runs in the script's call and must not block.
+    #[must_use]
+    pub fn effect<A: 'static, const N: usize, const X: bool, R, const F: bool, FUNC>(
+        mut self,
+        name: &str,
+        function: FUNC,
+    ) -> Self
+    where
+        R: Variant + Clone,
+        FUNC: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
+    {
+        let types = FUNC::param_types();
+        let function = skipped_in_drafts(function.into_rhai_function(false, true));
+        FuncRegistration::new(name)
+            .in_global_namespace()
+            .set_into_module_raw(&mut self.functions, types, function);
+        self
+    }
+
+    /// The host. It serves nothing yet: see [`Host::load`] and [`Host::service`].
+    pub fn build(self) -> Host {
+        let limits = &self.options.limits;
+        let mut engine: Engine = script::engine(limits, api::GLOBALS);
+        api::register(&mut engine);
+        engine.register_global_module(self.functions.into());
+        let decoding = decoding(limits);
+        let loader = self
+            .loader
+            .unwrap_or_else(|| Arc::new(Folder::new("scripts")));
+        Host {
+            inner: Arc::new_cyclic(|me| Inner {
+                me: me.clone(),
+                engine: Arc::new(engine),
+                options: self.options,
+                decoding,
+                loader,
+                listeners: self.listeners,
+                scripts: Arc::default(),
+                gate: Arc::default(),
+                closing: false.into(),
+                handed_over: Arc::default(),
+                io: std::sync::Mutex::default(),
+                namespaces: std::sync::Mutex::default(),
+            }),
+        }
+    }
+}
+
+/// What a client may send is what a script may hold.
+fn decoding(limits: &Limits) -> value::Limits {
+    value::Limits {
+        max_string: limits.string_size,
+        max_array: limits.array_size,
+        max_map: limits.map_size,
+        ..value::Limits::default()
+    }
+}
+
+fn skipped_in_drafts(function: RhaiFunc) -> RhaiFunc {
+    let (RhaiFunc::Pure { func, .. } | RhaiFunc::Method { func, .. }) = function else {
+        return function;
+    };
+    let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
+        match Turn::current() {
+            Some(turn) if turn.draft.is_some() => Ok(Dynamic::UNIT),
+            Some(_) => func(context, args),
+            None => Err(
+                "a function with an effect has no place at top level: call it in `on_connection`"
+                    .into(),
+            ),
+        }
+    };
+    RhaiFunc::Method {
+        func: Arc::new(call),
+        has_context: true,
+        is_pure: false,
+        is_volatile: true,
+    }
+}

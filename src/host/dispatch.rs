@@ -1,0 +1,365 @@
+//! One piece of work to the script calls it means.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use rhai::Dynamic;
+
+use super::{Inner, trace::trace};
+use crate::{
+    api::{self, Socket},
+    connection::{
+        ANY, Connection, Driver, Event, HostEvent, MIDDLEWARE, Namespace, OUTGOING, Phase, Turn,
+        Work,
+    },
+    diagnostic::{Diagnostic, Origin},
+    script::{CallError, Handler, Hook},
+};
+
+impl Driver for Inner {
+    fn run(&self, connection: &Arc<Connection>, work: Work) {
+        connection.adopt();
+        match work {
+            Work::Handshake(verdict) => self.handshake(connection, &verdict),
+            Work::Connect => self.connect(connection),
+            Work::Event(event) => self.event(connection, event),
+            Work::Disconnect(reason) => self.disconnect(connection, reason),
+            Work::Answer(number, answer) => {
+                if let Some((handler, args)) = connection.answered(number, answer) {
+                    self.call(connection, &handler, args, "ack");
+                }
+            }
+            Work::Timer(number) => {
+                if let Some(handler) = connection.fire_timer(number) {
+                    self.call(connection, &handler, vec![], "timer");
+                }
+            }
+            Work::Call(handler, args, what) => drop(self.call(connection, &handler, args, what)),
+            Work::Outgoing(event, args) => {
+                self.each(
+                    connection,
+                    OUTGOING,
+                    &event,
+                    &args,
+                    None,
+                    "`on_any_outgoing` listener",
+                );
+            }
+            Work::Adopt => {}
+        }
+    }
+
+    fn later(&self, connection: Arc<Connection>) {
+        let handed_over = HandedOver::new(&self.handed_over);
+        tokio::spawn(async move {
+            connection.work_off();
+            drop(handed_over);
+        });
+    }
+
+    fn namespace(&self, path: &str) -> Option<Arc<Namespace>> {
+        let served = |namespace: &Arc<Namespace>| {
+            &**namespace.path() == path && !namespace.is_dynamic() && namespace.version().is_some()
+        };
+        self.all().into_iter().find(served)
+    }
+
+    fn unused(&self, path: &str) {
+        if let Some(host) = self.me.upgrade() {
+            host.forget_later(path);
+        }
+    }
+
+    fn disconnect_client(&self, connection: &Connection) {
+        let link = connection.link();
+        for namespace in self.all() {
+            if let Some(other) = namespace.connection(connection.id()) {
+                other.disconnect(false);
+            }
+        }
+        if let Some(link) = link {
+            link.close();
+        }
+    }
+
+    fn announce(&self, event: HostEvent) {
+        if self.listeners.is_empty() {
+            trace(&event);
+        }
+        for listener in &self.listeners {
+            // A listener that panics must not leave a connection half connected.
+            let _ = catch_unwind(AssertUnwindSafe(|| listener(&event)));
+        }
+    }
+}
+
+/// Counts work that waits for its task.
+struct HandedOver(Arc<AtomicUsize>);
+
+impl HandedOver {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count.clone())
+    }
+}
+
+impl Drop for HandedOver {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Inner {
+    fn connect(&self, connection: &Arc<Connection>) {
+        let version = connection.namespace().version();
+        if let Some(version) = version.filter(|_| connection.enter()) {
+            let hook = version.hook(Hook::Connection);
+            let socket = Dynamic::from(Socket(connection.clone()));
+            connection.connect(version, || {
+                if let Some(hook) = hook {
+                    self.call(connection, &hook, vec![socket], "`on_connection`");
+                }
+            });
+        }
+        connection.end_pass();
+    }
+
+    fn event(&self, connection: &Arc<Connection>, event: Event) {
+        if !connection.is_connected() {
+            return;
+        }
+        if api::is_reserved(&event.name) {
+            connection.disconnect(true);
+            return;
+        }
+        let Event {
+            name, args, ack, ..
+        } = event;
+        let Some(args) = self.checked(connection, &name, args) else {
+            return;
+        };
+        let ack = ack.map(|id| api::ack(connection.clone(), id));
+        self.each(
+            connection,
+            ANY,
+            &name,
+            &args,
+            ack.as_ref(),
+            "`on_any` listener",
+        );
+        let wanted = args.len();
+        let declares_ack =
+            |handler: &Arc<Handler>| handler.parameters().is_none_or(|count| count > wanted);
+        let mut args = Some(args);
+        let handlers = connection.fire(&name);
+        // A listener that declares the ack answers; others do by what they return, if none does.
+        let by_value = !handlers.iter().any(declares_ack);
+        let mut handlers = handlers.into_iter().peekable();
+        while let Some(handler) = handlers.next() {
+            let last = handlers.peek().is_none();
+            let mut args = if last { args.take() } else { args.clone() }.unwrap_or_default();
+            if let Some(ack) = ack.as_ref().filter(|_| declares_ack(&handler)) {
+                args.push(ack.clone().into_closure());
+            }
+            let call = format_args!("`{name}` handler");
+            let value = self.call(connection, &handler, args, call);
+            if let (Some(ack), Some(value), false) = (&ack, value, !by_value) {
+                self.answer(connection, &handler, ack, value, &call);
+            }
+        }
+    }
+
+    /// Calls the listeners that take the name of an event and an array of its arguments.
+    fn each(
+        &self,
+        connection: &Arc<Connection>,
+        which: &str,
+        name: &str,
+        args: &[Dynamic],
+        ack: Option<&api::Ack>,
+        what: &str,
+    ) {
+        for handler in connection.fire(which) {
+            let mut args = args.to_vec();
+            args.extend(ack.map(|ack| ack.clone().into_closure()));
+            let args = vec![name.into(), args.into()];
+            self.call(
+                connection,
+                &handler,
+                args,
+                format_args!("{what} for `{name}`"),
+            );
+        }
+    }
+
+    /// The arguments of an event after the socket's middlewares; `None` when one of them threw.
+    fn checked(
+        &self,
+        connection: &Arc<Connection>,
+        name: &str,
+        args: Vec<Dynamic>,
+    ) -> Option<Vec<Dynamic>> {
+        let mut args = args;
+        for handler in connection.fire(MIDDLEWARE) {
+            let given = vec![name.into(), args.clone().into()];
+            match Turn::of(connection.clone()).run(|| handler.call(given)) {
+                Ok(value) => args = value.into_array().unwrap_or(args),
+                Err(error) => {
+                    self.dropped(connection, &handler, name, error);
+                    return None;
+                }
+            }
+        }
+        Some(args)
+    }
+
+    /// An event that a middleware refused: the `error` listeners hear what it threw; a fault of the script itself is
+    /// announced, and so is what nobody listens to.
+    fn dropped(
+        &self,
+        connection: &Arc<Connection>,
+        handler: &Handler,
+        name: &str,
+        error: CallError,
+    ) {
+        let listeners = connection.fire("error");
+        match error.thrown().filter(|_| !listeners.is_empty()) {
+            None => self.failed(
+                connection,
+                handler,
+                error,
+                &format_args!("middleware for `{name}`"),
+            ),
+            Some(thrown) => {
+                for listener in listeners {
+                    self.call(
+                        connection,
+                        &listener,
+                        vec![thrown.clone()],
+                        "`error` handler",
+                    );
+                }
+            }
+        }
+    }
+
+    /// Answers with what a handler returned.
+    fn answer(
+        &self,
+        connection: &Arc<Connection>,
+        handler: &Handler,
+        ack: &api::Ack,
+        value: Dynamic,
+        call: &dyn std::fmt::Display,
+    ) {
+        let args = if value.is_unit() || api::is_own(&value) {
+            vec![]
+        } else {
+            vec![api::as_value(value)]
+        };
+        if let Err(error) = ack.answer(&args) {
+            self.failed(connection, handler, CallError::Script(error), call);
+        }
+    }
+
+    fn disconnect(&self, connection: &Arc<Connection>, reason: &'static str) {
+        let entered = connection.phase() == Phase::Connected;
+        connection.close();
+        if entered {
+            self.left(connection, reason);
+        }
+        connection.leave();
+    }
+
+    /// What scripts hear of an end, in Node's order.
+    fn left(&self, connection: &Arc<Connection>, reason: &'static str) {
+        for (handler, args) in connection.unanswered() {
+            self.call(connection, &handler, args, "ack");
+        }
+        for handler in connection.fire("disconnecting") {
+            self.call(
+                connection,
+                &handler,
+                vec![reason.into()],
+                "`disconnecting` handler",
+            );
+        }
+        // From here on nobody finds it any more, and it is in no room.
+        connection.namespace().leave(connection);
+        connection.set_last_rooms(Some(Vec::new()));
+        for handler in connection.fire("disconnect") {
+            self.call(
+                connection,
+                &handler,
+                vec![reason.into()],
+                "`disconnect` handler",
+            );
+        }
+        if let Some(hook) = connection
+            .version()
+            .and_then(|version| version.hook(Hook::Disconnect))
+        {
+            let socket = Dynamic::from(Socket(connection.clone()));
+            self.call(
+                connection,
+                &hook,
+                vec![socket, reason.into()],
+                "`on_disconnect`",
+            );
+        }
+    }
+
+    /// Calls script code in the connection's turn; a failure is announced and ends nothing but the call.
+    fn call(
+        &self,
+        connection: &Arc<Connection>,
+        handler: &Handler,
+        args: Vec<Dynamic>,
+        call: impl std::fmt::Display,
+    ) -> Option<Dynamic> {
+        match Turn::of(connection.clone()).run(|| handler.call(args)) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.failed(connection, handler, error, &call);
+                None
+            }
+        }
+    }
+
+    fn failed(
+        &self,
+        connection: &Arc<Connection>,
+        handler: &Handler,
+        error: CallError,
+        call: &dyn std::fmt::Display,
+    ) {
+        let diagnostic = diagnose(connection, handler, error, call);
+        self.announce(HostEvent::HandlerFailed { diagnostic });
+    }
+}
+
+/// What went wrong in a call, with the place in the version whose code it was.
+pub(super) fn diagnose(
+    connection: &Connection,
+    handler: &Handler,
+    error: CallError,
+    call: &dyn std::fmt::Display,
+) -> Diagnostic {
+    let version = handler.version();
+    let diagnostic = match error {
+        CallError::Script(error) => {
+            Diagnostic::from_eval(&error, handler.file(), &|file| version.source(file))
+        }
+        CallError::Panic(text) => Diagnostic::error(format!("a native function panicked: {text}"))
+            .hint("this is a fault of the program and not of the script"),
+    };
+    let origin = Origin::new(
+        &**connection.namespace().path(),
+        call.to_string(),
+        version.number(),
+    );
+    diagnostic.from_call(origin.socket(&**connection.id()))
+}

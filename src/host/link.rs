@@ -1,0 +1,268 @@
+//! The way from scripts to the wire, through the Socket.IO crate.
+
+use std::{
+    collections::VecDeque,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use rhai::{Dynamic, Map};
+use serde::{Deserialize, Deserializer};
+use socketioxide::{
+    AckError, BroadcastError, SendError as CrateError, SocketError, SocketIo, TransportType,
+    adapter::LocalAdapter,
+    extract::AckSender,
+    handler::{FromMessageParts, Value},
+    operators::BroadcastOperators,
+    socket::Socket,
+};
+
+use super::{request, wire::Wire};
+use crate::{
+    connection::{Answered, Link, NamespaceLink, NoAnswer, SendError, Target},
+    value::{self, Args, to_packet},
+};
+
+/// One socket of the crate.
+#[derive(Debug)]
+pub(super) struct SocketLink {
+    socket: Arc<Socket>,
+    /// The client is not accepted yet: it may join rooms although the crate calls it disconnected.
+    handshaking: bool,
+}
+
+impl SocketLink {
+    /// A client that is connected.
+    pub(super) const fn new(socket: Arc<Socket>) -> Self {
+        Self {
+            socket,
+            handshaking: false,
+        }
+    }
+
+    /// A client that asks to be.
+    pub(super) const fn handshaking(socket: Arc<Socket>) -> Self {
+        Self {
+            socket,
+            handshaking: true,
+        }
+    }
+
+    fn kill(&self) {
+        if let Some(wire) = wire(&self.socket) {
+            wire.kill();
+        }
+    }
+
+    /// A client whose queue is full does not read: it is cut off, for it would miss what comes now.
+    fn outcome(
+        &self,
+        result: Result<(), CrateError>,
+        event: &str,
+        args: &[Dynamic],
+    ) -> Result<(), SendError> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(CrateError::Socket(SocketError::Closed)) => Err(SendError::Left),
+            Err(CrateError::Socket(SocketError::InternalChannelFull)) => {
+                self.kill();
+                Err(SendError::Full(1))
+            }
+            Err(CrateError::Serialize(error)) => Err(refused(event, args, &error)),
+        }
+    }
+}
+
+impl Link for SocketLink {
+    fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+        self.outcome(self.socket.emit(event, &Args(args)), event, args)
+    }
+
+    fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
+        let mut packet = Value::Str(Default::default(), None::<VecDeque<_>>);
+        let Ok(sender) = AckSender::from_message_parts(&self.socket, &mut packet, &Some(id));
+        self.outcome(sender.send(&Args(args)), "ack", args)
+    }
+
+    fn ask(
+        &self,
+        event: &str,
+        args: &[Dynamic],
+        timeout: Option<Duration>,
+        answered: Answered,
+    ) -> Result<(), SendError> {
+        let socket = self.socket.timeout(timeout.unwrap_or(FOR_EVER));
+        match socket.emit_with_ack::<_, Answer>(event, &Args(args)) {
+            Ok(answer) => {
+                tokio::spawn(async move {
+                    answered(match answer.await {
+                        Ok(Answer(answer)) => Ok(answer),
+                        Err(AckError::Socket(_)) => Err(NoAnswer::Left),
+                        Err(_) => Err(NoAnswer::TimedOut),
+                    });
+                });
+                Ok(())
+            }
+            Err(error) => self.outcome(Err(error), event, args),
+        }
+    }
+
+    fn disconnect(&self) {
+        if self.socket.clone().disconnect().is_err() {
+            self.kill();
+        }
+    }
+
+    fn close(&self) {
+        if let Some(wire) = wire(&self.socket) {
+            wire.close();
+        }
+    }
+
+    fn is_stalled(&self) -> bool {
+        wire(&self.socket).is_some_and(|wire| wire.is_stalled())
+    }
+
+    fn join(&self, rooms: &[String]) {
+        if !self.handshaking && !self.socket.connected() {
+            return;
+        }
+        self.socket.join(rooms.to_vec());
+        if !self.handshaking && !self.socket.connected() {
+            // It left meanwhile, and the crate has emptied its rooms already.
+            self.socket.leave_all();
+        }
+    }
+
+    fn leave(&self, room: &str) {
+        self.socket.leave(room.to_owned());
+    }
+
+    fn leave_all(&self) {
+        self.socket.leave_all();
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        self.socket.rooms().into_iter().map(Into::into).collect()
+    }
+
+    fn handshake(&self) -> Map {
+        let peer = wire(&self.socket).and_then(|wire| wire.peer());
+        request::describe(self.socket.req_parts(), peer)
+    }
+
+    fn transport(&self) -> &'static str {
+        match self.socket.transport_type() {
+            TransportType::Websocket => "websocket",
+            TransportType::Polling => "polling",
+        }
+    }
+}
+
+/// The crate wants a time for every answer.
+const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+/// The arguments of an answer, as the crate's parser gives them.
+struct Answer(Vec<Dynamic>);
+
+impl<'de> Deserialize<'de> for Answer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        value::answer(deserializer).map(Self)
+    }
+}
+
+/// What the host knows of the socket's connection, if it came through the host's own service.
+pub(super) fn wire(socket: &Socket) -> Option<&Arc<Wire>> {
+    socket.req_parts().extensions.get()
+}
+
+/// One namespace of the crate.
+#[derive(Debug)]
+pub(super) struct Broadcasts {
+    pub(super) io: SocketIo,
+    pub(super) path: Arc<str>,
+}
+
+impl Broadcasts {
+    fn to(&self, target: &Target) -> Option<BroadcastOperators<LocalAdapter>> {
+        let sockets = self.io.of(&*self.path)?;
+        Some(
+            sockets
+                .to(target.rooms.clone())
+                .except(target.except.clone()),
+        )
+    }
+}
+
+impl NamespaceLink for Broadcasts {
+    fn emit(&self, target: &Target, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+        let Some(sockets) = self.to(target) else {
+            return Ok(());
+        };
+        let payload = Args(args);
+        match at_once(sockets.emit(event, &payload)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => failed(event, args, error),
+            None => Err(SendError::Adapter("it did not answer at once".to_owned())),
+        }
+    }
+
+    fn ids(&self, target: &Target) -> Vec<String> {
+        let sockets = self
+            .to(target)
+            .map(BroadcastOperators::sockets)
+            .unwrap_or_default();
+        sockets
+            .into_iter()
+            .map(|socket| socket.id.to_string())
+            .collect()
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        let rooms = self
+            .io
+            .of(&*self.path)
+            .and_then(|sockets| at_once(sockets.rooms()));
+        rooms
+            .and_then(Result::ok)
+            .unwrap_or_default()
+            .into_iter()
+            .map(Into::into)
+            .collect()
+    }
+}
+
+/// The local adapter has nothing to wait for.
+fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+fn failed(event: &str, args: &[Dynamic], error: BroadcastError) -> Result<(), SendError> {
+    match error {
+        BroadcastError::Socket(errors) => {
+            match errors
+                .iter()
+                .filter(|e| matches!(e, SocketError::InternalChannelFull))
+                .count()
+            {
+                0 => Ok(()),
+                full => Err(SendError::Full(full)),
+            }
+        }
+        BroadcastError::Serialize(error) => Err(refused(event, args, &error)),
+        BroadcastError::Adapter(error) => Err(SendError::Adapter(error.to_string())),
+    }
+}
+
+/// The crate wraps what our encoding says into its own words, so it is asked again.
+fn refused(event: &str, args: &[Dynamic], error: &dyn std::error::Error) -> SendError {
+    SendError::Value(match to_packet(Some(event), args) {
+        Err(ours) => ours.to_string(),
+        Ok(_) => error.to_string(),
+    })
+}

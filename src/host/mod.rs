@@ -1,0 +1,356 @@
+//! Scripts at work on a Socket.IO server.
+//!
+//! In: scripts from a [`Loader`], an axum [`Router`] to stand in. Out: a router that serves both, and a
+//! [`HostEvent`] for everything that happens.
+//!
+//! What must stay true: a namespace is registered with the Socket.IO crate once, and a reload never registers
+//! again; a failed load changes nothing that is served; no script call runs inside another one.
+
+mod builder;
+mod dispatch;
+mod dynamic;
+mod forwarded;
+mod frames;
+mod handshake;
+mod link;
+mod origin;
+mod polling;
+mod rebind;
+mod reload;
+mod request;
+mod seats;
+mod service;
+mod socketio;
+mod stream;
+mod trace;
+mod upgrade;
+mod wire;
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::Router;
+use rhai::Dynamic;
+use socketioxide::SocketIo;
+use tokio::{
+    sync::{Notify, RwLock},
+    time::Instant,
+};
+
+pub use builder::{HostBuilder, Options, Transport};
+pub use origin::{BadOrigin, Origin};
+
+use crate::{
+    api,
+    connection::{Connection, Driver, HostEvent, Link, Namespace, NamespaceLink, Serving, Work},
+    script::Loader,
+    value,
+    watch::{WatchError, WatchOptions, Watcher},
+};
+use reload::Scripts;
+use service::HostService;
+
+/// Scripts that serve Socket.IO namespaces, edited live.
+///
+/// ```no_run
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, routing::get};
+/// use patchcord::Host;
+///
+/// let host = Host::builder().scripts("scripts").build();
+/// host.load().await;
+/// let _watching = host.watch()?;
+/// let app = host.service(Router::new().route("/health", get(|| async { "ok" })));
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+/// axum::serve(listener, app).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+/// What a host, its connections and its wires share.
+pub(crate) struct Inner {
+    engine: Arc<rhai::Engine>,
+    options: Options,
+    decoding: value::Limits,
+    loader: Arc<dyn Loader>,
+    me: Weak<Self>,
+    listeners: Vec<Listener>,
+    scripts: Arc<tokio::sync::Mutex<Scripts>>,
+    /// Connections pass while they connect, a reload closes it while it decides.
+    gate: Arc<RwLock<()>>,
+    closing: AtomicBool,
+    /// Work that was handed over to tasks which have not ended.
+    handed_over: Arc<AtomicUsize>,
+    io: Mutex<Option<SocketIo>>,
+    namespaces: Mutex<Vec<Arc<Namespace>>>,
+}
+
+type Listener = Box<dyn Fn(&HostEvent) + Send + Sync>;
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner")
+            .field("options", &self.options)
+            .field("loader", &self.loader)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// Begins a host.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// Loads every script for the first time. One that does not load is announced, and its namespace refuses
+    /// clients until it is repaired; the others serve.
+    pub async fn load(&self) {
+        self.reload_now(true).await;
+    }
+
+    /// Loads the scripts that have changed since the last time, and makes their new versions serve, live
+    /// connections included: all of them, or none if one fails.
+    pub async fn reload(&self) {
+        self.reload_now(false).await;
+    }
+
+    /// The namespaces that scripts serve now, in order.
+    pub fn namespaces(&self) -> Vec<Arc<str>> {
+        let mut paths: Vec<_> = self
+            .inner
+            .all()
+            .iter()
+            .filter(|namespace| namespace.version().is_some())
+            .map(|namespace| namespace.path().clone())
+            .collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// The path of the Socket.IO endpoint.
+    pub fn path(&self) -> &str {
+        &self.inner.options.path
+    }
+
+    /// So long [`Host::close`] waits at most.
+    pub fn drain_timeout(&self) -> Duration {
+        self.inner.options.drain_timeout
+    }
+
+    /// Reloads by itself when files change, for as long as the [`Watching`] lives. Scripts that do not come from
+    /// disk are not watched.
+    ///
+    /// # Errors
+    /// When the files cannot be watched.
+    pub fn watch(&self) -> Result<Watching, WatchError> {
+        let stop = Arc::new(Notify::new());
+        if let Some(target) = self.inner.loader.watched() {
+            let options = WatchOptions {
+                poll: self.inner.options.poll,
+                ..WatchOptions::default()
+            };
+            let (watcher, batches) = Watcher::start(target, options)?;
+            tokio::spawn(self.clone().follow(watcher, batches, stop.clone()));
+        }
+        Ok(Watching { stop })
+    }
+
+    async fn follow(self, watcher: Watcher, mut batches: crate::watch::Batches, stop: Arc<Notify>) {
+        // What was saved before the watch was in place.
+        let mut look_again = self.reload_now(false).await;
+        loop {
+            let timer = async {
+                match look_again {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.notified() => break,
+                () = timer => {}
+                batch = batches.next() => {
+                    let Some(batch) = batch else { break };
+                    for problem in batch.problems {
+                        let hint = problem.hint().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
+                        self.inner.announce(HostEvent::Unreadable { problem: format!("{problem}{hint}") });
+                    }
+                }
+            }
+            look_again = self.reload_now(false).await;
+        }
+        drop(watcher);
+    }
+
+    /// An app in which the Socket.IO path belongs to this host, and everything else to `app`.
+    ///
+    /// The host answers WebSocket handshakes itself, which is what lets it count what waits for a client, cut off
+    /// one that does not read, and keep events that arrive together with a CONNECT. A host serves one app: this is
+    /// called once.
+    pub fn service(&self, app: Router) -> Router {
+        let options = &self.inner.options;
+        let (engine, io) = options.socket_io().build_with_inner_svc(app.clone());
+        *self.inner.io.lock().unwrap_or_else(PoisonError::into_inner) = Some(io.clone());
+        for namespace in self.inner.all() {
+            self.inner.register(&namespace);
+        }
+        let service = HostService::new(engine, self.inner.clone(), app);
+        Router::new().fallback_service(service)
+    }
+
+    /// Ends every connection. Scripts hear the reason `server shutting down`; this returns when all their calls have
+    /// ended, or after [`Options::drain_timeout`].
+    pub async fn close(&self) {
+        self.inner.closing.store(true, Ordering::Release);
+        let closed = async {
+            // Those who are connecting get as far as `on_connection`, so that every script that heard of a client
+            // hears of its end.
+            let _gate = self.inner.gate.write().await;
+            let namespaces = self.inner.all();
+            let mut links = Vec::new();
+            for connection in namespaces
+                .iter()
+                .flat_map(|namespace| namespace.connections())
+            {
+                links.extend(connection.link());
+                connection.post_elsewhere(Work::Disconnect("server shutting down"));
+            }
+            for namespace in namespaces {
+                namespace.emptied().await;
+            }
+            self.settled().await;
+            let io = self.inner.lock_io().take();
+            if let Some(io) = io {
+                io.close().await;
+            }
+            // The crate forgets its namespaces before their sockets, which hold each other then.
+            for link in links {
+                link.disconnect();
+            }
+            // The namespaces hold the host, which holds them.
+            self.inner.lock_namespaces().clear();
+            *self.inner.scripts.lock().await = Scripts::default();
+        };
+        // What is left after this time is lost with the process.
+        let _ = tokio::time::timeout(self.inner.options.drain_timeout, closed).await;
+    }
+
+    /// Waits until no work is handed over to other tasks any more.
+    pub(crate) async fn settled(&self) {
+        while self.inner.handed_over.load(Ordering::Acquire) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// A connection to a namespace that is in no server's hands, or why it is refused.
+    pub(crate) async fn admit(
+        &self,
+        path: &str,
+        id: &str,
+        auth: Dynamic,
+        link: Arc<dyn Link>,
+        network: Arc<dyn NamespaceLink>,
+    ) -> Result<Arc<Connection>, String> {
+        self.inner.ensure(path);
+        let find =
+            |namespace: &Arc<Namespace>| &**namespace.path() == path && !namespace.is_dynamic();
+        let namespace = self.inner.all().into_iter().find(find);
+        let serving = namespace
+            .as_ref()
+            .map_or(Serving::Gone, |namespace| namespace.serving());
+        match (self.inner.refusal(&serving), namespace) {
+            (None, Some(namespace)) => {
+                namespace.set_link(network);
+                let connection = Connection::new(id, namespace, auth, api::now());
+                self.inner
+                    .shake(&connection, link)
+                    .await
+                    .map(|()| connection)
+            }
+            (reason, _) => Err(reason.unwrap_or(INVALID_NAMESPACE).to_owned()),
+        }
+    }
+
+    async fn reload_now(&self, start: bool) -> Option<Instant> {
+        let inner = self.inner.clone();
+        let mut scripts = self.inner.scripts.clone().lock_owned().await;
+        let gate = self.inner.gate.clone().write_owned().await;
+        let reloaded = tokio::task::spawn_blocking(move || {
+            let look_again = inner.reload(&mut scripts, start);
+            drop(gate);
+            look_again
+        });
+        match reloaded.await {
+            Ok(look_again) => look_again.map(Instant::from_std),
+            Err(panic) => {
+                self.inner.announce(HostEvent::Unreadable {
+                    problem: format!("the reload ended early: {panic}"),
+                });
+                None
+            }
+        }
+    }
+}
+
+const INVALID_NAMESPACE: &str = "Invalid namespace";
+
+impl Inner {
+    /// What a client hears that a namespace does not take.
+    fn refusal(&self, serving: &Serving) -> Option<&'static str> {
+        match serving {
+            _ if self.closing.load(Ordering::Acquire) => Some("server shutting down"),
+            Serving::Version(_) => None,
+            Serving::Broken => Some("script failed to load"),
+            Serving::Gone => Some(INVALID_NAMESPACE),
+        }
+    }
+
+    /// Every namespace, and the instances of the dynamic ones.
+    fn all(&self) -> Vec<Arc<Namespace>> {
+        let mut all = self.lock_namespaces().clone();
+        let instances: Vec<_> = all
+            .iter()
+            .flat_map(|namespace| namespace.instances())
+            .collect();
+        all.extend(instances);
+        all
+    }
+
+    fn lock_namespaces(&self) -> MutexGuard<'_, Vec<Arc<Namespace>>> {
+        self.namespaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_io(&self) -> MutexGuard<'_, Option<SocketIo>> {
+        self.io.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new namespace, known to the server from now on.
+    fn open(self: &Arc<Self>, path: &str, serving: Serving) -> Arc<Namespace> {
+        let namespace = Arc::new(Namespace::new(path, serving, self.clone()));
+        self.lock_namespaces().push(namespace.clone());
+        self.register(&namespace);
+        namespace
+    }
+}
+
+/// Files are watched while this lives.
+#[derive(Debug)]
+pub struct Watching {
+    stop: Arc<Notify>,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.stop.notify_one();
+    }
+}

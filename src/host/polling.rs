@@ -1,0 +1,184 @@
+//! The polling transport, in front of the crate: sessions get a wire, and what follows a CONNECT in one payload waits
+//! until the socket exists.
+
+use std::sync::{Arc, PoisonError};
+
+use axum::{
+    body::Body,
+    http::{Method, Request, Response, StatusCode, header::CONTENT_LENGTH},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Collected, Limited};
+
+use super::{
+    Transport, frames,
+    service::{Shared, detach, full, refuse, sid},
+    wire::Wire,
+};
+
+/// Between the packets of a payload.
+const SEPARATOR: u8 = 0x1e;
+/// A packet that begins like this is a CONNECT.
+const CONNECT: &[u8] = b"40";
+/// The packet of a client that leaves.
+const CLOSE: &[u8] = b"1";
+
+impl Shared {
+    /// A request of the polling transport.
+    pub(super) async fn poll(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+        let Some(head) = detach(&request) else {
+            return refuse(3, "Bad request");
+        };
+        let session = sid(head.uri()).map(str::to_owned);
+        let response = match (request.method(), session) {
+            (&Method::GET, None) => self.open(head).await,
+            (&Method::POST, Some(sid)) => self.post(&head, &sid, request.into_body()).await,
+            _ => self.ask(head.map(|()| Body::empty())).await,
+        };
+        match response.status() {
+            StatusCode::BAD_REQUEST => in_nodes_form(response).await,
+            _ => response,
+        }
+    }
+
+    /// The first request of a session opens its wire.
+    async fn open(self: &Arc<Self>, mut head: Request<()>) -> Response<Body> {
+        let Some(wire) = self.new_wire(&head) else {
+            return full();
+        };
+        head.extensions_mut().insert(wire.clone());
+        let response = self.ask(head.map(|()| Body::empty())).await;
+        match response.status() {
+            StatusCode::OK => self.opened(&wire, response).await,
+            _ => response,
+        }
+    }
+
+    /// Learns the id of a new polling session from the answer that tells it to the client.
+    async fn opened(
+        self: &Arc<Self>,
+        wire: &Arc<Wire>,
+        response: Response<Body>,
+    ) -> Response<Body> {
+        let (mut parts, body) = response.into_parts();
+        let Some(mut bytes) = collect(body).await else {
+            return refuse(3, "Bad request");
+        };
+        if !self.host.options.transports.contains(&Transport::Websocket) {
+            bytes = without_upgrades(&bytes);
+            parts.headers.remove(CONTENT_LENGTH);
+        }
+        if let Some(sid) = opened_sid(&bytes) {
+            let mut polling = self.polling.lock().unwrap_or_else(PoisonError::into_inner);
+            if polling.len() == polling.capacity() {
+                polling.retain(|_, wire| wire.strong_count() > 0);
+            }
+            polling.insert(sid.clone(), Arc::downgrade(wire));
+            let shared = Arc::downgrade(self);
+            wire.ends_by(move || {
+                if let Some(shared) = shared.upgrade() {
+                    tokio::spawn(shared.close_session(sid.clone()));
+                }
+            });
+        }
+        Response::from_parts(parts, Body::from(bytes))
+    }
+
+    /// A payload of packets. It is cut behind each CONNECT, and the crate gets the next part when that is answered.
+    async fn post(&self, head: &Request<()>, session: &str, body: Body) -> Response<Body> {
+        let limit = self.host.options.max_payload;
+        let Ok(payload) = Limited::new(body, limit)
+            .collect()
+            .await
+            .map(Collected::to_bytes)
+        else {
+            let mut refusal = Response::new(Body::empty());
+            *refusal.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            return refusal;
+        };
+        let wire = self.polling_wire(session);
+        let leaves = payload.split(|byte| *byte == SEPARATOR).any(|p| p == CLOSE);
+        let mut parts = parts(&payload).into_iter().peekable();
+        loop {
+            let part = parts.next().unwrap_or_default();
+            if let (Some(wire), Some(namespace)) = (&wire, connect_at_end(&part)) {
+                wire.ensure(&namespace);
+                wire.connect_passed();
+            }
+            let response = self.ask(head.clone().map(|()| Body::from(part))).await;
+            if parts.peek().is_none() || response.status() != StatusCode::OK {
+                if let Some(wire) = wire.filter(|_| leaves) {
+                    wire.left();
+                }
+                return response;
+            }
+            if let Some(wire) = &wire {
+                wire.connects_answered().await;
+            }
+        }
+    }
+}
+
+/// A payload cut behind each CONNECT.
+fn parts(payload: &Bytes) -> Vec<Bytes> {
+    let mut parts = Vec::new();
+    let (mut start, mut packet) = (0, 0);
+    for (end, _) in payload
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == SEPARATOR)
+    {
+        if payload.slice(packet..end).starts_with(CONNECT) {
+            parts.push(payload.slice(start..end));
+            start = end + 1;
+        }
+        packet = end + 1;
+    }
+    parts.push(payload.slice(start..));
+    parts
+}
+
+/// The namespace of the CONNECT that a part ends with, if it does.
+fn connect_at_end(part: &[u8]) -> Option<String> {
+    part.rsplit(|byte| *byte == SEPARATOR)
+        .next()
+        .and_then(frames::connect)
+}
+
+/// The crate gives the codes of its errors as text, Node as numbers.
+async fn in_nodes_form(response: Response<Body>) -> Response<Body> {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        code: String,
+        message: String,
+    }
+    let (parts, body) = response.into_parts();
+    let bytes = collect(body).await.unwrap_or_default();
+    let refusal: Option<Refusal> = serde_json::from_slice(&bytes).ok();
+    match refusal.and_then(|r| Some((r.code.parse().ok()?, r.message))) {
+        Some((code, message)) => refuse(code, &message),
+        None => Response::from_parts(parts, Body::from(bytes)),
+    }
+}
+
+async fn collect(body: Body) -> Option<Bytes> {
+    body.collect().await.ok().map(Collected::to_bytes)
+}
+
+/// The crate offers an upgrade to a WebSocket although that transport is off.
+fn without_upgrades(handshake: &[u8]) -> Bytes {
+    let offer = "\"upgrades\":[\"websocket\"]";
+    String::from_utf8_lossy(handshake)
+        .replace(offer, "\"upgrades\":[]")
+        .into()
+}
+
+/// The `sid` in the body of an Engine.IO handshake: `0{"sid":"...",...}`.
+fn opened_sid(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Open {
+        sid: String,
+    }
+    let open: Open = serde_json::from_slice(body.strip_prefix(b"0")?).ok()?;
+    Some(open.sid)
+}

@@ -1,0 +1,232 @@
+//! The HTTP side: requests to the Socket.IO path go to the crate, WebSockets over a [`Wire`]; all others to the app.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    task::{Context, Poll},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
+        header::{CONTENT_TYPE, UPGRADE},
+    },
+};
+use socketioxide::service::SocketIoService;
+use tower::{Service, ServiceExt};
+
+use super::{
+    Inner, Options, Transport, forwarded,
+    origin::{Grant, Origins},
+    seats::Seats,
+    wire::Wire,
+};
+use crate::connection::{Driver, HostEvent};
+
+/// The crate's service, around the app it passes other requests to; we never send it any.
+pub(super) type Engine = SocketIoService<Router>;
+
+/// Everything under one address: the Socket.IO path and the app around it.
+#[derive(Clone)]
+pub(super) struct HostService {
+    shared: Arc<Shared>,
+    app: Router,
+}
+
+/// What all requests share.
+pub(super) struct Shared {
+    pub(super) engine: Engine,
+    pub(super) host: Arc<Inner>,
+    /// The wires of sessions that began with polling, by session id: their upgrade needs it.
+    pub(super) polling: Mutex<HashMap<String, Weak<Wire>>>,
+    origins: Origins,
+    seats: Arc<Seats>,
+}
+
+impl HostService {
+    pub(super) fn new(engine: Engine, host: Arc<Inner>, app: Router) -> Self {
+        let Options {
+            origins,
+            trust_proxy,
+            max_connections,
+            ..
+        } = &host.options;
+        let shared = Shared {
+            origins: Origins::new(origins.clone(), *trust_proxy > 0),
+            seats: Seats::new(*max_connections),
+            engine,
+            host,
+            polling: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            app,
+        }
+    }
+
+    fn is_ours(&self, uri: &Uri) -> bool {
+        let path = uri.path();
+        path.strip_suffix('/').unwrap_or(path) == self.shared.host.options.path
+    }
+}
+
+impl Service<Request<Body>> for HostService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if !self.is_ours(request.uri()) {
+            return Box::pin(self.app.clone().oneshot(request));
+        }
+        let shared = self.shared.clone();
+        Box::pin(async move { Ok(shared.answer(request).await) })
+    }
+}
+
+impl Shared {
+    /// Answers a request to the Socket.IO path, for a page that may connect or for no page.
+    async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+        let grant = match self.origins.check(&request) {
+            Ok(grant) => grant,
+            Err(refused) => {
+                if refused.is_new {
+                    let origin = refused.origin;
+                    self.host.announce(HostEvent::OriginRefused { origin });
+                }
+                return refuse_with(StatusCode::FORBIDDEN, 4, "origin not allowed");
+            }
+        };
+        let mut response = match grant.as_ref().and_then(|_| Grant::preflight(&request)) {
+            Some(preflight) => preflight,
+            None => self.transport(request).await,
+        };
+        if let Some(grant) = grant {
+            grant.write(response.headers_mut());
+        }
+        response
+    }
+
+    async fn transport(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+        let upgrade = wants_websocket(request.headers());
+        let asked = query(request.uri(), "transport").unwrap_or_default();
+        let known = [Transport::Polling, Transport::Websocket];
+        let off = |t: &Transport| !self.host.options.transports.contains(t);
+        if known.iter().any(|t| t.name() == asked && off(t)) {
+            return refuse(0, "Transport unknown");
+        }
+        match upgrade {
+            true => self.upgrade(request),
+            false => self.poll(request).await,
+        }
+    }
+
+    pub(super) async fn ask(&self, request: Request<Body>) -> Response<Body> {
+        match self.engine.clone().oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        }
+    }
+
+    pub(super) fn polling_wire(&self, sid: &str) -> Option<Arc<Wire>> {
+        self.polling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(sid)
+            .and_then(Weak::upgrade)
+    }
+
+    /// The wire of a new session; `None` when there are as many as may be.
+    pub(super) fn new_wire(&self, head: &Request<()>) -> Option<Arc<Wire>> {
+        let seat = self.seats.take()?;
+        let host = Arc::downgrade(&self.host);
+        let peer = forwarded::client(peer(head), head.headers(), self.host.options.trust_proxy);
+        Some(Wire::new(
+            peer,
+            seat,
+            self.host.options.max_backlog,
+            host,
+            |wire, backlog| {
+                if let Some(host) = wire.host.upgrade() {
+                    host.announce(HostEvent::SlowConsumer {
+                        peer: wire.peer(),
+                        backlog,
+                    });
+                }
+            },
+        ))
+    }
+}
+
+/// A copy of a request's head that keeps no part of the connection's read buffer alive for as long as the
+/// connection lives.
+pub(super) fn detach(request: &Request<Body>) -> Option<Request<()>> {
+    let mut copy = Request::builder()
+        .method(request.method().clone())
+        .uri(request.uri().to_string());
+    let headers = copy.headers_mut()?;
+    for (name, value) in request.headers() {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_bytes(value.as_bytes()).ok()?);
+    }
+    let mut copy = copy.body(()).ok()?;
+    if let Some(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
+        copy.extensions_mut().insert(*peer);
+    }
+    Some(copy)
+}
+
+fn peer(request: &Request<()>) -> Option<SocketAddr> {
+    request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0)
+}
+
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    headers
+        .get(UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+pub(super) fn query<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    pairs
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
+
+pub(super) fn sid(uri: &Uri) -> Option<&str> {
+    query(uri, "sid")
+}
+
+/// The answer when there are as many clients as may be.
+pub(super) fn full() -> Response<Body> {
+    let message = "the server has as many connections as it takes";
+    refuse_with(StatusCode::SERVICE_UNAVAILABLE, 4, message)
+}
+
+pub(super) fn refuse(code: u8, message: &str) -> Response<Body> {
+    refuse_with(StatusCode::BAD_REQUEST, code, message)
+}
+
+fn refuse_with(status: StatusCode, code: u8, message: &str) -> Response<Body> {
+    let body = Body::from(format!(r#"{{"code":{code},"message":"{message}"}}"#));
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

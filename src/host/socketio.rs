@@ -1,0 +1,214 @@
+//! The handlers that the Socket.IO crate calls: a namespace and its sockets come to life and end here.
+
+use std::{pin::Pin, sync::Arc};
+
+use tokio::sync::OwnedRwLockReadGuard;
+
+use socketioxide::{
+    SocketIo,
+    adapter::LocalAdapter,
+    handler::{ConnectHandler, DisconnectHandler, MessageHandler, Value},
+    socket::{DisconnectReason, Socket},
+};
+
+use super::{
+    Inner,
+    link::{Broadcasts, SocketLink, wire},
+};
+use rhai::Dynamic;
+
+use crate::{
+    api,
+    connection::{Connection, Event, HostEvent, Namespace, Work},
+    value,
+};
+
+/// Marks the handler implementations as ours.
+pub(super) enum Ours {}
+
+/// Serves a namespace on `io`, once.
+pub(super) fn register(io: &SocketIo, host: &Arc<Inner>, namespace: &Arc<Namespace>) {
+    let path = namespace.path();
+    namespace.set_link(Arc::new(Broadcasts {
+        io: io.clone(),
+        path: path.clone(),
+    }));
+    io.ns::<_, Ours>(
+        path.to_string(),
+        Connects {
+            host: host.clone(),
+            namespace: namespace.clone(),
+        },
+    );
+}
+
+#[derive(Clone)]
+struct Connects {
+    host: Arc<Inner>,
+    namespace: Arc<Namespace>,
+}
+
+impl Connects {
+    async fn accept(&self, socket: &Arc<Socket>, auth: Option<&Value>) -> Result<(), String> {
+        let auth = self
+            .auth(auth)
+            .map_err(|error| format!("the auth of the client cannot be read: {error}"))?;
+        let id = socket.id.to_string();
+        let connection = Connection::new(&id, self.namespace.clone(), auth, api::now());
+        socket.join(id);
+        self.host
+            .shake(
+                &connection,
+                Arc::new(SocketLink::handshaking(socket.clone())),
+            )
+            .await?;
+        connection.hold(Box::new(self.pass(socket).await));
+        socket.on_fallback::<_, Ours>(Messages {
+            host: self.host.clone(),
+            connection: connection.clone(),
+        });
+        socket.on_disconnect::<_, Ours>(Leaves(connection.clone()));
+        socket.extensions.insert(Waiting(connection));
+        Ok(())
+    }
+
+    fn auth(&self, auth: Option<&Value>) -> Result<Dynamic, value::DecodeError> {
+        match auth {
+            Some(Value::Str(text, attachments)) => {
+                let mut attachments = attachments.clone().unwrap_or_default();
+                value::value(text, attachments.make_contiguous(), &self.host.decoding)
+            }
+            _ => Ok(Dynamic::from_map(rhai::Map::new())),
+        }
+    }
+
+    /// The leave to connect, which is given as soon as no reload is being decided.
+    async fn pass(&self, socket: &Socket) -> OwnedRwLockReadGuard<()> {
+        let gate = self.host.gate.clone();
+        if let Ok(pass) = gate.clone().try_read_owned() {
+            return pass;
+        }
+        wire(socket).inspect(|wire| wire.postpone(true));
+        let pass = gate.read_owned().await;
+        wire(socket).inspect(|wire| wire.postpone(false));
+        pass
+    }
+}
+
+type Accepted<'a> =
+    Pin<Box<dyn Future<Output = Result<(), Box<dyn std::fmt::Display + Send>>> + Send + 'a>>;
+
+impl ConnectHandler<LocalAdapter, Ours> for Connects {
+    /// The CONNECT was answered: `on_connection`, and then what the client has sent meanwhile.
+    fn call(&self, socket: Arc<Socket>, _: Option<Value>) {
+        let connection = socket.extensions.remove::<Waiting>();
+        if let Some(Waiting(connection)) = connection {
+            connection.open(Arc::new(SocketLink::new(socket.clone())));
+        }
+        answered(&socket);
+    }
+
+    /// Everything is in place before the CONNECT is answered, for events and a disconnect may follow at once.
+    fn call_middleware<'a>(&'a self, socket: Arc<Socket>, auth: &'a Option<Value>) -> Accepted<'a> {
+        Box::pin(async move {
+            // A handshake may take long and must not keep a reload waiting: only its ends do.
+            drop(self.pass(&socket).await);
+            let accepted = match self.host.refusal(&self.namespace.serving()) {
+                Some(reason) => Err(reason.to_owned()),
+                None => self.accept(&socket, auth.as_ref()).await,
+            };
+            accepted.map_err(|reason| {
+                answered(&socket);
+                Box::new(reason) as _
+            })
+        })
+    }
+}
+
+/// A connection between its acceptance and the answer to its CONNECT.
+#[derive(Clone)]
+struct Waiting(Arc<Connection>);
+
+fn answered(socket: &Socket) {
+    if let Some(wire) = wire(socket) {
+        wire.connect_answered();
+    }
+}
+
+struct Messages {
+    host: Arc<Inner>,
+    connection: Arc<Connection>,
+}
+
+impl MessageHandler<LocalAdapter, Ours> for Messages {
+    /// Called in the order of the packets, in the task that reads them.
+    fn call(&self, _: Arc<Socket>, packet: Value, ack: Option<i64>) {
+        let connection = &self.connection;
+        let Value::Str(text, attachments) = packet else {
+            self.lost(
+                "?",
+                "a parser other than Socket.IO's common one is in use".to_owned(),
+            );
+            return;
+        };
+        let mut attachments = attachments.unwrap_or_default();
+        match value::event(&text, attachments.make_contiguous(), &self.host.decoding) {
+            Ok(event) => {
+                let size = text.len() + attachments.iter().map(bytes::Bytes::len).sum::<usize>();
+                let event = Event::new(&event.name, event.args, ack, size);
+                if let Some(refused) = connection.post(Work::Event(event)) {
+                    self.lost(
+                        &refused.name,
+                        "too many events wait for the socket's handlers".to_owned(),
+                    );
+                }
+            }
+            Err(error) => self.lost("?", format!("the packet cannot be read: {error}")),
+        }
+    }
+}
+
+impl Messages {
+    fn lost(&self, event: &str, reason: String) {
+        let namespace = self.connection.namespace();
+        namespace.driver().announce(HostEvent::Lost {
+            namespace: namespace.path().clone(),
+            socket: Some(self.connection.id().to_string()),
+            event: event.to_owned(),
+            reason,
+        });
+    }
+}
+
+struct Leaves(Arc<Connection>);
+
+impl DisconnectHandler<LocalAdapter, Ours> for Leaves {
+    /// `defer` takes the socket out of the crate's tables; a panic before it would leave it there.
+    fn call_with_defer(
+        &self,
+        socket: Arc<Socket>,
+        reason: DisconnectReason,
+        defer: fn(Arc<Socket>),
+    ) {
+        socket.extensions.remove::<Waiting>();
+        self.0
+            .set_last_rooms(Some(socket.rooms().into_iter().map(Into::into).collect()));
+        defer(socket);
+        self.0.post(Work::Disconnect(reason_text(reason)));
+    }
+}
+
+/// Node's word for a reason.
+const fn reason_text(reason: DisconnectReason) -> &'static str {
+    match reason {
+        DisconnectReason::TransportClose => "transport close",
+        DisconnectReason::TransportError | DisconnectReason::MultipleHttpPollingError => {
+            "transport error"
+        }
+        DisconnectReason::PacketParsingError => "parse error",
+        DisconnectReason::HeartbeatTimeout => "ping timeout",
+        DisconnectReason::ClientNSDisconnect => "client namespace disconnect",
+        DisconnectReason::ServerNSDisconnect => "server namespace disconnect",
+        DisconnectReason::ClosingServer => "server shutting down",
+    }
+}

@@ -1,0 +1,62 @@
+//! Host events as log lines, for a host whose embedder listens to none: nothing is lost in silence.
+
+use crate::connection::{HostEvent, Level};
+
+pub(super) fn trace(event: &HostEvent) {
+    match event {
+        HostEvent::Loaded {
+            namespace,
+            script,
+            version,
+        } => {
+            tracing::info!(%namespace, %script, version, "script loaded");
+        }
+        HostEvent::Replaced {
+            namespace,
+            script,
+            version,
+            reload,
+        } => {
+            let rebound = reload.rebound;
+            tracing::info!(%namespace, %script, version, rebound, "script replaced");
+        }
+        HostEvent::Rejected {
+            scripts,
+            diagnostics,
+        } => {
+            for problem in diagnostics {
+                tracing::error!(?scripts, %problem, "scripts rejected");
+            }
+        }
+        HostEvent::Removed { namespace, script } => {
+            tracing::warn!(%namespace, %script, "script removed");
+        }
+        HostEvent::Unreadable { problem } => tracing::error!(problem, "scripts cannot be read"),
+        HostEvent::HandlerFailed { diagnostic } => tracing::error!(%diagnostic, "handler failed"),
+        HostEvent::Lost {
+            namespace,
+            socket,
+            event,
+            reason,
+        } => {
+            tracing::warn!(%namespace, socket, event, reason, "event lost");
+        }
+        HostEvent::SlowConsumer { peer, backlog } => {
+            tracing::warn!(?peer, backlog, "slow consumer disconnected");
+        }
+        HostEvent::OriginRefused { origin } => tracing::warn!(origin, "origin refused"),
+        HostEvent::Log {
+            level,
+            text,
+            namespace,
+            socket,
+            script,
+            line,
+        } => match level {
+            Level::Debug => tracing::debug!(%namespace, socket, script, line, "{text}"),
+            Level::Info => tracing::info!(%namespace, socket, script, line, "{text}"),
+            Level::Warn => tracing::warn!(%namespace, socket, script, line, "{text}"),
+            Level::Error => tracing::error!(%namespace, socket, script, line, "{text}"),
+        },
+    }
+}

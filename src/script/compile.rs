@@ -1,0 +1,277 @@
+//! Source text to the state that its code runs in: reading, compiling, imports, top level.
+
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
+
+use rhai::{
+    AST, ASTNode, Engine, EvalAltResult, Expr, GlobalRuntimeState, Module, ModuleResolver,
+    Position, Scope, Shared, Stmt, module_resolvers::StaticModuleResolver,
+};
+
+use super::{
+    Limits, LoadError, Loader, SourceFile, budget,
+    version::{Hook, Rejected, callable_later},
+};
+use crate::diagnostic::{Diagnostic, Place};
+
+/// A variable that is read after the top level has run; reading it takes the picture of the script's state.
+pub(super) const STATE_PROBE: &str = "__state_after_top_level";
+
+thread_local! {
+    static CAPTURED: RefCell<Option<GlobalRuntimeState>> = const { RefCell::new(None) };
+    static LOADED: RefCell<BTreeMap<String, Shared<Module>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Keeps the state of the top level that is running on this thread.
+pub(super) fn capture(state: &GlobalRuntimeState) {
+    CAPTURED.set(Some(callable_later(state)));
+}
+
+/// Resolves imports of the top levels that run while a script loads: everything is loaded before it is imported.
+pub(super) struct Loaded;
+
+impl ModuleResolver for Loaded {
+    fn resolve(
+        &self,
+        _: &Engine,
+        _: Option<&str>,
+        path: &str,
+        position: Position,
+    ) -> Result<Shared<Module>, Box<EvalAltResult>> {
+        LOADED
+            .with_borrow(|modules| modules.get(path).cloned())
+            .ok_or_else(|| EvalAltResult::ErrorModuleNotFound(path.to_owned(), position).into())
+    }
+}
+
+/// Loads an entry file with all it imports, and gives the state of its top level and the files it was read from.
+pub(super) fn entry(
+    engine: &Engine,
+    limits: &Limits,
+    loader: &dyn Loader,
+    name: &str,
+) -> Result<(GlobalRuntimeState, Vec<SourceFile>), Rejected> {
+    let mut loading = Loading {
+        engine,
+        limits,
+        loader,
+        files: Vec::new(),
+        stack: Vec::new(),
+    };
+    let result = loading.entry(name);
+    LOADED.take();
+    CAPTURED.take();
+    match result {
+        Ok(state) => Ok((state, loading.files)),
+        Err(diagnostic) => Err(Rejected {
+            diagnostics: vec![*diagnostic],
+            files: loading.files,
+        }),
+    }
+}
+
+type Loads<T> = Result<T, Box<Diagnostic>>;
+
+struct Loading<'a> {
+    engine: &'a Engine,
+    limits: &'a Limits,
+    loader: &'a dyn Loader,
+    files: Vec<SourceFile>,
+    /// The files whose imports are being loaded, to find circles.
+    stack: Vec<String>,
+}
+
+impl Loading<'_> {
+    fn entry(&mut self, name: &str) -> Loads<GlobalRuntimeState> {
+        let ast = self.compile(name, None)?;
+        self.check_hooks(name, &ast)?;
+        let probe = self
+            .engine
+            .compile(STATE_PROBE)
+            .map_err(|e| self.parse_error(&e, name))?;
+        let mut ast = ast.merge(&probe);
+        ast.set_source(name);
+        self.run(name, |engine| engine.run_ast(&ast))?;
+        let mut state = CAPTURED.take().ok_or_else(|| {
+            Box::new(Diagnostic::error(
+                "the script ends before its last line is reached",
+            ))
+        })?;
+        let mut modules = StaticModuleResolver::new();
+        for (path, module) in LOADED.take() {
+            modules.insert(path, (*module).clone());
+        }
+        state.embedded_module_resolver = Some(modules.into());
+        Ok(state)
+    }
+
+    /// The file as an AST, after everything it imports was loaded. `from` is the place of the import.
+    fn compile(&mut self, name: &str, from: Option<&Place>) -> Loads<AST> {
+        if self.files.len() > self.limits.modules {
+            let message = format!("the script imports more than {} files", self.limits.modules);
+            return Err(at(Diagnostic::error(message), from));
+        }
+        let text = self.read(name, from)?;
+        let mut ast = self
+            .engine
+            .compile(&*text)
+            .map_err(|e| self.parse_error(&e, name))?;
+        ast.set_source(name);
+        self.stack.push(name.to_owned());
+        for import in imports(&ast) {
+            self.import(&import, name)?;
+        }
+        self.stack.pop();
+        Ok(ast)
+    }
+
+    fn read(&mut self, name: &str, from: Option<&Place>) -> Loads<Arc<str>> {
+        let text = self.loader.read(name);
+        let text = text.map(Arc::<str>::from);
+        self.files.push(SourceFile {
+            name: name.into(),
+            text: text.as_ref().ok().cloned(),
+        });
+        text.map_err(|error| {
+            let diagnostic = Diagnostic::error(error.to_string());
+            match error {
+                LoadError::NotFound(_) => at(
+                    diagnostic.hint(
+                        "an import is a path from the scripts folder, without the ending `.rhai`",
+                    ),
+                    from,
+                ),
+                _ => at(diagnostic, from),
+            }
+        })
+    }
+
+    fn import(&mut self, import: &Import, importer: &str) -> Loads<()> {
+        let place = self.place(importer, import.position);
+        let Some(path) = &import.path else {
+            let diagnostic =
+                Diagnostic::error("an import needs a path that is written out as a string")
+                    .hint("what a script imports is loaded and watched before the script runs");
+            return Err(at(diagnostic, Some(&place)));
+        };
+        if !stays_inside(path) {
+            let diagnostic = Diagnostic::error(format!(
+                "the import `{path}` leads out of the scripts folder"
+            ))
+            .hint("an import is a path from the scripts folder, without the ending `.rhai`");
+            return Err(at(diagnostic, Some(&place)));
+        }
+        if LOADED.with_borrow(|modules| modules.contains_key(path.as_str())) {
+            return Ok(());
+        }
+        let name = format!("{path}.rhai");
+        if self.stack.contains(&name) {
+            let circle = format!("{} -> {name}", self.stack.join(" -> "));
+            return Err(at(
+                Diagnostic::error(format!("circular import: {circle}")),
+                Some(&place),
+            ));
+        }
+        let ast = self.compile(&name, Some(&place))?;
+        let module = self.run(&name, |engine| {
+            Module::eval_ast_as_new(Scope::new(), &ast, engine)
+        })?;
+        LOADED.with_borrow_mut(|modules| modules.insert(path.clone(), module.into()));
+        Ok(())
+    }
+
+    /// Runs a top level within the limits of a call.
+    fn run<T>(
+        &self,
+        name: &str,
+        top_level: impl FnOnce(&Engine) -> Result<T, Box<EvalAltResult>>,
+    ) -> Loads<T> {
+        let _budget = budget::start(self.limits.operations, self.limits.time);
+        top_level(self.engine)
+            .map_err(|error| Box::new(Diagnostic::from_eval(&error, name, &|file| self.text(file))))
+    }
+
+    fn check_hooks(&self, name: &str, ast: &AST) -> Loads<()> {
+        for hook in Hook::ALL {
+            let mut found = ast
+                .iter_functions()
+                .filter(|f| f.name == hook.name())
+                .peekable();
+            if found.peek().is_some()
+                && !found.any(|f| (1..=hook.parameters()).contains(&f.params.len()))
+            {
+                let diagnostic =
+                    Diagnostic::error(format!("`{}` has the wrong parameters", hook.name()))
+                        .hint(format!("write `fn {} {{ ... }}`", hook.signature()));
+                return Err(at(diagnostic, Some(&self.place(name, Position::new(1, 1)))));
+            }
+        }
+        Ok(())
+    }
+
+    fn parse_error(&self, error: &rhai::ParseError, name: &str) -> Box<Diagnostic> {
+        let text = self.text(name).unwrap_or_default();
+        Box::new(Diagnostic::from_parse(error, name, &text))
+    }
+
+    fn place(&self, file: &str, position: Position) -> Place {
+        let place = Place::new(
+            file,
+            position.line().unwrap_or(1),
+            position.position().unwrap_or(1),
+        );
+        match self.text(file) {
+            Some(text) => place.source(text),
+            None => place,
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<Arc<str>> {
+        self.files
+            .iter()
+            .find(|f| &*f.name == name)
+            .and_then(|f| f.text.clone())
+    }
+}
+
+fn at(diagnostic: Diagnostic, place: Option<&Place>) -> Box<Diagnostic> {
+    Box::new(match place {
+        Some(place) => diagnostic.at(place.clone()),
+        None => diagnostic,
+    })
+}
+
+/// Paths go down from the scripts folder, so that no script can name a file outside it.
+fn stays_inside(path: &str) -> bool {
+    !path.is_empty()
+        && !path.contains(['\\', ':', '\0'])
+        && path
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.'))
+}
+
+struct Import {
+    /// `None` when the path is computed.
+    path: Option<String>,
+    position: Position,
+}
+
+/// Every `import` of a file, those inside functions included.
+fn imports(ast: &AST) -> Vec<Import> {
+    let mut found = Vec::new();
+    ast.walk(&mut |nodes| {
+        if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = nodes.last() {
+            found.push(match &import.0 {
+                Expr::StringConstant(path, position) => Import {
+                    path: Some(path.to_string()),
+                    position: *position,
+                },
+                other => Import {
+                    path: None,
+                    position: other.start_position(),
+                },
+            });
+        }
+        true
+    });
+    found
+}

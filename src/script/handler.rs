@@ -1,0 +1,194 @@
+//! A function or closure that a script gave to the host, and how it is called.
+
+use std::sync::Arc;
+
+use rhai::{Dynamic, FnPtr, GlobalRuntimeState, ImmutableString, NativeCallContext, ScriptFuncDef};
+
+use super::{
+    CallError, Version,
+    call::{self, run},
+};
+use crate::value::same;
+
+/// More parameters than any function that the arity of a name is looked up for.
+const MAX_PARAMETERS: usize = 32;
+
+/// A callable of a script: a closure with the variables it captured, or a named function.
+///
+/// It is called with any number of arguments: the first ones reach its parameters, missing ones are `()`.
+#[derive(Debug, Clone)]
+pub struct Handler {
+    fn_ptr: FnPtr,
+    version: Arc<Version>,
+    module: Option<Arc<GlobalRuntimeState>>,
+    definition: Option<Arc<ScriptFuncDef>>,
+}
+
+impl Handler {
+    /// A callable that a native function received at `context`. `None` outside a script call.
+    pub fn new(fn_ptr: FnPtr, context: &NativeCallContext<'_>) -> Option<Self> {
+        let version = call::running()?;
+        let module = version.module_state(context);
+        Some(Self::build(fn_ptr, version, module))
+    }
+
+    pub(crate) fn in_entry(fn_ptr: FnPtr, version: Arc<Version>) -> Self {
+        Self::build(fn_ptr, version, None)
+    }
+
+    fn build(
+        fn_ptr: FnPtr,
+        version: Arc<Version>,
+        module: Option<Arc<GlobalRuntimeState>>,
+    ) -> Self {
+        let mut handler = Self {
+            fn_ptr,
+            version,
+            module,
+            definition: None,
+        };
+        handler.definition = handler.find_definition();
+        handler
+    }
+
+    /// The same callable around other captured variables.
+    pub(super) fn with(&self, fn_ptr: FnPtr) -> Self {
+        Self {
+            fn_ptr,
+            ..self.clone()
+        }
+    }
+
+    /// Calls it within the limits of its version.
+    ///
+    /// # Errors
+    /// What the script threw or did wrong, or the panic of a native function.
+    pub fn call(&self, args: Vec<Dynamic>) -> Result<Dynamic, CallError> {
+        let args = self.fit(args);
+        run(
+            &self.version,
+            self.state(),
+            self.fn_ptr.fn_name(),
+            |context| self.fn_ptr.call_raw(context, None, args),
+        )
+    }
+
+    /// How many parameters it declares; `None` for a native function, which takes what it is given.
+    pub fn parameters(&self) -> Option<usize> {
+        let all = self.definition.as_ref()?.params.len();
+        Some(all.saturating_sub(self.fn_ptr.curry().len()))
+    }
+
+    /// The version whose code it is.
+    pub const fn version(&self) -> &Arc<Version> {
+        &self.version
+    }
+
+    /// The file it was made in.
+    pub fn file(&self) -> &str {
+        self.state()
+            .source()
+            .unwrap_or_else(|| self.version.entry())
+    }
+
+    /// The name of its function, if it is not a closure.
+    pub fn name(&self) -> Option<&str> {
+        (!self.fn_ptr.is_anonymous()).then(|| self.fn_ptr.fn_name())
+    }
+
+    /// Whether both are the same function around the same captured variables.
+    pub fn is(&self, other: &FnPtr) -> bool {
+        let (ours, theirs) = (self.fn_ptr.curry(), other.curry());
+        self.fn_ptr.fn_name() == other.fn_name()
+            && ours.len() == theirs.len()
+            && ours.iter().zip(theirs).all(|(a, b)| is_same_variable(a, b))
+    }
+
+    /// A named function of the entry file as `version` defines it; anything else as it is.
+    #[must_use]
+    pub fn follow(self, version: &Arc<Version>) -> Self {
+        match self.name() {
+            Some(name) if self.module.is_none() => version.function(name).unwrap_or(self),
+            _ => self,
+        }
+    }
+
+    /// The function pointer with what it captured.
+    pub(super) const fn fn_ptr(&self) -> &FnPtr {
+        &self.fn_ptr
+    }
+
+    pub(crate) const fn is_defined(&self) -> bool {
+        self.definition.is_some()
+    }
+
+    /// What its code runs in.
+    pub(super) fn state(&self) -> &GlobalRuntimeState {
+        self.module
+            .as_deref()
+            .unwrap_or_else(|| self.version.base())
+    }
+
+    fn fit(&self, mut args: Vec<Dynamic>) -> Vec<Dynamic> {
+        if let Some(count) = self.parameters() {
+            args.resize(count, Dynamic::UNIT);
+        }
+        args
+    }
+
+    fn find_definition(&self) -> Option<Arc<ScriptFuncDef>> {
+        definition(
+            self.state(),
+            self.fn_ptr.fn_name(),
+            self.fn_ptr.curry().len(),
+        )
+    }
+}
+
+/// Where a captured variable is: clones of a shared value are the same variable. `None` for one that is in use, or
+/// that a panic has left unusable.
+pub(super) fn address(cell: &Dynamic) -> Option<usize> {
+    Some(std::ptr::from_ref(&*cell.read_lock::<Dynamic>()?).addr())
+}
+
+pub(super) fn write_cell(cell: &Dynamic, value: Dynamic) {
+    let mut cell = cell.clone();
+    // What was in it is dropped when the lock is no longer held, for it may hold the cell.
+    let before = cell
+        .write_lock::<Dynamic>()
+        .map(|mut place| std::mem::replace(&mut *place, value));
+    drop(before);
+}
+
+fn is_same_variable(a: &Dynamic, b: &Dynamic) -> bool {
+    match (a.is_shared(), b.is_shared()) {
+        (true, true) => address(a).is_some_and(|at| address(b) == Some(at)),
+        (false, false) => same(a, b),
+        _ => false,
+    }
+}
+
+/// The definition of a name, the one with the most parameters where there are several.
+fn definition(
+    state: &GlobalRuntimeState,
+    name: &str,
+    captured: usize,
+) -> Option<Arc<ScriptFuncDef>> {
+    let arities = (captured..captured + MAX_PARAMETERS).rev();
+    state
+        .lib
+        .iter()
+        .rev()
+        .find_map(|lib| arities.clone().find_map(|n| lib.get_script_fn(name, n)))
+        .cloned()
+}
+
+/// The captured variables of a closure with their names: the first parameters of its function.
+pub(super) fn captures(
+    state: &GlobalRuntimeState,
+    fn_ptr: &FnPtr,
+) -> Vec<(ImmutableString, Dynamic)> {
+    let definition = definition(state, fn_ptr.fn_name(), fn_ptr.curry().len());
+    let names = definition.iter().flat_map(|d| d.params.iter().cloned());
+    names.zip(fn_ptr.curry().iter().cloned()).collect()
+}

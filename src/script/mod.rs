@@ -1,0 +1,24 @@
+//! Source text to something callable: Rhai without Socket.IO.
+//!
+//! In: text from a [`Loader`]. Out: a [`Version`], one compiled and immutable state of a script, or the
+//! [`Diagnostic`](crate::diagnostic::Diagnostic)s that say why there is none; and [`Handler`]s, the closures and
+//! functions that a version's code hands to the host.
+//!
+//! What must stay true: a version never changes; a handler is always called in the state it was made in; no call
+//! passes its [`Limits`] or ends the process.
+
+mod budget;
+mod call;
+mod carry;
+mod compile;
+mod handler;
+mod loader;
+mod sandbox;
+mod version;
+
+pub use call::CallError;
+pub use carry::{Carried, carry, release};
+pub use handler::Handler;
+pub use loader::{Folder, LoadError, Loader, Memory};
+pub use sandbox::{Globals, Limits, engine};
+pub use version::{Hook, Rejected, SourceFile, Version};

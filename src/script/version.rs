@@ -1,0 +1,196 @@
+//! One compiled, immutable state of a script.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rhai::{Engine, FnPtr, GlobalRuntimeState, NativeCallContext};
+
+use super::{Handler, Limits, Loader, compile};
+use crate::diagnostic::Diagnostic;
+
+/// A file that a version was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceFile {
+    /// Its name within the scripts folder.
+    pub name: Arc<str>,
+    /// Its text when it was read; `None` when there was no such file.
+    pub text: Option<Arc<str>>,
+}
+
+/// The top-level functions that a host calls, by their fixed names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hook {
+    /// `on_handshake(socket)`, or `on_handshake(socket, next)`
+    Handshake,
+    /// `on_connection(socket)`
+    Connection,
+    /// `on_disconnect(socket, reason)`
+    Disconnect,
+}
+
+impl Hook {
+    /// The name of the function.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "on_handshake",
+            Self::Connection => "on_connection",
+            Self::Disconnect => "on_disconnect",
+        }
+    }
+
+    /// Every hook.
+    pub const ALL: [Self; 3] = [Self::Handshake, Self::Connection, Self::Disconnect];
+
+    /// The name of the function with its parameters.
+    pub const fn signature(self) -> &'static str {
+        match self {
+            Self::Handshake => "on_handshake(socket, next)",
+            Self::Connection => "on_connection(socket)",
+            Self::Disconnect => "on_disconnect(socket, reason)",
+        }
+    }
+
+    /// How many parameters the function takes.
+    pub const fn parameters(self) -> usize {
+        match self {
+            Self::Connection => 1,
+            Self::Handshake | Self::Disconnect => 2,
+        }
+    }
+}
+
+/// One compiled, immutable state of a script: its entry file and everything it imports.
+#[derive(Debug)]
+pub struct Version {
+    number: u64,
+    entry: Arc<str>,
+    files: Vec<SourceFile>,
+    engine: Arc<Engine>,
+    limits: Limits,
+    /// What code of the entry file runs in: its functions, imports and constants.
+    base: GlobalRuntimeState,
+    /// The same for the modules that handlers were made in so far.
+    modules: Mutex<Vec<Arc<GlobalRuntimeState>>>,
+}
+
+impl Version {
+    /// Reads, compiles and runs the top level of `entry` and its imports. `number` is the version's own.
+    ///
+    /// # Errors
+    /// What is wrong, and where. Nothing else has changed then.
+    pub fn load(
+        engine: &Arc<Engine>,
+        limits: &Limits,
+        loader: &dyn Loader,
+        entry: &str,
+        number: u64,
+    ) -> Result<Self, Rejected> {
+        let (base, files) = compile::entry(engine, limits, loader, entry)?;
+        Ok(Self {
+            number,
+            entry: entry.into(),
+            files,
+            engine: engine.clone(),
+            limits: limits.clone(),
+            base,
+            modules: Mutex::default(),
+        })
+    }
+
+    /// The number of this version: 1 for the script's first since the server started.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The name of the entry file.
+    pub const fn entry(&self) -> &Arc<str> {
+        &self.entry
+    }
+
+    /// Every file this version was read from.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// The limits its calls keep.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The text of one of its files.
+    pub fn source(&self, name: &str) -> Option<Arc<str>> {
+        self.files
+            .iter()
+            .find(|f| &*f.name == name)
+            .and_then(|f| f.text.clone())
+    }
+
+    /// The hook, if the entry file defines it.
+    pub fn hook(self: &Arc<Self>, hook: Hook) -> Option<Handler> {
+        self.function(hook.name())
+    }
+
+    /// A function of the entry file.
+    pub(crate) fn function(self: &Arc<Self>, name: &str) -> Option<Handler> {
+        let handler = Handler::in_entry(FnPtr::new(name).ok()?, self.clone());
+        handler.is_defined().then_some(handler)
+    }
+
+    pub(crate) const fn base(&self) -> &GlobalRuntimeState {
+        &self.base
+    }
+
+    /// What a handler made at `context` runs in; `None` is the entry file. Few states serve all handlers.
+    pub(crate) fn module_state(
+        &self,
+        context: &NativeCallContext<'_>,
+    ) -> Option<Arc<GlobalRuntimeState>> {
+        let here = context.global_runtime_state();
+        if is_like(&self.base, here) {
+            return None;
+        }
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = modules.iter().find(|s| is_like(s, here)) {
+            return Some(known.clone());
+        }
+        let state = Arc::new(callable_later(here));
+        modules.push(state.clone());
+        Some(state)
+    }
+}
+
+/// A copy of a running call's surroundings that another call can start from.
+pub(crate) fn callable_later(running: &GlobalRuntimeState) -> GlobalRuntimeState {
+    let mut state = running.clone();
+    state.level = 0;
+    state.scope_level = 0;
+    state.num_operations = Default::default();
+    state
+}
+
+/// Whether a closure made in either can be called in both.
+fn is_like(a: &GlobalRuntimeState, b: &GlobalRuntimeState) -> bool {
+    a.source == b.source
+        && a.lib.len() == b.lib.len()
+        && a.lib.iter().zip(&b.lib).all(|(x, y)| Arc::ptr_eq(x, y))
+        && a.scan_imports_raw().count() == b.scan_imports_raw().count()
+        && a.scan_imports_raw()
+            .zip(b.scan_imports_raw())
+            .all(|(x, y)| Arc::ptr_eq(x.1, y.1))
+}
+
+/// Why a script has no new version, and the files that were read to find out: a change of any of them is a reason
+/// to try again.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Rejected {
+    /// What is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What was read, or looked for in vain.
+    pub files: Vec<SourceFile>,
+}

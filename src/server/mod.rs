@@ -1,0 +1,135 @@
+//! The stand-alone server: a listener, the pages, and a host.
+//!
+//! [`Server::bind`] returns when the address is bound and clients are taken; [`Server::join`] runs until it fails;
+//! [`Server::shutdown`] ends it in order.
+
+mod pages;
+
+use std::{future::IntoFuture, io, net::SocketAddr, path::PathBuf};
+
+use axum::serve::ListenerExt;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+use crate::host::Host;
+
+/// Where and what a server serves beside the scripts.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// The name or address to listen at.
+    pub host: String,
+    /// The port; 0 picks a free one.
+    pub port: u16,
+    /// A folder of static files in place of the built-in page.
+    pub public: Option<PathBuf>,
+    /// The folder of the official client's bundle, served under the Socket.IO path.
+    pub client_dist: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 3000,
+            public: None,
+            client_dist: None,
+        }
+    }
+}
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The address cannot be listened at.
+    #[error("cannot listen at {address}: {reason}")]
+    Bind {
+        /// The address.
+        address: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// A folder that was to be served is none.
+    #[error("`{0}` is not a folder")]
+    NoFolder(PathBuf),
+}
+
+/// A server that takes clients.
+#[derive(Debug)]
+pub struct Server {
+    host: Host,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    /// Binds the address and takes clients from now on.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, or a folder to serve is none.
+    pub async fn bind(host: Host, config: &Config) -> Result<Self, ServerError> {
+        let app = pages::router(config, host.path())?;
+        let listener = listen(config).await?;
+        let address = listener.local_addr().map_err(|e| bind_error(config, &e))?;
+        // Events are small and must not wait for each other in the kernel.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let app = host
+            .service(app)
+            .into_make_service_with_connect_info::<SocketAddr>();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving =
+            axum::serve(listener, app).with_graceful_shutdown(async { drop(stopped.await) });
+        let serving = tokio::spawn(serving.into_future());
+        Ok(Self {
+            host,
+            address,
+            stop,
+            serving,
+        })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until the server ends by itself, which it does not.
+    ///
+    /// # Errors
+    /// What ended it.
+    pub async fn join(&mut self) -> io::Result<()> {
+        (&mut self.serving)
+            .await
+            .unwrap_or_else(|e| Err(io::Error::other(e)))
+    }
+
+    /// Takes no more clients, tells the scripts, and returns when everything has ended.
+    pub async fn shutdown(self) {
+        let Self {
+            host,
+            stop,
+            serving,
+            ..
+        } = self;
+        // The receiver is gone when the server has ended already.
+        let _ = stop.send(());
+        host.close().await;
+        let _ = tokio::time::timeout(host.drain_timeout(), serving).await;
+    }
+}
+
+async fn listen(config: &Config) -> Result<TcpListener, ServerError> {
+    TcpListener::bind((config.host.as_str(), config.port))
+        .await
+        .map_err(|e| bind_error(config, &e))
+}
+
+fn bind_error(config: &Config, error: &io::Error) -> ServerError {
+    let address = format!("{}:{}", config.host, config.port);
+    let reason = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
+        _ => error.to_string(),
+    };
+    ServerError::Bind { address, reason }
+}

@@ -1,0 +1,293 @@
+//! A client of a test, and the network between it and the host: both in memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use rhai::{Dynamic, Map};
+use serde::Serialize;
+
+use super::{Refused, host::Clockwork};
+use crate::{
+    connection::{Answered, Connection, Event, Link, NamespaceLink, SendError, Target, Work},
+    host::Host,
+    value::{self, to_packet},
+};
+
+/// The mailboxes of all clients, by namespace and id.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Network(Arc<Mutex<Inboxes>>);
+
+type Inboxes = BTreeMap<(String, String), Arc<Inbox>>;
+
+#[derive(Default)]
+struct Inbox {
+    heard: Mutex<Vec<String>>,
+    acks: Mutex<BTreeMap<i64, String>>,
+    connection: Mutex<Option<Arc<Connection>>>,
+    rooms: Mutex<BTreeSet<String>>,
+    questions: Mutex<Vec<Answered>>,
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbox")
+            .field("heard", &self.heard)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client of one namespace.
+#[derive(Debug)]
+pub struct TestClient {
+    id: String,
+    inbox: Arc<Inbox>,
+    connection: Arc<Connection>,
+    network: Network,
+    clockwork: Clockwork,
+    asked: AtomicI64,
+}
+
+impl TestClient {
+    pub(super) fn connect(
+        host: &Host,
+        network: &Network,
+        clockwork: Clockwork,
+        (path, id): (&str, &str),
+        auth: &impl Serialize,
+    ) -> Result<Self, Refused> {
+        let inbox = Arc::new(Inbox::default());
+        lock(&inbox.rooms).insert(id.to_owned());
+        let given = decode(&[auth])
+            .into_iter()
+            .next()
+            .filter(|auth| !auth.is_unit());
+        let auth = given.unwrap_or_else(|| Dynamic::from_map(Map::new()));
+        let link = Arc::new(One {
+            inbox: inbox.clone(),
+            network: network.clone(),
+            path: path.to_owned(),
+            id: id.to_owned(),
+        });
+        let everyone = Arc::new(Everyone {
+            network: network.clone(),
+            path: path.to_owned(),
+        });
+        let admitted = clockwork.wait_for(host.admit(path, id, auth, link.clone(), everyone));
+        let connection = admitted.map_err(Refused)?;
+        *lock(&inbox.connection) = Some(connection.clone());
+        lock(&network.0).insert((path.to_owned(), id.to_owned()), inbox.clone());
+        clockwork.run(|| connection.open(link));
+        Ok(Self {
+            id: id.to_owned(),
+            inbox,
+            connection,
+            network: network.clone(),
+            clockwork,
+            asked: AtomicI64::new(0),
+        })
+    }
+
+    /// The id of its socket.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Sends an event; `args` is a tuple or an array.
+    pub fn emit(&self, event: &str, args: impl Serialize) {
+        self.send(event, &args, None);
+    }
+
+    /// Sends an event that asks for an ack, and gives the answer as a JSON array; `None` if there is none yet.
+    pub fn ask(&self, event: &str, args: impl Serialize) -> Option<String> {
+        let id = self.asked.fetch_add(1, Ordering::Relaxed);
+        self.send(event, &args, Some(id));
+        lock(&self.inbox.acks).remove(&id)
+    }
+
+    /// What it was sent since the last time this was asked: each as `event [arguments]`.
+    pub fn heard(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.inbox.heard))
+    }
+
+    /// The answers to events that [`TestClient::ask`] did not wait for, each as a JSON array.
+    pub fn answers(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.inbox.acks))
+            .into_values()
+            .collect()
+    }
+
+    /// Answers the question that was asked first and is not answered yet; `args` is a tuple or an array.
+    pub fn answer(&self, args: impl Serialize) {
+        let mut questions = lock(&self.inbox.questions);
+        if !questions.is_empty() {
+            let question = questions.remove(0);
+            drop(questions);
+            self.clockwork.run(|| question(Ok(decode(&args))));
+        }
+    }
+
+    /// Leaves.
+    pub fn disconnect(&self) {
+        let path = self.connection.namespace().path();
+        self.clockwork.run(|| {
+            self.network
+                .leave(path, &self.id, "client namespace disconnect");
+        });
+    }
+
+    fn send(&self, event: &str, args: &impl Serialize, ack: Option<i64>) {
+        let text = serde_json::to_string(args).unwrap_or_default();
+        let args = decode(args);
+        let event = Event::new(event, args, ack, text.len());
+        self.clockwork
+            .run(|| self.connection.post(Work::Event(event)));
+    }
+}
+
+impl Network {
+    fn leave(&self, path: &str, id: &str, reason: &'static str) {
+        let inbox = lock(&self.0).remove(&(path.to_owned(), id.to_owned()));
+        if let Some(connection) = inbox.and_then(|inbox| lock(&inbox.connection).take()) {
+            connection.post(Work::Disconnect(reason));
+        }
+    }
+}
+
+/// The way to one client.
+#[derive(Debug)]
+struct One {
+    inbox: Arc<Inbox>,
+    network: Network,
+    path: String,
+    id: String,
+}
+
+impl Link for One {
+    fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+        let text = encode(args)?;
+        lock(&self.inbox.heard).push(format!("{event} {text}"));
+        Ok(())
+    }
+
+    fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
+        let text = encode(args)?;
+        lock(&self.inbox.acks).insert(id, text);
+        Ok(())
+    }
+
+    fn ask(
+        &self,
+        event: &str,
+        args: &[Dynamic],
+        _: Option<Duration>,
+        answered: Answered,
+    ) -> Result<(), SendError> {
+        self.emit(event, args)?;
+        lock(&self.inbox.questions).push(answered);
+        Ok(())
+    }
+
+    fn disconnect(&self) {
+        self.network
+            .leave(&self.path, &self.id, "server namespace disconnect");
+    }
+
+    fn close(&self) {}
+
+    fn is_stalled(&self) -> bool {
+        false
+    }
+
+    fn join(&self, rooms: &[String]) {
+        lock(&self.inbox.rooms).extend(rooms.iter().cloned());
+    }
+
+    fn leave(&self, room: &str) {
+        lock(&self.inbox.rooms).remove(room);
+    }
+
+    fn leave_all(&self) {
+        lock(&self.inbox.rooms).clear();
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        lock(&self.inbox.rooms).iter().cloned().collect()
+    }
+
+    fn handshake(&self) -> Map {
+        let nothing = || Dynamic::from_map(Map::new());
+        Map::from([("headers".into(), nothing()), ("query".into(), nothing())])
+    }
+
+    fn transport(&self) -> &'static str {
+        "websocket"
+    }
+}
+
+/// The way to all clients of a namespace.
+#[derive(Debug)]
+struct Everyone {
+    network: Network,
+    path: String,
+}
+
+impl Everyone {
+    fn select(&self, target: &Target) -> Vec<(String, Arc<Inbox>)> {
+        let inboxes = lock(&self.network.0);
+        let here = inboxes.iter().filter(|((path, _), _)| *path == self.path);
+        let named = here.filter(|(_, inbox)| {
+            let rooms = lock(&inbox.rooms);
+            let is_in = |names: &[String]| names.iter().any(|name| rooms.contains(name));
+            (target.rooms.is_empty() || is_in(&target.rooms)) && !is_in(&target.except)
+        });
+        named
+            .map(|((_, id), inbox)| (id.clone(), inbox.clone()))
+            .collect()
+    }
+}
+
+impl NamespaceLink for Everyone {
+    fn emit(&self, target: &Target, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+        let text = encode(args)?;
+        for (_, inbox) in self.select(target) {
+            lock(&inbox.heard).push(format!("{event} {text}"));
+        }
+        Ok(())
+    }
+
+    fn ids(&self, target: &Target) -> Vec<String> {
+        self.select(target).into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        let rooms = self.select(&Target::everyone());
+        let rooms: BTreeSet<_> = rooms
+            .iter()
+            .flat_map(|(_, inbox)| lock(&inbox.rooms).clone())
+            .collect();
+        rooms.into_iter().collect()
+    }
+}
+
+fn decode(args: &impl Serialize) -> Vec<Dynamic> {
+    match serde_json::to_string(args).unwrap_or_default().as_str() {
+        "null" => vec![],
+        text => value::args(text, &[], &value::Limits::default()).unwrap_or_default(),
+    }
+}
+
+fn encode(args: &[Dynamic]) -> Result<String, SendError> {
+    to_packet(None, args)
+        .map(|packet| packet.text)
+        .map_err(|e| SendError::Value(e.to_string()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

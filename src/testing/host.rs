@@ -1,0 +1,235 @@
+//! The host of a test, and the scripts that the test edits.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::Serialize;
+use tokio::runtime::{Builder, Runtime};
+
+use super::client::{Network, TestClient};
+use crate::{
+    connection::HostEvent,
+    host::{Host, HostBuilder},
+    script::{LoadError, Loader},
+};
+
+/// So often other tasks get a turn before a step of the clock is over: the timer that is due, the work that it posts,
+/// and the timer that is set anew.
+const YIELDS: usize = 4;
+
+/// A namespace did not take a client; its reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("connection refused: {0}")]
+#[non_exhaustive]
+pub struct Refused(pub String);
+
+/// A host in memory.
+#[derive(Debug)]
+pub struct TestHost {
+    host: Host,
+    scripts: Files,
+    events: Arc<Mutex<Vec<HostEvent>>>,
+    network: Network,
+    connected: AtomicUsize,
+    runtime: Clockwork,
+}
+
+/// Drives what the host does on tasks of its own.
+#[derive(Debug, Clone)]
+pub(super) struct Clockwork {
+    host: Host,
+    runtime: Arc<Runtime>,
+}
+
+impl Clockwork {
+    /// Runs a future to its end, and everything that follows from it.
+    pub(super) fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(async {
+            let done = future.await;
+            self.host.settled().await;
+            done
+        })
+    }
+
+    /// Does something, and everything that follows from it.
+    pub(super) fn run<T>(&self, act: impl FnOnce() -> T) -> T {
+        let done = {
+            let _runtime = self.runtime.enter();
+            act()
+        };
+        self.runtime.block_on(self.host.settled());
+        done
+    }
+}
+
+impl TestHost {
+    /// A host of one script, which serves `/`.
+    pub fn new(script: &str) -> Self {
+        Self::with([("main.rhai", script)])
+    }
+
+    /// A host of several scripts.
+    pub fn with<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self::build(files, |builder| builder)
+    }
+
+    /// A host with functions or limits of its own. All scripts are loaded when this returns.
+    pub fn build<'a>(
+        files: impl IntoIterator<Item = (&'a str, &'a str)>,
+        build: impl FnOnce(HostBuilder) -> HostBuilder,
+    ) -> Self {
+        let scripts = Files::default();
+        for (name, text) in files {
+            scripts.lock().insert(name.to_owned(), text.to_owned());
+        }
+        let events = Arc::<Mutex<Vec<HostEvent>>>::default();
+        let heard = events.clone();
+        let host = build(Host::builder())
+            .loader(scripts.clone())
+            .on_event(move |event| {
+                heard
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(event.clone());
+            })
+            .build();
+        let this = Self {
+            host: host.clone(),
+            scripts,
+            events,
+            network: Network::default(),
+            connected: AtomicUsize::new(0),
+            runtime: Clockwork {
+                host,
+                runtime: runtime(),
+            },
+        };
+        this.runtime.wait_for(this.host.load());
+        this
+    }
+
+    /// A client of a namespace.
+    ///
+    /// # Errors
+    /// When the namespace refuses it.
+    pub fn connect(&self, namespace: &str) -> Result<TestClient, Refused> {
+        self.connect_as(namespace, ())
+    }
+
+    /// A client of a namespace, with the `auth` of its handshake.
+    ///
+    /// # Errors
+    /// When the namespace refuses it.
+    pub fn connect_as(&self, namespace: &str, auth: impl Serialize) -> Result<TestClient, Refused> {
+        let id = format!(
+            "client{}",
+            self.connected.fetch_add(1, Ordering::Relaxed) + 1
+        );
+        TestClient::connect(
+            &self.host,
+            &self.network,
+            self.runtime.clone(),
+            (namespace, &id),
+            &auth,
+        )
+    }
+
+    /// Saves a file and reloads.
+    pub fn edit(&mut self, name: &str, text: &str) {
+        self.edit_all([(name, text)]);
+    }
+
+    /// Saves several files and reloads them as one batch.
+    pub fn edit_all<'a>(&mut self, files: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        for (name, text) in files {
+            self.scripts.lock().insert(name.to_owned(), text.to_owned());
+        }
+        self.runtime.wait_for(self.host.reload());
+    }
+
+    /// Moves the clock that timers go by, and does what is due until then.
+    pub fn advance(&self, milliseconds: u64) {
+        // In steps: a timer that repeats is due at each of its times.
+        for _ in 0..milliseconds {
+            self.runtime.wait_for(async {
+                tokio::time::advance(Duration::from_millis(1)).await;
+                for _ in 0..YIELDS {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    }
+
+    /// Everything the host has announced since the last time this was asked.
+    pub fn events(&self) -> Vec<HostEvent> {
+        std::mem::take(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The lines that scripts have logged, of the events since the last time [`TestHost::events`] was asked.
+    pub fn log(&self) -> Vec<String> {
+        let logged = self.events().into_iter().filter_map(|event| match event {
+            HostEvent::Log { text, .. } => Some(text),
+            _ => None,
+        });
+        logged.collect()
+    }
+
+    /// What failed or was refused, rendered, of the events since the last time [`TestHost::events`] was asked.
+    pub fn problems(&self) -> Vec<String> {
+        let problems = self.events().into_iter().flat_map(|event| match event {
+            HostEvent::HandlerFailed { diagnostic } => vec![diagnostic.to_string()],
+            HostEvent::Rejected { diagnostics, .. } => {
+                diagnostics.iter().map(ToString::to_string).collect()
+            }
+            _ => vec![],
+        });
+        problems.collect()
+    }
+
+    /// Ends every connection, as a server does that is told to end.
+    pub fn close(&self) {
+        self.runtime.wait_for(self.host.close());
+    }
+}
+
+#[allow(
+    clippy::expect_used,
+    reason = "a test can do nothing without a runtime"
+)]
+fn runtime() -> Arc<Runtime> {
+    Arc::new(
+        Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("a runtime of one thread"),
+    )
+}
+
+#[derive(Debug, Clone, Default)]
+struct Files(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Files {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Loader for Files {
+    fn list(&self) -> Result<Vec<String>, LoadError> {
+        Ok(self.lock().keys().cloned().collect())
+    }
+
+    fn read(&self, name: &str) -> Result<String, LoadError> {
+        self.lock()
+            .get(name)
+            .cloned()
+            .ok_or_else(|| LoadError::NotFound(name.to_owned()))
+    }
+}

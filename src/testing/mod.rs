@@ -1,0 +1,21 @@
+//! A host in memory: scripts, clients and edits without a network, for tests of scripts and of this crate.
+//!
+//! Everything has happened when a function returns: there is nothing to wait for.
+//!
+//! ```
+//! use patchcord::testing::TestHost;
+//!
+//! let mut host = TestHost::new("fn on_connection(socket) { socket.on(\"add\", |a, b| a + b); }");
+//! let ada = host.connect("/")?;
+//! assert_eq!(ada.ask("add", (1, 2)), Some("[3]".to_owned()));
+//!
+//! host.edit("main.rhai", "fn on_connection(socket) { socket.on(\"add\", |a, b| a + b + 10); }");
+//! assert_eq!(ada.ask("add", (1, 2)), Some("[13]".to_owned()));
+//! # Ok::<(), patchcord::testing::Refused>(())
+//! ```
+
+mod client;
+mod host;
+
+pub use client::TestClient;
+pub use host::{Refused, TestHost};

@@ -1,0 +1,83 @@
+//! A binary attachment as a script sees it.
+//!
+//! It wraps the bytes that came from the wire, is cloned and sliced without copying them, and goes out as an attachment
+//! again. Rhai's limits on arrays and blobs do not count it. Its script functions are registered elsewhere.
+
+use std::fmt;
+
+use bytes::Bytes;
+use rhai::{Blob, INT};
+
+/// An immutable piece of binary data, cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Binary(Bytes);
+
+impl Binary {
+    /// The bytes; cloning them is cheap too.
+    #[must_use]
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The number of bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The part of at most `len` bytes from `start` on, clamped as Rhai clamps: a negative `start` counts from the end, a
+    /// `start` past the end or a negative `len` gives nothing. The bytes are shared with this value.
+    #[must_use]
+    pub fn slice(&self, start: INT, len: INT) -> Self {
+        let outside = if start < 0 { 0 } else { self.len() };
+        let start = self.offset(start).unwrap_or(outside).min(self.len());
+        let len = usize::try_from(len.max(0)).unwrap_or(usize::MAX);
+        let end = start.saturating_add(len).min(self.len());
+        Self(self.0.slice(start..end))
+    }
+
+    /// The byte at `index`, or `None` outside; a negative index counts from the end.
+    #[must_use]
+    pub fn get(&self, index: INT) -> Option<INT> {
+        self.0.get(self.offset(index)?).map(|byte| INT::from(*byte))
+    }
+
+    /// A copy as Rhai's own type for binary data.
+    #[must_use]
+    pub fn to_blob(&self) -> Blob {
+        self.0.to_vec()
+    }
+
+    fn offset(&self, index: INT) -> Option<usize> {
+        let distance = usize::try_from(index.unsigned_abs()).ok()?;
+        if index < 0 {
+            self.len().checked_sub(distance)
+        } else {
+            Some(distance)
+        }
+    }
+}
+
+impl fmt::Debug for Binary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Binary({} bytes)", self.len())
+    }
+}
+
+impl From<Bytes> for Binary {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Binary {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}

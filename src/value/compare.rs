@@ -1,0 +1,64 @@
+//! Whether two values are the same, for merging live state when a script is replaced.
+//!
+//! In come two values; out goes whether an edit left them alike. Code and handles (closures, timestamps, types of the
+//! host) are no state, so only their type counts. Rhai's own `Hash` panics on these.
+
+use rhai::Dynamic;
+
+use crate::value::{
+    MAX_DEPTH, Refusal,
+    walk::{Cells, Shape},
+};
+
+/// Whether `a` and `b` have the same type and content.
+///
+/// `1` and `1.0` differ, NaN equals NaN, shared cells are read through. Values nested too deep and variables that are in
+/// use equal nothing.
+#[must_use]
+pub fn same(a: &Dynamic, b: &Dynamic) -> bool {
+    same_within(a, b, MAX_DEPTH, &Cells::new())
+}
+
+/// Compares what may still hold `depth` levels of arrays, maps and cells in cells.
+fn same_within(a: &Dynamic, b: &Dynamic, depth: usize, cells: &Cells) -> bool {
+    let inside = depth.checked_sub(1);
+    match (Shape::of(a), Shape::of(b)) {
+        (Shape::Foreign(Refusal::Locked), _) | (_, Shape::Foreign(Refusal::Locked)) => false,
+        (Shape::Shared(content), _) => {
+            open(&content, depth, cells).is_some_and(|depth| same_within(&content, b, depth, cells))
+        }
+        (_, Shape::Shared(content)) => {
+            open(&content, depth, cells).is_some_and(|depth| same_within(a, &content, depth, cells))
+        }
+        (Shape::Unit, Shape::Unit) => true,
+        (Shape::Bool(a), Shape::Bool(b)) => a == b,
+        (Shape::Int(a), Shape::Int(b)) => a == b,
+        (Shape::Float(a), Shape::Float(b)) => a == b || (a.is_nan() && b.is_nan()),
+        (Shape::Char(a), Shape::Char(b)) => a == b,
+        (Shape::Str(a), Shape::Str(b)) => *a == *b,
+        (Shape::Blob(a), Shape::Blob(b)) => *a == *b,
+        (Shape::Binary(a), Shape::Binary(b)) => *a == *b,
+        (Shape::Array(a), Shape::Array(b)) => inside.is_some_and(|depth| {
+            let mut pairs = a.iter().zip(b.iter());
+            a.len() == b.len() && pairs.all(|(a, b)| same_within(a, b, depth, cells))
+        }),
+        (Shape::Map(a), Shape::Map(b)) => inside.is_some_and(|depth| {
+            let mut pairs = a.iter().zip(b.iter());
+            a.len() == b.len()
+                && pairs
+                    .all(|((key, a), (other, b))| key == other && same_within(a, b, depth, cells))
+        }),
+        (Shape::Foreign(_), Shape::Foreign(_)) => a.type_id() == b.type_id(),
+        _ => false,
+    }
+}
+
+/// The depth left for the content of a cell.
+fn open(content: &Dynamic, depth: usize, cells: &Cells) -> Option<usize> {
+    cells.open()?;
+    if content.is_shared() {
+        depth.checked_sub(1)
+    } else {
+        Some(depth)
+    }
+}

@@ -1,0 +1,48 @@
+//! Values on their way between scripts and the wire: the only place that converts them.
+//!
+//! In comes the JSON text of a packet with its attachments ([`event`], [`args`], [`value`]); out go Rhai's `Dynamic`s,
+//! and the same way back ([`Args`], [`Single`], [`to_packet`]). [`plain`] copies a value for keeping, [`same`] compares
+//! two.
+//!
+//! | JSON / JavaScript | Rhai | back |
+//! |---|---|---|
+//! | `null` | `()` | `null` |
+//! | `true`, `false` | `bool` | the same |
+//! | whole number of `i64` | `i64` | the same |
+//! | any other number | `f64` | a whole one as `3`, as `JSON.stringify` does; `-0` as `0`; NaN and infinities as `null` |
+//! | string | string | the same; a `char` as a string |
+//! | array | array | the same |
+//! | object | map | the same, keys sorted; the last of duplicate keys wins |
+//! | `Buffer`, `ArrayBuffer` (an attachment) | [`Binary`] | an attachment; a `blob` too |
+//! | - | closure, timestamp, any other type | refused, with its place |
+//!
+//! What must stay true:
+//! * A round trip changes nothing: what was decoded goes out equal as JSON, or is refused.
+//! * What has no row in this table is refused and never replaced by something else.
+//! * Neither input nor a value that contains itself can exhaust the stack, hang or panic; shared variables are read
+//!   through, and one that is locked or poisoned is refused.
+//! * An attachment is copied only when it comes from or goes to a `blob`, or leaves through [`Args`] or [`Single`] (the
+//!   serializer behind them copies).
+
+mod binary;
+mod compare;
+mod decode;
+mod encode;
+mod plain;
+mod visit;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use binary::Binary;
+pub use compare::same;
+pub use decode::{DecodeError, Event, Limits, answer, args, event, value};
+pub use encode::{Args, EncodeError, Packet, Single, to_json, to_packet};
+pub use plain::{NotPlain, plain};
+pub use walk::{MAX_DEPTH, Refusal};
+
+/// The key that marks an object as the place of an attachment.
+const PLACEHOLDER: &str = "_placeholder";
+/// The key beside it: which attachment.
+const NUM: &str = "num";

@@ -1,0 +1,82 @@
+//! Tests of the rules in the module's table, one file per direction, and the properties that hold for any value.
+
+mod decode;
+mod encode;
+mod keep;
+mod property;
+
+use bytes::Bytes;
+use rhai::{Array, Dynamic, FnPtr, Instant, Map};
+
+use crate::value::Binary;
+
+/// A type as the host or an embedder registers it.
+#[derive(Debug, Clone)]
+struct Handle;
+
+fn closure() -> Dynamic {
+    FnPtr::new("greet").unwrap().into()
+}
+
+fn timestamp() -> Dynamic {
+    Dynamic::from(Instant::now())
+}
+
+fn array<const N: usize>(elements: [Dynamic; N]) -> Dynamic {
+    Dynamic::from_array(elements.into())
+}
+
+fn map<const N: usize>(entries: [(&str, Dynamic); N]) -> Dynamic {
+    let entries = entries.map(|(key, value)| (key.into(), value));
+    Dynamic::from_map(Map::from(entries))
+}
+
+fn binary(bytes: &'static [u8]) -> Dynamic {
+    Dynamic::from(Binary::from(Bytes::from_static(bytes)))
+}
+
+/// `depth` arrays, one inside the other.
+fn nested(depth: usize) -> Dynamic {
+    (0..depth).fold(Dynamic::from_int(1), |value, _| array([value]))
+}
+
+/// An array that contains itself.
+fn knot() -> Dynamic {
+    let mut cell = Dynamic::from_array(Array::new()).into_shared();
+    let itself = cell.clone();
+    cell.write_lock::<Array>().unwrap().push(itself);
+    cell
+}
+
+/// A cell whose content is the cell.
+fn self_cell() -> Dynamic {
+    let mut cell = Dynamic::UNIT.into_shared();
+    let itself = cell.clone();
+    *cell.write_lock::<Dynamic>().unwrap() = itself;
+    cell
+}
+
+/// An array of two cells with arrays of two cells and so on: 2^60 leaves in 60 cells.
+fn doubling() -> Dynamic {
+    (0..60).fold(Dynamic::from_int(1).into_shared(), |cell, _| {
+        array([cell.clone(), cell]).into_shared()
+    })
+}
+
+/// A variable that a panicking call held.
+fn poisoned() -> Dynamic {
+    let cell = Dynamic::from_int(1).into_shared();
+    let mut held = cell.clone();
+    let call = std::panic::AssertUnwindSafe(|| {
+        let _guard = held.write_lock::<Dynamic>().unwrap();
+        std::panic::resume_unwind(Box::new("the call fails"));
+    });
+    std::panic::catch_unwind(call).unwrap_err();
+    cell
+}
+
+/// Runs a test on a stack much smaller than any the host uses.
+fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(512 * 1024);
+    thread.spawn(test).unwrap().join().unwrap();
+}

@@ -1,0 +1,264 @@
+//! What every walk through a `Dynamic` shares: seeing its type without panicking, knowing where it stands, stopping.
+//!
+//! A walk matches on the [`Shape`] of a value and goes down with a [`Place`]. Shared cells are locked one at a time and
+//! never with Rhai's own inspectors, which recurse for ever in a cell that holds itself and panic on a poisoned one.
+
+use std::{cell::Cell, fmt};
+
+use rhai::{
+    Array, Blob, Dynamic, DynamicReadLock, FLOAT, FnPtr, INT, ImmutableString, Instant, Map,
+};
+
+use crate::value::Binary;
+
+/// How many arrays and maps may stand one inside the other, the outermost included.
+pub const MAX_DEPTH: usize = 64;
+
+/// How many shared cells one walk opens. Cells that share cells double the walk at each level, so depth alone does not
+/// bound it.
+const MAX_CELLS: usize = 4096;
+
+/// Steps of a path that a message shows.
+const MAX_STEPS: usize = 16;
+/// Characters of a key that a message shows.
+const MAX_KEY: usize = 40;
+
+/// Why a value cannot leave the script it lives in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A function pointer or closure.
+    Closure,
+    /// A moment in time of this process.
+    Timestamp,
+    /// A type of the host or the embedder, by its name.
+    Custom(&'static str),
+    /// A captured variable that is in use further up in the same call, or was when that call panicked.
+    Locked,
+    /// More than [`MAX_DEPTH`] arrays and maps one inside the other; also a value that contains itself.
+    TooDeep,
+    /// A value that contains the same variables over and over.
+    TooShared,
+    /// A map that the other side would take for the place of an attachment.
+    Placeholder,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closure => f.write_str("a closure"),
+            Self::Timestamp => f.write_str("a timestamp"),
+            Self::Custom(name) => write!(f, "a value of type `{}`", short_name(name)),
+            Self::Locked => f.write_str("a variable that is in use"),
+            Self::TooDeep => write!(f, "a value nested more than {MAX_DEPTH} levels deep"),
+            Self::TooShared => write!(f, "a value of more than {MAX_CELLS} shared variables"),
+            Self::Placeholder => {
+                f.write_str("a map whose `_placeholder` is `true`, in a packet with binary data,")
+            }
+        }
+    }
+}
+
+/// The name without its modules; a generic type keeps them, because they also stand inside.
+fn short_name(name: &str) -> &str {
+    match name.rsplit_once("::") {
+        Some((_, last)) if !name.contains('<') => last,
+        _ => name,
+    }
+}
+
+/// What a `Dynamic` holds, borrowed.
+pub(super) enum Shape<'a> {
+    Unit,
+    Bool(bool),
+    Int(INT),
+    Float(FLOAT),
+    Char(char),
+    Str(DynamicReadLock<'a, ImmutableString>),
+    Array(DynamicReadLock<'a, Array>),
+    Map(DynamicReadLock<'a, Map>),
+    Blob(DynamicReadLock<'a, Blob>),
+    Binary(DynamicReadLock<'a, Binary>),
+    /// A shared cell, locked for reading, to look into with [`Place::through`].
+    Shared(DynamicReadLock<'a, Dynamic>),
+    /// Nothing that JSON has a word for.
+    Foreign(Refusal),
+}
+
+impl<'a> Shape<'a> {
+    pub(super) fn of(value: &'a Dynamic) -> Self {
+        if value.is_shared() {
+            return value
+                .read_lock()
+                .map_or(Self::Foreign(Refusal::Locked), Self::Shared);
+        }
+        if let Some(text) = value.read_lock() {
+            Self::Str(text)
+        } else if let Some(int) = value.read_lock() {
+            Self::Int(*int)
+        } else if let Some(map) = value.read_lock() {
+            Self::Map(map)
+        } else if let Some(array) = value.read_lock() {
+            Self::Array(array)
+        } else if let Some(float) = value.read_lock() {
+            Self::Float(*float)
+        } else if let Some(flag) = value.read_lock() {
+            Self::Bool(*flag)
+        } else if value.is_unit() {
+            Self::Unit
+        } else if let Some(letter) = value.read_lock() {
+            Self::Char(*letter)
+        } else if let Some(blob) = value.read_lock() {
+            Self::Blob(blob)
+        } else if let Some(binary) = value.read_lock() {
+            Self::Binary(binary)
+        } else {
+            Self::Foreign(Self::foreign(value))
+        }
+    }
+
+    fn foreign(value: &Dynamic) -> Refusal {
+        if value.read_lock::<FnPtr>().is_some() {
+            Refusal::Closure
+        } else if value.read_lock::<Instant>().is_some() {
+            Refusal::Timestamp
+        } else {
+            Refusal::Custom(value.type_name())
+        }
+    }
+}
+
+/// How many cells a walk may still open.
+pub(super) struct Cells(Cell<usize>);
+
+impl Cells {
+    pub(super) fn new() -> Self {
+        Self(Cell::new(MAX_CELLS))
+    }
+
+    /// Counts a cell; `None` when there were too many.
+    pub(super) fn open(&self) -> Option<()> {
+        self.0.set(self.0.get().checked_sub(1)?);
+        Some(())
+    }
+}
+
+/// Where a value stands in what is walked: a list of steps that lives on the stack and costs nothing until it is shown.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    outer: Option<&'a Place<'a>>,
+    step: Step<'a>,
+    depth: usize,
+    cells: &'a Cells,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Whole,
+    Argument(usize),
+    Index(usize),
+    Key(&'a str),
+}
+
+impl<'a> Place<'a> {
+    /// The value itself.
+    pub(super) fn whole(cells: &'a Cells) -> Self {
+        Self {
+            outer: None,
+            step: Step::Whole,
+            depth: 0,
+            cells,
+        }
+    }
+
+    /// The argument with this index.
+    pub(super) fn argument(index: usize, cells: &'a Cells) -> Self {
+        Self {
+            step: Step::Argument(index),
+            ..Self::whole(cells)
+        }
+    }
+
+    /// Whether the value here may be an array or a map.
+    pub(super) fn enter(&self) -> Result<(), Refusal> {
+        if self.depth < MAX_DEPTH {
+            Ok(())
+        } else {
+            Err(Refusal::TooDeep)
+        }
+    }
+
+    /// An element of the array here.
+    pub(super) fn index(&'a self, index: usize) -> Self {
+        self.inside(Step::Index(index))
+    }
+
+    /// An entry of the map here.
+    pub(super) fn key(&'a self, key: &'a str) -> Self {
+        self.inside(Step::Key(key))
+    }
+
+    fn inside(&'a self, step: Step<'a>) -> Self {
+        Self {
+            outer: Some(self),
+            step,
+            depth: self.depth + 1,
+            cells: self.cells,
+        }
+    }
+
+    /// The same place, for the content of the cell here. A cell in a cell counts as a level, since it may be the same.
+    pub(super) fn through(mut self, content: &Dynamic) -> Result<Self, Refusal> {
+        self.cells.open().ok_or(Refusal::TooShared)?;
+        if content.is_shared() {
+            self.enter()?;
+            self.depth += 1;
+        }
+        Ok(self)
+    }
+
+    /// The path as a script would write it, and the number of the argument it starts from, counted from 1.
+    pub(super) fn describe(&self) -> (Option<usize>, String) {
+        let mut steps = Vec::new();
+        let mut argument = None;
+        let mut here = Some(self);
+        while let Some(place) = here {
+            match place.step {
+                Step::Whole => {}
+                Step::Argument(index) => argument = Some(index + 1),
+                step => steps.push(step),
+            }
+            here = place.outer;
+        }
+        let mut path: String = steps.iter().rev().take(MAX_STEPS).map(Step::text).collect();
+        if steps.len() > MAX_STEPS {
+            path.push('…');
+        }
+        (argument, path.trim_start_matches('.').to_owned())
+    }
+}
+
+impl Step<'_> {
+    fn text(&self) -> String {
+        match *self {
+            Self::Whole | Self::Argument(_) => String::new(),
+            Self::Index(index) => format!("[{index}]"),
+            Self::Key(key) if key.chars().count() > MAX_KEY => {
+                let start: String = key.chars().take(MAX_KEY).collect();
+                format!("[{:?}]", start + "…")
+            }
+            Self::Key(key) if rhai::is_valid_identifier(key) => format!(".{key}"),
+            Self::Key(key) => format!("[{key:?}]"),
+        }
+    }
+}
+
+/// The end of a message about a value: where it stands.
+pub(super) fn location(argument: Option<usize>, path: &str) -> String {
+    match (argument, path) {
+        (None, "") => String::new(),
+        (None, path) => format!(": at `{path}`"),
+        (Some(argument), "") => format!(": argument {argument}"),
+        (Some(argument), path) => format!(": argument {argument}, at `{path}`"),
+    }
+}

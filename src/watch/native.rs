@@ -1,0 +1,344 @@
+//! Watching by the events of the operating system.
+//!
+//! In: events of notify. Out: notes to the batches, and watches on every folder that matters, which are of two kinds:
+//! a *whole* folder is part of the target, everything in it counts; a *look-out* holds one *name* on the way to the
+//! target (a parent, a symbolic link, something that does not exist yet), and only that name counts. The rule is
+//! the same for the target and for every symbolic link in it.
+//!
+//! notify's own recursion is not used where events come from inotify: it misses what is written into a new folder
+//! before its watch exists, and does not see symbolic links that are swapped.
+//!
+//! Must stay true: a folder is watched before it is read, and whenever a watch was added a further note follows, so
+//! that what happened there in the meantime is looked at.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
+use std::fs::{self, FileType};
+use std::iter;
+use std::path::{Component, Path, PathBuf};
+use std::sync::mpsc::Receiver;
+
+use notify::event::{ModifyKind, RenameMode};
+use notify::{Event, EventHandler, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+
+use super::folders::Folders;
+use super::{Outbox, Raw, WatchError, is_change};
+
+/// Where events come from inotify a watch is one folder and cheap, so every folder and every parent gets one.
+/// Elsewhere a watch covers all that is below it, and watching `/` would mean every change of the machine.
+const INOTIFY: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// The mode of a whole folder.
+const WHOLE: RecursiveMode = if INOTIFY {
+    RecursiveMode::NonRecursive
+} else {
+    RecursiveMode::Recursive
+};
+
+/// How many symbolic links one path may go through, as in Linux.
+const MAX_LINKS: usize = 40;
+
+/// How many events are handled before the watches are put in order, so that a flood cannot put it off for ever.
+const MAX_EVENTS: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Native {
+    target: PathBuf,
+    outbox: Outbox,
+    folders: Folders,
+    plan: Plan,
+    /// The watches may no longer be where they should be.
+    stale: bool,
+    /// The present pass added a watch.
+    added: bool,
+    /// What the present pass could not watch, by path or limit.
+    problems: BTreeMap<PathBuf, WatchError>,
+    /// What the pass before could not watch, which was reported.
+    reported: HashSet<PathBuf>,
+}
+
+/// What counts, in real paths.
+#[derive(Debug, Default)]
+struct Plan {
+    whole: HashSet<PathBuf>,
+    names: HashSet<PathBuf>,
+}
+
+impl Plan {
+    fn concerns(&self, path: &Path) -> bool {
+        self.names.contains(path) || self.is_inside(path)
+    }
+
+    fn is_inside(&self, path: &Path) -> bool {
+        path.ancestors().any(|folder| self.whole.contains(folder))
+    }
+}
+
+impl Native {
+    /// Puts the first watches in place.
+    pub(super) fn start(outbox: Outbox, handler: impl EventHandler) -> Result<Self, WatchError> {
+        let watcher = RecommendedWatcher::new(handler, notify::Config::default())
+            .map_err(|error| WatchError::from_notify(error, &outbox.given))?;
+        let mut native = Self {
+            target: outbox.root.clone(),
+            outbox,
+            folders: Folders::new(watcher),
+            plan: Plan::default(),
+            stale: false,
+            added: false,
+            problems: BTreeMap::new(),
+            reported: HashSet::new(),
+        };
+        native.place();
+        for problem in native.take_problems() {
+            if matches!(problem, WatchError::Limit { .. }) {
+                return Err(problem);
+            }
+            native.outbox.problem(problem);
+        }
+        Ok(native)
+    }
+
+    /// Turns events into notes until the watcher is dropped.
+    pub(super) fn run(mut self, raw: &Receiver<Raw>) {
+        while let Ok(first) = raw.recv() {
+            for message in iter::once(first).chain(raw.try_iter().take(MAX_EVENTS)) {
+                match message {
+                    Raw::Event(event) => self.take(event),
+                    Raw::Stop => return,
+                }
+            }
+            if self.stale {
+                self.put_in_order();
+            }
+        }
+    }
+
+    fn take(&mut self, event: notify::Result<Event>) {
+        match event {
+            Err(error) => {
+                let problem = WatchError::from_notify(error, &self.outbox.given);
+                self.outbox.problem(problem);
+            }
+            Ok(event) if event.need_rescan() => {
+                self.folders.forget_all();
+                self.stale = true;
+                self.outbox.everything();
+            }
+            Ok(event) if is_change(event.kind) => {
+                for path in &event.paths {
+                    self.take_change(event.kind, path);
+                }
+            }
+            Ok(_) => {}
+        }
+    }
+
+    fn take_change(&mut self, kind: EventKind, path: &Path) {
+        if !self.plan.concerns(path) {
+            return;
+        }
+        self.outbox.changed(path);
+        if changes_only_content(kind) || !self.may_move_watches(path) {
+            return;
+        }
+        self.stale = true;
+        if takes_away(kind) {
+            self.folders.forget(path);
+        }
+    }
+
+    /// Whether the watches depend on what is at `path`; saving a plain file moves none.
+    fn may_move_watches(&self, path: &Path) -> bool {
+        self.folders.contains(path)
+            || self.plan.names.contains(path)
+            || fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file())
+    }
+
+    fn put_in_order(&mut self) {
+        self.place();
+        for problem in self.take_problems() {
+            self.outbox.problem(problem);
+        }
+        if self.added {
+            self.outbox.target_changed();
+        }
+    }
+
+    /// One pass: names every folder that matters, from the root of the file system downwards.
+    fn place(&mut self) {
+        self.stale = false;
+        self.added = false;
+        self.plan = Plan::default();
+        self.folders.begin();
+        let target = self.target.clone();
+        self.outbox.root = self.follow(&target);
+        self.enter(self.outbox.root.clone());
+        self.folders.finish();
+    }
+
+    /// Follows `path` to its real path, with a look-out at every step. What does not exist is kept as it was named.
+    fn follow(&mut self, path: &Path) -> PathBuf {
+        let mut real = PathBuf::new();
+        let mut ahead = steps(path);
+        let mut links = 0;
+        while let Some(step) = ahead.pop() {
+            let name = match step {
+                Step::Root(root) => {
+                    real = root;
+                    continue;
+                }
+                Step::Up => {
+                    real.pop();
+                    continue;
+                }
+                Step::Name(name) => name,
+            };
+            let here = real.join(name);
+            match self.look(&real, &here, ahead.is_empty()) {
+                Some(to) if links < MAX_LINKS => {
+                    links += 1;
+                    ahead.extend(steps(&to));
+                }
+                _ => real = here,
+            }
+        }
+        real
+    }
+
+    /// Puts a look-out in `folder` for the name `here`, then looks where it points if it is a symbolic link.
+    fn look(&mut self, folder: &Path, here: &Path, is_last: bool) -> Option<PathBuf> {
+        let is_parent = || !is_last && fs::symlink_metadata(here).is_ok_and(|found| found.is_dir());
+        self.plan.names.insert(here.to_path_buf());
+        if !INOTIFY && is_parent() {
+            return None;
+        }
+        let watched = self.folders.want(folder, RecursiveMode::NonRecursive);
+        // A parent that may be passed but not read is common; it matters only where something has to be waited for.
+        self.note(folder, watched, !is_parent());
+        let path = here.to_path_buf();
+        match fs::symlink_metadata(here) {
+            Ok(found) if found.is_symlink() => fs::read_link(here).ok(),
+            Ok(_) => None,
+            Err(source) => {
+                self.report(WatchError::Io { path, source });
+                None
+            }
+        }
+    }
+
+    /// Watches the folder at `root` and all below it, through symbolic links, each folder once.
+    fn enter(&mut self, root: PathBuf) {
+        let mut ahead = vec![root];
+        let mut entered = HashSet::new();
+        while let Some(folder) = ahead.pop() {
+            if !folder.is_dir() || !entered.insert(folder.clone()) {
+                continue;
+            }
+            if INOTIFY || !self.plan.is_inside(&folder) {
+                let watched = self.folders.want(&folder, WHOLE);
+                self.note(&folder, watched, true);
+                self.plan.whole.insert(folder.clone());
+            }
+            for (path, kind) in self.read(&folder) {
+                if kind.is_symlink() {
+                    ahead.push(self.follow(&path));
+                } else if kind.is_dir() {
+                    ahead.push(path);
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, folder: &Path) -> Vec<(PathBuf, FileType)> {
+        match fs::read_dir(folder) {
+            Ok(entries) => entries
+                .flatten()
+                .filter_map(|entry| Some((entry.path(), entry.file_type().ok()?)))
+                .collect(),
+            Err(source) => {
+                let path = folder.to_path_buf();
+                self.report(WatchError::Io { path, source });
+                Vec::new()
+            }
+        }
+    }
+
+    fn note(&mut self, folder: &Path, watched: notify::Result<bool>, matters: bool) {
+        match watched {
+            Ok(added) => self.added |= added,
+            Err(error) => {
+                let problem = WatchError::from_notify(error, folder);
+                if matters || matches!(problem, WatchError::Limit { .. }) {
+                    self.report(problem);
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, problem: WatchError) {
+        let subject = match &problem {
+            WatchError::Limit { setting, .. } => PathBuf::from(setting),
+            other => other.path().to_path_buf(),
+        };
+        if !problem.is_absence() {
+            self.problems.entry(subject).or_insert(problem);
+        }
+    }
+
+    /// The problems of this pass that the one before did not have.
+    fn take_problems(&mut self) -> Vec<WatchError> {
+        let problems = std::mem::take(&mut self.problems);
+        let subjects = problems.keys().cloned().collect();
+        let before = std::mem::replace(&mut self.reported, subjects);
+        problems
+            .into_iter()
+            .filter(|(subject, _)| !before.contains(subject))
+            .map(|(_, problem)| problem)
+            .collect()
+    }
+}
+
+/// One step on the way along a path.
+#[derive(Debug)]
+enum Step {
+    Root(PathBuf),
+    Up,
+    Name(OsString),
+}
+
+/// The steps of `path`, the first one last.
+fn steps(path: &Path) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut start = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Prefix(_) | Component::RootDir => start.push(component),
+            Component::CurDir => {}
+            Component::ParentDir => steps.push(Step::Up),
+            Component::Normal(name) => steps.push(Step::Name(name.to_owned())),
+        }
+    }
+    if !start.as_os_str().is_empty() {
+        steps.insert(0, Step::Root(start));
+    }
+    steps.reverse();
+    steps
+}
+
+/// Whether an event of this kind leaves all names and folders as they are.
+fn changes_only_content(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::Modify(ModifyKind::Data(_)) | EventKind::Access(_)
+    )
+}
+
+/// Whether after an event of this kind another folder may be at the path, and its watch gone.
+fn takes_away(kind: EventKind) -> bool {
+    !matches!(
+        kind,
+        EventKind::Create(_)
+            | EventKind::Modify(ModifyKind::Metadata(_) | ModifyKind::Name(RenameMode::To))
+    )
+}

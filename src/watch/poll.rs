@@ -1,0 +1,112 @@
+//! Watching by comparing contents at an interval, for file systems without events.
+//!
+//! In: events of notify's polling watcher, which follows symbolic links and finds by itself what was replaced or
+//! comes back. Out: notes to the batches.
+//!
+//! Must stay true: a target that is missing costs one look per interval; a problem that stays is reported once.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use notify::{Config, Event, EventHandler, PollWatcher, RecursiveMode, Watcher};
+
+use super::{Outbox, Raw, WatchError, is_change};
+
+/// The shortest interval; keeps an interval of zero from spinning.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+#[derive(Debug)]
+pub(super) struct Poll {
+    outbox: Outbox,
+    watcher: PollWatcher,
+    interval: Duration,
+    /// The polling watcher has the target, which existed when it was asked to.
+    watching: bool,
+    /// Where a problem was reported and nothing changed since.
+    reported: BTreeSet<PathBuf>,
+}
+
+impl Poll {
+    /// Reads the target for the first time.
+    pub(super) fn start(
+        outbox: Outbox,
+        interval: Duration,
+        handler: impl EventHandler,
+    ) -> Result<Self, WatchError> {
+        let interval = interval.max(SHORTEST);
+        let config = Config::default()
+            .with_poll_interval(interval)
+            .with_compare_contents(true);
+        let watcher = PollWatcher::new(handler, config)
+            .map_err(|error| WatchError::from_notify(error, &outbox.given))?;
+        let mut poll = Self {
+            outbox,
+            watcher,
+            interval,
+            watching: false,
+            reported: BTreeSet::new(),
+        };
+        poll.begin();
+        Ok(poll)
+    }
+
+    /// Turns events into notes until the watcher is dropped.
+    pub(super) fn run(mut self, raw: &Receiver<Raw>) {
+        loop {
+            match raw.recv_timeout(self.interval) {
+                Ok(Raw::Event(event)) => self.take(event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Raw::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if !self.watching && self.begin() {
+                self.outbox.target_changed();
+            }
+        }
+    }
+
+    /// Hands the target to the polling watcher, which takes only what exists.
+    fn begin(&mut self) -> bool {
+        let path = self.outbox.root.clone();
+        let begun = match fs::metadata(&path) {
+            Ok(_) => self.watcher.watch(&path, RecursiveMode::Recursive),
+            Err(source) => Err(notify::Error::io(source)),
+        };
+        self.watching = begun.is_ok();
+        if let Err(error) = begun {
+            self.report(WatchError::from_notify(error, &path));
+        }
+        self.watching
+    }
+
+    fn take(&mut self, event: notify::Result<Event>) {
+        match event {
+            Ok(event) if is_change(event.kind) => {
+                for path in &event.paths {
+                    self.reported.retain(|problem| !path.starts_with(problem));
+                    self.outbox.changed(path);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.report(WatchError::from_notify(error, &self.outbox.root)),
+        }
+    }
+
+    /// Passes a problem on, once. A missing target is none, but must be handed over anew when it is back. Nor is a
+    /// folder that contains itself by a link, the only failure without a cause: all in it is reached directly.
+    fn report(&mut self, problem: WatchError) {
+        if matches!(problem, WatchError::Failed { .. }) {
+            return;
+        }
+        if !problem.is_absence() {
+            if self.reported.insert(problem.path().to_path_buf()) {
+                self.outbox.problem(problem);
+            }
+        } else if self.watching && problem.path() == self.outbox.root {
+            let _ = self.watcher.unwatch(&self.outbox.root);
+            self.watching = false;
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! How a handler answers a client that asks for an ack.
+
+use patchcord::testing::TestHost;
+
+fn answer(handlers: &str, args: impl serde::Serialize) -> Option<String> {
+    let host = TestHost::new(&format!("fn on_connection(socket) {{ {handlers} }}"));
+    assert_eq!(host.problems(), [] as [&str; 0]);
+    host.connect("/").unwrap().ask("x", args)
+}
+
+#[test]
+fn by_the_ack_that_is_the_last_argument() {
+    assert_eq!(
+        answer("socket.on(\"x\", |a, ack| { ack.call(a, \"two\"); });", [1]).as_deref(),
+        Some("[1,\"two\"]")
+    );
+    assert_eq!(
+        answer("socket.on(\"x\", |ack| { ack.call(); });", ()).as_deref(),
+        Some("[]")
+    );
+}
+
+#[test]
+fn by_the_value_that_is_returned() {
+    assert_eq!(
+        answer("socket.on(\"x\", |a| a + 1);", [1]).as_deref(),
+        Some("[2]")
+    );
+    assert_eq!(
+        answer("socket.on(\"x\", || { });", [1]).as_deref(),
+        Some("[]")
+    );
+    assert_eq!(
+        answer("socket.on(\"x\", || [1, 2]);", ()).as_deref(),
+        Some("[[1,2]]")
+    );
+}
+
+#[test]
+fn the_first_answer_counts() {
+    assert_eq!(
+        answer("socket.on(\"x\", |ack| { ack.call(1); ack.call(2); });", ()).as_deref(),
+        Some("[1]")
+    );
+    assert_eq!(
+        answer("socket.on(\"x\", || 1); socket.on(\"x\", || 2);", ()).as_deref(),
+        Some("[1]")
+    );
+}
+
+#[test]
+fn a_handler_that_declares_the_ack_and_does_not_call_it_gives_none() {
+    assert_eq!(answer("socket.on(\"x\", |ack| 1);", ()), None);
+    assert_eq!(
+        answer("socket.on(\"x\", |ack| 1); socket.on(\"x\", || 2);", ()),
+        None
+    );
+    let both = "socket.on(\"x\", || 1); socket.on(\"x\", |ack| { ack.call(2); });";
+    assert_eq!(
+        answer(both, ()).as_deref(),
+        Some("[2]"),
+        "a listener that declares the ack answers"
+    );
+}
+
+#[test]
+fn a_handler_that_fails_gives_none() {
+    assert_eq!(answer("socket.on(\"x\", || { throw \"no\" });", ()), None);
+}
+
+#[test]
+fn later_from_another_handler() {
+    let host = TestHost::new(
+        r#"fn on_connection(socket) {
+            let waiting = [];
+            socket.on("ask", |ack| { waiting.push(ack); });
+            socket.on("answer", |value| { for ack in waiting { ack.call(value); } waiting.clear(); });
+        }"#,
+    );
+    let client = host.connect("/").unwrap();
+    assert_eq!(client.ask("ask", ()), None);
+    client.emit("answer", [7]);
+    assert_eq!(client.answers(), ["[7]"]);
+}
+
+#[test]
+fn on_any_gets_it_last_and_answers_only_by_calling_it() {
+    assert_eq!(answer("socket.on_any(|event, args| 1);", ()), None);
+    assert_eq!(
+        answer(
+            "socket.on_any(|event, args| { args[-1].call(event); });",
+            [1]
+        )
+        .as_deref(),
+        Some("[\"x\"]")
+    );
+}
+
+#[test]
+fn a_listener_that_declares_it_answers_and_not_one_that_returns() {
+    let returns = "socket.on(\"x\", |text| { print(text); 1 });";
+    let declares = "socket.on(\"x\", |text, ack| { ack.call(text); });";
+    for handlers in [[returns, declares], [declares, returns]] {
+        assert_eq!(
+            answer(&handlers.concat(), ["saved"]).as_deref(),
+            Some("[\"saved\"]")
+        );
+    }
+}
+
+#[test]
+fn a_listener_that_returns_does_not_answer_for_one_that_does_so_later() {
+    let host = TestHost::new(
+        r#"fn on_connection(socket) {
+            let waiting = ();
+            socket.on("save", || "returned");
+            socket.on("save", |ack| { waiting = ack; });
+            socket.on("saved", || { waiting.call("saved"); });
+        }"#,
+    );
+    let client = host.connect("/").unwrap();
+    assert_eq!(client.ask("save", ()), None);
+    client.emit("saved", ());
+    assert_eq!(client.answers(), ["[\"saved\"]"]);
+}

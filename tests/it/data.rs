@@ -1,0 +1,240 @@
+//! `io.data` and `socket.data`.
+
+use patchcord::testing::TestHost;
+use rhai::{ImmutableString, Map};
+
+use crate::live::Gate;
+
+#[test]
+fn data_of_the_namespace_is_shared_and_data_of_a_socket_is_not() {
+    let host = TestHost::new(
+        r#"fn on_connection(socket) {
+            socket.data.n = io.data.incr("visitors", 1);
+            socket.data.profile = #{ tags: [] };
+            socket.data.profile.name = "n";
+            socket.data.profile.tags.push(1);
+            socket.on("mine", || [socket.data.n, socket.data.profile.name, socket.data.profile.tags]);
+            socket.on("all", || io.data.visitors);
+        }"#,
+    );
+    let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
+    assert_eq!(ada.ask("mine", ()).as_deref(), Some("[[1,\"n\",[1]]]"));
+    assert_eq!(bob.ask("mine", ()).as_deref(), Some("[[2,\"n\",[1]]]"));
+    assert_eq!(ada.ask("all", ()).as_deref(), Some("[2]"));
+}
+
+#[test]
+fn every_word_of_it() {
+    let host = TestHost::new(
+        r#"fn on_connection(socket) {
+            let data = io.data;
+            data.set("a", 1);
+            data["b"] = [1, 2];
+            data.c = "three";
+            socket.emit("get", data.get("a"), data.get("zz"), data.get("zz", 0), data.b, data["c"]);
+            socket.emit("has", data.has("a"), data.has("zz"), data.keys());
+            socket.emit("init", data.init("a", 5), data.init("d", 5));
+            socket.emit("incr", data.incr("a", 2), data.incr("new", -1));
+            for n in 0..5 { data.push("last", n, 3); }
+            socket.emit("push", data.last);
+            socket.emit("update", data.update("list", [], |list| { list.push("x"); list }));
+            socket.emit("remove", data.remove("b"), data.has("b"));
+            socket.emit("map", data);
+        }"#,
+    );
+    assert_eq!(host.problems(), [] as [&str; 0]);
+    assert_eq!(
+        host.connect("/").unwrap().heard(),
+        [
+            "get [1,null,0,[1,2],\"three\"]",
+            "has [true,false,[\"a\",\"b\",\"c\"]]",
+            "init [1,5]",
+            "incr [3,-1]",
+            "push [[2,3,4]]",
+            "update [[\"x\"]]",
+            "remove [[1,2],false]",
+            "map [{\"a\":3,\"c\":\"three\",\"d\":5,\"last\":[2,3,4],\"list\":[\"x\"],\"new\":-1}]",
+        ]
+    );
+}
+
+#[test]
+fn code_and_wrong_types_are_refused_and_change_nothing() {
+    for (call, message) in [
+        ("io.data.x = || 1", "`x` cannot be kept in shared data"),
+        ("io.data.x = [socket]", "`x` cannot be kept in shared data"),
+        (
+            "io.data.x = \"a\"; io.data.incr(\"x\", 1)",
+            "`x` is no whole number but",
+        ),
+        (
+            "io.data.x = \"a\"; io.data.push(\"x\", 1, 5)",
+            "`x` is no array but",
+        ),
+    ] {
+        let host = TestHost::new(&format!(
+            "fn on_connection(socket) {{ socket.on(\"x\", || io.data.x); {call}; }}"
+        ));
+        let client = host.connect("/").unwrap();
+        let problems = host.problems();
+        assert!(problems[0].contains(message), "{call}: {problems:?}");
+        let kept = if call.contains('a') && call.contains("\"a\"") {
+            "[\"a\"]"
+        } else {
+            "[]"
+        };
+        assert_eq!(client.ask("x", ()).as_deref(), Some(kept), "{call}");
+    }
+}
+
+#[test]
+fn what_is_kept_is_a_copy() {
+    let host = TestHost::new(
+        r#"fn on_connection(socket) {
+            let list = [1];
+            socket.on("change", || { list.push(2); });
+            io.data.list = list;
+            socket.on("kept", || io.data.list);
+        }"#,
+    );
+    let client = host.connect("/").unwrap();
+    client.emit("change", ());
+    assert_eq!(client.ask("kept", ()).as_deref(), Some("[[1]]"));
+}
+
+#[test]
+fn updates_from_many_threads_lose_nothing() {
+    let host = TestHost::new(
+        r#"fn on_connection(socket) {
+            socket.on("add", |n| { io.data.update("sum", 0, |sum| sum + n); io.data.incr("count", 1); });
+            socket.on("sum", || [io.data.sum, io.data.count]);
+        }"#,
+    );
+    let clients: Vec<_> = (0..4).map(|_| host.connect("/").unwrap()).collect();
+    std::thread::scope(|scope| {
+        for client in &clients {
+            scope.spawn(|| (0..500).for_each(|_| client.emit("add", [2])));
+        }
+    });
+    let failed = host.problems().len() as u64;
+    assert_eq!(
+        clients[0].ask("sum", ()),
+        Some(format!("[[{},{}]]", 2 * (2000 - failed), 2000 - failed))
+    );
+    assert!(failed < 20, "{failed} updates gave up");
+}
+
+#[test]
+fn handles_that_closures_captured_stay_on_the_real_data_after_an_edit() {
+    let script = |word: &str| {
+        format!(
+            r#"fn on_connection(socket) {{
+                let all = io.data;
+                let mine = socket.data;
+                socket.on("visit", || all.incr("visits", 1));
+                socket.on("name", |name| {{ mine.name = name; }});
+                socket.on("see", || ["{word}", io.data.visits, socket.data.name]);
+            }}"#
+        )
+    };
+    let mut host = TestHost::new(&script("old"));
+    let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
+    assert_eq!(ada.ask("visit", ()).as_deref(), Some("[1]"));
+    for (word, visits) in [("new", 1), ("newest", 3)] {
+        host.edit("main.rhai", &script(word));
+        ada.emit("name", [word]);
+        ada.emit("visit", ());
+        bob.emit("visit", ());
+        let seen = format!("[[\"{word}\",{},\"{word}\"]]", visits + 2);
+        assert_eq!(ada.ask("see", ()), Some(seen));
+    }
+    assert_eq!(host.problems(), [] as [&str; 0]);
+}
+
+#[test]
+fn what_many_remove_at_once_only_one_is_given() {
+    const JOBS: usize = 20_000;
+    let jobs: Vec<_> = (0..JOBS).map(|job| job.to_string()).collect();
+    let data = patchcord::connection::Data::default();
+    jobs.iter().for_each(|job| data.set(job, true.into()));
+    let together = std::sync::Barrier::new(2);
+    let take = |job: &String| {
+        together.wait();
+        data.remove(job).is_some()
+    };
+    let taken: usize = std::thread::scope(|scope| {
+        let workers = [(); 2].map(|()| scope.spawn(|| jobs.iter().filter(|job| take(job)).count()));
+        workers.map(|worker| worker.join().unwrap()).iter().sum()
+    });
+    assert_eq!(taken, JOBS);
+}
+
+#[test]
+fn a_chained_write_that_another_call_overtook_is_an_error_and_writes_nothing() {
+    let gate = Gate::default();
+    let pass = gate.clone();
+    let host = TestHost::build(
+        [(
+            "main.rhai",
+            r#"fn on_connection(socket) {
+                io.data.init("users", #{});
+                socket.on("add slowly", |name| { io.data.users.add_slowly(name); });
+                socket.on("add", |name| { io.data.users[name] = true; });
+                socket.on("users", || io.data.users.keys());
+            }"#,
+        )],
+        |builder| {
+            builder.function(
+                "add_slowly",
+                move |users: &mut Map, name: ImmutableString| {
+                    pass.pass();
+                    users.insert(name.as_str().into(), true.into());
+                },
+            )
+        },
+    );
+    let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
+    gate.shut_after(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| ada.emit("add slowly", ["Ada"]));
+        gate.reached();
+        bob.emit("add", ["Bob"]);
+        gate.open();
+    });
+    let problems = host.problems();
+    assert_eq!(problems.len(), 1);
+    assert!(
+        problems[0].contains("`users` was changed by another call"),
+        "{problems:?}"
+    );
+    assert_eq!(ada.ask("users", ()).as_deref(), Some("[[\"Bob\"]]"));
+    ada.emit("add slowly", ["Ada"]);
+    assert_eq!(ada.ask("users", ()).as_deref(), Some("[[\"Ada\",\"Bob\"]]"));
+}
+
+#[test]
+fn chained_writes_from_many_threads_are_there_or_have_failed() {
+    let host = TestHost::new(
+        r#"fn on_connection(socket) {
+            io.data.init("users", #{});
+            socket.on("add", |name| { io.data.users[name] = true; });
+            socket.on("count", || io.data.users.len());
+        }"#,
+    );
+    let clients: Vec<_> = (0..4).map(|_| host.connect("/").unwrap()).collect();
+    std::thread::scope(|scope| {
+        for client in &clients {
+            let id = client.id();
+            scope.spawn(move || (0..200).for_each(|n| client.emit("add", [format!("{id} {n}")])));
+        }
+    });
+    let problems = host.problems();
+    assert!(
+        problems.iter().all(|p| p.contains("by another call")),
+        "{problems:?}"
+    );
+    assert_eq!(
+        clients[0].ask("count", ()),
+        Some(format!("[{}]", 800 - problems.len()))
+    );
+}

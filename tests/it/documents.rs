@@ -1,0 +1,135 @@
+//! What the documents say is true.
+
+use std::{fs, path::Path};
+
+use patchcord::testing::TestHost;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// The code blocks of a document in one language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let start = format!("```{language}\n");
+    text.split(&start)
+        .skip(1)
+        .filter_map(|rest| rest.split("\n```").next())
+        .collect()
+}
+
+#[test]
+fn every_script_in_a_document_loads_and_takes_a_client() {
+    let mut count = 0;
+    for document in ["README.md", "ARCHITECTURE.md", "COMPATIBILITY.md"] {
+        for block in blocks(&read(document), "rhai") {
+            let script = match block.contains("fn on_connection") {
+                true => block.to_owned(),
+                false => format!("fn on_connection(socket) {{\n{block}\n}}"),
+            };
+            let host = TestHost::new(&script);
+            let _client = host
+                .connect("/")
+                .map_err(|_| panic!("{document}: {block}\n{:?}", host.problems()));
+            assert_eq!(host.problems(), [] as [&str; 0], "{document}: {block}");
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn every_example_of_a_script_function_runs() {
+    let mut count = 0;
+    for entry in fs::read_dir(Path::new(ROOT).join("src/api")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        for example in examples(&text) {
+            let host = TestHost::new(&format!("fn on_connection(socket) {{\n{example}\n}}"));
+            let client = host
+                .connect("/")
+                .unwrap_or_else(|_| panic!("{path:?}: {example}\n{:?}", host.problems()));
+            client.emit("add", [1, 2]);
+            for event in ["chat message", "save", "ready", "quit", "who am i"] {
+                client.ask(event, ["x"]);
+            }
+            assert_eq!(host.problems(), [] as [&str; 0], "{path:?}: {example}");
+            count += 1;
+        }
+    }
+    assert!(count > 20, "only {count} examples were found");
+}
+
+/// The `rhai` examples of doc comments, written as comments or as the strings that stand for them.
+fn examples(text: &str) -> Vec<String> {
+    let comments = text.lines().filter_map(|line| {
+        let line = line.trim();
+        let line = line.strip_prefix('"').map_or(line.to_owned(), |l| {
+            l.trim_end_matches("\",").replace("\\\"", "\"")
+        });
+        line.strip_prefix("///").map(|l| l.trim_start().to_owned())
+    });
+    let text = comments.collect::<Vec<_>>().join("\n");
+    blocks(&text, "rhai")
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_path_that_the_architecture_names_exists() {
+    let text = read("ARCHITECTURE.md");
+    let named = text.split('`').filter(|word| {
+        let known = [
+            "src/",
+            "tests/",
+            "scripts/",
+            "examples/",
+            "benches/",
+            ".ci/",
+        ]
+        .iter()
+        .any(|f| word.starts_with(f));
+        known && !word.contains([' ', '*', '{'])
+    });
+    let mut count = 0;
+    for path in named {
+        assert!(
+            Path::new(ROOT).join(path).exists(),
+            "ARCHITECTURE.md names {path}"
+        );
+        count += 1;
+    }
+    assert!(count > 10, "only {count} paths were found");
+}
+
+#[test]
+fn the_changelog_has_this_version() {
+    assert!(read("CHANGELOG.md").contains(concat!("## [", env!("CARGO_PKG_VERSION"), "]")));
+}
+
+#[test]
+fn every_shipped_script_loads_and_takes_a_client() {
+    let folder = Path::new(ROOT).join("scripts");
+    let files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "rhai"))
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_str().unwrap().to_owned(),
+                fs::read_to_string(&path).unwrap(),
+            )
+        })
+        .collect();
+    let host = TestHost::with(
+        files
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str())),
+    );
+    assert_eq!(host.problems(), [] as [&str; 0]);
+    for path in ["/", "/chat", "/echo"] {
+        host.connect(path).unwrap();
+    }
+}

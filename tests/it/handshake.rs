@@ -1,0 +1,79 @@
+//! Who is accepted, and what is known of a client before.
+
+use patchcord::testing::TestHost;
+use serde_json::json;
+
+#[test]
+fn a_client_is_refused_with_what_the_script_throws() {
+    let host = TestHost::new(
+        "fn on_handshake(socket) {
+            let token = socket.handshake.auth.token;
+            if token == () { throw \"no token\"; }
+            if token != \"secret\" { throw #{ message: `wrong token ${token}` }; }
+            socket.data.user = \"Ada\";
+            socket.join(\"members\");
+            socket.emit(\"early\", 1);
+        }
+        fn on_connection(socket) { socket.emit(\"hello\", socket.data.user, \"members\" in socket.rooms); }",
+    );
+    assert_eq!(host.connect("/").unwrap_err().0, "no token");
+    assert_eq!(
+        host.connect_as("/", json!({ "token": "x" })).unwrap_err().0,
+        "wrong token x"
+    );
+    let client = host.connect_as("/", json!({ "token": "secret" })).unwrap();
+    assert_eq!(client.heard(), ["early [1]", "hello [\"Ada\",true]"]);
+    assert_eq!(host.problems(), [] as [&str; 0]);
+}
+
+#[test]
+fn next_answers_later() {
+    let host = TestHost::new(
+        "fn on_handshake(socket, next) {
+            set_timeout(|| { if socket.handshake.auth.ok { next.call(); } else { next.call(\"not you\"); } }, 1);
+        }
+        fn on_connection(socket) { socket.emit(\"hello\"); }",
+    );
+    assert_eq!(
+        host.connect_as("/", json!({ "ok": false })).unwrap_err().0,
+        "not you"
+    );
+    assert_eq!(
+        host.connect_as("/", json!({ "ok": true })).unwrap().heard(),
+        ["hello []"]
+    );
+}
+
+#[test]
+fn a_fault_of_the_script_is_announced_and_not_shown_to_the_client() {
+    let host = TestHost::new("fn on_handshake(socket) { nope(); }\nfn on_connection(socket) { }");
+    assert_eq!(host.connect("/").unwrap_err().0, "handshake failed");
+    let problems = host.problems();
+    assert!(problems[0].contains("main.rhai:1:27"), "{problems:?}");
+    assert!(
+        problems[0].contains("called from `on_handshake`"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn listeners_have_no_place_in_the_handshake() {
+    let host = TestHost::new(
+        "fn on_handshake(socket) { socket.on(\"x\", || 1); }\nfn on_connection(socket) { }",
+    );
+    assert_eq!(
+        host.connect("/").unwrap_err().0,
+        "`on` has no place before the client is connected: call it in `on_connection`"
+    );
+}
+
+#[test]
+fn an_edit_does_not_wait_for_a_handshake_and_new_clients_meet_the_new_hook() {
+    let script = |word: &str| {
+        format!("fn on_handshake(socket) {{ throw \"{word}\"; }}\nfn on_connection(socket) {{ }}")
+    };
+    let mut host = TestHost::new(&script("one"));
+    assert_eq!(host.connect("/").unwrap_err().0, "one");
+    host.edit("main.rhai", &script("two"));
+    assert_eq!(host.connect("/").unwrap_err().0, "two");
+}

@@ -1,0 +1,31 @@
+//! Behaviour from outside: scripts and what clients see of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_debug_implementations,
+    unreachable_pub,
+    reason = "a test fails by panicking"
+)]
+
+mod acks;
+mod asks;
+mod carry;
+mod data;
+mod documents;
+mod dynamic;
+mod handshake;
+mod layers;
+mod listening;
+mod live;
+mod namespaces;
+mod options;
+mod origins;
+mod program;
+mod rooms;
+mod scripts;
+mod sockets;
+mod timers;
+mod wire;

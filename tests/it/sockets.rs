@@ -1,0 +1,486 @@
+//! A server and raw clients over real sockets.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use patchcord::{
+    Host, HostBuilder, HostEvent, Options,
+    script::Memory,
+    server::{Config, Server},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+
+/// Longer than anything here takes; only a failure waits for it.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// A server of some scripts at a free port, and what its host announces.
+pub(crate) struct Running {
+    pub(crate) server: Server,
+    pub(crate) address: SocketAddr,
+    pub(crate) events: UnboundedReceiver<HostEvent>,
+}
+
+impl Running {
+    pub(crate) async fn of(
+        files: &[(&str, &str)],
+        build: impl FnOnce(HostBuilder) -> HostBuilder,
+    ) -> Self {
+        let scripts: Memory = files.iter().map(|(name, text)| (*name, *text)).collect();
+        Self::reloadable(|builder| build(builder.loader(scripts)))
+            .await
+            .0
+    }
+
+    /// The same with the host, for reloads.
+    pub(crate) async fn reloadable(build: impl FnOnce(HostBuilder) -> HostBuilder) -> (Self, Host) {
+        let (tell, events) = unbounded_channel();
+        let builder = Host::builder().on_event(move |event| drop(tell.send(event.clone())));
+        let host = build(builder).build();
+        host.load().await;
+        let mut config = Config::default();
+        config.port = 0;
+        let server = Server::bind(host.clone(), &config).await.unwrap();
+        let running = Self {
+            address: server.address(),
+            server,
+            events,
+        };
+        (running, host)
+    }
+
+    pub(crate) async fn websocket(&self) -> Client {
+        Client::at(&format!(
+            "ws://{}/socket.io/?EIO=4&transport=websocket",
+            self.address
+        ))
+        .await
+    }
+
+    /// The next announcement that `wanted` takes.
+    pub(crate) async fn announced<T>(
+        &mut self,
+        mut wanted: impl FnMut(HostEvent) -> Option<T>,
+    ) -> T {
+        let search = async {
+            loop {
+                if let Some(found) = wanted(self.events.recv().await.expect("the host is gone")) {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(LONG, search)
+            .await
+            .expect("nothing of the kind was announced")
+    }
+
+    /// One HTTP request by hand, on a connection of its own.
+    pub(crate) async fn http(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream
+            .write_all(
+                request
+                    .replace("{host}", &self.address.to_string())
+                    .as_bytes(),
+            )
+            .await
+            .unwrap();
+        let mut response = String::new();
+        tokio::time::timeout(LONG, stream.read_to_string(&mut response))
+            .await
+            .expect("no answer")
+            .unwrap();
+        response
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> String {
+        self.http(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {{host}}\r\nConnection: close\r\n\r\n"
+        ))
+        .await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &str) -> String {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {{host}}\r\nConnection: close\r\n");
+        self.http(&format!(
+            "{head}Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await
+    }
+}
+
+/// A WebSocket that speaks in packets.
+pub(crate) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Client {
+    pub(crate) async fn at(url: &str) -> Self {
+        Self(connect_async(url).await.unwrap().0)
+    }
+
+    pub(crate) async fn send(&mut self, packet: &str) {
+        self.0.send(Message::text(packet)).await.unwrap();
+    }
+
+    /// The next packet but pings; `None` when the server has closed the connection.
+    pub(crate) async fn next(&mut self) -> Option<String> {
+        loop {
+            match tokio::time::timeout(LONG, self.0.next())
+                .await
+                .expect("the server sent nothing")
+            {
+                Some(Ok(Message::Text(text))) if text == "2" => self.send("3").await,
+                Some(Ok(Message::Text(text))) => return Some(text.to_string()),
+                Some(Ok(Message::Binary(bytes))) => return Some(format!("binary {bytes:?}")),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Connects to a namespace and gives the id of the socket.
+    pub(crate) async fn connect(&mut self, namespace: &str) -> String {
+        self.send(&format!("40{namespace}")).await;
+        let answer = self.until(|packet| packet.starts_with("40")).await;
+        answer
+            .split("\"sid\":\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap()
+            .to_owned()
+    }
+
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+        loop {
+            let packet = self.next().await.expect("the server closed the connection");
+            if wanted(&packet) {
+                return packet;
+            }
+        }
+    }
+}
+
+fn sid(handshake: &str) -> &str {
+    handshake
+        .split("\"sid\":\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+}
+
+const ECHO: &str = r#"fn on_connection(socket) {
+    socket.emit("hello", socket.id);
+    socket.on("echo", |x| { socket.emit("echo", x); x });
+    socket.on("disconnect", |reason| { print(reason); });
+}"#;
+
+#[tokio::test]
+async fn an_event_its_ack_and_binary_over_a_websocket() {
+    let running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
+    let mut client = running.websocket().await;
+    let handshake = client.next().await.unwrap();
+    assert!(handshake.starts_with("0{"), "{handshake}");
+    let id = client.connect("").await;
+    assert_eq!(
+        client.next().await.unwrap(),
+        format!("42[\"hello\",\"{id}\"]")
+    );
+    client.send("427[\"echo\",{\"a\":[1,2.5,\"ü\"]}]").await;
+    assert_eq!(
+        client.next().await.unwrap(),
+        "42[\"echo\",{\"a\":[1,2.5,\"ü\"]}]"
+    );
+    assert_eq!(client.next().await.unwrap(), "437[{\"a\":[1,2.5,\"ü\"]}]");
+    let plain = "{\"_placeholder\":true,\"num\":0}";
+    client.send(&format!("42[\"echo\",{plain}]")).await;
+    let echoed = format!("42[\"echo\",{plain}]");
+    assert_eq!(
+        client.next().await.unwrap(),
+        echoed,
+        "a packet without attachments"
+    );
+    client
+        .send("451-[\"echo\",{\"_placeholder\":true,\"num\":0}]")
+        .await;
+    client
+        .0
+        .send(Message::binary(vec![1, 2, 255]))
+        .await
+        .unwrap();
+    assert_eq!(
+        client.next().await.unwrap(),
+        "451-[\"echo\",{\"_placeholder\":true,\"num\":0}]"
+    );
+    assert_eq!(client.next().await.unwrap(), "binary b\"\\x01\\x02\\xff\"");
+}
+
+#[tokio::test]
+async fn polling_and_the_upgrade_to_a_websocket() {
+    let running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
+    let handshake = running.get("/socket.io/?EIO=4&transport=polling").await;
+    let path = format!(
+        "/socket.io/?EIO=4&transport=polling&sid={}",
+        sid(&handshake)
+    );
+    assert!(running.post(&path, "40").await.ends_with("ok"));
+    let mut heard = String::new();
+    while !heard.contains("hello") {
+        heard += &running.get(&path).await;
+    }
+    let url = format!(
+        "ws://{}/socket.io/?EIO=4&transport=websocket&sid={}",
+        running.address,
+        sid(&handshake)
+    );
+    let mut client = Client::at(&url).await;
+    client.send("2probe").await;
+    assert_eq!(client.next().await.unwrap(), "3probe");
+    client.send("5").await;
+    client.send("421[\"echo\",\"upgraded\"]").await;
+    assert_eq!(
+        client.until(|p| p.starts_with("42")).await,
+        "42[\"echo\",\"upgraded\"]"
+    );
+    assert_eq!(client.next().await.unwrap(), "431[\"upgraded\"]");
+}
+
+#[tokio::test]
+async fn a_session_whose_upgrade_fails_ends_and_scripts_hear_of_it() {
+    let mut running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
+    for probes in [false, true] {
+        let handshake = running.get("/socket.io/?EIO=4&transport=polling").await;
+        let path = format!(
+            "/socket.io/?EIO=4&transport=polling&sid={}",
+            sid(&handshake)
+        );
+        running.post(&path, "40").await;
+        let url = format!(
+            "ws://{}/socket.io/?EIO=4&transport=websocket&sid={}",
+            running.address,
+            sid(&handshake)
+        );
+        let mut client = Client::at(&url).await;
+        if probes {
+            client.send("2probe").await;
+            client.next().await;
+        }
+        drop(client);
+        if !probes {
+            running.post(&path, "42[\"echo\",1]\x1e1").await;
+        }
+        let reason = running
+            .announced(|event| match event {
+                HostEvent::Log { text, .. } => Some(text),
+                _ => None,
+            })
+            .await;
+        assert_eq!(reason, "transport close", "probes: {probes}");
+    }
+}
+
+/// A polling session that has connected to `/`, and where its WebSocket belongs.
+async fn polling(running: &Running) -> String {
+    let handshake = running.get("/socket.io/?EIO=4&transport=polling").await;
+    let id = sid(&handshake);
+    let path = format!("/socket.io/?EIO=4&transport=polling&sid={id}");
+    assert!(running.post(&path, "40").await.ends_with("ok"));
+    let mut heard = String::new();
+    while !heard.contains("hello") {
+        heard += &running.get(&path).await;
+    }
+    format!("/socket.io/?EIO=4&transport=websocket&sid={id}")
+}
+
+async fn upgrade(client: &mut Client) {
+    client.send("2probe").await;
+    assert_eq!(client.next().await.unwrap(), "3probe");
+    client.send("5").await;
+}
+
+async fn assert_goes_on(client: &mut Client, id: usize) {
+    client.send(&format!("42{id}[\"echo\",{id}]")).await;
+    let answer = client.until(|packet| packet.starts_with("43")).await;
+    assert_eq!(answer, format!("43{id}[{id}]"));
+}
+
+#[tokio::test]
+async fn a_second_websocket_of_a_session_is_refused_and_the_first_goes_on() {
+    let running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
+    let path = polling(&running).await;
+    let mut client = Client::at(&format!("ws://{}{path}", running.address)).await;
+    upgrade(&mut client).await;
+    assert_goes_on(&mut client, 1).await;
+    let second = format!(
+        "GET {path} HTTP/1.1\r\nHost: {{host}}\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    let answer = running.http(&second).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(
+        answer.ends_with("{\"code\":3,\"message\":\"Bad request\"}"),
+        "{answer}"
+    );
+    assert_goes_on(&mut client, 2).await;
+}
+
+#[tokio::test]
+async fn of_two_websockets_of_a_session_the_first_that_probes_goes_on() {
+    let running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
+    let url = format!("ws://{}{}", running.address, polling(&running).await);
+    let mut slow = Client::at(&url).await;
+    let mut client = Client::at(&url).await;
+    upgrade(&mut client).await;
+    assert_goes_on(&mut client, 1).await;
+    slow.send("2probe").await;
+    assert_eq!(slow.next().await, None);
+    assert_goes_on(&mut client, 2).await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_does_not_begin_with_a_probe_ends_the_session() {
+    let mut running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
+    let url = format!("ws://{}{}", running.address, polling(&running).await);
+    let mut client = Client::at(&url).await;
+    client.send("5").await;
+    let reason = running
+        .announced(|event| match event {
+            HostEvent::Log { text, .. } => Some(text),
+            _ => None,
+        })
+        .await;
+    assert_eq!(reason, "transport close");
+    assert_eq!(client.next().await, None);
+}
+
+#[tokio::test]
+async fn upgrades_that_make_no_sense_are_refused_as_in_node() {
+    let running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
+    for (query, expected) in [
+        (
+            "EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAAA",
+            "{\"code\":1,\"message\":\"Session ID unknown\"}",
+        ),
+        (
+            "EIO=3&transport=websocket",
+            "{\"code\":5,\"message\":\"Unsupported protocol version\"}",
+        ),
+        (
+            "EIO=4&transport=carrier-pigeon",
+            "{\"code\":0,\"message\":\"Transport unknown\"}",
+        ),
+    ] {
+        let head = format!(
+            "GET /socket.io/?{query} HTTP/1.1\r\nHost: {{host}}\r\nConnection: Upgrade, close\r\n"
+        );
+        let key = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let answer = running.http(&format!("{head}{key}\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{query}: {answer}");
+        assert!(answer.ends_with(expected), "{query}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_socketio_belongs_to_the_app() {
+    let running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
+    assert!(
+        running.get("/").await.contains("<!doctype html>")
+            || running.get("/").await.contains("<!DOCTYPE html>")
+    );
+    assert!(running.get("/nothing").await.starts_with("HTTP/1.1 404"));
+    assert!(
+        running
+            .get("/socket.io/socket.io.js")
+            .await
+            .starts_with("HTTP/1.1 404")
+    );
+    assert!(running.get("/socket.io/").await.starts_with("HTTP/1.1 400"));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_heard_of_with_nodes_reason() {
+    let mut running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
+    let printed = |event| match event {
+        HostEvent::Log { text, .. } => Some(text),
+        _ => None,
+    };
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    client.send("41").await;
+    assert_eq!(
+        running.announced(printed).await,
+        "client namespace disconnect"
+    );
+    client.connect("").await;
+    client.0.close(None).await.unwrap();
+    assert_eq!(running.announced(printed).await, "transport close");
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    drop(client);
+    assert!(running.announced(printed).await.starts_with("transport "));
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    client.send("garbage").await;
+    assert_eq!(running.announced(printed).await, "parse error");
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    let Running {
+        server, mut events, ..
+    } = running;
+    server.shutdown().await;
+    let mut reasons = Vec::new();
+    while let Some(event) = events.recv().await {
+        reasons.extend(printed(event));
+    }
+    assert_eq!(
+        reasons,
+        ["server shutting down"],
+        "and the host is freed, or its events would not end"
+    );
+}
+
+#[tokio::test]
+async fn a_silent_client_times_out() {
+    let mut options = Options::default();
+    options.ping_interval = Duration::from_millis(50);
+    options.ping_timeout = Duration::from_millis(50);
+    let mut running = Running::of(&[("main.rhai", ECHO)], |b| b.options(options)).await;
+    let (mut stream, _) = connect_async(format!(
+        "ws://{}/socket.io/?EIO=4&transport=websocket",
+        running.address
+    ))
+    .await
+    .unwrap();
+    stream.send(Message::text("40")).await.unwrap();
+    let reason = running
+        .announced(|event| match event {
+            HostEvent::Log { text, .. } => Some(text),
+            _ => None,
+        })
+        .await;
+    assert_eq!(reason, "ping timeout");
+}
+
+#[tokio::test]
+async fn a_namespace_without_a_script_is_refused() {
+    let running = Running::of(&[("main.rhai", ECHO), ("broken.rhai", "fn")], |b| b).await;
+    let mut client = running.websocket().await;
+    client.next().await;
+    client.send("40/none,").await;
+    assert_eq!(
+        client.next().await.unwrap(),
+        "44/none,{\"message\":\"Invalid namespace\"}"
+    );
+    client.send("40/broken,").await;
+    assert_eq!(
+        client.next().await.unwrap(),
+        "44/broken,{\"message\":\"script failed to load\"}"
+    );
+}

@@ -1,0 +1,227 @@
+//! What the host's own stream promises: early events are kept, everything emitted arrives, a client that does not
+//! read is cut off.
+
+use patchcord::{HostEvent, Options, script::Limits};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    live::Gate,
+    sockets::{LONG, Running},
+};
+
+/// The frame by which the server asks whether a client is there, as [`read_until`] shows it.
+const PING: &str = "\u{fffd}\u{1}2";
+
+/// A masked text frame, as clients send them.
+fn frame(text: &str) -> Vec<u8> {
+    let mut frame = vec![0x81];
+    match u8::try_from(text.len()) {
+        Ok(length @ 0..126) => frame.push(0x80 | length),
+        _ => {
+            frame.push(0x80 | 126);
+            frame.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(text.bytes());
+    frame
+}
+
+/// A WebSocket whose bytes are in our hands.
+async fn raw(running: &Running) -> TcpStream {
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let request = format!(
+        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        running.address
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(end) {
+        let mut chunk = [0; 16 * 1024];
+        let count = stream.read(&mut chunk).await.unwrap();
+        assert!(count > 0, "closed after {}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&chunk[..count]);
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_in_one_write_with_connect_are_kept_in_order() {
+    let script = "fn on_connection(socket) { socket.on(\"n\", |n| { socket.emit(\"n\", n); }); }";
+    let running = Running::of(&[("main.rhai", script), ("other.rhai", script)], |b| b).await;
+    for _ in 0..50 {
+        let mut stream = raw(&running).await;
+        let packets = [
+            "40",
+            "42[\"n\",1]",
+            "40/other,",
+            "42/other,[\"n\",2]",
+            "42[\"n\",3]",
+        ];
+        stream
+            .write_all(&packets.map(frame).concat())
+            .await
+            .unwrap();
+        let heard = read_until(&mut stream, "42[\"n\",3]").await;
+        let places =
+            ["42[\"n\",1]", "42/other,[\"n\",2]", "42[\"n\",3]"].map(|packet| heard.find(packet));
+        assert!(
+            places.iter().all(Option::is_some) && places.is_sorted(),
+            "{heard}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_events_of_one_call_arrive_in_order() {
+    let script = "fn on_connection(socket) { socket.on(\"go\", || { for i in 0..10000 { socket.emit(\"n\", i); } }); }";
+    let mut limits = Limits::default();
+    // Unoptimized builds are slow; what is tested is that nothing gets lost.
+    limits.time = std::time::Duration::from_secs(20);
+    let mut options = Options::default();
+    options.limits = limits;
+    let running = Running::of(&[("main.rhai", script)], |b| b.options(options)).await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    client.send("42[\"go\"]").await;
+    for n in 0..10_000 {
+        assert_eq!(
+            client.until(|p| p.starts_with("42")).await,
+            format!("42[\"n\",{n}]")
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_is_cut_off_and_others_are_not() {
+    let script = "fn on_connection(socket) {
+        let big = \"x\"; big.pad(60000, 'x');
+        socket.on(\"flood\", || { for i in 0..20 { io.emit(\"big\", big); } });
+        socket.on(\"ping\", || \"pong\"); }";
+    let mut options = Options::default();
+    options.max_backlog = 4 << 20;
+    options.limits.time = std::time::Duration::from_secs(20);
+    let mut running = Running::of(&[("main.rhai", script)], |b| b.options(options)).await;
+    let mut deaf = raw(&running).await;
+    deaf.write_all(&frame("40")).await.unwrap();
+    read_until(&mut deaf, "40{").await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    let mut slow = false;
+    for round in 0..100 {
+        client.send(&format!("42{round}[\"flood\"]")).await;
+        client
+            .until(|p| p.starts_with(&format!("43{round}[")))
+            .await;
+        while let Ok(event) = running.events.try_recv() {
+            if let HostEvent::SlowConsumer { backlog, .. } = event {
+                assert!(backlog > 4 << 20 && backlog < 8 << 20, "{backlog}");
+                slow = true;
+            }
+        }
+        if slow {
+            break;
+        }
+    }
+    assert!(slow, "the deaf client was never cut off");
+    client.send("421000[\"ping\"]").await;
+    assert_eq!(
+        client.until(|p| p.starts_with("431000")).await,
+        "431000[\"pong\"]"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_in_one_write_with_connect_are_kept_for_as_long_as_a_reload_takes() {
+    let script = |comment: &str| {
+        format!(
+            "fn on_connection(socket) {{ pass(); socket.on(\"n\", |n| {{ socket.emit(\"n\", n); }}); }} {comment}"
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let main = folder.path().join("main.rhai");
+    std::fs::write(&main, script("")).unwrap();
+    let mut options = Options::default();
+    // Longer than frames wait behind a CONNECT without a reload: the next ping shows that so much time has passed.
+    options.ping_interval = std::time::Duration::from_millis(200);
+    let gate = Gate::default();
+    let pass = gate.clone();
+    let (running, host) = Running::reloadable(|builder| {
+        builder
+            .scripts(folder.path())
+            .options(options)
+            .function("pass", move || pass.pass())
+    })
+    .await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    std::fs::write(&main, script("// edited")).unwrap();
+    gate.shut_after(0);
+    let reload = tokio::spawn(async move { host.reload().await });
+    let reached = gate.clone();
+    tokio::task::spawn_blocking(move || reached.reached())
+        .await
+        .unwrap();
+    let mut early = raw(&running).await;
+    // The first ping comes at once.
+    read_until(&mut early, PING).await;
+    early.write_all(&frame("3")).await.unwrap();
+    early
+        .write_all(&["40", "42[\"n\",1]"].map(frame).concat())
+        .await
+        .unwrap();
+    let heard = read_until(&mut early, PING).await;
+    assert!(!heard.contains("40{"), "the reload was decided: {heard}");
+    gate.open();
+    read_until(&mut early, "42[\"n\",1]").await;
+    reload.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_was_cut_off_leaves_no_task_behind() {
+    let script = "fn on_connection(socket) {
+        let big = \"x\"; big.pad(60000, 'x');
+        socket.on(\"flood\", || { for i in 0..5 { io.emit(\"big\", big); } print(\"sent\"); }); }";
+    let mut options = Options::default();
+    options.max_backlog = 1 << 20;
+    options.limits.time = std::time::Duration::from_secs(20);
+    let mut running = Running::of(&[("main.rhai", script)], |b| b.options(options)).await;
+    // The tasks of the server itself have begun when it has answered once.
+    running.get("/").await;
+    let tasks = tokio::runtime::Handle::current().metrics();
+    let before = tasks.num_alive_tasks();
+    for _ in 0..5 {
+        let mut deaf = raw(&running).await;
+        deaf.write_all(&frame("40")).await.unwrap();
+        read_until(&mut deaf, "40{").await;
+        assert!(tasks.num_alive_tasks() > before);
+        let mut cut_off = false;
+        while !cut_off {
+            // It fails once the client is cut off.
+            let _ = deaf.write_all(&frame("42[\"flood\"]")).await;
+            cut_off = running
+                .announced(|event| match event {
+                    HostEvent::Log { .. } => Some(false),
+                    HostEvent::SlowConsumer { .. } => Some(true),
+                    _ => None,
+                })
+                .await;
+        }
+    }
+    let gone = async {
+        while tasks.num_alive_tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, gone)
+        .await
+        .expect("tasks are left");
+}
