@@ -8,7 +8,7 @@ use std::{
 
 use rhai::Dynamic;
 
-use super::{Connection, SendError, Work};
+use super::{Connection, Phase, SendError, Work};
 use crate::script::Handler;
 
 /// What an answer is called that did not come in time, as in Node.
@@ -120,9 +120,18 @@ impl Connection {
         timeout: Option<Duration>,
         answered: Answered,
     ) -> Result<(), SendError> {
-        let Some(link) = self.link().filter(|_| self.is_connected()) else {
-            answered(Err(NoAnswer::Left));
-            return Ok(());
+        let link = match (self.phase(), self.link()) {
+            (Phase::Connecting, _) => {
+                return self.send_later(event, args, move |link, event, args| match link {
+                    Some(link) => drop(link.ask(event, args, timeout, answered)),
+                    None => answered(Err(NoAnswer::Left)),
+                });
+            }
+            (_, Some(link)) if self.is_connected() => link,
+            _ => {
+                answered(Err(NoAnswer::Left));
+                return Ok(());
+            }
         };
         link.ask(event, args, timeout, answered)?;
         self.sent(event, args);

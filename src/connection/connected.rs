@@ -56,18 +56,29 @@ pub struct Connection {
     pass: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Held {
     /// The version whose `on_connection` made the listeners.
     version: Option<Arc<Version>>,
     pub(super) registered: Registered,
     pub(super) asks: Asks,
     adoption: Option<Adoption>,
-    /// What `on_handshake` sent.
-    pub(super) early: Vec<(String, Vec<Dynamic>)>,
+    /// What it is sent before its CONNECT is answered.
+    pub(super) early: Vec<Early>,
     pub(super) last_rooms: Option<Vec<String>>,
     /// Set while `on_connection` runs: what is registered then is its own.
     connecting: bool,
+}
+
+/// Sends something once the CONNECT is answered; there is no link when the client left before.
+pub(super) type Early = Box<dyn FnOnce(Option<&dyn Link>) + Send>;
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held")
+            .field("version", &self.version.as_ref().map(|v| v.number()))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Connection {
@@ -205,22 +216,29 @@ impl Connection {
 
     // --- its life ---
 
-    /// Enters its namespace, unless the client has left already.
-    pub fn enter(self: &Arc<Self>) -> bool {
+    /// Enters its namespace: others find it from now on, and what they send waits until its CONNECT is answered.
+    pub fn enter(self: &Arc<Self>) {
+        self.namespace.enter(self.clone());
+    }
+
+    /// Its CONNECT is answered: what it was sent before goes out, and its events are handled. `false` when the client
+    /// has left already.
+    pub fn begin(&self) -> bool {
+        let link = self.link();
+        let mut held = self.held();
+        held.early.drain(..).for_each(|send| send(link.as_deref()));
         let (from, to) = (Phase::Connecting as u8, Phase::Connected as u8);
-        let enters = self
-            .phase
+        self.phase
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok();
-        if enters {
-            self.namespace.enter(self.clone());
-            let early = std::mem::take(&mut self.held().early);
-            for (event, args) in early {
-                // Whoever cannot take it hears no more of it than of any other event.
-                let _ = self.emit(&event, &args);
-            }
+            .is_ok()
+    }
+
+    /// Leaves its namespace, if its CONNECT was never answered.
+    pub fn abandon(&self) {
+        if !self.mailbox.is_open() {
+            self.close();
+            self.leave();
         }
-        enters
     }
 
     /// Marks it as left; `false` when it was already. From now on it neither sends nor handles anything.
@@ -233,8 +251,9 @@ impl Connection {
         self.namespace.leave(self);
         self.end_pass();
         self.mailbox.clear();
-        let held = std::mem::take(&mut *self.held());
+        let mut held = std::mem::take(&mut *self.held());
         let link = self.lock_link().take();
+        held.early.drain(..).for_each(|send| send(None));
         held.registered.release();
         held.adoption.iter().for_each(Adoption::release);
         drop((held, link));

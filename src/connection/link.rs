@@ -24,7 +24,8 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// client has left. Without a `timeout` it is never too late.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or the client cannot take it; `answered` is not called then.
+    /// When an argument cannot be sent; `answered` is not called then. Or when the client cannot take it, which is
+    /// answered with [`NoAnswer::Left`](super::NoAnswer::Left).
     fn ask(
         &self,
         event: &str,

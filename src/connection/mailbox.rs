@@ -150,6 +150,11 @@ impl Mailbox {
         !std::mem::replace(&mut inner.busy, true)
     }
 
+    /// Whether it was opened.
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().opened
+    }
+
     /// Puts work before everything that waits.
     pub(super) fn post_first(&self, work: Work) {
         self.lock().waiting.push_front(work);

@@ -33,8 +33,8 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Nobody is in an instance of a dynamic namespace any more.
     fn unused(&self, path: &str);
 
-    /// Takes the client of a connection out of every namespace, and closes its connection.
-    fn disconnect_client(&self, connection: &Connection);
+    /// Takes the client of an id out of every namespace.
+    fn disconnect_client(&self, id: &str);
 }
 
 /// What answers for a namespace.

@@ -4,7 +4,8 @@ use std::sync::{Arc, atomic::Ordering};
 
 use rhai::Dynamic;
 
-use super::{Connection, Link, Phase, SendError, Work};
+use super::{Connection, Link, Phase, SendError, Work, connected::Early};
+use crate::value::{plain, to_packet};
 
 impl Connection {
     /// Sends an event to the client; one that has left is sent nothing.
@@ -13,13 +14,48 @@ impl Connection {
     /// When an argument cannot be sent, or the client cannot take it.
     pub fn emit(self: &Arc<Self>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
         if self.phase() == Phase::Connecting {
-            // It waits for the CONNECT to be answered.
-            self.held().early.push((event.to_owned(), args.to_vec()));
-            return Ok(());
+            return self.send_later(event, args, |link, event, args| {
+                // Whoever cannot take it hears no more of it than of any other event.
+                link.map(|link| link.emit(event, args));
+            });
         }
         self.send(|link| link.emit(event, args))?;
         self.sent(event, args);
         Ok(())
+    }
+
+    /// Has `send` called with a copy of what is sent once the CONNECT is answered, or without a link if the client leaves
+    /// before.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent.
+    pub(super) fn send_later(
+        &self,
+        event: &str,
+        args: &[Dynamic],
+        send: impl FnOnce(Option<&dyn Link>, &str, &[Dynamic]) + Send + 'static,
+    ) -> Result<(), SendError> {
+        let refused = |error: &dyn std::fmt::Display| SendError::Value(error.to_string());
+        to_packet(Some(event), args).map_err(|error| refused(&error))?;
+        let args: Vec<_> = args
+            .iter()
+            .map(plain)
+            .collect::<Result<_, _>>()
+            .map_err(|error| refused(&error))?;
+        let event = event.to_owned();
+        self.once_open(Box::new(move |link| send(link, &event, &args)));
+        Ok(())
+    }
+
+    /// Calls `send` now, or once the CONNECT is answered.
+    fn once_open(&self, send: Early) {
+        let mut held = self.held();
+        if self.phase() == Phase::Connecting {
+            held.early.push(send);
+        } else {
+            drop(held);
+            send(self.link().as_deref());
+        }
     }
 
     /// Tells the `on_any_outgoing` listeners, soon, what was sent.
@@ -40,11 +76,16 @@ impl Connection {
     /// Takes the client out of the namespace; with `close` out of all of them, and closes its connection.
     pub fn disconnect(&self, close: bool) {
         self.cut.store(true, Ordering::Release);
-        if close {
-            self.namespace().driver().disconnect_client(self);
-        } else if let Some(link) = self.link() {
-            link.disconnect();
+        if !close {
+            return self.once_open(Box::new(|link| {
+                link.inspect(|link| link.disconnect());
+            }));
         }
+        let link = self.link();
+        self.namespace().driver().disconnect_client(self.id());
+        self.once_open(Box::new(move |now| {
+            now.or(link.as_deref()).inspect(|link| link.close());
+        }));
     }
 
     /// Whether a volatile event is skipped now.

@@ -73,15 +73,11 @@ impl Driver for Inner {
         }
     }
 
-    fn disconnect_client(&self, connection: &Connection) {
-        let link = connection.link();
+    fn disconnect_client(&self, id: &str) {
         for namespace in self.all() {
-            if let Some(other) = namespace.connection(connection.id()) {
-                other.disconnect(false);
+            if let Some(connection) = namespace.connection(id) {
+                connection.disconnect(false);
             }
-        }
-        if let Some(link) = link {
-            link.close();
         }
     }
 
@@ -115,7 +111,7 @@ impl Drop for HandedOver {
 impl Inner {
     fn connect(&self, connection: &Arc<Connection>) {
         let version = connection.namespace().version();
-        if let Some(version) = version.filter(|_| connection.enter()) {
+        if let Some(version) = version.filter(|_| connection.begin()) {
             let hook = version.hook(Hook::Connection);
             let socket = Dynamic::from(Socket(connection.clone()));
             connection.connect(version, || {

@@ -105,7 +105,12 @@ impl Link for SocketLink {
                 });
                 Ok(())
             }
-            Err(error) => self.outcome(Err(error), event, args),
+            Err(error) => {
+                if !matches!(error, CrateError::Serialize(_)) {
+                    answered(Err(NoAnswer::Left));
+                }
+                self.outcome(Err(error), event, args)
+            }
         }
     }
 

@@ -68,7 +68,10 @@ impl Connects {
             connection: connection.clone(),
         });
         socket.on_disconnect::<_, Ours>(Leaves(connection.clone()));
-        socket.extensions.insert(Waiting(connection));
+        connection.enter();
+        socket
+            .extensions
+            .insert(Waiting(Arc::new(Unanswered(connection))));
         Ok(())
     }
 
@@ -101,9 +104,9 @@ type Accepted<'a> =
 impl ConnectHandler<LocalAdapter, Ours> for Connects {
     /// The CONNECT was answered: `on_connection`, and then what the client has sent meanwhile.
     fn call(&self, socket: Arc<Socket>, _: Option<Value>) {
-        let connection = socket.extensions.remove::<Waiting>();
-        if let Some(Waiting(connection)) = connection {
-            connection.open(Arc::new(SocketLink::new(socket.clone())));
+        let waiting = socket.extensions.remove::<Waiting>();
+        if let Some(Waiting(waiting)) = waiting {
+            waiting.0.open(Arc::new(SocketLink::new(socket.clone())));
         }
         answered(&socket);
     }
@@ -127,7 +130,16 @@ impl ConnectHandler<LocalAdapter, Ours> for Connects {
 
 /// A connection between its acceptance and the answer to its CONNECT.
 #[derive(Clone)]
-struct Waiting(Arc<Connection>);
+struct Waiting(Arc<Unanswered>);
+
+/// It leaves its namespace again when the crate drops it without an answer.
+struct Unanswered(Arc<Connection>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
 
 fn answered(socket: &Socket) {
     if let Some(wire) = wire(socket) {

@@ -82,6 +82,7 @@ impl TestClient {
         let connection = admitted.map_err(Refused)?;
         *lock(&inbox.connection) = Some(connection.clone());
         lock(&network.0).insert((path.to_owned(), id.to_owned()), inbox.clone());
+        connection.enter();
         clockwork.run(|| connection.open(link));
         Ok(Self {
             id: id.to_owned(),

@@ -484,3 +484,29 @@ async fn a_namespace_without_a_script_is_refused() {
         "44/broken,{\"message\":\"script failed to load\"}"
     );
 }
+
+/// The CONNECT of a client is answered while another thread may serve the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_heard_of_the_connect_is_found_by_the_others() {
+    const FIND: &str = r#"fn on_connection(socket) {
+        socket.on("find", |id| {
+            let other = io.socket(id);
+            if other == () { return "nobody"; }
+            other.emit("found");
+            "somebody"
+        });
+    }"#;
+    let running = Running::of(&[("main.rhai", FIND)], |b| b).await;
+    let mut finder = running.websocket().await;
+    finder.connect("").await;
+    for _ in 0..300 {
+        let mut other = running.websocket().await;
+        let id = other.connect("").await;
+        finder.send(&format!("420[\"find\",\"{id}\"]")).await;
+        assert_eq!(
+            finder.until(|p| p.starts_with("43")).await,
+            "430[\"somebody\"]"
+        );
+        assert_eq!(other.until(|p| p.starts_with("42")).await, "42[\"found\"]");
+    }
+}
