@@ -345,6 +345,11 @@ impl Connection {
         self.held().registered.timers.len()
     }
 
+    /// The timers that are due, in the order in which they fire.
+    pub fn due_timers(&self) -> Vec<u32> {
+        self.held().registered.timers.due()
+    }
+
     /// What to call for a timer that is due.
     pub fn fire_timer(self: &Arc<Self>, number: u32) -> Option<Arc<Handler>> {
         self.held().registered.timers.fire(number, self)

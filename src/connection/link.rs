@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use rhai::{Dynamic, Map};
 
-use super::Answered;
+use super::Answer;
 
 /// One socket of one client.
 pub trait Link: fmt::Debug + Send + Sync {
@@ -20,19 +20,17 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// When an argument cannot be sent, or the client cannot take it.
     fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError>;
 
-    /// Sends an event that asks for an answer, and calls `answered` when it is there, when it is too late, or when the
-    /// client has left. Without a `timeout` it is never too late.
+    /// Sends an event that asks for an answer, and gives what becomes of it: the answer, or that it is too late, or that
+    /// the client has left. Without a `timeout` it is never too late.
     ///
     /// # Errors
-    /// When an argument cannot be sent; `answered` is not called then. Or when the client cannot take it, which is
-    /// answered with [`NoAnswer::Left`](super::NoAnswer::Left).
+    /// When an argument cannot be sent, or the client cannot take it.
     fn ask(
         &self,
         event: &str,
         args: &[Dynamic],
         timeout: Option<Duration>,
-        answered: Answered,
-    ) -> Result<(), SendError>;
+    ) -> Result<Answer, SendError>;
 
     /// Takes the client out of the namespace. Its disconnect follows as work of its own.
     fn disconnect(&self);

@@ -8,7 +8,6 @@ use std::{
 use rhai::{Dynamic, Identifier};
 use tokio::sync::oneshot;
 
-use super::NoAnswer;
 use crate::script::Handler;
 
 /// So much may wait for a busy connection; an event beyond it is refused.
@@ -28,10 +27,10 @@ pub enum Work {
     Event(Event),
     /// The client has left, for this reason.
     Disconnect(&'static str),
-    /// An answer that a closure waits for, by its number.
-    Answer(u64, Result<Vec<Dynamic>, NoAnswer>),
-    /// A timer is due, by its number.
-    Timer(u32),
+    /// An answer may be there: the number of the closure that waits for it, and which of its answers.
+    Answer(u64, usize),
+    /// Timers are due.
+    Timers,
     /// A closure of the connection is due; the last field says which, for its errors.
     Call(Arc<Handler>, Vec<Dynamic>, &'static str),
     /// Something is sent to the client whose `on_any_outgoing` listeners want to hear of it.

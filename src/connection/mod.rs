@@ -19,7 +19,7 @@ mod sending;
 mod timers;
 mod turn;
 
-pub use asks::{Answered, Asked, NoAnswer};
+pub use asks::{Answer, Answered, Asked, NoAnswer};
 pub use connected::{Connection, Phase};
 pub use data::{Changed, Data};
 pub use draft::{Adopted, Adoption, Draft, Frozen};

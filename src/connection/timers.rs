@@ -99,6 +99,18 @@ impl Timers {
         }
     }
 
+    /// Those that are due, the earliest first: whichever task woke first.
+    pub(super) fn due(&self) -> Vec<u32> {
+        let now = Instant::now();
+        let mut due: Vec<_> = self
+            .list
+            .iter()
+            .filter(|timer| !timer.gone && timer.due <= now)
+            .collect();
+        due.sort_by_key(|timer| timer.due);
+        due.into_iter().map(|timer| timer.number).collect()
+    }
+
     /// What to call for a timer that is due.
     pub(super) fn fire(
         &mut self,
@@ -170,11 +182,11 @@ impl Timers {
 
 impl Timer {
     fn start(&mut self, connection: &Arc<Connection>) {
-        let (connection, number, due) = (Arc::downgrade(connection), self.number, self.due);
+        let (connection, due) = (Arc::downgrade(connection), self.due);
         let task = tokio::spawn(async move {
             tokio::time::sleep_until(due).await;
             if let Some(connection) = connection.upgrade() {
-                connection.post(Work::Timer(number));
+                connection.post(Work::Timers);
             }
         });
         self.task = Some(task.abort_handle());

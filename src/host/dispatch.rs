@@ -27,14 +27,16 @@ impl Driver for Inner {
             Work::Connect => self.connect(connection),
             Work::Event(event) => self.event(connection, event),
             Work::Disconnect(reason) => self.disconnect(connection, reason),
-            Work::Answer(number, answer) => {
-                if let Some((handler, args)) = connection.answered(number, answer) {
+            Work::Answer(number, nth) => {
+                if let Some((handler, args)) = connection.answered(number, nth) {
                     self.call(connection, &handler, args, "ack");
                 }
             }
-            Work::Timer(number) => {
-                if let Some(handler) = connection.fire_timer(number) {
-                    self.call(connection, &handler, vec![], "timer");
+            Work::Timers => {
+                for number in connection.due_timers() {
+                    if let Some(handler) = connection.fire_timer(number) {
+                        self.call(connection, &handler, vec![], "timer");
+                    }
                 }
             }
             Work::Call(handler, args, what) => drop(self.call(connection, &handler, args, what)),

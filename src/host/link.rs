@@ -21,7 +21,7 @@ use socketioxide::{
 
 use super::{request, wire::Wire};
 use crate::{
-    connection::{Answered, Link, NamespaceLink, NoAnswer, SendError, Target},
+    connection::{Answer, Link, NamespaceLink, NoAnswer, SendError, Target},
     value::{self, Args, to_packet},
 };
 
@@ -56,21 +56,24 @@ impl SocketLink {
         }
     }
 
-    /// A client whose queue is full does not read: it is cut off, for it would miss what comes now.
     fn outcome(
         &self,
         result: Result<(), CrateError>,
         event: &str,
         args: &[Dynamic],
     ) -> Result<(), SendError> {
-        match result {
-            Ok(()) => Ok(()),
-            Err(CrateError::Socket(SocketError::Closed)) => Err(SendError::Left),
-            Err(CrateError::Socket(SocketError::InternalChannelFull)) => {
+        result.map_err(|error| self.error(error, event, args))
+    }
+
+    /// A client whose queue is full does not read: it is cut off, for it would miss what comes now.
+    fn error(&self, error: CrateError, event: &str, args: &[Dynamic]) -> SendError {
+        match error {
+            CrateError::Socket(SocketError::Closed) => SendError::Left,
+            CrateError::Socket(SocketError::InternalChannelFull) => {
                 self.kill();
-                Err(SendError::Full(1))
+                SendError::Full(1)
             }
-            Err(CrateError::Serialize(error)) => Err(refused(event, args, &error)),
+            CrateError::Serialize(error) => refused(event, args, &error),
         }
     }
 }
@@ -91,27 +94,18 @@ impl Link for SocketLink {
         event: &str,
         args: &[Dynamic],
         timeout: Option<Duration>,
-        answered: Answered,
-    ) -> Result<(), SendError> {
+    ) -> Result<Answer, SendError> {
         let socket = self.socket.timeout(timeout.unwrap_or(FOR_EVER));
-        match socket.emit_with_ack::<_, Answer>(event, &Args(args)) {
-            Ok(answer) => {
-                tokio::spawn(async move {
-                    answered(match answer.await {
-                        Ok(Answer(answer)) => Ok(answer),
-                        Err(AckError::Socket(_)) => Err(NoAnswer::Left),
-                        Err(_) => Err(NoAnswer::TimedOut),
-                    });
-                });
-                Ok(())
+        let answer = socket
+            .emit_with_ack::<_, Values>(event, &Args(args))
+            .map_err(|error| self.error(error, event, args))?;
+        Ok(Box::pin(async move {
+            match answer.await {
+                Ok(Values(values)) => Ok(values),
+                Err(AckError::Socket(_)) => Err(NoAnswer::Left),
+                Err(_) => Err(NoAnswer::TimedOut),
             }
-            Err(error) => {
-                if !matches!(error, CrateError::Serialize(_)) {
-                    answered(Err(NoAnswer::Left));
-                }
-                self.outcome(Err(error), event, args)
-            }
-        }
+        }))
     }
 
     fn disconnect(&self) {
@@ -170,9 +164,9 @@ impl Link for SocketLink {
 const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// The arguments of an answer, as the crate's parser gives them.
-struct Answer(Vec<Dynamic>);
+struct Values(Vec<Dynamic>);
 
-impl<'de> Deserialize<'de> for Answer {
+impl<'de> Deserialize<'de> for Values {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         value::answer(deserializer).map(Self)
     }

@@ -11,10 +11,13 @@ use std::{
 
 use rhai::{Dynamic, Map};
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 use super::{Refused, host::Clockwork};
 use crate::{
-    connection::{Answered, Connection, Event, Link, NamespaceLink, SendError, Target, Work},
+    connection::{
+        Answer, Connection, Event, Link, NamespaceLink, NoAnswer, SendError, Target, Work,
+    },
     host::Host,
     value::{self, to_packet},
 };
@@ -31,7 +34,7 @@ struct Inbox {
     acks: Mutex<BTreeMap<i64, String>>,
     connection: Mutex<Option<Arc<Connection>>>,
     rooms: Mutex<BTreeSet<String>>,
-    questions: Mutex<Vec<Answered>>,
+    questions: Mutex<Vec<oneshot::Sender<Vec<Dynamic>>>>,
 }
 
 impl std::fmt::Debug for Inbox {
@@ -129,7 +132,8 @@ impl TestClient {
         if !questions.is_empty() {
             let question = questions.remove(0);
             drop(questions);
-            self.clockwork.run(|| question(Ok(decode(&args))));
+            // The socket that asked may have left.
+            let _ = self.clockwork.run(|| question.send(decode(&args)));
         }
     }
 
@@ -186,12 +190,20 @@ impl Link for One {
         &self,
         event: &str,
         args: &[Dynamic],
-        _: Option<Duration>,
-        answered: Answered,
-    ) -> Result<(), SendError> {
+        timeout: Option<Duration>,
+    ) -> Result<Answer, SendError> {
         self.emit(event, args)?;
-        lock(&self.inbox.questions).push(answered);
-        Ok(())
+        let (question, answer) = oneshot::channel();
+        lock(&self.inbox.questions).push(question);
+        let answer = async { answer.await.map_err(|_| NoAnswer::Left) };
+        Ok(match timeout {
+            Some(timeout) => Box::pin(async move {
+                tokio::time::timeout(timeout, answer)
+                    .await
+                    .unwrap_or(Err(NoAnswer::TimedOut))
+            }),
+            None => Box::pin(answer),
+        })
     }
 
     fn disconnect(&self) {

@@ -99,3 +99,27 @@ fn an_answer_after_an_edit_reaches_the_variable_the_new_code_uses() {
         "a live client is not asked again"
     );
 }
+
+#[test]
+fn a_broadcast_to_nobody_is_answered_at_once() {
+    let host = TestHost::new(
+        "fn on_connection(socket) {
+            socket.broadcast.timeout(5000).emit(\"yes?\", |err, answers| { print(`${err == ()} ${answers}`); }); }",
+    );
+    host.connect("/").unwrap();
+    assert_eq!(host.log(), ["true []"]);
+}
+
+#[test]
+fn who_does_not_answer_in_time_is_missing_among_the_answers() {
+    let host = TestHost::new(
+        "fn on_connection(socket) {
+            socket.on(\"vote\", || { io.timeout(5000).emit(\"yes?\", |err, answers| { print(`${err} ${answers}`); }); }); }",
+    );
+    let clients = [(); 2].map(|()| host.connect("/").unwrap());
+    clients[0].emit("vote", ());
+    clients[1].answer(["aye"]);
+    assert_eq!(host.log(), [] as [&str; 0]);
+    host.advance(5000);
+    assert_eq!(host.log(), ["operation has timed out [\"aye\"]"]);
+}

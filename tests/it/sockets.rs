@@ -510,3 +510,52 @@ async fn whoever_has_heard_of_the_connect_is_found_by_the_others() {
         assert_eq!(other.until(|p| p.starts_with("42")).await, "42[\"found\"]");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_heard_in_the_order_they_came_and_before_later_events() {
+    const ASK: &str = r#"fn on_connection(socket) {
+        let heard = [];
+        socket.on("begin", || {
+            heard = [];
+            for question in ["a", "b", "c"] { socket.emit("question", question, |answer| { heard.push(answer); }); }
+        });
+        socket.on("heard", || heard);
+    }"#;
+    let running = Running::of(&[("main.rhai", ASK)], |b| b).await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    for _ in 0..100 {
+        client.send("42[\"begin\"]").await;
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            let question = client.until(|p| p.contains("question")).await;
+            ids.push(question[2..].split('[').next().unwrap().to_owned());
+        }
+        for (id, answer) in ids.iter().zip([1, 2, 3]).rev() {
+            client.send(&format!("43{id}[{answer}]")).await;
+        }
+        client.send("420[\"heard\"]").await;
+        assert_eq!(client.until(|p| p.starts_with("43")).await, "430[[3,2,1]]");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timers_of_one_time_fire_in_the_order_they_were_set() {
+    const TIMERS: &str = r#"fn on_connection(socket) {
+        socket.on("begin", |ack| {
+            let fired = [];
+            for n in 0..20 {
+                let nth = n;
+                set_timeout(|| { fired.push(nth); if fired.len() == 20 { ack.call(fired); } }, 1);
+            }
+        });
+    }"#;
+    let running = Running::of(&[("main.rhai", TIMERS)], |b| b).await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    let in_order = serde_json::to_string(&[(0..20).collect::<Vec<_>>()]).unwrap();
+    for _ in 0..50 {
+        client.send("420[\"begin\"]").await;
+        assert_eq!(client.next().await.unwrap(), format!("430{in_order}"));
+    }
+}
