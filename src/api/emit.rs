@@ -7,7 +7,7 @@ use rhai::{
     RhaiFunc, StaticVec, combine_with_exported_module, plugin::export_module,
 };
 
-use super::{Fallible, data, is_reserved, refuse};
+use super::{Fallible, data, is_reserved, operator::signature, refuse};
 use crate::{
     connection::{HostEvent, Namespace, SendError},
     script::Handler,
@@ -65,18 +65,27 @@ pub(super) fn register<T: Clone + std::marker::Send + Sync + 'static>(
         types.push(TypeId::of::<ImmutableString>());
         types.extend(std::iter::repeat_n(TypeId::of::<Dynamic>(), count));
         let shown = if count == 0 { comments } else { &[] };
-        add(module, name, shown, &types, move |context, on: &T, args| {
-            emit(name, context, on, args, send)
-        });
+        let info = info::<T>(true, count);
+        add(
+            module,
+            name,
+            (shown, &info),
+            &types,
+            move |context, on: &T, args| emit(name, context, on, args, send),
+        );
     }
     // Anything but a string as the name: found only after all the others.
     for count in 0..=1 {
         let mut types = StaticVec::<TypeId>::new();
         types.push(TypeId::of::<T>());
         types.extend(std::iter::repeat_n(TypeId::of::<Dynamic>(), count + 1));
-        add(module, name, &[], &types, move |context, on: &T, args| {
-            emit(name, context, on, args, send)
-        });
+        add(
+            module,
+            name,
+            (&[], &[]),
+            &types,
+            move |context, on: &T, args| emit(name, context, on, args, send),
+        );
     }
 }
 
@@ -94,7 +103,7 @@ pub(super) fn register_send<T: Clone + std::marker::Send + Sync + 'static>(
         add(
             module,
             "send",
-            shown,
+            (shown, &info::<T>(false, count)),
             &types,
             move |context, on: &T, args| {
                 let (values, ack) = payload(context, args);
@@ -105,10 +114,19 @@ pub(super) fn register_send<T: Clone + std::marker::Send + Sync + 'static>(
     }
 }
 
+/// The parameters as definitions show them.
+fn info<T>(event: bool, count: usize) -> Vec<String> {
+    let event = event.then(|| "event: &str".to_owned());
+    let args = (1..=count).map(|place| format!("arg{place}: Dynamic"));
+    let parameters: Vec<_> = event.into_iter().chain(args).collect();
+    let parameters: Vec<_> = parameters.iter().map(String::as_str).collect();
+    signature::<T>(&parameters, "()")
+}
+
 fn add<T: Clone + std::marker::Send + Sync + 'static>(
     module: &mut Module,
     name: &'static str,
-    comments: &[&str],
+    (comments, info): (&[&str], &[String]),
     types: &[TypeId],
     call: impl Fn(Option<&NativeCallContext<'_>>, &T, &mut [&mut Dynamic]) -> Fallible
     + std::marker::Send
@@ -126,6 +144,7 @@ fn add<T: Clone + std::marker::Send + Sync + 'static>(
     };
     FuncRegistration::new(name)
         .in_global_namespace()
+        .with_params_info(info)
         .with_comments(comments)
         .set_into_module_raw(
             module,

@@ -17,11 +17,13 @@ mod operator;
 mod socket;
 mod timers;
 
-use rhai::{Dynamic, Engine, EvalAltResult, Position};
+use std::any::TypeId;
+
+use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, Position};
 
 use crate::{
     connection::{Connection, Turn},
-    script::Globals,
+    script::{Callback, Globals, Vocabulary},
 };
 
 pub(crate) use ack::{Ack, ack};
@@ -39,6 +41,35 @@ pub(crate) fn is_own(value: &Dynamic) -> bool {
 
 /// The global words and the handles, for the engine.
 pub(crate) const GLOBALS: Globals = Globals::new(io::resolve, is_handle);
+
+/// What the checks of a script know beside the registered functions.
+pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
+    handles: &[
+        ("socket", TypeId::of::<Socket>),
+        ("io", TypeId::of::<io::Io>),
+        ("ack", TypeId::of::<FnPtr>),
+        ("next", TypeId::of::<FnPtr>),
+    ],
+    globals: &["io"],
+    types: &[("Operator", TypeId::of::<operator::Operator>)],
+    elements: &[(TypeId::of::<lists::Sockets>, TypeId::of::<Socket>)],
+    callbacks: &[
+        Callback::new("on", &["reason"]).of("disconnect"),
+        Callback::new("on", &["reason"]).of("disconnecting"),
+        Callback::new("once", &["reason"]).of("disconnect"),
+        Callback::new("once", &["reason"]).of("disconnecting"),
+        Callback::new("on_any", &["event", "args"]),
+        Callback::new("on_any_outgoing", &["event", "args"]),
+        Callback::new("middleware", &["event", "args"]),
+        Callback::new("fetch_sockets", &["sockets"]),
+        Callback::new("update", &["old"]),
+        Callback::new("set_timeout", &[]),
+        Callback::new("set_interval", &[]),
+    ],
+    sends: &["emit", "send", "broadcast"],
+    reserved: &RESERVED,
+    shared: "io.data",
+};
 
 /// Registers every word, in the order in which a newcomer reads them.
 pub(crate) fn register(engine: &mut Engine) {

@@ -143,37 +143,44 @@ fn sending<T: Sends>(module: &mut Module) {
         on.operator().emit("message", args, ack)
     });
     for (name, doc, aim) in ROOM_WORDS {
-        method(name, doc).set_into_module(module, move |on: &mut T, rooms: Dynamic| {
-            let rooms = room_names(name, rooms)?;
-            Ok::<_, Box<EvalAltResult>>(on.operator().broadcast(|target| aim(target, rooms)))
-        });
+        method::<T>(name, doc, &["rooms: Dynamic"], "Operator").set_into_module(
+            module,
+            move |on: &mut T, rooms: Dynamic| {
+                let rooms = room_names(name, rooms)?;
+                Ok::<_, Box<EvalAltResult>>(on.operator().broadcast(|target| aim(target, rooms)))
+            },
+        );
     }
-    getter("local", LOCAL).set_into_module(module, |on: &mut T| on.operator().broadcast(|_| {}));
-    getter("volatile", VOLATILE).set_into_module(module, |on: &mut T| Operator {
+    getter::<T>("local", LOCAL)
+        .set_into_module(module, |on: &mut T| on.operator().broadcast(|_| {}));
+    getter::<T>("volatile", VOLATILE).set_into_module(module, |on: &mut T| Operator {
         volatile: true,
         ..on.operator()
     });
-    method("timeout", TIMEOUT).set_into_module(module, |on: &mut T, ms: INT| Operator {
-        timeout: Some(milliseconds(ms)),
-        ..on.operator()
-    });
+    method::<T>("timeout", TIMEOUT, &["ms: INT"], "Operator").set_into_module(
+        module,
+        |on: &mut T, ms: INT| Operator {
+            timeout: Some(milliseconds(ms)),
+            ..on.operator()
+        },
+    );
 }
 
 fn broadcast<T: Sends>(module: &mut Module) {
-    getter("broadcast", BROADCAST)
+    getter::<T>("broadcast", BROADCAST)
         .set_into_module(module, |on: &mut T| on.operator().broadcast(|_| {}));
 }
 
 /// What can be done with many sockets at once.
 fn many<T: Sends>(module: &mut Module) {
-    method("sockets_join", SOCKETS_JOIN).set_into_module(
+    method::<T>("sockets_join", SOCKETS_JOIN, &["rooms: Dynamic"], "()").set_into_module(
         module,
         |on: &mut T, rooms: Dynamic| -> Fallible {
             let rooms = room_names("sockets_join", rooms)?;
             each(on, "sockets_join", |socket| socket.join(&rooms))
         },
     );
-    method("sockets_leave", SOCKETS_LEAVE).set_into_module(
+    method::<T>("sockets_leave", SOCKETS_LEAVE, &["rooms: Dynamic"], "()").set_into_module(
         module,
         |on: &mut T, rooms: Dynamic| -> Fallible {
             let rooms = room_names("sockets_leave", rooms)?;
@@ -182,13 +189,15 @@ fn many<T: Sends>(module: &mut Module) {
             })
         },
     );
-    method("disconnect_sockets", DISCONNECT_SOCKETS).set_into_module(module, |on: &mut T| {
-        each(on, "disconnect_sockets", |socket| socket.disconnect(false))
-    });
-    method("disconnect_sockets", &[]).set_into_module(module, |on: &mut T, close: bool| {
-        each(on, "disconnect_sockets", |socket| socket.disconnect(close))
-    });
-    method("fetch_sockets", FETCH_SOCKETS).set_into_module(
+    method::<T>("disconnect_sockets", DISCONNECT_SOCKETS, &[], "()")
+        .set_into_module(module, |on: &mut T| {
+            each(on, "disconnect_sockets", |socket| socket.disconnect(false))
+        });
+    method::<T>("disconnect_sockets", &[], &["close: bool"], "()")
+        .set_into_module(module, |on: &mut T, close: bool| {
+            each(on, "disconnect_sockets", |socket| socket.disconnect(close))
+        });
+    method::<T>("fetch_sockets", FETCH_SOCKETS, &["then: FnPtr"], "()").set_into_module(
         module,
         |context: NativeCallContext<'_>, on: &mut T, then: FnPtr| {
             fetch(&context, &on.operator(), then)
@@ -227,18 +236,32 @@ fn fetch(context: &NativeCallContext<'_>, operator: &Operator, then: FnPtr) -> F
     Ok(())
 }
 
-fn method(name: &str, doc: &[&str]) -> FuncRegistration {
+fn method<T>(name: &str, doc: &[&str], parameters: &[&str], gives: &str) -> FuncRegistration {
     FuncRegistration::new(name)
         .in_global_namespace()
         .with_purity(true)
+        .with_params_info(signature::<T>(parameters, gives))
         .with_comments(doc)
 }
 
-fn getter(name: &str, doc: &[&str]) -> FuncRegistration {
+fn getter<T>(name: &str, doc: &[&str]) -> FuncRegistration {
     FuncRegistration::new_getter(name)
         .in_global_namespace()
         .with_purity(true)
+        .with_params_info(signature::<T>(&[], "Operator"))
         .with_comments(doc)
+}
+
+/// The parameters of a word on the type `T`, and what it gives, as definitions and checks want to know them.
+pub(super) fn signature<T>(parameters: &[&str], gives: &str) -> Vec<String> {
+    let path = std::any::type_name::<T>();
+    let name = path.rsplit("::").next().unwrap_or(path);
+    let receiver = format!("{}: &mut {name}", name.to_lowercase());
+    let parameters = parameters.iter().map(|parameter| (*parameter).to_owned());
+    std::iter::once(receiver)
+        .chain(parameters)
+        .chain([gives.to_owned()])
+        .collect()
 }
 
 /// One room or an array of rooms.

@@ -1,5 +1,6 @@
 //! The command line, one file per command.
 
+mod check;
 mod file;
 mod options;
 mod report;
@@ -12,6 +13,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 use anyhow::anyhow;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use check::CheckOptions;
 use options::ServeOptions;
 
 /// Exit codes: 0 done, 1 the scripts have problems, 2 the command cannot run.
@@ -37,14 +39,18 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve a folder of scripts, or one script, and reload them when they are saved.
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
+    /// Tell what is wrong with scripts without running them.
+    Check(CheckOptions),
 }
 
 /// Runs the program with its arguments.
 pub fn run() -> ExitCode {
     match parse(std::env::args_os().collect()).and_then(|cli| {
-        let Command::Serve(options) = cli.command.unwrap_or(Command::Serve(cli.serve));
-        serve::run(&options)
+        match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
+            Command::Serve(options) => serve::run(&options),
+            Command::Check(options) => check::run(&options),
+        }
     }) {
         Ok(code) => code,
         Err(error) => {
@@ -68,9 +74,10 @@ fn parse(mut arguments: Vec<OsString>) -> anyhow::Result<Cli> {
         .clone()
         .try_get_matches_from(&arguments)
         .map_err(refuse)?;
-    let (set, place) = match matches.subcommand_matches("serve") {
-        Some(serve) => (serve, 2),
+    let (set, place) = match matches.subcommand() {
+        Some(("serve", serve)) => (serve, 2),
         None => (&matches, 1),
+        Some(_) => return Cli::from_arg_matches(&matches).map_err(refuse),
     };
     if let Some(file) = set.get_one::<PathBuf>("config") {
         let more = file::arguments(file, &options, set)?;

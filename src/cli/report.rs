@@ -22,6 +22,26 @@ pub(super) fn error(error: &anyhow::Error) {
     line(&format!("error: {error:#}"));
 }
 
+/// What a command was asked for: it goes to the standard output.
+pub(super) fn output(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// One finding of a command that looks for them, and an empty line.
+pub(super) fn finding(diagnostic: &Diagnostic) {
+    let style = match io::stdout().is_terminal() {
+        true => Style::Color,
+        false => Style::Plain,
+    };
+    output(&format!("{}\n", render(diagnostic, style)));
+}
+
+/// One JSON document.
+pub(super) fn document(value: &impl Serialize) -> anyhow::Result<()> {
+    output(&serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
 /// The one line that others wait for: it goes to the standard output.
 pub(super) fn listening(address: &str) {
     let mut out = io::stdout().lock();
@@ -108,6 +128,11 @@ fn event(event: &HostEvent, verbose: bool) {
             diagnostics,
             ..
         } => rejected(scripts, diagnostics),
+        HostEvent::Warned { diagnostics } => {
+            diagnostics
+                .iter()
+                .for_each(|diagnostic| line(&render(diagnostic, style())));
+        }
         HostEvent::Removed { namespace, script } => {
             line(&format!(
                 "{script}: the file is gone, {namespace} is no longer served"

@@ -98,6 +98,11 @@ pub enum HostEvent {
         /// Why.
         diagnostics: Vec<Diagnostic>,
     },
+    /// Something in the scripts that were loaded is probably not meant. They serve all the same.
+    Warned {
+        /// What, and where.
+        diagnostics: Vec<Diagnostic>,
+    },
     /// The file of a namespace is gone; its clients were disconnected.
     Removed {
         /// The namespace.

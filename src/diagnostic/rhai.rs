@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use rhai::{EvalAltResult, ParseError, Position};
 
+pub(crate) use self::eval::unknown_variable;
 use self::token::Token;
 use super::{Diagnostic, Frame, FrameKind, Place, Sources};
 

@@ -11,7 +11,7 @@ use super::{Host, Inner, Listener, Origin};
 use crate::{
     api,
     connection::{HostEvent, Turn},
-    script::{self, Folder, Limits, Loader},
+    script::{self, Folder, Known, Limits, Loader},
     value,
 };
 
@@ -219,6 +219,7 @@ impl HostBuilder {
         let mut engine: Engine = script::engine(limits, api::GLOBALS);
         api::register(&mut engine);
         engine.register_global_module(self.functions.into());
+        let known = Known::of(&engine, api::VOCABULARY);
         let decoding = decoding(limits);
         let loader = self
             .loader
@@ -227,6 +228,7 @@ impl HostBuilder {
             inner: Arc::new_cyclic(|me| Inner {
                 me: me.clone(),
                 engine: Arc::new(engine),
+                known,
                 options: self.options,
                 decoding,
                 loader,

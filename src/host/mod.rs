@@ -7,6 +7,7 @@
 //! again; a failed load changes nothing that is served; no script call runs inside another one.
 
 mod builder;
+mod check;
 mod dispatch;
 mod dynamic;
 mod forwarded;
@@ -48,7 +49,7 @@ pub use origin::{BadOrigin, Origin};
 use crate::{
     api,
     connection::{Connection, Driver, HostEvent, Link, Namespace, NamespaceLink, Serving, Work},
-    script::Loader,
+    script::{Known, LoadError, Loader},
     value,
     watch::{WatchError, WatchOptions, Watcher},
 };
@@ -79,6 +80,7 @@ pub struct Host {
 /// What a host, its connections and its wires share.
 pub(crate) struct Inner {
     engine: Arc<rhai::Engine>,
+    known: Known,
     options: Options,
     decoding: value::Limits,
     loader: Arc<dyn Loader>,
@@ -134,6 +136,14 @@ impl Host {
             .collect();
         paths.sort_unstable();
         paths
+    }
+
+    /// The names of all scripts there are, modules included, whether they serve or not.
+    ///
+    /// # Errors
+    /// When the place of the scripts cannot be read.
+    pub fn scripts(&self) -> Result<Vec<String>, LoadError> {
+        self.inner.loader.list()
     }
 
     /// The path of the Socket.IO endpoint.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Inner,
+    Inner, check,
     rebind::{self, Candidate, Prepared},
 };
 use crate::{
@@ -77,12 +77,18 @@ impl Inner {
         let look_again = self.missing(scripts, &entries);
         let mut attempts = self.attempt(scripts, &snapshot, &entries);
         drop_modules(scripts, &mut attempts);
+        let warnings = warnings(&attempts);
         if start {
             for attempt in attempts {
                 self.settle(scripts, vec![attempt], began);
             }
         } else if !attempts.is_empty() {
             self.settle(scripts, attempts, began);
+        }
+        if !warnings.is_empty() {
+            self.announce(HostEvent::Warned {
+                diagnostics: warnings,
+            });
         }
         look_again
     }
@@ -139,6 +145,8 @@ impl Inner {
         entries: &BTreeMap<String, String>,
     ) -> Vec<Attempt> {
         let mut attempts = Vec::new();
+        let pairs: Vec<_> = entries.clone().into_iter().collect();
+        let collisions: HashMap<_, _> = check::collisions(&pairs).into_iter().collect();
         for (path, entry) in entries {
             let script = scripts.by_namespace.entry(path.clone()).or_default();
             let unchanged = !script.tried.is_empty()
@@ -151,6 +159,7 @@ impl Inner {
             script.held_back = false;
             let result = Version::load(
                 &self.engine,
+                &self.known,
                 &self.options.limits,
                 snapshot,
                 entry,
@@ -159,7 +168,10 @@ impl Inner {
             let result = match result {
                 Ok(version) => {
                     script.tried = version.files().to_vec();
-                    Ok(Arc::new(version))
+                    match collisions.get(entry) {
+                        Some(collision) => Err(vec![collision.clone()]),
+                        None => Ok(Arc::new(version)),
+                    }
                 }
                 Err(Rejected {
                     diagnostics, files, ..
@@ -289,6 +301,13 @@ impl Inner {
     }
 }
 
+/// What is probably not meant in the scripts of a batch, each once: many may import the same file.
+fn warnings(attempts: &[Attempt]) -> Vec<Diagnostic> {
+    let versions = attempts.iter().filter_map(|a| a.result.as_ref().ok());
+    let warnings = versions.flat_map(|version| version.warnings()).cloned();
+    check::in_order(warnings.collect())
+}
+
 fn report(adopted: Vec<Adopted>, began: Instant) -> Reload {
     let mut reload = Reload {
         rebound: adopted.len(),
@@ -338,7 +357,7 @@ fn imports_of(files: &[SourceFile]) -> impl Iterator<Item = Arc<str>> {
     files.iter().skip(1).map(|file| file.name.clone())
 }
 
-fn no_connection_hook(entry: &str) -> Diagnostic {
+pub(super) fn no_connection_hook(entry: &str) -> Diagnostic {
     Diagnostic::error(format!("`{entry}` has no function `on_connection`"))
         .hint("a file that serves a namespace defines `fn on_connection(socket) { ... }`")
         .hint("a file that is only imported belongs into the folder `lib`")
@@ -346,7 +365,7 @@ fn no_connection_hook(entry: &str) -> Diagnostic {
 
 /// The scripts as they were when they were first read in this load, so that all of it sees one state.
 #[derive(Debug)]
-struct Snapshot<'a> {
+pub(super) struct Snapshot<'a> {
     loader: &'a dyn Loader,
     read: Mutex<HashMap<String, Text>>,
 }
@@ -354,7 +373,7 @@ struct Snapshot<'a> {
 type Text = Result<Arc<str>, Arc<LoadError>>;
 
 impl<'a> Snapshot<'a> {
-    fn of(loader: &'a dyn Loader) -> Self {
+    pub(super) fn of(loader: &'a dyn Loader) -> Self {
         Self {
             loader,
             read: Mutex::default(),

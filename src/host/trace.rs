@@ -28,6 +28,11 @@ pub(super) fn trace(event: &HostEvent) {
                 tracing::error!(?scripts, %problem, "scripts rejected");
             }
         }
+        HostEvent::Warned { diagnostics } => {
+            for problem in diagnostics {
+                tracing::warn!(%problem, "scripts loaded with warnings");
+            }
+        }
         HostEvent::Removed { namespace, script } => {
             tracing::warn!(%namespace, %script, "script removed");
         }

@@ -4,14 +4,15 @@ use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use rhai::{
     AST, ASTNode, Engine, EvalAltResult, Expr, GlobalRuntimeState, Module, ModuleResolver,
-    Position, Scope, Shared, Stmt, module_resolvers::StaticModuleResolver,
+    OptimizationLevel, Position, Scope, Shared, Stmt, module_resolvers::StaticModuleResolver,
 };
 
 use super::{
-    Limits, LoadError, Loader, SourceFile, budget,
-    version::{Hook, Rejected, callable_later},
+    Known, Limits, LoadError, Loader, SourceFile, budget,
+    check::{self, Exports},
+    version::{Rejected, callable_later},
 };
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Place, Severity};
 
 /// A variable that is read after the top level has run; reading it takes the picture of the script's state.
 pub(super) const STATE_PROBE: &str = "__state_after_top_level";
@@ -43,47 +44,105 @@ impl ModuleResolver for Loaded {
     }
 }
 
-/// Loads an entry file with all it imports, and gives the state of its top level and the files it was read from.
+/// A script that is loaded.
+pub(super) struct Entry {
+    /// The state of its top level.
+    pub(super) state: GlobalRuntimeState,
+    /// What it was read from.
+    pub(super) files: Vec<SourceFile>,
+    /// What was probably not meant.
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+/// Loads an entry file with all it imports.
 pub(super) fn entry(
     engine: &Engine,
+    known: &Known,
     limits: &Limits,
     loader: &dyn Loader,
     name: &str,
-) -> Result<(GlobalRuntimeState, Vec<SourceFile>), Rejected> {
-    let mut loading = Loading {
-        engine,
-        limits,
-        loader,
-        files: Vec::new(),
-        stack: Vec::new(),
-    };
+) -> Result<Entry, Rejected> {
+    let mut loading = Loading::new(engine, known, limits, loader);
     let result = loading.entry(name);
     LOADED.take();
     CAPTURED.take();
+    let (files, mut found) = (loading.files, loading.found);
     match result {
-        Ok(state) => Ok((state, loading.files)),
-        Err(diagnostic) => Err(Rejected {
-            diagnostics: vec![*diagnostic],
-            files: loading.files,
+        Ok(Some(state)) => Ok(Entry {
+            state,
+            files,
+            warnings: found,
         }),
+        Ok(None) => Err(Rejected {
+            diagnostics: found,
+            files,
+        }),
+        Err(diagnostic) => {
+            found.push(*diagnostic);
+            Err(Rejected {
+                diagnostics: found,
+                files,
+            })
+        }
     }
+}
+
+/// What is wrong with a file that is for import, and that nobody imports.
+pub(crate) fn module(
+    engine: &Engine,
+    known: &Known,
+    limits: &Limits,
+    loader: &dyn Loader,
+    name: &str,
+) -> Vec<Diagnostic> {
+    let mut loading = Loading::new(engine, known, limits, loader);
+    let result = loading.compile(name, Some(&Place::new(name, 1, 1)));
+    LOADED.take();
+    loading.found.extend(result.err().map(|error| *error));
+    loading.found
 }
 
 type Loads<T> = Result<T, Box<Diagnostic>>;
 
 struct Loading<'a> {
     engine: &'a Engine,
+    known: &'a Known,
     limits: &'a Limits,
     loader: &'a dyn Loader,
     files: Vec<SourceFile>,
     /// The files whose imports are being loaded, to find circles.
     stack: Vec<String>,
+    /// What the imported files have, by the path of the import.
+    exports: BTreeMap<String, Exports>,
+    /// What the checks found, errors and warnings.
+    found: Vec<Diagnostic>,
 }
 
-impl Loading<'_> {
-    fn entry(&mut self, name: &str) -> Loads<GlobalRuntimeState> {
+impl<'a> Loading<'a> {
+    fn new(
+        engine: &'a Engine,
+        known: &'a Known,
+        limits: &'a Limits,
+        loader: &'a dyn Loader,
+    ) -> Self {
+        Self {
+            engine,
+            known,
+            limits,
+            loader,
+            files: Vec::new(),
+            stack: Vec::new(),
+            exports: BTreeMap::new(),
+            found: Vec::new(),
+        }
+    }
+
+    /// `None` when the checks have found errors: nothing is run then.
+    fn entry(&mut self, name: &str) -> Loads<Option<GlobalRuntimeState>> {
         let ast = self.compile(name, None)?;
-        self.check_hooks(name, &ast)?;
+        if self.has_errors() {
+            return Ok(None);
+        }
         let probe = self
             .engine
             .compile(STATE_PROBE)
@@ -101,7 +160,12 @@ impl Loading<'_> {
             modules.insert(path, (*module).clone());
         }
         state.embedded_module_resolver = Some(modules.into());
-        Ok(state)
+        Ok(Some(state))
+    }
+
+    fn has_errors(&self) -> bool {
+        let mut found = self.found.iter();
+        found.any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
     /// The file as an AST, after everything it imports was loaded. `from` is the place of the import.
@@ -111,6 +175,7 @@ impl Loading<'_> {
             return Err(at(Diagnostic::error(message), from));
         }
         let text = self.read(name, from)?;
+        // It is checked as it was written: the engine does not optimize by itself.
         let mut ast = self
             .engine
             .compile(&*text)
@@ -121,7 +186,18 @@ impl Loading<'_> {
             self.import(&import, name)?;
         }
         self.stack.pop();
-        Ok(ast)
+        let file = check::File {
+            name,
+            text: &text,
+            ast: &ast,
+            is_entry: from.is_none(),
+            modules: &self.exports,
+        };
+        self.found.extend(check::file(file, self.known));
+        let optimized = self
+            .engine
+            .optimize_ast(&Scope::new(), ast, OptimizationLevel::Simple);
+        Ok(optimized)
     }
 
     fn read(&mut self, name: &str, from: Option<&Place>) -> Loads<Arc<str>> {
@@ -172,6 +248,10 @@ impl Loading<'_> {
             ));
         }
         let ast = self.compile(&name, Some(&place))?;
+        self.exports.insert(path.clone(), check::exports(&ast));
+        if self.has_errors() {
+            return Ok(());
+        }
         let module = self.run(&name, |engine| {
             Module::eval_ast_as_new(Scope::new(), &ast, engine)
         })?;
@@ -188,24 +268,6 @@ impl Loading<'_> {
         let _budget = budget::start(self.limits.operations, self.limits.time);
         top_level(self.engine)
             .map_err(|error| Box::new(Diagnostic::from_eval(&error, name, &|file| self.text(file))))
-    }
-
-    fn check_hooks(&self, name: &str, ast: &AST) -> Loads<()> {
-        for hook in Hook::ALL {
-            let mut found = ast
-                .iter_functions()
-                .filter(|f| f.name == hook.name())
-                .peekable();
-            if found.peek().is_some()
-                && !found.any(|f| (1..=hook.parameters()).contains(&f.params.len()))
-            {
-                let diagnostic =
-                    Diagnostic::error(format!("`{}` has the wrong parameters", hook.name()))
-                        .hint(format!("write `fn {} {{ ... }}`", hook.signature()));
-                return Err(at(diagnostic, Some(&self.place(name, Position::new(1, 1)))));
-            }
-        }
-        Ok(())
     }
 
     fn parse_error(&self, error: &rhai::ParseError, name: &str) -> Box<Diagnostic> {

@@ -10,15 +10,19 @@
 mod budget;
 mod call;
 mod carry;
+mod check;
 mod compile;
 mod handler;
+mod known;
 mod loader;
 mod sandbox;
 mod version;
 
 pub use call::CallError;
 pub use carry::{Carried, carry, release};
+pub(crate) use compile::module as check_module;
 pub use handler::Handler;
+pub use known::{Callback, Known, TypeOf, Vocabulary};
 pub use loader::{Folder, LoadError, Loader, Memory};
 pub use sandbox::{Globals, Limits, engine};
 pub use version::{Hook, Rejected, SourceFile, Version};

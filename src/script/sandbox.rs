@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT, ImmutableString};
+use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT, ImmutableString, OptimizationLevel};
 
 use super::{budget, compile};
 
@@ -83,6 +83,8 @@ impl Globals {
 pub fn engine(limits: &Limits, globals: Globals) -> Engine {
     let mut engine = Engine::new();
     limit(&mut engine, limits);
+    // What is compiled is checked first, and optimized then.
+    engine.set_optimization_level(OptimizationLevel::None);
     without_hazards(&mut engine, limits.string_size);
     engine.set_module_resolver(compile::Loaded);
     engine.on_progress(|_| budget::spend().map(Dynamic::from));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{Engine, FnPtr, GlobalRuntimeState, NativeCallContext};
 
-use super::{Handler, Limits, Loader, compile};
+use super::{Handler, Known, Limits, Loader, compile};
 use crate::diagnostic::Diagnostic;
 
 /// A file that a version was read from.
@@ -68,6 +68,7 @@ pub struct Version {
     files: Vec<SourceFile>,
     engine: Arc<Engine>,
     limits: Limits,
+    warnings: Vec<Diagnostic>,
     /// What code of the entry file runs in: its functions, imports and constants.
     base: GlobalRuntimeState,
     /// The same for the modules that handlers were made in so far.
@@ -75,25 +76,27 @@ pub struct Version {
 }
 
 impl Version {
-    /// Reads, compiles and runs the top level of `entry` and its imports. `number` is the version's own.
+    /// Reads, compiles, checks and runs the top level of `entry` and its imports. `number` is the version's own.
     ///
     /// # Errors
     /// What is wrong, and where. Nothing else has changed then.
     pub fn load(
         engine: &Arc<Engine>,
+        known: &Known,
         limits: &Limits,
         loader: &dyn Loader,
         entry: &str,
         number: u64,
     ) -> Result<Self, Rejected> {
-        let (base, files) = compile::entry(engine, limits, loader, entry)?;
+        let loaded = compile::entry(engine, known, limits, loader, entry)?;
         Ok(Self {
             number,
             entry: entry.into(),
-            files,
+            files: loaded.files,
             engine: engine.clone(),
             limits: limits.clone(),
-            base,
+            warnings: loaded.warnings,
+            base: loaded.state,
             modules: Mutex::default(),
         })
     }
@@ -111,6 +114,11 @@ impl Version {
     /// Every file this version was read from.
     pub fn files(&self) -> &[SourceFile] {
         &self.files
+    }
+
+    /// What is probably not meant in it.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
     }
 
     /// The limits its calls keep.

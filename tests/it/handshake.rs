@@ -46,10 +46,10 @@ fn next_answers_later() {
 
 #[test]
 fn a_fault_of_the_script_is_announced_and_not_shown_to_the_client() {
-    let host = TestHost::new("fn on_handshake(socket) { nope(); }\nfn on_connection(socket) { }");
+    let host = TestHost::new("fn on_handshake(socket) { 1 / 0; }\nfn on_connection(socket) { }");
     assert_eq!(host.connect("/").unwrap_err().0, "handshake failed");
     let problems = host.problems();
-    assert!(problems[0].contains("main.rhai:1:27"), "{problems:?}");
+    assert!(problems[0].contains("main.rhai:1:29"), "{problems:?}");
     assert!(
         problems[0].contains("called from `on_handshake`"),
         "{problems:?}"

@@ -399,7 +399,7 @@ fn a_draft_that_fails_on_one_live_connection_rejects_the_edit_everywhere() {
     host.events();
     host.edit(
         "main.rhai",
-        "fn on_connection(socket) { if socket.id == \"client2\" { nope(); } socket.on(\"v\", || 99); }",
+        "fn on_connection(socket) { if socket.id == \"client2\" { throw 1; } socket.on(\"v\", || 99); }",
     );
     assert_eq!(ada.ask("v", ()).as_deref(), Some("[1]"));
     assert_eq!(bob.ask("v", ()).as_deref(), Some("[2]"));
@@ -410,13 +410,13 @@ fn a_draft_that_fails_on_one_live_connection_rejects_the_edit_everywhere() {
 #[test]
 fn a_connection_whose_old_draft_fails_too_has_no_vote() {
     let mut host = TestHost::new(
-        "fn on_connection(socket) { socket.on(\"v\", || 1); if socket.id == \"client2\" { nope(); } }",
+        "fn on_connection(socket) { socket.on(\"v\", || 1); if socket.id == \"client2\" { throw 1; } }",
     );
     let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
     host.events();
     host.edit(
         "main.rhai",
-        "fn on_connection(socket) { socket.on(\"v\", || 2); if socket.id == \"client2\" { nope(); } }",
+        "fn on_connection(socket) { socket.on(\"v\", || 2); if socket.id == \"client2\" { throw 1; } }",
     );
     assert_eq!(ada.ask("v", ()).as_deref(), Some("[2]"));
     assert_eq!(bob.ask("v", ()).as_deref(), Some("[2]"));

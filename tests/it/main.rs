@@ -13,6 +13,7 @@
 mod acks;
 mod asks;
 mod carry;
+mod check;
 mod data;
 mod documents;
 mod dynamic;

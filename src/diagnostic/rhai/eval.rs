@@ -179,7 +179,8 @@ fn parameters(source: &str, name: &str) -> Option<usize> {
     )
 }
 
-fn unknown_variable(name: &str, source: Option<&str>) -> Diagnostic {
+/// The diagnostic of a name that is no variable here.
+pub(crate) fn unknown_variable(name: &str, source: Option<&str>) -> Diagnostic {
     let error = Diagnostic::error(format!("unknown variable `{name}`"));
     let declared = |word: &str| {
         let head = format!("{word} {name}");

@@ -1,0 +1,78 @@
+//! `patchcord check`
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+
+use super::{PROBLEMS, report};
+use crate::{
+    diagnostic::{Diagnostic, Severity},
+    host::Host,
+};
+
+/// How findings are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One JSON array of diagnostics.
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  patchcord check                         the folder `scripts`
+  patchcord check chat.rhai               one script
+  patchcord check --format json           for editors and build servers
+
+Exit codes: 0 nothing is wrong, 1 there are errors (with --strict also warnings), 2 the check cannot run.")]
+pub(super) struct CheckOptions {
+    /// A folder of scripts, or one script
+    #[arg(value_name = "PATH", default_value = "scripts")]
+    path: PathBuf,
+    /// Write for people (`text`), or one JSON array
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// End with exit code 1 for warnings too
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Tells what is wrong with the scripts.
+pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
+    let host = Host::builder().scripts(&options.path).build();
+    let scripts = host.scripts()?.len();
+    if scripts == 0 {
+        bail!("there is no script in `{}`", options.path.display());
+    }
+    let found = host.check()?;
+    let count = |severity| found.iter().filter(|d| d.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    match options.format {
+        Format::Json => report::document(&found)?,
+        Format::Text => text(&found, scripts, errors, warnings),
+    }
+    let failed = errors > 0 || options.strict && warnings > 0;
+    Ok(match failed {
+        true => ExitCode::from(PROBLEMS),
+        false => ExitCode::SUCCESS,
+    })
+}
+
+fn text(found: &[Diagnostic], scripts: usize, errors: usize, warnings: usize) {
+    for diagnostic in found {
+        report::finding(diagnostic);
+    }
+    let many = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
+    report::output(&format!(
+        "{} checked: {}, {}",
+        many(scripts, "script"),
+        many(errors, "error"),
+        many(warnings, "warning")
+    ));
+}

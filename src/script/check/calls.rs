@@ -1,0 +1,253 @@
+//! Calls: is there such a function, and does it take so many arguments.
+
+use std::any::TypeId;
+
+use rhai::{Expr, FnCallExpr, FnPtr, Position};
+
+use super::{Check, Type, expressions::closure, takes};
+use crate::{
+    diagnostic::Diagnostic,
+    script::known::{Known, nearest},
+};
+
+impl Check<'_> {
+    /// `name(...)`, `module::name(...)`.
+    pub(super) fn function_call(&mut self, call: &FnCallExpr, position: Position) -> Type {
+        let name = call.name.as_str();
+        if call.op_token.is_some() || !rhai::is_valid_identifier(name) || Known::is_keyword(name) {
+            self.values(&call.args);
+            return None;
+        }
+        if call.capture_parent_scope {
+            self.scope
+                .iter_mut()
+                .for_each(|variable| variable.used = true);
+        }
+        if let Some(root) = call.namespace.path.first() {
+            self.values(&call.args);
+            if self.namespace(&call.namespace, &root.name) && call.namespace.path.len() == 1 {
+                self.qualified_call(&root.name, call, position);
+            }
+            return None;
+        }
+        let types = self.given(name, &call.args, !self.functions.contains_key(name));
+        let known = self.known;
+        let own = self.functions.get(name).into_iter().flatten();
+        let own_counts: Vec<_> = own
+            .map(|function| function.definition.params.len())
+            .collect();
+        let native = known.named("", name);
+        if own_counts.contains(&call.args.len()) {
+            return None;
+        }
+        let mut fitting = native.iter().filter(|f| f.count() == call.args.len());
+        match (own_counts.is_empty(), fitting.next()) {
+            (_, Some(_)) => self.receiver_of(call, position, &types),
+            (true, None) if native.is_empty() => self.unknown_function(name, position),
+            (true, None) if known.is_method_only(name) => self.without_owner(name, position),
+            (true, None) => {
+                let counts = native.iter().map(super::super::known::Signature::count);
+                self.wrong_count(name, counts, call, position);
+            }
+            (false, None) => self.wrong_count(name, own_counts.into_iter(), call, position),
+        }
+        None
+    }
+
+    /// `emit("hello")`: a function that belongs to a handle, and is called without one.
+    fn receiver_of(&mut self, call: &FnCallExpr, position: Position, types: &[Type]) {
+        let name = call.name.as_str();
+        let Some(first) = types.first().copied().flatten() else {
+            return;
+        };
+        let fits = self.known.methods(first, name).next().is_some();
+        if !fits && !self.known.is_closed(first) && self.known.is_method_only(name) {
+            self.without_owner(name, position);
+        }
+    }
+
+    fn without_owner(&mut self, name: &str, position: Position) {
+        let error = Diagnostic::error(format!("unknown function `{name}`"));
+        let error = self.with_owner(error, name);
+        self.report(error, position, name);
+    }
+
+    fn with_owner(&self, error: Diagnostic, name: &str) -> Diagnostic {
+        match self.known.owners(name).as_slice() {
+            [] => error,
+            owners => {
+                let calls: Vec<_> = owners
+                    .iter()
+                    .map(|owner| format!("`{owner}.{name}(...)`"))
+                    .collect();
+                error.hint(format!("it is called as {}", calls.join(" or ")))
+            }
+        }
+    }
+
+    fn unknown_function(&mut self, name: &str, position: Position) {
+        let mut error = Diagnostic::error(format!("unknown function `{name}`"));
+        let own = nearest(name, self.functions.keys().copied());
+        let near = own.or_else(|| nearest(name, self.known.names("")));
+        if self.find(name).is_some() {
+            error = error.hint(format!(
+                "a closure in a variable is called as `{name}.call(...)`"
+            ));
+        } else if let Some(near) = near {
+            error = match self.known.is_method_only(near) && !self.functions.contains_key(near) {
+                true => self.with_owner(error.hint(format!("there is `{near}`")), near),
+                false => error.hint(format!("there is a function `{near}`")),
+            };
+        }
+        self.report(error, position, name);
+    }
+
+    fn wrong_count(
+        &mut self,
+        name: &str,
+        counts: impl Iterator<Item = usize>,
+        call: &FnCallExpr,
+        position: Position,
+    ) {
+        let (takes, found) = (takes(counts, call.args.len()), call.args.len());
+        let found = match found {
+            0 => "none".to_owned(),
+            found => found.to_string(),
+        };
+        let error = Diagnostic::error(format!("function `{name}` takes {takes}, found {found}"));
+        self.report(error, position, &call.name);
+    }
+
+    fn qualified_call(&mut self, root: &str, call: &FnCallExpr, position: Position) {
+        let name = call.name.as_str();
+        let alias = self.aliases.get(root);
+        let (names, counts): (Vec<&str>, Vec<usize>) = match alias {
+            Some(alias) => {
+                let path = alias.path.as_ref();
+                let Some(exports) = path.and_then(|path| self.file.modules.get(path)) else {
+                    return;
+                };
+                let counts = exports.get(name).cloned().unwrap_or_default();
+                (exports.keys().map(String::as_str).collect(), counts)
+            }
+            None => {
+                let counts = self.known.named(root, name).iter().map(|f| f.count());
+                (self.known.names(root).collect(), counts.collect())
+            }
+        };
+        if counts.contains(&call.args.len()) {
+            return;
+        }
+        let shown = format!("{root}::{name}");
+        if counts.is_empty() {
+            let mut error = Diagnostic::error(format!("unknown function `{shown}`"));
+            if let Some(near) = nearest(name, names) {
+                error = error.hint(format!("`{root}` has a function `{near}`"));
+            }
+            self.report(error, position, name);
+        } else {
+            self.wrong_count(&shown, counts.into_iter(), call, position);
+        }
+    }
+
+    /// `receiver.name(...)`.
+    pub(super) fn method_call(
+        &mut self,
+        receiver: Type,
+        on: &str,
+        call: &FnCallExpr,
+        position: Position,
+    ) -> Type {
+        let name = call.name.as_str();
+        let Some(id) = receiver.filter(|id| self.known.is_closed(*id)) else {
+            self.values(&call.args);
+            return None;
+        };
+        let types = self.given(name, &call.args, true);
+        let count = call.args.len() + 1;
+        let known = self.known;
+        let own = self.functions.get(name).into_iter().flatten();
+        let bound = own
+            .into_iter()
+            .any(|function| function.definition.params.len() == call.args.len());
+        if bound || Known::is_keyword(name) {
+            return None;
+        }
+        let counts: Vec<_> = known.methods(id, name).map(|f| f.count()).collect();
+        if counts.is_empty() {
+            let error = Diagnostic::error(format!("unknown function `{name}` on `{on}`"));
+            let error = self.with_member(error, id, on, name);
+            self.report(error, position, name);
+        } else if !counts.contains(&count) {
+            let counts = counts.into_iter().map(|count| count - 1);
+            self.wrong_count(name, counts, call, position);
+        } else if known.vocabulary.sends.contains(&name) {
+            self.payload(name, &call.args, &types);
+        }
+        known.gives(id, name, count)
+    }
+
+    /// What cannot be sent: closures but the last, handles, and events of the protocol's own.
+    fn payload(&mut self, word: &str, args: &[Expr], types: &[Type]) {
+        if let Some(Expr::StringConstant(event, position)) = args.first()
+            && self.known.vocabulary.reserved.contains(&event.as_str())
+        {
+            let message = format!("`{event}` is a reserved event name and cannot be sent");
+            self.report(Diagnostic::error(message), *position, event);
+        }
+        let last = args.len().saturating_sub(1);
+        for (place, (argument, type_of)) in args.iter().zip(types).enumerate() {
+            if let Some(inside) = closure_inside(argument, place == last) {
+                let error = Diagnostic::error("a closure cannot be sent").hint(format!(
+                    "a closure as the last argument of `{word}` gets the answer"
+                ));
+                self.report(error, inside, "|");
+            } else if self.is_handle(*type_of) {
+                let shown = super::names::shown(argument);
+                let error = Diagnostic::error(format!("`{shown}` is a handle and cannot be sent"))
+                    .hint("the id of a socket is a text that can");
+                self.report(error, argument.start_position(), &shown);
+            }
+        }
+    }
+
+    fn values(&mut self, args: &[Expr]) {
+        for argument in args {
+            self.expression(argument);
+        }
+    }
+
+    /// The arguments of a word that is known, and their types: it may say what its closure gets.
+    fn given(&mut self, word: &str, args: &[Expr], is_word: bool) -> Vec<Type> {
+        let first = args.first().and_then(|argument| match argument {
+            Expr::StringConstant(text, _) => Some(text.as_str()),
+            _ => None,
+        });
+        let callback = self.known.callback(word, first).filter(|_| is_word);
+        let mut types = Vec::with_capacity(args.len());
+        for argument in args {
+            types.push(match (closure(argument), callback) {
+                (Some(found), Some(callback)) => {
+                    let what = match callback.argument {
+                        Some(argument) => format!("a `{argument}` listener"),
+                        None => format!("the closure of `{word}`"),
+                    };
+                    self.closure(&found, Some((&what, callback.parameters)));
+                    Some(TypeId::of::<FnPtr>())
+                }
+                _ => self.expression(argument),
+            });
+        }
+        types
+    }
+}
+
+/// The place of a closure that would be sent: the last argument may be one, what is in arrays and maps may not.
+fn closure_inside(argument: &Expr, is_last: bool) -> Option<Position> {
+    match argument {
+        Expr::Array(elements, _) => elements.iter().find_map(|e| closure_inside(e, false)),
+        Expr::Map(map, _) => map.0.iter().find_map(|(_, e)| closure_inside(e, false)),
+        other if !is_last => closure(other).map(|closure| closure.position),
+        _ => None,
+    }
+}

@@ -1,0 +1,283 @@
+//! What is wrong with a file before it runs: Rhai itself finds an unknown function only when it gets there.
+//!
+//! In: the AST of a file, as it was written and not optimized, and what is [`Known`]. Out: diagnostics. An error is
+//! something that fails whenever it is reached; a warning is something that was probably not meant.
+//!
+//! What must stay true: no false alarm. The type of a value is known where it comes from a handle (a parameter of a
+//! hook, a global name, or a chain from them); everything else is left alone.
+
+mod calls;
+mod expressions;
+mod hooks;
+mod names;
+mod statements;
+
+use std::{
+    any::TypeId,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use rhai::{AST, ASTNode, Expr, ImmutableString, Module, Position, ScriptFuncDef, Stmt};
+
+use super::{Known, version::Hook};
+use crate::diagnostic::{Diagnostic, Place};
+
+/// The functions of a file that others can call, with how many parameters each takes.
+pub(super) type Exports = BTreeMap<String, Vec<usize>>;
+
+/// A file to check.
+#[derive(Clone, Copy)]
+pub(super) struct File<'a> {
+    pub(super) name: &'a str,
+    pub(super) text: &'a Arc<str>,
+    pub(super) ast: &'a AST,
+    /// Whether it is the file that the host calls, and not one that is imported.
+    pub(super) is_entry: bool,
+    /// What the files that it imports have, by the path of the import.
+    pub(super) modules: &'a BTreeMap<String, Exports>,
+}
+
+/// The functions of a file that others can call.
+pub(super) fn exports(ast: &AST) -> Exports {
+    let mut exports = Exports::new();
+    for function in ast.iter_functions() {
+        if function.access == rhai::FnAccess::Public && !is_closure(function.name) {
+            exports
+                .entry(function.name.to_owned())
+                .or_default()
+                .push(function.params.len());
+        }
+    }
+    exports
+}
+
+/// What is wrong with a file, in the order of its lines.
+pub(super) fn file(file: File<'_>, known: &Known) -> Vec<Diagnostic> {
+    let mut check = Check::new(file, known);
+    check.hooks();
+    check.top_level();
+    check.functions();
+    check.imports();
+    let mut found = check.found;
+    found.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|p| (p.line, p.column)));
+    found.dedup();
+    found
+}
+
+/// Rhai's name for a function without one.
+fn is_closure(name: &str) -> bool {
+    name.starts_with("anon$")
+}
+
+/// What is known of the value of an expression.
+type Type = Option<TypeId>;
+
+/// A variable that is in scope.
+struct Variable {
+    name: ImmutableString,
+    type_of: Type,
+    position: Position,
+    /// Whether a variable that nobody reads is worth a warning.
+    declared: bool,
+    used: bool,
+}
+
+/// A function of the file.
+#[derive(Clone)]
+struct Function {
+    definition: Arc<ScriptFuncDef>,
+    /// Nothing but this function: Rhai shows the body of a function only to those who walk an AST.
+    body: AST,
+}
+
+impl Function {
+    fn of(definition: &Arc<ScriptFuncDef>) -> Self {
+        let mut alone = Module::new();
+        alone.set_script_fn(definition.clone());
+        Self {
+            definition: definition.clone(),
+            body: AST::new([], alone),
+        }
+    }
+}
+
+/// An import of the file.
+struct Alias {
+    path: Option<String>,
+    position: Position,
+}
+
+struct Check<'a> {
+    file: File<'a>,
+    known: &'a Known,
+    functions: BTreeMap<&'a str, Vec<Function>>,
+    aliases: BTreeMap<String, Alias>,
+    /// Names before `::`, and functions that are used as values.
+    mentioned: BTreeSet<String>,
+    /// Variables that get another value somewhere: what is known of their first one does not last.
+    assigned: BTreeSet<String>,
+    /// Functions that see the variables of whoever calls them: `name!(...)`.
+    capturing: BTreeSet<String>,
+    /// Names of the top level, and whether each is a constant.
+    top_level: BTreeMap<String, bool>,
+    scope: Vec<Variable>,
+    /// Whether any name may be a variable here.
+    open: bool,
+    found: Vec<Diagnostic>,
+}
+
+impl<'a> Check<'a> {
+    fn new(file: File<'a>, known: &'a Known) -> Self {
+        let mut functions = BTreeMap::<_, Vec<_>>::new();
+        for function in file.ast.iter_fn_def() {
+            functions
+                .entry(function.name.as_str())
+                .or_default()
+                .push(Function::of(function));
+        }
+        let mut check = Self {
+            file,
+            known,
+            functions,
+            aliases: BTreeMap::new(),
+            mentioned: BTreeSet::new(),
+            assigned: BTreeSet::new(),
+            capturing: BTreeSet::new(),
+            top_level: BTreeMap::new(),
+            scope: Vec::new(),
+            open: false,
+            found: Vec::new(),
+        };
+        check.gather();
+        check
+    }
+
+    /// What must be known of the whole file before any part of it is checked.
+    fn gather(&mut self) {
+        for statement in self.file.ast.statements() {
+            if let Stmt::Var(variable, flags, _) = statement {
+                let constant = flags.contains(rhai::ASTFlags::CONSTANT);
+                self.top_level.insert(variable.0.name.to_string(), constant);
+            }
+        }
+        let ast = self.file.ast;
+        ast.walk(&mut |nodes| {
+            match nodes.last() {
+                Some(ASTNode::Stmt(statement)) => self.gather_statement(statement),
+                Some(ASTNode::Expr(expression)) => self.gather_expression(expression),
+                _ => {}
+            }
+            true
+        });
+    }
+
+    fn gather_statement(&mut self, statement: &Stmt) {
+        match statement {
+            Stmt::Assignment(assignment) => {
+                if let Expr::Variable(variable, ..) = &assignment.1.lhs {
+                    self.assigned.insert(variable.1.to_string());
+                }
+            }
+            Stmt::FnCall(call, _) => self.gather_call(call),
+            Stmt::Import(import, position) => self.alias(import, *position),
+            _ => {}
+        }
+    }
+
+    fn gather_expression(&mut self, expression: &Expr) {
+        match expression {
+            Expr::Variable(variable, ..) => {
+                let root = variable.2.path.first();
+                let name = root.map_or(&variable.1, |root| &root.name);
+                self.mentioned.insert(name.to_string());
+            }
+            Expr::FnCall(call, _) | Expr::MethodCall(call, _) => self.gather_call(call),
+            _ => {}
+        }
+    }
+
+    fn gather_call(&mut self, call: &rhai::FnCallExpr) {
+        if let Some(root) = call.namespace.path.first() {
+            self.mentioned.insert(root.name.to_string());
+        }
+        if call.capture_parent_scope {
+            self.capturing.insert(call.name.to_string());
+        }
+        match (call.name.as_str(), call.args.first()) {
+            ("Fn", Some(Expr::StringConstant(name, _))) => self.mentioned.insert(name.to_string()),
+            _ => self.mentioned.insert(format!("{}()", call.name)),
+        };
+    }
+
+    fn alias(&mut self, import: &(Expr, rhai::Ident), position: Position) {
+        let path = match &import.0 {
+            Expr::StringConstant(path, _) => Some(path.to_string()),
+            _ => None,
+        };
+        let position = match import.1.pos.is_none() {
+            true => position,
+            false => import.1.pos,
+        };
+        if !import.1.name.is_empty() {
+            self.aliases
+                .insert(import.1.name.to_string(), Alias { path, position });
+        }
+    }
+
+    /// Imports that nothing uses.
+    fn imports(&mut self) {
+        let unused: Vec<_> = self
+            .aliases
+            .iter()
+            .filter(|(name, _)| !self.mentioned.contains(*name) && !name.starts_with('_'))
+            .map(|(name, alias)| (name.clone(), alias.position))
+            .collect();
+        for (name, position) in unused {
+            let warning = Diagnostic::warning(format!("unused import `{name}`"));
+            self.report(warning, position, &name);
+        }
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic, position: Position, marked: &str) {
+        let place = self.place(position, marked);
+        self.found.push(diagnostic.at(place));
+    }
+
+    /// The place of a name at or, where Rhai tells the begin of a larger thing, after a position of its line.
+    fn place(&self, position: Position, marked: &str) -> Option<Place> {
+        let (line, from) = (position.line()?, position.position().unwrap_or(1));
+        let text = self.file.text.split('\n').nth(line.checked_sub(1)?)?;
+        let after: String = text.chars().skip(from.saturating_sub(1)).collect();
+        let shift = after.find(marked).map_or(0, |byte| {
+            after.get(..byte).map_or(0, |head| head.chars().count())
+        });
+        Some(
+            Place::new(self.file.name, line, from + shift)
+                .length(marked.chars().count())
+                .source(self.file.text.clone()),
+        )
+    }
+}
+
+/// `1 argument`, `no arguments`, `2 arguments`.
+fn arguments(count: usize) -> String {
+    match count {
+        0 => "no arguments".to_owned(),
+        1 => "1 argument".to_owned(),
+        _ => format!("{count} arguments"),
+    }
+}
+
+/// What the functions of a name take, for a message about a call with `found` arguments.
+fn takes(counts: impl Iterator<Item = usize>, found: usize) -> String {
+    let counts: Vec<_> = counts.collect::<BTreeSet<_>>().into_iter().collect();
+    match counts.as_slice() {
+        [one] => arguments(*one),
+        [0, 1] => "at most 1 argument".to_owned(),
+        [one, other] => format!("{one} or {}", arguments(*other)),
+        [first, ..] if found < *first => format!("at least {}", arguments(*first)),
+        [.., last] => format!("at most {}", arguments(*last)),
+        [] => arguments(0),
+    }
+}

@@ -1,0 +1,96 @@
+//! Names of variables.
+
+use rhai::{Expr, Namespace};
+
+use super::{Check, Type};
+use crate::{
+    diagnostic::{Diagnostic, unknown_variable},
+    script::known::nearest,
+};
+
+impl Check<'_> {
+    /// The variable of a name in scope, which is used now.
+    pub(super) fn find(&mut self, name: &str) -> Option<Type> {
+        let variable = self.scope.iter_mut().rev().find(|v| v.name == name)?;
+        variable.used = true;
+        Some(variable.type_of)
+    }
+
+    /// Reads a variable: what is known of its value.
+    pub(super) fn variable(&mut self, expression: &Expr) -> Type {
+        let Expr::Variable(variable, _, position) = expression else {
+            return None;
+        };
+        let name = &variable.1;
+        if let Some(root) = variable.2.path.first() {
+            self.namespace(&variable.2, &root.name);
+            return None;
+        }
+        if let Some(type_of) = self.find(name) {
+            return type_of;
+        }
+        if self.known.is_global(name) {
+            return self.known.handle(name);
+        }
+        if !self.open && !self.functions.contains_key(name.as_str()) {
+            self.unknown_variable(name, *position);
+        }
+        None
+    }
+
+    fn unknown_variable(&mut self, name: &str, position: rhai::Position) {
+        let mut error = unknown_variable(name, Some(self.file.text));
+        let shared = self.known.vocabulary.shared;
+        if self.top_level.get(name) == Some(&false) && !shared.is_empty() {
+            error = error.hint(format!(
+                "what connections share is kept in `{shared}.{name}`"
+            ));
+        }
+        if error.hints.is_empty() {
+            let globals = self.known.vocabulary.globals.iter().copied();
+            let names = self.scope.iter().map(|variable| variable.name.as_str());
+            let names = names.chain(globals).chain(self.functions.keys().copied());
+            if let Some(near) = nearest(name, names) {
+                error = error.hint(format!("there is `{near}`"));
+            }
+        }
+        self.report(error, position, name);
+    }
+
+    /// The name before `::`: an import of this file, or a module of the host.
+    pub(super) fn namespace(&mut self, namespace: &Namespace, root: &str) -> bool {
+        if root == "global" || self.aliases.contains_key(root) || self.known.has_namespace(root) {
+            return true;
+        }
+        let mut error = Diagnostic::error(format!("unknown module `{root}`"));
+        let names = self
+            .aliases
+            .keys()
+            .map(String::as_str)
+            .chain(self.known.namespaces());
+        error = match nearest(root, names) {
+            Some(near) => error.hint(format!("there is `{near}`")),
+            None => error.hint(format!(
+                "a module gets its name from an import: `import \"...\" as {root};`"
+            )),
+        };
+        let position = namespace.position();
+        self.report(error, position, root);
+        false
+    }
+}
+
+/// How the receiver of a call reads in a message: `socket`, `io.to(...)`, `socket.data`.
+pub(super) fn shown(expression: &Expr) -> String {
+    match expression {
+        Expr::Variable(variable, ..) => variable.1.to_string(),
+        Expr::Property(property, ..) => property.2.to_string(),
+        Expr::MethodCall(call, _) | Expr::FnCall(call, _) if call.args.is_empty() => {
+            format!("{}()", call.name)
+        }
+        Expr::MethodCall(call, _) | Expr::FnCall(call, _) => format!("{}(...)", call.name),
+        Expr::Dot(dot, ..) => format!("{}.{}", shown(&dot.lhs), shown(&dot.rhs)),
+        Expr::Index(index, ..) => format!("{}[...]", shown(&index.lhs)),
+        _ => "it".to_owned(),
+    }
+}

@@ -1,0 +1,407 @@
+//! What scripts can call, as the engine itself tells it: the words of the host, an embedder's functions, and Rhai's own.
+//!
+//! In: an engine with everything registered. Out: answers to whoever reads a script before it runs: is there such a
+//! function, with so many arguments, on this type of value, and what is the nearest name.
+
+use std::{
+    any::TypeId,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
+
+use rhai::{Array, Blob, Dynamic, Engine, FLOAT, FnPtr, FuncInfo, INT, ImmutableString, Map};
+
+/// Words that Rhai's evaluator knows without a function of that name.
+const KEYWORDS: [&str; 9] = [
+    "Fn",
+    "call",
+    "curry",
+    "eval",
+    "is_def_fn",
+    "is_def_var",
+    "is_shared",
+    "type_of",
+    "this",
+];
+
+/// `TypeId::of::<T>`
+pub type TypeOf = fn() -> TypeId;
+
+/// What cannot be read from the functions that an engine has.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Vocabulary {
+    /// Names that stand for a handle: global ones, and parameters of hooks and callbacks.
+    pub handles: &'static [(&'static str, TypeOf)],
+    /// Types of the host's own that functions give, by their names in signatures.
+    pub types: &'static [(&'static str, TypeOf)],
+    /// Types that a `for` loop over another type gives.
+    pub elements: &'static [(TypeOf, TypeOf)],
+    /// Words that take a closure, with the names of what it gets. The first argument narrows it down where there is
+    /// one: the `disconnect` of `on`.
+    pub callbacks: &'static [Callback],
+    /// Words that send their arguments.
+    pub sends: &'static [&'static str],
+    /// Global names, of those in `handles`.
+    pub globals: &'static [&'static str],
+    /// Names of events that cannot be sent.
+    pub reserved: &'static [&'static str],
+    /// Where a script keeps what all its calls share; `""` is nowhere.
+    pub shared: &'static str,
+}
+
+impl Vocabulary {
+    /// Nothing but what the engine tells.
+    pub const NONE: Self = Self {
+        handles: &[],
+        types: &[],
+        elements: &[],
+        callbacks: &[],
+        sends: &[],
+        globals: &[],
+        reserved: &[],
+        shared: "",
+    };
+}
+
+/// A word that takes a closure.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Callback {
+    /// The word.
+    pub word: &'static str,
+    /// The first argument of the call, if it matters.
+    pub argument: Option<&'static str>,
+    /// What the closure gets.
+    pub parameters: &'static [&'static str],
+}
+
+impl Callback {
+    /// The closure of `word` gets `parameters`.
+    pub const fn new(word: &'static str, parameters: &'static [&'static str]) -> Self {
+        Self {
+            word,
+            argument: None,
+            parameters,
+        }
+    }
+
+    /// Only where the first argument of the call is this text.
+    #[must_use]
+    pub const fn of(mut self, argument: &'static str) -> Self {
+        self.argument = Some(argument);
+        self
+    }
+}
+
+/// The functions of an engine.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub(super) vocabulary: Vocabulary,
+    /// By namespace (`""` is the global one) and name.
+    functions: BTreeMap<String, BTreeMap<String, Vec<Signature>>>,
+    /// Types whose every function is known, because they are no types of Rhai's own.
+    closed: BTreeSet<TypeId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Signature {
+    types: Vec<TypeId>,
+    /// What it gives, if that is known.
+    gives: Option<TypeId>,
+}
+
+impl Signature {
+    /// How many values it takes, its receiver included.
+    pub(super) fn count(&self) -> usize {
+        self.types.len()
+    }
+
+    fn is_on(&self, receiver: TypeId) -> bool {
+        self.types
+            .first()
+            .is_some_and(|first| *first == receiver || *first == TypeId::of::<Dynamic>())
+    }
+}
+
+/// What a function is called with as metadata has it, before the names of types are resolved.
+struct Raw {
+    namespaces: Vec<String>,
+    name: String,
+    types: Vec<TypeId>,
+    names: Vec<String>,
+    gives: String,
+}
+
+impl Known {
+    /// Everything that `engine` has.
+    pub fn of(engine: &Engine, vocabulary: Vocabulary) -> Self {
+        let raw = engine.collect_fn_metadata(None, |info| Some(raw(&info)), true);
+        let mut types = names_of_types(&raw);
+        let own = vocabulary.types.iter();
+        types.extend(own.map(|(name, id)| ((*name).to_owned(), Some(id()))));
+        let mut known = Self {
+            vocabulary,
+            ..Self::default()
+        };
+        for Raw {
+            namespaces,
+            name,
+            types: parameters,
+            gives,
+            ..
+        } in raw
+        {
+            known
+                .closed
+                .extend(parameters.iter().filter(|id| !is_of_rhai(**id)));
+            let gives = types.get(bare(&gives)).copied().flatten();
+            for namespace in namespaces {
+                let named = known.functions.entry(namespace).or_default();
+                named.entry(name.clone()).or_default().push(Signature {
+                    types: parameters.clone(),
+                    gives,
+                });
+            }
+        }
+        known
+    }
+
+    /// The type that a handle's name stands for.
+    pub(super) fn handle(&self, name: &str) -> Option<TypeId> {
+        let mut handles = self.vocabulary.handles.iter();
+        handles
+            .find(|(handle, _)| *handle == name)
+            .map(|(_, id)| id())
+    }
+
+    pub(super) fn is_global(&self, name: &str) -> bool {
+        self.vocabulary.globals.contains(&name)
+    }
+
+    /// The type of what a `for` loop over this type gives.
+    pub(super) fn element(&self, of: TypeId) -> Option<TypeId> {
+        let mut elements = self.vocabulary.elements.iter();
+        elements.find(|(list, _)| list() == of).map(|(_, id)| id())
+    }
+
+    pub(super) fn callback(&self, word: &str, argument: Option<&str>) -> Option<&Callback> {
+        self.vocabulary.callbacks.iter().find(|callback| {
+            callback.word == word
+                && callback
+                    .argument
+                    .is_none_or(|wanted| argument == Some(wanted))
+        })
+    }
+
+    /// Whether all functions of this type are known.
+    pub(super) fn is_closed(&self, id: TypeId) -> bool {
+        self.closed.contains(&id)
+    }
+
+    pub(super) fn is_keyword(name: &str) -> bool {
+        KEYWORDS.contains(&name)
+    }
+
+    pub(super) fn has_namespace(&self, name: &str) -> bool {
+        !name.is_empty() && self.functions.contains_key(name)
+    }
+
+    /// The functions of a name in a namespace.
+    pub(super) fn named(&self, namespace: &str, name: &str) -> &[Signature] {
+        self.functions
+            .get(namespace)
+            .and_then(|named| named.get(name))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The functions of a name that can be called on a type.
+    pub(super) fn methods<'a>(
+        &'a self,
+        receiver: TypeId,
+        name: &str,
+    ) -> impl Iterator<Item = &'a Signature> + use<'a> {
+        let named = self.named("", name);
+        named
+            .iter()
+            .filter(move |signature| signature.is_on(receiver))
+    }
+
+    /// What a method gives, where all that fit agree.
+    pub(super) fn gives(&self, receiver: TypeId, name: &str, count: usize) -> Option<TypeId> {
+        let mut fitting = self
+            .methods(receiver, name)
+            .filter(|signature| signature.count() == count);
+        let first = fitting.next()?.gives;
+        fitting.all(|other| other.gives == first).then_some(first)?
+    }
+
+    /// Whether any name is a key of this type.
+    pub(super) fn is_open(&self, receiver: TypeId) -> bool {
+        self.methods(receiver, "index$get$").any(|signature| {
+            signature
+                .types
+                .get(1)
+                .is_some_and(|key| *key == TypeId::of::<ImmutableString>())
+        })
+    }
+
+    /// Whether every function of this name belongs to a type that is none of Rhai's own.
+    pub(super) fn is_method_only(&self, name: &str) -> bool {
+        let named = self.named("", name);
+        !named.is_empty()
+            && named.iter().all(|signature| {
+                let first = signature.types.first();
+                first.is_some_and(|first| self.is_closed(*first) && !is_closure(*first))
+            })
+    }
+
+    /// The handles that have a function of this name.
+    pub(super) fn owners(&self, name: &str) -> Vec<&'static str> {
+        let handles = self.vocabulary.handles.iter();
+        handles
+            .filter(|(_, id)| {
+                let id = id();
+                let mut named = self.named("", name).iter();
+                !is_closure(id) && named.any(|signature| signature.types.first() == Some(&id))
+            })
+            .map(|(handle, _)| *handle)
+            .collect()
+    }
+
+    /// The names of functions in a namespace that a script can write.
+    pub(super) fn names<'a>(&'a self, namespace: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let named = self.functions.get(namespace).into_iter().flatten();
+        named
+            .map(|(name, _)| name.as_str())
+            .filter(|name| rhai::is_valid_function_name(name))
+    }
+
+    /// The namespaces that are no imports.
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = &str> {
+        self.functions
+            .keys()
+            .map(String::as_str)
+            .filter(|name| !name.is_empty())
+    }
+
+    /// The names of what a type has: functions (`Member::Function`) and properties.
+    pub(super) fn members(&self, receiver: TypeId) -> Vec<Member<'_>> {
+        let all = self.functions.get("").into_iter().flatten();
+        all.filter(|(_, signatures)| {
+            signatures
+                .iter()
+                .any(|signature| signature.types.first() == Some(&receiver))
+        })
+        .filter_map(|(name, _)| match name.split_once('$') {
+            Some(("get", property)) => Some(Member::Property(property)),
+            Some(_) => None,
+            None => rhai::is_valid_function_name(name).then_some(Member::Function(name)),
+        })
+        .collect()
+    }
+}
+
+/// Something that a type has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Member<'a> {
+    Function(&'a str),
+    Property(&'a str),
+}
+
+impl<'a> Member<'a> {
+    pub(super) const fn name(self) -> &'a str {
+        match self {
+            Self::Function(name) | Self::Property(name) => name,
+        }
+    }
+}
+
+/// The name that is most like a wrong one, if any is like it.
+pub(super) fn nearest<'a>(
+    wrong: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let plain = |name: &str| name.replace('_', "").to_lowercase();
+    let (wanted, most) = (plain(wrong), (wrong.chars().count() / 3).clamp(1, 3));
+    let distances = names.into_iter().map(|name| {
+        let plain = plain(name);
+        (strsim::damerau_levenshtein(&wanted, &plain), name)
+    });
+    distances
+        .filter(|(distance, name)| *distance <= most && *name != wrong)
+        .min()
+        .map(|(_, name)| name)
+}
+
+fn raw(info: &FuncInfo<'_>) -> Raw {
+    let data = info.metadata;
+    let mut namespaces = vec![info.namespace.to_string()];
+    if !info.namespace.is_empty() && data.namespace.is_global_namespace() {
+        namespaces.push(String::new());
+    }
+    Raw {
+        namespaces,
+        name: data.name.to_string(),
+        types: data.param_types.to_vec(),
+        names: data.params_info.iter().map(ToString::to_string).collect(),
+        gives: data.return_type.to_string(),
+    }
+}
+
+/// Types by the name that they have in signatures; `None` where two types have the same name.
+fn names_of_types(functions: &[Raw]) -> HashMap<String, Option<TypeId>> {
+    let mut types = HashMap::new();
+    for function in functions {
+        for (parameter, id) in function.names.iter().zip(&function.types) {
+            let Some((_, name)) = parameter.split_once(':') else {
+                continue;
+            };
+            let known = types.entry(bare(name).to_owned()).or_insert(Some(*id));
+            if *known != Some(*id) {
+                *known = None;
+            }
+        }
+    }
+    types
+}
+
+/// `Result<a::SharedMap, Box<..>>` and `&mut SharedMap` are both `SharedMap`.
+fn bare(name: &str) -> &str {
+    let name = name.trim().trim_start_matches('&').trim_start();
+    let name = name.strip_prefix("mut ").unwrap_or(name).trim();
+    let path = |name: &str| {
+        name.split('<')
+            .next()
+            .is_some_and(|p| p.trim().ends_with("Result"))
+    };
+    let inner = match name.split_once('<') {
+        Some((_, inner)) if path(name) => inner.split([',', '>']).next().unwrap_or(inner),
+        _ => name,
+    };
+    inner.rsplit("::").next().unwrap_or(inner).trim()
+}
+
+pub(super) fn is_closure(id: TypeId) -> bool {
+    id == TypeId::of::<FnPtr>()
+}
+
+/// Types that scripts can add to: what Rhai itself does with them is in no list.
+fn is_of_rhai(id: TypeId) -> bool {
+    [
+        TypeId::of::<Dynamic>(),
+        TypeId::of::<()>(),
+        TypeId::of::<bool>(),
+        TypeId::of::<char>(),
+        TypeId::of::<INT>(),
+        TypeId::of::<FLOAT>(),
+        TypeId::of::<ImmutableString>(),
+        TypeId::of::<String>(),
+        TypeId::of::<&str>(),
+        TypeId::of::<Array>(),
+        TypeId::of::<Blob>(),
+        TypeId::of::<Map>(),
+        TypeId::of::<std::ops::Range<INT>>(),
+        TypeId::of::<std::ops::RangeInclusive<INT>>(),
+    ]
+    .contains(&id)
+}

@@ -1,0 +1,187 @@
+//! What is told of a script before it runs.
+//!
+//! `tests/fixtures/check/<case>.rhai` is a script, `<case>.txt` beside it what is told of it, nothing for a script that
+//! is fine; modules to import are in `lib`. `UPDATE_EXPECT=1` writes the texts anew.
+
+use std::{collections::BTreeMap, env, fs, path::Path, process::Output};
+
+use patchcord::{
+    Host, HostEvent,
+    script::{Folder, Memory},
+    testing::TestHost,
+};
+
+use crate::program::Place;
+
+fn folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/check")
+}
+
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let scripts = entries.filter(|path| path.extension().is_some_and(|e| e == "rhai"));
+    scripts
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(&path).unwrap())
+        })
+        .collect()
+}
+
+fn told(scripts: impl IntoIterator<Item = (String, String)>) -> String {
+    let host = Host::builder().loader(Memory::from_iter(scripts)).build();
+    let found = host.check().unwrap();
+    found
+        .iter()
+        .map(|problem| format!("{problem}\n\n"))
+        .collect()
+}
+
+#[test]
+fn every_script_is_told_what_is_wrong() {
+    let update = env::var_os("UPDATE_EXPECT").is_some();
+    let modules: BTreeMap<_, _> = files(&folder().join("lib"))
+        .into_iter()
+        .filter(|(name, _)| name != "other.rhai")
+        .map(|(name, text)| (format!("lib/{name}"), text))
+        .collect();
+    let other = fs::read_to_string(folder().join("lib/other.rhai")).unwrap();
+    let mut wrong = Vec::new();
+    for (name, text) in files(&folder()) {
+        let mut scripts = modules.clone();
+        scripts.insert(name.clone(), text);
+        if name == "unused.rhai" {
+            scripts.insert("lib/other.rhai".to_owned(), other.clone());
+        }
+        let actual = told(scripts);
+        let expected = folder().join(&name).with_extension("txt");
+        if update {
+            fs::write(&expected, &actual).unwrap();
+        } else if fs::read_to_string(&expected).unwrap_or_default() != actual {
+            wrong.push(format!("{name}:\n{actual}"));
+        }
+    }
+    assert!(wrong.is_empty(), "not as expected:\n\n{}", wrong.join("\n"));
+    assert_eq!(fs::read_to_string(folder().join("clean.txt")).unwrap(), "");
+}
+
+#[test]
+fn nothing_is_told_of_the_scripts_that_are_shipped() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["scripts", "tests/clients/scripts"] {
+        let host = Host::builder()
+            .loader(Folder::new(root.join(folder)))
+            .build();
+        let found = host.check().unwrap();
+        let errors: Vec<_> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(errors, [] as [&str; 0], "{folder}");
+    }
+}
+
+#[test]
+fn a_file_is_not_served_beside_one_of_the_same_namespaces() {
+    let script = "fn on_connection(socket) { }";
+    let found = told([
+        ("room/{id}.rhai".to_owned(), script.to_owned()),
+        ("room/{name}.rhai".to_owned(), script.to_owned()),
+        ("room/lobby.rhai".to_owned(), script.to_owned()),
+    ]);
+    assert!(
+        found.contains("`room/{name}.rhai` serves the same namespace as `room/{id}.rhai`"),
+        "{found}"
+    );
+    assert_eq!(found.matches("error").count(), 1, "{found}");
+}
+
+#[test]
+fn the_program_tells_and_its_exit_code_says_whether_anything_is_wrong() {
+    let fine = "fn on_connection(socket) { socket.emit(\"hello\"); }";
+    let place = Place::new(&[("scripts/main.rhai", fine)]);
+    let text = |output: &Output| String::from_utf8(output.stdout.clone()).unwrap();
+
+    let output = place.run(&["check"], &[]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output), "1 script checked: 0 errors, 0 warnings\n");
+
+    let unused = "fn on_connection(socket) { let a = 1; }";
+    place.write("scripts/chat.rhai", unused);
+    let output = place.run(&["check", "scripts"], &[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output).contains("warning: unused variable `a`"));
+    let output = place.run(&["check", "--strict", "scripts"], &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+
+    place.write(
+        "scripts/chat.rhai",
+        "fn on_connection(socket) { socket.emti(); }",
+    );
+    let output = place.run(&["check"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output);
+    assert!(told.starts_with("error: unknown function `emti` on `socket`\n --> chat.rhai:1:35\n"));
+    assert!(
+        told.ends_with("\n2 scripts checked: 1 error, 0 warnings\n"),
+        "{told}"
+    );
+    let output = place.run(&["check", "scripts/main.rhai"], &[]);
+    assert_eq!(output.status.code(), Some(0));
+
+    let output = place.run(&["check", "--format", "json"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let found: serde_json::Value = serde_json::from_str(&text(&output)).unwrap();
+    assert_eq!(found[0]["place"]["column"], 35);
+    assert_eq!(found[0]["hints"][0], "`socket` has a function `emit(...)`");
+
+    for wrong in [&["check", "nowhere"], &["check", "--nonsense"]] {
+        assert_eq!(place.run(wrong, &[]).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_typo_is_reported_on_save_and_a_warning_does_not_hold_up_a_save() {
+    let mut host = TestHost::new("fn on_connection(socket) { socket.on(\"v\", || 1); }");
+    let ada = host.connect("/").unwrap();
+    host.edit(
+        "main.rhai",
+        "fn on_connection(socket) { socket.on(\"v\", || { socket.emti(\"x\"); 2 }); }",
+    );
+    assert_eq!(ada.ask("v", ()).as_deref(), Some("[1]"));
+    assert!(host.problems()[0].contains("unknown function `emti` on `socket`"));
+    host.edit(
+        "main.rhai",
+        "fn on_connection(socket) { let a = 1; socket.on(\"v\", || 3); }",
+    );
+    assert_eq!(ada.ask("v", ()).as_deref(), Some("[3]"));
+    let warned = host.events().into_iter().find_map(|event| match event {
+        HostEvent::Warned { diagnostics } => Some(diagnostics),
+        _ => None,
+    });
+    assert_eq!(warned.unwrap()[0].message, "unused variable `a`");
+}
+
+#[test]
+fn functions_of_an_embedder_are_known() {
+    let host = TestHost::build(
+        [("main.rhai", "fn on_connection(socket) { twice(1); }")],
+        |builder| builder.function("twice", |n: i64| n * 2),
+    );
+    assert_eq!(host.problems(), [] as [&str; 0]);
+    let host = TestHost::build(
+        [(
+            "main.rhai",
+            "fn on_connection(socket) { twcie(1); twice(1, 2); }",
+        )],
+        |builder| builder.function("twice", |n: i64| n * 2),
+    );
+    let problems = host.problems();
+    assert!(
+        problems[0].ends_with("hint: there is a function `twice`"),
+        "{problems:?}"
+    );
+    assert!(
+        problems[1].contains("`twice` takes 1 argument, found 2"),
+        "{problems:?}"
+    );
+}
