@@ -157,8 +157,7 @@ mod words {
         value: Dynamic,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         let value = plain(key, &value)?;
-        data.changing(key)
-            .modify(key, |old| Ok(old.unwrap_or(value)))
+        Ok(data.changing(key).init(key, value))
     }
 
     /// Removes a key and gives the value it had.

@@ -3,28 +3,44 @@
 use std::sync::Arc;
 
 use rhai::{
-    Dynamic, Engine, EvalAltResult, ImmutableString, Module, combine_with_exported_module,
-    plugin::export_module,
+    Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Module, NativeCallContext,
+    combine_with_exported_module, plugin::export_module,
 };
 
 use super::{
-    Socket,
+    Fallible, Socket,
     data::SharedMap,
     lists::{Rooms, Sockets},
-    refuse,
+    refuse, turn,
 };
-use crate::connection::{Namespace, Turn};
+use crate::{
+    connection::{Namespace, Turn},
+    script,
+};
 
 /// The handle of a script on its namespace.
 #[derive(Debug, Clone)]
-pub(crate) struct Io(pub(super) Arc<Namespace>);
+pub(crate) struct Io(
+    /// `None` for what a closure of the top level captured: the namespace of the call that runs.
+    pub(super) Option<Arc<Namespace>>,
+);
+
+impl Io {
+    fn namespace(&self, word: &str) -> Fallible<Arc<Namespace>> {
+        let here = turn(&format!("io.{word}"))?;
+        Ok(self.0.as_ref().unwrap_or(here.namespace()).clone())
+    }
+}
 
 /// `io` belongs to the call that runs: one script may serve many namespaces.
 pub(super) fn resolve(name: &str) -> Option<Dynamic> {
     if name != "io" {
         return None;
     }
-    Turn::current().map(|turn| Dynamic::from(Io(turn.namespace().clone())))
+    match Turn::current() {
+        Some(turn) => Some(Dynamic::from(Io(Some(turn.namespace().clone())))),
+        None => script::is_top_level().then(|| Dynamic::from(Io(None))),
+    }
 }
 
 pub(super) fn register(engine: &mut Engine) {
@@ -40,6 +56,38 @@ pub(super) fn register(engine: &mut Engine) {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
+    /// Calls `listener` with the socket of each client that connects: the same as a function `on_connection(socket)`.
+    /// It stands at the top level of the file that serves the namespace, once, and the only event is `connection`.
+    ///
+    /// In Node the listener may use variables around it. Here these would be shared by all connections, whose calls
+    /// run at the same time, and are refused: `io.data` is the place for them.
+    ///
+    /// ```rhai
+    /// io.on("connection", |socket| {
+    ///     socket.on("echo", |text| text);
+    /// });
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn on(
+        context: NativeCallContext<'_>,
+        io: &mut Io,
+        event: &str,
+        listener: FnPtr,
+    ) -> Result<(), Box<EvalAltResult>> {
+        if !script::is_top_level() || io.0.is_some() {
+            return refuse("`io.on` has its place at the top level of the script");
+        }
+        if event != "connection" {
+            return refuse(format!(
+                "`io.on` knows the event `connection` only, and got `{event}`"
+            ));
+        }
+        match script::listen_for_connections(listener, context.call_position()) {
+            true => Ok(()),
+            false => refuse("`io.on(\"connection\", ...)` stands in a script once"),
+        }
+    }
+
     /// The map that all connections of this namespace share, in this process. It survives reloads. Every operation
     /// on it is atomic. Node has no such thing; people use a variable of the module.
     ///
@@ -48,7 +96,7 @@ mod words {
     /// ```
     #[rhai_fn(get = "data", pure, return_raw)]
     pub(crate) fn data(io: &mut Io) -> Result<SharedMap, Box<EvalAltResult>> {
-        SharedMap::of(io.0.data())
+        SharedMap::of(io.namespace("data")?.data())
     }
 
     /// The sockets of the namespace, in this process.
@@ -57,9 +105,9 @@ mod words {
     /// print(io.sockets.len());
     /// for socket in io.sockets { socket.emit("hello"); }
     /// ```
-    #[rhai_fn(get = "sockets", pure)]
-    pub(crate) fn sockets(io: &mut Io) -> Sockets {
-        Sockets(io.0.connections())
+    #[rhai_fn(get = "sockets", pure, return_raw)]
+    pub(crate) fn sockets(io: &mut Io) -> Result<Sockets, Box<EvalAltResult>> {
+        Ok(Sockets(io.namespace("sockets")?.connections()))
     }
 
     /// The socket of an id, `()` if there is none in this process.
@@ -68,11 +116,12 @@ mod words {
     /// let other = io.socket("some id");
     /// if other != () { other.emit("hello"); }
     /// ```
-    #[rhai_fn(pure)]
-    pub(crate) fn socket(io: &mut Io, id: &str) -> Dynamic {
-        io.0.connection(id).map_or(Dynamic::UNIT, |connection| {
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn socket(io: &mut Io, id: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+        let found = io.namespace("socket")?.connection(id);
+        Ok(found.map_or(Dynamic::UNIT, |connection| {
             Dynamic::from(Socket(connection))
-        })
+        }))
     }
 
     /// The rooms that somebody is in, in this process.
@@ -80,9 +129,9 @@ mod words {
     /// ```rhai
     /// for room in io.rooms { print(room); }
     /// ```
-    #[rhai_fn(get = "rooms", pure)]
-    pub(crate) fn rooms(io: &mut Io) -> Rooms {
-        Rooms(io.0.rooms())
+    #[rhai_fn(get = "rooms", pure, return_raw)]
+    pub(crate) fn rooms(io: &mut Io) -> Result<Rooms, Box<EvalAltResult>> {
+        Ok(Rooms(io.namespace("rooms")?.rooms()))
     }
 
     /// The name of the namespace.
@@ -90,9 +139,9 @@ mod words {
     /// ```rhai
     /// print(io.name);
     /// ```
-    #[rhai_fn(get = "name", pure)]
-    pub(crate) fn name(io: &mut Io) -> ImmutableString {
-        (&**io.0.path()).into()
+    #[rhai_fn(get = "name", pure, return_raw)]
+    pub(crate) fn name(io: &mut Io) -> Result<ImmutableString, Box<EvalAltResult>> {
+        Ok((&**io.namespace("name")?.path()).into())
     }
 
     /// Another namespace.
@@ -107,8 +156,8 @@ mod words {
         } else {
             format!("/{path}")
         };
-        match io.0.driver().namespace(&full) {
-            Some(namespace) => Ok(Io(namespace)),
+        match io.namespace("of")?.driver().namespace(&full) {
+            Some(namespace) => Ok(Io(Some(namespace))),
             None => refuse(format!("no namespace `{full}` is served")),
         }
     }

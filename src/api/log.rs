@@ -7,7 +7,8 @@ use rhai::{
     Module, NativeCallContext, RhaiFunc,
 };
 
-use crate::connection::{HostEvent, Level, Turn};
+use super::{Fallible, turn};
+use crate::connection::{HostEvent, Level};
 
 /// Rhai has a `print` of its own for each of these types, which would win over one for any type.
 const TYPES: [fn() -> TypeId; 11] = [
@@ -73,7 +74,7 @@ const DEBUG: &[&str] = &[
 
 fn add(
     module: &mut Module,
-    name: &str,
+    name: &'static str,
     convert: &'static str,
     level: Level,
     comments: &[impl AsRef<str>],
@@ -84,7 +85,7 @@ fn add(
             if let (Some(context), Some(value)) = (context, args.first()) {
                 let value = value.flatten_clone();
                 let text: ImmutableString = context.call_native_fn(convert, (value,))?;
-                write(&context, level, text.to_string());
+                write(name, &context, level, text.to_string())?;
             }
             Ok(ImmutableString::new().into())
         };
@@ -104,17 +105,18 @@ fn add(
     }
 }
 
-fn write(context: &NativeCallContext<'_>, level: Level, text: String) {
-    let Some(turn) = Turn::current() else { return };
+fn write(name: &str, context: &NativeCallContext<'_>, level: Level, text: String) -> Fallible {
+    let turn = turn(name)?;
     if turn.draft.is_some() {
-        return;
+        return Ok(());
     }
     turn.namespace().driver().announce(HostEvent::Log {
         level,
         text,
         namespace: turn.namespace().path().clone(),
-        socket: Some(turn.connection.id().to_string()),
+        socket: turn.connection.socket().map(ToString::to_string),
         script: context.call_source().map(str::to_owned),
         line: context.call_position().line(),
     });
+    Ok(())
 }

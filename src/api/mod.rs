@@ -116,7 +116,7 @@ fn turn(word: &str) -> Fallible<Turn> {
     match Turn::current() {
         Some(turn) => Ok(turn),
         None => refuse(format!(
-            "`{word}` has no connection here: call it in `on_connection` or in a handler"
+            "`{word}` has no place at top level: call it in `on_load`, `on_connection` or a handler"
         )),
     }
 }

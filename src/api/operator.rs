@@ -8,14 +8,15 @@ use rhai::{
 
 use super::{Fallible, Socket, emit, io::Io, refuse, turn};
 use crate::{
-    connection::{Asked, Connection, Namespace, Target, Work},
+    connection::{Asked, Connection, Namespace, Target, Turn, Work},
     script::Handler,
 };
 
 /// A chain of operators that waits for its `emit`.
 #[derive(Debug, Clone)]
 pub(crate) struct Operator {
-    namespace: Arc<Namespace>,
+    /// `None`: that of the call that runs.
+    namespace: Option<Arc<Namespace>>,
     /// The socket it began with: it never gets a broadcast of its own.
     sender: Option<Arc<Connection>>,
     /// `None`: the sender itself.
@@ -39,7 +40,7 @@ impl Sends for Socket {
     fn operator(&self) -> Operator {
         let namespace = self.0.namespace().clone();
         Operator {
-            namespace,
+            namespace: Some(namespace),
             sender: Some(self.0.clone()),
             target: None,
             volatile: false,
@@ -74,6 +75,7 @@ impl Operator {
 
     pub(super) fn emit(&self, event: &str, args: &[Dynamic], ack: Option<Handler>) -> Fallible {
         let turn = turn("emit")?;
+        let namespace = self.namespace(&turn);
         if turn.draft.is_some() {
             return Ok(());
         }
@@ -90,11 +92,11 @@ impl Operator {
                 );
             }
             (Some(target), _, Some(handler)) => {
-                let sockets = self.namespace.select(target);
+                let sockets = namespace.select(target);
                 turn.connection
                     .ask(Asked::Many(&sockets), event, args, handler, self.timeout)
             }
-            (Some(target), ..) => self.namespace.emit(target, self.volatile, event, args),
+            (Some(target), ..) => namespace.emit(target, self.volatile, event, args),
             (None, None, _) => Ok(()),
         };
         let socket = self
@@ -102,13 +104,17 @@ impl Operator {
             .as_ref()
             .filter(|_| self.target.is_none())
             .map(|s| s.id().to_string());
-        emit::sent(sent, &self.namespace, socket.as_deref(), event)
+        emit::sent(sent, namespace, socket.as_deref(), event)
+    }
+
+    fn namespace<'a>(&'a self, turn: &'a Turn) -> &'a Arc<Namespace> {
+        self.namespace.as_ref().unwrap_or(turn.namespace())
     }
 
     /// The sockets of this process that it names.
-    pub(super) fn sockets(&self) -> Vec<Arc<Connection>> {
+    fn sockets(&self, turn: &Turn) -> Vec<Arc<Connection>> {
         match (&self.target, &self.sender) {
-            (Some(target), _) => self.namespace.select(target),
+            (Some(target), _) => self.namespace(turn).select(target),
             (None, Some(socket)) => vec![socket.clone()],
             (None, None) => Vec::new(),
         }
@@ -206,9 +212,10 @@ fn many<T: Sends>(module: &mut Module) {
 }
 
 fn each(on: &impl Sends, word: &str, act: impl Fn(&Connection)) -> Fallible {
-    if turn(word)?.draft.is_none() {
+    let turn = turn(word)?;
+    if turn.draft.is_none() {
         on.operator()
-            .sockets()
+            .sockets(&turn)
             .iter()
             .for_each(|socket| act(socket));
     }
@@ -224,7 +231,7 @@ fn fetch(context: &NativeCallContext<'_>, operator: &Operator, then: FnPtr) -> F
         return Ok(());
     };
     let sockets: Array = operator
-        .sockets()
+        .sockets(&turn)
         .into_iter()
         .map(|socket| Dynamic::from(Socket(socket)))
         .collect();

@@ -11,7 +11,7 @@ use super::{
     Fallible, data::SharedMap, lists::Rooms, operator::room_names, own_turn, refuse, turn,
 };
 use crate::{
-    connection::{ANY, Connection, MIDDLEWARE, MadeBy, OUTGOING, Phase},
+    connection::{ANY, Connection, MIDDLEWARE, MadeBy, OUTGOING, Phase, Turn},
     script::Handler,
 };
 
@@ -62,6 +62,29 @@ fn check_count(count: usize, limit: usize) -> Fallible {
         false => refuse(format!(
             "this socket has {limit} listeners, which is the limit: is `on` called in a handler that runs often"
         )),
+    }
+}
+
+/// Joins or leaves rooms; a draft does so in a copy of its own socket's rooms.
+fn set_rooms(word: &str, socket: &Socket, rooms: Vec<String>, join: bool) -> Fallible {
+    let turn = turn(word)?;
+    match turn.draft {
+        Some(draft) if Arc::ptr_eq(&turn.connection, &socket.0) => draft.set_rooms(rooms, join),
+        Some(_) => {}
+        None if join => socket.0.join(&rooms),
+        None => rooms.iter().for_each(|room| socket.0.leave_room(room)),
+    }
+    Ok(())
+}
+
+fn rooms_of(socket: &Socket) -> Vec<String> {
+    match Turn::current() {
+        Some(Turn {
+            connection,
+            draft: Some(draft),
+            ..
+        }) if Arc::ptr_eq(&connection, &socket.0) => draft.rooms(&connection),
+        _ => socket.0.rooms(),
     }
 }
 
@@ -208,10 +231,7 @@ mod words {
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn join(socket: &mut Socket, rooms: Dynamic) -> Result<(), Box<EvalAltResult>> {
         let rooms = room_names("join", rooms)?;
-        if turn("join")?.draft.is_none() {
-            socket.0.join(&rooms);
-        }
-        Ok(())
+        set_rooms("join", socket, rooms, true)
     }
 
     /// Leaves a room.
@@ -221,10 +241,7 @@ mod words {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn leave(socket: &mut Socket, room: &str) -> Result<(), Box<EvalAltResult>> {
-        if turn("leave")?.draft.is_none() {
-            socket.0.leave_room(room);
-        }
-        Ok(())
+        set_rooms("leave", socket, vec![room.to_owned()], false)
     }
 
     /// Leaves every room, that of its own id included. In Node a script has no such word.
@@ -236,8 +253,10 @@ mod words {
     pub(crate) fn leave_all(socket: &mut Socket) -> Result<(), Box<EvalAltResult>> {
         if turn("leave_all")?.draft.is_none() {
             socket.0.leave_all();
+            return Ok(());
         }
-        Ok(())
+        let rooms = rooms_of(socket);
+        set_rooms("leave_all", socket, rooms, false)
     }
 
     /// The rooms it is in, that of its own id included.
@@ -247,7 +266,7 @@ mod words {
     /// ```
     #[rhai_fn(get = "rooms", pure)]
     pub(crate) fn rooms(socket: &mut Socket) -> Rooms {
-        Rooms(socket.0.rooms())
+        Rooms(rooms_of(socket))
     }
 
     /// What the client came with: `auth` (what its code gave), `query`, `headers` (names in lower case), `address`,

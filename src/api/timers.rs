@@ -69,7 +69,8 @@ fn clear(word: &str, timer: Timer) -> Fallible {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Calls `call` once, so many milliseconds from now. The timer ends with its connection.
+    /// Calls `call` once, so many milliseconds from now. The timer ends with its connection;
+    /// one that `on_load` sets ends with its version.
     ///
     /// ```rhai
     /// set_timeout(|| { socket.emit("tip", "press / for commands"); }, 5000);

@@ -7,7 +7,7 @@ use clap::{ArgAction::Set, Args, builder::BoolishValueParser};
 
 use super::values::{self, Count, LogFormat, Size, Time};
 use crate::{
-    host::{Options, Origin, Transport},
+    host::{OnRebindFailure, Options, Origin, Transport},
     script::Limits,
     server::Config,
 };
@@ -57,6 +57,24 @@ pub(super) struct ServeOptions {
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "1s",
         env = "PATCHCORD_POLL")]
     poll: Option<Time>,
+    /// A script whose file is missing keeps serving for so long, for an editor may be in the middle of saving
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().missing_grace),
+        env = "PATCHCORD_MISSING_GRACE")]
+    missing_grace: Time,
+    /// When an edit fails on some connections: reject it for all, or disconnect these
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_enum,
+        default_value = "reject",
+        env = "PATCHCORD_ON_REBIND_FAILURE"
+    )]
+    on_rebind_failure: OnRebindFailure,
+    /// Roll a version back by itself that fails where the one before did not: on five connections, and on one in
+    /// twenty, within 30 seconds
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_ROLLBACK_ON_ERRORS")]
+    rollback_on_errors: bool,
     /// End with exit code 1 when a script does not load at the start
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_STRICT")]
@@ -222,6 +240,9 @@ impl ServeOptions {
             trust_proxy: clients.trust_proxy,
             max_namespaces: clients.max_namespaces.0,
             poll: self.poll.map(|time| time.0),
+            missing_grace: self.missing_grace.0,
+            on_rebind_failure: self.on_rebind_failure,
+            rollback_on_errors: self.rollback_on_errors,
             limits: self.limits.for_scripts(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use super::values::LogFormat;
 use crate::{
-    connection::{HostEvent, Kept, Level, Reload},
+    connection::{HostEvent, Kept, Level, Reload, RollBackReason},
     diagnostic::{Diagnostic, Style, render},
 };
 
@@ -114,15 +115,47 @@ fn event(event: &HostEvent, verbose: bool) {
             namespace,
             script,
             version,
+            hash,
+            files,
         } => {
-            line(&format!("{script}: version {version} serves {namespace}"));
+            let source = source(hash, files, verbose);
+            line(&format!(
+                "{script}: version {version} serves {namespace}{source}"
+            ));
         }
         HostEvent::Replaced {
             script,
             version,
+            hash,
+            files,
             reload,
             ..
-        } => replaced(script, *version, reload, verbose),
+        } => {
+            let source = source(hash, files, verbose);
+            let rebound = rebound(reload, verbose);
+            line(&format!("{script}: version {version}, {rebound}{source}"));
+        }
+        HostEvent::RolledBack {
+            script,
+            from,
+            version,
+            hash,
+            files,
+            reason,
+            reload,
+            ..
+        } => {
+            if let RollBackReason::Errors { connections } = reason {
+                line(&format!(
+                    "{script}: version {from} fails on {connections} connections where version {version} did not"
+                ));
+            }
+            let source = source(hash, files, verbose);
+            let rebound = rebound(reload, verbose);
+            line(&format!(
+                "{script}: rolled back to version {version}, {rebound}{source}"
+            ));
+        }
         HostEvent::Rejected {
             scripts,
             diagnostics,
@@ -178,10 +211,22 @@ fn event(event: &HostEvent, verbose: bool) {
     }
 }
 
-fn replaced(script: &str, version: u64, reload: &Reload, verbose: bool) {
+/// What a version was read from, for those who ask for more.
+fn source(hash: &str, files: &[Arc<str>], verbose: bool) -> String {
+    match verbose {
+        true => format!("; {hash} of {}", files.join(", ")),
+        false => String::new(),
+    }
+}
+
+/// What became of the live connections.
+fn rebound(reload: &Reload, verbose: bool) -> String {
     let Reload {
         rebound,
         keep_old,
+        rooms,
+        failing,
+        disconnected,
         carried,
         milliseconds,
         ..
@@ -191,10 +236,15 @@ fn replaced(script: &str, version: u64, reload: &Reload, verbose: bool) {
     } else {
         "connections"
     };
-    let mut text =
-        format!("{script}: version {version}, {rebound} {connections} re-bound, {milliseconds} ms");
+    let mut text = format!("{rebound} {connections} re-bound, {milliseconds} ms");
     if *keep_old > 0 {
         text += &format!("; {keep_old} handlers made by other handlers keep their version");
+    }
+    if *failing > 0 {
+        text += &format!("; `on_connection` still fails on {failing} of them");
+    }
+    if *disconnected > 0 {
+        text += &format!("; {disconnected} disconnected, for `on_connection` fails on them");
     }
     for (names, what) in [
         (&carried.lost, "no longer used"),
@@ -207,15 +257,21 @@ fn replaced(script: &str, version: u64, reload: &Reload, verbose: bool) {
     if verbose && !carried.kept.is_empty() {
         text += &format!("; kept: {}", join(&carried.kept));
     }
-    line(&text);
+    if verbose && *rooms > 0 {
+        text += &format!("; {rooms} rooms joined or left");
+    }
+    text
 }
 
+/// The first of many names: keys of data may be drawn from what clients send.
 fn join(names: &std::collections::BTreeSet<String>) -> String {
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    const SHOWN: usize = 20;
+    let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`"));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 fn rejected(scripts: &[Kept], diagnostics: &[Diagnostic]) {

@@ -2,9 +2,9 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use clap::ValueEnum;
+use clap::{ValueEnum, builder::PossibleValue};
 
-use crate::host::Transport;
+use crate::host::{OnRebindFailure, Transport};
 
 /// Longer than anybody means, and short enough to be added to any point in time.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -144,12 +144,25 @@ pub(super) fn path(text: &str) -> Result<String, String> {
     }
 }
 
+impl ValueEnum for OnRebindFailure {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Reject, Self::Disconnect]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Reject => "reject",
+            Self::Disconnect => "disconnect",
+        }))
+    }
+}
+
 impl ValueEnum for Transport {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self::Polling, Self::Websocket]
     }
 
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+    fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(self.name().into())
     }
 }

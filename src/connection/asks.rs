@@ -74,7 +74,7 @@ pub(super) struct Asks {
 }
 
 /// One closure that waits.
-struct Ask {
+pub(super) struct Ask {
     handler: Arc<Handler>,
     /// Its first parameter is the error.
     takes_error: bool,
@@ -120,6 +120,13 @@ impl Asks {
             0 => self.waiting.remove(&number)?.call(),
             _ => None,
         }
+    }
+}
+
+impl Asks {
+    /// Takes out all that wait; answers to them mean nothing any more.
+    pub(super) fn end(&mut self) -> BTreeMap<u64, Ask> {
+        std::mem::take(&mut self.waiting)
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     Adoption, Data, Event, Link, MadeBy, Namespace, OUTGOING, Registered, Turn, Verdict, Work,
     asks::Asks,
     mailbox::{Mailbox, Posted},
+    merge::{merge_data, merge_rooms},
 };
 use crate::script::{Handler, Version};
 
@@ -59,7 +60,7 @@ pub struct Connection {
 #[derive(Default)]
 pub(super) struct Held {
     /// The version whose `on_connection` made the listeners.
-    version: Option<Arc<Version>>,
+    pub(super) version: Option<Arc<Version>>,
     pub(super) registered: Registered,
     pub(super) asks: Asks,
     adoption: Option<Adoption>,
@@ -384,18 +385,18 @@ impl Connection {
         }
     }
 
-    /// Takes over the version that serves, if that is another one than its own. Cannot fail.
-    pub fn adopt(self: &Arc<Self>) {
+    /// Takes over the version that serves, if that is another one than its own, and says whether it did. Cannot fail.
+    pub fn adopt(self: &Arc<Self>) -> bool {
         let mut held = self.held();
         if held
             .version
             .as_ref()
             .is_none_or(|version| self.namespace.serves(version))
         {
-            return;
+            return false;
         }
         let Some(adoption) = held.adoption.take_if(|a| self.namespace.serves(&a.version)) else {
-            return;
+            return false;
         };
         let Adoption {
             version,
@@ -403,15 +404,21 @@ impl Connection {
             new,
             report,
         } = adoption;
-        let adopted = held.registered.adopt(&base, new, &version);
+        let mut adopted = held
+            .registered
+            .adopt(&base.registered, new.registered, &version);
         held.registered.timers.start(self);
         held.version = Some(version);
         if held.registered.listeners.has(OUTGOING) {
             self.hears_outgoing.store(true, Ordering::Relaxed);
             self.namespace.hears_outgoing();
         }
+        drop(held);
+        merge_data(self.data(), &base.data, new.data, &mut adopted.carried);
+        adopted.rooms = merge_rooms(self, &base.rooms, &new.rooms);
         // Nobody waits for it when the reload has given up waiting.
         let _ = report.send(adopted);
+        true
     }
 
     pub(super) fn held(&self) -> MutexGuard<'_, Held> {

@@ -61,14 +61,44 @@ impl Data {
     /// # Errors
     /// [`Changed`], when it is not.
     pub fn set_if(&self, key: &str, stamp: u64, value: Dynamic) -> Result<u64, Changed> {
+        self.change_if(key, stamp, Some(value))
+    }
+
+    /// Sets a key, or removes it with `None`, if its stamp is still the one given, and gives the new one.
+    ///
+    /// # Errors
+    /// [`Changed`], when it is not.
+    pub fn change_if(&self, key: &str, stamp: u64, value: Option<Dynamic>) -> Result<u64, Changed> {
         let mut entries = self.lock();
-        match entries.map.get(key).map_or(0, |e| e.stamp) == stamp {
-            true => {
-                entries.put(key, Some(value));
-                Ok(entries.stamp)
-            }
-            false => Err(Changed),
+        if entries.map.get(key).map_or(0, |e| e.stamp) != stamp {
+            return Err(Changed);
         }
+        match (&value, &self.below) {
+            (None, None) => drop(entries.map.remove(key)),
+            _ => entries.put(key, value),
+        }
+        Ok(entries.stamp)
+    }
+
+    /// Sets a key that has no value, and gives the value that is there now.
+    pub fn init(&self, key: &str, value: Dynamic) -> Dynamic {
+        let below = self.below.as_ref().and_then(|below| below.get(key).0);
+        let mut entries = self.lock();
+        let old = entries.map.get(key);
+        if let Some(old) = old.map_or(below, |entry| entry.value.clone()) {
+            return old;
+        }
+        entries.put(key, Some(value.clone()));
+        value
+    }
+
+    /// What was written to a copy, `None` for what was removed.
+    pub fn changes(&self) -> BTreeMap<Identifier, Option<Dynamic>> {
+        let entries = self.lock();
+        let written = entries.map.iter();
+        written
+            .map(|(key, entry)| (key.clone(), entry.value.clone()))
+            .collect()
     }
 
     /// Sets a key.

@@ -1,10 +1,14 @@
 //! A run of `on_connection` that leaves no trace: how an edit finds out what the code makes of a live connection.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+};
 
 use rand::{SeedableRng, rngs::StdRng};
+use rhai::{Dynamic, Identifier};
 
-use super::{Data, Registered};
+use super::{Connection, Data, Registered};
 use crate::script::{Carried, Version};
 
 /// What both drafts of a pair see alike, so that they differ by their code only.
@@ -29,6 +33,8 @@ impl Frozen {
 pub struct Draft {
     registered: Mutex<Registered>,
     copies: Mutex<Vec<(Arc<Data>, Arc<Data>)>>,
+    /// Rooms that were joined (`true`) and left.
+    rooms: Mutex<BTreeMap<String, bool>>,
     now: i64,
     random: Mutex<StdRng>,
 }
@@ -39,6 +45,7 @@ impl Draft {
         Self {
             registered: Mutex::default(),
             copies: Mutex::default(),
+            rooms: Mutex::default(),
             now: frozen.now,
             random: Mutex::new(StdRng::seed_from_u64(frozen.seed)),
         }
@@ -76,6 +83,56 @@ impl Draft {
     }
 }
 
+impl Draft {
+    /// Joins or leaves rooms.
+    pub fn set_rooms(&self, names: impl IntoIterator<Item = String>, joined: bool) {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.extend(names.into_iter().map(|name| (name, joined)));
+    }
+
+    /// The rooms of `connection`, as the draft sees them.
+    pub fn rooms(&self, connection: &Connection) -> Vec<String> {
+        let mut rooms: BTreeSet<_> = connection.rooms().into_iter().collect();
+        let changed = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, joined) in &*changed {
+            match joined {
+                true => rooms.insert(name.clone()),
+                false => rooms.remove(name),
+            };
+        }
+        rooms.into_iter().collect()
+    }
+
+    /// What the draft has made of `connection`.
+    pub fn made(&self, connection: &Connection) -> Made {
+        let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = copies
+            .iter()
+            .find(|(original, _)| Arc::ptr_eq(original, connection.data()));
+        Made {
+            registered: std::mem::take(&mut *self.registered()),
+            data: own.map(|(_, copy)| copy.changes()).unwrap_or_default(),
+            rooms: self
+                .rooms
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        }
+    }
+}
+
+/// What `on_connection` makes of a connection.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Made {
+    /// Its listeners and timers.
+    pub registered: Registered,
+    /// The keys of `socket.data` that it wrote, or removed.
+    pub data: BTreeMap<Identifier, Option<Dynamic>>,
+    /// The rooms that it joined (`true`), or left.
+    pub rooms: BTreeMap<String, bool>,
+}
+
 /// What a connection takes over at the start of its first call of a new version.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -83,9 +140,9 @@ pub struct Adoption {
     /// The new version.
     pub version: Arc<Version>,
     /// What the old code makes of the connection.
-    pub base: Registered,
+    pub base: Made,
     /// What the new code makes of it.
-    pub new: Registered,
+    pub new: Made,
     /// Who waits for the outcome.
     pub report: mpsc::Sender<Adopted>,
 }
@@ -94,8 +151,8 @@ impl Adoption {
     /// The outcome of a pair of drafts.
     pub const fn new(
         version: Arc<Version>,
-        base: Registered,
-        new: Registered,
+        base: Made,
+        new: Made,
         report: mpsc::Sender<Adopted>,
     ) -> Self {
         Self {
@@ -110,8 +167,8 @@ impl Adoption {
 impl Adoption {
     /// It is not taken over: what the drafts made is freed.
     pub fn release(&self) {
-        self.base.release();
-        self.new.release();
+        self.base.registered.release();
+        self.new.registered.release();
     }
 }
 
@@ -123,4 +180,6 @@ pub struct Adopted {
     pub carried: Carried,
     /// How many handlers keep the old code.
     pub keep_old: usize,
+    /// How many rooms were joined or left.
+    pub rooms: usize,
 }

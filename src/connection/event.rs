@@ -29,7 +29,13 @@ pub struct Reload {
     pub rebound: usize,
     /// Handlers made by other handlers, which keep their code.
     pub keep_old: usize,
-    /// Variables of these connections.
+    /// Rooms that these connections have joined or left by the edit, each counted for each of them.
+    pub rooms: usize,
+    /// Connections whose `on_connection` fails, as it did before: they have what it registered until then.
+    pub failing: usize,
+    /// Connections whose `on_connection` fails since the edit, and that were disconnected for it.
+    pub disconnected: usize,
+    /// Variables of these connections, and keys of their `socket.data`.
     #[serde(with = "Variables")]
     pub carried: Carried,
     /// From the start of loading until the last connection was served, in milliseconds.
@@ -53,6 +59,20 @@ pub struct Kept {
     pub script: Arc<str>,
     /// The version that keeps serving; `None` where no version ever served.
     pub version: Option<u64>,
+}
+
+/// Why a version was rolled back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RollBackReason {
+    /// The program asked for it.
+    Asked,
+    /// Its handlers failed on so many connections, at places where the version before it did not.
+    Errors {
+        /// How many connections.
+        connections: usize,
+    },
 }
 
 impl Kept {
@@ -79,6 +99,10 @@ pub enum HostEvent {
         script: Arc<str>,
         /// The number of the version.
         version: u64,
+        /// What its text is known by.
+        hash: Arc<str>,
+        /// The files it was read from.
+        files: Vec<Arc<str>>,
     },
     /// A new version serves, on live connections too.
     Replaced {
@@ -88,6 +112,29 @@ pub enum HostEvent {
         script: Arc<str>,
         /// The number of the version.
         version: u64,
+        /// What its text is known by.
+        hash: Arc<str>,
+        /// The files it was read from.
+        files: Vec<Arc<str>>,
+        /// What became of the live connections.
+        reload: Reload,
+    },
+    /// The version before serves again, on live connections too.
+    RolledBack {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// Its script.
+        script: Arc<str>,
+        /// The number of the version that was rolled back. It is not tried again before its files change.
+        from: u64,
+        /// The number of the version that serves.
+        version: u64,
+        /// What its text is known by.
+        hash: Arc<str>,
+        /// The files it was read from.
+        files: Vec<Arc<str>>,
+        /// Why.
+        reason: RollBackReason,
         /// What became of the live connections.
         reload: Reload,
     },

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
 };
 
 use rhai::{Dynamic, Identifier};
@@ -37,6 +37,8 @@ pub enum Work {
     Outgoing(String, Vec<Dynamic>),
     /// A new version serves: take it now rather than with the next work.
     Adopt,
+    /// A version begins to serve: the namespace's own call of `on_load`. Whoever waits for its end has the other end.
+    Load(Option<mpsc::Sender<()>>),
 }
 
 /// An event that a client sent.

@@ -4,14 +4,14 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use arc_swap::ArcSwap;
 use rhai::{Dynamic, Map};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 
 use super::{Connection, Data, HostEvent, NamespaceLink, SendError, Target, Work};
 use crate::script::Version;
@@ -60,6 +60,9 @@ pub struct Namespace {
     /// The instances of a dynamic namespace, by their paths.
     instances: RwLock<HashMap<String, Arc<Self>>>,
     connections: RwLock<HashMap<Arc<str>, Arc<Connection>>>,
+    /// Its own unit, which holds the namespace in turn: [`Namespace::end_own`] takes them apart.
+    own: Mutex<Option<Arc<Connection>>>,
+    loaded: SetOnce<()>,
     empty: Notify,
     /// Somebody has listened to what is sent, so broadcasts look for them.
     outgoing: AtomicBool,
@@ -93,6 +96,8 @@ impl Namespace {
             params,
             instances: RwLock::default(),
             connections: RwLock::default(),
+            own: Mutex::default(),
+            loaded: SetOnce::new(),
             empty: Notify::new(),
             outgoing: AtomicBool::new(false),
             data: Arc::default(),
@@ -154,10 +159,12 @@ impl Namespace {
         let empty = instances
             .get(path)
             .is_some_and(|instance| instance.is_empty());
-        if empty {
-            instances.remove(path);
-        }
-        empty
+        let forgotten = match empty {
+            true => instances.remove(path),
+            false => None,
+        };
+        drop(instances);
+        forgotten.inspect(|instance| instance.end_own()).is_some()
     }
 
     /// What stands for the parameters in a path.
@@ -182,12 +189,17 @@ impl Namespace {
         Some(params)
     }
 
-    /// Whether it has no connection.
-    pub fn is_empty(&self) -> bool {
+    /// How many connections it has, without those of its instances.
+    pub fn len(&self) -> usize {
         self.connections
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
+            .len()
+    }
+
+    /// Whether it has no connection.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Its name, as clients know it.
@@ -285,6 +297,26 @@ impl Namespace {
                 self.driver.unused(&self.path);
             }
         }
+    }
+
+    /// Its own unit, if it has one.
+    pub(super) fn own(&self) -> Option<Arc<Connection>> {
+        self.lock_own().clone()
+    }
+
+    pub(super) fn lock_own(&self) -> MutexGuard<'_, Option<Arc<Connection>>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `on_load` has run for the first time, or there is none.
+    pub fn loaded(&self) {
+        // That it is over already is all that is wanted.
+        let _ = self.loaded.set(());
+    }
+
+    /// Waits until `on_load` has run for the first time.
+    pub async fn ready(&self) {
+        self.loaded.wait().await;
     }
 
     /// Waits until it has no connection.

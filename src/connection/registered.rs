@@ -22,7 +22,19 @@ impl Registered {
         let timers = handlers.split_off(new.listeners.len());
         let keep_old = self.listeners.adopt(&new.listeners, handlers, version)
             + self.timers.adopt(new.timers, timers, version);
-        Adopted { carried, keep_old }
+        Adopted {
+            carried,
+            keep_old,
+            ..Adopted::default()
+        }
+    }
+
+    /// Takes everything out; timers set later have other numbers.
+    pub(super) fn end(&mut self) -> Self {
+        Self {
+            listeners: std::mem::take(&mut self.listeners),
+            timers: self.timers.end(),
+        }
     }
 
     /// Nothing calls it any more: closures that captured themselves are freed.

@@ -73,9 +73,14 @@ impl Connection {
         self.send(|link| link.ack(id, args))
     }
 
+    /// No event of it is handled any more, and it is sent nothing: it is about to be disconnected.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+    }
+
     /// Takes the client out of the namespace; with `close` out of all of them, and closes its connection.
     pub fn disconnect(&self, close: bool) {
-        self.cut.store(true, Ordering::Release);
+        self.cut();
         if !close {
             return self.once_open(Box::new(|link| {
                 link.inspect(|link| link.disconnect());

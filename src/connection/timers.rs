@@ -88,6 +88,16 @@ impl Timers {
         self.sweep();
     }
 
+    /// Takes all of them out and stops them; those set later have other numbers.
+    pub(super) fn end(&mut self) -> Self {
+        let mut list = std::mem::take(&mut self.list);
+        list.iter_mut().for_each(Timer::end);
+        Self {
+            list,
+            ..Self::default()
+        }
+    }
+
     /// Starts those that do not run yet.
     pub(super) fn start(&mut self, connection: &Arc<Connection>) {
         for timer in self

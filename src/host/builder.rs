@@ -7,7 +7,7 @@ use rhai::{
 };
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
-use super::{Host, Inner, Listener, Origin};
+use super::{Host, Inner, Listener, OnRebindFailure, Origin};
 use crate::{
     api,
     connection::{HostEvent, Turn},
@@ -72,6 +72,13 @@ pub struct Options {
     pub trust_proxy: usize,
     /// Looks at the files at this interval instead of asking the system for changes.
     pub poll: Option<Duration>,
+    /// A script whose file is missing keeps serving for so long: an editor may be in the middle of saving.
+    pub missing_grace: Duration,
+    /// What becomes of a live connection on which an edit fails.
+    pub on_rebind_failure: OnRebindFailure,
+    /// Rolls a version back by itself that fails at places where the one before did not: on five connections, and on
+    /// one in twenty, within 30 seconds.
+    pub rollback_on_errors: bool,
     /// The most instances of one dynamic namespace at a time; beyond it new ones are refused.
     pub max_namespaces: usize,
     /// What a script may use up.
@@ -94,6 +101,9 @@ impl Default for Options {
             max_connections: None,
             trust_proxy: 0,
             poll: None,
+            missing_grace: Duration::from_secs(2),
+            on_rebind_failure: OnRebindFailure::Reject,
+            rollback_on_errors: false,
             max_namespaces: 10_000,
             limits: Limits::default(),
         }
@@ -234,6 +244,7 @@ impl HostBuilder {
                 loader,
                 listeners: self.listeners,
                 scripts: Arc::default(),
+                failures: std::sync::Mutex::default(),
                 gate: Arc::default(),
                 closing: false.into(),
                 handed_over: Arc::default(),
@@ -263,7 +274,7 @@ fn skipped_in_drafts(function: RhaiFunc) -> RhaiFunc {
             Some(turn) if turn.draft.is_some() => Ok(Dynamic::UNIT),
             Some(_) => func(context, args),
             None => Err(
-                "a function with an effect has no place at top level: call it in `on_connection`"
+                "a function with an effect has no place at top level: call it in `on_load` or `on_connection`"
                     .into(),
             ),
         }

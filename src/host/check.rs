@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Host, Inner,
-    reload::{Snapshot, no_connection_hook},
-};
+use super::{Host, Inner, reload::no_connection_hook, snapshot::Snapshot};
 use crate::{
     diagnostic::{Diagnostic, Place},
     script::{self, Hook, LoadError, Loader, Rejected, Version},

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
+    mpsc,
 };
 
 use rhai::Dynamic;
@@ -21,8 +22,12 @@ use crate::{
 
 impl Driver for Inner {
     fn run(&self, connection: &Arc<Connection>, work: Work) {
-        connection.adopt();
+        if connection.adopt() {
+            self.reloaded(connection);
+        }
         match work {
+            Work::Load(done) => self.load(connection, done),
+            _ if connection.is_outdated() => {}
             Work::Handshake(verdict) => self.handshake(connection, &verdict),
             Work::Connect => self.connect(connection),
             Work::Event(event) => self.event(connection, event),
@@ -95,10 +100,10 @@ impl Driver for Inner {
 }
 
 /// Counts work that waits for its task.
-struct HandedOver(Arc<AtomicUsize>);
+pub(super) struct HandedOver(Arc<AtomicUsize>);
 
 impl HandedOver {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::AcqRel);
         Self(count.clone())
     }
@@ -123,6 +128,24 @@ impl Inner {
             });
         }
         connection.end_pass();
+    }
+
+    /// The first call of a new version on a live connection.
+    fn reloaded(&self, connection: &Arc<Connection>) {
+        let version = connection.version();
+        if let Some(hook) = version.and_then(|version| version.hook(Hook::Reload)) {
+            let socket = Dynamic::from(Socket(connection.clone()));
+            self.call(connection, &hook, vec![socket], "`on_reload`");
+        }
+    }
+
+    /// The first call of a new version in its namespace.
+    fn load(&self, own: &Arc<Connection>, done: Option<mpsc::Sender<()>>) {
+        if let Some(hook) = own.start().and_then(|version| version.hook(Hook::Load)) {
+            self.call(own, &hook, vec![], "`on_load`");
+        }
+        own.namespace().loaded();
+        drop(done);
     }
 
     fn event(&self, connection: &Arc<Connection>, event: Event) {
@@ -335,6 +358,7 @@ impl Inner {
         call: &dyn std::fmt::Display,
     ) {
         let diagnostic = diagnose(connection, handler, error, call);
+        self.count_failure(connection, handler.version(), &diagnostic);
         self.announce(HostEvent::HandlerFailed { diagnostic });
     }
 }
@@ -359,5 +383,8 @@ pub(super) fn diagnose(
         call.to_string(),
         version.number(),
     );
-    diagnostic.from_call(origin.socket(&**connection.id()))
+    diagnostic.from_call(match connection.socket() {
+        Some(id) => origin.socket(&**id),
+        None => origin,
+    })
 }

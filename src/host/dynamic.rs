@@ -43,6 +43,7 @@ impl Inner {
                 socketio::register(io, self, &instance);
             }
             drop(io);
+            instance.load(None);
             // Whoever asked for it may be refused, and then nobody ever leaves it.
             self.forget_later(path);
         }

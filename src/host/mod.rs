@@ -19,8 +19,11 @@ mod polling;
 mod rebind;
 mod reload;
 mod request;
+mod rollback;
+mod scripts;
 mod seats;
 mod service;
+mod snapshot;
 mod socketio;
 mod stream;
 mod trace;
@@ -28,6 +31,7 @@ mod upgrade;
 mod wire;
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -45,6 +49,9 @@ use tokio::{
 
 pub use builder::{HostBuilder, Options, Transport};
 pub use origin::{BadOrigin, Origin};
+pub use rebind::OnRebindFailure;
+pub use rollback::RollBackError;
+pub use scripts::{Outcome, Record};
 
 use crate::{
     api,
@@ -53,7 +60,8 @@ use crate::{
     value,
     watch::{WatchError, WatchOptions, Watcher},
 };
-use reload::Scripts;
+use rollback::Failures;
+use scripts::Scripts;
 use service::HostService;
 
 /// Scripts that serve Socket.IO namespaces, edited live.
@@ -87,6 +95,8 @@ pub(crate) struct Inner {
     me: Weak<Self>,
     listeners: Vec<Listener>,
     scripts: Arc<tokio::sync::Mutex<Scripts>>,
+    /// Where scripts fail, by the name of the entry file; for rolling back by itself.
+    failures: Mutex<HashMap<Arc<str>, Failures>>,
     /// Connections pass while they connect, a reload closes it while it decides.
     gate: Arc<RwLock<()>>,
     closing: AtomicBool,
@@ -235,6 +245,7 @@ impl Host {
             }
             for namespace in namespaces {
                 namespace.emptied().await;
+                namespace.end_own();
             }
             self.settled().await;
             let io = self.inner.lock_io().take();
@@ -279,6 +290,7 @@ impl Host {
         match (self.inner.refusal(&serving), namespace) {
             (None, Some(namespace)) => {
                 namespace.set_link(network);
+                namespace.ready().await;
                 let connection = Connection::new(id, namespace, auth, api::now());
                 self.inner
                     .shake(&connection, link)

@@ -12,8 +12,7 @@ use super::{Inner, dispatch::diagnose};
 use crate::{
     api::{self, Socket},
     connection::{
-        Adopted, Adoption, Connection, Draft, Frozen, Namespace, Phase, Registered, Serving, Turn,
-        Work,
+        Adopted, Adoption, Connection, Draft, Frozen, Made, Namespace, Phase, Serving, Turn, Work,
     },
     diagnostic::Diagnostic,
     script::{CallError, Handler, Hook, Version},
@@ -26,40 +25,75 @@ pub(super) struct Candidate {
     pub(super) version: Arc<Version>,
 }
 
+/// What becomes of a connection on which an edit fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnRebindFailure {
+    /// The edit is rejected, for everyone.
+    #[default]
+    Reject,
+    /// The connection is disconnected, and everyone else gets the new version.
+    Disconnect,
+}
+
 /// What the drafts of one live connection made.
 #[derive(Debug)]
 pub(super) struct Prepared {
     connection: Arc<Connection>,
     version: Arc<Version>,
-    base: Registered,
-    new: Registered,
+    base: Made,
+    new: Made,
+    fails: Fails,
+}
+
+/// Whether `on_connection` fails on a connection.
+#[derive(Debug)]
+enum Fails {
+    No,
+    /// As it did in the version before.
+    Still,
+    /// Only in the new version.
+    Now(Box<Diagnostic>),
+}
+
+/// A candidate that serves, and what became of its connections.
+pub(super) struct Switched {
+    pub(super) candidate: Candidate,
+    pub(super) adopted: Vec<Adopted>,
+    /// Those whose `on_connection` fails as before.
+    pub(super) failing: usize,
+    /// Why others were disconnected.
+    pub(super) disconnected: Vec<Diagnostic>,
 }
 
 /// Drafts the candidate on every live connection of its namespace.
 ///
 /// # Errors
-/// The failure of the first connection whose new draft fails where its old one does not.
-pub(super) fn draft(candidate: &Candidate) -> Result<Vec<Prepared>, Box<Diagnostic>> {
+/// The failure of the first connection whose new draft fails where its old one does not, if that rejects the version.
+pub(super) fn draft(
+    candidate: &Candidate,
+    on_failure: OnRebindFailure,
+) -> Result<Vec<Prepared>, Box<Diagnostic>> {
     let mut prepared: Vec<Prepared> = Vec::new();
     for connection in candidate.namespace.connections() {
         if connection.phase() != Phase::Connected {
             continue;
         }
-        match prepare(&connection, &candidate.version) {
-            Ok(drafts) => prepared.push(drafts),
-            Err(diagnostic) => {
+        let drafts = prepare(&connection, &candidate.version);
+        match (drafts.fails, on_failure) {
+            (Fails::Now(diagnostic), OnRebindFailure::Reject) => {
+                drafts.base.registered.release();
+                drafts.new.registered.release();
                 prepared.iter().for_each(Prepared::release);
                 return Err(diagnostic);
             }
+            (fails, _) => prepared.push(Prepared { fails, ..drafts }),
         }
     }
     Ok(prepared)
 }
 
-fn prepare(
-    connection: &Arc<Connection>,
-    version: &Arc<Version>,
-) -> Result<Prepared, Box<Diagnostic>> {
+fn prepare(connection: &Arc<Connection>, version: &Arc<Version>) -> Prepared {
     let old = connection.version();
     let frozen = api::freeze();
     let (base, base_result) = old
@@ -68,83 +102,126 @@ fn prepare(
     let (mut new, mut result) = run(connection, version, frozen);
     if timed_out(&result) {
         // The machine may have been busy; a second time it is the script.
-        new.release();
+        new.registered.release();
         (new, result) = run(connection, version, frozen);
     }
-    match (base_result, result) {
+    let fails = match (base_result, result) {
+        (_, None) => Fails::No,
+        (Some(_), Some(_)) => Fails::Still,
         (None, Some((handler, error))) => {
-            base.release();
-            new.release();
             let call = &"`on_connection`, as a draft for a live connection";
-            Err(Box::new(diagnose(connection, &handler, error, call)))
+            Fails::Now(Box::new(diagnose(connection, &handler, error, call)))
         }
-        _ => Ok(Prepared {
-            connection: connection.clone(),
-            version: version.clone(),
-            base,
-            new,
-        }),
+    };
+    Prepared {
+        connection: connection.clone(),
+        version: version.clone(),
+        base,
+        new,
+        fails,
     }
 }
 
 type Failure = Option<(Handler, CallError)>;
 
-fn run(
-    connection: &Arc<Connection>,
-    version: &Arc<Version>,
-    frozen: Frozen,
-) -> (Registered, Failure) {
+fn run(connection: &Arc<Connection>, version: &Arc<Version>, frozen: Frozen) -> (Made, Failure) {
     let draft = Arc::new(Draft::new(frozen));
     let Some(hook) = version.hook(Hook::Connection) else {
         return Default::default();
     };
     let socket = Dynamic::from(Socket(connection.clone()));
     let result = Turn::draft(connection.clone(), draft.clone()).run(|| hook.call(vec![socket]));
-    let registered = std::mem::take(&mut *draft.registered());
-    (registered, result.err().map(|error| (hook, error)))
+    let made = draft.made(connection);
+    (made, result.err().map(|error| (hook, error)))
 }
 
 fn timed_out(result: &Failure) -> bool {
     result.as_ref().is_some_and(|(_, error)| error.is_time())
 }
 
+/// Connections of a candidate that wait for the flag.
+struct Waiting {
+    candidate: Candidate,
+    connections: Vec<(Arc<Connection>, Fails)>,
+    adopted: mpsc::Receiver<Adopted>,
+}
+
 /// Makes every candidate serve at once, on live connections too, and waits until these have taken it over.
-/// Gives what became of the connections of each candidate, in order.
-pub(super) fn switch(batch: Vec<(Candidate, Vec<Prepared>)>) -> Vec<(Candidate, Vec<Adopted>)> {
+pub(super) fn switch(batch: Vec<(Candidate, Vec<Prepared>)>) -> Vec<Switched> {
     let up = Arc::new(AtomicBool::new(false));
     let mut waiting = Vec::new();
     for (candidate, prepared) in batch {
         let (report, adopted) = mpsc::channel();
-        let connections: Vec<_> = prepared.into_iter().map(|p| p.hand_over(&report)).collect();
+        let connections = prepared.into_iter().map(|p| p.hand_over(&report)).collect();
         candidate
             .namespace
             .prepare(Serving::Version(candidate.version.clone()), up.clone());
-        waiting.push((candidate, connections, adopted));
+        waiting.push(Waiting {
+            candidate,
+            connections,
+            adopted,
+        });
     }
     up.store(true, Ordering::Release);
-    waiting
-        .into_iter()
-        .map(|(candidate, connections, adopted)| {
-            candidate.namespace.settle();
-            for connection in connections {
-                connection.post(Work::Adopt);
+    load(waiting.iter().map(|waiting| &waiting.candidate.namespace));
+    waiting.into_iter().map(Waiting::adopt).collect()
+}
+
+impl Waiting {
+    fn adopt(self) -> Switched {
+        self.candidate.namespace.settle();
+        let (mut failing, mut disconnected) = (0, Vec::new());
+        for (connection, fails) in self.connections {
+            connection.post(Work::Adopt);
+            match fails {
+                Fails::No => {}
+                Fails::Still => failing += 1,
+                Fails::Now(diagnostic) => {
+                    connection.disconnect(false);
+                    disconnected.push(*diagnostic);
+                }
             }
-            (candidate, adopted.iter().collect())
-        })
-        .collect()
+        }
+        Switched {
+            candidate: self.candidate,
+            adopted: self.adopted.iter().collect(),
+            failing,
+            disconnected,
+        }
+    }
+}
+
+/// Has `on_load` called in every namespace and instance, and waits for it: live connections come after it.
+fn load<'a>(namespaces: impl Iterator<Item = &'a Arc<Namespace>>) {
+    let (done, loaded) = mpsc::channel();
+    for namespace in namespaces {
+        match namespace.is_dynamic() {
+            true => namespace
+                .instances()
+                .iter()
+                .for_each(|instance| instance.load(Some(done.clone()))),
+            false => namespace.load(Some(done.clone())),
+        }
+    }
+    drop(done);
+    while loaded.recv().is_ok() {}
 }
 
 impl Prepared {
     /// The version is rejected: what the drafts made is freed.
     pub(super) fn release(&self) {
-        self.base.release();
-        self.new.release();
+        self.base.registered.release();
+        self.new.registered.release();
     }
 
-    fn hand_over(self, report: &mpsc::Sender<Adopted>) -> Arc<Connection> {
+    fn hand_over(self, report: &mpsc::Sender<Adopted>) -> (Arc<Connection>, Fails) {
         let adoption = Adoption::new(self.version, self.base, self.new, report.clone());
         self.connection.prepare(adoption);
-        self.connection
+        if matches!(self.fails, Fails::Now(_)) {
+            // From here on none of its events is handled.
+            self.connection.cut();
+        }
+        (self.connection, self.fails)
     }
 }
 
@@ -153,6 +230,8 @@ impl Inner {
     pub(super) fn retire(namespace: &Namespace) {
         namespace.prepare(Serving::Gone, Arc::new(AtomicBool::new(true)));
         namespace.settle();
+        namespace.end_own();
+        namespace.instances().iter().for_each(|i| i.end_own());
         for connection in namespace.connections() {
             connection.disconnect(false);
         }

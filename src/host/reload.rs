@@ -2,60 +2,35 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Instant,
 };
 
 use super::{
     Inner, check,
-    rebind::{self, Candidate, Prepared},
+    rebind::{self, Candidate, Prepared, Switched},
+    scripts::{Outcome, Scripts},
+    snapshot::Snapshot,
 };
 use crate::{
-    connection::{Adopted, Driver, HostEvent, Kept, Namespace, Reload, Serving},
+    connection::{Adopted, Driver, HostEvent, Namespace, Reload, RollBackReason, Serving},
     diagnostic::Diagnostic,
     script::{Hook, LoadError, Loader, Rejected, SourceFile, Version},
 };
 
-/// A file that is gone may be an editor in the middle of saving.
-const MISSING_GRACE: Duration = Duration::from_secs(2);
-
-/// What the host remembers of the scripts, between two loads.
-#[derive(Debug, Default)]
-pub(super) struct Scripts {
-    by_namespace: BTreeMap<String, Script>,
-}
-
-#[derive(Debug, Default)]
-struct Script {
-    entry: String,
-    /// What the last attempt to load it read, whatever came of it.
-    tried: Vec<SourceFile>,
-    /// It was fine itself, and rejected because of others: the next batch tries it again.
-    held_back: bool,
-    /// The number of its last version that served.
-    number: u64,
-    missing_since: Option<Instant>,
-    namespace: Option<Arc<Namespace>>,
-}
-
-impl Script {
-    fn serves(&self) -> Option<Arc<Version>> {
-        self.namespace
-            .as_ref()
-            .and_then(|namespace| namespace.version())
-    }
-}
-
-impl Script {
-    fn kept(&self) -> Kept {
-        Kept::new(&self.entry, self.serves().map(|version| version.number()))
-    }
-}
-
 /// One script of a batch, as it was tried.
-struct Attempt {
-    path: String,
-    result: Result<Arc<Version>, Vec<Diagnostic>>,
+pub(super) struct Attempt {
+    pub(super) path: String,
+    pub(super) result: Result<Arc<Version>, Vec<Diagnostic>>,
+}
+
+/// Why versions are to serve.
+#[derive(Debug, Clone)]
+pub(super) enum Cause {
+    /// Their files are new or have changed.
+    Edit,
+    /// Those after them are rolled back.
+    RollBack(RollBackReason),
 }
 
 impl Inner {
@@ -80,10 +55,10 @@ impl Inner {
         let warnings = warnings(&attempts);
         if start {
             for attempt in attempts {
-                self.settle(scripts, vec![attempt], began);
+                drop(self.settle(scripts, vec![attempt], &Cause::Edit, began));
             }
         } else if !attempts.is_empty() {
-            self.settle(scripts, attempts, began);
+            drop(self.settle(scripts, attempts, &Cause::Edit, began));
         }
         if !warnings.is_empty() {
             self.announce(HostEvent::Warned {
@@ -108,6 +83,7 @@ impl Inner {
         scripts: &mut Scripts,
         entries: &BTreeMap<String, String>,
     ) -> Option<Instant> {
+        let grace = self.options.missing_grace;
         let mut look_again = None;
         for (path, script) in &mut scripts.by_namespace {
             let Some(namespace) = script
@@ -121,7 +97,7 @@ impl Inner {
                 script.missing_since = None;
                 continue;
             }
-            let gone_at = *script.missing_since.get_or_insert_with(Instant::now) + MISSING_GRACE;
+            let gone_at = *script.missing_since.get_or_insert_with(Instant::now) + grace;
             if gone_at > Instant::now() {
                 look_again = Some(look_again.map_or(gone_at, |other: Instant| other.min(gone_at)));
                 continue;
@@ -194,7 +170,16 @@ impl Inner {
     }
 
     /// Makes the batch serve, or none of it.
-    fn settle(self: &Arc<Self>, scripts: &mut Scripts, attempts: Vec<Attempt>, began: Instant) {
+    ///
+    /// # Errors
+    /// Why none of it does, announced already.
+    pub(super) fn settle(
+        self: &Arc<Self>,
+        scripts: &mut Scripts,
+        attempts: Vec<Attempt>,
+        cause: &Cause,
+        began: Instant,
+    ) -> Result<(), Vec<Diagnostic>> {
         let mut candidates = Vec::new();
         let mut failed: Vec<(String, Vec<Diagnostic>)> = Vec::new();
         for Attempt { path, result } in attempts {
@@ -205,8 +190,12 @@ impl Inner {
             }
         }
         let mut batch = Vec::new();
+        let on_failure = self.options.on_rebind_failure;
         for (path, candidate) in candidates {
-            match failed.is_empty().then(|| rebind::draft(&candidate)) {
+            match failed
+                .is_empty()
+                .then(|| rebind::draft(&candidate, on_failure))
+            {
                 Some(Ok(prepared)) => batch.push((path, candidate, prepared)),
                 Some(Err(diagnostic)) => failed.push((path, vec![*diagnostic])),
                 None => batch.push((path, candidate, Vec::new())),
@@ -217,14 +206,15 @@ impl Inner {
                 .into_iter()
                 .map(|(_, candidate, prepared)| (candidate, prepared))
                 .collect();
-            self.replace(scripts, batch, began);
+            self.replace(scripts, batch, cause, began);
+            Ok(())
         } else {
             batch
                 .iter()
                 .flat_map(|(_, _, prepared)| prepared)
                 .for_each(Prepared::release);
             let fine: Vec<_> = batch.into_iter().map(|(path, ..)| path).collect();
-            self.reject(scripts, failed, &fine);
+            Err(self.reject(scripts, failed, &fine))
         }
     }
 
@@ -236,65 +226,91 @@ impl Inner {
             .clone()
     }
 
-    /// Nothing changes. What is fine itself is tried again with the next batch.
+    /// Nothing changes. What is fine itself is tried again with the next batch. Gives what is wrong.
     fn reject(
         &self,
         scripts: &mut Scripts,
         failed: Vec<(String, Vec<Diagnostic>)>,
         fine: &[String],
-    ) {
+    ) -> Vec<Diagnostic> {
         let mut kept = Vec::new();
         let mut diagnostics: Vec<Diagnostic> = Vec::new();
         for path in fine {
             if let Some(script) = scripts.by_namespace.get_mut(path) {
                 script.held_back = true;
+            }
+        }
+        for path in failed.iter().map(|(path, _)| path).chain(fine) {
+            if let Some(script) = scripts.by_namespace.get_mut(path) {
+                script.rejected();
                 kept.push(script.kept());
             }
         }
-        for (path, problems) in failed {
-            kept.extend(scripts.by_namespace.get(&path).map(Script::kept));
-            for problem in problems {
-                if !diagnostics.contains(&problem) {
-                    diagnostics.push(problem);
-                }
+        for problem in failed.into_iter().flat_map(|(_, problems)| problems) {
+            if !diagnostics.contains(&problem) {
+                diagnostics.push(problem);
             }
         }
         kept.sort_by(|a, b| a.script.cmp(&b.script));
         self.announce(HostEvent::Rejected {
             scripts: kept,
-            diagnostics,
+            diagnostics: diagnostics.clone(),
         });
+        diagnostics
     }
 
     fn replace(
         &self,
         scripts: &mut Scripts,
         batch: Vec<(Candidate, Vec<Prepared>)>,
+        cause: &Cause,
         began: Instant,
     ) {
-        let first_time: Vec<bool> = batch
-            .iter()
-            .map(|(c, _)| c.namespace.version().is_none())
-            .collect();
-        for ((candidate, adopted), first_time) in rebind::switch(batch).into_iter().zip(first_time)
-        {
-            let Candidate { namespace, version } = candidate;
-            if let Some(script) = scripts.by_namespace.get_mut(&**namespace.path()) {
-                script.number = version.number();
+        let before: Vec<_> = batch.iter().map(|(c, _)| c.namespace.version()).collect();
+        for (switched, before) in rebind::switch(batch).into_iter().zip(before) {
+            let Candidate { namespace, version } = &switched.candidate;
+            let (path, version) = (namespace.path().clone(), version.clone());
+            let (script, hash) = (version.entry().clone(), version.hash().clone());
+            let number = version.number();
+            let files = version.files().iter().map(|f| f.name.clone()).collect();
+            let outcome = match (cause, &before) {
+                (Cause::RollBack(_), _) => Outcome::RolledBack,
+                (Cause::Edit, None) => Outcome::Loaded,
+                (Cause::Edit, Some(_)) => Outcome::Replaced,
+            };
+            if let Some(script) = scripts.by_namespace.get_mut(&*path) {
+                script.serving(&version, before.clone(), outcome);
             }
-            let (namespace, script) = (namespace.path().clone(), version.entry().clone());
-            let version = version.number();
-            self.announce(match first_time {
-                true => HostEvent::Loaded {
-                    namespace,
+            for diagnostic in &switched.disconnected {
+                let diagnostic = diagnostic.clone();
+                self.announce(HostEvent::HandlerFailed { diagnostic });
+            }
+            let reload = report(switched, began);
+            self.announce(match (cause, before) {
+                (Cause::Edit, None) => HostEvent::Loaded {
+                    namespace: path,
                     script,
-                    version,
+                    version: number,
+                    hash,
+                    files,
                 },
-                false => HostEvent::Replaced {
-                    namespace,
+                (Cause::Edit, Some(_)) => HostEvent::Replaced {
+                    namespace: path,
                     script,
-                    version,
-                    reload: report(adopted, began),
+                    version: number,
+                    hash,
+                    files,
+                    reload,
+                },
+                (Cause::RollBack(reason), before) => HostEvent::RolledBack {
+                    namespace: path,
+                    script,
+                    from: before.map_or(0, |before| before.number()),
+                    version: number,
+                    hash,
+                    files,
+                    reason: reason.clone(),
+                    reload,
                 },
             });
         }
@@ -308,13 +324,22 @@ fn warnings(attempts: &[Attempt]) -> Vec<Diagnostic> {
     check::in_order(warnings.collect())
 }
 
-fn report(adopted: Vec<Adopted>, began: Instant) -> Reload {
+fn report(switched: Switched, began: Instant) -> Reload {
     let mut reload = Reload {
-        rebound: adopted.len(),
+        rebound: switched.adopted.len(),
+        failing: switched.failing,
+        disconnected: switched.disconnected.len(),
         ..Reload::default()
     };
-    for Adopted { carried, keep_old } in adopted {
+    for Adopted {
+        carried,
+        keep_old,
+        rooms,
+        ..
+    } in switched.adopted
+    {
         reload.keep_old += keep_old;
+        reload.rooms += rooms;
         reload.carried.kept.extend(carried.kept);
         reload.carried.lost.extend(carried.lost);
         reload.carried.retyped.extend(carried.retyped);
@@ -361,50 +386,4 @@ pub(super) fn no_connection_hook(entry: &str) -> Diagnostic {
     Diagnostic::error(format!("`{entry}` has no function `on_connection`"))
         .hint("a file that serves a namespace defines `fn on_connection(socket) { ... }`")
         .hint("a file that is only imported belongs into the folder `lib`")
-}
-
-/// The scripts as they were when they were first read in this load, so that all of it sees one state.
-#[derive(Debug)]
-pub(super) struct Snapshot<'a> {
-    loader: &'a dyn Loader,
-    read: Mutex<HashMap<String, Text>>,
-}
-
-type Text = Result<Arc<str>, Arc<LoadError>>;
-
-impl<'a> Snapshot<'a> {
-    pub(super) fn of(loader: &'a dyn Loader) -> Self {
-        Self {
-            loader,
-            read: Mutex::default(),
-        }
-    }
-
-    fn text(&self, name: &str) -> Text {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = || self.loader.read(name).map(Arc::from).map_err(Arc::new);
-        read.entry(name.to_owned()).or_insert_with(text).clone()
-    }
-
-    fn still_is(&self, files: &[SourceFile]) -> bool {
-        files
-            .iter()
-            .all(|file| self.text(&file.name).ok() == file.text)
-    }
-}
-
-impl Loader for Snapshot<'_> {
-    fn list(&self) -> Result<Vec<String>, LoadError> {
-        self.loader.list()
-    }
-
-    fn read(&self, name: &str) -> Result<String, LoadError> {
-        self.text(name)
-            .map(|text| text.to_string())
-            .map_err(|error| (*error).clone())
-    }
-
-    fn namespace(&self, name: &str) -> Option<String> {
-        self.loader.namespace(name)
-    }
 }

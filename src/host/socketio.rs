@@ -50,6 +50,7 @@ struct Connects {
 
 impl Connects {
     async fn accept(&self, socket: &Arc<Socket>, auth: Option<&Value>) -> Result<(), String> {
+        self.namespace.ready().await;
         let auth = self
             .auth(auth)
             .map_err(|error| format!("the auth of the client cannot be read: {error}"))?;

@@ -8,17 +8,32 @@ pub(super) fn trace(event: &HostEvent) {
             namespace,
             script,
             version,
+            hash,
+            ..
         } => {
-            tracing::info!(%namespace, %script, version, "script loaded");
+            tracing::info!(%namespace, %script, version, %hash, "script loaded");
         }
         HostEvent::Replaced {
             namespace,
             script,
             version,
+            hash,
             reload,
+            ..
         } => {
             let rebound = reload.rebound;
-            tracing::info!(%namespace, %script, version, rebound, "script replaced");
+            tracing::info!(%namespace, %script, version, %hash, rebound, "script replaced");
+        }
+        HostEvent::RolledBack {
+            namespace,
+            script,
+            from,
+            version,
+            hash,
+            reason,
+            ..
+        } => {
+            tracing::warn!(%namespace, %script, from, version, %hash, ?reason, "script rolled back");
         }
         HostEvent::Rejected {
             scripts,

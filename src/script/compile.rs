@@ -1,16 +1,17 @@
-//! Source text to the state that its code runs in: reading, compiling, imports, top level.
+//! Source text to the state that its code runs in: reading, compiling, imports.
 
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use rhai::{
-    AST, ASTNode, Engine, EvalAltResult, Expr, GlobalRuntimeState, Module, ModuleResolver,
+    AST, ASTNode, Engine, EvalAltResult, Expr, FnPtr, GlobalRuntimeState, Module, ModuleResolver,
     OptimizationLevel, Position, Scope, Shared, Stmt, module_resolvers::StaticModuleResolver,
 };
 
 use super::{
     Known, Limits, LoadError, Loader, SourceFile, budget,
     check::{self, Exports},
-    version::{Rejected, callable_later},
+    top_level::{self, Listener},
+    version::{Hook, Rejected, callable_later},
 };
 use crate::diagnostic::{Diagnostic, Place, Severity};
 
@@ -50,6 +51,8 @@ pub(super) struct Entry {
     pub(super) state: GlobalRuntimeState,
     /// What it was read from.
     pub(super) files: Vec<SourceFile>,
+    /// What it gave to `io.on("connection", ...)`.
+    pub(super) on_connection: Option<FnPtr>,
     /// What was probably not meant.
     pub(super) warnings: Vec<Diagnostic>,
 }
@@ -68,9 +71,10 @@ pub(super) fn entry(
     CAPTURED.take();
     let (files, mut found) = (loading.files, loading.found);
     match result {
-        Ok(Some(state)) => Ok(Entry {
+        Ok(Some((state, on_connection))) => Ok(Entry {
             state,
             files,
+            on_connection,
             warnings: found,
         }),
         Ok(None) => Err(Rejected {
@@ -103,6 +107,9 @@ pub(crate) fn module(
 }
 
 type Loads<T> = Result<T, Box<Diagnostic>>;
+
+/// The state of a top level, and what it gave to `io.on("connection", ...)`.
+type Serves = (GlobalRuntimeState, Option<FnPtr>);
 
 struct Loading<'a> {
     engine: &'a Engine,
@@ -138,7 +145,7 @@ impl<'a> Loading<'a> {
     }
 
     /// `None` when the checks have found errors: nothing is run then.
-    fn entry(&mut self, name: &str) -> Loads<Option<GlobalRuntimeState>> {
+    fn entry(&mut self, name: &str) -> Loads<Option<Serves>> {
         let ast = self.compile(name, None)?;
         if self.has_errors() {
             return Ok(None);
@@ -149,7 +156,7 @@ impl<'a> Loading<'a> {
             .map_err(|e| self.parse_error(&e, name))?;
         let mut ast = ast.merge(&probe);
         ast.set_source(name);
-        self.run(name, |engine| engine.run_ast(&ast))?;
+        let (_, listener) = self.run(name, |engine| engine.run_ast(&ast))?;
         let mut state = CAPTURED.take().ok_or_else(|| {
             Box::new(Diagnostic::error(
                 "the script ends before its last line is reached",
@@ -160,7 +167,10 @@ impl<'a> Loading<'a> {
             modules.insert(path, (*module).clone());
         }
         state.embedded_module_resolver = Some(modules.into());
-        Ok(Some(state))
+        let on_connection = listener
+            .map(|listener| self.listener(name, &ast, listener, &state))
+            .transpose()?;
+        Ok(Some((state, on_connection)))
     }
 
     fn has_errors(&self) -> bool {
@@ -252,22 +262,55 @@ impl<'a> Loading<'a> {
         if self.has_errors() {
             return Ok(());
         }
-        let module = self.run(&name, |engine| {
+        let (module, listener) = self.run(&name, |engine| {
             Module::eval_ast_as_new(Scope::new(), &ast, engine)
         })?;
+        if let Some(Listener { position, .. }) = listener {
+            let diagnostic = Diagnostic::error(format!("`{name}` is imported and serves nobody"))
+                .hint(
+                    "`io.on(\"connection\", ...)` belongs into the file that serves the namespace",
+                );
+            return Err(at(diagnostic, Some(&self.place(&name, position))));
+        }
         LOADED.with_borrow_mut(|modules| modules.insert(path.clone(), module.into()));
         Ok(())
     }
 
-    /// Runs a top level within the limits of a call.
+    /// Runs a top level within the limits of a call, and gives what listens to connections, too.
     fn run<T>(
         &self,
         name: &str,
         top_level: impl FnOnce(&Engine) -> Result<T, Box<EvalAltResult>>,
-    ) -> Loads<T> {
+    ) -> Loads<(T, Option<Listener>)> {
         let _budget = budget::start(self.limits.operations, self.limits.time);
-        top_level(self.engine)
-            .map_err(|error| Box::new(Diagnostic::from_eval(&error, name, &|file| self.text(file))))
+        let (result, listener) = top_level::run(|| top_level(self.engine));
+        match result {
+            Ok(value) => Ok((value, listener)),
+            Err(error) => Err(Box::new(Diagnostic::from_eval(&error, name, &|file| {
+                self.text(file)
+            }))),
+        }
+    }
+
+    /// What `io.on("connection", ...)` was given, if every connection can call it.
+    fn listener(
+        &self,
+        name: &str,
+        ast: &AST,
+        listener: Listener,
+        state: &GlobalRuntimeState,
+    ) -> Loads<FnPtr> {
+        let position = listener.position;
+        let both = ast
+            .iter_functions()
+            .any(|f| f.name == Hook::Connection.name());
+        let closure = match both {
+            true => Err(Box::new(Diagnostic::error(
+                "`on_connection` and `io.on(\"connection\", ...)` are the same, and one of them is too many",
+            ))),
+            false => top_level::callable_by_all(ast, listener, state),
+        };
+        closure.map_err(|problem| at(*problem, Some(&self.place(name, position))))
     }
 
     fn parse_error(&self, error: &rhai::ParseError, name: &str) -> Box<Diagnostic> {

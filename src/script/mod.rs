@@ -16,6 +16,7 @@ mod handler;
 mod known;
 mod loader;
 mod sandbox;
+mod top_level;
 mod version;
 
 pub use call::CallError;
@@ -25,4 +26,5 @@ pub use handler::Handler;
 pub use known::{Callback, Known, TypeOf, Vocabulary};
 pub use loader::{Folder, LoadError, Loader, Memory};
 pub use sandbox::{Globals, Limits, engine};
-pub use version::{Hook, Rejected, SourceFile, Version};
+pub(crate) use top_level::{is_running as is_top_level, listen as listen_for_connections};
+pub use version::{Hook, Rejected, SourceFile, Version, hash};

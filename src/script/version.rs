@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{Engine, FnPtr, GlobalRuntimeState, NativeCallContext};
+use sha1::{Digest, Sha1};
 
 use super::{Handler, Known, Limits, Loader, compile};
 use crate::diagnostic::Diagnostic;
@@ -27,6 +28,10 @@ pub enum Hook {
     Connection,
     /// `on_disconnect(socket, reason)`
     Disconnect,
+    /// `on_load()`
+    Load,
+    /// `on_reload(socket)`
+    Reload,
 }
 
 impl Hook {
@@ -36,11 +41,19 @@ impl Hook {
             Self::Handshake => "on_handshake",
             Self::Connection => "on_connection",
             Self::Disconnect => "on_disconnect",
+            Self::Load => "on_load",
+            Self::Reload => "on_reload",
         }
     }
 
     /// Every hook.
-    pub const ALL: [Self; 3] = [Self::Handshake, Self::Connection, Self::Disconnect];
+    pub const ALL: [Self; 5] = [
+        Self::Handshake,
+        Self::Connection,
+        Self::Disconnect,
+        Self::Load,
+        Self::Reload,
+    ];
 
     /// The name of the function with its parameters.
     pub const fn signature(self) -> &'static str {
@@ -48,13 +61,16 @@ impl Hook {
             Self::Handshake => "on_handshake(socket, next)",
             Self::Connection => "on_connection(socket)",
             Self::Disconnect => "on_disconnect(socket, reason)",
+            Self::Load => "on_load()",
+            Self::Reload => "on_reload(socket)",
         }
     }
 
     /// How many parameters the function takes.
     pub const fn parameters(self) -> usize {
         match self {
-            Self::Connection => 1,
+            Self::Load => 0,
+            Self::Connection | Self::Reload => 1,
             Self::Handshake | Self::Disconnect => 2,
         }
     }
@@ -66,6 +82,9 @@ pub struct Version {
     number: u64,
     entry: Arc<str>,
     files: Vec<SourceFile>,
+    hash: Arc<str>,
+    /// What the top level gave to `io.on("connection", ...)`.
+    on_connection: Option<FnPtr>,
     engine: Arc<Engine>,
     limits: Limits,
     warnings: Vec<Diagnostic>,
@@ -92,7 +111,9 @@ impl Version {
         Ok(Self {
             number,
             entry: entry.into(),
+            hash: hash(&loaded.files),
             files: loaded.files,
+            on_connection: loaded.on_connection,
             engine: engine.clone(),
             limits: limits.clone(),
             warnings: loaded.warnings,
@@ -121,6 +142,11 @@ impl Version {
         &self.warnings
     }
 
+    /// What its text is known by: see [`hash`].
+    pub const fn hash(&self) -> &Arc<str> {
+        &self.hash
+    }
+
     /// The limits its calls keep.
     pub const fn limits(&self) -> &Limits {
         &self.limits
@@ -140,7 +166,12 @@ impl Version {
 
     /// The hook, if the entry file defines it.
     pub fn hook(self: &Arc<Self>, hook: Hook) -> Option<Handler> {
-        self.function(hook.name())
+        match (&self.on_connection, hook) {
+            (Some(closure), Hook::Connection) => {
+                Some(Handler::in_entry(closure.clone(), self.clone()))
+            }
+            _ => self.function(hook.name()),
+        }
     }
 
     /// A function of the entry file.
@@ -170,6 +201,24 @@ impl Version {
         modules.push(state.clone());
         Some(state)
     }
+}
+
+/// What files are known by: twelve hexadecimal digits that other names or texts would change.
+pub fn hash(files: &[SourceFile]) -> Arc<str> {
+    let mut digest = Sha1::new();
+    for SourceFile { name, text } in files {
+        for part in [&**name, text.as_deref().unwrap_or_default()] {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+    }
+    let digest = digest.finalize();
+    let digits: Vec<_> = digest
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    digits.concat().into()
 }
 
 /// A copy of a running call's surroundings that another call can start from.

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::client::{Network, TestClient};
 use crate::{
     connection::HostEvent,
-    host::{Host, HostBuilder},
+    host::{Host, HostBuilder, Record, RollBackError},
     script::{LoadError, Loader},
 };
 
@@ -151,6 +151,19 @@ impl TestHost {
             self.scripts.lock().insert(name.to_owned(), text.to_owned());
         }
         self.runtime.wait_for(self.host.reload());
+    }
+
+    /// Puts the version of a namespace back that served before: see [`Host::roll_back`].
+    ///
+    /// # Errors
+    /// When there is none, or it fails on a live connection.
+    pub fn roll_back(&mut self, namespace: &str) -> Result<u64, RollBackError> {
+        self.runtime.wait_for(self.host.roll_back(namespace))
+    }
+
+    /// What came of the versions of a namespace: see [`Host::history`].
+    pub fn history(&self, namespace: &str) -> Vec<Record> {
+        self.runtime.wait_for(self.host.history(namespace))
     }
 
     /// Moves the clock that timers go by, and does what is due until then.

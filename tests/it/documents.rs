@@ -19,16 +19,21 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
         .collect()
 }
 
+/// A script that serves, of a block that is one or that stands for what `on_connection` does.
+fn script(block: &str) -> String {
+    let serves = block.contains("fn on_connection") || block.contains("io.on(\"connection\"");
+    match serves {
+        true => block.to_owned(),
+        false => format!("fn on_connection(socket) {{\n{block}\n}}"),
+    }
+}
+
 #[test]
 fn every_script_in_a_document_loads_and_takes_a_client() {
     let mut count = 0;
     for document in ["README.md", "ARCHITECTURE.md", "COMPATIBILITY.md"] {
         for block in blocks(&read(document), "rhai") {
-            let script = match block.contains("fn on_connection") {
-                true => block.to_owned(),
-                false => format!("fn on_connection(socket) {{\n{block}\n}}"),
-            };
-            let host = TestHost::new(&script);
+            let host = TestHost::new(&script(block));
             let _client = host
                 .connect("/")
                 .map_err(|_| panic!("{document}: {block}\n{:?}", host.problems()));
@@ -46,7 +51,7 @@ fn every_example_of_a_script_function_runs() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
         for example in examples(&text) {
-            let host = TestHost::new(&format!("fn on_connection(socket) {{\n{example}\n}}"));
+            let host = TestHost::new(&script(&example));
             let client = host
                 .connect("/")
                 .unwrap_or_else(|_| panic!("{path:?}: {example}\n{:?}", host.problems()));

@@ -1,0 +1,73 @@
+//! What `on_connection` leaves beside listeners and timers, merged in three ways: keys of `socket.data`, and rooms.
+//!
+//! *Base* is what the old code makes, *new* what the new code makes. What the connection has changed since stays.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use rhai::{Dynamic, Identifier};
+
+use super::{Connection, Data};
+use crate::{script::Carried, value::same};
+
+type Written = BTreeMap<Identifier, Option<Dynamic>>;
+
+/// Gives `live` the keys that the new code writes, where the connection has not changed them.
+pub(super) fn merge_data(live: &Arc<Data>, base: &Written, new: Written, carried: &mut Carried) {
+    let dropped = base.keys().filter(|key| !new.contains_key(*key));
+    let dropped: Vec<_> = dropped.map(|key| (key.clone(), None)).collect();
+    for (key, new) in new.into_iter().chain(dropped) {
+        let base = base.get(&key).and_then(Option::as_ref);
+        let (value, stamp) = live.get(&key);
+        let unchanged = match (&value, base) {
+            (Some(value), Some(base)) => same(value, base),
+            (value, base) => value.is_none() && base.is_none(),
+        };
+        let types = (
+            base.map(Dynamic::type_id),
+            new.as_ref().map(Dynamic::type_id),
+        );
+        let retyped = matches!(types, (Some(old), Some(new)) if old != new);
+        if unchanged || retyped {
+            // A call of another connection that has changed it just now wins.
+            let changed = live.change_if(&key, stamp, new).is_ok();
+            if changed && !unchanged {
+                carried.retyped.insert(format!("socket.data.{key}"));
+            }
+        } else if new.is_some() {
+            carried.kept.insert(format!("socket.data.{key}"));
+        }
+    }
+}
+
+/// Joins the rooms that the new code joins and the old one does not, and leaves those of which the reverse is true.
+/// Gives how many.
+pub(super) fn merge_rooms(
+    connection: &Connection,
+    base: &BTreeMap<String, bool>,
+    new: &BTreeMap<String, bool>,
+) -> usize {
+    let mut changes = Vec::new();
+    for room in base.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+        match (base.get(room), new.get(room)) {
+            (old, new) if old == new => {}
+            (_, Some(joins)) => changes.push((room, *joins)),
+            // The old code did what the new one no longer does.
+            (old, None) => changes.push((room, old == Some(&false))),
+        }
+    }
+    if changes.is_empty() {
+        return 0;
+    }
+    let live: BTreeSet<_> = connection.rooms().into_iter().collect();
+    changes.retain(|(room, joins)| live.contains(*room) != *joins);
+    for (room, joins) in &changes {
+        match joins {
+            true => connection.join(std::slice::from_ref(room)),
+            false => connection.leave_room(room),
+        }
+    }
+    changes.len()
+}

@@ -1,0 +1,92 @@
+//! What may stand at the top level of a script: constants, imports, and `io.on("connection", ...)`.
+//!
+//! Nothing there is shared: a variable of the top level would be one for all connections, whose calls run at the same
+//! time, and an edit would lose it. So a variable that the listener uses is refused while the script loads.
+
+use std::{cell::RefCell, collections::BTreeSet};
+
+use rhai::{AST, ASTFlags, FnPtr, GlobalRuntimeState, Position, Stmt};
+
+use super::handler::captures;
+use crate::diagnostic::Diagnostic;
+
+/// What a top level gave to `io.on("connection", ...)`.
+pub(super) struct Listener {
+    closure: FnPtr,
+    pub(super) position: Position,
+}
+
+thread_local! {
+    /// `Some` while a top level runs on this thread.
+    static RUNNING: RefCell<Option<Option<Listener>>> = const { RefCell::new(None) };
+}
+
+/// Runs a top level, and gives what it wants to be called for each connection.
+pub(super) fn run<T>(top_level: impl FnOnce() -> T) -> (T, Option<Listener>) {
+    let before = RUNNING.replace(Some(None));
+    let result = top_level();
+    (result, RUNNING.replace(before).flatten())
+}
+
+/// Whether a top level runs on this thread, and no call.
+pub(crate) fn is_running() -> bool {
+    RUNNING.with_borrow(Option::is_some)
+}
+
+/// The top level that runs wants `closure` to be called for each connection; `false` if none runs, or it said so before.
+pub(crate) fn listen(closure: FnPtr, position: Position) -> bool {
+    RUNNING.with_borrow_mut(|running| match running {
+        Some(listener @ None) => {
+            *listener = Some(Listener { closure, position });
+            true
+        }
+        _ => false,
+    })
+}
+
+/// The closure of a listener, which captured nothing but constants.
+pub(super) fn callable_by_all(
+    ast: &AST,
+    listener: Listener,
+    state: &GlobalRuntimeState,
+) -> Result<FnPtr, Box<Diagnostic>> {
+    let mut closure = listener.closure;
+    let variables = variables(ast);
+    let captured = captures(state, &closure);
+    if let Some((name, value)) = captured
+        .iter()
+        .find(|(name, _)| variables.contains(&**name))
+    {
+        return Err(Box::new(would_be_shared(
+            name,
+            value.flatten_clone().is_fnptr(),
+        )));
+    }
+    closure.set_curry(captured.iter().map(|(_, value)| value.flatten_clone()));
+    Ok(closure)
+}
+
+fn would_be_shared(name: &str, is_closure: bool) -> Diagnostic {
+    let problem = Diagnostic::error(format!("`{name}` would be shared by all connections"));
+    match is_closure {
+        true => problem.hint(format!(
+            "write it as a function: `fn {name}(...) {{ ... }}`"
+        )),
+        false => problem.hint(format!("keep it in `io.data.{name}`")),
+    }
+}
+
+/// The names of the variables of the top level, without constants and functions.
+fn variables(ast: &AST) -> BTreeSet<&str> {
+    let declared = ast
+        .statements()
+        .iter()
+        .filter_map(|statement| match statement {
+            Stmt::Var(variable, flags, _) if !flags.contains(ASTFlags::CONSTANT) => {
+                Some(variable.0.name.as_str())
+            }
+            _ => None,
+        });
+    let is_function = |name: &str| ast.iter_functions().any(|function| function.name == name);
+    declared.filter(|name| !is_function(name)).collect()
+}
