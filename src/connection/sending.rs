@@ -47,6 +47,18 @@ impl Connection {
         Ok(())
     }
 
+    /// Uses the way to the client, as soon as there is one; nothing happens when it has left.
+    fn reach(&self, with: impl FnOnce(&dyn Link) + Send + 'static) {
+        match self.link() {
+            Some(link) => with(&*link),
+            None => self.once_open(Box::new(|link| {
+                if let Some(link) = link {
+                    with(link);
+                }
+            })),
+        }
+    }
+
     /// Calls `send` now, or once the CONNECT is answered.
     fn once_open(&self, send: Early) {
         let mut held = self.held();
@@ -105,23 +117,19 @@ impl Connection {
 
     /// Joins rooms, unless it has left.
     pub fn join(&self, rooms: &[String]) {
-        if let Some(link) = self.link() {
-            link.join(rooms);
-        }
+        let rooms = rooms.to_vec();
+        self.reach(move |link| link.join(&rooms));
     }
 
     /// Leaves a room.
     pub fn leave_room(&self, room: &str) {
-        if let Some(link) = self.link() {
-            link.leave(room);
-        }
+        let room = room.to_owned();
+        self.reach(move |link| link.leave(&room));
     }
 
     /// Leaves every room, that of its own id included.
     pub fn leave_all(&self) {
-        if let Some(link) = self.link() {
-            link.leave_all();
-        }
+        self.reach(|link| link.leave_all());
     }
 
     /// The rooms it is in; while its `disconnecting` listeners run, those it was in.

@@ -120,7 +120,7 @@ onEachTransport("handlers", ({ connect, open }) => {
 
   test("what `on_connection` emits arrives", async (t) => {
     const client = await connect(t, server.url, "/order");
-    assert.deepEqual(await client.next("connected late"), [12497500]);
+    assert.deepEqual(await client.next("connected late"), [124750]);
   });
 
   test("modules of the folder are there while connecting and in handlers", async (t) => {

@@ -328,7 +328,7 @@ for (const [transport, openSession] of Object.entries({
         const session = await openSession(t, server.url);
         session.send("40/order,", ...[0, 1, 2].map((n) => `42/order,["number",${n}]`), '42/order,7["numbers"]');
         assert.match(await session.next(), /^40\/order,\{"sid":/);
-        assert.equal(await session.next(), '42/order,["connected late",12497500]');
+        assert.equal(await session.next(), '42/order,["connected late",124750]');
         assert.equal(await session.next(), "43/order,7[[0,1,2]]");
       });
 
