@@ -49,7 +49,7 @@ impl Ack {
     )]
     pub(crate) fn into_closure(self) -> Dynamic {
         let call = move |_: rhai::NativeCallContext<'_>, args: &mut [&mut Dynamic]| {
-            self.answer(&emit::arguments(args)).map(|()| Dynamic::UNIT)
+            self.answer(&emit::arguments(args)?).map(|()| Dynamic::UNIT)
         };
         FnPtr::from_dyn_fn("ack", Box::new(call)).map_or(Dynamic::UNIT, Dynamic::from)
     }

@@ -10,27 +10,38 @@ use rhai::{
 use super::{Fallible, refuse, turn};
 use crate::{
     connection::{Data, Turn, reads},
+    script::{Limits, limit, produce},
     value,
 };
 
 /// So often `update` runs its closure again when others changed the key meanwhile.
 const UPDATE_TRIES: usize = 16;
 
+/// Larger data is not copied in one go: that would hold up everyone who uses it.
+const MAX_WHOLE: usize = 4 << 20;
+
 /// The handle of a script on shared data.
 #[derive(Debug, Clone)]
-pub(crate) struct SharedMap(Arc<Data>);
+pub(crate) struct SharedMap {
+    data: Arc<Data>,
+    /// How many bytes it may hold.
+    max: fn(&Limits) -> usize,
+}
 
 impl SharedMap {
     /// A handle on data. Outside a call there is none.
-    pub(super) fn of(data: &Arc<Data>) -> Fallible<Self> {
+    pub(super) fn of(data: &Arc<Data>, max: fn(&Limits) -> usize) -> Fallible<Self> {
         turn("data")?;
-        Ok(Self(data.clone()))
+        Ok(Self {
+            data: data.clone(),
+            max,
+        })
     }
 
     /// The data as the running call sees it: a draft has a copy of its own.
     fn data(&self) -> Arc<Data> {
         let draft = Turn::current().and_then(|turn| turn.draft);
-        draft.map_or_else(|| self.0.clone(), |draft| draft.data(&self.0))
+        draft.map_or_else(|| self.data.clone(), |draft| draft.data(&self.data))
     }
 
     /// The data, for an operation that changes a key whatever it was.
@@ -51,7 +62,7 @@ impl SharedMap {
     /// Writes a key, unless another call has changed it since this one has read it: `io.data.users[id] = name` reads
     /// the users, changes them, and writes them.
     fn write(&self, key: &str, value: &Dynamic) -> Fallible {
-        let (data, value) = (self.data(), plain(key, value)?);
+        let (data, value) = (self.data(), self.plain(key, value)?);
         let Some(stamp) = reads::stamp(&data, key) else {
             data.set(key, value);
             return Ok(());
@@ -66,17 +77,54 @@ impl SharedMap {
             )),
         }
     }
+
+    /// A copy of a value for keeping, if there is room for it.
+    fn plain(&self, key: &str, value: &Dynamic) -> Fallible<Dynamic> {
+        let value = copy(key, value)?;
+        self.check_room(key, self.data().weight_without(key), &value)?;
+        Ok(value)
+    }
+
+    /// The same for one more element of an array.
+    fn room_to_push(&self, key: &str, value: &Dynamic) -> Fallible<Dynamic> {
+        let value = copy(key, value)?;
+        self.check_room(key, self.data().weight(), &value)?;
+        Ok(value)
+    }
+
+    /// Refuses what would make it larger than it may be. Calls that write at the same moment may pass that by what they
+    /// write.
+    fn check_room(&self, key: &str, others: usize, value: &Dynamic) -> Fallible {
+        let max = limit(self.max);
+        match others.saturating_add(value::weight(value)) > max {
+            true => refuse(format!(
+                "`{key}` has no room: shared data holds up to {max} bytes"
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Everything in it.
+    fn whole(&self) -> Fallible<Map> {
+        let data = self.data();
+        let weight = data.weight();
+        if weight > MAX_WHOLE {
+            return refuse(format!(
+                "this data holds {weight} bytes and is not taken as a whole: take the keys that are needed"
+            ));
+        }
+        produce(weight)?;
+        Ok(data.to_map())
+    }
 }
 
 /// A handle on data is sent as the map it stands for.
-pub(crate) fn as_value(value: Dynamic) -> Dynamic {
-    let map = value
-        .read_lock::<SharedMap>()
-        .map(|data| data.data().to_map().into());
-    map.unwrap_or(value)
+pub(crate) fn as_value(value: Dynamic) -> Fallible<Dynamic> {
+    let whole = value.read_lock::<SharedMap>().map(|data| data.whole());
+    whole.map_or(Ok(value), |map| map.map(Dynamic::from_map))
 }
 
-fn plain(key: &str, value: &Dynamic) -> Fallible<Dynamic> {
+fn copy(key: &str, value: &Dynamic) -> Fallible<Dynamic> {
     value::plain(value)
         .or_else(|error| refuse(format!("`{key}` cannot be kept in shared data: {error}")))
 }
@@ -156,7 +204,7 @@ mod words {
         key: &str,
         value: Dynamic,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
-        let value = plain(key, &value)?;
+        let value = data.plain(key, &value)?;
         Ok(data.changing(key).init(key, value))
     }
 
@@ -185,13 +233,14 @@ mod words {
     /// ```rhai
     /// for key in io.data.keys() { print(key); }
     /// ```
-    #[rhai_fn(pure)]
-    pub(crate) fn keys(data: &mut SharedMap) -> Array {
-        data.data()
-            .keys()
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn keys(data: &mut SharedMap) -> Result<Array, Box<EvalAltResult>> {
+        let keys = data.data().keys();
+        produce(keys.len() * size_of::<Dynamic>())?;
+        Ok(keys
             .into_iter()
             .map(|key| ImmutableString::from(key).into())
-            .collect()
+            .collect())
     }
 
     /// Everything in it, as a map.
@@ -199,9 +248,9 @@ mod words {
     /// ```rhai
     /// print(io.data.to_map());
     /// ```
-    #[rhai_fn(pure)]
-    pub(crate) fn to_map(data: &mut SharedMap) -> Map {
-        data.data().to_map()
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn to_map(data: &mut SharedMap) -> Result<Map, Box<EvalAltResult>> {
+        data.whole()
     }
 
     /// Adds `by` to the number of a key, which starts at 0, and gives the sum.
@@ -239,7 +288,7 @@ mod words {
         value: Dynamic,
         keep_last: INT,
     ) -> Result<(), Box<EvalAltResult>> {
-        let value = plain(key, &value)?;
+        let value = data.room_to_push(key, &value)?;
         let keep = usize::try_from(keep_last).unwrap_or_default();
         let push =
             |old: Option<Dynamic>| match old.unwrap_or_else(|| Array::new().into()).into_array() {
@@ -271,7 +320,7 @@ mod words {
             let (old, stamp) = data.changing(key).get(key);
             let new: Dynamic =
                 change.call_within_context(&context, (old.unwrap_or_else(|| default.clone()),))?;
-            let new = plain(key, &new)?;
+            let new = data.plain(key, &new)?;
             if data.changing(key).set_if(key, stamp, new.clone()).is_ok() {
                 return Ok(new);
             }

@@ -106,7 +106,7 @@ pub(super) fn register_send<T: Clone + std::marker::Send + Sync + 'static>(
             (shown, &info::<T>(false, count)),
             &types,
             move |context, on: &T, args| {
-                let (values, ack) = payload(context, args);
+                let (values, ack) = payload(context, args)?;
                 check_count("send", values.len())?;
                 send(on, &values, ack)
             },
@@ -174,7 +174,7 @@ fn emit<T>(
             "`{name}` takes the name of an event, a string, and got {got}"
         ));
     };
-    let (values, ack) = payload(context, values);
+    let (values, ack) = payload(context, values)?;
     check_count(name, values.len())?;
     if is_reserved(&event) {
         return refuse(format!(
@@ -189,8 +189,8 @@ fn emit<T>(
 fn payload(
     context: Option<&NativeCallContext<'_>>,
     given: &mut [&mut Dynamic],
-) -> (StaticVec<Dynamic>, Option<Handler>) {
-    let mut values = arguments(given);
+) -> Fallible<(StaticVec<Dynamic>, Option<Handler>)> {
+    let mut values = arguments(given)?;
     let closure = values
         .last()
         .and_then(|last| last.read_lock::<FnPtr>().map(|closure| closure.clone()));
@@ -200,7 +200,7 @@ fn payload(
     if handler.is_some() {
         values.pop();
     }
-    (values, handler)
+    Ok((values, handler))
 }
 
 fn check_count(name: &str, count: usize) -> Fallible {
@@ -213,15 +213,19 @@ fn check_count(name: &str, count: usize) -> Fallible {
 }
 
 /// The values to send: those given, a [`Spread`] as what is in it, data as the map it stands for.
-pub(super) fn arguments(given: &mut [&mut Dynamic]) -> StaticVec<Dynamic> {
+pub(super) fn arguments(given: &mut [&mut Dynamic]) -> Fallible<StaticVec<Dynamic>> {
     let mut values = StaticVec::new();
     for value in given {
         match value.take().try_cast_result::<Spread>() {
-            Ok(Spread(spread)) => values.extend(spread.into_iter().map(data::as_value)),
-            Err(value) => values.push(data::as_value(value)),
+            Ok(Spread(spread)) => {
+                for value in spread {
+                    values.push(data::as_value(value)?);
+                }
+            }
+            Err(value) => values.push(data::as_value(value)?),
         }
     }
-    values
+    Ok(values)
 }
 
 /// What a failed send means for the script: a value that cannot be sent is its error; everything else is announced.

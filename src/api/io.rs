@@ -96,7 +96,7 @@ mod words {
     /// ```
     #[rhai_fn(get = "data", pure, return_raw)]
     pub(crate) fn data(io: &mut Io) -> Result<SharedMap, Box<EvalAltResult>> {
-        SharedMap::of(io.namespace("data")?.data())
+        SharedMap::of(io.namespace("data")?.data(), |limits| limits.io_data)
     }
 
     /// The sockets of the namespace, in this process.

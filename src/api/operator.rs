@@ -9,8 +9,11 @@ use rhai::{
 use super::{Fallible, Socket, emit, io::Io, refuse, turn};
 use crate::{
     connection::{Asked, Connection, Namespace, Target, Turn, Work},
-    script::Handler,
+    script::{Handler, limit},
 };
+
+/// Bytes of the name of a room.
+const MAX_ROOM_NAME: usize = 1024;
 
 /// A chain of operators that waits for its `emit`.
 #[derive(Debug, Clone)]
@@ -79,6 +82,7 @@ impl Operator {
         if turn.draft.is_some() {
             return Ok(());
         }
+        check_waiting(&turn.connection, ack.as_ref())?;
         let sent = match (&self.target, &self.sender, ack) {
             (None, Some(socket), None) if self.volatile && socket.is_stalled() => Ok(()),
             (None, Some(socket), None) => socket.emit(event, args),
@@ -183,7 +187,7 @@ fn many<T: Sends>(module: &mut Module) {
         module,
         |on: &mut T, rooms: Dynamic| -> Fallible {
             let rooms = room_names("sockets_join", rooms)?;
-            each(on, "sockets_join", |socket| socket.join(&rooms))
+            each(on, "sockets_join", |socket| join_rooms(socket, &rooms))
         },
     );
     method::<T>("sockets_leave", SOCKETS_LEAVE, &["rooms: Dynamic"], "()").set_into_module(
@@ -192,17 +196,28 @@ fn many<T: Sends>(module: &mut Module) {
             let rooms = room_names("sockets_leave", rooms)?;
             each(on, "sockets_leave", |socket| {
                 rooms.iter().for_each(|room| socket.leave_room(room));
+                Ok(())
             })
         },
     );
-    method::<T>("disconnect_sockets", DISCONNECT_SOCKETS, &[], "()")
-        .set_into_module(module, |on: &mut T| {
-            each(on, "disconnect_sockets", |socket| socket.disconnect(false))
-        });
-    method::<T>("disconnect_sockets", &[], &["close: bool"], "()")
-        .set_into_module(module, |on: &mut T, close: bool| {
-            each(on, "disconnect_sockets", |socket| socket.disconnect(close))
-        });
+    method::<T>("disconnect_sockets", DISCONNECT_SOCKETS, &[], "()").set_into_module(
+        module,
+        |on: &mut T| {
+            each(on, "disconnect_sockets", |socket| {
+                socket.disconnect(false);
+                Ok(())
+            })
+        },
+    );
+    method::<T>("disconnect_sockets", &[], &["close: bool"], "()").set_into_module(
+        module,
+        |on: &mut T, close: bool| {
+            each(on, "disconnect_sockets", |socket| {
+                socket.disconnect(close);
+                Ok(())
+            })
+        },
+    );
     method::<T>("fetch_sockets", FETCH_SOCKETS, &["then: FnPtr"], "()").set_into_module(
         module,
         |context: NativeCallContext<'_>, on: &mut T, then: FnPtr| {
@@ -211,13 +226,13 @@ fn many<T: Sends>(module: &mut Module) {
     );
 }
 
-fn each(on: &impl Sends, word: &str, act: impl Fn(&Connection)) -> Fallible {
+fn each(on: &impl Sends, word: &str, act: impl Fn(&Connection) -> Fallible) -> Fallible {
     let turn = turn(word)?;
     if turn.draft.is_none() {
         on.operator()
             .sockets(&turn)
             .iter()
-            .for_each(|socket| act(socket));
+            .try_for_each(|socket| act(socket))?;
     }
     Ok(())
 }
@@ -271,25 +286,46 @@ pub(super) fn signature<T>(parameters: &[&str], gives: &str) -> Vec<String> {
         .collect()
 }
 
+/// Refuses one more closure that waits for an answer when there are as many as may be.
+fn check_waiting(connection: &Connection, ack: Option<&Handler>) -> Fallible {
+    let max = limit(|limits| limits.acks);
+    match ack.is_some() && connection.waiting_for() >= max {
+        true => refuse(format!(
+            "this socket waits for {max} answers, which is the limit: `timeout(ms)` before `emit` gives up on old ones"
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Has a socket join rooms, within the limit.
+pub(super) fn join_rooms(socket: &Connection, rooms: &[String]) -> Fallible {
+    let max = limit(|limits| limits.rooms);
+    match socket.join(rooms, max) {
+        true => Ok(()),
+        false => refuse(format!(
+            "the socket {} is in {max} rooms or nearly so, which is the limit",
+            socket.id()
+        )),
+    }
+}
+
 /// One room or an array of rooms.
 pub(super) fn room_names(word: &str, rooms: Dynamic) -> Fallible<Vec<String>> {
     let wrong = |got: &str| {
-        refuse(format!(
+        refuse::<String>(format!(
             "`{word}` takes the name of a room, a string, or an array of them, and got {got}"
         ))
     };
+    let name = |room: Dynamic| match room.into_string() {
+        Ok(name) if name.len() <= MAX_ROOM_NAME => Ok(name),
+        Ok(_) => refuse(format!(
+            "`{word}` takes names of rooms of up to {MAX_ROOM_NAME} bytes"
+        )),
+        Err(got) => wrong(got),
+    };
     match rooms.try_cast_result::<Array>() {
-        Ok(rooms) => rooms
-            .into_iter()
-            .map(|room| {
-                room.into_string()
-                    .or_else(|got| wrong(got).map(|()| String::new()))
-            })
-            .collect(),
-        Err(room) => match room.into_string() {
-            Ok(room) => Ok(vec![room]),
-            Err(got) => wrong(got).map(|()| Vec::new()),
-        },
+        Ok(rooms) => rooms.into_iter().map(name).collect(),
+        Err(room) => Ok(vec![name(room)?]),
     }
 }
 

@@ -8,7 +8,11 @@ use rhai::{
 };
 
 use super::{
-    Fallible, data::SharedMap, lists::Rooms, operator::room_names, own_turn, refuse, turn,
+    Fallible,
+    data::SharedMap,
+    lists::Rooms,
+    operator::{join_rooms, room_names},
+    own_turn, refuse, turn,
 };
 use crate::{
     connection::{ANY, Connection, MIDDLEWARE, MadeBy, OUTGOING, Phase, Turn},
@@ -71,7 +75,7 @@ fn set_rooms(word: &str, socket: &Socket, rooms: Vec<String>, join: bool) -> Fal
     match turn.draft {
         Some(draft) if Arc::ptr_eq(&turn.connection, &socket.0) => draft.set_rooms(rooms, join),
         Some(_) => {}
-        None if join => socket.0.join(&rooms),
+        None if join => join_rooms(&socket.0, &rooms)?,
         None => rooms.iter().for_each(|room| socket.0.leave_room(room)),
     }
     Ok(())
@@ -141,7 +145,7 @@ mod words {
     /// ```
     #[rhai_fn(get = "data", pure, return_raw)]
     pub(crate) fn data(socket: &mut Socket) -> Result<SharedMap, Box<EvalAltResult>> {
-        SharedMap::of(socket.0.data())
+        SharedMap::of(socket.0.data(), |limits| limits.socket_data)
     }
 
     /// Calls `listener` for each `event` that this client sends, with the event's arguments and, last, the ack if

@@ -202,6 +202,26 @@ struct LimitOptions {
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().timers),
         env = "PATCHCORD_MAX_TIMERS")]
     max_timers: Count,
+    /// The most bytes that native functions make for one call: strings, arrays and maps
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().produced),
+        env = "PATCHCORD_MAX_PRODUCED")]
+    max_produced: Size,
+    /// The most bytes that `socket.data` holds
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().socket_data),
+        env = "PATCHCORD_MAX_SOCKET_DATA")]
+    max_socket_data: Size,
+    /// The most bytes that `io.data` holds
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().io_data),
+        env = "PATCHCORD_MAX_IO_DATA")]
+    max_io_data: Size,
+    /// Rooms that one socket may be in
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().rooms),
+        env = "PATCHCORD_MAX_ROOMS")]
+    max_rooms: Count,
+    /// Answers that the closures of one socket may wait for at a time
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().acks),
+        env = "PATCHCORD_MAX_ACKS")]
+    max_acks: Count,
 }
 
 impl ServeOptions {
@@ -263,6 +283,11 @@ impl LimitOptions {
             modules: self.max_modules.0,
             listeners: self.max_listeners.0,
             timers: self.max_timers.0,
+            produced: self.max_produced.0,
+            socket_data: self.max_socket_data.0,
+            io_data: self.max_io_data.0,
+            rooms: self.max_rooms.0,
+            acks: self.max_acks.0,
         }
     }
 }

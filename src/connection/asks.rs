@@ -217,6 +217,11 @@ impl Connection {
         }
     }
 
+    /// How many answers its closures wait for.
+    pub fn waiting_for(&self) -> usize {
+        self.held().asks.waiting.len()
+    }
+
     /// The calls that are due when this connection leaves: closures that wait with a time get an error at once.
     pub fn unanswered(&self) -> Vec<Answered> {
         let waiting = std::mem::take(&mut self.held().asks.waiting);

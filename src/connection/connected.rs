@@ -4,7 +4,7 @@ use std::{
     any::Any,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -52,6 +52,8 @@ pub struct Connection {
     /// The server has taken it out of the namespace: events that wait are not handled any more.
     pub(super) cut: AtomicBool,
     pub(super) hears_outgoing: AtomicBool,
+    /// Rooms that it joined, at least as many as it is in.
+    pub(super) joined: AtomicUsize,
     held: Mutex<Held>,
     /// Held until `on_connection` has run: no reload decides while it is.
     pass: Mutex<Option<Box<dyn Any + Send>>>,
@@ -96,6 +98,7 @@ impl Connection {
             issued,
             cut: AtomicBool::new(false),
             hears_outgoing: AtomicBool::new(false),
+            joined: AtomicUsize::new(0),
             held: Mutex::default(),
             pass: Mutex::default(),
         })

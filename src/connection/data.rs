@@ -10,6 +10,8 @@ use std::{
 
 use rhai::{Dynamic, Identifier};
 
+use crate::value::weight;
+
 /// Another call changed a key between reading and writing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -20,12 +22,15 @@ struct Entry {
     /// `None` in a copy: removed there.
     value: Option<Dynamic>,
     stamp: u64,
+    weight: usize,
 }
 
 #[derive(Debug, Default)]
 struct Entries {
     map: BTreeMap<Identifier, Entry>,
     stamp: u64,
+    /// That of all entries.
+    weight: usize,
 }
 
 /// A shared map.
@@ -74,7 +79,7 @@ impl Data {
             return Err(Changed);
         }
         match (&value, &self.below) {
-            (None, None) => drop(entries.map.remove(key)),
+            (None, None) => entries.take(key),
             _ => entries.put(key, value),
         }
         Ok(entries.stamp)
@@ -136,14 +141,34 @@ impl Data {
             .map_or(below, |entry| entry.value.clone());
         match self.below {
             Some(_) => entries.put(key, None),
-            None => drop(entries.map.remove(key)),
+            None => entries.take(key),
         }
         value
     }
 
     /// The keys, in order.
     pub fn keys(&self) -> Vec<Identifier> {
-        self.to_map().into_keys().collect()
+        match &self.below {
+            Some(_) => self.to_map().into_keys().collect(),
+            None => self.lock().map.keys().cloned().collect(),
+        }
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub fn weight(&self) -> usize {
+        let below = self.below.as_ref().map_or(0, |below| below.weight());
+        below + self.lock().weight
+    }
+
+    /// The same without one key.
+    pub fn weight_without(&self, key: &str) -> usize {
+        let below = self
+            .below
+            .as_ref()
+            .map_or(0, |below| below.weight_without(key));
+        let entries = self.lock();
+        let own = entries.map.get(key).map_or(0, |entry| entry.weight);
+        below + entries.weight - own
     }
 
     /// A copy of everything.
@@ -171,9 +196,17 @@ impl Entries {
     fn put(&mut self, key: &str, value: Option<Dynamic>) {
         self.stamp += 1;
         let entry = Entry {
+            weight: key.len() + value.as_ref().map_or(0, weight),
             value,
             stamp: self.stamp,
         };
-        self.map.insert(key.into(), entry);
+        self.weight += entry.weight;
+        let before = self.map.insert(key.into(), entry);
+        self.weight -= before.map_or(0, |entry| entry.weight);
+    }
+
+    fn take(&mut self, key: &str) {
+        let before = self.map.remove(key);
+        self.weight -= before.map_or(0, |entry| entry.weight);
     }
 }

@@ -65,7 +65,9 @@ pub(super) fn merge_rooms(
     changes.retain(|(room, joins)| live.contains(*room) != *joins);
     for (room, joins) in &changes {
         match joins {
-            true => connection.join(std::slice::from_ref(room)),
+            true => {
+                connection.join(std::slice::from_ref(room), usize::MAX);
+            }
             false => connection.leave_room(room),
         }
     }

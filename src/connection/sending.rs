@@ -115,10 +115,29 @@ impl Connection {
         self.link().map_or("", |link| link.transport())
     }
 
-    /// Joins rooms, unless it has left.
-    pub fn join(&self, rooms: &[String]) {
-        let rooms = rooms.to_vec();
-        self.reach(move |link| link.join(&rooms));
+    /// Joins rooms, unless it has left. `false` when it would be in more than `max` then, and has joined none.
+    pub fn join(&self, rooms: &[String], max: usize) -> bool {
+        let fits = self.fits(rooms, max);
+        if fits {
+            let rooms = rooms.to_vec();
+            self.reach(move |link| link.join(&rooms));
+        }
+        fits
+    }
+
+    /// Whether it is in `max` rooms at most when it has joined these. Counting its rooms takes long, so it is done only
+    /// when so many joins make it worth while.
+    fn fits(&self, rooms: &[String], max: usize) -> bool {
+        let joined = self.joined.fetch_add(rooms.len(), Ordering::Relaxed);
+        let Some(link) = self.link().filter(|_| joined + rooms.len() > max) else {
+            return joined + rooms.len() <= max;
+        };
+        let now = link.rooms();
+        let new = rooms.iter().filter(|room| !now.contains(room)).count();
+        let fits = now.len() + new <= max;
+        let count = if fits { now.len() + new } else { now.len() };
+        self.joined.store(count, Ordering::Relaxed);
+        fits
     }
 
     /// Leaves a room.

@@ -3,7 +3,8 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use rhai::{
-    Dynamic, Engine, FuncRegistration, Module, NativeCallContext, RhaiFunc, RhaiNativeFunc, Variant,
+    Dynamic, Engine, EvalAltResult, FuncRegistration, Module, NativeCallContext, RhaiFunc,
+    RhaiNativeFunc, Variant,
 };
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
@@ -12,7 +13,6 @@ use crate::{
     api,
     connection::{HostEvent, Turn},
     script::{self, Folder, Known, Limits, Loader},
-    value,
 };
 
 /// So many packets of one client may wait inside the Socket.IO crate. The stream takes them out at once, so this is
@@ -189,17 +189,20 @@ impl HostBuilder {
     /// Gives scripts a function that changes nothing: drafts of a reload call it too. It runs in the script's call
     /// and must not block.
     #[must_use]
-    pub fn function<A: 'static, const N: usize, const X: bool, R, const F: bool>(
+    pub fn function<A: 'static, const N: usize, const X: bool, R, const F: bool, FUNC>(
         mut self,
         name: &str,
-        function: impl RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
+        function: FUNC,
     ) -> Self
     where
         R: Variant + Clone,
+        FUNC: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
     {
+        let types = FUNC::param_types();
+        let function = isolated(function.into_rhai_function(false, true), || None);
         FuncRegistration::new(name)
             .in_global_namespace()
-            .set_into_module(&mut self.functions, function);
+            .set_into_module_raw(&mut self.functions, types, function);
         self
     }
 
@@ -216,7 +219,7 @@ impl HostBuilder {
         FUNC: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
     {
         let types = FUNC::param_types();
-        let function = skipped_in_drafts(function.into_rhai_function(false, true));
+        let function = isolated(function.into_rhai_function(false, true), skipped_in_drafts);
         FuncRegistration::new(name)
             .in_global_namespace()
             .set_into_module_raw(&mut self.functions, types, function);
@@ -230,7 +233,7 @@ impl HostBuilder {
         api::register(&mut engine);
         engine.register_global_module(self.functions.into());
         let known = Known::of(&engine, api::VOCABULARY);
-        let decoding = decoding(limits);
+        let decoding = limits.decoding();
         let loader = self
             .loader
             .unwrap_or_else(|| Arc::new(Folder::new("scripts")));
@@ -255,34 +258,42 @@ impl HostBuilder {
     }
 }
 
-/// What a client may send is what a script may hold.
-fn decoding(limits: &Limits) -> value::Limits {
-    value::Limits {
-        max_string: limits.string_size,
-        max_array: limits.array_size,
-        max_map: limits.map_size,
-        ..value::Limits::default()
+/// What a call gives without the function; `None` where it is called.
+type Instead = fn() -> Option<Result<Dynamic, Box<EvalAltResult>>>;
+
+fn skipped_in_drafts() -> Option<Result<Dynamic, Box<EvalAltResult>>> {
+    match Turn::current() {
+        Some(turn) if turn.draft.is_some() => Some(Ok(Dynamic::UNIT)),
+        Some(_) => None,
+        None => Some(Err(
+            "a function with an effect has no place at top level: call it in `on_load` or `on_connection`"
+                .into(),
+        )),
     }
 }
 
-fn skipped_in_drafts(function: RhaiFunc) -> RhaiFunc {
+/// A function of the program whose panic ends the script's call, at its place in the script; no variable is lost.
+fn isolated(function: RhaiFunc, instead: Instead) -> RhaiFunc {
+    let by_reference = matches!(function, RhaiFunc::Method { .. });
     let (RhaiFunc::Pure { func, .. } | RhaiFunc::Method { func, .. }) = function else {
         return function;
     };
     let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
-        match Turn::current() {
-            Some(turn) if turn.draft.is_some() => Ok(Dynamic::UNIT),
-            Some(_) => func(context, args),
-            None => Err(
-                "a function with an effect has no place at top level: call it in `on_load` or `on_connection`"
-                    .into(),
-            ),
-        }
+        instead().unwrap_or_else(|| script::catch_panic(|| func(context, args)))
     };
-    RhaiFunc::Method {
-        func: Arc::new(call),
-        has_context: true,
-        is_pure: false,
-        is_volatile: true,
+    let (func, has_context, is_volatile) = (Arc::new(call), true, true);
+    match by_reference {
+        true => RhaiFunc::Method {
+            func,
+            has_context,
+            is_pure: false,
+            is_volatile,
+        },
+        false => RhaiFunc::Pure {
+            func,
+            has_context,
+            is_pure: true,
+            is_volatile,
+        },
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         ANY, Connection, Driver, Event, HostEvent, MIDDLEWARE, Namespace, OUTGOING, Phase, Turn,
         Work,
     },
-    diagnostic::{Diagnostic, Origin},
+    diagnostic::{Diagnostic, Origin, Place},
     script::{CallError, Handler, Hook},
 };
 
@@ -277,11 +277,11 @@ impl Inner {
         call: &dyn std::fmt::Display,
     ) {
         let args = if value.is_unit() || api::is_own(&value) {
-            vec![]
+            Ok(vec![])
         } else {
-            vec![api::as_value(value)]
+            api::as_value(value).map(|value| vec![value])
         };
-        if let Err(error) = ack.answer(&args) {
+        if let Err(error) = args.and_then(|args| ack.answer(&args)) {
             self.failed(connection, handler, CallError::Script(error), call);
         }
     }
@@ -378,13 +378,25 @@ pub(super) fn diagnose(
         CallError::Panic(text) => Diagnostic::error(format!("a native function panicked: {text}"))
             .hint("this is a fault of the program and not of the script"),
     };
+    // Rhai forgets the place of what no script can catch; the handler's own is the nearest there is.
+    let place = diagnostic.place.clone().or_else(|| place(handler));
     let origin = Origin::new(
         &**connection.namespace().path(),
         call.to_string(),
         version.number(),
     );
-    diagnostic.from_call(match connection.socket() {
+    diagnostic.at(place).from_call(match connection.socket() {
         Some(id) => origin.socket(&**id),
         None => origin,
+    })
+}
+
+/// Where a handler stands.
+fn place(handler: &Handler) -> Option<Place> {
+    let (line, column) = handler.position()?;
+    let place = Place::new(handler.file(), line, column);
+    Some(match handler.version().source(handler.file()) {
+        Some(source) => place.source(source),
+        None => place,
     })
 }

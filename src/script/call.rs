@@ -8,7 +8,7 @@ use std::{
 
 use rhai::{Dynamic, EvalAltResult, GlobalRuntimeState, NativeCallContext, Position};
 
-use super::{Version, budget};
+use super::{Limits, Version, budget};
 
 /// Why a call of script code has no value.
 #[derive(Debug)]
@@ -55,6 +55,11 @@ pub(crate) fn running() -> Option<Arc<Version>> {
     RUNNING.with_borrow(Clone::clone)
 }
 
+/// A limit of the version whose code runs on this thread; without one there is none.
+pub(crate) fn limit(of: fn(&Limits) -> usize) -> usize {
+    RUNNING.with_borrow(|version| version.as_ref().map_or(usize::MAX, |v| of(v.limits())))
+}
+
 /// Calls `code` of `version` in the surroundings `state`.
 pub(crate) fn run(
     version: &Arc<Version>,
@@ -62,8 +67,7 @@ pub(crate) fn run(
     name: &str,
     code: impl FnOnce(&NativeCallContext<'_>) -> Result<Dynamic, Box<EvalAltResult>>,
 ) -> Result<Dynamic, CallError> {
-    let limits = version.limits();
-    let _budget = budget::start(limits.operations, limits.time);
+    let _budget = budget::start(version.limits());
     let _running = Running {
         before: RUNNING.replace(Some(version.clone())),
     };
@@ -73,6 +77,16 @@ pub(crate) fn run(
         Ok(result) => result.map_err(CallError::Script),
         Err(payload) => Err(CallError::Panic(panic_text(payload.as_ref()))),
     }
+}
+
+/// Calls a function of the program: its panic becomes an error that no script can catch.
+pub(crate) fn catch_panic(
+    call: impl FnOnce() -> Result<Dynamic, Box<EvalAltResult>>,
+) -> Result<Dynamic, Box<EvalAltResult>> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+        let text = panic_text(payload.as_ref());
+        Err(budget::ended(&format!("{}{text}", budget::PANIC)))
+    })
 }
 
 struct Running {

@@ -282,7 +282,7 @@ impl<'a> Loading<'a> {
         name: &str,
         top_level: impl FnOnce(&Engine) -> Result<T, Box<EvalAltResult>>,
     ) -> Loads<(T, Option<Listener>)> {
-        let _budget = budget::start(self.limits.operations, self.limits.time);
+        let _budget = budget::start(self.limits);
         let (result, listener) = top_level::run(|| top_level(self.engine));
         match result {
             Ok(value) => Ok((value, listener)),

@@ -91,6 +91,12 @@ impl Handler {
             .unwrap_or_else(|| self.version.entry())
     }
 
+    /// The line and column, from 1, at which its code begins.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        let begins = self.definition.as_ref()?.body.start_position();
+        Some((begins.line()?, begins.position().unwrap_or(1)))
+    }
+
     /// The name of its function, if it is not a closure.
     pub fn name(&self) -> Option<&str> {
         (!self.fn_ptr.is_anonymous()).then(|| self.fn_ptr.fn_name())

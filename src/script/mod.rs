@@ -7,6 +7,7 @@
 //! What must stay true: a version never changes; a handler is always called in the state it was made in; no call
 //! passes its [`Limits`] or ends the process.
 
+mod bounded;
 mod budget;
 mod call;
 mod carry;
@@ -15,11 +16,14 @@ mod compile;
 mod handler;
 mod known;
 mod loader;
+mod nesting;
 mod sandbox;
 mod top_level;
 mod version;
 
+pub(crate) use budget::produce;
 pub use call::CallError;
+pub(crate) use call::{catch_panic, limit};
 pub use carry::{Carried, carry, release};
 pub(crate) use compile::module as check_module;
 pub use handler::Handler;

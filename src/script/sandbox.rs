@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT, ImmutableString, OptimizationLevel};
+use rhai::{Dynamic, Engine, EvalAltResult, EvalContext, OptimizationLevel};
 
-use super::{budget, compile};
+use super::{bounded, budget, compile, nesting};
+use crate::value;
 
 /// What a script may use up. Every limit ends the one call that passes it, with an error that names the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,28 @@ pub struct Limits {
     pub listeners: usize,
     /// Timers that one socket may have at a time.
     pub timers: usize,
+    /// Bytes that native functions make for one call: strings, arrays and maps, those included that are dropped again.
+    pub produced: usize,
+    /// Bytes that `socket.data` holds.
+    pub socket_data: usize,
+    /// Bytes that `io.data` holds.
+    pub io_data: usize,
+    /// Rooms that one socket is in.
+    pub rooms: usize,
+    /// Answers that the closures of one socket wait for at a time.
+    pub acks: usize,
+}
+
+impl Limits {
+    /// What a client may send is what a script may hold.
+    pub(crate) fn decoding(&self) -> value::Limits {
+        value::Limits {
+            max_string: self.string_size,
+            max_array: self.array_size,
+            max_map: self.map_size,
+            ..value::Limits::default()
+        }
+    }
 }
 
 impl Default for Limits {
@@ -51,6 +74,11 @@ impl Default for Limits {
             modules: 64,
             listeners: 1_000,
             timers: 100,
+            produced: 64 << 20,
+            socket_data: 1 << 20,
+            io_data: 16 << 20,
+            rooms: 1_000,
+            acks: 1_000,
         }
     }
 }
@@ -85,7 +113,7 @@ pub fn engine(limits: &Limits, globals: Globals) -> Engine {
     limit(&mut engine, limits);
     // What is compiled is checked first, and optimized then.
     engine.set_optimization_level(OptimizationLevel::None);
-    without_hazards(&mut engine, limits.string_size);
+    without_hazards(&mut engine, limits);
     engine.set_module_resolver(compile::Loaded);
     engine.on_progress(|_| budget::spend().map(Dynamic::from));
     resolve_variables(&mut engine, globals);
@@ -106,69 +134,10 @@ fn limit(engine: &mut Engine, limits: &Limits) {
         .set_max_strings_interned(0);
 }
 
-/// `eval` and `curry` can end the process by recursion or by a chain of closures, `sleep` blocks a thread, and
-/// `replace` allocates its result before its size is checked.
-fn without_hazards(engine: &mut Engine, max_string: usize) {
+/// `eval` and `curry` can end the process by recursion or by a chain of closures; see [`bounded`] for the rest.
+fn without_hazards(engine: &mut Engine, limits: &Limits) {
     engine.disable_symbol("eval").disable_symbol("curry");
-    // Rhai's own waits for ever on a map that captured itself.
-    engine.register_fn(
-        "to_json",
-        |map: &mut rhai::Map| -> Result<String, Box<EvalAltResult>> {
-            let text = crate::value::to_json(&Dynamic::from_map(map.clone()));
-            text.map_err(|error| error.to_string().into())
-        },
-    );
-    engine.register_fn("sleep", |_: INT| -> Fallible {
-        Err("a script cannot sleep".into())
-    });
-    engine.register_fn("sleep", |_: FLOAT| -> Fallible {
-        Err("a script cannot sleep".into())
-    });
-    engine.register_fn(
-        "replace",
-        move |text: &mut ImmutableString, find: &str, with: &str| {
-            replace(text, find, with, max_string)
-        },
-    );
-    engine.register_fn(
-        "replace",
-        move |text: &mut ImmutableString, find: char, with: char| {
-            replace(
-                text,
-                find.encode_utf8(&mut [0; 4]),
-                with.encode_utf8(&mut [0; 4]),
-                max_string,
-            )
-        },
-    );
-    engine.register_fn(
-        "replace",
-        move |text: &mut ImmutableString, find: &str, with: char| {
-            replace(text, find, with.encode_utf8(&mut [0; 4]), max_string)
-        },
-    );
-    engine.register_fn(
-        "replace",
-        move |text: &mut ImmutableString, find: char, with: &str| {
-            replace(text, find.encode_utf8(&mut [0; 4]), with, max_string)
-        },
-    );
-}
-
-type Fallible = Result<(), Box<EvalAltResult>>;
-
-fn replace(text: &mut ImmutableString, find: &str, with: &str, max: usize) -> Fallible {
-    let matches = text.matches(find).count();
-    let size = text
-        .len()
-        .saturating_sub(matches.saturating_mul(find.len()))
-        .saturating_add(matches.saturating_mul(with.len()));
-    if size > max {
-        let what = "Length of string".to_owned();
-        return Err(EvalAltResult::ErrorDataTooLarge(what, rhai::Position::NONE).into());
-    }
-    *text = text.replace(find, with).into();
-    Ok(())
+    bounded::register(engine, limits);
 }
 
 /// Rhai asks here at every access to a variable. A value given back is read-only and is not made shared when a
@@ -178,7 +147,10 @@ fn replace(text: &mut ImmutableString, find: &str, with: &str, max: usize) -> Fa
     reason = "`on_var` is marked volatile, not deprecated, and there is no other way"
 )]
 fn resolve_variables(engine: &mut Engine, globals: Globals) {
-    engine.on_var(move |name, _, context| {
+    engine.on_var(move |name, _, mut context| {
+        if nesting::is_looked_at() {
+            check_value(name, &mut context)?;
+        }
         if let Some(value) = context.scope().get(name) {
             let handle = (globals.is_handle)(value);
             return Ok(handle.then(|| value.flatten_clone()));
@@ -189,4 +161,30 @@ fn resolve_variables(engine: &mut Engine, globals: Globals) {
         }
         Ok((globals.resolve)(name))
     });
+}
+
+/// Ends a call that reads a variable whose value is more than it may be. One that is nested too deep is emptied, for it
+/// would come back with the next call.
+fn check_value(
+    name: &str,
+    context: &mut EvalContext<'_, '_, '_, '_, '_, '_>,
+) -> Result<(), Box<EvalAltResult>> {
+    let max_map = context.engine().max_map_size();
+    if let Some(this) = context.this_ptr_mut() {
+        check(this, max_map)?;
+    }
+    match context.scope_mut().get_mut(name) {
+        Some(value) => check(value, max_map),
+        None => Ok(()),
+    }
+}
+
+fn check(value: &mut Dynamic, max_map: usize) -> Result<(), Box<EvalAltResult>> {
+    let Some(excess) = nesting::excess(value, max_map) else {
+        return Ok(());
+    };
+    if excess == budget::DEPTH {
+        nesting::empty(value);
+    }
+    Err(budget::ended(excess))
 }

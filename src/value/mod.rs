@@ -31,6 +31,7 @@ mod encode;
 mod plain;
 mod visit;
 mod walk;
+mod weight;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub use decode::{DecodeError, Event, Limits, answer, args, event, value};
 pub use encode::{Args, EncodeError, Packet, Single, to_json, to_packet};
 pub use plain::{NotPlain, plain};
 pub use walk::{MAX_DEPTH, Refusal};
+pub use weight::weight;
 
 /// The key that marks an object as the place of an attachment.
 const PLACEHOLDER: &str = "_placeholder";

@@ -32,6 +32,12 @@ pub(super) fn explain(
         Kind::ErrorDataRace(..) => Diagnostic::error(message(error)).hint(DATA_RACE),
         Kind::ErrorTooManyOperations(_) => Diagnostic::error(message(error))
             .hint("a loop that does not end uses up what one call may do"),
+        Kind::ErrorTerminated(reason, _) => match terminated(reason) {
+            text if text.starts_with(PANICKED) => {
+                Diagnostic::error(text).hint("this is a fault of the program and not of the script")
+            }
+            text => Diagnostic::error(text),
+        },
         Kind::ErrorStackOverflow(_) => Diagnostic::error(message(error))
             .hint("a function that calls itself needs a case in which it does not"),
         _ => Diagnostic::error(message(error)),
@@ -298,11 +304,26 @@ fn too_large(what: &str) -> String {
     format!("{thing} grows beyond the limit")
 }
 
+const PANICKED: &str = "a native function panicked";
+
+/// The end of a call that no script can catch; the reasons of our limits are single words.
 fn terminated(reason: &Dynamic) -> String {
-    if reason.is_unit() {
-        "script terminated".to_owned()
-    } else {
-        format!("script terminated: {}", thrown(reason))
+    let word = reason.as_immutable_string_ref();
+    match word.as_ref().map_or("", |word| word.as_str()) {
+        "operations" => "too many operations in one call".to_owned(),
+        "time" => "the call took longer than it may".to_owned(),
+        "produced" => {
+            "the call made more and larger strings, arrays and maps than it may".to_owned()
+        }
+        "keys" => "a map grows beyond the limit".to_owned(),
+        "depth" => {
+            "a value is nested too deep: arrays, maps or closures one inside the other".to_owned()
+        }
+        _ if reason.is_unit() => "script terminated".to_owned(),
+        word => match word.strip_prefix("panic: ") {
+            Some(text) => format!("{PANICKED}: {text}"),
+            None => format!("script terminated: {}", thrown(reason)),
+        },
     }
 }
 

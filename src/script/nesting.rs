@@ -1,0 +1,152 @@
+//! Values nested without end (arrays in arrays, closures that captured closures), and maps that grow key by key.
+//!
+//! Rhai follows nested values on the stack when it copies, measures or drops them, and no limit counts how deep they go;
+//! closures that capture closures can even grow by one at each event. A map that is given one more key is not measured
+//! either. Rhai tells of variables that are read, and nothing grows without that. Looking at each read would cost too
+//! much, so some are picked by chance: a value gets a little larger than it may before it is seen, and far less deep than
+//! a stack can hold.
+
+use std::{cell::Cell, collections::BTreeMap};
+
+use rhai::{Dynamic, FnPtr};
+
+use super::{
+    budget,
+    handler::{address, write_cell},
+};
+
+/// Arrays, maps and closures that may stand one inside the other.
+const MAX_NESTING: usize = 128;
+/// One of so many reads is looked at.
+const LOOK_EVERY: u32 = 64;
+/// Values that one look goes through; what is larger than this is wide and not deep.
+const MAX_VALUES: usize = 100_000;
+
+/// See [`Walk`].
+const WITHIN: usize = 0;
+
+thread_local! {
+    static CHANCE: Cell<u32> = const { Cell::new(0x9E37_79B9) };
+}
+
+/// Whether this read of a variable is looked at.
+pub(super) fn is_looked_at() -> bool {
+    let mut next = CHANCE.get();
+    next ^= next << 13;
+    next ^= next >> 17;
+    next ^= next << 5;
+    CHANCE.set(next);
+    next.is_multiple_of(LOOK_EVERY)
+}
+
+/// Why a value is more than it may be; the token of the error that ends the call.
+pub(super) fn excess(value: &Dynamic, max_map: usize) -> Option<&'static str> {
+    let mut walk = Walk {
+        cells: BTreeMap::new(),
+        keys_left: max_map.saturating_add(1),
+        left: MAX_VALUES,
+    };
+    // One that captured itself is not too deep for that.
+    match walk.is_deeper(value, MAX_NESTING) {
+        true => Some(budget::DEPTH),
+        false => (walk.keys_left == 0).then_some(budget::KEYS),
+    }
+}
+
+/// Puts `()` in place of a variable's value.
+pub(super) fn empty(variable: &mut Dynamic) {
+    match variable.is_shared() {
+        true => write_cell(variable, Dynamic::UNIT),
+        false => *variable = Dynamic::UNIT,
+    }
+}
+
+struct Walk {
+    /// Cells that were opened, and how much deeper could be gone there; [`WITHIN`] for those that are open.
+    cells: BTreeMap<usize, usize>,
+    /// Keys of maps that there may be still, one more than none.
+    keys_left: usize,
+    left: usize,
+}
+
+impl Walk {
+    fn is_deeper(&mut self, value: &Dynamic, depth: usize) -> bool {
+        let is_plain =
+            !(value.is_array() || value.is_map() || value.is_fnptr() || value.is_shared());
+        if is_plain || self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        let Some(inside) = depth.checked_sub(1) else {
+            return true;
+        };
+        if value.is_shared() {
+            return self.is_cell_deeper(value, inside);
+        }
+        if let Ok(list) = value.as_array_ref() {
+            return list.iter().any(|value| self.is_deeper(value, inside));
+        }
+        if let Ok(map) = value.as_map_ref() {
+            self.keys_left = self.keys_left.saturating_sub(map.len());
+            return map.values().any(|value| self.is_deeper(value, inside));
+        }
+        value.read_lock::<FnPtr>().is_some_and(|closure| {
+            closure
+                .curry()
+                .iter()
+                .any(|value| self.is_deeper(value, inside))
+        })
+    }
+
+    fn is_cell_deeper(&mut self, cell: &Dynamic, depth: usize) -> bool {
+        let Some(place) = address(cell) else {
+            return false;
+        };
+        // One that is being gone through holds itself; one that was reached with as little room left is known.
+        if self.cells.get(&place).is_some_and(|room| *room <= depth) {
+            return false;
+        }
+        self.cells.insert(place, WITHIN);
+        let is_deeper = cell
+            .read_lock::<Dynamic>()
+            .is_some_and(|content| self.is_deeper(&content, depth));
+        self.cells.insert(place, depth);
+        is_deeper
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_measured_through_arrays_maps_and_cells() {
+        let mut value = Dynamic::from(1_i64);
+        for _ in 0..MAX_NESTING {
+            value = Dynamic::from_array(vec![0.into(), value]);
+        }
+        assert_eq!(excess(&value, 10), None);
+        let deeper = Dynamic::from_array(vec![value.clone()]);
+        assert_eq!(excess(&deeper, 10), Some(budget::DEPTH));
+        let map = Dynamic::from_map([("key".into(), value.into_shared())].into());
+        assert_eq!(excess(&map, 10), Some(budget::DEPTH));
+    }
+
+    #[test]
+    fn what_holds_itself_is_not_too_deep() {
+        let cell = Dynamic::UNIT.into_shared();
+        let inner = Dynamic::from_array(vec![cell.clone()]);
+        write_cell(&cell, Dynamic::from_array(vec![inner]));
+        assert_eq!(excess(&cell, 10), None);
+        empty(&mut cell.clone());
+    }
+
+    #[test]
+    fn keys_are_counted_in_all_maps_of_a_value() {
+        let map = |keys: usize| (0..keys).map(|key| (key.to_string().into(), Dynamic::UNIT));
+        let two = [5, 6].map(|keys| Dynamic::from_map(map(keys).collect()));
+        let value = Dynamic::from_array(two.to_vec());
+        assert_eq!(excess(&value, 11), None);
+        assert_eq!(excess(&value, 10), Some(budget::KEYS));
+    }
+}

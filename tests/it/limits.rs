@@ -1,0 +1,108 @@
+//! Scripts that use up whatever they can: one file each in `tests/fixtures/limit`.
+//!
+//! A file begins with lines of comment: `// error: <text>` is what must be announced, `// limit: <name>=<number>` sets a
+//! limit lower than it is, `// times: <number>` says how often the event `go` is sent. Whatever the script does, a
+//! client of another script is answered afterwards.
+
+use std::{fs, path::Path, thread, time::Duration};
+
+use patchcord::{Options, script::Limits, testing::TestHost};
+
+fn lower(limits: &mut Limits, name: &str, number: &str) {
+    let number: usize = number.parse().unwrap();
+    let field = match name {
+        "operations" => return limits.operations = number as u64,
+        "milliseconds" => return limits.time = Duration::from_millis(number as u64),
+        "string_size" => &mut limits.string_size,
+        "array_size" => &mut limits.array_size,
+        "map_size" => &mut limits.map_size,
+        "variables" => &mut limits.variables,
+        "functions" => &mut limits.functions,
+        "modules" => &mut limits.modules,
+        "listeners" => &mut limits.listeners,
+        "timers" => &mut limits.timers,
+        "produced" => &mut limits.produced,
+        "socket_data" => &mut limits.socket_data,
+        "io_data" => &mut limits.io_data,
+        "rooms" => &mut limits.rooms,
+        "acks" => &mut limits.acks,
+        other => panic!("no such limit: {other}"),
+    };
+    *field = number;
+}
+
+/// What is not as the file says.
+fn check(name: &str, script: &str) -> Vec<String> {
+    let said = |key: &str| {
+        let start = format!("// {key}: ");
+        let lines = script.lines().take_while(|line| line.starts_with("//"));
+        lines
+            .filter_map(|line| line.strip_prefix(&start).map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    let mut options = Options::default();
+    // So that a busy machine does not end a call before the limit that is meant.
+    options.limits.time = Duration::from_secs(30);
+    for limit in said("limit") {
+        let (name, number) = limit.split_once('=').unwrap();
+        lower(&mut options.limits, name, number);
+    }
+    let other = "fn on_connection(socket) { socket.on(\"still there\", || true); }";
+    let circle = "import \"lib/b\" as b;";
+    let files = [
+        ("main.rhai", script),
+        ("other.rhai", other),
+        ("lib/a.rhai", circle),
+        ("lib/b.rhai", "import \"lib/a\" as a;"),
+    ];
+    let host = TestHost::build(files, |builder| {
+        builder
+            .options(options)
+            .function("boom", || -> i64 { panic!("boom") })
+            .function("grab", |_: &mut rhai::Array| -> i64 { panic!("grabbed") })
+    });
+    let times = said("times")
+        .first()
+        .map_or(1, |times| times.parse().unwrap());
+    let mut problems = host.problems();
+    if let Ok(client) = host.connect("/") {
+        for _ in 0..times {
+            client.emit("go", ());
+        }
+        problems.extend(host.problems());
+        drop(client);
+    }
+    let expected = said("error");
+    assert!(!expected.is_empty(), "{name} expects nothing");
+    let is_missing = |text: &&String| !problems.iter().any(|problem| problem.contains(*text));
+    let missing = expected.iter().filter(is_missing);
+    let missing = missing
+        .map(|text| format!("{name}: expected `{text}`, found {problems:#?}"))
+        .collect();
+    let other = host.connect("/other").unwrap();
+    assert_eq!(
+        other.ask("still there", ()).as_deref(),
+        Some("[true]"),
+        "{name}"
+    );
+    missing
+}
+
+#[test]
+fn every_limit_holds() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/limit");
+    let (mut count, mut wrong) = (0, Vec::new());
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let script = fs::read_to_string(&path).unwrap();
+        // The threads of the program have 8 MiB; unoptimized code needs more for the same.
+        let megabytes = if cfg!(debug_assertions) { 128 } else { 8 };
+        let thread = thread::Builder::new().stack_size(megabytes << 20);
+        let checked = thread.spawn(move || check(&name, &script)).unwrap();
+        wrong.extend(checked.join().unwrap());
+        count += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 50, "{count} fixtures");
+}
