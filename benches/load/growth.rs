@@ -1,0 +1,81 @@
+//! How cost grows with the number of connections, for patchcord alone.
+
+use std::{fs, io, time::Duration};
+
+use super::{
+    fleet::{self, Fleet},
+    rounds::{Effort, pass},
+    rows,
+    server::{Peer, Server, peers},
+    table::median,
+};
+
+/// Connections.
+const SIZES: [usize; 4] = [10, 100, 1_000, 5_000];
+
+/// What one number of connections costs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Growth {
+    pub(crate) connections: usize,
+    /// Microseconds of CPU per event, all clients at work with one event in flight.
+    pub(crate) echo: f64,
+    /// Microseconds of CPU per recipient of a broadcast to all.
+    pub(crate) broadcast: f64,
+    /// Microseconds of CPU per connection of a reload.
+    pub(crate) reload: f64,
+}
+
+/// Measures every size.
+pub(crate) async fn measure(effort: Effort) -> io::Result<Vec<Growth>> {
+    let mut all = Vec::new();
+    for connections in SIZES {
+        let server = Server::start(Peer::Patchcord)?;
+        let echo = work(&server, rows::echo(connections, 1), effort).await?;
+        let broadcast = work(&server, rows::broadcast(connections), effort).await?;
+        let reload = reload(connections, effort.rounds).await?;
+        all.push(Growth {
+            connections,
+            echo,
+            broadcast,
+            reload,
+        });
+    }
+    Ok(all)
+}
+
+async fn work(server: &Server, work: fleet::Work, effort: Effort) -> io::Result<f64> {
+    let mut fleet = Fleet::connect(server.address, &work).await?;
+    let mut figures = Vec::new();
+    for _ in 0..effort.rounds {
+        figures.push(fleet.round(server, effort.time).await?.per_event());
+    }
+    Ok(median(&figures))
+}
+
+async fn reload(connections: usize, rounds: usize) -> io::Result<f64> {
+    let folder = tempfile::tempdir()?;
+    let script = folder.path().join("chat.rhai");
+    let text = fs::read_to_string(peers("scripts/chat.rhai"))?;
+    fs::write(&script, &text)?;
+    let server = Server::start_with(Peer::Patchcord, folder.path())?;
+    let _clients = fleet::connect(server.address, "/chat", connections).await?;
+    pass(Duration::from_millis(500)).await;
+    let mut figures = Vec::new();
+    for round in 0..rounds {
+        let before = server.cpu()?;
+        fs::write(&script, format!("{text}// {round}\n"))?;
+        // Changes are collected for a moment, and then it takes its time.
+        pass(Duration::from_millis(500)).await;
+        let mut used = server.cpu()?;
+        loop {
+            pass(Duration::from_millis(200)).await;
+            let now = server.cpu()?;
+            if now.saturating_sub(used) < Duration::from_millis(1) {
+                break;
+            }
+            used = now;
+        }
+        figures.push(used.saturating_sub(before).as_secs_f64() * 1e6 / connections as f64);
+    }
+    Ok(median(&figures))
+}

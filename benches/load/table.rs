@@ -1,0 +1,228 @@
+//! What was measured, as text, as JSON, and in a Markdown file.
+
+use std::{fmt::Write, fs, io, path::Path};
+
+use serde_json::{Value, json};
+
+use super::{growth::Growth, rounds::Figures, rows::Limit, server::Peer};
+
+const BEGIN: &str = "<!-- benches/run writes this table -->\n";
+const END: &str = "<!-- end of the table -->\n";
+
+/// Between which half of the figures are.
+fn spread(figures: &[f64]) -> (f64, f64) {
+    (quantile(figures, 0.25), quantile(figures, 0.75))
+}
+
+/// The figure in the middle.
+pub(crate) fn median(figures: &[f64]) -> f64 {
+    quantile(figures, 0.5)
+}
+
+fn quantile(figures: &[f64], part: f64) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = part * (sorted.len().saturating_sub(1)) as f64;
+    let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    low + (high - low) * at.fract()
+}
+
+/// One line of the table.
+struct Line {
+    work: &'static str,
+    against: &'static str,
+    target: String,
+    result: f64,
+    /// The middle half of the rounds.
+    spread: (f64, f64),
+    ours: f64,
+    theirs: Option<f64>,
+    unit: &'static str,
+    holds: bool,
+}
+
+fn lines(figures: &Figures) -> Vec<Line> {
+    let row = &figures.row;
+    let Some(ours) = figures.of.get(Peer::Patchcord.name()) else {
+        return vec![];
+    };
+    let line = |limit: &Limit| {
+        let theirs = match limit.peer() {
+            Some(peer) => Some(figures.of.get(peer.name())?),
+            None => None,
+        };
+        let pairs = |of: fn(f64, f64) -> f64| {
+            let theirs = theirs.map_or(&[][..], |figures| figures);
+            spread(
+                &ours
+                    .iter()
+                    .zip(theirs)
+                    .map(|(a, b)| of(*a, *b))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let own = median(ours);
+        let other = theirs.map(|figures| median(figures));
+        let (target, result, middle, holds) = match (*limit, other) {
+            (Limit::Times(_, most), Some(other)) => {
+                let ratio = own / other;
+                (
+                    format!("{most:.2}"),
+                    ratio,
+                    pairs(|a, b| a / b),
+                    ratio <= most,
+                )
+            }
+            (Limit::More(_, most), Some(other)) => {
+                let more = own - other;
+                (
+                    format!("+ {most:.1} {}", row.unit),
+                    more,
+                    pairs(|a, b| a - b),
+                    more <= most,
+                )
+            }
+            (Limit::Compared(_), Some(other)) => {
+                (String::new(), own / other, pairs(|a, b| a / b), true)
+            }
+            (Limit::Most(most), _) => (
+                format!("{most} {}", row.unit),
+                own,
+                spread(ours),
+                own <= most,
+            ),
+            _ => return None,
+        };
+        Some(Line {
+            work: row.title,
+            against: limit.peer().map_or("", Peer::name),
+            target,
+            result,
+            spread: middle,
+            ours: own,
+            theirs: other,
+            unit: row.unit,
+            holds,
+        })
+    };
+    row.limits.iter().filter_map(line).collect()
+}
+
+/// The table in Markdown.
+pub(crate) fn markdown(all: &[Figures]) -> String {
+    let mut text = String::from(
+        "| work | against | at most | measured (middle half of the rounds) | patchcord | peer |\n|---|---|---|---|---|---|\n",
+    );
+    let mut before = "";
+    for line in all.iter().flat_map(lines) {
+        let work = if line.work == before {
+            "the same"
+        } else {
+            line.work
+        };
+        before = line.work;
+        let peer = line
+            .theirs
+            .map_or_else(String::new, |figure| format!("{figure:.1} {}", line.unit));
+        let miss = if line.holds { "" } else { " **above**" };
+        let _ = writeln!(
+            text,
+            "| {work} | {} | {} | {:.2} ({:.2} to {:.2}){miss} | {:.1} {} | {peer} |",
+            line.against,
+            line.target,
+            line.result,
+            line.spread.0,
+            line.spread.1,
+            line.ours,
+            line.unit,
+        );
+    }
+    text
+}
+
+/// How cost grows, in Markdown.
+pub(crate) fn growth(all: &[Growth]) -> String {
+    let mut text = String::from(
+        "| connections | CPU per event | CPU per recipient of a broadcast | CPU per connection of a reload |\n|---|---|---|---|\n",
+    );
+    for size in all {
+        let _ = writeln!(
+            text,
+            "| {} | {:.1} us | {:.1} us | {:.0} us |",
+            size.connections, size.echo, size.broadcast, size.reload
+        );
+    }
+    text
+}
+
+/// What the load generator itself took: it is not what limits a server that answers fewer events than the bare one.
+pub(crate) fn generator(all: &[Figures]) -> String {
+    let mut text = String::from(
+        "| work | server | events per second | CPU of the server, cores | CPU of the clients, cores |\n|---|---|---|---|---|\n",
+    );
+    for figures in all {
+        for (peer, costs) in &figures.costs {
+            let of = |what: fn(&super::fleet::Cost) -> f64| {
+                median(
+                    &costs
+                        .iter()
+                        .map(|cost| what(cost) / cost.time.as_secs_f64())
+                        .collect::<Vec<_>>(),
+                )
+            };
+            let _ = writeln!(
+                text,
+                "| {} | {peer} | {:.0} | {:.2} | {:.2} |",
+                figures.row.title,
+                of(|cost| cost.events as f64),
+                of(|cost| cost.server.as_secs_f64()),
+                of(|cost| cost.clients.as_secs_f64()),
+            );
+        }
+    }
+    text
+}
+
+/// Everything that was measured.
+pub(crate) fn json(all: &[Figures], growth: &[Growth]) -> Value {
+    let row = |figures: &Figures| {
+        let targets: Vec<_> = lines(figures)
+            .into_iter()
+            .map(|line| {
+                json!({
+                    "against": line.against, "at most": line.target, "measured": line.result,
+                    "middle half": [line.spread.0, line.spread.1], "holds": line.holds,
+                })
+            })
+            .collect();
+        json!({
+            "row": figures.row.key, "work": figures.row.title, "unit": figures.row.unit,
+            "figures": figures.of, "targets": targets,
+        })
+    };
+    let size = |size: &Growth| {
+        json!({
+            "connections": size.connections, "us per event": size.echo,
+            "us per recipient": size.broadcast, "us per connection of a reload": size.reload,
+        })
+    };
+    json!({
+        "rows": all.iter().map(row).collect::<Vec<_>>(),
+        "growth": growth.iter().map(size).collect::<Vec<_>>(),
+    })
+}
+
+/// Puts a table into a Markdown file, between its markers.
+pub(crate) fn write_into(file: &Path, table: &str) -> io::Result<()> {
+    let text = fs::read_to_string(file)?;
+    let parts = text
+        .split_once(BEGIN)
+        .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let Some((before, after)) = parts else {
+        return Err(io::Error::other(format!(
+            "{} has no markers for the table",
+            file.display()
+        )));
+    };
+    fs::write(file, format!("{before}{BEGIN}{table}{END}{after}"))
+}
