@@ -22,7 +22,7 @@ mod table;
 use std::{error::Error, path::PathBuf, time::Duration};
 
 use rounds::{Bench, Effort};
-use rows::Row;
+use rows::{Measure, Row};
 use server::Peer;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -39,6 +39,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 false => bare::serve(r#"42["echo","0123456789abcdef0123456789abcdef"]"#).await,
             }
         })?),
+        ["drive", address, key, events] => {
+            one_thread()?.block_on(drive(address, key, events.parse()?))
+        }
         ["instructions"] => one_thread()?.block_on(instructions::count()),
         _ => {
             let asked = Asked::read(&args)?;
@@ -109,6 +112,15 @@ fn row(key: &str) -> Result<Row, String> {
     let keys: Vec<_> = rows.iter().map(|row| row.key).collect();
     let unknown = format!("no row `{key}`; there are {}", keys.join(", "));
     rows.into_iter().find(|row| row.key == key).ok_or(unknown)
+}
+
+/// Gives a server that runs already the work of a row, for a profiler.
+async fn drive(address: &str, key: &str, events: u64) -> Result<(), Box<dyn Error>> {
+    let Measure::Event(work) = row(key)?.measure else {
+        return Err(format!("`{key}` is no row of events").into());
+    };
+    let mut fleet = fleet::Fleet::connect(address.parse()?, &work).await?;
+    Ok(fleet.events(events).await?)
 }
 
 async fn measure(asked: Asked) -> Result<(), Box<dyn Error>> {
