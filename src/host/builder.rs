@@ -72,7 +72,8 @@ pub struct Options {
     pub trust_proxy: usize,
     /// Looks at the files at this interval instead of asking the system for changes.
     pub poll: Option<Duration>,
-    /// A script whose file is missing keeps serving for so long: an editor may be in the middle of saving.
+    /// A script whose file is missing keeps serving for so long, and one that fails with a file that is missing or empty
+    /// is reported after it: an editor may be in the middle of saving.
     pub missing_grace: Duration,
     /// What becomes of a live connection on which an edit fails.
     pub on_rebind_failure: OnRebindFailure,

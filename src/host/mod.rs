@@ -60,6 +60,7 @@ use crate::{
     value,
     watch::{WatchError, WatchOptions, Watcher},
 };
+use reload::Trigger;
 use rollback::Failures;
 use scripts::Scripts;
 use service::HostService;
@@ -126,13 +127,13 @@ impl Host {
     /// Loads every script for the first time. One that does not load is announced, and its namespace refuses
     /// clients until it is repaired; the others serve.
     pub async fn load(&self) {
-        self.reload_now(true).await;
+        self.reload_now(Trigger::Start).await;
     }
 
     /// Loads the scripts that have changed since the last time, and makes their new versions serve, live
     /// connections included: all of them, or none if one fails.
     pub async fn reload(&self) {
-        self.reload_now(false).await;
+        self.reload_now(Trigger::Asked).await;
     }
 
     /// The namespaces that scripts serve now, in order.
@@ -186,7 +187,7 @@ impl Host {
 
     async fn follow(self, watcher: Watcher, mut batches: crate::watch::Batches, stop: Arc<Notify>) {
         // What was saved before the watch was in place.
-        let mut look_again = self.reload_now(false).await;
+        let mut look_again = self.reload_now(Trigger::Watched).await;
         loop {
             let timer = async {
                 match look_again {
@@ -205,7 +206,7 @@ impl Host {
                     }
                 }
             }
-            look_again = self.reload_now(false).await;
+            look_again = self.reload_now(Trigger::Watched).await;
         }
         drop(watcher);
     }
@@ -301,12 +302,12 @@ impl Host {
         }
     }
 
-    async fn reload_now(&self, start: bool) -> Option<Instant> {
+    async fn reload_now(&self, trigger: Trigger) -> Option<Instant> {
         let inner = self.inner.clone();
         let mut scripts = self.inner.scripts.clone().lock_owned().await;
         let gate = self.inner.gate.clone().write_owned().await;
         let reloaded = tokio::task::spawn_blocking(move || {
-            let look_again = inner.reload(&mut scripts, start);
+            let look_again = inner.reload(&mut scripts, trigger);
             drop(gate);
             look_again
         });

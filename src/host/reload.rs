@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -33,11 +33,29 @@ pub(super) enum Cause {
     RollBack(RollBackReason),
 }
 
+/// Why the scripts are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trigger {
+    /// For the first time: every script stands for itself.
+    Start,
+    /// The program asks for it.
+    Asked,
+    /// Something has happened in the folder.
+    Watched,
+}
+
+/// So long after files that are being written they are read again.
+const WRITING: Duration = Duration::from_millis(50);
+
 impl Inner {
-    /// Loads what is new or changed. Gives when to look again, if a file is missing.
+    /// Loads what is new or changed. Gives when to look again, if a file is missing or is being written.
     ///
     /// At the start every script stands for itself; later the scripts of a batch take effect together or not at all.
-    pub(super) fn reload(self: &Arc<Self>, scripts: &mut Scripts, start: bool) -> Option<Instant> {
+    pub(super) fn reload(
+        self: &Arc<Self>,
+        scripts: &mut Scripts,
+        trigger: Trigger,
+    ) -> Option<Instant> {
         let began = Instant::now();
         let snapshot = Snapshot::of(&*self.loader);
         let entries = match self.entries(&snapshot) {
@@ -52,8 +70,11 @@ impl Inner {
         let look_again = self.missing(scripts, &entries);
         let mut attempts = self.attempt(scripts, &snapshot, &entries);
         drop_modules(scripts, &mut attempts);
+        if trigger == Trigger::Watched && self.is_being_written(scripts, &attempts) {
+            return Some(began + WRITING);
+        }
         let warnings = warnings(&attempts);
-        if start {
+        if trigger == Trigger::Start {
             for attempt in attempts {
                 drop(self.settle(scripts, vec![attempt], &Cause::Edit, began));
             }
@@ -111,6 +132,32 @@ impl Inner {
             });
         }
         look_again
+    }
+
+    /// Whether a script fails because somebody is in the middle of saving: one of its files is empty or missing, or is
+    /// another by now. Then all of the batch is tried again, until the grace is over.
+    fn is_being_written(&self, scripts: &mut Scripts, attempts: &[Attempt]) -> bool {
+        let is_half = |file: &SourceFile| {
+            let now = self.loader.read(&file.name).ok();
+            let text = file.text.as_deref().unwrap_or_default();
+            text.trim().is_empty() || now.as_deref() != Some(text)
+        };
+        let failed = attempts.iter().filter(|attempt| attempt.result.is_err());
+        let mut failed = failed.filter_map(|attempt| scripts.by_namespace.get(&attempt.path));
+        if !failed.any(|script| script.tried.iter().any(is_half)) {
+            scripts.written_since = None;
+            return false;
+        }
+        let since = *scripts.written_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= self.options.missing_grace {
+            return false;
+        }
+        for attempt in attempts {
+            if let Some(script) = scripts.by_namespace.get_mut(&attempt.path) {
+                script.tried.clear();
+            }
+        }
+        true
     }
 
     /// Loads every script that may have changed.

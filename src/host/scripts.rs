@@ -22,6 +22,8 @@ const KEPT_RECORDS: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Scripts {
     pub(super) by_namespace: BTreeMap<String, Script>,
+    /// Since when a file of a script that fails is empty, missing, or changes while it is read.
+    pub(super) written_since: Option<Instant>,
 }
 
 #[derive(Debug, Default)]

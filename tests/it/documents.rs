@@ -31,7 +31,12 @@ fn script(block: &str) -> String {
 #[test]
 fn every_script_in_a_document_loads_and_takes_a_client() {
     let mut count = 0;
-    for document in ["README.md", "ARCHITECTURE.md", "COMPATIBILITY.md"] {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "COMPATIBILITY.md",
+        "docs/editing-live.md",
+    ] {
         for block in blocks(&read(document), "rhai") {
             let host = TestHost::new(&script(block));
             let _client = host
@@ -42,6 +47,39 @@ fn every_script_in_a_document_loads_and_takes_a_client() {
         }
     }
     assert!(count > 0);
+}
+
+#[test]
+fn the_example_of_editing_live_does_what_its_table_says() {
+    let guide = read("docs/editing-live.md");
+    let [before, after, ..] = blocks(&guide, "rhai")[..] else {
+        panic!("the guide has no example");
+    };
+    let mut host = TestHost::new(before);
+    let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
+    ada.emit("name", ["Ada"]);
+    for _ in 0..3 {
+        ada.emit("say", ["hi"]);
+        bob.emit("say", ["hi"]);
+    }
+    ada.heard();
+    bob.heard();
+    host.edit("main.rhai", after);
+    let news = "news [\"there are colors now\"]";
+    assert_eq!([ada.heard(), bob.heard()], [[news], [news]]);
+    ada.emit("say", ["hi"]);
+    bob.emit("say", ["hi"]);
+    assert_eq!(
+        ada.heard(),
+        [
+            "say [\"Ada: hi\",4,\"blue\"]",
+            "say [\"guest: hi\",4,\"blue\"]"
+        ]
+    );
+    ada.emit("mute", ());
+    ada.emit("say", ["hi"]);
+    assert_eq!(bob.heard().len(), 2);
+    assert_eq!(host.problems(), [] as [&str; 0]);
 }
 
 #[test]

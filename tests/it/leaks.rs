@@ -1,0 +1,86 @@
+//! Edits leave nothing behind. `LEAK_EDITS=1000 cargo test leaks` makes a thousand of them.
+
+use std::sync::Arc;
+
+use patchcord::testing::{TestClient, TestHost};
+
+/// A value of the program's own that scripts hold: as many as there are clones of the token.
+#[derive(Clone)]
+struct Held(#[allow(dead_code, reason = "its clones are counted")] Arc<()>);
+
+/// A version holds the token at its top level, `on_load` in a timer, and each connection in every way a script has.
+fn script(version: usize) -> String {
+    format!(
+        "const TOKEN = token();
+        fn on_load() {{ let token = token(); set_interval(|| {{ token; }}, 1000); }}
+        fn on_reload(socket) {{ socket.emit(\"reloaded\", {version}); }}
+        fn on_connection(socket) {{
+            let token = token();
+            let n = 0;
+            let itself = ();
+            itself = || {{ itself; token; n += {version}; n }};
+            let table = #{{ get: || token }};
+            table.add = || {{ n += {version}; table; n }};
+            socket.data.version = {version};
+            socket.join(\"room {version}\");
+            socket.on(\"n\", || {{ n += 1; token; n }});
+            socket.on(\"table\", || table.add.call());
+            socket.on(\"late\", || {{ socket.off(\"late answer\"); socket.on(\"late answer\", || {{ token; {version} }}); }});
+            socket.on(\"itself\", || {{ itself; }});
+            set_interval(|| {{ token; }}, 1000);
+            set_timeout(|| {{ token; }}, 1000000);
+        }}"
+    )
+}
+
+fn edits(host: &mut TestHost, clients: &[TestClient], versions: impl Iterator<Item = usize>) {
+    for version in versions {
+        // One in ten is rejected, and one in ten rolled back.
+        let text = match version % 10 {
+            3 => script(version).replace("set_timeout", "throw 1; set_timeout"),
+            _ => script(version),
+        };
+        host.edit("main.rhai", &text);
+        if version % 10 == 7 {
+            host.roll_back("/").unwrap();
+        }
+        for client in clients {
+            client.emit("late", ());
+            client.emit("n", ());
+            client.heard();
+        }
+        host.events();
+    }
+}
+
+#[test]
+fn edits_with_live_connections_leave_nothing_behind() {
+    let many = std::env::var("LEAK_EDITS").map_or(250, |text| text.parse().unwrap());
+    let token = Arc::new(());
+    let given = Held(token.clone());
+    let mut host = TestHost::build([("main.rhai", &*script(0))], |builder| {
+        builder.function("token", move || given.clone())
+    });
+    assert_eq!(host.problems(), [] as [&str; 0]);
+    let clients: Vec<_> = (0..4).map(|_| host.connect("/").unwrap()).collect();
+    edits(&mut host, &clients, 1..51);
+    let held = Arc::strong_count(&token);
+    edits(&mut host, &clients, 51..=many);
+    assert_eq!(
+        Arc::strong_count(&token),
+        held,
+        "old versions and what they captured are freed"
+    );
+    for client in &clients {
+        let rooms = client.ask("n", ());
+        assert!(rooms.is_some());
+        client.disconnect();
+    }
+    host.close();
+    drop((host, clients));
+    assert_eq!(
+        Arc::strong_count(&token),
+        1,
+        "the host and its own units, too"
+    );
+}

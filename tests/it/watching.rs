@@ -1,0 +1,404 @@
+//! Files as editors and deployments change them, watched for real.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use patchcord::{
+    Host, HostEvent, Options,
+    host::Watching,
+    script::{Folder, LoadError, Loader},
+};
+use tempfile::TempDir;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::sockets::LONG;
+
+/// Long enough for an editor, short enough for a test.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// A folder of scripts with a host that watches it.
+struct Watched {
+    /// The folder around, for what is to happen beside the scripts.
+    around: TempDir,
+    scripts: PathBuf,
+    host: Host,
+    events: UnboundedReceiver<HostEvent>,
+    _watching: Watching,
+}
+
+impl Watched {
+    /// Watches what `make` puts into a folder that does not exist yet.
+    async fn new(make: impl FnOnce(&Path)) -> Self {
+        Self::with(None, make).await
+    }
+
+    async fn with(poll: Option<Duration>, make: impl FnOnce(&Path)) -> Self {
+        let around = tempfile::tempdir().unwrap();
+        let scripts = around.path().join("scripts");
+        make(&scripts);
+        let (tell, events) = unbounded_channel();
+        let mut options = Options::default();
+        options.poll = poll;
+        options.missing_grace = GRACE;
+        options.limits.time = LONG;
+        let host = Host::builder()
+            .scripts(&scripts)
+            .options(options)
+            .on_event(move |event| drop(tell.send(event.clone())))
+            .build();
+        host.load().await;
+        let watching = host.watch().unwrap();
+        Self {
+            around,
+            scripts,
+            host,
+            events,
+            _watching: watching,
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.scripts.join(name)
+    }
+
+    /// What happens next.
+    async fn next(&mut self) -> String {
+        let next = tokio::time::timeout(LONG, self.events.recv()).await;
+        shown(&next.expect("nothing happens").unwrap())
+    }
+
+    /// What happens until `wanted` does, that included.
+    async fn until(&mut self, wanted: &str) -> Vec<String> {
+        let mut seen = Vec::new();
+        loop {
+            let next = tokio::time::timeout(LONG, self.events.recv()).await;
+            let event = next
+                .unwrap_or_else(|_| panic!("`{wanted}` does not happen after {seen:?}"))
+                .unwrap();
+            seen.push(shown(&event));
+            if seen.last().unwrap() == wanted {
+                return seen;
+            }
+        }
+    }
+}
+
+fn shown(event: &HostEvent) -> String {
+    match event {
+        HostEvent::Log { text, .. } => text.clone(),
+        HostEvent::Loaded { script, .. } => format!("loaded {script}"),
+        HostEvent::Replaced {
+            script, version, ..
+        } => format!("replaced {script} {version}"),
+        HostEvent::Removed { script, .. } => format!("removed {script}"),
+        HostEvent::Rejected { diagnostics, .. } => format!("rejected {diagnostics:?}"),
+        HostEvent::Unreadable { .. } => "unreadable".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn script(word: &str) -> String {
+    format!("fn on_load() {{ print(\"{word}\"); }} fn on_connection(socket) {{}}")
+}
+
+/// A folder with `main.rhai`, which says `one` when it is loaded.
+fn one(scripts: &Path) {
+    fs::create_dir(scripts).unwrap();
+    fs::write(scripts.join("main.rhai"), script("one")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_in_place_takes_effect() {
+    let mut watched = Watched::new(one).await;
+    watched.until("loaded main.rhai").await;
+    fs::write(watched.file("main.rhai"), script("two")).unwrap();
+    watched.until("two").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_burst_of_writes_the_last_one_takes_effect_and_none_is_half_read() {
+    let mut watched = Watched::new(one).await;
+    watched.until("loaded main.rhai").await;
+    for n in 0..200 {
+        fs::write(watched.file("main.rhai"), script(&format!("burst {n}"))).unwrap();
+    }
+    fs::write(watched.file("main.rhai"), script("end")).unwrap();
+    let seen = watched.until("end").await;
+    assert!(
+        seen.iter().filter(|s| s.starts_with("replaced")).count() < 100,
+        "they are collected: {seen:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_file_in_its_place_takes_effect() {
+    let mut watched = Watched::new(one).await;
+    watched.until("loaded main.rhai").await;
+    let new = watched.around.path().join("new");
+    fs::write(&new, script("two")).unwrap();
+    fs::rename(&new, watched.file("main.rhai")).unwrap();
+    assert_eq!(watched.until("two").await, ["two"]);
+    assert_eq!(
+        watched.until("replaced main.rhai 2").await.len(),
+        1,
+        "and no more than that has happened"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_deleted_and_written_again_is_never_gone() {
+    let mut watched = Watched::new(one).await;
+    watched.until("loaded main.rhai").await;
+    for n in 0..10 {
+        fs::remove_file(watched.file("main.rhai")).unwrap();
+        fs::write(watched.file("main.rhai"), script(&format!("again {n}"))).unwrap();
+        let seen = watched.until(&format!("again {n}")).await;
+        assert!(!seen.iter().any(|s| s.starts_with("removed")), "{seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backup_and_swap_files_of_editors_mean_nothing() {
+    let mut watched = Watched::new(one).await;
+    watched.until("loaded main.rhai").await;
+    for name in [
+        "main.rhai~",
+        ".main.rhai.swp",
+        "4913",
+        "#main.rhai#",
+        ".#main.rhai",
+        "main.rhai.tmp",
+    ] {
+        fs::write(watched.file(name), "no { script").unwrap();
+    }
+    fs::rename(watched.file("main.rhai"), watched.file("main.rhai.bak")).unwrap();
+    fs::write(watched.file("main.rhai"), script("two")).unwrap();
+    assert_eq!(watched.until("two").await, ["two"]);
+    assert_eq!(watched.host.namespaces().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkout_of_many_files_takes_effect_as_a_whole() {
+    let names: Vec<_> = (0..30).map(|n| format!("n{n}.rhai")).collect();
+    let write = |scripts: &Path, version: i64| {
+        // Each script fails to load with the library of the other version.
+        fs::write(
+            scripts.join("lib/common.rhai"),
+            format!("fn version_{version}() {{ {version} }}"),
+        )
+        .unwrap();
+        for name in &names {
+            fs::write(
+                scripts.join(name),
+                format!(
+                    "import \"lib/common\" as common;
+                    fn on_load() {{ print(`{name} ${{common::version_{version}()}}`); }}
+                    fn on_connection(socket) {{}}"
+                ),
+            )
+            .unwrap();
+        }
+    };
+    let mut watched = Watched::new(|scripts| {
+        fs::create_dir_all(scripts.join("lib")).unwrap();
+        write(scripts, 1);
+    })
+    .await;
+    write(&watched.scripts, 2);
+    let mut left: std::collections::BTreeSet<_> =
+        names.iter().map(|name| format!("{name} 2")).collect();
+    while let Some(word) = left.pop_first() {
+        for seen in watched.until(&word).await {
+            assert!(!seen.starts_with("rejected"), "{seen}");
+            left.remove(&seen);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_swapped_folder_of_a_config_map_takes_effect() {
+    let mut watched = Watched::new(|scripts| {
+        fs::create_dir_all(scripts.join("..v1")).unwrap();
+        fs::write(scripts.join("..v1/main.rhai"), script("one")).unwrap();
+        symlink("..v1", scripts.join("..data")).unwrap();
+        symlink("..data/main.rhai", scripts.join("main.rhai")).unwrap();
+    })
+    .await;
+    watched.until("loaded main.rhai").await;
+    for version in 2..5 {
+        let folder = watched.file(&format!("..v{version}"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("main.rhai"), script(&format!("map {version}"))).unwrap();
+        symlink(format!("..v{version}"), watched.file("..data_tmp")).unwrap();
+        fs::rename(watched.file("..data_tmp"), watched.file("..data")).unwrap();
+        fs::remove_dir_all(watched.file(&format!("..v{}", version - 1))).unwrap();
+        let seen = watched.until(&format!("map {version}")).await;
+        assert!(
+            !seen
+                .iter()
+                .any(|s| s.starts_with("removed") || s.starts_with("rejected")),
+            "{seen:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_is_not_there_yet_is_waited_for() {
+    let mut watched = Watched::new(|_| {}).await;
+    watched.until("unreadable").await;
+    one(&watched.scripts);
+    watched.until("loaded main.rhai").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_and_their_namespaces_appear_and_disappear() {
+    let mut watched = Watched::new(one).await;
+    watched.until("loaded main.rhai").await;
+    fs::create_dir(watched.file("game")).unwrap();
+    fs::write(watched.file("game/lobby.rhai"), script("lobby")).unwrap();
+    watched.until("loaded game/lobby.rhai").await;
+    assert_eq!(watched.host.namespaces().len(), 2);
+    fs::remove_dir_all(watched.file("game")).unwrap();
+    assert_eq!(
+        watched.until("removed game/lobby.rhai").await,
+        ["removed game/lobby.rhai"]
+    );
+    assert_eq!(watched.host.namespaces().len(), 1);
+    fs::create_dir(watched.file("game")).unwrap();
+    fs::write(watched.file("game/lobby.rhai"), script("back")).unwrap();
+    watched.until("loaded game/lobby.rhai").await;
+    assert_eq!(watched.host.namespaces().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_is_gone_changes_nothing_and_is_reported() {
+    let mut watched = Watched::new(one).await;
+    watched.until("loaded main.rhai").await;
+    let aside = watched.around.path().join("aside");
+    fs::rename(&watched.scripts, &aside).unwrap();
+    watched.until("unreadable").await;
+    assert_eq!(watched.host.namespaces().len(), 1);
+    fs::rename(&aside, &watched.scripts).unwrap();
+    fs::write(watched.file("main.rhai"), script("two")).unwrap();
+    let seen = watched.until("two").await;
+    assert!(!seen.iter().any(|s| s.starts_with("removed")), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polling_sees_the_same() {
+    let poll = Some(Duration::from_millis(10));
+    let mut watched = Watched::with(poll, one).await;
+    watched.until("loaded main.rhai").await;
+    fs::write(watched.file("main.rhai"), script("two")).unwrap();
+    watched.until("two").await;
+    fs::write(watched.file("other.rhai"), script("other")).unwrap();
+    watched.until("loaded other.rhai").await;
+    fs::remove_file(watched.file("other.rhai")).unwrap();
+    watched.until("removed other.rhai").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_watches_what_it_imports_and_what_it_looked_for_in_vain() {
+    let mut watched = Watched::new(|scripts| {
+        fs::create_dir_all(scripts.join("lib/deep")).unwrap();
+        fs::write(
+            scripts.join("main.rhai"),
+            "import \"lib/deep/word\" as word; fn on_load() { print(word::word()); } fn on_connection(socket) {}",
+        )
+        .unwrap();
+    })
+    .await;
+    let seen = watched.next().await;
+    assert!(seen.starts_with("rejected"), "{seen}");
+    let word = watched.file("lib/deep/word.rhai");
+    fs::write(&word, "fn word() { \"found\" }").unwrap();
+    watched.until("found").await;
+    fs::write(&word, "fn word() { \"changed\" }").unwrap();
+    watched.until("changed").await;
+}
+
+/// A folder that counts how often it is read.
+#[derive(Debug, Clone)]
+struct Counted {
+    folder: Folder,
+    reads: Arc<AtomicUsize>,
+}
+
+impl Loader for Counted {
+    fn list(&self) -> Result<Vec<String>, LoadError> {
+        self.folder.list()
+    }
+
+    fn read(&self, name: &str) -> Result<String, LoadError> {
+        let text = self.folder.read(name);
+        self.reads.fetch_add(1, Ordering::AcqRel);
+        text
+    }
+
+    fn watched(&self) -> Option<&Path> {
+        self.folder.watched()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_empty_or_missing_for_a_moment_is_not_reported() {
+    let scripts = tempfile::tempdir().unwrap();
+    let [main, word] = ["main.rhai", "word.rhai"].map(|name| scripts.path().join(name));
+    let say = "import \"word\" as word; fn on_load() { print(word::word()); } fn on_connection(socket) {}";
+    fs::write(&main, say).unwrap();
+    fs::write(&word, "fn word() { 1 }").unwrap();
+    let loader = Counted {
+        folder: Folder::new(scripts.path()),
+        reads: Arc::default(),
+    };
+    let (tell, mut events) = unbounded_channel();
+    let mut options = Options::default();
+    options.missing_grace = LONG;
+    options.limits.time = LONG;
+    let host = Host::builder()
+        .loader(loader.clone())
+        .options(options)
+        .on_event(move |event| drop(tell.send(shown(event))))
+        .build();
+    host.load().await;
+    let _watching = host.watch().unwrap();
+    for n in 2..6 {
+        match n % 2 {
+            0 => fs::write(&word, "").unwrap(),
+            _ => fs::remove_file(&word).unwrap(),
+        }
+        let before = loader.reads.load(Ordering::Acquire);
+        // It is read again and again meanwhile.
+        while loader.reads.load(Ordering::Acquire) < before + 8 {
+            tokio::task::yield_now().await;
+        }
+        fs::write(&word, format!("fn word() {{ {n} }}")).unwrap();
+        loop {
+            let seen = tokio::time::timeout(LONG, events.recv()).await;
+            let seen = seen.expect("the edit has no effect").unwrap();
+            assert!(!seen.starts_with("rejected"), "{seen}");
+            if seen == n.to_string() {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_save_without_a_change_does_nothing() {
+    let mut watched = Watched::new(one).await;
+    watched.until("loaded main.rhai").await;
+    for _ in 0..3 {
+        fs::write(watched.file("main.rhai"), script("one")).unwrap();
+    }
+    fs::write(watched.file("b.rhai"), script("b")).unwrap();
+    assert_eq!(watched.until("loaded b.rhai").await, ["b", "loaded b.rhai"]);
+}
