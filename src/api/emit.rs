@@ -236,7 +236,11 @@ pub(super) fn sent(
     event: &str,
 ) -> Fallible {
     match result {
-        Ok(()) | Err(SendError::Left) => Ok(()),
+        Ok(()) => Ok(()),
+        Err(SendError::Left) => {
+            namespace.driver().counters().ignored.add();
+            Ok(())
+        }
         Err(SendError::Value(message)) => refuse(message),
         Err(error) => {
             namespace.driver().announce(HostEvent::Lost {

@@ -38,6 +38,10 @@ pub(super) struct ServeOptions {
     /// Serve the official client from this folder (`node_modules/socket.io-client/dist`) under the Socket.IO path
     #[arg(long, value_name = "DIR", env = "PATCHCORD_CLIENT_DIST")]
     client_dist: Option<PathBuf>,
+    /// Answer `GET /metrics` with what is counted, in Prometheus' text format
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_METRICS")]
+    metrics: bool,
     /// Log for people (`text`), or everything that happens as one JSON object in each line
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, env = "PATCHCORD_LOG_FORMAT")]
     pub(super) log_format: LogFormat,
@@ -240,6 +244,7 @@ impl ServeOptions {
             port: self.port,
             public: self.public.clone(),
             client_dist: self.client_dist.clone(),
+            metrics: self.metrics,
         }
     }
 

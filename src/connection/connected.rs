@@ -234,6 +234,7 @@ impl Connection {
         let (from, to) = (Phase::Connecting as u8, Phase::Connected as u8);
         self.phase
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .inspect(|_| self.namespace.driver().counters().connected.add())
             .is_ok()
     }
 
@@ -309,6 +310,11 @@ impl Connection {
     /// Takes listeners off, in the connection's turn.
     pub fn off(&self, event: &str, function: Option<&FnPtr>) {
         self.held().registered.listeners.remove(event, function);
+    }
+
+    /// Whether anybody listens to an event.
+    pub fn hears(&self, event: &str) -> bool {
+        self.held().registered.listeners.has(event)
     }
 
     /// How many listeners it has.

@@ -6,6 +6,7 @@
 
 mod asks;
 mod connected;
+mod counters;
 mod data;
 mod draft;
 mod event;
@@ -23,6 +24,7 @@ mod turn;
 
 pub use asks::{Answer, Answered, Asked, NoAnswer};
 pub use connected::{Connection, Phase};
+pub use counters::{Counter, Counters};
 pub use data::{Changed, Data};
 pub use draft::{Adopted, Adoption, Draft, Frozen, Made};
 pub use event::{HostEvent, Kept, Level, Reload, RollBackReason};

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use rhai::{Dynamic, Map};
 use tokio::sync::{Notify, SetOnce};
 
-use super::{Connection, Data, HostEvent, NamespaceLink, SendError, Target, Work};
+use super::{Connection, Counters, Data, HostEvent, NamespaceLink, SendError, Target, Work};
 use crate::script::Version;
 
 /// The host as its connections see it: it does their work, and hears what there is to announce.
@@ -26,6 +26,9 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Tells everyone who listens.
     fn announce(&self, event: HostEvent);
+
+    /// What it counts.
+    fn counters(&self) -> &Counters;
 
     /// Another namespace, if it is served.
     fn namespace(&self, path: &str) -> Option<Arc<Namespace>>;

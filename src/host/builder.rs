@@ -11,7 +11,7 @@ use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 use super::{Host, Inner, Listener, OnRebindFailure, Origin};
 use crate::{
     api,
-    connection::{HostEvent, Turn},
+    connection::{Counters, HostEvent, Turn},
     script::{self, Folder, Known, Limits, Loader},
 };
 
@@ -250,6 +250,7 @@ impl HostBuilder {
                 scripts: Arc::default(),
                 failures: std::sync::Mutex::default(),
                 gate: Arc::default(),
+                counters: Counters::default(),
                 closing: false.into(),
                 handed_over: Arc::default(),
                 io: std::sync::Mutex::default(),

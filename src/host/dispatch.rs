@@ -13,8 +13,8 @@ use super::{Inner, trace::trace};
 use crate::{
     api::{self, Socket},
     connection::{
-        ANY, Connection, Driver, Event, HostEvent, MIDDLEWARE, Namespace, OUTGOING, Phase, Turn,
-        Work,
+        ANY, Connection, Counters, Driver, Event, HostEvent, MIDDLEWARE, Namespace, OUTGOING,
+        Phase, Turn, Work,
     },
     diagnostic::{Diagnostic, Origin, Place},
     script::{CallError, Handler, Hook},
@@ -88,7 +88,12 @@ impl Driver for Inner {
         }
     }
 
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
     fn announce(&self, event: HostEvent) {
+        self.counters.announced(&event);
         if self.listeners.is_empty() {
             trace(&event);
         }
@@ -152,6 +157,7 @@ impl Inner {
         if !connection.is_connected() {
             return;
         }
+        self.counters.events.add();
         if api::is_reserved(&event.name) {
             connection.disconnect(true);
             return;
@@ -177,6 +183,9 @@ impl Inner {
         let mut args = Some(args);
         let handlers = connection.fire(&name);
         // A listener that declares the ack answers; others do by what they return, if none does.
+        if handlers.is_empty() && !connection.hears(ANY) {
+            self.counters.unheard.add();
+        }
         let by_value = !handlers.iter().any(declares_ack);
         let mut handlers = handlers.into_iter().peekable();
         while let Some(handler) = handlers.next() {
@@ -290,6 +299,7 @@ impl Inner {
         let entered = connection.phase() == Phase::Connected;
         connection.close();
         if entered {
+            self.counters.left.add();
             self.left(connection, reason);
         }
         connection.leave();

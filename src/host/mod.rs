@@ -31,7 +31,7 @@ mod upgrade;
 mod wire;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -55,7 +55,9 @@ pub use scripts::{Outcome, Record};
 
 use crate::{
     api,
-    connection::{Connection, Driver, HostEvent, Link, Namespace, NamespaceLink, Serving, Work},
+    connection::{
+        Connection, Counters, Driver, HostEvent, Link, Namespace, NamespaceLink, Serving, Work,
+    },
     script::{Known, LoadError, Loader},
     value,
     watch::{WatchError, WatchOptions, Watcher},
@@ -100,6 +102,7 @@ pub(crate) struct Inner {
     failures: Mutex<HashMap<Arc<str>, Failures>>,
     /// Connections pass while they connect, a reload closes it while it decides.
     gate: Arc<RwLock<()>>,
+    counters: Counters,
     closing: AtomicBool,
     /// Work that was handed over to tasks which have not ended.
     handed_over: Arc<AtomicUsize>,
@@ -155,6 +158,26 @@ impl Host {
     /// When the place of the scripts cannot be read.
     pub fn scripts(&self) -> Result<Vec<String>, LoadError> {
         self.inner.loader.list()
+    }
+
+    /// What happened so far, in numbers.
+    ///
+    /// ```
+    /// let host = patchcord::Host::builder().build();
+    /// assert_eq!(host.counters().events.get(), 0);
+    /// ```
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    /// How many sockets are connected now, by namespace; instances of a dynamic one count for it, so that clients cannot
+    /// make the list long.
+    pub fn sockets(&self) -> BTreeMap<Arc<str>, usize> {
+        self.inner
+            .lock_namespaces()
+            .iter()
+            .map(|namespace| (namespace.path().clone(), namespace.connections().len()))
+            .collect()
     }
 
     /// The path of the Socket.IO endpoint.

@@ -3,6 +3,7 @@
 //! [`Server::bind`] returns when the address is bound and clients are taken; [`Server::join`] runs until it fails;
 //! [`Server::shutdown`] ends it in order.
 
+mod metrics;
 mod pages;
 
 use std::{future::IntoFuture, io, net::SocketAddr, path::PathBuf};
@@ -24,6 +25,8 @@ pub struct Config {
     pub public: Option<PathBuf>,
     /// The folder of the official client's bundle, served under the Socket.IO path.
     pub client_dist: Option<PathBuf>,
+    /// Whether `GET /metrics` answers with what the host counts, in Prometheus' text format.
+    pub metrics: bool,
 }
 
 impl Default for Config {
@@ -33,6 +36,7 @@ impl Default for Config {
             port: 3000,
             public: None,
             client_dist: None,
+            metrics: false,
         }
     }
 }
@@ -69,7 +73,10 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound, or a folder to serve is none.
     pub async fn bind(host: Host, config: &Config) -> Result<Self, ServerError> {
-        let app = pages::router(config, host.path())?;
+        let mut app = pages::router(config, host.path())?;
+        if config.metrics {
+            app = app.merge(metrics::router(host.clone()));
+        }
         let listener = listen(config).await?;
         let address = listener.local_addr().map_err(|e| bind_error(config, &e))?;
         // Events are small and must not wait for each other in the kernel.

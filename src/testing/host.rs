@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::client::{Network, TestClient};
 use crate::{
-    connection::HostEvent,
+    connection::{Counters, HostEvent},
     host::{Host, HostBuilder, Record, RollBackError},
     script::{LoadError, Loader},
 };
@@ -112,6 +112,11 @@ impl TestHost {
         };
         this.runtime.wait_for(this.host.load());
         this
+    }
+
+    /// What its host counts.
+    pub fn counters(&self) -> &Counters {
+        self.host.counters()
     }
 
     /// A client of a namespace.

@@ -1,5 +1,7 @@
 //! Listeners of any event, and checks before them.
 
+use proptest::{collection::vec, prelude::*};
+
 use patchcord::testing::TestHost;
 
 #[test]
@@ -67,4 +69,88 @@ fn a_client_that_emits_a_reserved_name_is_disconnected() {
     let client = host.connect("/").unwrap();
     client.emit("disconnect", ["forged"]);
     assert_eq!(host.log(), ["server namespace disconnect"]);
+}
+
+/// What a script does to the listeners of one of two events, and an event that the client sends.
+#[derive(Debug, Clone)]
+enum Step {
+    On(u8, usize),
+    Once(u8, usize),
+    Off(u8, usize),
+    OffAll(u8),
+    Fire(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (event, listener) = (0..2u8, 0..3usize);
+    prop_oneof![
+        3 => (event.clone(), listener.clone()).prop_map(|(e, l)| Step::On(e, l)),
+        2 => (event.clone(), listener.clone()).prop_map(|(e, l)| Step::Once(e, l)),
+        2 => (event.clone(), listener).prop_map(|(e, l)| Step::Off(e, l)),
+        1 => event.clone().prop_map(Step::OffAll),
+        4 => event.prop_map(Step::Fire),
+    ]
+}
+
+/// Node's emitter: listeners in the order of their registration; `off` takes the last that is the same.
+#[derive(Default)]
+struct Emitter {
+    listeners: Vec<(u8, usize, bool)>,
+    heard: Vec<usize>,
+}
+
+impl Emitter {
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::On(event, listener) => self.listeners.push((event, listener, false)),
+            Step::Once(event, listener) => self.listeners.push((event, listener, true)),
+            Step::Off(event, listener) => {
+                let same = |&(e, l, _): &(u8, usize, bool)| (e, l) == (event, listener);
+                if let Some(last) = self.listeners.iter().rposition(same) {
+                    self.listeners.remove(last);
+                }
+            }
+            Step::OffAll(event) => self.listeners.retain(|&(e, ..)| e != event),
+            Step::Fire(event) => {
+                let fired = self.listeners.iter().filter(|&&(e, ..)| e == event);
+                self.heard.extend(fired.map(|&(_, listener, _)| listener));
+                self.listeners.retain(|&(e, _, once)| e != event || !once);
+            }
+        }
+    }
+}
+
+const EMITTER: &str = r#"fn on_connection(socket) {
+    let heard = [];
+    let listeners = [|| { heard.push(0); }, || { heard.push(1); }, || { heard.push(2); }];
+    socket.on("on", |event, nth| { socket.on(event, listeners[nth]); });
+    socket.on("once", |event, nth| { socket.once(event, listeners[nth]); });
+    socket.on("off", |event, nth| { socket.off(event, listeners[nth]); });
+    socket.on("off all", |event| { socket.off(event); });
+    socket.on("heard", || heard);
+}"#;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_sequence_of_registrations_behaves_as_nodes_emitter(steps in vec(step(), 0..40)) {
+        let host = TestHost::new(EMITTER);
+        let client = host.connect("/").unwrap();
+        let mut model = Emitter::default();
+        for step in &steps {
+            let event = |event: u8| format!("event {event}");
+            match *step {
+                Step::On(e, nth) => client.emit("on", (event(e), nth)),
+                Step::Once(e, nth) => client.emit("once", (event(e), nth)),
+                Step::Off(e, nth) => client.emit("off", (event(e), nth)),
+                Step::OffAll(e) => client.emit("off all", (event(e),)),
+                Step::Fire(e) => client.emit(&event(e), ()),
+            }
+            model.step(step);
+        }
+        let heard = client.ask("heard", ()).unwrap();
+        prop_assert_eq!(heard, serde_json::to_string(&[&model.heard]).unwrap());
+        prop_assert_eq!(host.problems(), [] as [&str; 0]);
+    }
 }

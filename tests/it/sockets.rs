@@ -53,6 +53,15 @@ impl Running {
         (running, host)
     }
 
+    /// A server that was bound by hand; nothing it announces is heard.
+    pub(crate) fn at(server: Server) -> Self {
+        Self {
+            address: server.address(),
+            server,
+            events: unbounded_channel().1,
+        }
+    }
+
     pub(crate) async fn websocket(&self) -> Client {
         Client::at(&format!(
             "ws://{}/socket.io/?EIO=4&transport=websocket",

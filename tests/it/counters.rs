@@ -1,0 +1,92 @@
+//! What a host counts, and `GET /metrics`.
+
+use patchcord::{
+    script::Memory,
+    server::{Config, Server},
+    testing::TestHost,
+};
+
+use crate::sockets::Running;
+
+const SCRIPT: &str = r#"fn on_connection(socket) {
+    socket.on("fail", || { throw "no"; });
+    socket.on("disconnect", || { socket.emit("too late"); });
+}"#;
+
+#[test]
+fn what_is_ignored_as_in_node_is_counted() {
+    let host = TestHost::new(SCRIPT);
+    let client = host.connect("/").unwrap();
+    client.emit("fail", ());
+    client.emit("nobody listens", ());
+    client.disconnect();
+    let counted: Vec<_> = host
+        .counters()
+        .all()
+        .into_iter()
+        .filter(|(_, _, count)| *count > 0)
+        .map(|(name, _, count)| (name, count))
+        .collect();
+    assert_eq!(
+        counted,
+        [
+            ("connected", 1),
+            ("left", 1),
+            ("events", 2),
+            ("unheard", 1),
+            ("ignored", 1),
+            ("failed", 1)
+        ]
+    );
+}
+
+#[test]
+fn an_event_that_only_on_any_hears_is_not_unheard() {
+    let host = TestHost::new("fn on_connection(socket) { socket.on_any(|event, args| { }); }");
+    host.connect("/").unwrap().emit("x", ());
+    assert_eq!(host.counters().unheard.get(), 0);
+    assert_eq!(host.counters().events.get(), 1);
+}
+
+#[tokio::test]
+async fn metrics_are_there_when_asked_for() {
+    let scripts: Memory = [("main.rhai", SCRIPT), ("room/{id}.rhai", SCRIPT)]
+        .into_iter()
+        .collect();
+    let (host, mut config) = (
+        patchcord::Host::builder().loader(scripts).build(),
+        Config::default(),
+    );
+    host.load().await;
+    (config.port, config.metrics) = (0, true);
+    let server = Server::bind(host, &config).await.unwrap();
+    let running = Running::at(server);
+    let mut client = running.websocket().await;
+    client.connect("/room/1,").await;
+    client.connect("").await;
+    client.send("420[\"nobody listens\"]").await;
+    client.send("42[\"fail\"]").await;
+    // Answered after the events: they are of one connection.
+    client.send("41").await;
+    client.connect("").await;
+    let metrics = running.get("/metrics").await;
+    for line in [
+        "patchcord_connected_total 3",
+        "patchcord_events_total 2",
+        "patchcord_unheard_total 1",
+        "patchcord_failed_total 1",
+        "patchcord_sockets{namespace=\"/room/{id}\"} 1",
+        "patchcord_sockets{namespace=\"/\"} 1",
+    ] {
+        assert!(
+            metrics.contains(&format!("\n{line}\n")),
+            "{line} in {metrics}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_not_there_by_themselves() {
+    let running = Running::of(&[("main.rhai", SCRIPT)], |b| b).await;
+    assert!(running.get("/metrics").await.starts_with("HTTP/1.1 404"));
+}
