@@ -5,6 +5,7 @@
 //! is skipped.
 
 mod ack;
+mod any;
 mod binary;
 mod chance;
 mod data;
@@ -74,6 +75,7 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
 /// Registers every word, in the order in which a newcomer reads them.
 pub(crate) fn register(engine: &mut Engine) {
     socket::register(engine);
+    any::register(engine);
     operator::register(engine);
     emit::register_spread(engine);
     io::register(engine);

@@ -15,7 +15,7 @@ use super::{
     own_turn, refuse, turn,
 };
 use crate::{
-    connection::{ANY, Connection, MIDDLEWARE, MadeBy, OUTGOING, Phase, Turn},
+    connection::{Connection, MadeBy, Phase, Turn},
     script::Handler,
 };
 
@@ -30,7 +30,7 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_global_module(module.into());
 }
 
-fn add(
+pub(super) fn add(
     word: &str,
     context: &NativeCallContext<'_>,
     socket: &Socket,
@@ -92,8 +92,13 @@ fn rooms_of(socket: &Socket) -> Vec<String> {
     }
 }
 
-fn remove(socket: &Socket, event: &str, listener: Option<&FnPtr>) -> Fallible {
-    match own_turn("off", &socket.0)?.draft {
+pub(super) fn remove(
+    word: &str,
+    socket: &Socket,
+    event: &str,
+    listener: Option<&FnPtr>,
+) -> Fallible {
+    match own_turn(word, &socket.0)?.draft {
         Some(draft) => draft.registered().listeners.remove(event, listener),
         None => socket.0.off(event, listener),
     }
@@ -184,22 +189,6 @@ mod words {
         add("once", &context, socket, event, listener)
     }
 
-    /// Calls `listener` for every event of this client, before the event's own listeners, with the name of the event
-    /// and an array of its arguments. The ack is the last of them if the client asked for one; the value that the
-    /// listener returns is no answer.
-    ///
-    /// ```rhai
-    /// socket.on_any(|event, args| { print(`${event} with ${args.len} arguments`); });
-    /// ```
-    #[rhai_fn(pure, return_raw)]
-    pub(crate) fn on_any(
-        context: NativeCallContext<'_>,
-        socket: &mut Socket,
-        listener: FnPtr,
-    ) -> Result<(), Box<EvalAltResult>> {
-        add("on_any", &context, socket, ANY.into(), listener)
-    }
-
     /// Takes every listener of `event` off. In Node this is `removeAllListeners(event)`.
     ///
     /// ```rhai
@@ -207,7 +196,7 @@ mod words {
     /// ```
     #[rhai_fn(name = "off", pure, return_raw)]
     pub(crate) fn off_event(socket: &mut Socket, event: &str) -> Result<(), Box<EvalAltResult>> {
-        remove(socket, event, None)
+        remove("off", socket, event, None)
     }
 
     /// Takes one listener of `event` off: the one registered last with this function.
@@ -223,7 +212,7 @@ mod words {
         event: &str,
         listener: FnPtr,
     ) -> Result<(), Box<EvalAltResult>> {
-        remove(socket, event, Some(&listener))
+        remove("off", socket, event, Some(&listener))
     }
 
     /// Joins a room, or an array of rooms. A socket that has left joins nothing.
@@ -304,46 +293,6 @@ mod words {
     #[rhai_fn(get = "transport", pure)]
     pub(crate) fn transport(socket: &mut Socket) -> ImmutableString {
         socket.0.transport().into()
-    }
-
-    /// Calls `listener` for every event that is sent to this client, with the name of the event and an array of its
-    /// arguments, soon after the call that sends it. In Node it is called before the event is sent.
-    ///
-    /// ```rhai
-    /// socket.on_any_outgoing(|event, args| { print(`sent ${event}`); });
-    /// ```
-    #[rhai_fn(pure, return_raw)]
-    pub(crate) fn on_any_outgoing(
-        context: NativeCallContext<'_>,
-        socket: &mut Socket,
-        listener: FnPtr,
-    ) -> Result<(), Box<EvalAltResult>> {
-        add(
-            "on_any_outgoing",
-            &context,
-            socket,
-            OUTGOING.into(),
-            listener,
-        )
-    }
-
-    /// Calls `check` with the name and the arguments of each event before its listeners. If it throws, the event is
-    /// dropped and the `error` listeners get what it threw; if it returns an array, these are the arguments from then
-    /// on. In Node it is `socket.use`, with a `next` function.
-    ///
-    /// ```rhai
-    /// socket.middleware(|event, args| {
-    ///     if event == "admin" { throw "not allowed"; }
-    /// });
-    /// socket.on("error", |err| { print(err); });
-    /// ```
-    #[rhai_fn(pure, return_raw)]
-    pub(crate) fn middleware(
-        context: NativeCallContext<'_>,
-        socket: &mut Socket,
-        check: FnPtr,
-    ) -> Result<(), Box<EvalAltResult>> {
-        add("middleware", &context, socket, MIDDLEWARE.into(), check)
     }
 
     /// Takes this client out of the namespace. It hears the reason `io server disconnect` and does not come back by

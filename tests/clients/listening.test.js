@@ -39,6 +39,30 @@ onEachTransport("listening", ({ connect }) => {
     assert.deepEqual(await bob.next("left"), [[]]);
   });
 
+  test("`off_any` takes one listener off, or all", async (t) => {
+    const [ada] = await people(t, "/listening/any", 1);
+    assert.deepEqual(await ada.ask("off any, one"), []);
+    await ada.ask("known", 1);
+    assert.deepEqual(await ada.ask("heard and forget"), [[["any", "known", [1]], ["listener", "known"], ["any", "heard and forget", []]]]);
+    await ada.ask("off any");
+    await ada.ask("known", 1);
+    assert.deepEqual(await ada.ask("heard"), [[["any", "off any", []], ["listener", "known"]]]);
+  });
+
+  test("`off_any_outgoing` takes one listener off, or all", async (t) => {
+    const [ada] = await people(t, "/listening/outgoing", 1);
+    await ada.ask("listen");
+    await ada.ask("listen by name");
+    await ada.ask("emit", 1, 2);
+    assert.deepEqual(await ada.ask("sent"), [[["to me", [1, 2]], "another to me"]]);
+    await ada.ask("off any outgoing, one");
+    await ada.ask("emit", 3, 4);
+    assert.deepEqual(await ada.ask("sent"), [[["to me", [1, 2]], "another to me", ["to me", [3, 4]]]]);
+    await ada.ask("off any outgoing");
+    await ada.ask("emit", 5, 6);
+    assert.equal((await ada.ask("sent"))[0].length, 3);
+  });
+
   test("`on_any_outgoing` hears what goes to its client alone", async (t) => {
     const [ada, bob] = await people(t, "/listening/outgoing", 2);
     await ada.ask("emit", "before anyone listens", 0);
