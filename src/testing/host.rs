@@ -15,13 +15,32 @@ use tokio::runtime::{Builder, Runtime};
 use super::client::{Network, TestClient};
 use crate::{
     connection::{Counters, HostEvent},
-    host::{Host, HostBuilder, Record, RollBackError},
+    host::{Host, HostBuilder, Options, Record, RollBackError},
     script::{LoadError, Loader},
 };
 
 /// So often other tasks get a turn before a step of the clock is over: the timer that is due, the work that it posts,
 /// and the timer that is set anew.
 const YIELDS: usize = 4;
+
+/// So long a call of a script may take in a test.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The options that a [`TestHost`] begins with: the defaults, but for the time that a call may take, so that a test
+/// does not fail on a machine that is busy with others.
+///
+/// ```
+/// use patchcord::testing::{TestHost, options};
+///
+/// let mut options = options();
+/// options.limits.listeners = 1;
+/// let host = TestHost::build([("main.rhai", "fn on_connection(socket) { }")], |b| b.options(options));
+/// ```
+pub fn options() -> Options {
+    let mut options = Options::default();
+    options.limits.time = PATIENCE;
+    options
+}
 
 /// A namespace did not take a client; its reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +109,7 @@ impl TestHost {
         }
         let events = Arc::<Mutex<Vec<HostEvent>>>::default();
         let heard = events.clone();
-        let host = build(Host::builder())
+        let host = build(Host::builder().options(options()))
             .loader(scripts.clone())
             .on_event(move |event| {
                 heard

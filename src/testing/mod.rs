@@ -18,4 +18,4 @@ mod client;
 mod host;
 
 pub use client::TestClient;
-pub use host::{Refused, TestHost};
+pub use host::{Refused, TestHost, options};

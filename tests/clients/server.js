@@ -62,7 +62,8 @@ class Server {
     const port = this.#args.includes("--port") ? [] : ["--port", "0"];
     this.#child = spawn(program, ["serve", this.folder, ...port, ...this.#args], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NO_COLOR: "1" },
+      // A machine that is busy with other tests must not end calls of scripts.
+      env: { PATCHCORD_MAX_CALL_TIME: "20s", ...process.env, NO_COLOR: "1" },
     });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => this.#heard(text));

@@ -9,7 +9,6 @@ use std::{
 };
 
 use patchcord::{
-    Options,
     script::{Globals, Limits, engine},
     testing::TestHost,
 };
@@ -167,7 +166,7 @@ fn call(function: &Value, nth: usize) -> Option<String> {
 #[test]
 fn every_function_ends_within_the_limits_whatever_it_is_given() {
     let full = std::env::var_os("FULL_SIZE").is_some();
-    let mut options = Options::default();
+    let mut options = patchcord::testing::options();
     let limits = &mut options.limits;
     if !full {
         (limits.string_size, limits.array_size, limits.map_size) = (20_000, 500, 500);

@@ -6,7 +6,7 @@
 
 use std::{fs, path::Path, thread, time::Duration};
 
-use patchcord::{Options, script::Limits, testing::TestHost};
+use patchcord::{script::Limits, testing::TestHost};
 
 fn lower(limits: &mut Limits, name: &str, number: &str) {
     let number: usize = number.parse().unwrap();
@@ -40,7 +40,7 @@ fn check(name: &str, script: &str) -> Vec<String> {
             .filter_map(|line| line.strip_prefix(&start).map(str::to_owned))
             .collect::<Vec<_>>()
     };
-    let mut options = Options::default();
+    let mut options = patchcord::testing::options();
     // So that a busy machine does not end a call before the limit that is meant.
     options.limits.time = Duration::from_secs(30);
     for limit in said("limit") {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use patchcord::{HostEvent, Options};
+use patchcord::HostEvent;
 
 use crate::sockets::{Client, LONG, Running};
 
@@ -64,7 +64,7 @@ async fn no_event_is_lost_doubled_reordered_or_run_half_by_one_version_under_loa
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("main.rhai");
     fs::write(&file, script(1)).unwrap();
-    let mut options = Options::default();
+    let mut options = patchcord::testing::options();
     // Nothing here is about being fast on a busy machine.
     options.limits.time = Duration::from_secs(20);
     let (mut running, host) =

@@ -14,7 +14,7 @@ const SCRIPT: &str = "fn on_connection(socket) { socket.on(\"disconnect\", |r| {
 const POLL: &str = "/socket.io/?EIO=4&transport=polling";
 
 async fn running(change: impl FnOnce(&mut Options)) -> Running {
-    let mut options = Options::default();
+    let mut options = patchcord::testing::options();
     change(&mut options);
     Running::of(&[("main.rhai", SCRIPT)], |b| b.options(options)).await
 }
@@ -191,7 +191,7 @@ async fn the_address_of_a_client_is_what_a_trusted_proxy_says() {
     let script = "fn on_connection(socket) { print(socket.handshake.address); }";
     let forwarded = "6.6.6.6, 192.0.2.7";
     for (proxies, expected) in [(0, "127.0.0.1"), (1, "192.0.2.7"), (2, "6.6.6.6")] {
-        let mut options = Options::default();
+        let mut options = patchcord::testing::options();
         options.trust_proxy = proxies;
         let mut running = Running::of(&[("main.rhai", script)], |b| b.options(options)).await;
         let answer = polls(&running, &format!("X-Forwarded-For: {forwarded}\r\n")).await;

@@ -21,7 +21,7 @@ fn script(version: i64) -> String {
 }
 
 fn options(change: impl FnOnce(&mut Options)) -> Options {
-    let mut options = Options::default();
+    let mut options = patchcord::testing::options();
     change(&mut options);
     options
 }

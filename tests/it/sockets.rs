@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use patchcord::{
-    Host, HostBuilder, HostEvent, Options,
+    Host, HostBuilder, HostEvent,
     script::Memory,
     server::{Config, Server},
 };
@@ -39,7 +39,9 @@ impl Running {
     /// The same with the host, for reloads.
     pub(crate) async fn reloadable(build: impl FnOnce(HostBuilder) -> HostBuilder) -> (Self, Host) {
         let (tell, events) = unbounded_channel();
-        let builder = Host::builder().on_event(move |event| drop(tell.send(event.clone())));
+        let builder = Host::builder()
+            .options(patchcord::testing::options())
+            .on_event(move |event| drop(tell.send(event.clone())));
         let host = build(builder).build();
         host.load().await;
         let mut config = Config::default();
@@ -457,7 +459,7 @@ async fn a_client_that_leaves_is_heard_of_with_nodes_reason() {
 
 #[tokio::test]
 async fn a_silent_client_times_out() {
-    let mut options = Options::default();
+    let mut options = patchcord::testing::options();
     options.ping_interval = Duration::from_millis(50);
     options.ping_timeout = Duration::from_millis(50);
     let mut running = Running::of(&[("main.rhai", ECHO)], |b| b.options(options)).await;

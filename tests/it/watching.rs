@@ -12,7 +12,7 @@ use std::{
 };
 
 use patchcord::{
-    Host, HostEvent, Options,
+    Host, HostEvent,
     host::Watching,
     script::{Folder, LoadError, Loader},
 };
@@ -45,7 +45,7 @@ impl Watched {
         let scripts = around.path().join("scripts");
         make(&scripts);
         let (tell, events) = unbounded_channel();
-        let mut options = Options::default();
+        let mut options = patchcord::testing::options();
         options.poll = poll;
         options.missing_grace = GRACE;
         options.limits.time = LONG;
@@ -360,7 +360,7 @@ async fn a_file_that_is_empty_or_missing_for_a_moment_is_not_reported() {
         reads: Arc::default(),
     };
     let (tell, mut events) = unbounded_channel();
-    let mut options = Options::default();
+    let mut options = patchcord::testing::options();
     options.missing_grace = LONG;
     options.limits.time = LONG;
     let host = Host::builder()

@@ -1,7 +1,7 @@
 //! What the host's own stream promises: early events are kept, everything emitted arrives, a client that does not
 //! read is cut off.
 
-use patchcord::{HostEvent, Options, script::Limits};
+use patchcord::{HostEvent, script::Limits};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -86,7 +86,7 @@ async fn ten_thousand_events_of_one_call_arrive_in_order() {
     let mut limits = Limits::default();
     // Unoptimized builds are slow; what is tested is that nothing gets lost.
     limits.time = std::time::Duration::from_secs(20);
-    let mut options = Options::default();
+    let mut options = patchcord::testing::options();
     options.limits = limits;
     let running = Running::of(&[("main.rhai", script)], |b| b.options(options)).await;
     let mut client = running.websocket().await;
@@ -106,7 +106,7 @@ async fn a_client_that_does_not_read_is_cut_off_and_others_are_not() {
         let big = \"x\"; big.pad(60000, 'x');
         socket.on(\"flood\", || { for i in 0..20 { io.emit(\"big\", big); } });
         socket.on(\"ping\", || \"pong\"); }";
-    let mut options = Options::default();
+    let mut options = patchcord::testing::options();
     options.max_backlog = 4 << 20;
     options.limits.time = std::time::Duration::from_secs(20);
     let mut running = Running::of(&[("main.rhai", script)], |b| b.options(options)).await;
@@ -149,7 +149,7 @@ async fn events_in_one_write_with_connect_are_kept_for_as_long_as_a_reload_takes
     let folder = tempfile::tempdir().unwrap();
     let main = folder.path().join("main.rhai");
     std::fs::write(&main, script("")).unwrap();
-    let mut options = Options::default();
+    let mut options = patchcord::testing::options();
     // Longer than frames wait behind a CONNECT without a reload: the next ping shows that so much time has passed.
     options.ping_interval = std::time::Duration::from_millis(200);
     let gate = Gate::default();
@@ -190,7 +190,7 @@ async fn a_client_that_was_cut_off_leaves_no_task_behind() {
     let script = "fn on_connection(socket) {
         let big = \"x\"; big.pad(60000, 'x');
         socket.on(\"flood\", || { for i in 0..5 { io.emit(\"big\", big); } print(\"sent\"); }); }";
-    let mut options = Options::default();
+    let mut options = patchcord::testing::options();
     options.max_backlog = 1 << 20;
     options.limits.time = std::time::Duration::from_secs(20);
     let mut running = Running::of(&[("main.rhai", script)], |b| b.options(options)).await;
