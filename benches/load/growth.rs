@@ -57,7 +57,7 @@ async fn reload(connections: usize, rounds: usize) -> io::Result<f64> {
     let script = folder.path().join("chat.rhai");
     let text = fs::read_to_string(peers("scripts/chat.rhai"))?;
     fs::write(&script, &text)?;
-    let server = Server::start_with(Peer::Patchcord, folder.path())?;
+    let server = Server::edited(folder.path())?;
     let _clients = fleet::connect(server.address, "/chat", connections).await?;
     pass(Duration::from_millis(500)).await;
     let mut figures = Vec::new();

@@ -52,7 +52,7 @@ async fn run(work: &Work, events: u64) -> Result<Counted, Box<dyn Error>> {
         .arg(format!("--callgrind-out-file={}", out.display()))
         .args([&program, "serve"])
         .arg(peers("scripts"))
-        .args(["--port", "0"]);
+        .args(["--port", "0", "--no-watch"]);
     let server = Server::spawn(command)?;
     let mut fleet = Fleet::connect(server.address, work).await?;
     let received = events * work.clients as u64;

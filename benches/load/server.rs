@@ -53,13 +53,16 @@ impl Peer {
         (!there).then_some("not installed: `npm ci` in benches/peers")
     }
 
-    fn command(self, scripts: &Path) -> io::Result<Command> {
+    fn command(self, scripts: &Path, watch: bool) -> io::Result<Command> {
         let mut command = match self {
             Self::Patchcord => {
                 let program = env::var_os("PATCHCORD")
                     .map_or_else(|| root("target/release/patchcord"), PathBuf::from);
                 let mut command = Command::new(program);
                 command.arg("serve").arg(scripts).args(["--port", "0"]);
+                if !watch {
+                    command.arg("--no-watch");
+                }
                 command
             }
             Self::Stock | Self::Bare => {
@@ -107,12 +110,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(peer: Peer) -> io::Result<Self> {
-        Self::start_with(peer, &peers("scripts"))
+        // What others write beside the scripts is none of the server's cost.
+        Self::spawn(peer.command(&peers("scripts"), false)?)
     }
 
-    /// The same with scripts of a folder; others than patchcord have none.
-    pub(crate) fn start_with(peer: Peer, scripts: &Path) -> io::Result<Self> {
-        Self::spawn(peer.command(scripts)?)
+    /// Patchcord with the scripts of a folder that will be edited.
+    pub(crate) fn edited(scripts: &Path) -> io::Result<Self> {
+        Self::spawn(Peer::Patchcord.command(scripts, true)?)
     }
 
     /// Starts a server that says where it listens in its first line of output.

@@ -9,7 +9,7 @@ use std::sync::{
 
 use rhai::Dynamic;
 
-use super::{Inner, trace::trace};
+use super::{Inner, outbox, trace::trace};
 use crate::{
     api::{self, Socket},
     connection::{
@@ -22,41 +22,7 @@ use crate::{
 
 impl Driver for Inner {
     fn run(&self, connection: &Arc<Connection>, work: Work) {
-        if connection.adopt() {
-            self.reloaded(connection);
-        }
-        match work {
-            Work::Load(done) => self.load(connection, done),
-            _ if connection.is_outdated() => {}
-            Work::Handshake(verdict) => self.handshake(connection, &verdict),
-            Work::Connect => self.connect(connection),
-            Work::Event(event) => self.event(connection, event),
-            Work::Disconnect(reason) => self.disconnect(connection, reason),
-            Work::Answer(number, nth) => {
-                if let Some((handler, args)) = connection.answered(number, nth) {
-                    self.call(connection, &handler, args, "ack");
-                }
-            }
-            Work::Timers => {
-                for number in connection.due_timers() {
-                    if let Some(handler) = connection.fire_timer(number) {
-                        self.call(connection, &handler, vec![], "timer");
-                    }
-                }
-            }
-            Work::Call(handler, args, what) => drop(self.call(connection, &handler, args, what)),
-            Work::Outgoing(event, args) => {
-                self.each(
-                    connection,
-                    OUTGOING,
-                    &event,
-                    &args,
-                    None,
-                    "`on_any_outgoing` listener",
-                );
-            }
-            Work::Adopt => {}
-        }
+        outbox::collect(None, || self.work(connection, work));
     }
 
     fn later(&self, connection: Arc<Connection>) {
@@ -121,6 +87,45 @@ impl Drop for HandedOver {
 }
 
 impl Inner {
+    /// One piece of work.
+    fn work(&self, connection: &Arc<Connection>, work: Work) {
+        if connection.adopt() {
+            self.reloaded(connection);
+        }
+        match work {
+            Work::Load(done) => self.load(connection, done),
+            _ if connection.is_outdated() => {}
+            Work::Handshake(verdict) => self.handshake(connection, &verdict),
+            Work::Connect => self.connect(connection),
+            Work::Event(event) => self.event(connection, event),
+            Work::Disconnect(reason) => self.disconnect(connection, reason),
+            Work::Answer(number, nth) => {
+                if let Some((handler, args)) = connection.answered(number, nth) {
+                    self.call(connection, &handler, args, "ack");
+                }
+            }
+            Work::Timers => {
+                for number in connection.due_timers() {
+                    if let Some(handler) = connection.fire_timer(number) {
+                        self.call(connection, &handler, vec![], "timer");
+                    }
+                }
+            }
+            Work::Call(handler, args, what) => drop(self.call(connection, &handler, args, what)),
+            Work::Outgoing(event, args) => {
+                self.each(
+                    connection,
+                    OUTGOING,
+                    &event,
+                    &args,
+                    None,
+                    "`on_any_outgoing` listener",
+                );
+            }
+            Work::Adopt => {}
+        }
+    }
+
     fn connect(&self, connection: &Arc<Connection>) {
         let version = connection.namespace().version();
         if let Some(version) = version.filter(|_| connection.begin()) {

@@ -10,6 +10,7 @@ const CONNECT: [u8; 2] = *b"40";
 const MAX_NAMESPACE: usize = 256;
 
 const TEXT: u8 = 0x01;
+const BINARY: u8 = 0x02;
 const OPCODE: u8 = 0x0f;
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
@@ -124,6 +125,41 @@ pub(super) fn connect(packet: &[u8]) -> Option<String> {
         _ => b"/",
     };
     Some(String::from_utf8_lossy(name).into_owned())
+}
+
+/// The frames that a server writes, which have no mask. What is no whole frame at the end is one.
+pub(super) fn of_server(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let (start, length) = payload_of_server(bytes).unwrap_or((bytes.len(), 0));
+        let (frame, rest) = bytes.split_at(start.saturating_add(length).min(bytes.len()));
+        bytes = rest;
+        Some(frame)
+    })
+}
+
+/// Whether a frame of the crate is part of what a script is to be told in order: the answer to a CONNECT, an event, an
+/// attachment.
+pub(super) fn is_owed(frame: &[u8]) -> bool {
+    let payload = payload_of_server(frame).and_then(|(start, _)| frame.get(start..));
+    match frame.first().map(|first| first & OPCODE) {
+        Some(TEXT) => matches!(payload, Some([b'4', b'0' | b'2' | b'5', ..])),
+        Some(BINARY) => true,
+        _ => false,
+    }
+}
+
+/// Where the payload of a frame without a mask begins, and its length.
+fn payload_of_server(frame: &[u8]) -> Option<(usize, usize)> {
+    let header = match frame.get(1)? & LENGTH {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    let length = payload_length(frame.get(..header)?)?;
+    Some((header, usize::try_from(length).ok()?))
 }
 
 /// Whether the first of these frames is a text.

@@ -11,15 +11,13 @@ use std::{
 use rhai::{Dynamic, Map};
 use serde::{Deserialize, Deserializer};
 use socketioxide::{
-    AckError, BroadcastError, SendError as CrateError, SocketError, SocketIo, TransportType,
-    adapter::LocalAdapter,
-    extract::AckSender,
+    AckError, SendError as CrateError, SocketError, SocketIo, TransportType,
+    extract::{AckSender, SocketRef},
     handler::{FromMessageParts, Value},
-    operators::BroadcastOperators,
     socket::Socket,
 };
 
-use super::{request, wire::Wire};
+use super::{packet, request, wire::Wire};
 use crate::{
     connection::{Answer, Link, NamespaceLink, NoAnswer, SendError, Target},
     value::{self, Args, to_packet},
@@ -29,14 +27,17 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct SocketLink {
     socket: Arc<Socket>,
+    /// Where events are written, unless they go through the crate.
+    wire: Option<Arc<Wire>>,
     /// The client is not accepted yet: it may join rooms although the crate calls it disconnected.
     handshaking: bool,
 }
 
 impl SocketLink {
     /// A client that is connected.
-    pub(super) const fn new(socket: Arc<Socket>) -> Self {
+    pub(super) fn new(socket: Arc<Socket>) -> Self {
         Self {
+            wire: direct(&socket).cloned(),
             socket,
             handshaking: false,
         }
@@ -45,6 +46,7 @@ impl SocketLink {
     /// A client that asks to be.
     pub(super) const fn handshaking(socket: Arc<Socket>) -> Self {
         Self {
+            wire: None,
             socket,
             handshaking: true,
         }
@@ -80,10 +82,16 @@ impl SocketLink {
 
 impl Link for SocketLink {
     fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
-        self.outcome(self.socket.emit(event, &Args(args)), event, args)
+        match &self.wire {
+            Some(wire) => send(wire, &packet::event(self.socket.ns(), event, args)?),
+            None => self.outcome(self.socket.emit(event, &Args(args)), event, args),
+        }
     }
 
     fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
+        if let Some(wire) = &self.wire {
+            return send(wire, &packet::ack(self.socket.ns(), id, args)?);
+        }
         let mut packet = Value::Str(Default::default(), None::<VecDeque<_>>);
         let Ok(sender) = AckSender::from_message_parts(&self.socket, &mut packet, &Some(id));
         self.outcome(sender.send(&Args(args)), "ack", args)
@@ -95,6 +103,9 @@ impl Link for SocketLink {
         args: &[Dynamic],
         timeout: Option<Duration>,
     ) -> Result<Answer, SendError> {
+        if let Some(wire) = &self.wire {
+            wire.owes(packet::count(event, args)?);
+        }
         let socket = self.socket.timeout(timeout.unwrap_or(FOR_EVER));
         let answer = socket
             .emit_with_ack::<_, Values>(event, &Args(args))
@@ -177,6 +188,18 @@ pub(super) fn wire(socket: &Socket) -> Option<&Arc<Wire>> {
     socket.req_parts().extensions.get()
 }
 
+/// The wire of a client that the host writes to itself.
+fn direct(socket: &Socket) -> Option<&Arc<Wire>> {
+    wire(socket).filter(|wire| wire.is_direct())
+}
+
+fn send(wire: &Arc<Wire>, frames: &[u8]) -> Result<(), SendError> {
+    match wire.send(frames) {
+        true => Ok(()),
+        false => Err(SendError::Left),
+    }
+}
+
 /// One namespace of the crate.
 #[derive(Debug)]
 pub(super) struct Broadcasts {
@@ -185,35 +208,36 @@ pub(super) struct Broadcasts {
 }
 
 impl Broadcasts {
-    fn to(&self, target: &Target) -> Option<BroadcastOperators<LocalAdapter>> {
-        let sockets = self.io.of(&*self.path)?;
-        Some(
+    fn sockets(&self, target: &Target) -> Vec<SocketRef> {
+        let all = self.io.of(&*self.path).map(|sockets| {
             sockets
                 .to(target.rooms.clone())
-                .except(target.except.clone()),
-        )
+                .except(target.except.clone())
+                .sockets()
+        });
+        all.unwrap_or_default()
     }
 }
 
 impl NamespaceLink for Broadcasts {
     fn emit(&self, target: &Target, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
-        let Some(sockets) = self.to(target) else {
-            return Ok(());
-        };
-        let payload = Args(args);
-        match at_once(sockets.emit(event, &payload)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(error)) => failed(event, args, error),
-            None => Err(SendError::Adapter("it did not answer at once".to_owned())),
+        let frames = packet::event(&self.path, event, args)?;
+        let mut full = 0;
+        for socket in self.sockets(target) {
+            match direct(&socket) {
+                // One that has left or is cut off hears no more.
+                Some(wire) => drop(wire.send(&frames)),
+                None => full += usize::from(is_full(&socket.emit(event, &Args(args)))),
+            }
+        }
+        match full {
+            0 => Ok(()),
+            full => Err(SendError::Full(full)),
         }
     }
 
     fn ids(&self, target: &Target) -> Vec<String> {
-        let sockets = self
-            .to(target)
-            .map(BroadcastOperators::sockets)
-            .unwrap_or_default();
-        sockets
+        self.sockets(target)
             .into_iter()
             .map(|socket| socket.id.to_string())
             .collect()
@@ -241,21 +265,11 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-fn failed(event: &str, args: &[Dynamic], error: BroadcastError) -> Result<(), SendError> {
-    match error {
-        BroadcastError::Socket(errors) => {
-            match errors
-                .iter()
-                .filter(|e| matches!(e, SocketError::InternalChannelFull))
-                .count()
-            {
-                0 => Ok(()),
-                full => Err(SendError::Full(full)),
-            }
-        }
-        BroadcastError::Serialize(error) => Err(refused(event, args, &error)),
-        BroadcastError::Adapter(error) => Err(SendError::Adapter(error.to_string())),
-    }
+fn is_full(result: &Result<(), CrateError>) -> bool {
+    matches!(
+        result,
+        Err(CrateError::Socket(SocketError::InternalChannelFull))
+    )
 }
 
 /// The crate wraps what our encoding says into its own words, so it is asked again.

@@ -15,6 +15,8 @@ mod frames;
 mod handshake;
 mod link;
 mod origin;
+mod outbox;
+mod packet;
 mod polling;
 mod rebind;
 mod reload;

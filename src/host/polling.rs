@@ -43,7 +43,7 @@ impl Shared {
 
     /// The first request of a session opens its wire.
     async fn open(self: &Arc<Self>, mut head: Request<()>) -> Response<Body> {
-        let Some(wire) = self.new_wire(&head) else {
+        let Some(wire) = self.new_wire(&head, Transport::Polling) else {
             return full();
         };
         head.extensions_mut().insert(wire.clone());

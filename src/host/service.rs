@@ -147,7 +147,7 @@ impl Shared {
     }
 
     /// The wire of a new session; `None` when there are as many as may be.
-    pub(super) fn new_wire(&self, head: &Request<()>) -> Option<Arc<Wire>> {
+    pub(super) fn new_wire(&self, head: &Request<()>, by: Transport) -> Option<Arc<Wire>> {
         let seat = self.seats.take()?;
         let host = Arc::downgrade(&self.host);
         let peer = forwarded::client(peer(head), head.headers(), self.host.options.trust_proxy);
@@ -155,6 +155,7 @@ impl Shared {
             peer,
             seat,
             self.host.options.max_backlog,
+            by == Transport::Websocket,
             host,
             |wire, backlog| {
                 if let Some(host) = wire.host.upgrade() {

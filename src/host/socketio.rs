@@ -14,6 +14,7 @@ use socketioxide::{
 use super::{
     Inner,
     link::{Broadcasts, SocketLink, wire},
+    outbox,
 };
 use rhai::Dynamic;
 
@@ -73,6 +74,8 @@ impl Connects {
         socket
             .extensions
             .insert(Waiting(Arc::new(Unanswered(connection))));
+        // The answer to the CONNECT.
+        wire(socket).inspect(|wire| wire.owes(1));
         Ok(())
     }
 
@@ -155,7 +158,13 @@ struct Messages {
 
 impl MessageHandler<LocalAdapter, Ours> for Messages {
     /// Called in the order of the packets, in the task that reads them.
-    fn call(&self, _: Arc<Socket>, packet: Value, ack: Option<i64>) {
+    fn call(&self, socket: Arc<Socket>, packet: Value, ack: Option<i64>) {
+        outbox::collect(wire(&socket), || self.receive(packet, ack));
+    }
+}
+
+impl Messages {
+    fn receive(&self, packet: Value, ack: Option<i64>) {
         let connection = &self.connection;
         let Value::Str(text, attachments) = packet else {
             self.lost(
@@ -179,9 +188,7 @@ impl MessageHandler<LocalAdapter, Ours> for Messages {
             Err(error) => self.lost("?", format!("the packet cannot be read: {error}")),
         }
     }
-}
 
-impl Messages {
     fn lost(&self, event: &str, reason: String) {
         let namespace = self.connection.namespace();
         namespace.driver().announce(HostEvent::Lost {

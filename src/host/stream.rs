@@ -94,6 +94,8 @@ impl AsyncRead for WireStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        // The answers to what was read before.
+        this.wire.flush();
         ready!(this.poll_gate(context));
         if !this.held.is_empty() {
             let mut held = std::mem::take(&mut this.held);

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::ServiceExt;
 
 use super::{
-    frames,
+    Transport, frames,
     service::{Shared, detach, full, query, refuse, sid},
     stream::WireStream,
     wire::Wire,
@@ -42,7 +42,7 @@ impl Shared {
         };
         let session = sid(request.uri()).map(str::to_owned);
         let wire = match &session {
-            None => match self.new_wire(&parts) {
+            None => match self.new_wire(&parts, Transport::Websocket) {
                 Some(wire) => wire,
                 None => return full(),
             },

@@ -3,8 +3,12 @@
 //! In: frames from the client, handed on in order; what follows a CONNECT in the same breath waits until the socket
 //! exists. Out: frames to the client. The crate may always write: what the network does not take at once waits
 //! here, where its bytes are counted, and a client that lets too much pile up is cut off.
+//!
+//! Where the connection began as a WebSocket, the host writes events and acks here itself ([`Wire::send`]). What the
+//! crate was handed before them and still owes, such as the answer to a CONNECT, goes first.
 
 use std::{
+    collections::VecDeque,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -22,10 +26,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::seats::Seat;
+use super::{frames, outbox, seats::Seat};
 
 /// So long frames wait behind a CONNECT that nobody answers.
 pub(super) const GATE: Duration = Duration::from_millis(50);
+/// So many bytes are written without waiting for the end of the call that sends them.
+const ENOUGH: usize = 64 * 1024;
 /// So long packets have to leave when a connection is closed.
 const CLOSING: Duration = Duration::from_millis(200);
 /// So long a client has to take what still waits for it when its connection ends.
@@ -36,6 +42,8 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 pub(crate) struct Wire {
     peer: Option<SocketAddr>,
     max_backlog: usize,
+    /// Began as a WebSocket: the host writes events itself.
+    is_direct: bool,
     /// Called once when the client is cut off, with the bytes that waited for it.
     on_slow: fn(&Self, usize),
     /// Tells a request of the polling transport that the gate is open.
@@ -63,6 +71,13 @@ pub(super) struct State {
     pub(super) backlog: BytesMut,
     /// A task writes the backlog.
     draining: bool,
+    /// Somebody will flush the backlog.
+    flushes_later: bool,
+    /// Frames that the crate was handed, and how many of them it has written.
+    handed: u64,
+    written: u64,
+    /// Frames of the host behind those: each may pass when so many are written.
+    behind: VecDeque<(u64, Vec<u8>)>,
     /// The crate has let go of the stream; the last of the backlog is being written.
     ending: bool,
     /// It ends as soon as nothing waits any more.
@@ -84,12 +99,14 @@ impl Wire {
         peer: Option<SocketAddr>,
         seat: Seat,
         max_backlog: usize,
+        is_direct: bool,
         host: std::sync::Weak<super::Inner>,
         on_slow: fn(&Self, usize),
     ) -> Arc<Self> {
         Arc::new(Self {
             peer,
             max_backlog,
+            is_direct,
             on_slow,
             open: Notify::new(),
             host,
@@ -165,7 +182,43 @@ impl Wire {
 
     /// Whether packets wait for the network.
     pub(super) fn is_stalled(&self) -> bool {
-        !self.lock().backlog.is_empty()
+        self.lock().draining
+    }
+
+    /// Whether events are sent by [`Wire::send`] and not through the crate.
+    pub(super) const fn is_direct(&self) -> bool {
+        self.is_direct
+    }
+
+    /// The crate is handed so many frames, which go before what is sent from now on.
+    pub(super) fn owes(&self, frames: usize) {
+        self.lock().handed += frames as u64;
+    }
+
+    /// Sends whole frames; `false` when the client is gone. They leave at the end of the call that sends them.
+    pub(super) fn send(self: &Arc<Self>, frames: &[u8]) -> bool {
+        let mut state = self.lock();
+        if state.dead {
+            return false;
+        }
+        if state.written < state.handed {
+            state.wait_behind(frames);
+            return self.bounded(state).is_ok();
+        }
+        state.backlog.extend_from_slice(frames);
+        state.flushes_later = state.flushes_later || outbox::flushes_later(self);
+        if state.flushes_later && state.backlog.len() < ENOUGH {
+            return true;
+        }
+        self.flush_now(state).is_ok()
+    }
+
+    /// Writes what waits, as far as the network takes it.
+    pub(super) fn flush(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.flushes_later = false;
+        // A connection that failed is dead from then on, which its reader finds.
+        let _ = self.flush_now(state);
     }
 
     /// Ends the connection when what was sent has left, or a moment later.
@@ -201,37 +254,58 @@ impl Wire {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes frames of the crate, and behind the last one that it owes what waits for that.
     pub(super) fn write(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         if state.dead {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let written = if state.backlog.is_empty() {
-            state.write_now(bytes)?
+        if state.written == state.handed && state.backlog.is_empty() {
+            let written = state.write_now(bytes)?;
+            state
+                .backlog
+                .extend_from_slice(bytes.get(written..).unwrap_or_default());
         } else {
-            0
-        };
-        let rest = bytes.get(written..).unwrap_or_default();
-        if rest.is_empty() {
-            return Ok(());
+            state.append(bytes);
         }
-        state.backlog.extend_from_slice(rest);
-        let waiting = state.backlog.len();
-        if waiting > self.max_backlog {
-            state.die();
-            drop(state);
-            (self.on_slow)(self, waiting);
-            return Err(io::ErrorKind::BrokenPipe.into());
+        self.flush_now(state)
+    }
+
+    fn flush_now(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> io::Result<()> {
+        if state.draining || state.backlog.is_empty() {
+            return self.bounded(state);
         }
-        if !state.draining {
+        let backlog = std::mem::take(&mut state.backlog);
+        let written = state.write_now(&backlog)?;
+        if written < backlog.len() {
+            state.backlog = backlog;
+            state.backlog.advance(written);
             state.draining = true;
             tokio::spawn(Drain(self.clone()));
         }
-        Ok(())
+        self.bounded(state)
+    }
+
+    /// Cuts the client off if too much waits for it.
+    fn bounded(&self, mut state: MutexGuard<'_, State>) -> io::Result<()> {
+        let waiting = state.backlog.len()
+            + state
+                .behind
+                .iter()
+                .map(|(_, frames)| frames.len())
+                .sum::<usize>();
+        if waiting <= self.max_backlog {
+            return Ok(());
+        }
+        state.die();
+        drop(state);
+        (self.on_slow)(self, waiting);
+        Err(io::ErrorKind::BrokenPipe.into())
     }
 
     /// The crate is done with the stream.
     pub(super) fn end(self: &Arc<Self>) {
+        self.flush();
         let mut state = self.lock();
         state.ending = true;
         state.seat = None;
@@ -248,6 +322,30 @@ impl Wire {
 }
 
 impl State {
+    /// Keeps frames back until the crate has written what it was handed before.
+    fn wait_behind(&mut self, frames: &[u8]) {
+        match self.behind.back_mut() {
+            Some((handed, waiting)) if *handed == self.handed => waiting.extend_from_slice(frames),
+            _ => self.behind.push_back((self.handed, frames.to_vec())),
+        }
+    }
+
+    /// Appends frames of the crate, and behind each what waits for it.
+    fn append(&mut self, bytes: &[u8]) {
+        for frame in frames::of_server(bytes) {
+            self.backlog.extend_from_slice(frame);
+            if self.written < self.handed && frames::is_owed(frame) {
+                self.written += 1;
+            }
+            while let Some((_, frames)) = self
+                .behind
+                .pop_front_if(|(after, _)| *after <= self.written)
+            {
+                self.backlog.extend_from_slice(&frames);
+            }
+        }
+    }
+
     fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut context = Context::from_waker(Waker::noop());
         let Some(io) = &mut self.io else {
@@ -263,6 +361,7 @@ impl State {
         self.dead = true;
         self.io = None;
         self.backlog = BytesMut::new();
+        self.behind = VecDeque::new();
         self.wake_reader();
         if let Some(drainer) = self.drainer.take() {
             drainer.wake();

@@ -81,6 +81,49 @@ async fn events_in_one_write_with_connect_are_kept_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_call_sends_in_different_ways_arrives_in_order() {
+    let script = "fn on_connection(socket) {
+        socket.emit(\"n\", 0);
+        socket.on(\"go\", || {
+            socket.emit(\"n\", 1);
+            socket.emit(\"question\", blob(3, 65), |answer| {});
+            io.emit(\"n\", 2);
+            socket.emit(\"binary\", blob(3, 66));
+            io.to(socket.id).emit(\"n\", 3);
+            \"done\"
+        });
+    }";
+    let running = Running::of(&[("main.rhai", script)], |b| b).await;
+    for _ in 0..50 {
+        let mut stream = raw(&running).await;
+        stream
+            .write_all(&["40", "421[\"go\"]"].map(frame).concat())
+            .await
+            .unwrap();
+        let heard = read_until(&mut stream, "431[\"done\"]").await;
+        let question = heard.find("[\"question\",").unwrap();
+        let places = [
+            "40{\"sid\"",
+            "42[\"n\",0]",
+            "42[\"n\",1]",
+            "AAA",
+            "42[\"n\",2]",
+            "451-[\"binary\",",
+            "BBB",
+            "42[\"n\",3]",
+        ]
+        .map(|packet| heard.find(packet));
+        assert!(
+            places.iter().all(Option::is_some)
+                && places.is_sorted()
+                && Some(question) > places[2]
+                && Some(question) < places[3],
+            "{heard}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_events_of_one_call_arrive_in_order() {
     let script = "fn on_connection(socket) { socket.on(\"go\", || { for i in 0..10000 { socket.emit(\"n\", i); } }); }";
     let mut limits = Limits::default();
