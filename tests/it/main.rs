@@ -35,6 +35,7 @@ mod origins;
 mod program;
 mod rollback;
 mod rooms;
+mod rules;
 mod scripts;
 mod sockets;
 mod timers;
