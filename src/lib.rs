@@ -24,6 +24,8 @@ pub mod server;
 
 pub mod testing;
 
+pub mod preset;
+
 #[cfg(feature = "cli")]
 pub mod cli;
 

@@ -30,6 +30,10 @@ mod words {
     }
 
     /// The byte at a place, `()` beyond the end; a negative place counts from the end.
+    ///
+    /// ```rhai
+    /// socket.on("upload", |bytes| bytes[0]);
+    /// ```
     #[rhai_fn(index_get, pure)]
     pub(crate) fn index(binary: &mut Binary, place: INT) -> Dynamic {
         binary.get(place).map_or(Dynamic::UNIT, Dynamic::from)

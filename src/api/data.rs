@@ -143,6 +143,11 @@ pub(super) fn register(engine: &mut Engine) {
 )]
 mod words {
     /// The value of a key, `()` if there is none: `io.data[key]`, `io.data.key`.
+    ///
+    /// ```rhai
+    /// if io.data["topic"] == () { print("nothing yet"); }
+    /// print(io.data.topic);
+    /// ```
     #[rhai_fn(index_get, pure)]
     pub(crate) fn index(data: &mut SharedMap, key: &str) -> Dynamic {
         data.read(key)
@@ -150,6 +155,11 @@ mod words {
 
     /// Sets a key: `io.data[key] = value`, `io.data.key = value`. The value is copied; a closure or a socket in it
     /// is an error.
+    ///
+    /// ```rhai
+    /// io.data.topic = "Rhai";
+    /// socket.data["name"] = "Ada";
+    /// ```
     #[rhai_fn(index_set, pure, return_raw)]
     pub(crate) fn set_index(
         data: &mut SharedMap,
@@ -169,14 +179,14 @@ mod words {
         data.read(key)
     }
 
-    /// The value of a key, or `default` if there is none.
+    /// The value of a key, or `default_value` if there is none.
     ///
     /// ```rhai
     /// let topic = io.data.get("topic", "anything");
     /// ```
     #[rhai_fn(name = "get", pure)]
-    pub(crate) fn get_or(data: &mut SharedMap, key: &str, default: Dynamic) -> Dynamic {
-        data.data().get(key).0.unwrap_or(default)
+    pub(crate) fn get_or(data: &mut SharedMap, key: &str, default_value: Dynamic) -> Dynamic {
+        data.data().get(key).0.unwrap_or(default_value)
     }
 
     /// Sets a key. The value is copied; a closure or a socket in it is an error.
@@ -302,7 +312,7 @@ mod words {
         data.changing(key).modify(key, push).map(drop)
     }
 
-    /// Sets a key to what `change` makes of its value, which is `default` if there is none. When another call
+    /// Sets a key to what `change` makes of its value, which is `default_value` if there is none. When another call
     /// changed the key meanwhile, `change` runs again: it must have no other effect.
     ///
     /// ```rhai
@@ -313,13 +323,13 @@ mod words {
         context: NativeCallContext<'_>,
         data: &mut SharedMap,
         key: &str,
-        default: Dynamic,
+        default_value: Dynamic,
         change: FnPtr,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         for _ in 0..UPDATE_TRIES {
             let (old, stamp) = data.changing(key).get(key);
-            let new: Dynamic =
-                change.call_within_context(&context, (old.unwrap_or_else(|| default.clone()),))?;
+            let new: Dynamic = change
+                .call_within_context(&context, (old.unwrap_or_else(|| default_value.clone()),))?;
             let new = data.plain(key, &new)?;
             if data.changing(key).set_if(key, stamp, new.clone()).is_ok() {
                 return Ok(new);

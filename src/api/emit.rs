@@ -114,8 +114,11 @@ pub(super) fn register_send<T: Clone + std::marker::Send + Sync + 'static>(
     }
 }
 
-/// The parameters as definitions show them.
+/// The parameters as definitions show them, which do not show those forms that only explain an error.
 fn info<T>(event: bool, count: usize) -> Vec<String> {
+    if count > MAX_ARGS {
+        return Vec::new();
+    }
     let event = event.then(|| "event: &str".to_owned());
     let args = (1..=count).map(|place| format!("arg{place}: Dynamic"));
     let parameters: Vec<_> = event.into_iter().chain(args).collect();

@@ -91,6 +91,11 @@ fn add(
         };
         FuncRegistration::new(name)
             .in_global_namespace()
+            .with_params_info(if nth == 0 {
+                &["value: Dynamic", "()"][..]
+            } else {
+                &[]
+            })
             .with_comments(comments)
             .set_into_module_raw(
                 module,

@@ -55,6 +55,7 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
     types: &[("Operator", TypeId::of::<operator::Operator>)],
     elements: &[(TypeId::of::<lists::Sockets>, TypeId::of::<Socket>)],
     callbacks: &[
+        Callback::new("on", &["socket"]).of("connection").on("io"),
         Callback::new("on", &["reason"]).of("disconnect"),
         Callback::new("on", &["reason"]).of("disconnecting"),
         Callback::new("once", &["reason"]).of("disconnect"),

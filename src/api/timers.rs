@@ -69,7 +69,7 @@ fn clear(word: &str, timer: Timer) -> Fallible {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Calls `call` once, so many milliseconds from now. The timer ends with its connection;
+    /// Calls `closure` once, so many milliseconds from now. The timer ends with its connection;
     /// one that `on_load` sets ends with its version.
     ///
     /// ```rhai
@@ -78,13 +78,13 @@ mod words {
     #[rhai_fn(return_raw)]
     pub(crate) fn set_timeout(
         context: NativeCallContext<'_>,
-        call: FnPtr,
+        closure: FnPtr,
         ms: INT,
     ) -> Result<Timer, Box<EvalAltResult>> {
-        set("set_timeout", &context, call, ms)
+        set("set_timeout", &context, closure, ms)
     }
 
-    /// Calls `call` again and again, so many milliseconds apart, until the timer is cleared or its connection ends.
+    /// Calls `closure` again and again, so many milliseconds apart, until the timer is cleared or its connection ends.
     ///
     /// ```rhai
     /// let ticks = 0;
@@ -93,10 +93,10 @@ mod words {
     #[rhai_fn(return_raw)]
     pub(crate) fn set_interval(
         context: NativeCallContext<'_>,
-        call: FnPtr,
+        closure: FnPtr,
         ms: INT,
     ) -> Result<Timer, Box<EvalAltResult>> {
-        set("set_interval", &context, call, ms)
+        set("set_interval", &context, closure, ms)
     }
 
     /// Clears a timer that `set_timeout` gave, if it has not fired.

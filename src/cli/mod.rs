@@ -2,9 +2,12 @@
 
 mod check;
 mod file;
+mod new;
 mod options;
 mod report;
 mod serve;
+mod test;
+mod types;
 mod usage;
 mod values;
 
@@ -14,7 +17,10 @@ use anyhow::anyhow;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use check::CheckOptions;
+use new::NewOptions;
 use options::ServeOptions;
+use test::TestOptions;
+use types::TypesOptions;
 
 /// Exit codes: 0 done, 1 the scripts have problems, 2 the command cannot run.
 const PROBLEMS: u8 = 1;
@@ -42,6 +48,14 @@ enum Command {
     Serve(Box<ServeOptions>),
     /// Tell what is wrong with scripts without running them.
     Check(CheckOptions),
+    /// Run the tests of scripts, `*_test.rhai`, with simulated clients.
+    Test(TestOptions),
+    /// Write a folder to begin with: script, test, page, options.
+    New(NewOptions),
+    /// List the scripts that come with the program.
+    Preset,
+    /// Write definitions for editors: everything that a script can call.
+    Types(TypesOptions),
 }
 
 /// Runs the program with its arguments.
@@ -50,6 +64,10 @@ pub fn run() -> ExitCode {
         match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
             Command::Serve(options) => serve::run(&options),
             Command::Check(options) => check::run(&options),
+            Command::Test(options) => test::run(&options),
+            Command::New(options) => new::run(&options),
+            Command::Preset => Ok(new::list()),
+            Command::Types(options) => types::run(&options),
         }
     }) {
         Ok(code) => code,

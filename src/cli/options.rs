@@ -17,6 +17,9 @@ pub(super) struct ServeOptions {
     /// A folder of scripts, or one script, which is served as `/`
     #[arg(value_name = "PATH", default_value = "scripts")]
     pub(super) scripts: PathBuf,
+    /// Serve a script that comes with the program instead of files; `patchcord preset` lists them
+    #[arg(long, value_name = "NAME", value_parser = super::new::names(), env = "PATCHCORD_PRESET")]
+    pub(super) preset: Option<String>,
     /// Read options from this TOML file: `port = 8080`, the keys are the names of the flags. Flags win over the
     /// environment, and the environment over the file
     #[arg(long, value_name = "FILE", env = "PATCHCORD_CONFIG")]

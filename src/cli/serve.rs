@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    PROBLEMS,
+    PROBLEMS, new,
     options::ServeOptions,
     report::{self, Log},
 };
@@ -45,8 +45,11 @@ async fn serve(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     if options.any_origin() {
         log.warning("`--origin *` lets every page on the web use this server through its visitors");
     }
-    let host = Host::builder()
-        .scripts(&options.scripts)
+    let builder = match &options.preset {
+        Some(name) => Host::builder().loader(new::preset(name)?.scripts()),
+        None => Host::builder().scripts(&options.scripts),
+    };
+    let host = builder
         .options(options.for_host())
         .on_event(move |event| {
             seen.fetch_or(

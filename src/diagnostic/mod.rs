@@ -34,7 +34,7 @@ use std::{fmt, sync::Arc};
 use serde::{Serialize, Serializer};
 
 pub use self::render::{Style, render};
-pub(crate) use self::rhai::unknown_variable;
+pub(crate) use self::rhai::{type_word, unknown_variable};
 
 /// Gives the text of a file by its path relative to the scripts folder, if it is known.
 pub type Sources<'a> = &'a dyn Fn(&str) -> Option<Arc<str>>;

@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use rhai::{EvalAltResult, ParseError, Position};
 
-pub(crate) use self::eval::unknown_variable;
 use self::token::Token;
+pub(crate) use self::{eval::unknown_variable, words::type_word};
 use super::{Diagnostic, Frame, FrameKind, Place, Sources};
 
 impl Diagnostic {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Host, Inner, reload::no_connection_hook, snapshot::Snapshot};
 use crate::{
+    api,
     diagnostic::{Diagnostic, Place},
-    script::{self, Hook, LoadError, Loader, Rejected, Version},
+    script::{self, Hook, LoadError, Loader, Rejected, Version, Words},
 };
 
 impl Host {
@@ -26,6 +27,22 @@ impl Host {
     /// When the place of the scripts cannot be read.
     pub fn check(&self) -> Result<Vec<Diagnostic>, LoadError> {
         self.inner.check()
+    }
+
+    /// What scripts of this host can call, its own functions included, as definitions for the Rhai language server
+    /// (`.d.rhai`).
+    ///
+    /// ```
+    /// let host = patchcord::Host::builder().function("twice", |n: i64| n * 2).build();
+    /// assert!(host.definitions().contains("fn twice(arg1: ?)"));
+    /// ```
+    pub fn definitions(&self) -> String {
+        Words::of(&self.inner.engine, api::VOCABULARY).definitions()
+    }
+
+    /// The same as a page to read, in Markdown: every hook and word that has a comment.
+    pub fn reference(&self) -> String {
+        Words::of(&self.inner.engine, api::VOCABULARY).reference()
     }
 }
 

@@ -297,6 +297,13 @@ impl Host {
         }
     }
 
+    /// What the connections of a namespace share now.
+    pub(crate) fn data(&self, path: &str) -> rhai::Map {
+        let all = self.inner.all();
+        let namespace = all.iter().find(|namespace| &**namespace.path() == path);
+        namespace.map_or_else(rhai::Map::new, |namespace| namespace.data().to_map())
+    }
+
     /// A connection to a namespace that is in no server's hands, or why it is refused.
     pub(crate) async fn admit(
         &self,

@@ -71,6 +71,8 @@ pub struct Callback {
     pub word: &'static str,
     /// The first argument of the call, if it matters.
     pub argument: Option<&'static str>,
+    /// The handle that the word is called on, if it matters.
+    pub on: Option<&'static str>,
     /// What the closure gets.
     pub parameters: &'static [&'static str],
 }
@@ -81,8 +83,16 @@ impl Callback {
         Self {
             word,
             argument: None,
+            on: None,
             parameters,
         }
+    }
+
+    /// Only on this handle.
+    #[must_use]
+    pub const fn on(mut self, handle: &'static str) -> Self {
+        self.on = Some(handle);
+        self
     }
 
     /// Only where the first argument of the call is this text.
@@ -184,12 +194,20 @@ impl Known {
         elements.find(|(list, _)| list() == of).map(|(_, id)| id())
     }
 
-    pub(super) fn callback(&self, word: &str, argument: Option<&str>) -> Option<&Callback> {
+    pub(super) fn callback(
+        &self,
+        receiver: Option<TypeId>,
+        word: &str,
+        argument: Option<&str>,
+    ) -> Option<&Callback> {
         self.vocabulary.callbacks.iter().find(|callback| {
             callback.word == word
                 && callback
                     .argument
                     .is_none_or(|wanted| argument == Some(wanted))
+                && callback
+                    .on
+                    .is_none_or(|handle| self.handle(handle) == receiver)
         })
     }
 

@@ -20,6 +20,7 @@ mod nesting;
 mod sandbox;
 mod top_level;
 mod version;
+mod words;
 
 pub(crate) use budget::produce;
 pub use call::CallError;
@@ -32,3 +33,4 @@ pub use loader::{Folder, LoadError, Loader, Memory};
 pub use sandbox::{Globals, Limits, engine};
 pub(crate) use top_level::{is_running as is_top_level, listen as listen_for_connections};
 pub use version::{Hook, Rejected, SourceFile, Version, hash};
+pub use words::Words;

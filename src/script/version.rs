@@ -1,6 +1,9 @@
 //! One compiled, immutable state of a script.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use rhai::{Engine, FnPtr, GlobalRuntimeState, NativeCallContext};
 use sha1::{Digest, Sha1};
@@ -63,6 +66,17 @@ impl Hook {
             Self::Disconnect => "on_disconnect(socket, reason)",
             Self::Load => "on_load()",
             Self::Reload => "on_reload(socket)",
+        }
+    }
+
+    /// What it is for, in Markdown, with an example.
+    pub const fn doc(self) -> &'static str {
+        match self {
+            Self::Handshake => include_str!("hooks/handshake.md"),
+            Self::Connection => include_str!("hooks/connection.md"),
+            Self::Disconnect => include_str!("hooks/disconnect.md"),
+            Self::Load => include_str!("hooks/load.md"),
+            Self::Reload => include_str!("hooks/reload.md"),
         }
     }
 
@@ -172,6 +186,14 @@ impl Version {
             }
             _ => self.function(hook.name()),
         }
+    }
+
+    /// The names of the entry file's functions, in order.
+    pub(crate) fn functions(&self) -> Vec<String> {
+        let libraries = self.base().lib.iter();
+        let functions = libraries.flat_map(|library| library.iter_script_fn_info());
+        let names: BTreeSet<_> = functions.map(|(.., name, _, _)| name.to_owned()).collect();
+        names.into_iter().collect()
     }
 
     /// A function of the entry file.

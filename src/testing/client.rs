@@ -30,7 +30,8 @@ type Inboxes = BTreeMap<(String, String), Arc<Inbox>>;
 
 #[derive(Default)]
 struct Inbox {
-    heard: Mutex<Vec<String>>,
+    /// Events with their arguments, a JSON array.
+    heard: Mutex<Vec<(String, String)>>,
     acks: Mutex<BTreeMap<i64, String>>,
     connection: Mutex<Option<Arc<Connection>>>,
     rooms: Mutex<BTreeSet<String>>,
@@ -62,20 +63,17 @@ impl TestClient {
         network: &Network,
         clockwork: Clockwork,
         (path, id): (&str, &str),
-        auth: &impl Serialize,
+        auth: Dynamic,
+        query: Map,
     ) -> Result<Self, Refused> {
         let inbox = Arc::new(Inbox::default());
         lock(&inbox.rooms).insert(id.to_owned());
-        let given = decode(&[auth])
-            .into_iter()
-            .next()
-            .filter(|auth| !auth.is_unit());
-        let auth = given.unwrap_or_else(|| Dynamic::from_map(Map::new()));
         let link = Arc::new(One {
             inbox: inbox.clone(),
             network: network.clone(),
             path: path.to_owned(),
             id: id.to_owned(),
+            query,
         });
         let everyone = Arc::new(Everyone {
             network: network.clone(),
@@ -104,19 +102,27 @@ impl TestClient {
 
     /// Sends an event; `args` is a tuple or an array.
     pub fn emit(&self, event: &str, args: impl Serialize) {
-        self.send(event, &args, None);
+        self.send(event, decode(&args), None);
     }
 
     /// Sends an event that asks for an ack, and gives the answer as a JSON array; `None` if there is none yet.
     pub fn ask(&self, event: &str, args: impl Serialize) -> Option<String> {
+        self.ask_values(event, decode(&args))
+    }
+
+    pub(super) fn ask_values(&self, event: &str, args: Vec<Dynamic>) -> Option<String> {
         let id = self.asked.fetch_add(1, Ordering::Relaxed);
-        self.send(event, &args, Some(id));
+        self.send(event, args, Some(id));
         lock(&self.inbox.acks).remove(&id)
     }
 
     /// What it was sent since the last time this was asked: each as `event [arguments]`.
     pub fn heard(&self) -> Vec<String> {
-        std::mem::take(&mut lock(&self.inbox.heard))
+        let heard = std::mem::take(&mut *lock(&self.inbox.heard));
+        let heard = heard.into_iter();
+        heard
+            .map(|(event, args)| format!("{event} {args}"))
+            .collect()
     }
 
     /// The answers to events that [`TestClient::ask`] did not wait for, each as a JSON array.
@@ -128,13 +134,20 @@ impl TestClient {
 
     /// Answers the question that was asked first and is not answered yet; `args` is a tuple or an array.
     pub fn answer(&self, args: impl Serialize) {
+        self.answer_values(decode(&args));
+    }
+
+    /// Whether there was a question.
+    pub(super) fn answer_values(&self, args: Vec<Dynamic>) -> bool {
         let mut questions = lock(&self.inbox.questions);
-        if !questions.is_empty() {
-            let question = questions.remove(0);
-            drop(questions);
-            // The socket that asked may have left.
-            let _ = self.clockwork.run(|| question.send(decode(&args)));
+        if questions.is_empty() {
+            return false;
         }
+        let question = questions.remove(0);
+        drop(questions);
+        // The socket that asked may have left.
+        let _ = self.clockwork.run(|| question.send(args));
+        true
     }
 
     /// Leaves.
@@ -146,12 +159,34 @@ impl TestClient {
         });
     }
 
-    fn send(&self, event: &str, args: &impl Serialize, ack: Option<i64>) {
-        let text = serde_json::to_string(args).unwrap_or_default();
-        let args = decode(args);
-        let event = Event::new(event, args, ack, text.len());
+    pub(super) fn send(&self, event: &str, args: Vec<Dynamic>, ack: Option<i64>) {
+        let size = encode(&args).map_or(0, |text| text.len());
+        let event = Event::new(event, args, ack, size);
         self.clockwork
             .run(|| self.connection.post(Work::Event(event)));
+    }
+
+    /// Takes the first event of this name, and with these arguments if they are given, and gives its arguments.
+    pub(super) fn take(&self, event: &str, args: Option<&str>) -> Option<String> {
+        let mut heard = lock(&self.inbox.heard);
+        let fits = |text: &str| args.is_none_or(|args| args == text);
+        let place = heard
+            .iter()
+            .position(|(heard, text)| heard == event && fits(text))?;
+        Some(heard.remove(place).1)
+    }
+
+    /// What it was sent and nobody has taken.
+    pub(super) fn unheard(&self) -> Vec<(String, String)> {
+        lock(&self.inbox.heard).clone()
+    }
+
+    pub(super) fn forget(&self) {
+        lock(&self.inbox.heard).clear();
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        lock(&self.inbox.connection).is_some()
     }
 }
 
@@ -171,12 +206,13 @@ struct One {
     network: Network,
     path: String,
     id: String,
+    query: Map,
 }
 
 impl Link for One {
     fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
         let text = encode(args)?;
-        lock(&self.inbox.heard).push(format!("{event} {text}"));
+        lock(&self.inbox.heard).push((event.to_owned(), text));
         Ok(())
     }
 
@@ -234,8 +270,9 @@ impl Link for One {
     }
 
     fn handshake(&self) -> Map {
-        let nothing = || Dynamic::from_map(Map::new());
-        Map::from([("headers".into(), nothing()), ("query".into(), nothing())])
+        let headers = Dynamic::from_map(Map::new());
+        let query = Dynamic::from_map(self.query.clone());
+        Map::from([("headers".into(), headers), ("query".into(), query)])
     }
 
     fn transport(&self) -> &'static str {
@@ -269,7 +306,7 @@ impl NamespaceLink for Everyone {
     fn emit(&self, target: &Target, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
         let text = encode(args)?;
         for (_, inbox) in self.select(target) {
-            lock(&inbox.heard).push(format!("{event} {text}"));
+            lock(&inbox.heard).push((event.to_owned(), text.clone()));
         }
         Ok(())
     }
@@ -288,7 +325,7 @@ impl NamespaceLink for Everyone {
     }
 }
 
-fn decode(args: &impl Serialize) -> Vec<Dynamic> {
+pub(super) fn decode(args: &impl Serialize) -> Vec<Dynamic> {
     match serde_json::to_string(args).unwrap_or_default().as_str() {
         "null" => vec![],
         text => value::args(text, &[], &value::Limits::default()).unwrap_or_default(),

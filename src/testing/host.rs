@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
+use rhai::{Dynamic, Map};
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
-use super::client::{Network, TestClient};
+use super::client::{Network, TestClient, decode};
 use crate::{
     connection::{Counters, HostEvent},
     host::{Host, HostBuilder, Options, Record, RollBackError},
@@ -151,17 +152,40 @@ impl TestHost {
     /// # Errors
     /// When the namespace refuses it.
     pub fn connect_as(&self, namespace: &str, auth: impl Serialize) -> Result<TestClient, Refused> {
-        let id = format!(
-            "client{}",
-            self.connected.fetch_add(1, Ordering::Relaxed) + 1
-        );
+        let given = decode(&[auth]).into_iter().next();
+        let auth = given.filter(|auth| !auth.is_unit());
+        let auth = auth.unwrap_or_else(|| Dynamic::from_map(Map::new()));
+        self.connect_with(namespace, Map::from([("auth".into(), auth)]))
+    }
+
+    /// A client whose handshake has the `auth` and the `query` of a map.
+    pub(super) fn connect_with(
+        &self,
+        namespace: &str,
+        mut with: Map,
+    ) -> Result<TestClient, Refused> {
+        let id = self.connected.fetch_add(1, Ordering::Relaxed) + 1;
+        let nothing = || Dynamic::from_map(Map::new());
+        let auth = with.remove("auth").unwrap_or_else(nothing);
+        let query = with.remove("query").unwrap_or_else(nothing);
         TestClient::connect(
             &self.host,
             &self.network,
             self.runtime.clone(),
-            (namespace, &id),
-            &auth,
+            (namespace, &format!("client{id}")),
+            auth,
+            query.try_cast::<Map>().unwrap_or_default(),
         )
+    }
+
+    /// What the connections of a namespace share.
+    pub(super) fn data(&self, namespace: &str) -> Map {
+        self.host.data(namespace)
+    }
+
+    /// The text of a script as it is now.
+    pub(super) fn script(&self, name: &str) -> Option<String> {
+        self.scripts.lock().get(name).cloned()
     }
 
     /// Saves a file and reloads.

@@ -16,6 +16,9 @@
 
 mod client;
 mod host;
+mod suite;
+mod words;
 
 pub use client::TestClient;
 pub use host::{Refused, TestHost, options};
+pub use suite::{Outcome, Suite};

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// A module imports only from modules before it in this row.
-const ROW: [&str; 10] = [
+const ROW: [&str; 11] = [
     "diagnostic",
     "value",
     "watch",
@@ -13,6 +13,7 @@ const ROW: [&str; 10] = [
     "host",
     "server",
     "testing",
+    "preset",
     "cli",
 ];
 

@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 3;
 const MAX_ITEMS: usize = 8;
 
 /// The name of a type as a script author knows it: `i64` is `int`, `&str | ImmutableString | String` is `string`.
-pub(super) fn type_word(name: &str) -> String {
+pub(crate) fn type_word(name: &str) -> String {
     let name = name.trim();
     if name.contains('|') || name.ends_with("str") {
         return "string".to_owned();

@@ -30,7 +30,7 @@ impl Check<'_> {
             }
             return None;
         }
-        let types = self.given(name, &call.args, !self.functions.contains_key(name));
+        let types = self.given(None, call, !self.functions.contains_key(name));
         let known = self.known;
         let own = self.functions.get(name).into_iter().flatten();
         let own_counts: Vec<_> = own
@@ -163,7 +163,7 @@ impl Check<'_> {
             self.values(&call.args);
             return None;
         };
-        let types = self.given(name, &call.args, true);
+        let types = self.given(receiver, call, true);
         let count = call.args.len() + 1;
         let known = self.known;
         let own = self.functions.get(name).into_iter().flatten();
@@ -218,12 +218,16 @@ impl Check<'_> {
     }
 
     /// The arguments of a word that is known, and their types: it may say what its closure gets.
-    fn given(&mut self, word: &str, args: &[Expr], is_word: bool) -> Vec<Type> {
+    fn given(&mut self, receiver: Type, call: &FnCallExpr, is_word: bool) -> Vec<Type> {
+        let (word, args) = (call.name.as_str(), &call.args);
         let first = args.first().and_then(|argument| match argument {
             Expr::StringConstant(text, _) => Some(text.as_str()),
             _ => None,
         });
-        let callback = self.known.callback(word, first).filter(|_| is_word);
+        let callback = self
+            .known
+            .callback(receiver, word, first)
+            .filter(|_| is_word);
         let mut types = Vec::with_capacity(args.len());
         for argument in args {
             types.push(match (closure(argument), callback) {

@@ -2,7 +2,7 @@
 
 use rhai::{Position, ScriptFuncDef};
 
-use super::{Check, Hook, Type, is_closure};
+use super::{Check, Hook, Type};
 use crate::{diagnostic::Diagnostic, script::known::nearest};
 
 impl Check<'_> {
@@ -35,7 +35,7 @@ impl Check<'_> {
     fn near_hook(&mut self, function: &ScriptFuncDef) {
         let name = function.name.as_str();
         let called = self.mentioned.contains(name) || self.mentioned.contains(&format!("{name}()"));
-        if called || is_closure(name) || function.access == rhai::FnAccess::Private {
+        if called || !name.starts_with("on") || function.access == rhai::FnAccess::Private {
             return;
         }
         let hooks = Hook::ALL

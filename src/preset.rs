@@ -1,0 +1,80 @@
+//! The scripts that come with the program: each shows one thing, and all of them run as they are.
+//!
+//! In: nothing. Out: the text of `scripts/*.rhai`, and the files that a new folder begins with.
+
+use crate::script::Memory;
+
+/// A script that comes with the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Preset {
+    /// Its name, which is that of its file without the ending.
+    pub name: &'static str,
+    /// The script.
+    pub script: &'static str,
+    /// Its tests, for `patchcord test`.
+    pub test: &'static str,
+}
+
+macro_rules! presets {
+    ($($name:literal),*) => {
+        [$(Preset {
+            name: $name,
+            script: include_str!(concat!("../scripts/", $name, ".rhai")),
+            test: include_str!(concat!("../scripts/", $name, "_test.rhai")),
+        }),*]
+    };
+}
+
+/// Every preset, the one for a first look first.
+pub const PRESETS: [Preset; 6] = presets!("chat", "echo", "private", "rooms", "auth", "whiteboard");
+
+const PAGE: &str = include_str!("preset/index.html");
+const CLIENT: &str = include_str!("server/pages/client.js");
+const OPTIONS: &str = include_str!("preset/patchcord.toml");
+const README: &str = include_str!("preset/README.md");
+
+impl Preset {
+    /// The preset of a name.
+    ///
+    /// ```
+    /// let chat = patchcord::preset::Preset::named("chat").unwrap();
+    /// assert!(chat.script.contains("fn on_connection(socket)"));
+    /// ```
+    pub fn named(name: &str) -> Option<Self> {
+        PRESETS.into_iter().find(|preset| preset.name == name)
+    }
+
+    /// What it is, in one sentence: the first of its comments.
+    pub fn about(&self) -> &'static str {
+        let first = self.script.lines().next().unwrap_or_default();
+        let text = first.trim_start_matches("//").trim();
+        text.split_once(". ")
+            .map_or(text, |(sentence, _)| sentence)
+            .trim_end_matches('.')
+    }
+
+    /// The script as a host can serve it, as `/` and under its own name.
+    pub fn scripts(&self) -> Memory {
+        let own = format!("{}.rhai", self.name);
+        Memory::from_iter([("main.rhai", self.script), (&own, self.script)])
+    }
+
+    /// The files of a folder to begin with, by their paths: script, test, page, options, and what to do with them.
+    pub fn files(&self) -> Vec<(&'static str, String)> {
+        let named = |text: &str| {
+            text.replace("{name}", self.name)
+                .replace("{about}", self.about())
+        };
+        let own = |text: &str| text.replace(&format!("{}.rhai", self.name), "main.rhai");
+        let test = own(&self.test.replace(&format!("\"/{}\"", self.name), "\"/\""));
+        vec![
+            ("scripts/main.rhai", self.script.to_owned()),
+            ("scripts/main_test.rhai", test),
+            ("public/index.html", PAGE.to_owned()),
+            ("public/client.js", CLIENT.to_owned()),
+            ("patchcord.toml", OPTIONS.to_owned()),
+            ("README.md", named(README)),
+        ]
+    }
+}

@@ -1,0 +1,284 @@
+//! What scripts can call, as text: definitions for editors, and a reference to read.
+//!
+//! In: the functions of an engine with their comments, and the host's [`Vocabulary`]. Out: `.d.rhai` text and Markdown.
+//! Both come from the same comments, and so do an embedder's functions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
+
+use rhai::{Engine, FuncInfo};
+
+use super::{Hook, Vocabulary};
+use crate::diagnostic::type_word;
+
+/// A function of the host or of an embedder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Word {
+    namespace: String,
+    /// `get$id` for the property `id`.
+    name: String,
+    /// Names and types.
+    parameters: Vec<(String, String)>,
+    /// Whether it is called on its first parameter.
+    is_method: bool,
+    gives: String,
+    /// Without comment marks.
+    doc: String,
+}
+
+/// The ways to write a word, and its comment.
+type Entry = (Vec<String>, String);
+
+/// What an engine has beside Rhai's own functions.
+#[derive(Debug)]
+pub struct Words {
+    words: Vec<Word>,
+    vocabulary: Vocabulary,
+}
+
+impl Words {
+    /// Everything that is registered in `engine`, but for Rhai's own.
+    pub fn of(engine: &Engine, vocabulary: Vocabulary) -> Self {
+        let rhai = Engine::new();
+        let of_rhai: BTreeSet<_> = rhai
+            .collect_fn_metadata(None, |info| Some(info.metadata.name.to_string()), true)
+            .into_iter()
+            .collect();
+        let mut words = engine.collect_fn_metadata(None, |info| Some(Word::of(&info)), false);
+        words.sort();
+        words.dedup();
+        let documented = words.iter().filter(|word| !word.doc.is_empty());
+        let documented: BTreeSet<_> = documented.map(|word| word.name.clone()).collect();
+        words.retain(|word| {
+            // Forms that are only there to explain an error, and Rhai's own functions within our limits.
+            let bare = word.parameters.iter().any(|(name, _)| name == "_");
+            match (word.doc.is_empty(), documented.contains(&word.name)) {
+                (false, _) => true,
+                (true, true) => !bare,
+                (true, false) => !of_rhai.contains(&word.name),
+            }
+        });
+        Self { words, vocabulary }
+    }
+
+    /// Definitions for the Rhai language server: `.d.rhai`.
+    pub fn definitions(&self) -> String {
+        let mut text = "module static;\n".to_owned();
+        for name in self.vocabulary.globals {
+            let type_of = self.type_of_handle(name);
+            let _ = write!(text, "\nlet {name}: {type_of};\n");
+        }
+        let mut modules = BTreeMap::<_, Vec<_>>::new();
+        for word in &self.words {
+            match word.namespace.as_str() {
+                "" => text += &definition(word, ""),
+                name => modules.entry(name).or_default().push(word),
+            }
+        }
+        for (name, words) in modules {
+            let _ = write!(text, "\nmodule {name} {{");
+            words
+                .iter()
+                .for_each(|word| text += &definition(word, "    "));
+            text += "}\n";
+        }
+        text
+    }
+
+    /// Everything on one page, in Markdown.
+    pub fn reference(&self) -> String {
+        let mut text = String::new();
+        text += "## Hooks\n\nFunctions that the host calls by their names, at the top level of a script.\n";
+        for hook in Hook::ALL {
+            let _ = write!(text, "\n### `fn {}`\n\n{}\n", hook.signature(), hook.doc());
+        }
+        for (title, words) in self.sections() {
+            let _ = write!(text, "\n## {title}\n");
+            for (forms, doc) in words {
+                let _ = write!(text, "\n### {}\n\n{doc}\n", forms.join(", "));
+            }
+        }
+        text
+    }
+
+    /// The words by what they are called on, each with the ways to write it and its comment.
+    fn sections(&self) -> Vec<(String, Vec<Entry>)> {
+        let mut by_doc = BTreeMap::<&str, Vec<&Word>>::new();
+        for word in self.words.iter().filter(|word| !word.doc.is_empty()) {
+            by_doc.entry(&word.doc).or_default().push(word);
+        }
+        let mut sections = BTreeMap::<(usize, String), Vec<Entry>>::new();
+        for (doc, words) in by_doc {
+            let mut receivers: Vec<_> = words.iter().map(|word| word.receiver()).collect();
+            receivers.sort_by_key(|receiver| (self.place(receiver), receiver.clone()));
+            receivers.dedup();
+            let place = receivers.first().map_or(0, |first| self.place(first));
+            let mut forms: Vec<_> = words
+                .iter()
+                .map(|word| format!("`{}`", self.form(word)))
+                .collect();
+            forms.sort_by_key(|form| {
+                self.place(form.trim_matches('`').split('.').next().unwrap_or(""))
+            });
+            forms.dedup();
+            let title = (place + receivers.len(), title(&receivers));
+            sections
+                .entry(title)
+                .or_default()
+                .push((forms, doc.to_owned()));
+        }
+        for words in sections.values_mut() {
+            words.sort();
+        }
+        sections
+            .into_iter()
+            .map(|((_, title), words)| (title, words))
+            .collect()
+    }
+
+    /// Where a receiver comes in the reference: handles first, in the order of the vocabulary.
+    fn place(&self, receiver: &str) -> usize {
+        let mut handles = self.vocabulary.handles.iter();
+        handles
+            .position(|(handle, _)| *handle == receiver)
+            .map_or(100, |place| 10 * place)
+    }
+
+    /// How a word is written: `socket.emit(event, ...)`.
+    fn form(&self, word: &Word) -> String {
+        let names = word.parameters.iter().map(|(name, _)| name.as_str());
+        let is_longer = |other: &&Word| {
+            other.name == word.name
+                && other.doc.is_empty()
+                && other.receiver() == word.receiver()
+                && other.parameters.len() > word.parameters.len()
+        };
+        let more = self
+            .words
+            .iter()
+            .any(|other| is_longer(&other))
+            .then_some("...");
+        let receiver = word.receiver();
+        let arguments: Vec<_> = names
+            .skip(usize::from(word.is_method))
+            .chain(more)
+            .collect();
+        let arguments = arguments.join(", ");
+        match (word.name.split_once('$'), word.is_method) {
+            (Some(("get", property)), _) => format!("{receiver}.{property}"),
+            (Some(("index", "set$")), _) => format!("{receiver}[key] = value"),
+            (Some(_), _) => format!("{receiver}[{arguments}]"),
+            (None, true) => format!("{receiver}.{}({arguments})", word.name),
+            (None, false) if word.namespace.is_empty() => format!("{}({arguments})", word.name),
+            (None, false) => format!("{}::{}({arguments})", word.namespace, word.name),
+        }
+    }
+
+    fn type_of_handle(&self, name: &str) -> &str {
+        let mut receivers = self.words.iter().filter_map(|word| word.parameters.first());
+        receivers
+            .find(|(parameter, _)| parameter == name)
+            .map_or("?", |(_, type_of)| type_of)
+    }
+}
+
+impl Word {
+    fn of(info: &FuncInfo<'_>) -> Self {
+        let data = info.metadata;
+        let mut parameters: Vec<_> = data
+            .params_info
+            .iter()
+            .map(|parameter| {
+                let (name, type_of) = parameter.split_once(':').unwrap_or(("_", parameter));
+                (name.trim().to_owned(), type_name(type_of))
+            })
+            .collect();
+        let is_method = data
+            .params_info
+            .first()
+            .is_some_and(|first| first.contains(": &mut ") && info.namespace.is_empty());
+        parameters.resize(data.num_params, ("_".to_owned(), "?".to_owned()));
+        let doc = data.comments.iter().flat_map(|comment| comment.lines());
+        let doc: Vec<_> = doc
+            .map(|line| {
+                let line = line.trim_start().trim_start_matches("///");
+                line.strip_prefix(' ').unwrap_or(line)
+            })
+            .collect();
+        Self {
+            namespace: info.namespace.to_string(),
+            name: data.name.to_string(),
+            parameters,
+            is_method,
+            gives: type_name(&data.return_type),
+            doc: doc.join("\n").trim().to_owned(),
+        }
+    }
+
+    /// What it is called on: the name of its first parameter, or its namespace.
+    fn receiver(&self) -> String {
+        let first = self.parameters.first().filter(|_| self.is_method);
+        first.map_or_else(|| self.namespace.clone(), |(name, _)| name.clone())
+    }
+}
+
+/// The name of a type in definitions: `Result<a::Socket, Box<..>>` is `Socket`, `&str` is `string`.
+fn type_name(name: &str) -> String {
+    let name = name
+        .trim()
+        .trim_start_matches('&')
+        .trim_start_matches("mut ")
+        .trim();
+    let inner = match name.split_once('<') {
+        Some((path, inner)) if path.trim().ends_with("Result") => {
+            inner.split([',', '>']).next().unwrap_or(inner)
+        }
+        _ => name,
+    };
+    match type_word(inner).as_str() {
+        "" => "()".to_owned(),
+        "Dynamic" => "?".to_owned(),
+        "closure" => "Fn".to_owned(),
+        word => word.to_owned(),
+    }
+}
+
+fn title(receivers: &[String]) -> String {
+    match receivers {
+        [one] if one.is_empty() => "Functions".to_owned(),
+        [one] if one.chars().all(char::is_alphanumeric) => format!("`{one}`"),
+        many => many
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+/// One definition with its comment.
+fn definition(word: &Word, indent: &str) -> String {
+    let mut text = String::from("\n");
+    for line in word.doc.lines() {
+        let _ = writeln!(text, "{}", format!("{indent}/// {line}").trim_end());
+    }
+    let parameters = word
+        .parameters
+        .iter()
+        .enumerate()
+        .map(|(place, (name, type_of))| match name.as_str() {
+            "_" => format!("arg{}: {type_of}", place + 1),
+            name => format!("{name}: {type_of}"),
+        });
+    let parameters = parameters.collect::<Vec<_>>().join(", ");
+    let name = match word.name.split_once('$') {
+        Some(("get", property)) => format!("get {property}"),
+        Some(("set", property)) => format!("set {property}"),
+        Some(("index", "get$")) => "index get".to_owned(),
+        Some(("index", "set$")) => "index set".to_owned(),
+        _ => word.name.clone(),
+    };
+    let _ = writeln!(text, "{indent}fn {name}({parameters}) -> {};", word.gives);
+    text
+}

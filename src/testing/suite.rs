@@ -1,0 +1,236 @@
+//! `*_test.rhai`: functions `test_...`, each run against a host of its own.
+//!
+//! In: the scripts and their tests. Out: an [`Outcome`] for each test. A test is one thread's; tests run side by side.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rhai::Engine;
+use serde::Serialize;
+
+use super::{TestHost, words};
+use crate::{
+    connection::HostEvent,
+    diagnostic::Diagnostic,
+    script::{CallError, Known, Limits, LoadError, Loader, Memory, Rejected, Version},
+};
+
+/// A test may do more than a call of a script, and takes as long as the machine is busy.
+const TIME: Duration = Duration::from_secs(60);
+const OPERATIONS: u64 = 100_000_000;
+/// Script calls nest on the stack of the thread they run on.
+const STACK: usize = 8 << 20;
+/// The functions of a test file that are tests begin with this.
+const PREFIX: &str = "test_";
+
+/// The tests of some scripts.
+#[derive(Debug)]
+pub struct Suite {
+    files: Vec<(String, String)>,
+    tests: Vec<Test>,
+    problems: Vec<Diagnostic>,
+}
+
+#[derive(Debug)]
+struct Test {
+    name: String,
+    version: Arc<Version>,
+}
+
+/// What became of one test.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The file of the test.
+    pub file: String,
+    /// The name of its function.
+    pub name: String,
+    /// How long it took.
+    pub milliseconds: u64,
+    /// Why it failed; nothing if it passed.
+    pub problems: Vec<Diagnostic>,
+    /// What the scripts logged in it.
+    pub log: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether it passed.
+    pub const fn passed(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl Suite {
+    /// Reads all scripts and compiles the tests that are wanted, by their file and name.
+    ///
+    /// ```
+    /// use patchcord::{script::Memory, testing::Suite};
+    ///
+    /// let scripts = Memory::from([
+    ///     ("main.rhai", "fn on_connection(socket) { socket.emit(\"welcome\", \"Hello!\"); }"),
+    ///     ("main_test.rhai", "fn test_greets() { connect(\"/\").expect(\"welcome\", \"Hello!\"); }"),
+    /// ]);
+    /// let outcomes = Suite::load(&scripts, |_file, _name| true)?.run(|_| ());
+    /// assert!(outcomes.iter().all(|outcome| outcome.passed()));
+    /// # Ok::<(), patchcord::script::LoadError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the scripts cannot be read.
+    pub fn load(
+        loader: &dyn Loader,
+        wanted: impl Fn(&str, &str) -> bool,
+    ) -> Result<Self, LoadError> {
+        let mut files = Vec::new();
+        for name in loader.list()? {
+            let text = loader.read(&name)?;
+            files.push((name, text));
+        }
+        let limits = limits();
+        let (engine, known) = words::test_engine(&limits);
+        let mut suite = Self {
+            files,
+            tests: Vec::new(),
+            problems: Vec::new(),
+        };
+        suite.compile(&Arc::new(engine), &known, &limits, &wanted);
+        Ok(suite)
+    }
+
+    fn compile(
+        &mut self,
+        engine: &Arc<Engine>,
+        known: &Known,
+        limits: &Limits,
+        wanted: &dyn Fn(&str, &str) -> bool,
+    ) {
+        let memory: Memory = self
+            .files
+            .iter()
+            .map(|(n, t)| (n.as_str(), t.as_str()))
+            .collect();
+        let files = self.files.iter().map(|(name, _)| name);
+        for file in files.filter(|name| name.ends_with("_test.rhai")) {
+            match Version::load(engine, known, limits, &memory, file, 1) {
+                Ok(version) => {
+                    let version = Arc::new(version);
+                    let names = version.functions().into_iter();
+                    let tests = names.filter(|name| name.starts_with(PREFIX));
+                    let wanted = tests.filter(|name| wanted(file, name));
+                    self.tests.extend(wanted.map(|name| Test {
+                        name,
+                        version: version.clone(),
+                    }));
+                }
+                Err(Rejected { diagnostics, .. }) => self.problems.extend(diagnostics),
+            }
+        }
+    }
+
+    /// Why some test files cannot be run.
+    pub fn problems(&self) -> &[Diagnostic] {
+        &self.problems
+    }
+
+    /// How many tests there are.
+    pub fn len(&self) -> usize {
+        self.tests.len()
+    }
+
+    /// Whether there is no test.
+    pub fn is_empty(&self) -> bool {
+        self.tests.is_empty()
+    }
+
+    /// Runs all tests, side by side, and gives what became of them in their order. `done` hears of each as it ends.
+    pub fn run(&self, done: impl Fn(&Outcome) + Sync) -> Vec<Outcome> {
+        let next = AtomicUsize::new(0);
+        let outcomes = Mutex::new(Vec::new());
+        let work = || {
+            while let Some((place, test)) = {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                self.tests.get(place).map(|test| (place, test))
+            } {
+                let outcome = self.run_one(test);
+                done(&outcome);
+                let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                outcomes.push((place, outcome));
+            }
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            for _ in 0..threads.min(self.tests.len()) {
+                // Without a thread more, the others do the work.
+                let _ = thread::Builder::new()
+                    .stack_size(STACK)
+                    .spawn_scoped(scope, work);
+            }
+        });
+        let mut outcomes = outcomes
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        outcomes.sort_by_key(|(place, _)| *place);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    fn run_one(&self, test: &Test) -> Outcome {
+        let began = Instant::now();
+        let files = self
+            .files
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str()));
+        let host = TestHost::with(files);
+        let handler = test.version.function(&test.name);
+        let call = || handler.map(|handler| handler.call(vec![]));
+        let (result, host, seen) = words::with_host(host, call);
+        let mut problems: Vec<_> = match result {
+            Some(Err(error)) => vec![failure(&error, test, seen)],
+            _ => vec![],
+        };
+        let (mut log, mut failed) = (Vec::new(), Vec::new());
+        for event in host.events() {
+            match event {
+                HostEvent::HandlerFailed { diagnostic } => failed.push(diagnostic),
+                HostEvent::Rejected { diagnostics, .. } => failed.extend(diagnostics),
+                HostEvent::Log { text, .. } => log.push(text),
+                _ => {}
+            }
+        }
+        problems.extend(failed);
+        host.close();
+        Outcome {
+            file: test.version.entry().to_string(),
+            name: test.name.clone(),
+            milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            problems,
+            log,
+        }
+    }
+}
+
+fn failure(error: &CallError, test: &Test, seen: Vec<String>) -> Diagnostic {
+    let version = &test.version;
+    let mut diagnostic = match error {
+        CallError::Script(error) => {
+            Diagnostic::from_eval(error, version.entry(), &|file| version.source(file))
+        }
+        CallError::Panic(text) => Diagnostic::error(format!("a native function panicked: {text}")),
+    };
+    diagnostic.hints.splice(0..0, seen);
+    diagnostic
+}
+
+/// What a test itself may use up.
+fn limits() -> Limits {
+    Limits {
+        operations: OPERATIONS,
+        time: TIME,
+        ..Limits::default()
+    }
+}

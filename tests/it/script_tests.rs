@@ -1,0 +1,221 @@
+//! `patchcord test`: tests of scripts, written as scripts.
+
+use std::{path::Path, process::Output};
+
+use patchcord::{
+    script::{Folder, Memory},
+    testing::{Outcome, Suite},
+};
+
+use crate::program::Place;
+
+/// What becomes of the tests in `test`, of a host with `script` as `/`.
+fn run(script: &str, test: &str) -> Vec<Outcome> {
+    let scripts = Memory::from([("main.rhai", script), ("main_test.rhai", test)]);
+    let suite = Suite::load(&scripts, |_, _| true).unwrap();
+    assert_eq!(suite.problems(), []);
+    suite.run(|_| ())
+}
+
+/// The one problem of the one test.
+fn problem(script: &str, test: &str) -> String {
+    let outcomes = run(script, &format!("fn test_it() {{\n    {test}\n}}"));
+    assert_eq!(outcomes.len(), 1);
+    let problems: Vec<_> = outcomes[0]
+        .problems
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    problems.join("\n\n")
+}
+
+#[test]
+fn the_tests_of_the_presets_pass() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let suite = Suite::load(&Folder::new(folder), |_, _| true).unwrap();
+    assert_eq!(suite.problems(), []);
+    let outcomes = suite.run(|_| ());
+    assert!(outcomes.len() > 12, "{}", outcomes.len());
+    for outcome in outcomes {
+        assert!(outcome.passed(), "{outcome:#?}");
+    }
+}
+
+#[test]
+fn clients_events_acks_time_edits_and_data() {
+    let script = r#"
+        fn on_connection(socket) {
+            io.data.incr("visits", 1);
+            let n = 0;
+            socket.on("count", || { n += 1; n });
+            socket.on("two", |ack| { ack.call(1, 2); });
+            socket.on("file", |bytes| bytes.len);
+            socket.emit("name?", |name| { socket.emit("hello", name); });
+            set_timeout(|| { socket.emit("late", 1); }, 5000);
+            socket.on("leave", || { socket.disconnect(); });
+            socket.on("query", || socket.handshake.query.room);
+            socket.timeout(100).emit("quick?", |err, answer| { socket.emit("waited", err); });
+        }"#;
+    let test = r#"
+        fn test_all() {
+            let ada = connect("/", #{ query: #{ room: "tea" } });
+            ada.expect("name?");
+            ada.answer("Ada");
+            ada.expect("hello", "Ada");
+        }"#;
+    let more = r#"
+        fn test_more() {
+            let ada = connect("/", #{ query: #{ room: "tea" } });
+            assert_eq(ada.ask("query"), "tea");
+            assert_eq(ada.ask("count"), 1);
+            assert_eq(ada.ask("two"), [1, 2]);
+        }
+        fn test_time() {
+            let ada = connect("/");
+            advance(4999);
+            ada.expect_none("late");
+            ada.expect("waited", "operation has timed out");
+            ada.expect_within(10, "late", 1);
+            assert_eq(data("/").visits, 1);
+        }
+        fn test_edit() {
+            let ada = connect("/");
+            ada.ask("count");
+            let text = script("main.rhai");
+            text.replace("n += 1; n }", "n += 10; n }");
+            edit("main.rhai", text);
+            assert_eq(ada.ask("count"), 11);
+            edit("main.rhai", "fn on_connection(");
+            assert_eq(failures().len, 1);
+            assert_eq(ada.ask("count"), 21);
+        }
+        fn test_leaving() {
+            let ada = connect("/");
+            assert(ada.connected);
+            ada.emit("leave");
+            assert(!ada.connected);
+            assert_eq(refused("/nowhere", #{}), "Invalid namespace");
+            assert(throws(|| ada.expect("nothing")).contains("nothing"));
+        }
+        fn helper() { throw "this is no test"; }"#;
+    for outcome in run(script, &format!("{test}{more}")) {
+        assert!(outcome.passed(), "{outcome:#?}");
+    }
+}
+
+#[test]
+fn a_failure_says_what_was_expected_and_what_came_and_where() {
+    let script = "fn on_connection(socket) { socket.emit(\"welcome\", \"hi\"); socket.on(\"bad\", || 1 / 0); }";
+    let told = problem(script, "connect(\"/\").expect(\"welcome\", \"hello\");");
+    let expected = "\
+error: expected `welcome` with [\"hello\"]
+ --> main_test.rhai:2:18
+  |
+2 |     connect(\"/\").expect(\"welcome\", \"hello\");
+  |                  ^^^^^^
+hint: got `welcome` with [\"hi\"]";
+    assert!(told.starts_with(expected), "{told}");
+
+    for (test, expected, got) in [
+        (
+            "connect(\"/\").expect(\"x\");",
+            "expected `x`",
+            "got `welcome`",
+        ),
+        (
+            "connect(\"/\").expect_none(\"welcome\");",
+            "expected no `welcome`",
+            "got `welcome`",
+        ),
+        (
+            "connect(\"/\").expect_within(5, \"x\", 1);",
+            "expected `x` with [1] within 5 ms",
+            "got `welcome`",
+        ),
+        (
+            "connect(\"/\").ask(\"x\");",
+            "expected an answer to `x`, got none",
+            "",
+        ),
+        (
+            "connect(\"/\").answer(1);",
+            "expected a question of the server, got none",
+            "",
+        ),
+        (
+            "connect(\"/no\");",
+            "`/no` refused the client: Invalid namespace",
+            "",
+        ),
+        (
+            "refused(\"/\", #{});",
+            "expected `/` to refuse the client, got in",
+            "",
+        ),
+        ("assert_eq(1 + 1, 3);", "expected 3", "got 2"),
+        ("assert(1 > 2);", "expected this to be true", ""),
+        ("throws(|| 1);", "expected this to throw", ""),
+        (
+            "connect(\"/\").emit(\"bad\");",
+            "division by zero",
+            "called from `bad` handler",
+        ),
+    ] {
+        let told = problem(script, test);
+        assert!(told.contains(expected), "{test}: {told}");
+        assert!(told.contains(got), "{test}: {told}");
+    }
+}
+
+#[test]
+fn the_program_runs_tests_and_its_exit_code_says_whether_all_pass() {
+    let place = Place::new(&[
+        (
+            "scripts/main.rhai",
+            "fn on_connection(socket) { socket.emit(\"hi\", 1); }",
+        ),
+        (
+            "scripts/main_test.rhai",
+            "fn test_one() { connect(\"/\").expect(\"hi\", 1); }\nfn test_two() { assert(true); }",
+        ),
+    ]);
+    let text = |output: &Output| String::from_utf8(output.stdout.clone()).unwrap();
+    let output = place.run(&["test"], &[]);
+    assert_eq!(
+        text(&output),
+        "main_test.rhai::test_one ok\nmain_test.rhai::test_two ok\n\n2 passed, 0 failed\n"
+    );
+    assert_eq!(output.status.code(), Some(0));
+    let output = place.run(&["test", "scripts/main_test.rhai", "--filter", "two"], &[]);
+    assert_eq!(
+        text(&output),
+        "main_test.rhai::test_two ok\n\n1 passed, 0 failed\n"
+    );
+
+    place.write(
+        "scripts/main.rhai",
+        "fn on_connection(socket) { socket.emit(\"hi\", 2); }",
+    );
+    let output = place.run(&["test"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output);
+    assert!(told.contains("main_test.rhai::test_one FAILED\n"), "{told}");
+    assert!(told.contains("hint: got `hi` with [2]"), "{told}");
+    assert!(told.ends_with("\n1 passed, 1 failed\n"), "{told}");
+    let output = place.run(&["test", "--format", "json"], &[]);
+    let report: serde_json::Value = serde_json::from_str(&text(&output)).unwrap();
+    assert_eq!(report["tests"][0]["problems"][0]["place"]["line"], 1);
+
+    place.write("scripts/main_test.rhai", "fn test_one() { conect(\"/\"); }");
+    let output = place.run(&["test"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output).contains("hint: there is a function `connect`"),
+        "{output:?}"
+    );
+
+    place.write("scripts/main_test.rhai", "fn test_one() { }");
+    for wrong in [&["test", "nowhere"][..], &["test", "--filter", "none"]] {
+        assert_eq!(place.run(wrong, &[]).status.code(), Some(2), "{wrong:?}");
+    }
+}
