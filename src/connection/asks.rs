@@ -194,8 +194,8 @@ impl Connection {
                 return Ok(());
             }
         };
+        self.tell(event, args)?;
         knock.listen(link.ask(event, args, timeout)?);
-        self.sent(event, args);
         Ok(())
     }
 

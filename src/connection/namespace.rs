@@ -382,13 +382,12 @@ impl Namespace {
         let Some(link) = self.link() else {
             return Ok(());
         };
-        link.emit(target, event, args)?;
         if self.outgoing.load(Ordering::Relaxed) {
             self.select(target)
                 .iter()
-                .for_each(|socket| socket.sent(event, args));
+                .try_for_each(|socket| socket.tell(event, args))?;
         }
-        Ok(())
+        link.emit(target, event, args)
     }
 
     /// Somebody listens to what is sent.

@@ -19,9 +19,8 @@ impl Connection {
                 link.map(|link| link.emit(event, args));
             });
         }
-        self.send(|link| link.emit(event, args))?;
-        self.sent(event, args);
-        Ok(())
+        self.tell(event, args)?;
+        self.send(|link| link.emit(event, args))
     }
 
     /// Has `send` called with a copy of what is sent once the CONNECT is answered, or without a link if the client leaves
@@ -35,14 +34,7 @@ impl Connection {
         args: &[Dynamic],
         send: impl FnOnce(Option<&dyn Link>, &str, &[Dynamic]) + Send + 'static,
     ) -> Result<(), SendError> {
-        let refused = |error: &dyn std::fmt::Display| SendError::Value(error.to_string());
-        to_packet(Some(event), args).map_err(|error| refused(&error))?;
-        let args: Vec<_> = args
-            .iter()
-            .map(plain)
-            .collect::<Result<_, _>>()
-            .map_err(|error| refused(&error))?;
-        let event = event.to_owned();
+        let (event, args) = (event.to_owned(), copies(event, args)?);
         self.once_open(Box::new(move |link| send(link, &event, &args)));
         Ok(())
     }
@@ -70,11 +62,16 @@ impl Connection {
         }
     }
 
-    /// Tells the `on_any_outgoing` listeners, soon, what was sent.
-    pub(super) fn sent(self: &Arc<Self>, event: &str, args: &[Dynamic]) {
-        if self.hears_outgoing.load(Ordering::Relaxed) {
-            self.post(Work::Outgoing(event.to_owned(), args.to_vec()));
+    /// Tells the `on_any_outgoing` listeners, soon, what is sent. They are told before it is on its way, so that they have
+    /// heard of it when the client answers.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent.
+    pub(super) fn tell(self: &Arc<Self>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+        if self.hears_outgoing.load(Ordering::Relaxed) && self.is_connected() {
+            self.post(Work::Outgoing(event.to_owned(), copies(event, args)?));
         }
+        Ok(())
     }
 
     /// Answers an event.
@@ -172,4 +169,14 @@ impl Connection {
             _ => Err(SendError::Left),
         }
     }
+}
+
+/// The arguments for later, or for another turn: without the variables of the call that sends them.
+fn copies(event: &str, args: &[Dynamic]) -> Result<Vec<Dynamic>, SendError> {
+    let refused = |error: &dyn std::fmt::Display| SendError::Value(error.to_string());
+    to_packet(Some(event), args).map_err(|error| refused(&error))?;
+    args.iter()
+        .map(plain)
+        .collect::<Result<_, _>>()
+        .map_err(|error| refused(&error))
 }
