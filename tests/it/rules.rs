@@ -244,7 +244,8 @@ fn a_running_handler_ends_on_its_version_and_what_waits_behind_it_is_the_new_one
     });
     gate.reached();
     let edited = edit_elsewhere(host, script(2));
-    while ask(&bob, "v") != "[[2,0]]" {
+    // There is no answer at once while the reload is at work on this very connection.
+    while bob.ask("v", ()).as_deref() != Some("[[2,0]]") {
         thread::yield_now();
     }
     gate.open();
