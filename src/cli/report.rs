@@ -237,8 +237,10 @@ fn rebound(reload: &Reload, verbose: bool) -> String {
         "connections"
     };
     let mut text = format!("{rebound} {connections} re-bound, {milliseconds} ms");
-    if *keep_old > 0 {
-        text += &format!("; {keep_old} handlers made by other handlers keep their version");
+    match keep_old {
+        0 => {}
+        1 => text += "; 1 handler made by another handler keeps its version",
+        _ => text += &format!("; {keep_old} handlers made by other handlers keep their version"),
     }
     if *failing > 0 {
         text += &format!("; `on_connection` still fails on {failing} of them");
@@ -258,7 +260,7 @@ fn rebound(reload: &Reload, verbose: bool) -> String {
         text += &format!("; kept: {}", join(&carried.kept));
     }
     if verbose && *rooms > 0 {
-        text += &format!("; {rooms} rooms joined or left");
+        text += &format!("; rooms joined or left: {rooms}");
     }
     text
 }

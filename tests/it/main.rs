@@ -41,6 +41,7 @@ mod rules;
 mod script_tests;
 mod scripts;
 mod sockets;
+mod terminal;
 mod timers;
 mod values;
 mod watching;
