@@ -153,6 +153,22 @@ struct ClientOptions {
     #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_backlog),
         env = "PATCHCORD_MAX_BACKLOG")]
     max_backlog: Size,
+    /// The most attachments of one packet from a client
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_attachments),
+        env = "PATCHCORD_MAX_ATTACHMENTS")]
+    max_attachments: Count,
+    /// So many events a second each client may send; no limit without it. What is more is refused, and a client that
+    /// goes on is cut off
+    #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_EVENTS_PER_SECOND")]
+    max_events_per_second: Option<Count>,
+    /// So long a client has to send the head of a request
+    #[arg(long, value_name = "TIME", default_value_t = Time(Config::default().header_timeout),
+        env = "PATCHCORD_HEADER_TIMEOUT")]
+    header_timeout: Time,
+    /// Answer the ack of an event whose handler throws with `{ error: text }`
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_ACK_ERRORS")]
+    ack_errors: bool,
     /// So long the end of the server waits for the scripts
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().drain_timeout),
         env = "PATCHCORD_DRAIN_TIMEOUT")]
@@ -248,6 +264,7 @@ impl ServeOptions {
             public: self.public.clone(),
             client_dist: self.client_dist.clone(),
             metrics: self.metrics,
+            header_timeout: self.clients.header_timeout.0,
         }
     }
 
@@ -266,6 +283,9 @@ impl ServeOptions {
             origins: clients.origin.clone(),
             max_connections: clients.max_connections.map(|count| count.0),
             trust_proxy: clients.trust_proxy,
+            max_events_per_second: clients.max_events_per_second.map(|count| count.0),
+            max_attachments: clients.max_attachments.0,
+            ack_errors: clients.ack_errors,
             max_namespaces: clients.max_namespaces.0,
             poll: self.poll.map(|time| time.0),
             missing_grace: self.missing_grace.0,

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    net::SocketAddr,
     sync::Arc,
     time::SystemTime,
 };
@@ -186,11 +187,29 @@ fn event(event: &HostEvent, verbose: bool) {
                 "warning: event `{event}` lost in {namespace}, socket {socket}: {reason}"
             ));
         }
-        HostEvent::SlowConsumer { peer, backlog } => {
-            let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
+        HostEvent::Repeated { diagnostic, times } => {
+            line(&format!("{times} times more in 10 s: {diagnostic}"));
+        }
+        HostEvent::SlowConsumer {
+            peer,
+            socket,
+            backlog,
+        } => {
+            let client = client(*peer, socket.as_deref());
             line(&format!(
-                "warning: slow consumer {peer} disconnected, {backlog} bytes waited for it"
+                "warning: slow consumer {client} disconnected, {backlog} bytes waited for it"
             ));
+        }
+        HostEvent::CutOff {
+            peer,
+            socket,
+            reason,
+        } => {
+            let client = client(*peer, socket.as_deref());
+            line(&format!("warning: client {client} disconnected: {reason}"));
+        }
+        HostEvent::NoConnection { problem } => {
+            line(&format!("error: no connection is taken for now: {problem}"));
         }
         HostEvent::OriginRefused { origin } => line(&format!(
             "warning: a page of `{origin}` was refused\nhint: `--origin {origin}` lets its pages connect"
@@ -212,6 +231,11 @@ fn event(event: &HostEvent, verbose: bool) {
 }
 
 /// What a version was read from, for those who ask for more.
+fn client(peer: Option<SocketAddr>, socket: Option<&str>) -> String {
+    let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
+    format!("{} ({peer})", socket.unwrap_or("-"))
+}
+
 fn source(hash: &str, files: &[Arc<str>], verbose: bool) -> String {
     match verbose {
         true => format!("; {hash} of {}", files.join(", ")),

@@ -21,6 +21,8 @@ use super::{
 };
 use crate::{connection::HostEvent, host::Host, server::Server};
 
+/// A second signal ended it before everything had come to its end, as shells count it.
+const INTERRUPTED: u8 = 130;
 /// Script calls nest on the stack of the thread they run on.
 const STACK: usize = 8 << 20;
 /// One script that runs to its deadline must not stop everyone.
@@ -71,10 +73,19 @@ async fn serve(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
     report::listening(&server.address().to_string());
+    let mut signalled = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
     tokio::select! {
         ended = server.join() => ended.context("the server ended")?,
-        _ = terminate.recv() => server.shutdown().await,
-        _ = interrupt.recv() => server.shutdown().await,
+        () = signalled() => {}
     }
-    Ok(ExitCode::SUCCESS)
+    // Whoever asks once more does not want to wait.
+    tokio::select! {
+        () = server.shutdown() => Ok(ExitCode::SUCCESS),
+        () = signalled() => Ok(ExitCode::from(INTERRUPTED)),
+    }
 }

@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rhai::{Dynamic, FnPtr, ImmutableString, Map, StaticVec};
@@ -18,11 +18,6 @@ use super::{
     merge::{merge_data, merge_rooms},
 };
 use crate::script::{Handler, Version};
-
-/// After so much work in one go, the rest goes to a fresh task, so that others have their turn on this thread.
-const WORK_IN_A_ROW: usize = 64;
-/// The same as time.
-const TIME_IN_A_ROW: Duration = Duration::from_millis(5);
 
 /// Where a connection is in its life. It never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -44,7 +39,7 @@ pub struct Connection {
     id: Arc<str>,
     namespace: Arc<Namespace>,
     phase: AtomicU8,
-    mailbox: Mailbox,
+    pub(super) mailbox: Mailbox,
     link: Mutex<Option<Arc<dyn Link>>>,
     data: OnceLock<Arc<Data>>,
     auth: Dynamic,
@@ -52,6 +47,8 @@ pub struct Connection {
     /// The server has taken it out of the namespace: events that wait are not handled any more.
     pub(super) cut: AtomicBool,
     pub(super) hears_outgoing: AtomicBool,
+    /// Its last call took long: the next ones run where they hold up nobody else.
+    pub(super) slow: AtomicBool,
     /// Rooms that it joined, at least as many as it is in.
     pub(super) joined: AtomicUsize,
     held: Mutex<Held>,
@@ -98,6 +95,7 @@ impl Connection {
             issued,
             cut: AtomicBool::new(false),
             hears_outgoing: AtomicBool::new(false),
+            slow: AtomicBool::new(false),
             joined: AtomicUsize::new(0),
             held: Mutex::default(),
             pass: Mutex::default(),
@@ -148,7 +146,7 @@ impl Connection {
     /// mailbox full.
     pub fn post(self: &Arc<Self>, work: Work) -> Option<Event> {
         match self.mailbox.post(work) {
-            Posted::Run(work) if Turn::is_running() => {
+            Posted::Run(work) if Turn::is_running() || self.is_slow() => {
                 self.mailbox.post_first(work);
                 self.namespace.driver().later(self.clone());
             }
@@ -194,28 +192,6 @@ impl Connection {
     /// Does the work that waits. Called by whoever holds the turn: [`Driver::later`](super::Driver::later).
     pub fn work_off(self: &Arc<Self>) {
         self.work(None);
-    }
-
-    fn work(self: &Arc<Self>, first: Option<Work>) {
-        let mut turn = HandOver {
-            connection: self,
-            armed: true,
-        };
-        let mut next = first.or_else(|| self.mailbox.next());
-        let mut done = 0;
-        let mut started = None;
-        while let Some(work) = next {
-            self.namespace.driver().run(self, work);
-            if self.mailbox.is_waiting() {
-                done += 1;
-                let since = *started.get_or_insert_with(Instant::now);
-                if done >= WORK_IN_A_ROW || since.elapsed() > TIME_IN_A_ROW {
-                    return;
-                }
-            }
-            next = self.mailbox.next();
-        }
-        turn.armed = false;
     }
 
     // --- its life ---
@@ -432,22 +408,5 @@ impl Connection {
 
     pub(super) fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Gives the turn to a fresh task when work ends before the mailbox is empty, a panic included.
-struct HandOver<'a> {
-    connection: &'a Arc<Connection>,
-    armed: bool,
-}
-
-impl Drop for HandOver<'_> {
-    fn drop(&mut self) {
-        if self.armed {
-            self.connection
-                .namespace
-                .driver()
-                .later(self.connection.clone());
-        }
     }
 }

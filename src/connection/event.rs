@@ -167,6 +167,13 @@ pub enum HostEvent {
         /// What went wrong, where, and in which call.
         diagnostic: Diagnostic,
     },
+    /// The same error came again and again; it was announced a few times, and has been counted since.
+    Repeated {
+        /// The error, as it came first.
+        diagnostic: Diagnostic,
+        /// How often it was not announced.
+        times: usize,
+    },
     /// Something that a script or a client sent did not arrive.
     Lost {
         /// The namespace.
@@ -182,8 +189,24 @@ pub enum HostEvent {
     SlowConsumer {
         /// Its address.
         peer: Option<SocketAddr>,
+        /// The id of its sockets, once it has one.
+        socket: Option<String>,
         /// Bytes that waited for it.
         backlog: usize,
+    },
+    /// A client went beyond a limit again and again, or at once beyond what is reasonable, and was disconnected.
+    CutOff {
+        /// Its address.
+        peer: Option<SocketAddr>,
+        /// The id of its sockets, once it has one.
+        socket: Option<String>,
+        /// What it did.
+        reason: String,
+    },
+    /// The system gives the server no further connection for now; those there are go on.
+    NoConnection {
+        /// What the system says.
+        problem: String,
     },
     /// A page that may not connect tried to; announced once for each origin.
     OriginRefused {

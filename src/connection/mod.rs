@@ -21,6 +21,7 @@ mod registered;
 mod sending;
 mod timers;
 mod turn;
+mod working;
 
 pub use asks::{Answer, Answered, Asked, NoAnswer};
 pub use connected::{Connection, Phase};

@@ -80,6 +80,13 @@ pub struct Options {
     /// Rolls a version back by itself that fails at places where the one before did not: on five connections, and on
     /// one in twenty, within 30 seconds.
     pub rollback_on_errors: bool,
+    /// So many events a second each client may send; a burst of as many may come at once. What is more is refused, and
+    /// a client that goes on is cut off.
+    pub max_events_per_second: Option<usize>,
+    /// The most attachments of one packet from a client, each of up to `max_payload` bytes.
+    pub max_attachments: usize,
+    /// A handler that throws answers the ack of its event with `{ error: text }`.
+    pub ack_errors: bool,
     /// The most instances of one dynamic namespace at a time; beyond it new ones are refused.
     pub max_namespaces: usize,
     /// What a script may use up.
@@ -105,6 +112,9 @@ impl Default for Options {
             missing_grace: Duration::from_secs(2),
             on_rebind_failure: OnRebindFailure::Reject,
             rollback_on_errors: false,
+            max_events_per_second: None,
+            max_attachments: 16,
+            ack_errors: false,
             max_namespaces: 10_000,
             limits: Limits::default(),
         }
@@ -253,6 +263,8 @@ impl HostBuilder {
                 counters: Counters::default(),
                 closing: false.into(),
                 handed_over: Arc::default(),
+                threads: super::threads::ScriptThreads::default(),
+                storms: super::storm::Storms::default(),
                 io: std::sync::Mutex::default(),
                 namespaces: std::sync::Mutex::default(),
             }),

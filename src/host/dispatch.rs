@@ -7,7 +7,7 @@ use std::sync::{
     mpsc,
 };
 
-use rhai::Dynamic;
+use rhai::{Dynamic, Map};
 
 use super::{Inner, outbox, trace::trace};
 use crate::{
@@ -27,10 +27,15 @@ impl Driver for Inner {
 
     fn later(&self, connection: Arc<Connection>) {
         let handed_over = HandedOver::new(&self.handed_over);
-        tokio::spawn(async move {
+        let is_slow = connection.is_slow();
+        let work = move || {
             connection.work_off();
             drop(handed_over);
-        });
+        };
+        match is_slow {
+            true => self.threads.run(work),
+            false => drop(tokio::spawn(async move { work() })),
+        }
     }
 
     fn namespace(&self, path: &str) -> Option<Arc<Namespace>> {
@@ -200,9 +205,17 @@ impl Inner {
                 args.push(ack.clone().into_closure());
             }
             let call = format_args!("`{name}` handler");
-            let value = self.call(connection, &handler, args, call);
-            if let (Some(ack), Some(value), false) = (&ack, value, !by_value) {
-                self.answer(connection, &handler, ack, value, &call);
+            let value = self.try_call(connection, &handler, args, call);
+            let Some(ack) = &ack else { continue };
+            match value {
+                Ok(value) if by_value => self.answer(connection, &handler, ack, value, &call),
+                Err(Some(reason))
+                    if self.options.ack_errors && (by_value || declares_ack(&handler)) =>
+                {
+                    let error = Map::from([("error".into(), reason.into())]);
+                    self.answer(connection, &handler, ack, error.into(), &call);
+                }
+                _ => {}
             }
         }
     }
@@ -356,13 +369,24 @@ impl Inner {
         args: Vec<Dynamic>,
         call: impl std::fmt::Display,
     ) -> Option<Dynamic> {
-        match Turn::of(connection.clone()).run(|| handler.call(args)) {
-            Ok(value) => Some(value),
-            Err(error) => {
+        self.try_call(connection, handler, args, call).ok()
+    }
+
+    /// The same; what the script threw, if it was meant to be seen, is its error.
+    fn try_call(
+        &self,
+        connection: &Arc<Connection>,
+        handler: &Handler,
+        args: Vec<Dynamic>,
+        call: impl std::fmt::Display,
+    ) -> Result<Dynamic, Option<String>> {
+        Turn::of(connection.clone())
+            .run(|| handler.call(args))
+            .map_err(|error| {
+                let reason = error.thrown().and_then(|thrown| api::reason(&thrown));
                 self.failed(connection, handler, error, &call);
-                None
-            }
-        }
+                reason
+            })
     }
 
     fn failed(
@@ -374,7 +398,7 @@ impl Inner {
     ) {
         let diagnostic = diagnose(connection, handler, error, call);
         self.count_failure(connection, handler.version(), &diagnostic);
-        self.announce(HostEvent::HandlerFailed { diagnostic });
+        self.announce_failure(diagnostic);
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Scanner {
     /// The first bytes of the payload, as they are unmasked.
     start: Vec<u8>,
     in_payload: bool,
+    /// Binary frames since the last text.
+    attachments: usize,
     /// The namespace of the CONNECT that the last scan ended at.
     connect: Option<String>,
 }
@@ -54,6 +56,11 @@ impl Scanner {
         self.connect.as_deref()
     }
 
+    /// Attachments since the last packet that is a text.
+    pub(super) const fn attachments(&self) -> usize {
+        self.attachments
+    }
+
     fn read_header<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let Some((first, rest)) = bytes.split_first() else {
             return bytes;
@@ -65,6 +72,11 @@ impl Scanner {
         if let Some(payload) = payload_length(&self.header) {
             self.payload = payload;
             self.in_payload = true;
+            match self.header.first().map(|first| first & OPCODE) {
+                Some(TEXT) => self.attachments = 0,
+                Some(BINARY) => self.attachments += 1,
+                _ => {}
+            }
         }
         rest
     }

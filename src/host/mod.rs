@@ -8,6 +8,7 @@
 
 mod builder;
 mod check;
+mod cut;
 mod dispatch;
 mod dynamic;
 mod forwarded;
@@ -18,6 +19,7 @@ mod origin;
 mod outbox;
 mod packet;
 mod polling;
+mod rate;
 mod rebind;
 mod reload;
 mod request;
@@ -27,7 +29,9 @@ mod seats;
 mod service;
 mod snapshot;
 mod socketio;
+mod storm;
 mod stream;
+mod threads;
 mod trace;
 mod upgrade;
 mod wire;
@@ -108,6 +112,8 @@ pub(crate) struct Inner {
     closing: AtomicBool,
     /// Work that was handed over to tasks which have not ended.
     handed_over: Arc<AtomicUsize>,
+    threads: threads::ScriptThreads,
+    storms: storm::Storms,
     io: Mutex<Option<SocketIo>>,
     namespaces: Mutex<Vec<Arc<Namespace>>>,
 }
@@ -185,6 +191,13 @@ impl Host {
     /// The path of the Socket.IO endpoint.
     pub fn path(&self) -> &str {
         &self.inner.options.path
+    }
+
+    /// Announces that the system gives no further connection.
+    pub(crate) fn no_connection(&self, problem: &std::io::Error) {
+        self.inner.announce(HostEvent::NoConnection {
+            problem: problem.to_string(),
+        });
     }
 
     /// So long [`Host::close`] waits at most.

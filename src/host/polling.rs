@@ -1,7 +1,10 @@
 //! The polling transport, in front of the crate: sessions get a wire, and what follows a CONNECT in one payload waits
 //! until the socket exists.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -9,6 +12,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Collected, Limited};
+use tokio::time::timeout;
 
 use super::{
     Transport, frames,
@@ -16,6 +20,8 @@ use super::{
     wire::Wire,
 };
 
+/// So long a client has to send the body of a request.
+const BODY: Duration = Duration::from_secs(30);
 /// Between the packets of a payload.
 const SEPARATOR: u8 = 0x1e;
 /// A packet that begins like this is a CONNECT.
@@ -87,16 +93,16 @@ impl Shared {
     /// A payload of packets. It is cut behind each CONNECT, and the crate gets the next part when that is answered.
     async fn post(&self, head: &Request<()>, session: &str, body: Body) -> Response<Body> {
         let limit = self.host.options.max_payload;
-        let Ok(payload) = Limited::new(body, limit)
-            .collect()
-            .await
-            .map(Collected::to_bytes)
-        else {
-            let mut refusal = Response::new(Body::empty());
-            *refusal.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-            return refusal;
+        let body = timeout(BODY, Limited::new(body, limit).collect()).await;
+        let payload = match body {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => return status(StatusCode::PAYLOAD_TOO_LARGE),
+            Err(_) => return status(StatusCode::REQUEST_TIMEOUT),
         };
         let wire = self.polling_wire(session);
+        if let Some(wire) = &wire {
+            wire.count_attachments(payload.split(|byte| *byte == SEPARATOR));
+        }
         let leaves = payload.split(|byte| *byte == SEPARATOR).any(|p| p == CLOSE);
         let mut parts = parts(&payload).into_iter().peekable();
         loop {
@@ -117,6 +123,12 @@ impl Shared {
             }
         }
     }
+}
+
+fn status(status: StatusCode) -> Response<Body> {
+    let mut refusal = Response::new(Body::empty());
+    *refusal.status_mut() = status;
+    refusal
 }
 
 /// A payload cut behind each CONNECT.

@@ -161,6 +161,7 @@ impl Shared {
                 if let Some(host) = wire.host.upgrade() {
                     host.announce(HostEvent::SlowConsumer {
                         peer: wire.peer(),
+                        socket: wire.id(),
                         backlog,
                     });
                 }

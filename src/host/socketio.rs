@@ -1,6 +1,6 @@
 //! The handlers that the Socket.IO crate calls: a namespace and its sockets come to life and end here.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Instant};
 
 use tokio::sync::OwnedRwLockReadGuard;
 
@@ -15,6 +15,7 @@ use super::{
     Inner,
     link::{Broadcasts, SocketLink, wire},
     outbox,
+    rate::{Rate, Verdict},
 };
 use rhai::Dynamic;
 
@@ -56,6 +57,7 @@ impl Connects {
             .auth(auth)
             .map_err(|error| format!("the auth of the client cannot be read: {error}"))?;
         let id = socket.id.to_string();
+        wire(socket).inspect(|wire| wire.is_called(&id));
         let connection = Connection::new(&id, self.namespace.clone(), auth, api::now());
         socket.join(id);
         self.host
@@ -68,6 +70,11 @@ impl Connects {
         socket.on_fallback::<_, Ours>(Messages {
             host: self.host.clone(),
             connection: connection.clone(),
+            rate: self
+                .host
+                .options
+                .max_events_per_second
+                .map(|rate| Rate::new(rate, Instant::now())),
         });
         socket.on_disconnect::<_, Ours>(Leaves(connection.clone()));
         connection.enter();
@@ -154,18 +161,22 @@ fn answered(socket: &Socket) {
 struct Messages {
     host: Arc<Inner>,
     connection: Arc<Connection>,
+    rate: Option<Rate>,
 }
 
 impl MessageHandler<LocalAdapter, Ours> for Messages {
     /// Called in the order of the packets, in the task that reads them.
     fn call(&self, socket: Arc<Socket>, packet: Value, ack: Option<i64>) {
-        outbox::collect(wire(&socket), || self.receive(packet, ack));
+        outbox::collect(wire(&socket), || self.receive(&socket, packet, ack));
     }
 }
 
 impl Messages {
-    fn receive(&self, packet: Value, ack: Option<i64>) {
+    fn receive(&self, socket: &Socket, packet: Value, ack: Option<i64>) {
         let connection = &self.connection;
+        if !self.is_in_time(socket) {
+            return;
+        }
         let Value::Str(text, attachments) = packet else {
             self.lost(
                 "?",
@@ -187,6 +198,28 @@ impl Messages {
             }
             Err(error) => self.lost("?", format!("the packet cannot be read: {error}")),
         }
+    }
+
+    /// Whether the client may send one more event now.
+    fn is_in_time(&self, socket: &Socket) -> bool {
+        let Some(rate) = &self.rate else {
+            return true;
+        };
+        match rate.take(Instant::now()) {
+            Verdict::Passes => return true,
+            Verdict::Refused(None) => {}
+            Verdict::Refused(Some(count)) => {
+                self.lost(
+                    "?",
+                    format!("{count} events beyond `max-events-per-second`"),
+                );
+            }
+            Verdict::Abuse => match wire(socket) {
+                Some(wire) => wire.cut_off("it goes on beyond `max-events-per-second`".to_owned()),
+                None => self.connection.disconnect(true),
+            },
+        }
+        false
     }
 
     fn lost(&self, event: &str, reason: String) {

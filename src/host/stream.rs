@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    cut::too_many,
     frames::Scanner,
     wire::{GATE, Wire},
 };
@@ -78,6 +79,10 @@ impl WireStream {
     /// Hands on what may pass of bytes that were read, and keeps the rest.
     fn pass(&mut self, bytes: &[u8]) -> usize {
         let passed = self.scanner.pass(bytes);
+        let attachments = self.scanner.attachments();
+        if attachments > 0 && attachments > self.wire.max_attachments() {
+            self.wire.cut_off(too_many(attachments));
+        }
         if let Some(namespace) = self.scanner.connect() {
             self.wire.ensure(namespace);
             self.wire.connect_passed();

@@ -61,8 +61,23 @@ pub(super) fn trace(event: &HostEvent) {
         } => {
             tracing::warn!(%namespace, socket, event, reason, "event lost");
         }
-        HostEvent::SlowConsumer { peer, backlog } => {
-            tracing::warn!(?peer, backlog, "slow consumer disconnected");
+        HostEvent::Repeated { diagnostic, times } => {
+            tracing::error!(%diagnostic, times, "the same error again and again");
+        }
+        HostEvent::CutOff {
+            peer,
+            socket,
+            reason,
+        } => tracing::warn!(?peer, socket, reason, "client disconnected"),
+        HostEvent::SlowConsumer {
+            peer,
+            socket,
+            backlog,
+        } => {
+            tracing::warn!(?peer, socket, backlog, "slow consumer disconnected");
+        }
+        HostEvent::NoConnection { problem } => {
+            tracing::error!(problem, "no connection is taken for now");
         }
         HostEvent::OriginRefused { origin } => tracing::warn!(origin, "origin refused"),
         HostEvent::Log {

@@ -12,7 +12,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicUsize},
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -40,10 +40,14 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// What the host knows of one client's connection, whichever transport it uses.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    peer: Option<SocketAddr>,
+    pub(super) peer: Option<SocketAddr>,
     max_backlog: usize,
     /// Began as a WebSocket: the host writes events itself.
     is_direct: bool,
+    /// The id of its sockets, which the crate makes.
+    id: OnceLock<String>,
+    /// Attachments since the last packet that is a text, for the polling transport.
+    pub(super) attachments: AtomicUsize,
     /// Called once when the client is cut off, with the bytes that waited for it.
     on_slow: fn(&Self, usize),
     /// Tells a request of the polling transport that the gate is open.
@@ -51,12 +55,12 @@ pub(crate) struct Wire {
     /// Whom to tell.
     pub(super) host: std::sync::Weak<super::Inner>,
     /// Ends a session that began with polling.
-    end_session: OnceLock<EndSession>,
+    pub(super) end_session: OnceLock<EndSession>,
     state: Mutex<State>,
 }
 
 /// See [`Wire::close`].
-struct EndSession(Box<dyn Fn() + Send + Sync>);
+pub(super) struct EndSession(pub(super) Box<dyn Fn() + Send + Sync>);
 
 impl std::fmt::Debug for EndSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -107,6 +111,8 @@ impl Wire {
             peer,
             max_backlog,
             is_direct,
+            id: OnceLock::new(),
+            attachments: AtomicUsize::new(0),
             on_slow,
             open: Notify::new(),
             host,
@@ -121,6 +127,17 @@ impl Wire {
     /// The address of the client, or of the proxy that nobody told to trust.
     pub(super) const fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// Learns the id of its sockets.
+    pub(super) fn is_called(&self, id: &str) {
+        // All its sockets have the same.
+        let _ = self.id.set(id.to_owned());
+    }
+
+    /// The id of its sockets, once there is one.
+    pub(super) fn id(&self) -> Option<String> {
+        self.id.get().cloned()
     }
 
     /// Has the host make the namespace that a CONNECT asks for, if it is one that is made on demand.

@@ -35,6 +35,12 @@ pub(crate) const PANIC: &str = "panic: ";
 const CLOCK_EVERY: u64 = 1024;
 /// The coarse clock moves in such steps.
 const TICK: Duration = Duration::from_millis(2);
+/// A call that took longer holds others up.
+const LONG: u64 = 10_000;
+/// A call that has done less than this when its time is over has waited for a processor, and not used one.
+const FEW_OPERATIONS: u64 = 1_000;
+/// It gets so many times its time at most, for its operations may take long.
+const PATIENCE: u32 = 4;
 /// After so many steps without a call the coarse clock stops.
 const IDLE_TICKS: u32 = 500;
 
@@ -44,6 +50,11 @@ thread_local! {
     static BYTES_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
     /// In microseconds since [`START`].
     static DEADLINE: Cell<u64> = const { Cell::new(u64::MAX) };
+    /// The end of a call that has done little.
+    static LAST: Cell<u64> = const { Cell::new(u64::MAX) };
+    /// Operations left to a call that has no longer done little.
+    static FEW_UNTIL: Cell<u64> = const { Cell::new(0) };
+    static TOOK_LONG: Cell<bool> = const { Cell::new(false) };
 }
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -57,12 +68,17 @@ static CLOCK: OnceLock<Option<Thread>> = OnceLock::new();
 
 /// Starts the budget of a call; the guard gives back what was in force before.
 pub(crate) fn start(limits: &Limits) -> Guard {
-    let deadline = now().saturating_add(micros(limits.time));
+    let started = now();
+    let deadline = started.saturating_add(micros(limits.time));
+    let last = started.saturating_add(micros(limits.time.saturating_mul(PATIENCE)));
     wake_clock();
     Guard {
+        started,
         left: LEFT.replace(limits.operations),
         bytes: BYTES_LEFT.replace(limits.produced),
         deadline: DEADLINE.replace(deadline),
+        last: LAST.replace(last),
+        few_until: FEW_UNTIL.replace(limits.operations.saturating_sub(FEW_OPERATIONS)),
     }
 }
 
@@ -76,7 +92,12 @@ pub(crate) fn spend() -> Option<&'static str> {
     let deadline = DEADLINE.get();
     let late = NOW.load(Ordering::Relaxed) >= deadline
         || (left.is_multiple_of(CLOCK_EVERY) && now() >= deadline);
-    late.then_some(TIME)
+    (late && is_over(left)).then_some(TIME)
+}
+
+/// Whether a call whose time is over ends, with so many operations left.
+fn is_over(left: u64) -> bool {
+    left <= FEW_UNTIL.get() || NOW.load(Ordering::Relaxed) >= LAST.get()
 }
 
 /// Counts bytes that a native function makes for the script, before it makes them.
@@ -88,7 +109,7 @@ pub(crate) fn produce(bytes: usize) -> Result<(), Box<EvalAltResult>> {
         Some(left) => BYTES_LEFT.set(left),
         None => return Err(ended(PRODUCED)),
     }
-    match NOW.load(Ordering::Relaxed) >= DEADLINE.get() {
+    match NOW.load(Ordering::Relaxed) >= DEADLINE.get() && is_over(LEFT.get()) {
         true => Err(ended(TIME)),
         false => Ok(()),
     }
@@ -99,10 +120,18 @@ pub(crate) fn ended(why: &str) -> Box<EvalAltResult> {
     EvalAltResult::ErrorTerminated(why.into(), Position::NONE).into()
 }
 
+/// Whether a call on this thread has taken longer than 10 ms since this was asked last.
+pub(crate) fn took_long() -> bool {
+    TOOK_LONG.replace(false)
+}
+
 pub(crate) struct Guard {
+    started: u64,
     left: u64,
     bytes: usize,
     deadline: u64,
+    last: u64,
+    few_until: u64,
 }
 
 impl Drop for Guard {
@@ -110,6 +139,11 @@ impl Drop for Guard {
         LEFT.set(self.left);
         BYTES_LEFT.set(self.bytes);
         DEADLINE.set(self.deadline);
+        LAST.set(self.last);
+        FEW_UNTIL.set(self.few_until);
+        if NOW.load(Ordering::Relaxed) > self.started.saturating_add(LONG) {
+            TOOK_LONG.set(true);
+        }
     }
 }
 

@@ -22,7 +22,7 @@ mod top_level;
 mod version;
 mod words;
 
-pub(crate) use budget::produce;
+pub(crate) use budget::{produce, took_long};
 pub use call::CallError;
 pub(crate) use call::{catch_panic, limit};
 pub use carry::{Carried, carry, release};

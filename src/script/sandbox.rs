@@ -13,7 +13,8 @@ use crate::value;
 pub struct Limits {
     /// Operations of one call, those in callbacks included.
     pub operations: u64,
-    /// Wall clock of one call.
+    /// Wall clock of one call. One that has done very little by then has waited for a processor, and gets up to four
+    /// times as much.
     pub time: Duration,
     /// Nested calls of script functions.
     pub call_levels: usize,

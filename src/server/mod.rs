@@ -3,12 +3,12 @@
 //! [`Server::bind`] returns when the address is bound and clients are taken; [`Server::join`] runs until it fails;
 //! [`Server::shutdown`] ends it in order.
 
+mod accept;
 mod metrics;
 mod pages;
 
-use std::{future::IntoFuture, io, net::SocketAddr, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
-use axum::serve::ListenerExt;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use crate::host::Host;
@@ -27,6 +27,8 @@ pub struct Config {
     pub client_dist: Option<PathBuf>,
     /// Whether `GET /metrics` answers with what the host counts, in Prometheus' text format.
     pub metrics: bool,
+    /// So long a client has to send the head of a request.
+    pub header_timeout: Duration,
 }
 
 impl Default for Config {
@@ -37,6 +39,7 @@ impl Default for Config {
             public: None,
             client_dist: None,
             metrics: false,
+            header_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -64,7 +67,7 @@ pub struct Server {
     host: Host,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
@@ -79,15 +82,10 @@ impl Server {
         }
         let listener = listen(config).await?;
         let address = listener.local_addr().map_err(|e| bind_error(config, &e))?;
-        // Events are small and must not wait for each other in the kernel.
-        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-        let app = host
-            .service(app)
-            .into_make_service_with_connect_info::<SocketAddr>();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving =
-            axum::serve(listener, app).with_graceful_shutdown(async { drop(stopped.await) });
-        let serving = tokio::spawn(serving.into_future());
+        let app = host.service(app);
+        let (stop, stopped) = oneshot::channel();
+        let serving = accept::serve(host.clone(), listener, app, config.header_timeout, stopped);
+        let serving = tokio::spawn(serving);
         Ok(Self {
             host,
             address,
@@ -106,9 +104,7 @@ impl Server {
     /// # Errors
     /// What ended it.
     pub async fn join(&mut self) -> io::Result<()> {
-        (&mut self.serving)
-            .await
-            .unwrap_or_else(|e| Err(io::Error::other(e)))
+        (&mut self.serving).await.map_err(io::Error::other)
     }
 
     /// Takes no more clients, tells the scripts, and returns when everything has ended.

@@ -76,7 +76,25 @@ impl Place {
 
     /// Starts it and waits until it listens.
     pub(crate) fn serve(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Serving {
-        let mut child = self.command(arguments, environment).spawn().unwrap();
+        Self::listening(self.command(arguments, environment))
+    }
+
+    /// The same with so many file descriptors.
+    fn serve_with_descriptors(&self, descriptors: usize) -> Serving {
+        let program = env!("CARGO_BIN_EXE_patchcord");
+        let script = format!("ulimit -n {descriptors} && exec {program} --port 0");
+        let mut command = Command::new("/bin/sh");
+        command
+            .current_dir(self.path())
+            .args(["-c", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self::listening(command)
+    }
+
+    fn listening(mut command: Command) -> Serving {
+        let mut child = command.spawn().unwrap();
         let log = lines(child.stderr.take().unwrap());
         let out = lines(child.stdout.take().unwrap());
         let child = Guard(child);
@@ -90,7 +108,7 @@ impl Place {
         Serving {
             address,
             log,
-            _child: child,
+            child,
         }
     }
 }
@@ -121,13 +139,18 @@ impl Drop for Guard {
 pub(crate) struct Serving {
     pub(crate) address: String,
     log: Receiver<String>,
-    _child: Guard,
+    child: Guard,
 }
 
 impl Serving {
     /// The next line of its log.
     pub(crate) fn line(&self) -> String {
         self.log.recv_timeout(LONG).expect("nothing more is logged")
+    }
+
+    fn signal(&self) {
+        let id = self.child.0.id().to_string();
+        assert!(Command::new("kill").arg(id).status().unwrap().success());
     }
 
     pub(crate) fn get(&self, path: &str, headers: &str) -> String {
@@ -148,4 +171,51 @@ impl Serving {
         let body = answer.split("\r\n\r\n0").nth(1).expect(&answer);
         serde_json::from_str(body).unwrap()
     }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let place = Place::new(&[]);
+    let mut serving = place.serve(&["--port", "0", "--drain-timeout", "1h"], &[]);
+    let mut stream = TcpStream::connect(&serving.address).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let request = format!(
+        "POST /socket.io/?EIO=4&transport=polling&sid=x HTTP/1.1\r\nHost: {}\r\nExpect: 100-continue\r\n\
+         Content-Length: 10\r\n\r\n",
+        serving.address
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    // The request runs now, and waits for its body: the server waits for it.
+    let mut answer = [0; 25];
+    stream.read_exact(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 100"));
+    serving.signal();
+    // It has begun to end when it takes no more connections.
+    while TcpStream::connect(&serving.address).is_ok() {
+        std::thread::yield_now();
+    }
+    assert_eq!(serving.child.0.try_wait().unwrap(), None);
+    serving.signal();
+    assert_eq!(serving.child.0.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn without_file_descriptors_it_waits_and_serves_again() {
+    let place = Place::new(&[]);
+    let serving = place.serve_with_descriptors(40);
+    let clients: Vec<_> = (0..60)
+        .map(|_| TcpStream::connect(&serving.address).unwrap())
+        .collect();
+    while !serving.line().contains("no connection is taken for now") {}
+    drop(clients);
+    assert!(serving.get("/", "").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_folder_that_is_gone_keeps_serving() {
+    let place = Place::new(&[]);
+    let serving = place.serve(&["--port", "0", "--poll=20ms"], &[]);
+    fs::remove_dir_all(place.path().join("scripts")).unwrap();
+    while !serving.line().contains("keeps serving") {}
+    assert!(serving.handshake()["sid"].is_string());
 }

@@ -16,7 +16,7 @@ use crate::{
 const PING: &str = "\u{fffd}\u{1}2";
 
 /// A masked text frame, as clients send them.
-fn frame(text: &str) -> Vec<u8> {
+pub(crate) fn frame(text: &str) -> Vec<u8> {
     let mut frame = vec![0x81];
     match u8::try_from(text.len()) {
         Ok(length @ 0..126) => frame.push(0x80 | length),
@@ -31,7 +31,7 @@ fn frame(text: &str) -> Vec<u8> {
 }
 
 /// A WebSocket whose bytes are in our hands.
-async fn raw(running: &Running) -> TcpStream {
+pub(crate) async fn raw(running: &Running) -> TcpStream {
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let request = format!(
         "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\n\
@@ -42,7 +42,7 @@ async fn raw(running: &Running) -> TcpStream {
     stream
 }
 
-async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let mut read = Vec::new();
     while !String::from_utf8_lossy(&read).contains(end) {
         let mut chunk = [0; 16 * 1024];
@@ -165,7 +165,11 @@ async fn a_client_that_does_not_read_is_cut_off_and_others_are_not() {
             .until(|p| p.starts_with(&format!("43{round}[")))
             .await;
         while let Ok(event) = running.events.try_recv() {
-            if let HostEvent::SlowConsumer { backlog, .. } = event {
+            if let HostEvent::SlowConsumer {
+                backlog, socket, ..
+            } = event
+            {
+                assert!(socket.is_some(), "it has connected");
                 assert!(backlog > 4 << 20 && backlog < 8 << 20, "{backlog}");
                 slow = true;
             }

@@ -1,0 +1,121 @@
+//! Clients that send more than they may.
+
+use std::time::Duration;
+
+use patchcord::{
+    Host, HostEvent, Options,
+    script::Memory,
+    server::{Config, Server},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    sockets::{LONG, Running},
+    wire::{frame, raw, read_until},
+};
+
+const ECHO: &str = "fn on_connection(socket) { socket.on(\"n\", |n| n); }";
+
+fn cut_off(event: HostEvent) -> Option<String> {
+    match event {
+        HostEvent::CutOff { reason, socket, .. } => {
+            assert!(socket.is_some());
+            Some(reason)
+        }
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn events_beyond_the_rate_are_refused_and_who_goes_on_is_cut_off() {
+    let mut options = Options::default();
+    options.max_events_per_second = Some(10);
+    let mut running = Running::of(&[("main.rhai", ECHO)], |b| b.options(options)).await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    for n in 0..11 {
+        client.send(&format!("42{n}[\"n\",{n}]")).await;
+    }
+    for n in 0..10 {
+        assert_eq!(
+            client.until(|p| p.starts_with("43")).await,
+            format!("43{n}[{n}]")
+        );
+    }
+    let lost = running.announced(|event| match event {
+        HostEvent::Lost { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert_eq!(lost.await, "1 events beyond `max-events-per-second`");
+    let mut abuser = raw(&running).await;
+    abuser.write_all(&frame("40")).await.unwrap();
+    read_until(&mut abuser, "40{").await;
+    let flood = frame("42[\"n\",1]").repeat(10_000);
+    // It fails once the client is cut off.
+    let _ = abuser.write_all(&flood).await;
+    assert_eq!(
+        running.announced(cut_off).await,
+        "it goes on beyond `max-events-per-second`"
+    );
+}
+
+#[tokio::test]
+async fn a_packet_with_too_many_attachments_ends_the_connection() {
+    let mut options = Options::default();
+    options.max_attachments = 3;
+    let mut running = Running::of(&[("main.rhai", ECHO)], |b| b.options(options)).await;
+    let mut client = raw(&running).await;
+    client.write_all(&frame("40")).await.unwrap();
+    read_until(&mut client, "40{").await;
+    let mut attachment = frame("x");
+    attachment[0] = 0x82;
+    client.write_all(&frame("459999-[\"n\",1]")).await.unwrap();
+    client.write_all(&attachment.repeat(4)).await.unwrap();
+    assert_eq!(
+        running.announced(cut_off).await,
+        "a packet with 4 attachments or more"
+    );
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(LONG, client.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "it is still open");
+}
+
+/// A server that waits a moment only for the head of a request.
+async fn impatient() -> Server {
+    let host = Host::builder()
+        .loader(Memory::from([("main.rhai", ECHO)]))
+        .build();
+    host.load().await;
+    let mut config = Config::default();
+    config.port = 0;
+    config.header_timeout = Duration::from_millis(50);
+    Server::bind(host, &config).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_given_up() {
+    let server = impatient().await;
+    let mut slow = TcpStream::connect(server.address()).await.unwrap();
+    slow.write_all(b"GET /socket.io/?EIO=4 HTTP/1.1\r\nHost: x\r\n")
+        .await
+        .unwrap();
+    let mut silent = TcpStream::connect(server.address()).await.unwrap();
+    for stream in [&mut slow, &mut silent] {
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(LONG, stream.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "it is still open");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
+    let header = "x".repeat(100_000);
+    let head =
+        format!("GET / HTTP/1.1\r\nHost: {{host}}\r\nX: {header}\r\nConnection: close\r\n\r\n");
+    let answer = running.http(&head).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+}

@@ -1,0 +1,71 @@
+//! Calls that take long run where they hold up nobody else.
+
+use std::time::{Duration, Instant};
+
+use patchcord::{Options, testing::TestHost};
+
+/// Uses up the time of the call's thread, as a slow function of the program would.
+fn spin(milliseconds: i64) {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(milliseconds.unsigned_abs()) {
+        std::hint::spin_loop();
+    }
+}
+
+fn host() -> TestHost {
+    let script = "fn on_connection(socket) {
+        socket.on(\"where\", |ms| { spin(ms); here() });
+    }";
+    TestHost::build([("main.rhai", script)], |builder| {
+        let mut options = Options::default();
+        options.limits.time = Duration::from_secs(20);
+        builder
+            .options(options)
+            .function("spin", spin)
+            .function("here", || {
+                std::thread::current().name().unwrap_or("?").to_owned()
+            })
+    })
+}
+
+#[test]
+fn the_call_after_a_long_one_runs_on_a_script_thread_until_one_is_short() {
+    let host = host();
+    let client = host.connect("/").unwrap();
+    let scripts = Some("[\"scripts\"]".to_owned());
+    assert_ne!(client.ask("where", [0]), scripts);
+    assert_ne!(
+        client.ask("where", [100]),
+        scripts,
+        "a call is not moved while it runs"
+    );
+    assert_eq!(client.ask("where", [100]), scripts);
+    assert_eq!(client.ask("where", [100]), scripts);
+    let other = host.connect("/").unwrap();
+    assert_ne!(
+        other.ask("where", [0]),
+        scripts,
+        "it is about one connection"
+    );
+}
+
+#[test]
+fn events_keep_their_order_when_they_are_moved() {
+    let script = "fn on_connection(socket) {
+        let seen = [];
+        socket.on(\"n\", |n, ms| { spin(ms); seen.push(n); });
+        socket.on(\"seen\", || seen);
+    }";
+    let host = TestHost::build([("main.rhai", script)], |builder| {
+        builder.function("spin", spin)
+    });
+    let client = host.connect("/").unwrap();
+    for n in 0..20 {
+        client.emit("n", (n, if n % 5 == 0 { 20 } else { 0 }));
+    }
+    let expected: Vec<_> = (0..20).map(|n| n.to_string()).collect();
+    assert_eq!(
+        client.ask("seen", ()),
+        Some(format!("[[{}]]", expected.join(",")))
+    );
+}
