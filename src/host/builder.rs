@@ -8,7 +8,7 @@ use rhai::{
 };
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
-use super::{Host, Inner, Listener, OnRebindFailure, Origin};
+use super::{AsyncFunction, Host, Inner, Listener, OnRebindFailure, Origin, later};
 use crate::{
     api,
     connection::{Counters, HostEvent, Turn},
@@ -231,6 +231,30 @@ impl HostBuilder {
     {
         let types = FUNC::param_types();
         let function = isolated(function.into_rhai_function(false, true), skipped_in_drafts);
+        FuncRegistration::new(name)
+            .in_global_namespace()
+            .set_into_module_raw(&mut self.functions, types, function);
+        self
+    }
+
+    /// Gives scripts a function that waits, for a database or another service. In scripts it takes a closure as its last
+    /// argument, which is called in the turn of the connection that gave it, with an error or with `()` and the value,
+    /// unless that client has left meanwhile. A reload, which runs `on_connection` once more as a draft, skips it.
+    ///
+    /// ```
+    /// # use patchcord::Host;
+    /// let host = Host::builder()
+    ///     .async_function("find_user", |id: i64| async move { Ok::<_, String>(format!("user {id}")) })
+    ///     .build();
+    /// // In a script: find_user(7, |err, user| { socket.emit("user", user); });
+    /// ```
+    #[must_use]
+    pub fn async_function<Args: 'static>(
+        mut self,
+        name: &str,
+        function: impl AsyncFunction<Args>,
+    ) -> Self {
+        let (types, function) = later::native(name, function);
         FuncRegistration::new(name)
             .in_global_namespace()
             .set_into_module_raw(&mut self.functions, types, function);

@@ -116,6 +116,8 @@ impl Inner {
                     }
                 }
             }
+            // Its variables are gone with the client.
+            Work::Call(..) if connection.phase() == Phase::Left => {}
             Work::Call(handler, args, what) => drop(self.call(connection, &handler, args, what)),
             Work::Outgoing(event, args) => {
                 self.each(

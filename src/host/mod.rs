@@ -14,6 +14,7 @@ mod dynamic;
 mod forwarded;
 mod frames;
 mod handshake;
+mod later;
 mod link;
 mod origin;
 mod outbox;
@@ -52,6 +53,8 @@ use tokio::{
     sync::{Notify, RwLock},
     time::Instant,
 };
+
+pub use later::AsyncFunction;
 
 pub use builder::{HostBuilder, Options, Transport};
 pub use origin::{BadOrigin, Origin};

@@ -61,6 +61,31 @@ pub enum ServerError {
     NoFolder(PathBuf),
 }
 
+impl Host {
+    /// Loads the scripts, watches them, and serves them alone, with no app around them, until the listener fails. A program
+    /// that has an app of its own takes [`Host::service`].
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// use patchcord::{Host, server::Config};
+    ///
+    /// Host::builder().scripts("scripts").build().serve(&Config::default()).await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the scripts cannot be watched, or the address not be listened at.
+    pub async fn serve(
+        self,
+        config: &Config,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.load().await;
+        let _watching = self.watch()?;
+        Server::bind(self, config).await?.join().await?;
+        Ok(())
+    }
+}
+
 /// A server that takes clients.
 #[derive(Debug)]
 pub struct Server {

@@ -24,6 +24,7 @@ mod functions;
 mod handshake;
 mod hooks;
 mod isolation;
+mod later;
 mod layers;
 mod leaks;
 mod limits;

@@ -1,0 +1,20 @@
+//! A script is tested from Rust, in memory. Run `cargo run --example test_script`: it ends without a word if all is well.
+
+use patchcord::testing::{Refused, TestHost};
+
+fn main() -> Result<(), Refused> {
+    let mut host = TestHost::new(
+        "fn on_connection(socket) { let n = 0; socket.on(\"add\", |x| { n += x; n }); }",
+    );
+    let ada = host.connect("/")?;
+    assert_eq!(ada.ask("add", [1]).as_deref(), Some("[1]"));
+
+    // An edit under a live client: it keeps its number.
+    host.edit(
+        "main.rhai",
+        "fn on_connection(socket) { let n = 0; socket.on(\"add\", |x| { n += 10 * x; n }); }",
+    );
+    assert_eq!(ada.ask("add", [1]).as_deref(), Some("[11]"));
+    assert!(host.problems().is_empty());
+    Ok(())
+}

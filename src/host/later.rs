@@ -1,0 +1,114 @@
+//! Functions of the program that wait: their result comes to a closure of the script.
+
+use std::{any::TypeId, fmt::Display, pin::Pin, sync::Arc};
+
+use rhai::{Dynamic, EvalAltResult, FnPtr, NativeCallContext, RhaiFunc, Variant};
+
+use crate::{
+    connection::{Turn, Work},
+    script::Handler,
+};
+
+/// What an asynchronous function gives in the end.
+type Answer = Pin<Box<dyn Future<Output = Result<Dynamic, String>> + Send>>;
+
+/// An `async` function of up to four arguments that scripts can be given: `|id: i64| async move { Ok(..) }`.
+pub trait AsyncFunction<Args>: Send + Sync + 'static {
+    /// The types of its arguments.
+    fn types() -> Vec<TypeId>;
+
+    /// Begins it with arguments of these types.
+    fn begin(&self, args: Vec<Dynamic>) -> Option<Answer>;
+}
+
+macro_rules! async_function {
+    ($($name:ident),*) => {
+        impl<F, Fut, R, E, $($name),*> AsyncFunction<($($name,)*)> for F
+        where
+            F: Fn($($name),*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<R, E>> + Send + 'static,
+            R: Variant + Clone,
+            E: Display,
+            $($name: Variant + Clone,)*
+        {
+            fn types() -> Vec<TypeId> {
+                vec![$(TypeId::of::<$name>()),*]
+            }
+
+            #[allow(non_snake_case, unused_mut, unused_variables, reason = "for any number of arguments")]
+            fn begin(&self, args: Vec<Dynamic>) -> Option<Answer> {
+                let mut args = args.into_iter();
+                $(let $name = args.next()?.try_cast::<$name>()?;)*
+                let future = self($($name),*);
+                Some(Box::pin(async move {
+                    future.await.map(Dynamic::from).map_err(|error| error.to_string())
+                }))
+            }
+        }
+    };
+}
+
+async_function!();
+async_function!(A);
+async_function!(A, B);
+async_function!(A, B, C);
+async_function!(A, B, C, D);
+
+/// The native function of the name: its last argument is the closure.
+pub(super) fn native<Args: 'static>(
+    name: &str,
+    function: impl AsyncFunction<Args>,
+) -> (Vec<TypeId>, RhaiFunc) {
+    let types = types_of(&function);
+    let name = name.to_owned();
+    let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
+        let Some(turn) = Turn::current() else {
+            return refuse(format!(
+                "`{name}` has no place at top level: call it in `on_load` or `on_connection`"
+            ));
+        };
+        if turn.draft.is_some() {
+            return Ok(Dynamic::UNIT);
+        }
+        let mut values: Vec<_> = args.iter_mut().map(|arg| arg.take()).collect();
+        let closure = values.pop().and_then(Dynamic::try_cast::<FnPtr>);
+        let handler = closure
+            .zip(context)
+            .and_then(|(closure, context)| Handler::new(closure, &context));
+        match (handler, function.begin(values)) {
+            (Some(handler), Some(answer)) => {
+                tokio::spawn(deliver(turn, Arc::new(handler), answer));
+                Ok(Dynamic::UNIT)
+            }
+            _ => refuse(format!("`{name}` takes a closure as its last argument")),
+        }
+    };
+    let func = RhaiFunc::Pure {
+        func: Arc::new(call),
+        has_context: true,
+        is_pure: true,
+        is_volatile: true,
+    };
+    (types, func)
+}
+
+fn types_of<Args, F: AsyncFunction<Args>>(_: &F) -> Vec<TypeId> {
+    let mut types = F::types();
+    types.push(TypeId::of::<FnPtr>());
+    types
+}
+
+/// Waits, and calls the closure in the turn of the connection that gave it: with an error, or `()` and the value.
+async fn deliver(turn: Turn, handler: Arc<Handler>, answer: Answer) {
+    let answer = tokio::spawn(answer).await;
+    let args = match answer.unwrap_or_else(|_| Err("the function panicked".to_owned())) {
+        Ok(value) => vec![Dynamic::UNIT, value],
+        Err(error) => vec![error.into(), Dynamic::UNIT],
+    };
+    let work = Work::Call(handler, args, "closure of an asynchronous function");
+    turn.connection.post_elsewhere(work);
+}
+
+fn refuse(message: String) -> Result<Dynamic, Box<EvalAltResult>> {
+    Err(message.into())
+}
