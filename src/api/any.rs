@@ -1,17 +1,15 @@
 //! What hears any event, whatever its name: `on_any`, `on_any_outgoing`, `middleware`.
 
 use rhai::{
-    Engine, EvalAltResult, FnPtr, Module, NativeCallContext, combine_with_exported_module,
+    EvalAltResult, FnPtr, Module, NativeCallContext, combine_with_exported_module,
     plugin::export_module,
 };
 
 use super::socket::{Socket, add, remove};
 use crate::connection::{ANY, MIDDLEWARE, OUTGOING};
 
-pub(super) fn register(engine: &mut Engine) {
-    let mut module = Module::new();
-    combine_with_exported_module!(&mut module, "any", words);
-    engine.register_global_module(module.into());
+pub(super) fn register(module: &mut Module) {
+    combine_with_exported_module!(module, "any", words);
 }
 
 #[export_module]

@@ -1,16 +1,12 @@
 //! Binary attachments, as they arrive.
 
-use rhai::{
-    Blob, Dynamic, Engine, INT, Module, combine_with_exported_module, plugin::export_module,
-};
+use rhai::{Blob, Dynamic, INT, Module, combine_with_exported_module, plugin::export_module};
 
 use crate::value::Binary;
 
-pub(super) fn register(engine: &mut Engine) {
-    let mut module = Module::new();
+pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Binary>("Binary");
-    combine_with_exported_module!(&mut module, "binary", words);
-    engine.register_global_module(module.into());
+    combine_with_exported_module!(module, "binary", words);
 }
 
 #[export_module]

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::{Rng, RngExt};
 use rhai::{
-    Engine, EvalAltResult, FLOAT, INT, ImmutableString, Module, combine_with_exported_module,
+    EvalAltResult, FLOAT, INT, ImmutableString, Module, combine_with_exported_module,
     plugin::export_module,
 };
 
@@ -21,10 +21,8 @@ pub(crate) fn freeze() -> Frozen {
     Frozen::new(now(), rand::rng().random())
 }
 
-pub(super) fn register(engine: &mut Engine) {
-    let mut module = Module::new();
-    combine_with_exported_module!(&mut module, "chance", words);
-    engine.register_global_module(module.into());
+pub(super) fn register(module: &mut Module) {
+    combine_with_exported_module!(module, "chance", words);
 }
 
 /// Milliseconds since 1970.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rhai::{
-    Array, Dynamic, Engine, EvalAltResult, FnPtr, INT, ImmutableString, Map, Module,
-    NativeCallContext, combine_with_exported_module, plugin::export_module,
+    Array, Dynamic, EvalAltResult, FnPtr, INT, ImmutableString, Map, Module, NativeCallContext,
+    combine_with_exported_module, plugin::export_module,
 };
 
 use super::{Fallible, refuse, turn};
@@ -129,11 +129,9 @@ fn copy(key: &str, value: &Dynamic) -> Fallible<Dynamic> {
         .or_else(|error| refuse(format!("`{key}` cannot be kept in shared data: {error}")))
 }
 
-pub(super) fn register(engine: &mut Engine) {
-    let mut module = Module::new();
+pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<SharedMap>("SharedMap");
-    combine_with_exported_module!(&mut module, "data", words);
-    engine.register_global_module(module.into());
+    combine_with_exported_module!(module, "data", words);
 }
 
 #[export_module]

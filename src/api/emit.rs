@@ -3,8 +3,8 @@
 use std::{any::TypeId, sync::Arc};
 
 use rhai::{
-    Array, Dynamic, Engine, FnPtr, FuncRegistration, ImmutableString, Module, NativeCallContext,
-    RhaiFunc, StaticVec, combine_with_exported_module, plugin::export_module,
+    Array, Dynamic, FnPtr, FuncRegistration, ImmutableString, Module, NativeCallContext, RhaiFunc,
+    StaticVec, combine_with_exported_module, plugin::export_module,
 };
 
 use super::{Fallible, data, is_reserved, operator::signature, refuse};
@@ -24,11 +24,9 @@ const EXPLAINED_ARGS: usize = 4;
 pub(super) struct Spread(Array);
 
 /// Registers the word `spread`.
-pub(super) fn register_spread(engine: &mut Engine) {
-    let mut module = Module::new();
+pub(super) fn register_spread(module: &mut Module) {
     module.set_custom_type::<Spread>("Spread");
-    combine_with_exported_module!(&mut module, "spread", words);
-    engine.register_global_module(module.into());
+    combine_with_exported_module!(module, "spread", words);
 }
 
 #[export_module]

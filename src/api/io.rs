@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rhai::{
-    Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Module, NativeCallContext,
+    Dynamic, EvalAltResult, FnPtr, ImmutableString, Module, NativeCallContext,
     combine_with_exported_module, plugin::export_module,
 };
 
@@ -43,11 +43,9 @@ pub(super) fn resolve(name: &str) -> Option<Dynamic> {
     }
 }
 
-pub(super) fn register(engine: &mut Engine) {
-    let mut module = Module::new();
+pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Io>("Io");
-    combine_with_exported_module!(&mut module, "io", words);
-    engine.register_global_module(module.into());
+    combine_with_exported_module!(module, "io", words);
 }
 
 #[export_module]

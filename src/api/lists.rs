@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rhai::{
-    Array, Dynamic, Engine, INT, ImmutableString, Module, combine_with_exported_module,
+    Array, Dynamic, INT, ImmutableString, Module, combine_with_exported_module,
     plugin::export_module,
 };
 
@@ -37,14 +37,12 @@ impl IntoIterator for Rooms {
     }
 }
 
-pub(super) fn register(engine: &mut Engine) {
-    let mut module = Module::new();
+pub(super) fn register(module: &mut Module) {
     module
         .set_custom_type::<Sockets>("Sockets")
         .set_custom_type::<Rooms>("Rooms");
     module.set_iterable::<Sockets>().set_iterable::<Rooms>();
-    combine_with_exported_module!(&mut module, "lists", words);
-    engine.register_global_module(module.into());
+    combine_with_exported_module!(module, "lists", words);
 }
 
 fn length(count: usize) -> INT {

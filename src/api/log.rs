@@ -25,13 +25,11 @@ const TYPES: [fn() -> TypeId; 11] = [
     TypeId::of::<FnPtr>,
 ];
 
-pub(super) fn register(engine: &mut Engine) {
+pub(super) fn register(engine: &mut Engine, words: &mut Module) {
     // What these functions return, Rhai prints once more.
     engine.on_print(|_| {}).on_debug(|_, _, _| {});
-    let mut module = Module::new();
-    add(&mut module, "print", "to_string", Level::Info, PRINT);
-    add(&mut module, "debug", "to_debug", Level::Debug, DEBUG);
-    engine.register_global_module(module.into());
+    add(words, "print", "to_string", Level::Info, PRINT);
+    add(words, "debug", "to_debug", Level::Debug, DEBUG);
     let mut module = Module::new();
     add(&mut module, "info", "to_string", Level::Info, &doc("info"));
     add(&mut module, "warn", "to_string", Level::Warn, &doc("warn"));

@@ -20,7 +20,7 @@ mod timers;
 
 use std::any::TypeId;
 
-use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, Position};
+use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, Module, Position};
 
 use crate::{
     connection::{Connection, Turn},
@@ -73,19 +73,22 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
     shared: "io.data",
 };
 
-/// Registers every word, in the order in which a newcomer reads them.
+/// Registers every word, in the order in which a newcomer reads them, in one module: Rhai looks a function up in one
+/// module after the other, at each call.
 pub(crate) fn register(engine: &mut Engine) {
-    socket::register(engine);
-    any::register(engine);
-    operator::register(engine);
-    emit::register_spread(engine);
-    io::register(engine);
-    lists::register(engine);
-    data::register(engine);
-    binary::register(engine);
-    log::register(engine);
-    timers::register(engine);
-    chance::register(engine);
+    let mut words = Module::new();
+    socket::register(&mut words);
+    any::register(&mut words);
+    operator::register(&mut words);
+    emit::register_spread(&mut words);
+    io::register(&mut words);
+    lists::register(&mut words);
+    data::register(&mut words);
+    binary::register(&mut words);
+    log::register(engine, &mut words);
+    timers::register(&mut words);
+    chance::register(&mut words);
+    engine.register_global_module(words.into());
 }
 
 /// Event names that Socket.IO keeps for itself.

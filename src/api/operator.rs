@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use rhai::{
-    Array, Dynamic, Engine, EvalAltResult, FnPtr, FuncRegistration, INT, Module, NativeCallContext,
+    Array, Dynamic, EvalAltResult, FnPtr, FuncRegistration, INT, Module, NativeCallContext,
 };
 
 use super::{Fallible, Socket, emit, io::Io, refuse, turn};
@@ -125,23 +125,21 @@ impl Operator {
     }
 }
 
-pub(super) fn register(engine: &mut Engine) {
-    let mut module = Module::new();
+pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Operator>("Operator");
-    sending::<Operator>(&mut module);
-    sending::<Socket>(&mut module);
-    sending::<Io>(&mut module);
-    many::<Operator>(&mut module);
-    many::<Io>(&mut module);
-    broadcast::<Operator>(&mut module);
-    broadcast::<Socket>(&mut module);
+    sending::<Operator>(module);
+    sending::<Socket>(module);
+    sending::<Io>(module);
+    many::<Operator>(module);
+    many::<Io>(module);
+    broadcast::<Operator>(module);
+    broadcast::<Socket>(module);
     emit::register::<Socket>(
-        &mut module,
+        module,
         "broadcast",
         BROADCAST,
         |socket, event, args, ack| socket.operator().broadcast(|_| {}).emit(event, args, ack),
     );
-    engine.register_global_module(module.into());
 }
 
 /// `emit`, `send`, and the operators that choose for them.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rhai::{
-    Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Map, Module, NativeCallContext,
+    Dynamic, EvalAltResult, FnPtr, ImmutableString, Map, Module, NativeCallContext,
     combine_with_exported_module, plugin::export_module,
 };
 
@@ -23,11 +23,9 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Socket(pub(crate) Arc<Connection>);
 
-pub(super) fn register(engine: &mut Engine) {
-    let mut module = Module::new();
+pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Socket>("Socket");
-    combine_with_exported_module!(&mut module, "socket", words);
-    engine.register_global_module(module.into());
+    combine_with_exported_module!(module, "socket", words);
 }
 
 pub(super) fn add(

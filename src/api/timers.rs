@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rhai::{
-    Engine, EvalAltResult, FnPtr, INT, Module, NativeCallContext, combine_with_exported_module,
+    EvalAltResult, FnPtr, INT, Module, NativeCallContext, combine_with_exported_module,
     plugin::export_module,
 };
 
@@ -17,11 +17,9 @@ const SOONEST: Duration = Duration::from_millis(1);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timer(u32);
 
-pub(super) fn register(engine: &mut Engine) {
-    let mut module = Module::new();
+pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Timer>("Timer");
-    combine_with_exported_module!(&mut module, "timers", words);
-    engine.register_global_module(module.into());
+    combine_with_exported_module!(module, "timers", words);
 }
 
 fn set(word: &str, context: &NativeCallContext<'_>, call: FnPtr, ms: INT) -> Fallible<Timer> {

@@ -19,7 +19,7 @@ use crate::{
 /// what one script call can send; the bytes that wait are bounded by [`Options::max_backlog`].
 const MAX_QUEUE: usize = 1 << 17;
 /// The crate keeps one such buffer for each WebSocket.
-const READ_BUFFER: usize = 4 << 10;
+const READ_BUFFER: usize = 1 << 10;
 
 /// A way in which packets travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
