@@ -33,6 +33,7 @@ mod live;
 mod load;
 mod merge;
 mod model;
+mod mutated;
 mod namespaces;
 mod new;
 mod options;
