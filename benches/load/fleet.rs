@@ -19,6 +19,9 @@ const AT_A_TIME: usize = 20;
 /// The work runs for so long before it is measured.
 const WARM_UP: Duration = Duration::from_millis(200);
 
+/// So long it may take until everything is answered.
+const DRAIN: Duration = Duration::from_secs(2);
+
 /// What a fleet does: a closed loop, in which each answer is followed by the next request.
 #[derive(Debug, Clone)]
 pub(crate) struct Work {
@@ -109,12 +112,23 @@ impl Fleet {
             clients: own_cpu()?.saturating_sub(own),
         };
         self.shared.running.store(false, Ordering::Relaxed);
-        while self.shared.answered.load(Ordering::Relaxed)
-            < self.shared.sent.load(Ordering::Relaxed)
-        {
+        self.drain().await?;
+        Ok(cost)
+    }
+
+    /// Waits for the answers that are still to come. One whose call failed, because the machine was too busy for it to
+    /// end in time, has none.
+    async fn drain(&mut self) -> io::Result<()> {
+        let until = Instant::now() + DRAIN;
+        let open = |shared: &Shared| {
+            shared.answered.load(Ordering::Relaxed) < shared.sent.load(Ordering::Relaxed)
+        };
+        while open(&self.shared) && Instant::now() < until {
             self.pass(Duration::from_millis(1)).await?;
         }
-        Ok(cost)
+        let sent = self.shared.sent.load(Ordering::Relaxed);
+        self.shared.answered.store(sent, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Works until so many events have been received.
