@@ -36,6 +36,14 @@ impl Handler {
         Self::build(fn_ptr, version, None)
     }
 
+    pub(super) fn in_module(
+        fn_ptr: FnPtr,
+        version: Arc<Version>,
+        module: Arc<GlobalRuntimeState>,
+    ) -> Self {
+        Self::build(fn_ptr, version, Some(module))
+    }
+
     fn build(
         fn_ptr: FnPtr,
         version: Arc<Version>,
@@ -110,13 +118,19 @@ impl Handler {
             && ours.iter().zip(theirs).all(|(a, b)| is_same_variable(a, b))
     }
 
-    /// A named function of the entry file as `version` defines it; anything else as it is.
+    /// A named function as `version` defines it, in the entry file or in the imported file it is of; anything else stays
+    /// as it is, and so does a `private` function of an imported file, which is not known from outside.
     #[must_use]
     pub fn follow(self, version: &Arc<Version>) -> Self {
-        match self.name() {
-            Some(name) if self.module.is_none() => version.function(name).unwrap_or(self),
-            _ => self,
-        }
+        let newest = match (self.name(), &self.module) {
+            (None, _) => None,
+            (Some(name), None) => version.function(name),
+            (Some(name), Some(_)) => self.definition.as_ref().and_then(|definition| {
+                let path = self.version.import_of(definition)?;
+                version.function_of(path, name, definition.params.len())
+            }),
+        };
+        newest.unwrap_or(self)
     }
 
     /// The function pointer with what it captured.

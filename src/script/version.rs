@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rhai::{Engine, FnPtr, GlobalRuntimeState, NativeCallContext};
+use rhai::{Engine, FnPtr, GlobalRuntimeState, Module, NativeCallContext, ScriptFuncDef, Shared};
 use sha1::{Digest, Sha1};
 
 use super::{Handler, Known, Limits, Loader, compile};
@@ -200,6 +200,47 @@ impl Version {
     pub(crate) fn function(self: &Arc<Self>, name: &str) -> Option<Handler> {
         let handler = Handler::in_entry(FnPtr::new(name).ok()?, self.clone());
         handler.is_defined().then_some(handler)
+    }
+
+    /// The path by which the file of a function is imported.
+    pub(crate) fn import_of(&self, definition: &Arc<ScriptFuncDef>) -> Option<&str> {
+        let (name, count) = (&definition.name, definition.params.len());
+        self.imported()
+            .find(|(_, module)| {
+                let function = module.get_script_fn(name, count);
+                function.is_some_and(|function| Arc::ptr_eq(function, definition))
+            })
+            .map(|(path, _)| path)
+    }
+
+    /// A function of an imported file, if a handler was made in that file: only then is it known what it runs in.
+    pub(crate) fn function_of(
+        self: &Arc<Self>,
+        path: &str,
+        name: &str,
+        count: usize,
+    ) -> Option<Handler> {
+        let (_, module) = self.imported().find(|(imported, _)| *imported == path)?;
+        let definition = module.get_script_fn(name, count)?;
+        let runs = |state: &GlobalRuntimeState| {
+            let functions = state
+                .lib
+                .iter()
+                .filter_map(|l| l.get_script_fn(name, count));
+            functions.into_iter().any(|f| Arc::ptr_eq(f, definition))
+        };
+        let modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = modules.iter().find(|state| runs(state))?.clone();
+        Some(Handler::in_module(
+            FnPtr::new(name).ok()?,
+            self.clone(),
+            state,
+        ))
+    }
+
+    fn imported(&self) -> impl Iterator<Item = (&str, &Shared<Module>)> {
+        let resolver = self.base.embedded_module_resolver.iter();
+        resolver.flat_map(|modules| modules.iter())
     }
 
     pub(crate) const fn base(&self) -> &GlobalRuntimeState {

@@ -329,6 +329,25 @@ fn a_named_function_follows_whoever_registered_it_and_a_late_closure_is_reported
 }
 
 #[test]
+fn a_named_function_of_an_imported_file_follows_too() {
+    let lib = |n: i64| {
+        format!(
+            "const N = {n};
+            fn chat(text) {{ `${{global::N}}{n}: ${{text}}` }}
+            fn listen(socket) {{ socket.on(\"login\", || {{ socket.on(\"chat\", chat); }}); }}"
+        )
+    };
+    let main = "import \"lib/talk\" as talk;\nfn on_connection(socket) { talk::listen(socket); }";
+    let mut host = TestHost::with([("main.rhai", main), ("lib/talk.rhai", &lib(1))]);
+    let client = host.connect("/").unwrap();
+    client.emit("login", ());
+    assert_eq!(client.ask("chat", ["hi"]).as_deref(), Some("[\"11: hi\"]"));
+    host.edit("lib/talk.rhai", &lib(2));
+    assert_eq!(client.ask("chat", ["hi"]).as_deref(), Some("[\"22: hi\"]"));
+    assert_eq!(host.problems(), [] as [&str; 0]);
+}
+
+#[test]
 fn a_change_in_an_imported_module_reaches_live_connections() {
     let lib = |n: i64| {
         format!(
