@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use axum::{Router, routing::get};
+use axum::{Router, routing::get, serve::ListenerExt};
 use patchcord::Host;
 
 static VISITS: AtomicI64 = AtomicI64::new(0);
@@ -21,7 +21,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "/visits",
         get(|| async { VISITS.load(Relaxed).to_string() }),
     );
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    // Events are small and must not wait for each other in the kernel.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000")
+        .await?
+        .tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, host.service(app)).await?;
     Ok(())
 }
