@@ -18,7 +18,9 @@ mod api;
 pub mod host;
 
 pub use connection::HostEvent;
-pub use host::{Host, HostBuilder, Options};
+pub use host::{AttachError, Host, HostBuilder, Options};
+/// The crates whose types this one takes and gives, in the versions that it needs.
+pub use {axum, rhai, socketioxide};
 
 pub mod server;
 

@@ -159,8 +159,9 @@ fn sending<T: Sends>(module: &mut Module) {
             },
         );
     }
-    getter::<T>("local", LOCAL)
-        .set_into_module(module, |on: &mut T| on.operator().broadcast(|_| {}));
+    getter::<T>("local", LOCAL).set_into_module(module, |on: &mut T| {
+        on.operator().broadcast(|target| target.local = true)
+    });
     getter::<T>("volatile", VOLATILE).set_into_module(module, |on: &mut T| Operator {
         volatile: true,
         ..on.operator()

@@ -211,6 +211,7 @@ fn event(event: &HostEvent, verbose: bool) {
         HostEvent::NoConnection { problem } => {
             line(&format!("error: no connection is taken for now: {problem}"));
         }
+        HostEvent::AttachWarning { problem } => line(&format!("warning: {problem}")),
         HostEvent::OriginRefused { origin } => line(&format!(
             "warning: a page of `{origin}` was refused\nhint: `--origin {origin}` lets its pages connect"
         )),

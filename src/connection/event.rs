@@ -213,6 +213,12 @@ pub enum HostEvent {
         /// Where the page comes from, as its browser says.
         origin: String,
     },
+    /// The host was attached to a `SocketIo` of the program's own, where something does not hold that it does elsewhere,
+    /// or a script cannot serve.
+    AttachWarning {
+        /// What, and why.
+        problem: String,
+    },
     /// A line that a script logs.
     Log {
         /// Which function logged it.

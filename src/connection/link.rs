@@ -85,6 +85,8 @@ pub struct Target {
     pub rooms: Vec<String>,
     /// The rooms left out.
     pub except: Vec<String>,
+    /// Only sockets of this process.
+    pub local: bool,
 }
 
 impl Target {

@@ -122,7 +122,13 @@ impl Default for Options {
 }
 
 impl Options {
-    pub(super) fn socket_io(&self) -> SocketIoBuilder {
+    /// A builder of a `SocketIo` with the path, times, payloads and transports of these options, and room for what one
+    /// call of a script can send: for [`Host::attach`], with an adapter of the program's choice.
+    ///
+    /// ```
+    /// let (layer, io) = patchcord::Options::default().socket_io().build_layer();
+    /// ```
+    pub fn socket_io(&self) -> SocketIoBuilder {
         let builder = SocketIo::builder();
         let builder = match self.transports.as_slice() {
             [Transport::Polling] => builder.transports([TransportType::Polling]),

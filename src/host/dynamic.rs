@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Inner, socketio};
+use super::Inner;
 use crate::connection::Namespace;
 
 /// An instance that nobody is in is kept for so long, for those who are on their way.
@@ -14,39 +14,39 @@ const KEPT_UNUSED: Duration = Duration::from_secs(30);
 impl Inner {
     /// Registers a namespace with the server there is.
     pub(super) fn register(self: &Arc<Self>, namespace: &Arc<Namespace>) {
-        if namespace.is_dynamic() {
-            return;
-        }
-        if let Some(io) = &*self.lock_io() {
-            socketio::register(io, self, namespace);
+        let server = self.lock_io().clone();
+        if let Some(server) = server {
+            server.register(self, namespace);
         }
     }
 
-    /// Makes the instance of a path, if a dynamic namespace has such instances and no other namespace has the path.
-    pub(super) fn ensure(self: &Arc<Self>, path: &str) {
+    /// The namespace of a path. If a dynamic namespace has such instances, and no other namespace has the path, it is made
+    /// if there is none.
+    pub(super) fn ensure(self: &Arc<Self>, path: &str) -> Option<Arc<Namespace>> {
         let namespaces = self.lock_namespaces().clone();
-        if namespaces
+        let named = namespaces
             .iter()
-            .any(|namespace| &**namespace.path() == path)
-        {
-            return;
+            .find(|namespace| &**namespace.path() == path);
+        if let Some(namespace) = named {
+            return Some(namespace.clone()).filter(|namespace| !namespace.is_dynamic());
         }
         // Who asks at the same moment waits here until the instance is registered.
-        let io = self.lock_io();
+        let server = self.lock_io();
         let mut dynamic = namespaces
             .iter()
             .filter(|namespace| namespace.version().is_some());
-        let found =
-            dynamic.find_map(|namespace| namespace.instance(path, self.options.max_namespaces));
-        if let Some((instance, true)) = found {
-            if let Some(io) = &*io {
-                socketio::register(io, self, &instance);
+        let (instance, is_new) =
+            dynamic.find_map(|namespace| namespace.instance(path, self.options.max_namespaces))?;
+        if is_new {
+            if let Some(server) = &*server {
+                server.register_instance(self, &instance);
             }
-            drop(io);
+            drop(server);
             instance.load(None);
             // Whoever asked for it may be refused, and then nobody ever leaves it.
             self.forget_later(path);
         }
+        Some(instance)
     }
 
     /// Forgets an instance after a while, if nobody is in it then.
@@ -60,13 +60,21 @@ impl Inner {
         });
     }
 
+    /// Has the server forget an instance that nobody is in.
+    pub(super) fn delete(&self, path: &str) {
+        let server = self.lock_io().clone();
+        if let Some(server) = server {
+            server.delete(path);
+        }
+    }
+
     fn forget(&self, path: &str) {
         let namespaces = self.lock_namespaces().clone();
-        let io = self.lock_io();
+        let server = self.lock_io();
         if namespaces.iter().any(|namespace| namespace.forget(path))
-            && let Some(io) = &*io
+            && let Some(server) = &*server
         {
-            io.delete_ns(path);
+            server.delete(path);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -12,49 +13,72 @@ use rhai::{Dynamic, Map};
 use serde::{Deserialize, Deserializer};
 use socketioxide::{
     AckError, SendError as CrateError, SocketError, SocketIo, TransportType,
+    adapter::Adapter,
     extract::{AckSender, SocketRef},
     handler::{FromMessageParts, Value},
     socket::Socket,
 };
 
-use super::{packet, request, wire::Wire};
+use super::{deaf, packet, remote::Remote, request, wire::Wire};
 use crate::{
     connection::{Answer, Link, NamespaceLink, NoAnswer, SendError, Target},
     value::{self, Args, to_packet},
 };
 
 /// One socket of the crate.
-#[derive(Debug)]
-pub(super) struct SocketLink {
-    socket: Arc<Socket>,
+pub(super) struct SocketLink<A: Adapter> {
+    socket: Arc<Socket<A>>,
     /// Where events are written, unless they go through the crate.
     wire: Option<Arc<Wire>>,
+    /// The address of a client without a wire.
+    peer: Option<SocketAddr>,
     /// The client is not accepted yet: it may join rooms although the crate calls it disconnected.
     handshaking: bool,
+    /// See [`Remote::here`].
+    here: Option<Arc<str>>,
 }
 
-impl SocketLink {
+impl<A: Adapter> std::fmt::Debug for SocketLink<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SocketLink")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: Adapter> SocketLink<A> {
     /// A client that is connected.
-    pub(super) fn new(socket: Arc<Socket>) -> Self {
+    pub(super) fn new(
+        socket: Arc<Socket<A>>,
+        peer: Option<SocketAddr>,
+        here: Option<Arc<str>>,
+    ) -> Self {
         Self {
             wire: direct(&socket).cloned(),
             socket,
+            peer,
             handshaking: false,
+            here,
         }
     }
 
     /// A client that asks to be.
-    pub(super) const fn handshaking(socket: Arc<Socket>) -> Self {
+    pub(super) fn handshaking(
+        socket: Arc<Socket<A>>,
+        peer: Option<SocketAddr>,
+        here: Option<Arc<str>>,
+    ) -> Self {
         Self {
             wire: None,
-            socket,
             handshaking: true,
+            ..Self::new(socket, peer, here)
         }
     }
 
     fn kill(&self) {
-        if let Some(wire) = wire(&self.socket) {
-            wire.kill();
+        match wire(&self.socket) {
+            Some(wire) => wire.kill(),
+            None => deaf::part_with(self.socket.clone().into()),
         }
     }
 
@@ -80,7 +104,7 @@ impl SocketLink {
     }
 }
 
-impl Link for SocketLink {
+impl<A: Adapter> Link for SocketLink<A> {
     fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
         match &self.wire {
             Some(wire) => send(wire, &packet::event(self.socket.ns(), event, args)?),
@@ -152,14 +176,17 @@ impl Link for SocketLink {
 
     fn leave_all(&self) {
         self.socket.leave_all();
+        if let Some(here) = &self.here {
+            self.socket.join(here.to_string());
+        }
     }
 
     fn rooms(&self) -> Vec<String> {
-        self.socket.rooms().into_iter().map(Into::into).collect()
+        rooms_of(&self.socket, self.here.as_deref())
     }
 
     fn handshake(&self) -> Map {
-        let peer = wire(&self.socket).and_then(|wire| wire.peer());
+        let peer = wire(&self.socket).map_or(self.peer, |wire| wire.peer());
         request::describe(self.socket.req_parts(), peer)
     }
 
@@ -183,13 +210,22 @@ impl<'de> Deserialize<'de> for Values {
     }
 }
 
+/// The rooms of a socket that scripts know of.
+pub(super) fn rooms_of<A: Adapter>(socket: &Socket<A>, here: Option<&str>) -> Vec<String> {
+    let rooms = socket.rooms().into_iter();
+    rooms
+        .filter(|room| Some(&**room) != here)
+        .map(Into::into)
+        .collect()
+}
+
 /// What the host knows of the socket's connection, if it came through the host's own service.
-pub(super) fn wire(socket: &Socket) -> Option<&Arc<Wire>> {
+pub(super) fn wire<A: Adapter>(socket: &Socket<A>) -> Option<&Arc<Wire>> {
     socket.req_parts().extensions.get()
 }
 
 /// The wire of a client that the host writes to itself.
-fn direct(socket: &Socket) -> Option<&Arc<Wire>> {
+fn direct<A: Adapter>(socket: &Socket<A>) -> Option<&Arc<Wire>> {
     wire(socket).filter(|wire| wire.is_direct())
 }
 
@@ -201,14 +237,23 @@ fn send(wire: &Arc<Wire>, frames: &[u8]) -> Result<(), SendError> {
 }
 
 /// One namespace of the crate.
-#[derive(Debug)]
-pub(super) struct Broadcasts {
-    pub(super) io: SocketIo,
+pub(super) struct Broadcasts<A: Adapter> {
+    pub(super) io: SocketIo<A>,
     pub(super) path: Arc<str>,
+    /// The way to the sockets of other processes, if the adapter has one.
+    pub(super) remote: Option<Remote>,
 }
 
-impl Broadcasts {
-    fn sockets(&self, target: &Target) -> Vec<SocketRef> {
+impl<A: Adapter> std::fmt::Debug for Broadcasts<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broadcasts")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: Adapter> Broadcasts<A> {
+    fn sockets(&self, target: &Target) -> Vec<SocketRef<A>> {
         let all = self.io.of(&*self.path).map(|sockets| {
             sockets
                 .to(target.rooms.clone())
@@ -219,7 +264,7 @@ impl Broadcasts {
     }
 }
 
-impl NamespaceLink for Broadcasts {
+impl<A: Adapter> NamespaceLink for Broadcasts<A> {
     fn emit(&self, target: &Target, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
         let frames = packet::event(&self.path, event, args)?;
         let mut full = 0;
@@ -227,8 +272,16 @@ impl NamespaceLink for Broadcasts {
             match direct(&socket) {
                 // One that has left or is cut off hears no more.
                 Some(wire) => drop(wire.send(&frames)),
-                None => full += usize::from(is_full(&socket.emit(event, &Args(args)))),
+                None if deaf::is_parted_with(&socket) => {}
+                None if is_full(&socket.emit(event, &Args(args))) => {
+                    full += 1;
+                    deaf::part_with(socket);
+                }
+                None => {}
             }
+        }
+        if let Some(remote) = self.remote.as_ref().filter(|_| !target.local) {
+            remote.emit(target, event, args)?;
         }
         match full {
             0 => Ok(()),
@@ -244,20 +297,22 @@ impl NamespaceLink for Broadcasts {
     }
 
     fn rooms(&self) -> Vec<String> {
+        let here = self.remote.as_ref().map(|remote| &**remote.here());
         let rooms = self
             .io
             .of(&*self.path)
-            .and_then(|sockets| at_once(sockets.rooms()));
+            .and_then(|sockets| at_once(sockets.local().rooms()));
         rooms
             .and_then(Result::ok)
             .unwrap_or_default()
             .into_iter()
+            .filter(|room| Some(&**room) != here)
             .map(Into::into)
             .collect()
     }
 }
 
-/// The local adapter has nothing to wait for.
+/// Nothing of this process has to be waited for.
 fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),

@@ -6,9 +6,11 @@
 //! What must stay true: a namespace is registered with the Socket.IO crate once, and a reload never registers
 //! again; a failed load changes nothing that is served; no script call runs inside another one.
 
+mod attach;
 mod builder;
 mod check;
 mod cut;
+mod deaf;
 mod dispatch;
 mod dynamic;
 mod forwarded;
@@ -23,6 +25,7 @@ mod polling;
 mod rate;
 mod rebind;
 mod reload;
+mod remote;
 mod request;
 mod rollback;
 mod scripts;
@@ -48,12 +51,12 @@ use std::{
 
 use axum::Router;
 use rhai::Dynamic;
-use socketioxide::SocketIo;
 use tokio::{
     sync::{Notify, RwLock},
     time::Instant,
 };
 
+pub use attach::AttachError;
 pub use later::AsyncFunction;
 
 pub use builder::{HostBuilder, Options, Transport};
@@ -75,6 +78,7 @@ use reload::Trigger;
 use rollback::Failures;
 use scripts::Scripts;
 use service::HostService;
+use socketio::Server;
 
 /// Scripts that serve Socket.IO namespaces, edited live.
 ///
@@ -117,7 +121,8 @@ pub(crate) struct Inner {
     handed_over: Arc<AtomicUsize>,
     threads: threads::ScriptThreads,
     storms: storm::Storms,
-    io: Mutex<Option<SocketIo>>,
+    /// With whom namespaces are registered, once there is one.
+    io: Mutex<Option<Arc<dyn Server>>>,
     namespaces: Mutex<Vec<Arc<Namespace>>>,
 }
 
@@ -260,7 +265,7 @@ impl Host {
     pub fn service(&self, app: Router) -> Router {
         let options = &self.inner.options;
         let (engine, io) = options.socket_io().build_with_inner_svc(app.clone());
-        *self.inner.io.lock().unwrap_or_else(PoisonError::into_inner) = Some(io.clone());
+        *self.inner.lock_io() = Some(Arc::new(io));
         for namespace in self.inner.all() {
             self.inner.register(&namespace);
         }
@@ -290,9 +295,9 @@ impl Host {
                 namespace.end_own();
             }
             self.settled().await;
-            let io = self.inner.lock_io().take();
-            if let Some(io) = io {
-                io.close().await;
+            let server = self.inner.lock_io().take();
+            if let Some(server) = server {
+                server.close().await;
             }
             // The crate forgets its namespaces before their sockets, which hold each other then.
             for link in links {
@@ -329,7 +334,8 @@ impl Host {
         link: Arc<dyn Link>,
         network: Arc<dyn NamespaceLink>,
     ) -> Result<Arc<Connection>, String> {
-        self.inner.ensure(path);
+        // What it gives is looked for below, as for any other namespace.
+        drop(self.inner.ensure(path));
         let find =
             |namespace: &Arc<Namespace>| &**namespace.path() == path && !namespace.is_dynamic();
         let namespace = self.inner.all().into_iter().find(find);
@@ -401,7 +407,7 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_io(&self) -> MutexGuard<'_, Option<SocketIo>> {
+    fn lock_io(&self) -> MutexGuard<'_, Option<Arc<dyn Server>>> {
         self.io.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -14,7 +14,7 @@ use axum::{
     body::Body,
     extract::ConnectInfo,
     http::{
-        HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
+        Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
         header::{CONTENT_TYPE, UPGRADE},
     },
 };
@@ -150,7 +150,11 @@ impl Shared {
     pub(super) fn new_wire(&self, head: &Request<()>, by: Transport) -> Option<Arc<Wire>> {
         let seat = self.seats.take()?;
         let host = Arc::downgrade(&self.host);
-        let peer = forwarded::client(peer(head), head.headers(), self.host.options.trust_proxy);
+        let peer = client(
+            head.headers(),
+            head.extensions(),
+            self.host.options.trust_proxy,
+        );
         Some(Wire::new(
             peer,
             seat,
@@ -188,11 +192,14 @@ pub(super) fn detach(request: &Request<Body>) -> Option<Request<()>> {
     Some(copy)
 }
 
-fn peer(request: &Request<()>) -> Option<SocketAddr> {
-    request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|info| info.0)
+/// The address of the client that made a request, behind `proxies` proxies.
+pub(super) fn client(
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    proxies: usize,
+) -> Option<SocketAddr> {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    forwarded::client(peer.map(|info| info.0), headers, proxies)
 }
 
 fn wants_websocket(headers: &HeaderMap) -> bool {

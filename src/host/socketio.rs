@@ -1,24 +1,23 @@
 //! The handlers that the Socket.IO crate calls: a namespace and its sockets come to life and end here.
 
-use std::{pin::Pin, sync::Arc, time::Instant};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Instant};
 
-use tokio::sync::OwnedRwLockReadGuard;
-
+use rhai::Dynamic;
 use socketioxide::{
     SocketIo,
-    adapter::LocalAdapter,
+    adapter::Adapter,
     handler::{ConnectHandler, DisconnectHandler, MessageHandler, Value},
     socket::{DisconnectReason, Socket},
 };
+use tokio::sync::OwnedRwLockReadGuard;
 
 use super::{
-    Inner,
-    link::{Broadcasts, SocketLink, wire},
+    INVALID_NAMESPACE, Inner, deaf,
+    link::{Broadcasts, SocketLink, rooms_of, wire},
     outbox,
     rate::{Rate, Verdict},
+    service,
 };
-use rhai::Dynamic;
-
 use crate::{
     api,
     connection::{Connection, Event, HostEvent, Namespace, Work},
@@ -28,44 +27,111 @@ use crate::{
 /// Marks the handler implementations as ours.
 pub(super) enum Ours {}
 
-/// Serves a namespace on `io`, once.
-pub(super) fn register(io: &SocketIo, host: &Arc<Inner>, namespace: &Arc<Namespace>) {
-    let path = namespace.path();
-    namespace.set_link(Arc::new(Broadcasts {
-        io: io.clone(),
-        path: path.clone(),
-    }));
-    io.ns::<_, Ours>(
-        path.to_string(),
-        Connects {
-            host: host.clone(),
-            namespace: namespace.clone(),
-        },
-    );
+/// What a client hears whose events cannot be read.
+const OTHER_PARSER: &str = "a parser other than Socket.IO's common one is in use";
+
+/// The Socket.IO server that namespaces are registered with.
+pub(super) trait Server: std::fmt::Debug + Send + Sync {
+    /// Serves a namespace, once.
+    fn register(&self, host: &Arc<Inner>, namespace: &Arc<Namespace>);
+
+    /// Serves an instance of a dynamic namespace, once.
+    fn register_instance(&self, host: &Arc<Inner>, instance: &Arc<Namespace>);
+
+    /// Forgets a namespace that nobody is in.
+    fn delete(&self, path: &str);
+
+    /// Ends every connection, as far as they are the host's.
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
+/// The server of [`Host::service`](super::Host::service).
+impl Server for SocketIo {
+    fn register(&self, host: &Arc<Inner>, namespace: &Arc<Namespace>) {
+        // The wire has instances of dynamic ones registered, as they are asked for.
+        if !namespace.is_dynamic() {
+            self.register_instance(host, namespace);
+        }
+    }
+
+    fn register_instance(&self, host: &Arc<Inner>, namespace: &Arc<Namespace>) {
+        let path = namespace.path();
+        namespace.set_link(Arc::new(Broadcasts {
+            io: self.clone(),
+            path: path.clone(),
+            remote: None,
+        }));
+        let connects = Connects::new(host, Some(namespace), None);
+        self.ns::<_, Ours>(path.to_string(), connects);
+    }
+
+    fn delete(&self, path: &str) {
+        self.delete_ns(path);
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.close())
+    }
+}
+
+/// Takes the clients of a namespace.
 #[derive(Clone)]
-struct Connects {
+pub(super) struct Connects {
     host: Arc<Inner>,
-    namespace: Arc<Namespace>,
+    /// `None` for instances that the crate makes: they are found by their paths.
+    namespace: Option<Arc<Namespace>>,
+    /// See [`Remote::here`](super::remote::Remote::here).
+    here: Option<Arc<str>>,
 }
 
 impl Connects {
-    async fn accept(&self, socket: &Arc<Socket>, auth: Option<&Value>) -> Result<(), String> {
-        self.namespace.ready().await;
+    pub(super) fn new(
+        host: &Arc<Inner>,
+        namespace: Option<&Arc<Namespace>>,
+        here: Option<Arc<str>>,
+    ) -> Self {
+        Self {
+            host: host.clone(),
+            namespace: namespace.cloned(),
+            here,
+        }
+    }
+
+    /// The namespace of a socket, while it is served.
+    fn namespace(&self, path: &str) -> Result<Arc<Namespace>, &'static str> {
+        let namespace = match &self.namespace {
+            Some(namespace) => namespace.clone(),
+            None => self.host.ensure(path).ok_or_else(|| {
+                // The crate has made it for nothing.
+                self.host.delete(path);
+                INVALID_NAMESPACE
+            })?,
+        };
+        match self.host.refusal(&namespace.serving()) {
+            Some(reason) => Err(reason),
+            None => Ok(namespace),
+        }
+    }
+
+    async fn accept<A: Adapter>(
+        &self,
+        socket: &Arc<Socket<A>>,
+        namespace: Arc<Namespace>,
+        auth: Option<&Value>,
+    ) -> Result<(), String> {
+        namespace.ready().await;
         let auth = self
             .auth(auth)
-            .map_err(|error| format!("the auth of the client cannot be read: {error}"))?;
+            .map_err(|problem| format!("the auth of the client cannot be read: {problem}"))?;
         let id = socket.id.to_string();
         wire(socket).inspect(|wire| wire.is_called(&id));
-        let connection = Connection::new(&id, self.namespace.clone(), auth, api::now());
+        let connection = Connection::new(&id, namespace, auth, api::now());
         socket.join(id);
-        self.host
-            .shake(
-                &connection,
-                Arc::new(SocketLink::handshaking(socket.clone())),
-            )
-            .await?;
+        if let Some(here) = &self.here {
+            socket.join(here.to_string());
+        }
+        let link = SocketLink::handshaking(socket.clone(), self.peer(socket), self.here.clone());
+        self.host.shake(&connection, Arc::new(link)).await?;
         connection.hold(Box::new(self.pass(socket).await));
         socket.on_fallback::<_, Ours>(Messages {
             host: self.host.clone(),
@@ -76,7 +142,13 @@ impl Connects {
                 .max_events_per_second
                 .map(|rate| Rate::new(rate, Instant::now())),
         });
-        socket.on_disconnect::<_, Ours>(Leaves(connection.clone()));
+        socket.on_disconnect::<_, Ours>(Leaves {
+            connection: connection.clone(),
+            here: self.here.clone(),
+        });
+        if wire(socket).is_none() {
+            deaf::watch(socket, &connection);
+        }
         connection.enter();
         socket
             .extensions
@@ -86,18 +158,27 @@ impl Connects {
         Ok(())
     }
 
-    fn auth(&self, auth: Option<&Value>) -> Result<Dynamic, value::DecodeError> {
+    /// The address of a client without a wire, which would know it.
+    fn peer<A: Adapter>(&self, socket: &Socket<A>) -> Option<SocketAddr> {
+        let parts = socket.req_parts();
+        let proxies = self.host.options.trust_proxy;
+        service::client(&parts.headers, &parts.extensions, proxies)
+    }
+
+    fn auth(&self, auth: Option<&Value>) -> Result<Dynamic, String> {
         match auth {
             Some(Value::Str(text, attachments)) => {
                 let mut attachments = attachments.clone().unwrap_or_default();
                 value::value(text, attachments.make_contiguous(), &self.host.decoding)
+                    .map_err(|error| error.to_string())
             }
-            _ => Ok(Dynamic::from_map(rhai::Map::new())),
+            Some(Value::Bytes(_)) => Err(OTHER_PARSER.to_owned()),
+            None => Ok(Dynamic::from_map(rhai::Map::new())),
         }
     }
 
     /// The leave to connect, which is given as soon as no reload is being decided.
-    async fn pass(&self, socket: &Socket) -> OwnedRwLockReadGuard<()> {
+    async fn pass<A: Adapter>(&self, socket: &Socket<A>) -> OwnedRwLockReadGuard<()> {
         let gate = self.host.gate.clone();
         if let Ok(pass) = gate.clone().try_read_owned() {
             return pass;
@@ -112,24 +193,29 @@ impl Connects {
 type Accepted<'a> =
     Pin<Box<dyn Future<Output = Result<(), Box<dyn std::fmt::Display + Send>>> + Send + 'a>>;
 
-impl ConnectHandler<LocalAdapter, Ours> for Connects {
+impl<A: Adapter> ConnectHandler<A, Ours> for Connects {
     /// The CONNECT was answered: `on_connection`, and then what the client has sent meanwhile.
-    fn call(&self, socket: Arc<Socket>, _: Option<Value>) {
+    fn call(&self, socket: Arc<Socket<A>>, _: Option<Value>) {
         let waiting = socket.extensions.remove::<Waiting>();
         if let Some(Waiting(waiting)) = waiting {
-            waiting.0.open(Arc::new(SocketLink::new(socket.clone())));
+            let link = SocketLink::new(socket.clone(), self.peer(&socket), self.here.clone());
+            waiting.0.open(Arc::new(link));
         }
         answered(&socket);
     }
 
     /// Everything is in place before the CONNECT is answered, for events and a disconnect may follow at once.
-    fn call_middleware<'a>(&'a self, socket: Arc<Socket>, auth: &'a Option<Value>) -> Accepted<'a> {
+    fn call_middleware<'a>(
+        &'a self,
+        socket: Arc<Socket<A>>,
+        auth: &'a Option<Value>,
+    ) -> Accepted<'a> {
         Box::pin(async move {
             // A handshake may take long and must not keep a reload waiting: only its ends do.
             drop(self.pass(&socket).await);
-            let accepted = match self.host.refusal(&self.namespace.serving()) {
-                Some(reason) => Err(reason.to_owned()),
-                None => self.accept(&socket, auth.as_ref()).await,
+            let accepted = match self.namespace(socket.ns()) {
+                Err(reason) => Err(reason.to_owned()),
+                Ok(namespace) => self.accept(&socket, namespace, auth.as_ref()).await,
             };
             accepted.map_err(|reason| {
                 answered(&socket);
@@ -152,7 +238,7 @@ impl Drop for Unanswered {
     }
 }
 
-fn answered(socket: &Socket) {
+fn answered<A: Adapter>(socket: &Socket<A>) {
     if let Some(wire) = wire(socket) {
         wire.connect_answered();
     }
@@ -164,24 +250,21 @@ struct Messages {
     rate: Option<Rate>,
 }
 
-impl MessageHandler<LocalAdapter, Ours> for Messages {
+impl<A: Adapter> MessageHandler<A, Ours> for Messages {
     /// Called in the order of the packets, in the task that reads them.
-    fn call(&self, socket: Arc<Socket>, packet: Value, ack: Option<i64>) {
+    fn call(&self, socket: Arc<Socket<A>>, packet: Value, ack: Option<i64>) {
         outbox::collect(wire(&socket), || self.receive(&socket, packet, ack));
     }
 }
 
 impl Messages {
-    fn receive(&self, socket: &Socket, packet: Value, ack: Option<i64>) {
+    fn receive<A: Adapter>(&self, socket: &Socket<A>, packet: Value, ack: Option<i64>) {
         let connection = &self.connection;
         if !self.is_in_time(socket) {
             return;
         }
         let Value::Str(text, attachments) = packet else {
-            self.lost(
-                "?",
-                "a parser other than Socket.IO's common one is in use".to_owned(),
-            );
+            self.lost("?", OTHER_PARSER.to_owned());
             return;
         };
         let mut attachments = attachments.unwrap_or_default();
@@ -201,7 +284,7 @@ impl Messages {
     }
 
     /// Whether the client may send one more event now.
-    fn is_in_time(&self, socket: &Socket) -> bool {
+    fn is_in_time<A: Adapter>(&self, socket: &Socket<A>) -> bool {
         let Some(rate) = &self.rate else {
             return true;
         };
@@ -233,21 +316,24 @@ impl Messages {
     }
 }
 
-struct Leaves(Arc<Connection>);
+struct Leaves {
+    connection: Arc<Connection>,
+    here: Option<Arc<str>>,
+}
 
-impl DisconnectHandler<LocalAdapter, Ours> for Leaves {
+impl<A: Adapter> DisconnectHandler<A, Ours> for Leaves {
     /// `defer` takes the socket out of the crate's tables; a panic before it would leave it there.
     fn call_with_defer(
         &self,
-        socket: Arc<Socket>,
+        socket: Arc<Socket<A>>,
         reason: DisconnectReason,
-        defer: fn(Arc<Socket>),
+        defer: fn(Arc<Socket<A>>),
     ) {
         socket.extensions.remove::<Waiting>();
-        self.0
-            .set_last_rooms(Some(socket.rooms().into_iter().map(Into::into).collect()));
+        let rooms = rooms_of(&socket, self.here.as_deref());
+        self.connection.set_last_rooms(Some(rooms));
         defer(socket);
-        self.0.post(Work::Disconnect(reason_text(reason)));
+        self.connection.post(Work::Disconnect(reason_text(reason)));
     }
 }
 

@@ -79,6 +79,7 @@ pub(super) fn trace(event: &HostEvent) {
         HostEvent::NoConnection { problem } => {
             tracing::error!(problem, "no connection is taken for now");
         }
+        HostEvent::AttachWarning { problem } => tracing::warn!(problem, "host attached"),
         HostEvent::OriginRefused { origin } => tracing::warn!(origin, "origin refused"),
         HostEvent::Log {
             level,

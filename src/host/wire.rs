@@ -143,7 +143,8 @@ impl Wire {
     /// Has the host make the namespace that a CONNECT asks for, if it is one that is made on demand.
     pub(super) fn ensure(&self, namespace: &str) {
         if let Some(host) = self.host.upgrade() {
-            host.ensure(namespace);
+            // Nobody has connected to it yet.
+            drop(host.ensure(namespace));
         }
     }
 

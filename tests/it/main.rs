@@ -12,6 +12,7 @@
 
 mod acks;
 mod asks;
+mod attach;
 mod carry;
 mod check;
 mod counters;

@@ -91,38 +91,43 @@ impl Running {
 
     /// One HTTP request by hand, on a connection of its own.
     pub(crate) async fn http(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream
-            .write_all(
-                request
-                    .replace("{host}", &self.address.to_string())
-                    .as_bytes(),
-            )
-            .await
-            .unwrap();
-        let mut response = String::new();
-        tokio::time::timeout(LONG, stream.read_to_string(&mut response))
-            .await
-            .expect("no answer")
-            .unwrap();
-        response
+        http(self.address, request).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> String {
-        self.http(&format!(
-            "GET {path} HTTP/1.1\r\nHost: {{host}}\r\nConnection: close\r\n\r\n"
-        ))
-        .await
+        get(self.address, path).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &str) -> String {
-        let head = format!("POST {path} HTTP/1.1\r\nHost: {{host}}\r\nConnection: close\r\n");
-        self.http(&format!(
-            "{head}Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        ))
-        .await
+        post(self.address, path, body).await
     }
+}
+
+/// One HTTP request by hand, on a connection of its own.
+async fn http(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = request.replace("{host}", &address.to_string());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    tokio::time::timeout(LONG, stream.read_to_string(&mut response))
+        .await
+        .expect("no answer")
+        .unwrap();
+    response
+}
+
+pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {{host}}\r\nConnection: close\r\n\r\n");
+    http(address, &head).await
+}
+
+pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> String {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: {{host}}\r\nConnection: close\r\n");
+    let request = format!(
+        "{head}Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    http(address, &request).await
 }
 
 /// A WebSocket that speaks in packets.
@@ -177,7 +182,7 @@ impl Client {
     }
 }
 
-fn sid(handshake: &str) -> &str {
+pub(crate) fn sid(handshake: &str) -> &str {
     handshake
         .split("\"sid\":\"")
         .nth(1)

@@ -32,11 +32,14 @@ pub(crate) fn frame(text: &str) -> Vec<u8> {
 
 /// A WebSocket whose bytes are in our hands.
 pub(crate) async fn raw(running: &Running) -> TcpStream {
-    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    raw_at(running.address).await
+}
+
+pub(crate) async fn raw_at(address: std::net::SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
-        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\n\
-         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        running.address
+        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     stream

@@ -1,0 +1,506 @@
+//! A host on a `SocketIo` of the program's own, beside namespaces that are written in Rust.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use axum::Router;
+use patchcord::{
+    AttachError, Host, HostBuilder, HostEvent, Options,
+    script::Memory,
+    socketioxide::{
+        ParserConfig, SocketIo, SocketIoBuilder,
+        adapter::{Adapter, Emitter, LocalAdapter},
+        extract::{Data, SocketRef},
+        layer::SocketIoLayer,
+    },
+};
+use socketioxide_core::{
+    adapter::{
+        BroadcastFlags, BroadcastOptions, CoreAdapter, CoreLocalAdapter, DefinedAdapter,
+        SocketEmitter, Spawnable, errors::BroadcastError,
+    },
+    packet::Packet,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+};
+use tower::Layer;
+
+use crate::{
+    sockets::{Client, LONG, get, post, sid},
+    wire::{frame, raw_at, read_until},
+};
+
+/// A program with a Socket.IO server of its own.
+struct Program<A: Adapter = LocalAdapter> {
+    address: SocketAddr,
+    io: SocketIo<A>,
+    host: Host,
+    events: UnboundedReceiver<HostEvent>,
+}
+
+impl Program {
+    /// A program that has `/rust`, with scripts attached.
+    async fn of(files: &[(&str, &str)], build: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
+        let scripts: Memory = files.iter().map(|(name, text)| (*name, *text)).collect();
+        let server = patchcord::testing::options().socket_io();
+        Self::on(server, |builder| build(builder.loader(scripts))).await
+    }
+}
+
+impl<A: Adapter + DefinedAdapter> Program<A> {
+    async fn on(
+        server: SocketIoBuilder<A>,
+        build: impl FnOnce(HostBuilder) -> HostBuilder,
+    ) -> Self {
+        let (tell, events) = unbounded_channel();
+        let builder = Host::builder()
+            .options(patchcord::testing::options())
+            .on_event(move |event| drop(tell.send(event.clone())));
+        let host = build(builder).build();
+        host.load().await;
+        let (layer, io) = server.build_layer();
+        io.ns("/rust", async |socket: SocketRef<A>| {
+            socket.on(
+                "double",
+                async |socket: SocketRef<A>, Data(n): Data<i64>| {
+                    drop(socket.emit("doubled", &(n * 2)));
+                },
+            );
+        })
+        .spawn();
+        host.attach(&io).unwrap();
+        Self {
+            address: serve(layer).await,
+            io,
+            host,
+            events,
+        }
+    }
+
+    async fn client(&self) -> Client {
+        let address = self.address;
+        Client::at(&format!(
+            "ws://{address}/socket.io/?EIO=4&transport=websocket"
+        ))
+        .await
+    }
+
+    async fn announced<T>(&mut self, mut wanted: impl FnMut(HostEvent) -> Option<T>) -> T {
+        let search = async {
+            loop {
+                if let Some(found) = wanted(self.events.recv().await.expect("the host is gone")) {
+                    return found;
+                }
+            }
+        };
+        let found = tokio::time::timeout(LONG, search).await;
+        found.expect("nothing of the kind was announced")
+    }
+
+    fn warnings(&mut self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        while let Ok(event) = self.events.try_recv() {
+            if let HostEvent::AttachWarning { problem } = event {
+                warnings.push(problem);
+            }
+        }
+        warnings
+    }
+}
+
+async fn serve<A: Adapter>(layer: SocketIoLayer<A>) -> SocketAddr {
+    let app = Router::new().fallback_service(layer.layer(Router::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+/// The script that most tests serve as `/chat`.
+const CHAT: &str = r#"
+fn on_handshake(socket) {
+    if socket.handshake.auth.name == "mallory" { throw "not you"; }
+}
+fn on_connection(socket) {
+    let n = 0;
+    socket.join("room");
+    socket.emit("from", socket.handshake.address);
+    socket.on("add", |x| { n += x; n });
+    socket.on("say", |text| { io.to("room").emit("said", text); });
+    socket.on("ask", || { socket.emit("question", blob(2, 65), |answer| { socket.emit("answered", answer); }); });
+    socket.on("rooms", || [socket.rooms.len(), io.rooms.len(), socket.rooms.contains(socket.id)]);
+    socket.on("bye", || socket.disconnect());
+    socket.on("disconnect", |reason| print(reason));
+}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_and_rust_share_one_server_and_edits_are_live() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chat.rhai");
+    std::fs::write(&file, CHAT).unwrap();
+    let server = patchcord::testing::options().socket_io();
+    let mut program = Program::on(server, |builder| builder.scripts(folder.path())).await;
+    assert_eq!(program.warnings(), [] as [&str; 0]);
+
+    let (mut ada, mut bob) = (program.client().await, program.client().await);
+    ada.connect("/chat,").await;
+    bob.connect("/chat,").await;
+    assert_eq!(
+        ada.until(|packet| packet.contains("from")).await,
+        "42/chat,[\"from\",\"127.0.0.1\"]"
+    );
+
+    ada.connect("/rust,").await;
+    ada.send("42/rust,[\"double\",21]").await;
+    assert_eq!(
+        ada.until(|packet| packet.contains("doubled")).await,
+        "42/rust,[\"doubled\",42]"
+    );
+
+    ada.send("42/chat,1[\"add\",5]").await;
+    assert_eq!(ada.next().await.unwrap(), "43/chat,1[5]");
+    ada.send("42/chat,[\"say\",\"hi\"]").await;
+    for client in [&mut ada, &mut bob] {
+        let said = client.until(|packet| packet.contains("said")).await;
+        assert_eq!(said, "42/chat,[\"said\",\"hi\"]");
+    }
+    // What the program itself emits reaches them too.
+    program
+        .io
+        .of("/chat")
+        .unwrap()
+        .to("room")
+        .emit("said", "by Rust")
+        .await
+        .unwrap();
+    let said = bob.until(|packet| packet.contains("said")).await;
+    assert_eq!(said, "42/chat,[\"said\",\"by Rust\"]");
+
+    ada.send("42/chat,[\"ask\"]").await;
+    let question = ada.until(|packet| packet.contains("question")).await;
+    let number = question.strip_prefix("451-/chat,").unwrap();
+    let number: String = number.chars().take_while(char::is_ascii_digit).collect();
+    assert_eq!(ada.next().await.unwrap(), "binary b\"AA\"");
+    ada.send(&format!("43/chat,{number}[\"yes\"]")).await;
+    let answered = ada.until(|packet| packet.contains("answered")).await;
+    assert_eq!(answered, "42/chat,[\"answered\",\"yes\"]");
+
+    std::fs::write(&file, CHAT.replace("n += x", "n += 10 * x")).unwrap();
+    program.host.reload().await;
+    ada.send("42/chat,2[\"add\",5]").await;
+    assert_eq!(ada.next().await.unwrap(), "43/chat,2[55]");
+    program.host.roll_back("/chat").await.unwrap();
+    ada.send("42/chat,3[\"add\",5]").await;
+    assert_eq!(ada.next().await.unwrap(), "43/chat,3[60]");
+
+    let mut mallory = program.client().await;
+    mallory.send("40/chat,{\"name\":\"mallory\"}").await;
+    let refused = mallory.until(|packet| packet.starts_with("44")).await;
+    assert_eq!(refused, "44/chat,{\"message\":\"not you\"}");
+
+    ada.send("42/chat,4[\"rooms\"]").await;
+    assert_eq!(ada.next().await.unwrap(), "43/chat,4[[2,3,true]]");
+
+    bob.send("42/chat,[\"bye\"]").await;
+    assert_eq!(bob.next().await.unwrap(), "41/chat,");
+    let reason = program
+        .announced(|event| match event {
+            HostEvent::Log { text, .. } => Some(text),
+            _ => None,
+        })
+        .await;
+    assert_eq!(reason, "server namespace disconnect");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polling_clients_of_an_attached_host_are_served() {
+    let program = Program::of(&[("chat.rhai", CHAT)], |b| b).await;
+    let handshake = get(program.address, "/socket.io/?EIO=4&transport=polling").await;
+    let path = format!(
+        "/socket.io/?EIO=4&transport=polling&sid={}",
+        sid(&handshake)
+    );
+    assert!(
+        post(program.address, &path, "40/chat,")
+            .await
+            .ends_with("ok")
+    );
+    let mut heard = String::new();
+    while !heard.contains("\"from\"") {
+        heard += &get(program.address, &path).await;
+    }
+    assert!(
+        post(program.address, &path, "42/chat,1[\"add\",2]")
+            .await
+            .ends_with("ok")
+    );
+    while !heard.contains("43/chat,1[2]") {
+        heard += &get(program.address, &path).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dynamic_namespaces_are_made_on_an_attached_server() {
+    let room = "fn on_connection(socket) {
+        io.data.incr(\"here\", 1);
+        socket.emit(\"room\", socket.params.id, io.data.here); }";
+    let mut options = patchcord::testing::options();
+    options.max_namespaces = 2;
+    let program = Program::of(&[("room/{id}.rhai", room)], |b| b.options(options)).await;
+    for (path, expected) in [("7", "\"7\",1"), ("7", "\"7\",2"), ("8", "\"8\",1")] {
+        let mut client = program.client().await;
+        client.connect(&format!("/room/{path},")).await;
+        let room = client.until(|packet| packet.contains("\"room\"")).await;
+        assert_eq!(room, format!("42/room/{path},[\"room\",{expected}]"));
+    }
+    let mut client = program.client().await;
+    for path in ["/room/9", "/room/7/more", "/other"] {
+        client.send(&format!("40{path},")).await;
+        let refused = client.until(|packet| packet.starts_with("44")).await;
+        assert_eq!(
+            refused,
+            format!("44{path},{{\"message\":\"Invalid namespace\"}}")
+        );
+    }
+    assert!(program.io.of("/room/9").is_none(), "it was made for nobody");
+}
+
+#[tokio::test]
+async fn what_does_not_hold_on_a_server_of_the_programs_own_is_told() {
+    let script = "fn on_connection(socket) { }";
+    let mut options = patchcord::testing::options();
+    options.max_connections = Some(10);
+    let scripts = Memory::from([("main.rhai", script), ("rust.rhai", script)]);
+    let mut program = Program::on(SocketIo::builder(), |builder| {
+        builder.loader(scripts).options(options)
+    })
+    .await;
+    assert_eq!(
+        program.warnings(),
+        [
+            "`max_buffer_size` of the `SocketIo` is 128: a client is cut off when a call sends it more packets than that; \
+             a call may send 10000 and more",
+            "`ws_max_message_size` of the `SocketIo` is 67108864: `Options::max_payload`, 1000000, does not hold",
+            "`Options::max_connections` has no effect on a `SocketIo` of the program's own",
+            "no script serves `/rust`: the `SocketIo` has a namespace of this name already",
+        ]
+    );
+    let mut client = program.client().await;
+    client.connect("").await;
+    client.connect("/rust,").await;
+    client.send("42/rust,[\"double\",1]").await;
+    assert_eq!(
+        client.until(|packet| packet.starts_with("42")).await,
+        "42/rust,[\"doubled\",2]",
+        "the program's own namespace goes on"
+    );
+    assert_eq!(
+        program.host.attach(&program.io),
+        Err(AttachError::ServesAlready)
+    );
+}
+
+#[tokio::test]
+async fn another_parser_is_refused() {
+    let (_, io) = SocketIo::builder()
+        .with_parser(ParserConfig::msgpack())
+        .build_layer();
+    let host = Host::builder().loader(Memory::default()).build();
+    assert_eq!(host.attach(&io), Err(AttachError::OtherParser));
+    let (_, io) = SocketIo::new_layer();
+    host.attach(&io).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_is_parted_with_and_others_are_not() {
+    let script = "fn on_connection(socket) {
+        let big = \"x\"; big.pad(60000, 'x');
+        socket.on(\"flood\", || { for i in 0..20 { io.emit(\"big\", big); } });
+        socket.on(\"ping\", || \"pong\");
+        socket.on(\"disconnect\", |reason| print(socket.id + \" \" + reason)); }";
+    let mut options = patchcord::testing::options();
+    options.limits.time = LONG;
+    let scripts = Memory::from([("main.rhai", script)]);
+    let mut program = Program::on(SocketIo::builder(), |builder| {
+        builder.loader(scripts).options(options)
+    })
+    .await;
+    let mut deaf = raw_at(program.address).await;
+    deaf.write_all(&frame("40")).await.unwrap();
+    read_until(&mut deaf, "40{").await;
+    let mut client = program.client().await;
+    client.connect("").await;
+    let mut rounds = 0;
+    let parted = 'flood: loop {
+        client.send(&format!("42{rounds}[\"flood\"]")).await;
+        let answer = format!("43{rounds}[");
+        client.until(|packet| packet.starts_with(&answer)).await;
+        while let Ok(event) = program.events.try_recv() {
+            if let HostEvent::CutOff { socket, reason, .. } = event {
+                assert!(reason.contains("`max_buffer_size`"), "{reason}");
+                break 'flood socket.unwrap();
+            }
+        }
+        rounds += 1;
+        assert!(rounds < 200, "the deaf client was never parted with");
+    };
+    let left = program
+        .announced(|event| match event {
+            HostEvent::Log { text, .. } => Some(text),
+            _ => None,
+        })
+        .await;
+    assert_eq!(left, format!("{parted} transport error"));
+    client.send("421000[\"ping\"]").await;
+    let pong = client.until(|packet| packet.starts_with("431000")).await;
+    assert_eq!(pong, "431000[\"pong\"]");
+    // When it reads again, it is told.
+    let (mut chunk, mut tail) = (vec![0; 1 << 16], Vec::new());
+    while !tail.windows(2).any(|bytes| bytes == b"41") {
+        let count = deaf.read(&mut chunk).await.unwrap();
+        assert!(count > 0, "it was closed without a word");
+        tail.drain(..tail.len().saturating_sub(1));
+        tail.extend_from_slice(&chunk[..count]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_an_attached_host_leaves_the_programs_own_namespaces() {
+    let mut program = Program::of(&[("chat.rhai", CHAT)], |b| b).await;
+    let mut client = program.client().await;
+    client.connect("/chat,").await;
+    client.connect("/rust,").await;
+    program.host.close().await;
+    client.until(|packet| packet == "41/chat,").await;
+    let reason = program
+        .announced(|event| match event {
+            HostEvent::Log { text, .. } => Some(text),
+            _ => None,
+        })
+        .await;
+    assert_eq!(reason, "server shutting down");
+    client.send("40/chat,").await;
+    let refused = client.until(|packet| packet.starts_with("44")).await;
+    assert_eq!(refused, "44/chat,{\"message\":\"Invalid namespace\"}");
+    client.send("42/rust,[\"double\",4]").await;
+    let doubled = client.until(|packet| packet.starts_with("42")).await;
+    assert_eq!(doubled, "42/rust,[\"doubled\",8]");
+}
+
+// --- an adapter that reaches another process ---
+
+/// The servers of a cluster, all of them in this process.
+type Cluster = Arc<Mutex<Vec<Arc<Shared>>>>;
+
+/// An adapter whose broadcasts take a while to reach the others.
+struct Shared(CoreLocalAdapter<Emitter>);
+
+struct Clustered {
+    adapter: Arc<Shared>,
+    cluster: Cluster,
+}
+
+struct Init(Box<dyn FnOnce() + Send>);
+
+impl Spawnable for Init {
+    fn spawn(self) {
+        (self.0)();
+    }
+}
+
+impl CoreAdapter<Emitter> for Clustered {
+    type Error = std::convert::Infallible;
+    type State = Cluster;
+    type AckStream = <Emitter as SocketEmitter>::AckStream;
+    type InitRes = Init;
+
+    fn new(cluster: &Cluster, local: CoreLocalAdapter<Emitter>) -> Self {
+        let (adapter, cluster) = (Arc::new(Shared(local)), cluster.clone());
+        Self { adapter, cluster }
+    }
+
+    fn init(self: Arc<Self>, on_success: impl FnOnce() + Send + 'static) -> Init {
+        Init(Box::new(move || {
+            self.cluster.lock().unwrap().push(self.adapter.clone());
+            on_success();
+        }))
+    }
+
+    async fn broadcast(
+        &self,
+        packet: Packet,
+        opts: BroadcastOptions,
+    ) -> Result<(), BroadcastError> {
+        tokio::task::yield_now().await;
+        let all = self.cluster.lock().unwrap().clone();
+        let (path, is_local) = (
+            self.get_local().path(),
+            opts.has_flag(BroadcastFlags::Local),
+        );
+        for other in all.iter().filter(|other| other.0.path() == path) {
+            if !is_local || Arc::ptr_eq(other, &self.adapter) {
+                other.0.broadcast(packet.clone(), opts.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn broadcast_with_ack(
+        &self,
+        packet: Packet,
+        opts: BroadcastOptions,
+        timeout: Option<std::time::Duration>,
+    ) -> Result<Self::AckStream, Self::Error> {
+        Ok(self.get_local().broadcast_with_ack(packet, opts, timeout).0)
+    }
+
+    fn get_local(&self) -> &CoreLocalAdapter<Emitter> {
+        &self.adapter.0
+    }
+}
+
+impl DefinedAdapter for Clustered {}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broadcasts_reach_the_clients_of_other_processes_in_order() {
+    let script = r#"fn on_connection(socket) {
+        socket.join("room");
+        socket.on("go", || {
+            for i in 0..100 {
+                io.to("room").emit("n", 2 * i);
+                socket.emit("n", 2 * i + 1);
+            }
+            io.local.emit("here", socket.rooms.len(), io.rooms.len());
+            socket.leave_all();
+            io.emit("end");
+        });
+    }"#;
+    let cluster = Cluster::default();
+    let one = || async {
+        let scripts = Memory::from([("main.rhai", script)]);
+        let server = Options::default().socket_io();
+        let server = server.with_adapter::<Clustered>(cluster.clone());
+        Program::on(server, |builder| builder.loader(scripts)).await
+    };
+    let (here, there) = (one().await, one().await);
+    let (mut ada, mut bob) = (here.client().await, there.client().await);
+    ada.connect("").await;
+    bob.connect("").await;
+    ada.send("42[\"go\"]").await;
+    for n in 0..200 {
+        assert_eq!(ada.next().await.unwrap(), format!("42[\"n\",{n}]"));
+    }
+    assert_eq!(ada.next().await.unwrap(), "42[\"here\",2,2]");
+    assert_eq!(ada.next().await.unwrap(), "42[\"end\"]");
+    for n in 0..100 {
+        assert_eq!(bob.next().await.unwrap(), format!("42[\"n\",{}]", 2 * n));
+    }
+    assert_eq!(bob.next().await.unwrap(), "42[\"end\"]");
+}
