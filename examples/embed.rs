@@ -1,5 +1,7 @@
 //! A program of its own with scripts in it. Run `cargo run --example embed`, open <http://127.0.0.1:3000/visits>, and
-//! connect a Socket.IO client to the same address; then edit `scripts/` and save.
+//! connect a Socket.IO client to the same address; then edit `examples/scripts/main.rhai` and save.
+
+#![allow(clippy::print_stdout, reason = "it says what it does")]
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
@@ -12,7 +14,7 @@ static VISITS: AtomicI64 = AtomicI64::new(0);
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Scripts can say `save_visit()`. It is an effect: a save of the script does not count as a visit.
     let host = Host::builder()
-        .scripts("scripts")
+        .scripts(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/scripts"))
         .effect("save_visit", || VISITS.fetch_add(1, Relaxed) + 1)
         .build();
     host.load().await;
@@ -21,10 +23,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "/visits",
         get(|| async { VISITS.load(Relaxed).to_string() }),
     );
+    let address = std::env::args().nth(1);
+    let address = address.as_deref().unwrap_or("127.0.0.1:3000");
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    println!("http://{}", listener.local_addr()?);
     // Events are small and must not wait for each other in the kernel.
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000")
-        .await?
-        .tap_io(|stream| drop(stream.set_nodelay(true)));
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, host.service(app)).await?;
     Ok(())
 }

@@ -1,35 +1,47 @@
 //! Scripts ask a database. Run `cargo run --example own_function` and connect a Socket.IO client to
 //! <http://127.0.0.1:3000>: it gets `user` with what the database has.
 
+#![allow(clippy::print_stdout, reason = "it says what it does")]
+
 use std::{collections::BTreeMap, sync::Arc};
 
-use patchcord::{Host, script::Memory, server::Config};
+use patchcord::{
+    Functions, Host, Signature,
+    script::Memory,
+    server::{Config, Server},
+};
 use tokio::sync::RwLock;
 
 const SCRIPT: &str = r#"
 fn on_connection(socket) {
-    find_user(7, |err, name| { socket.emit("user", name); });
+    db::find_user(7, |err, name| { socket.emit("user", name); });
 }
 "#;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // What a connection pool would be. Nothing in a script waits for it: the closure is called when it has answered.
     let database = Arc::new(RwLock::new(BTreeMap::from([(7, "Ada".to_owned())])));
     let find_user = move |id: i64| {
         let database = database.clone();
         async move {
             let users = database.read().await;
-            users
-                .get(&id)
-                .cloned()
-                .ok_or(format!("there is no user {id}"))
+            let user = users.get(&id).cloned();
+            user.ok_or(format!("there is no user {id}"))
         }
     };
-    Host::builder()
+    let signature = Signature::new("find_user(id)").doc("Gives the name of a user.");
+    let host = Host::builder()
         .loader(Memory::from([("main.rhai", SCRIPT)]))
-        .async_function("find_user", find_user)
-        .build()
-        .serve(&Config::default())
-        .await
+        .module("db", Functions::new().async_function(signature, find_user))
+        .build();
+    host.load().await;
+    let mut config = Config::default();
+    if let Some(port) = std::env::args().nth(1) {
+        config.port = port.parse()?;
+    }
+    let mut server = Server::bind(host, &config).await?;
+    println!("http://{}", server.address());
+    server.join().await?;
+    Ok(())
 }

@@ -18,7 +18,7 @@ mod api;
 pub mod host;
 
 pub use connection::HostEvent;
-pub use host::{AttachError, Host, HostBuilder, Options};
+pub use host::{AttachError, Functions, Host, HostBuilder, Options, Signature};
 /// The crates whose types this one takes and gives, in the versions that it needs.
 pub use {axum, rhai, socketioxide};
 

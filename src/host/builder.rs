@@ -2,16 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use rhai::{
-    Dynamic, Engine, EvalAltResult, FuncRegistration, Module, NativeCallContext, RhaiFunc,
-    RhaiNativeFunc, Variant,
-};
+use rhai::{Engine, RhaiNativeFunc, Variant};
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
-use super::{AsyncFunction, Host, Inner, Listener, OnRebindFailure, Origin, later};
+use super::{AsyncFunction, Functions, Host, Inner, Listener, OnRebindFailure, Origin, Signature};
 use crate::{
     api,
-    connection::{Counters, HostEvent, Turn},
+    connection::{Counters, HostEvent},
     script::{self, Folder, Known, Limits, Loader},
 };
 
@@ -162,7 +159,8 @@ pub struct HostBuilder {
     loader: Option<Arc<dyn Loader>>,
     options: Options,
     listeners: Vec<Listener>,
-    functions: Module,
+    functions: Functions,
+    modules: Vec<(String, Functions)>,
 }
 
 impl std::fmt::Debug for HostBuilder {
@@ -204,42 +202,62 @@ impl HostBuilder {
     }
 
     /// Gives scripts a function that changes nothing: drafts of a reload call it too. It runs in the script's call
-    /// and must not block.
+    /// and must not block. Its first parameter may be a `&mut` of a type of the program's own: then it is a method of
+    /// that type, and a property if it is called `get$name`.
+    ///
+    /// ```
+    /// use patchcord::testing::TestHost;
+    ///
+    /// let script = "fn on_connection(socket) { socket.on(\"add\", |a, b| add(a, b)); }";
+    /// let host = TestHost::build([("main.rhai", script)], |builder| {
+    ///     builder.function("add(a, b)", |a: i64, b: i64| a + b)
+    /// });
+    /// assert_eq!(host.connect("/")?.ask("add", (1, 2)).as_deref(), Some("[3]"));
+    /// # Ok::<(), patchcord::testing::Refused>(())
+    /// ```
     #[must_use]
     pub fn function<A: 'static, const N: usize, const X: bool, R, const F: bool, FUNC>(
         mut self,
-        name: &str,
+        signature: impl Into<Signature>,
         function: FUNC,
     ) -> Self
     where
         R: Variant + Clone,
         FUNC: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
     {
-        let types = FUNC::param_types();
-        let function = isolated(function.into_rhai_function(false, true), || None);
-        FuncRegistration::new(name)
-            .in_global_namespace()
-            .set_into_module_raw(&mut self.functions, types, function);
+        self.functions = self.functions.function(signature, function);
         self
     }
 
     /// Gives scripts a function that changes something outside: a reload, which runs `on_connection` once more as a
     /// draft, skips it there and goes on with `()`. It runs in the script's call and must not block.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+    /// use patchcord::testing::TestHost;
+    ///
+    /// static VISITS: AtomicI64 = AtomicI64::new(0);
+    ///
+    /// let script = "fn on_connection(socket) { save_visit(); }";
+    /// let mut host = TestHost::build([("main.rhai", script)], |builder| {
+    ///     builder.effect("save_visit", || { VISITS.fetch_add(1, Relaxed); })
+    /// });
+    /// let _ada = host.connect("/")?;
+    /// host.edit("main.rhai", "fn on_connection(socket) { save_visit(); socket.join(\"here\"); }");
+    /// assert_eq!(VISITS.load(Relaxed), 1, "an edit is no visit");
+    /// # Ok::<(), patchcord::testing::Refused>(())
+    /// ```
     #[must_use]
     pub fn effect<A: 'static, const N: usize, const X: bool, R, const F: bool, FUNC>(
         mut self,
-        name: &str,
+        signature: impl Into<Signature>,
         function: FUNC,
     ) -> Self
     where
         R: Variant + Clone,
         FUNC: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
     {
-        let types = FUNC::param_types();
-        let function = isolated(function.into_rhai_function(false, true), skipped_in_drafts);
-        FuncRegistration::new(name)
-            .in_global_namespace()
-            .set_into_module_raw(&mut self.functions, types, function);
+        self.functions = self.functions.effect(signature, function);
         self
     }
 
@@ -250,20 +268,26 @@ impl HostBuilder {
     /// ```
     /// # use patchcord::Host;
     /// let host = Host::builder()
-    ///     .async_function("find_user", |id: i64| async move { Ok::<_, String>(format!("user {id}")) })
+    ///     .async_function("find_user(id)", |id: i64| async move { Ok::<_, String>(format!("user {id}")) })
     ///     .build();
     /// // In a script: find_user(7, |err, user| { socket.emit("user", user); });
     /// ```
     #[must_use]
     pub fn async_function<Args: 'static>(
         mut self,
-        name: &str,
+        signature: impl Into<Signature>,
         function: impl AsyncFunction<Args>,
     ) -> Self {
-        let (types, function) = later::native(name, function);
-        FuncRegistration::new(name)
-            .in_global_namespace()
-            .set_into_module_raw(&mut self.functions, types, function);
+        self.functions = self.functions.async_function(signature, function);
+        self
+    }
+
+    /// Gives scripts functions under a name of their own: `db::find_user(7, ...)`.
+    ///
+    /// See [`Functions`] for an example.
+    #[must_use]
+    pub fn module(mut self, name: impl Into<String>, functions: Functions) -> Self {
+        self.modules.push((name.into(), functions));
         self
     }
 
@@ -272,7 +296,10 @@ impl HostBuilder {
         let limits = &self.options.limits;
         let mut engine: Engine = script::engine(limits, api::GLOBALS);
         api::register(&mut engine);
-        engine.register_global_module(self.functions.into());
+        engine.register_global_module(self.functions.into_module().into());
+        for (name, functions) in self.modules {
+            engine.register_static_module(name, functions.into_module().into());
+        }
         let known = Known::of(&engine, api::VOCABULARY);
         let decoding = limits.decoding();
         let loader = self
@@ -299,45 +326,5 @@ impl HostBuilder {
                 namespaces: std::sync::Mutex::default(),
             }),
         }
-    }
-}
-
-/// What a call gives without the function; `None` where it is called.
-type Instead = fn() -> Option<Result<Dynamic, Box<EvalAltResult>>>;
-
-fn skipped_in_drafts() -> Option<Result<Dynamic, Box<EvalAltResult>>> {
-    match Turn::current() {
-        Some(turn) if turn.draft.is_some() => Some(Ok(Dynamic::UNIT)),
-        Some(_) => None,
-        None => Some(Err(
-            "a function with an effect has no place at top level: call it in `on_load` or `on_connection`"
-                .into(),
-        )),
-    }
-}
-
-/// A function of the program whose panic ends the script's call, at its place in the script; no variable is lost.
-fn isolated(function: RhaiFunc, instead: Instead) -> RhaiFunc {
-    let by_reference = matches!(function, RhaiFunc::Method { .. });
-    let (RhaiFunc::Pure { func, .. } | RhaiFunc::Method { func, .. }) = function else {
-        return function;
-    };
-    let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
-        instead().unwrap_or_else(|| script::catch_panic(|| func(context, args)))
-    };
-    let (func, has_context, is_volatile) = (Arc::new(call), true, true);
-    match by_reference {
-        true => RhaiFunc::Method {
-            func,
-            has_context,
-            is_pure: false,
-            is_volatile,
-        },
-        false => RhaiFunc::Pure {
-            func,
-            has_context,
-            is_pure: true,
-            is_volatile,
-        },
     }
 }

@@ -33,8 +33,8 @@ impl Host {
     /// (`.d.rhai`).
     ///
     /// ```
-    /// let host = patchcord::Host::builder().function("twice", |n: i64| n * 2).build();
-    /// assert!(host.definitions().contains("fn twice(arg1: ?)"));
+    /// let host = patchcord::Host::builder().function("twice(n)", |n: i64| n * 2).build();
+    /// assert!(host.definitions().contains("fn twice(n: int) -> int;"));
     /// ```
     pub fn definitions(&self) -> String {
         Words::of(&self.inner.engine, api::VOCABULARY).definitions()

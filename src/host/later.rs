@@ -1,6 +1,11 @@
 //! Functions of the program that wait: their result comes to a closure of the script.
 
-use std::{any::TypeId, fmt::Display, pin::Pin, sync::Arc};
+use std::{
+    any::{TypeId, type_name},
+    fmt::Display,
+    pin::Pin,
+    sync::Arc,
+};
 
 use rhai::{Dynamic, EvalAltResult, FnPtr, NativeCallContext, RhaiFunc, Variant};
 
@@ -13,17 +18,28 @@ use crate::{
 type Answer = Pin<Box<dyn Future<Output = Result<Dynamic, String>> + Send>>;
 
 /// An `async` function of up to four arguments that scripts can be given: `|id: i64| async move { Ok(..) }`.
-pub trait AsyncFunction<Args>: Send + Sync + 'static {
-    /// The types of its arguments.
-    fn types() -> Vec<TypeId>;
+pub trait AsyncFunction<Args>: sealed::Begin<Args> {}
 
-    /// Begins it with arguments of these types.
-    fn begin(&self, args: Vec<Dynamic>) -> Option<Answer>;
+impl<Args, F: sealed::Begin<Args>> AsyncFunction<Args> for F {}
+
+mod sealed {
+    use super::{Answer, Dynamic, TypeId};
+
+    /// A function of some types of arguments.
+    pub trait Begin<Args>: Send + Sync + 'static {
+        /// The types of its arguments, with their names.
+        fn types() -> Vec<(TypeId, &'static str)>;
+
+        /// Begins it with arguments of these types.
+        fn begin(&self, args: Vec<Dynamic>) -> Option<Answer>;
+    }
 }
+
+use sealed::Begin;
 
 macro_rules! async_function {
     ($($name:ident),*) => {
-        impl<F, Fut, R, E, $($name),*> AsyncFunction<($($name,)*)> for F
+        impl<F, Fut, R, E, $($name),*> Begin<($($name,)*)> for F
         where
             F: Fn($($name),*) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Result<R, E>> + Send + 'static,
@@ -31,8 +47,8 @@ macro_rules! async_function {
             E: Display,
             $($name: Variant + Clone,)*
         {
-            fn types() -> Vec<TypeId> {
-                vec![$(TypeId::of::<$name>()),*]
+            fn types() -> Vec<(TypeId, &'static str)> {
+                vec![$((TypeId::of::<$name>(), type_name::<$name>())),*]
             }
 
             #[allow(non_snake_case, unused_mut, unused_variables, reason = "for any number of arguments")]
@@ -58,7 +74,7 @@ async_function!(A, B, C, D);
 pub(super) fn native<Args: 'static>(
     name: &str,
     function: impl AsyncFunction<Args>,
-) -> (Vec<TypeId>, RhaiFunc) {
+) -> (Vec<(TypeId, &'static str)>, RhaiFunc) {
     let types = types_of(&function);
     let name = name.to_owned();
     let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
@@ -92,9 +108,9 @@ pub(super) fn native<Args: 'static>(
     (types, func)
 }
 
-fn types_of<Args, F: AsyncFunction<Args>>(_: &F) -> Vec<TypeId> {
+fn types_of<Args, F: AsyncFunction<Args>>(_: &F) -> Vec<(TypeId, &'static str)> {
     let mut types = F::types();
-    types.push(TypeId::of::<FnPtr>());
+    types.push((TypeId::of::<FnPtr>(), type_name::<FnPtr>()));
     types
 }
 

@@ -15,6 +15,7 @@ mod dispatch;
 mod dynamic;
 mod forwarded;
 mod frames;
+mod functions;
 mod handshake;
 mod later;
 mod link;
@@ -38,6 +39,7 @@ mod stream;
 mod threads;
 mod trace;
 mod upgrade;
+mod watching;
 mod wire;
 
 use std::{
@@ -51,12 +53,10 @@ use std::{
 
 use axum::Router;
 use rhai::Dynamic;
-use tokio::{
-    sync::{Notify, RwLock},
-    time::Instant,
-};
+use tokio::sync::RwLock;
 
 pub use attach::AttachError;
+pub use functions::{Functions, Signature};
 pub use later::AsyncFunction;
 
 pub use builder::{HostBuilder, Options, Transport};
@@ -64,17 +64,18 @@ pub use origin::{BadOrigin, Origin};
 pub use rebind::OnRebindFailure;
 pub use rollback::RollBackError;
 pub use scripts::{Outcome, Record};
+pub use watching::Watching;
 
 use crate::{
     api,
     connection::{
         Connection, Counters, Driver, HostEvent, Link, Namespace, NamespaceLink, Serving, Work,
     },
+    diagnostic::Diagnostic,
     script::{Known, LoadError, Loader},
     value,
-    watch::{WatchError, WatchOptions, Watcher},
 };
-use reload::Trigger;
+use reload::{Loaded, Trigger};
 use rollback::Failures;
 use scripts::Scripts;
 use service::HostService;
@@ -144,15 +145,29 @@ impl Host {
     }
 
     /// Loads every script for the first time. One that does not load is announced, and its namespace refuses
-    /// clients until it is repaired; the others serve.
-    pub async fn load(&self) {
-        self.reload_now(Trigger::Start).await;
+    /// clients until it is repaired; the others serve. Gives what is wrong with those that do not.
+    ///
+    /// ```
+    /// use patchcord::{Host, script::Memory};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let scripts = [("main.rhai", "fn on_connection(socket) {}"), ("broken.rhai", "fn on_connection(")];
+    /// let host = Host::builder().loader(Memory::from(scripts)).build();
+    /// let problems = host.load().await;
+    /// assert_eq!(problems.len(), 1);
+    /// println!("{}", problems[0]); // with file, line and excerpt
+    /// assert_eq!(host.namespaces(), ["/".into()]);
+    /// # }
+    /// ```
+    pub async fn load(&self) -> Vec<Diagnostic> {
+        self.reload_now(Trigger::Start).await.rejected
     }
 
     /// Loads the scripts that have changed since the last time, and makes their new versions serve, live
-    /// connections included: all of them, or none if one fails.
-    pub async fn reload(&self) {
-        self.reload_now(Trigger::Asked).await;
+    /// connections included: all of them, or none if one fails. Gives what is wrong then, and nothing if all is well.
+    pub async fn reload(&self) -> Vec<Diagnostic> {
+        self.reload_now(Trigger::Asked).await.rejected
     }
 
     /// The namespaces that scripts serve now, in order.
@@ -211,50 +226,6 @@ impl Host {
     /// So long [`Host::close`] waits at most.
     pub fn drain_timeout(&self) -> Duration {
         self.inner.options.drain_timeout
-    }
-
-    /// Reloads by itself when files change, for as long as the [`Watching`] lives. Scripts that do not come from
-    /// disk are not watched.
-    ///
-    /// # Errors
-    /// When the files cannot be watched.
-    pub fn watch(&self) -> Result<Watching, WatchError> {
-        let stop = Arc::new(Notify::new());
-        if let Some(target) = self.inner.loader.watched() {
-            let options = WatchOptions {
-                poll: self.inner.options.poll,
-                ..WatchOptions::default()
-            };
-            let (watcher, batches) = Watcher::start(target, options)?;
-            tokio::spawn(self.clone().follow(watcher, batches, stop.clone()));
-        }
-        Ok(Watching { stop })
-    }
-
-    async fn follow(self, watcher: Watcher, mut batches: crate::watch::Batches, stop: Arc<Notify>) {
-        // What was saved before the watch was in place.
-        let mut look_again = self.reload_now(Trigger::Watched).await;
-        loop {
-            let timer = async {
-                match look_again {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = stop.notified() => break,
-                () = timer => {}
-                batch = batches.next() => {
-                    let Some(batch) = batch else { break };
-                    for problem in batch.problems {
-                        let hint = problem.hint().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
-                        self.inner.announce(HostEvent::Unreadable { problem: format!("{problem}{hint}") });
-                    }
-                }
-            }
-            look_again = self.reload_now(Trigger::Watched).await;
-        }
-        drop(watcher);
     }
 
     /// An app in which the Socket.IO path belongs to this host, and everything else to `app`.
@@ -356,24 +327,19 @@ impl Host {
         }
     }
 
-    async fn reload_now(&self, trigger: Trigger) -> Option<Instant> {
+    async fn reload_now(&self, trigger: Trigger) -> Loaded {
         let inner = self.inner.clone();
         let mut scripts = self.inner.scripts.clone().lock_owned().await;
         let gate = self.inner.gate.clone().write_owned().await;
         let reloaded = tokio::task::spawn_blocking(move || {
-            let look_again = inner.reload(&mut scripts, trigger);
+            let loaded = inner.reload(&mut scripts, trigger);
             drop(gate);
-            look_again
+            loaded
         });
-        match reloaded.await {
-            Ok(look_again) => look_again.map(Instant::from_std),
-            Err(panic) => {
-                self.inner.announce(HostEvent::Unreadable {
-                    problem: format!("the reload ended early: {panic}"),
-                });
-                None
-            }
-        }
+        reloaded.await.unwrap_or_else(|panic| {
+            let problem = format!("the reload ended early: {panic}");
+            self.inner.unreadable(problem)
+        })
     }
 }
 
@@ -417,17 +383,5 @@ impl Inner {
         self.lock_namespaces().push(namespace.clone());
         self.register(&namespace);
         namespace
-    }
-}
-
-/// Files are watched while this lives.
-#[derive(Debug)]
-pub struct Watching {
-    stop: Arc<Notify>,
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.stop.notify_one();
     }
 }

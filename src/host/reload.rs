@@ -44,49 +44,67 @@ pub(super) enum Trigger {
     Watched,
 }
 
+/// What came of it.
+pub(super) struct Loaded {
+    /// What is wrong with the scripts that were not used; announced already.
+    pub(super) rejected: Vec<Diagnostic>,
+    /// When to look again, if a file is missing or is being written.
+    pub(super) look_again: Option<Instant>,
+}
+
 /// So long after files that are being written they are read again.
 const WRITING: Duration = Duration::from_millis(50);
 
 impl Inner {
-    /// Loads what is new or changed. Gives when to look again, if a file is missing or is being written.
+    /// Loads what is new or changed.
     ///
     /// At the start every script stands for itself; later the scripts of a batch take effect together or not at all.
-    pub(super) fn reload(
-        self: &Arc<Self>,
-        scripts: &mut Scripts,
-        trigger: Trigger,
-    ) -> Option<Instant> {
+    pub(super) fn reload(self: &Arc<Self>, scripts: &mut Scripts, trigger: Trigger) -> Loaded {
         let began = Instant::now();
         let snapshot = Snapshot::of(&*self.loader);
         let entries = match self.entries(&snapshot) {
             Ok(entries) => entries,
             Err(error) => {
-                self.announce(HostEvent::Unreadable {
-                    problem: error.to_string(),
-                });
-                return None;
+                let problem = error.to_string();
+                return self.unreadable(problem);
             }
         };
-        let look_again = self.missing(scripts, &entries);
+        let mut loaded = Loaded {
+            rejected: Vec::new(),
+            look_again: self.missing(scripts, &entries),
+        };
         let mut attempts = self.attempt(scripts, &snapshot, &entries);
         drop_modules(scripts, &mut attempts);
         if trigger == Trigger::Watched && self.is_being_written(scripts, &attempts) {
-            return Some(began + WRITING);
+            loaded.look_again = Some(began + WRITING);
+            return loaded;
         }
         let warnings = warnings(&attempts);
-        if trigger == Trigger::Start {
-            for attempt in attempts {
-                drop(self.settle(scripts, vec![attempt], &Cause::Edit, began));
-            }
-        } else if !attempts.is_empty() {
-            drop(self.settle(scripts, attempts, &Cause::Edit, began));
+        let batches = match trigger {
+            Trigger::Start => attempts.into_iter().map(|attempt| vec![attempt]).collect(),
+            _ if attempts.is_empty() => Vec::new(),
+            _ => vec![attempts],
+        };
+        for batch in batches {
+            let settled = self.settle(scripts, batch, &Cause::Edit, began);
+            loaded.rejected.extend(settled.err().into_iter().flatten());
         }
         if !warnings.is_empty() {
             self.announce(HostEvent::Warned {
                 diagnostics: warnings,
             });
         }
-        look_again
+        loaded
+    }
+
+    /// Nothing could be loaded, for a reason that is announced.
+    pub(super) fn unreadable(&self, problem: String) -> Loaded {
+        let rejected = vec![Diagnostic::error(problem.clone())];
+        self.announce(HostEvent::Unreadable { problem });
+        Loaded {
+            rejected,
+            look_again: None,
+        }
     }
 
     /// The namespaces that the files stand for, with their entry files.

@@ -147,8 +147,9 @@ impl Known {
     pub fn of(engine: &Engine, vocabulary: Vocabulary) -> Self {
         let raw = engine.collect_fn_metadata(None, |info| Some(raw(&info)), true);
         let mut types = names_of_types(&raw);
-        let own = vocabulary.types.iter();
-        types.extend(own.map(|(name, id)| ((*name).to_owned(), Some(id()))));
+        for (name, id) in vocabulary.types {
+            name_type(&mut types, name, id());
+        }
         let mut known = Self {
             vocabulary,
             ..Self::default()
@@ -374,13 +375,17 @@ fn names_of_types(functions: &[Raw]) -> HashMap<String, Option<TypeId>> {
             let Some((_, name)) = parameter.split_once(':') else {
                 continue;
             };
-            let known = types.entry(bare(name).to_owned()).or_insert(Some(*id));
-            if *known != Some(*id) {
-                *known = None;
-            }
+            name_type(&mut types, bare(name), *id);
         }
     }
     types
+}
+
+fn name_type(types: &mut HashMap<String, Option<TypeId>>, name: &str, id: TypeId) {
+    let known = types.entry(name.to_owned()).or_insert(Some(id));
+    if *known != Some(id) {
+        *known = None;
+    }
 }
 
 /// `Result<a::SharedMap, Box<..>>` and `&mut SharedMap` are both `SharedMap`.

@@ -19,6 +19,8 @@ mod counters;
 mod data;
 mod documents;
 mod dynamic;
+mod embedder;
+mod examples;
 mod failures;
 mod floods;
 mod functions;

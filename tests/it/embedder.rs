@@ -1,0 +1,246 @@
+//! What a program does with a host: functions of its own, loading by call, several hosts at once.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use patchcord::{
+    Functions, Host, HostBuilder, Signature,
+    host::Outcome,
+    script::{LoadError, Loader, Memory},
+    testing::TestHost,
+};
+
+/// A type of the program's own.
+#[derive(Debug, Clone)]
+struct User {
+    name: String,
+}
+
+fn with_functions(builder: HostBuilder) -> HostBuilder {
+    let users = Functions::new()
+        .function(
+            Signature::new("find(id)").doc("The user of an id.\n\nThere is always one."),
+            |id: i64| User {
+                name: format!("user {id}"),
+            },
+        )
+        .effect("rename(user, name)", |user: &mut User, name: &str| {
+            user.name = name.to_owned();
+        })
+        .async_function(
+            Signature::new("load(id)").doc("Asks the database."),
+            |id: i64| async move { Ok::<_, String>(id) },
+        );
+    builder
+        .module("users", users)
+        .function("get$name(user)", |user: &mut User| user.name.clone())
+        .function(
+            Signature::new("twice(n)").doc("Two times `n`."),
+            |n: i64| n * 2,
+        )
+        .function("half", |n: i64| n / 2)
+        .function("checked(text)", |text: &str| {
+            text.parse::<i64>()
+                .map_err(|error| error.to_string().into())
+                as Result<i64, Box<patchcord::rhai::EvalAltResult>>
+        })
+}
+
+fn problems(script: &str) -> Vec<String> {
+    let scripts = Memory::from([("main.rhai", script)]);
+    let host = with_functions(Host::builder().loader(scripts)).build();
+    let found = host.check().unwrap();
+    found.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn functions_of_the_program_are_called_from_scripts() {
+    let script = r#"fn on_connection(socket) {
+        let user = users::find(7);
+        socket.on("name", || user.name);
+        socket.on("rename", |name| { user.rename(name); user.name });
+        socket.on("twice", |n| twice(n) + half(n) + checked("1"));
+        users::load(3, |err, id| socket.emit("loaded", id));
+    }"#;
+    let mut host = TestHost::build([("main.rhai", script)], with_functions);
+    let client = host.connect("/").unwrap();
+    host.advance(1);
+    assert_eq!(client.heard(), ["loaded [3]"]);
+    assert_eq!(client.ask("name", ()).as_deref(), Some("[\"user 7\"]"));
+    assert_eq!(client.ask("rename", ["x"]).as_deref(), Some("[\"x\"]"));
+    assert_eq!(client.ask("twice", [4]).as_deref(), Some("[11]"));
+    host.edit("main.rhai", &script.replace("+ half(n)", ""));
+    assert_eq!(client.ask("twice", [4]).as_deref(), Some("[9]"));
+    host.advance(1);
+    assert_eq!(client.heard(), [] as [&str; 0], "a draft loads nothing");
+    assert_eq!(host.problems(), [] as [&str; 0]);
+}
+
+#[test]
+fn definitions_have_the_functions_of_the_program_with_their_comments() {
+    let host = with_functions(Host::builder()).build();
+    let definitions = host.definitions();
+    for expected in [
+        "\n/// Two times `n`.\nfn twice(n: int) -> int;\n",
+        "\nfn half(arg1: int) -> int;\n",
+        "\nfn checked(text: string) -> int;\n",
+        "\nfn get name(user: User) -> string;\n",
+        "\nmodule users {",
+        "\n    /// The user of an id.\n    ///\n    /// There is always one.\n    fn find(id: int) -> User;\n",
+        "\n    /// Asks the database.\n    fn load(id: int, then: Fn) -> ();\n",
+        "fn rename(user: User, name: string) -> ();\n",
+    ] {
+        assert!(
+            definitions.contains(expected),
+            "{expected} is not in {}",
+            definitions
+                .split("fn ")
+                .filter(|d| d.contains("User") || d.contains("twice") || d.contains("half"))
+                .collect::<String>()
+        );
+    }
+    let reference = host.reference();
+    assert!(
+        reference.contains("### `twice(n)`\n\nTwo times `n`."),
+        "{reference}"
+    );
+    assert!(
+        reference.contains("### `users::find(id)`\n\nThe user of an id."),
+        "{reference}"
+    );
+}
+
+#[test]
+fn a_check_knows_the_functions_of_the_program() {
+    let fine = "fn on_connection(socket) { let user = users::find(1); user.rename(\"x\"); socket.emit(user.name, twice(1)); }";
+    assert_eq!(problems(fine), [] as [&str; 0]);
+    for (call, expected) in [
+        (
+            "users::find()",
+            "function `users::find` takes 1 argument, found none",
+        ),
+        ("users::fnd(1)", "unknown function `users::fnd`"),
+        ("twise(1)", "unknown function `twise`"),
+        ("twice(1, 2)", "function `twice` takes 1 argument, found 2"),
+    ] {
+        let found = problems(&format!(
+            "fn on_connection(socket) {{ socket.emit(\"x\", {call}); }}"
+        ));
+        assert!(
+            found.iter().any(|problem| problem.contains(expected)),
+            "{call}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn hosts_in_one_process_have_functions_limits_and_data_of_their_own() {
+    let script = "fn on_connection(socket) {
+        socket.on(\"who\", || who());
+        socket.on(\"count\", || { io.data.incr(\"n\", 1); io.data.n });
+        socket.on(\"long\", || { let n = 0; while n < 5000 { n += 1; } n });
+    }";
+    let host = |name: &'static str, operations: u64| {
+        TestHost::build([("main.rhai", script)], |builder| {
+            let mut options = patchcord::testing::options();
+            options.limits.operations = operations;
+            builder.options(options).function("who", move || name)
+        })
+    };
+    let (small, large) = (host("small", 1_000), host("large", 1_000_000));
+    let (ada, bob) = (small.connect("/").unwrap(), large.connect("/").unwrap());
+    for n in 1..=3 {
+        assert_eq!(ada.ask("who", ()).as_deref(), Some("[\"small\"]"));
+        assert_eq!(bob.ask("who", ()).as_deref(), Some("[\"large\"]"));
+        assert_eq!(ada.ask("count", ()), Some(format!("[{n}]")));
+        assert_eq!(ada.ask("long", ()), None);
+        assert_eq!(bob.ask("long", ()).as_deref(), Some("[5000]"));
+    }
+    assert_eq!(bob.ask("count", ()).as_deref(), Some("[1]"));
+    assert_eq!(small.problems().len(), 3);
+    assert_eq!(large.problems(), [] as [&str; 0]);
+}
+
+/// Scripts that are kept in memory, and changed there.
+#[derive(Debug, Clone, Default)]
+struct Table(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Table {
+    fn save(&self, name: &str, text: &str) {
+        self.0
+            .lock()
+            .unwrap()
+            .insert(name.to_owned(), text.to_owned());
+    }
+}
+
+impl Loader for Table {
+    fn list(&self) -> Result<Vec<String>, LoadError> {
+        Ok(self.0.lock().unwrap().keys().cloned().collect())
+    }
+
+    fn read(&self, name: &str) -> Result<String, LoadError> {
+        let files = self.0.lock().unwrap();
+        files
+            .get(name)
+            .cloned()
+            .ok_or_else(|| LoadError::NotFound(name.to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn a_host_is_loaded_reloaded_and_rolled_back_by_call() {
+    let table = Table::default();
+    let host = Host::builder().loader(table.clone()).build();
+    table.save("main.rhai", "fn on_connection(socket) { }");
+    table.save("broken.rhai", "fn on_connection(socket) {");
+    let problems = host.load().await;
+    assert_eq!(problems.len(), 1);
+    assert!(
+        problems[0].to_string().contains("broken.rhai:1"),
+        "{}",
+        problems[0]
+    );
+    assert_eq!(host.namespaces(), ["/".into()]);
+
+    table.save("broken.rhai", "fn on_connection(socket) { }");
+    assert!(host.reload().await.is_empty());
+    assert_eq!(host.namespaces(), ["/".into(), "/broken".into()]);
+    assert!(host.reload().await.is_empty(), "nothing has changed");
+
+    table.save("main.rhai", "fn on_connection(socket) { socket.emti(1); }");
+    let problems = host.reload().await;
+    assert_eq!(problems[0].message, "unknown function `emti` on `socket`");
+    let outcomes = |host: &Host| {
+        let host = host.clone();
+        async move {
+            let records = host.history("/").await;
+            records
+                .iter()
+                .map(|record| (record.number, record.outcome))
+                .collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(
+        outcomes(&host).await,
+        [(1, Outcome::Loaded), (2, Outcome::Rejected)]
+    );
+
+    table.save(
+        "main.rhai",
+        "fn on_connection(socket) { socket.emit(\"x\"); }",
+    );
+    assert!(host.reload().await.is_empty());
+    assert_eq!(host.roll_back("/").await.unwrap(), 1);
+    assert!(
+        host.reload().await.is_empty(),
+        "what was rolled back is not tried again"
+    );
+    assert_eq!(
+        outcomes(&host).await[2..],
+        [(2, Outcome::Replaced), (1, Outcome::RolledBack)]
+    );
+    assert!(host.roll_back("/nobody").await.is_err());
+}
