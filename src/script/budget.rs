@@ -2,7 +2,7 @@
 //!
 //! Rhai asks `on_progress` at every operation, those inside callbacks included, and no `try` of a script can catch
 //! the end of its budget. Reading the system's clock costs more than an operation does, so a thread of its own keeps a
-//! coarse clock that costs nothing to read; without that thread the system's clock is read now and then.
+//! coarse clock that costs nothing to read; where that stands still the system's clock is read.
 
 use std::{
     cell::Cell,
@@ -15,6 +15,7 @@ use std::{
 };
 
 use rhai::{EvalAltResult, Position};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::Limits;
 
@@ -39,19 +40,22 @@ const TICK: Duration = Duration::from_millis(2);
 const LONG: u64 = 10_000;
 /// A call that has done less than this when its time is over has waited for a processor, and not used one.
 const FEW_OPERATIONS: u64 = 1_000;
-/// It gets so many times its time at most, for its operations may take long.
+/// It gets its time of a processor then, but no more than so many times its time.
 const PATIENCE: u32 = 4;
+/// A call that goes on for so long notes what it has had of a processor.
+const FIRST_LOOK: u64 = 4_000;
 /// After so many steps without a call the coarse clock stops.
 const IDLE_TICKS: u32 = 500;
+/// The coarse clock stands still, and the system's is to be read.
+const UNKNOWN: u64 = u64::MAX;
 
 thread_local! {
     static LEFT: Cell<u64> = const { Cell::new(0) };
     /// Outside a call there is no limit.
     static BYTES_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
-    /// In microseconds since [`START`].
-    static DEADLINE: Cell<u64> = const { Cell::new(u64::MAX) };
-    /// The end of a call that has done little.
-    static LAST: Cell<u64> = const { Cell::new(u64::MAX) };
+    /// When the call is to look at its time again, in microseconds since [`START`].
+    static LOOK_AT: Cell<u64> = const { Cell::new(u64::MAX) };
+    static TIMES: Cell<Times> = const { Cell::new(Times::NONE) };
     /// Operations left to a call that has no longer done little.
     static FEW_UNTIL: Cell<u64> = const { Cell::new(0) };
     static TOOK_LONG: Cell<bool> = const { Cell::new(false) };
@@ -59,25 +63,45 @@ thread_local! {
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// The coarse clock, in microseconds since [`START`].
-static NOW: AtomicU64 = AtomicU64::new(0);
+static NOW: AtomicU64 = AtomicU64::new(UNKNOWN);
 /// A call has begun since the clock's last look.
 static CALLED: AtomicBool = AtomicBool::new(false);
-/// The clock stands still until it is woken.
-static STOPPED: AtomicBool = AtomicBool::new(false);
 static CLOCK: OnceLock<Option<Thread>> = OnceLock::new();
+
+/// The ends of a call, in microseconds.
+#[derive(Clone, Copy)]
+struct Times {
+    /// Since [`START`].
+    deadline: u64,
+    /// The end of a call that has waited for a processor.
+    last: u64,
+    /// What its thread may have had of processors until then; unknown before the first look.
+    processor: Option<u64>,
+}
+
+impl Times {
+    const NONE: Self = Self {
+        deadline: u64::MAX,
+        last: u64::MAX,
+        processor: None,
+    };
+}
 
 /// Starts the budget of a call; the guard gives back what was in force before.
 pub(crate) fn start(limits: &Limits) -> Guard {
     let started = now();
-    let deadline = started.saturating_add(micros(limits.time));
-    let last = started.saturating_add(micros(limits.time.saturating_mul(PATIENCE)));
+    let times = Times {
+        deadline: started.saturating_add(micros(limits.time)),
+        last: started.saturating_add(micros(limits.time.saturating_mul(PATIENCE))),
+        processor: None,
+    };
     wake_clock();
     Guard {
         started,
         left: LEFT.replace(limits.operations),
         bytes: BYTES_LEFT.replace(limits.produced),
-        deadline: DEADLINE.replace(deadline),
-        last: LAST.replace(last),
+        look_at: LOOK_AT.replace(times.deadline.min(started + FIRST_LOOK)),
+        times: TIMES.replace(times),
         few_until: FEW_UNTIL.replace(limits.operations.saturating_sub(FEW_OPERATIONS)),
     }
 }
@@ -89,15 +113,27 @@ pub(crate) fn spend() -> Option<&'static str> {
         return Some(OPERATIONS);
     }
     LEFT.set(left - 1);
-    let deadline = DEADLINE.get();
-    let late = NOW.load(Ordering::Relaxed) >= deadline
-        || (left.is_multiple_of(CLOCK_EVERY) && now() >= deadline);
-    (late && is_over(left)).then_some(TIME)
+    let looks = NOW.load(Ordering::Relaxed) >= LOOK_AT.get() || left.is_multiple_of(CLOCK_EVERY);
+    (looks && is_over(left)).then_some(TIME)
 }
 
-/// Whether a call whose time is over ends, with so many operations left.
+/// Whether the time of a call with so many operations left is over.
 fn is_over(left: u64) -> bool {
-    left <= FEW_UNTIL.get() || NOW.load(Ordering::Relaxed) >= LAST.get()
+    // The coarse clock may be late on a busy machine.
+    let now = exact_time();
+    if now < LOOK_AT.get() {
+        return false;
+    }
+    let mut times = TIMES.get();
+    let had = processor_time();
+    // What kept it from the first look may have been others: it gets a good part of its time in any case.
+    let until = *times.processor.get_or_insert_with(|| {
+        let all = (times.last - times.deadline) / u64::from(PATIENCE - 1);
+        had.saturating_add(times.deadline.saturating_sub(now).max(all / 2))
+    });
+    TIMES.set(times);
+    LOOK_AT.set(times.deadline);
+    now >= times.deadline && (left <= FEW_UNTIL.get() || now >= times.last || had >= until)
 }
 
 /// Counts bytes that a native function makes for the script, before it makes them.
@@ -109,7 +145,7 @@ pub(crate) fn produce(bytes: usize) -> Result<(), Box<EvalAltResult>> {
         Some(left) => BYTES_LEFT.set(left),
         None => return Err(ended(PRODUCED)),
     }
-    match NOW.load(Ordering::Relaxed) >= DEADLINE.get() && is_over(LEFT.get()) {
+    match NOW.load(Ordering::Relaxed) >= LOOK_AT.get() && is_over(LEFT.get()) {
         true => Err(ended(TIME)),
         false => Ok(()),
     }
@@ -129,8 +165,8 @@ pub(crate) struct Guard {
     started: u64,
     left: u64,
     bytes: usize,
-    deadline: u64,
-    last: u64,
+    look_at: u64,
+    times: Times,
     few_until: u64,
 }
 
@@ -138,10 +174,10 @@ impl Drop for Guard {
     fn drop(&mut self) {
         LEFT.set(self.left);
         BYTES_LEFT.set(self.bytes);
-        DEADLINE.set(self.deadline);
-        LAST.set(self.last);
+        LOOK_AT.set(self.look_at);
+        TIMES.set(self.times);
         FEW_UNTIL.set(self.few_until);
-        if NOW.load(Ordering::Relaxed) > self.started.saturating_add(LONG) {
+        if NOW.load(Ordering::Relaxed) > self.started + LONG && time() > self.started + LONG {
             TOOK_LONG.set(true);
         }
     }
@@ -155,6 +191,27 @@ fn now() -> u64 {
     micros(START.elapsed())
 }
 
+/// By the coarse clock, or by the system's where that stands still.
+fn time() -> u64 {
+    match NOW.load(Ordering::Relaxed) {
+        UNKNOWN => exact_time(),
+        now => now,
+    }
+}
+
+fn exact_time() -> u64 {
+    if NOW.load(Ordering::Relaxed) == UNKNOWN {
+        wake_clock();
+    }
+    now()
+}
+
+/// What this thread has had of processors, in microseconds.
+fn processor_time() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).map_or(0, micros)
+}
+
 /// Has the coarse clock move while calls run.
 fn wake_clock() {
     if !CALLED.load(Ordering::Relaxed) {
@@ -162,10 +219,10 @@ fn wake_clock() {
     }
     let clock = CLOCK.get_or_init(|| {
         let clock = thread::Builder::new().name("call clock".to_owned());
-        // Without the thread a call is a little later at its end.
+        // Without the thread the system's clock is read at each operation.
         clock.spawn(tick).ok().map(|clock| clock.thread().clone())
     });
-    if STOPPED.load(Ordering::Relaxed)
+    if NOW.load(Ordering::Relaxed) == UNKNOWN
         && let Some(clock) = clock
     {
         clock.unpark();
@@ -181,10 +238,8 @@ fn tick() {
             false => idle + 1,
         };
         if idle > IDLE_TICKS {
-            STOPPED.store(true, Ordering::Relaxed);
-            // A call that began just now is seen at the latest by its own look at the system's clock.
+            NOW.store(UNKNOWN, Ordering::Relaxed);
             thread::park();
-            STOPPED.store(false, Ordering::Relaxed);
             idle = 0;
         } else {
             thread::park_timeout(TICK);

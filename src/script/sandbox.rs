@@ -13,8 +13,8 @@ use crate::value;
 pub struct Limits {
     /// Operations of one call, those in callbacks included.
     pub operations: u64,
-    /// Wall clock of one call. One that has done very little by then has waited for a processor, and gets up to four
-    /// times as much.
+    /// Wall clock of one call. One that has done very little by then, and has not had a processor for so long, has waited
+    /// for others, and gets up to four times as much. A native function that runs is not interrupted.
     pub time: Duration,
     /// Nested calls of script functions.
     pub call_levels: usize,
