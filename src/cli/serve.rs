@@ -80,7 +80,7 @@ async fn serve(options: &ServeOptions) -> anyhow::Result<ExitCode> {
         }
     };
     tokio::select! {
-        ended = server.join() => ended.context("the server ended")?,
+        ended = server.join() => ended?,
         () = signalled() => {}
     }
     // Whoever asks once more does not want to wait.

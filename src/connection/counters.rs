@@ -21,6 +21,16 @@ impl Counter {
 }
 
 /// What a host counts, from its start.
+///
+/// ```
+/// use patchcord::testing::TestHost;
+///
+/// let host = TestHost::new("fn on_connection(socket) { }");
+/// host.connect("/")?.emit("nobody listens", ());
+/// assert_eq!(host.counters().events.get(), 1);
+/// assert_eq!(host.counters().unheard.get(), 1);
+/// # Ok::<(), patchcord::testing::Refused>(())
+/// ```
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Counters {

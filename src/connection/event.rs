@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{diagnostic::Diagnostic, script::Carried};
 
 /// How much a line of a script's log matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Level {
@@ -22,7 +22,7 @@ pub enum Level {
 }
 
 /// What a reload did.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Reload {
     /// Live connections that have the new version's handlers.
@@ -87,7 +87,19 @@ impl Kept {
 
 /// Something that happened and that somebody may want to know. It is written as an object whose `type` is its name,
 /// such as `handler_failed`.
-#[derive(Debug, Clone, Serialize)]
+///
+/// ```
+/// use patchcord::{HostEvent, testing::TestHost};
+///
+/// let mut host = TestHost::new("fn on_connection(socket) { }");
+/// host.edit("main.rhai", "fn on_connection(socket) { socket.emti(); }");
+/// let Some(HostEvent::Rejected { scripts, diagnostics }) = host.events().pop() else {
+///     panic!("the edit is wrong");
+/// };
+/// assert_eq!(scripts[0].version, Some(1), "it keeps serving");
+/// assert_eq!(diagnostics[0].message, "unknown function `emti` on `socket`");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HostEvent {

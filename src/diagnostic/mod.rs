@@ -40,6 +40,18 @@ pub(crate) use self::rhai::{type_word, unknown_variable};
 pub type Sources<'a> = &'a dyn Fn(&str) -> Option<Arc<str>>;
 
 /// One problem of a script: what, where, how it came there, and what helps.
+///
+/// ```
+/// use patchcord::diagnostic::{Diagnostic, Place};
+///
+/// let problem = Diagnostic::error("this script is too old")
+///     .at(Place::new("chat.rhai", 1, 1))
+///     .hint("the page has a new one");
+/// assert_eq!(
+///     problem.to_string(),
+///     "error: this script is too old\n--> chat.rhai:1:1\nhint: the page has a new one"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Diagnostic {

@@ -28,6 +28,14 @@ pub enum Style {
 
 /// Draws a diagnostic: message, place with its line, hints, the chain of calls (the innermost first), and what the
 /// host was doing.
+///
+/// ```
+/// use patchcord::diagnostic::{Diagnostic, Style, render};
+///
+/// let problem = Diagnostic::warning("unused variable `n`");
+/// assert_eq!(render(&problem, Style::Plain), problem.to_string());
+/// assert!(render(&problem, Style::Color).contains("\u{1b}["));
+/// ```
 #[must_use]
 pub fn render(diagnostic: &Diagnostic, style: Style) -> String {
     let mut lines = vec![report(diagnostic, style)];

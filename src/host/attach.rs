@@ -21,7 +21,7 @@ use crate::connection::{Driver, HostEvent, Namespace};
 const ENOUGH: usize = 10_000;
 
 /// Why a host could not be attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachError {
     /// The host serves already: [`Host::service`] or [`Host::attach`] was called before.

@@ -19,7 +19,7 @@ const MAX_QUEUE: usize = 1 << 17;
 const READ_BUFFER: usize = 1 << 10;
 
 /// A way in which packets travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Transport {
     /// HTTP requests that wait for packets.
@@ -38,7 +38,19 @@ impl Transport {
     }
 }
 
-/// How a host serves.
+/// How a host serves. What the flags of `patchcord serve` say is here.
+///
+/// ```
+/// use patchcord::Options;
+/// use patchcord::host::{OnRebindFailure, Transport};
+///
+/// let mut options = Options::default();
+/// options.origins = vec!["https://example.com".parse()?];
+/// options.transports = vec![Transport::Websocket];
+/// options.on_rebind_failure = OnRebindFailure::Disconnect;
+/// let host = patchcord::Host::builder().options(options).build();
+/// # Ok::<(), patchcord::host::BadOrigin>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
@@ -179,7 +191,7 @@ impl HostBuilder {
         self.loader(Folder::new(target))
     }
 
-    /// Serves scripts from anywhere else.
+    /// Serves scripts from anywhere else: [`Memory`](crate::script::Memory), or a [`Loader`] of the program's own.
     #[must_use]
     pub fn loader(mut self, loader: impl Loader + 'static) -> Self {
         self.loader = Some(Arc::new(loader));
@@ -195,6 +207,21 @@ impl HostBuilder {
 
     /// Calls `listener` with everything the host announces, on the thread where it happens: it must not wait.
     /// Without any listener the announcements go to [`tracing`].
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use patchcord::{Host, HostEvent};
+    ///
+    /// let (failures, failed) = mpsc::channel();
+    /// let host = Host::builder()
+    ///     .on_event(move |event| {
+    ///         if let HostEvent::HandlerFailed { diagnostic } = event {
+    ///             // Nobody may be there to hear of it.
+    ///             let _ = failures.send(diagnostic.clone());
+    ///         }
+    ///     })
+    ///     .build();
+    /// ```
     #[must_use]
     pub fn on_event(mut self, listener: impl Fn(&HostEvent) + Send + Sync + 'static) -> Self {
         self.listeners.push(Box::new(listener));

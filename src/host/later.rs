@@ -17,7 +17,17 @@ use crate::{
 /// What an asynchronous function gives in the end.
 type Answer = Pin<Box<dyn Future<Output = Result<Dynamic, String>> + Send>>;
 
-/// An `async` function of up to four arguments that scripts can be given: `|id: i64| async move { Ok(..) }`.
+/// An `async` function, or a closure, of up to four arguments that gives a `Result` whose error can be shown.
+///
+/// ```
+/// use patchcord::Host;
+///
+/// async fn ask(url: String, times: i64) -> Result<String, std::io::Error> {
+///     Ok(url.repeat(times.unsigned_abs() as usize))
+/// }
+///
+/// let host = Host::builder().async_function("ask(url, times)", ask).build();
+/// ```
 pub trait AsyncFunction<Args>: sealed::Begin<Args> {}
 
 impl<Args, F: sealed::Begin<Args>> AsyncFunction<Args> for F {}

@@ -48,7 +48,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use axum::Router;
@@ -166,6 +165,15 @@ impl Host {
 
     /// Loads the scripts that have changed since the last time, and makes their new versions serve, live
     /// connections included: all of them, or none if one fails. Gives what is wrong then, and nothing if all is well.
+    ///
+    /// ```no_run
+    /// # async fn run(host: patchcord::Host) {
+    /// let problems = host.reload().await;
+    /// for problem in &problems {
+    ///     eprintln!("{problem}");
+    /// }
+    /// # }
+    /// ```
     pub async fn reload(&self) -> Vec<Diagnostic> {
         self.reload_now(Trigger::Asked).await.rejected
     }
@@ -185,6 +193,15 @@ impl Host {
 
     /// The names of all scripts there are, modules included, whether they serve or not.
     ///
+    /// ```
+    /// use patchcord::{Host, script::Memory};
+    ///
+    /// let files = [("chat.rhai", "fn on_connection(socket) { }"), ("lib/names.rhai", "fn name() { \"Ada\" }")];
+    /// let host = Host::builder().loader(Memory::from(files)).build();
+    /// assert_eq!(host.scripts()?, ["chat.rhai", "lib/names.rhai"]);
+    /// # Ok::<(), patchcord::script::LoadError>(())
+    /// ```
+    ///
     /// # Errors
     /// When the place of the scripts cannot be read.
     pub fn scripts(&self) -> Result<Vec<String>, LoadError> {
@@ -203,6 +220,14 @@ impl Host {
 
     /// How many sockets are connected now, by namespace; instances of a dynamic one count for it, so that clients cannot
     /// make the list long.
+    ///
+    /// ```
+    /// # async fn run(host: patchcord::Host) {
+    /// for (namespace, sockets) in host.sockets() {
+    ///     println!("{namespace}: {sockets}");
+    /// }
+    /// # }
+    /// ```
     pub fn sockets(&self) -> BTreeMap<Arc<str>, usize> {
         self.inner
             .lock_namespaces()
@@ -211,9 +236,14 @@ impl Host {
             .collect()
     }
 
-    /// The path of the Socket.IO endpoint.
-    pub fn path(&self) -> &str {
-        &self.inner.options.path
+    /// How it serves.
+    ///
+    /// ```
+    /// let host = patchcord::Host::builder().build();
+    /// assert_eq!(host.options().path, "/socket.io");
+    /// ```
+    pub fn options(&self) -> &Options {
+        &self.inner.options
     }
 
     /// Announces that the system gives no further connection.
@@ -221,11 +251,6 @@ impl Host {
         self.inner.announce(HostEvent::NoConnection {
             problem: problem.to_string(),
         });
-    }
-
-    /// So long [`Host::close`] waits at most.
-    pub fn drain_timeout(&self) -> Duration {
-        self.inner.options.drain_timeout
     }
 
     /// An app in which the Socket.IO path belongs to this host, and everything else to `app`.
@@ -246,6 +271,19 @@ impl Host {
 
     /// Ends every connection. Scripts hear the reason `server shutting down`; this returns when all their calls have
     /// ended, or after [`Options::drain_timeout`].
+    ///
+    /// ```no_run
+    /// # async fn run(host: patchcord::Host, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let app = host.service(axum::Router::new());
+    /// axum::serve(listener, app)
+    ///     .with_graceful_shutdown(async move {
+    ///         // Without a signal handler it ends now.
+    ///         let _ = tokio::signal::ctrl_c().await;
+    ///         host.close().await;
+    ///     })
+    ///     .await
+    /// # }
+    /// ```
     pub async fn close(&self) {
         self.inner.closing.store(true, Ordering::Release);
         let closed = async {

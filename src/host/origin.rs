@@ -34,11 +34,11 @@ const LONGEST: usize = 300;
 
 /// Where a page comes from: `https://example.com`, `http://localhost:8080`; `*` is every page, with whatever its
 /// visitors are logged in to left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Origin(String);
 
 /// A text that names no origin.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected a scheme, a host and perhaps a port, such as `https://example.com`, or `*`")]
 #[non_exhaustive]
 pub struct BadOrigin;

@@ -26,7 +26,7 @@ pub(super) struct Candidate {
 }
 
 /// What becomes of a connection on which an edit fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnRebindFailure {
     /// The edit is rejected, for everyone.

@@ -27,7 +27,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 const MAX_PLACES: usize = 256;
 
 /// Why a version could not be rolled back.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RollBackError {
     /// No script serves the namespace.

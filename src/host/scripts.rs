@@ -43,6 +43,15 @@ pub(super) struct Script {
 }
 
 /// One attempt to have a version of a script serve.
+///
+/// ```
+/// use patchcord::{host::Outcome, testing::TestHost};
+///
+/// let mut host = TestHost::new("fn on_connection(socket) { }");
+/// host.edit("main.rhai", "fn on_connection(socket) { socket.emti(); }");
+/// let outcomes: Vec<_> = host.history("/").iter().map(|record| record.outcome).collect();
+/// assert_eq!(outcomes, [Outcome::Loaded, Outcome::Rejected]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Record {
@@ -60,7 +69,7 @@ pub struct Record {
 }
 
 /// What came of a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {

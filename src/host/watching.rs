@@ -17,6 +17,16 @@ impl Host {
     /// Reloads by itself when files change, for as long as the [`Watching`] lives. Scripts that do not come from
     /// disk are not watched.
     ///
+    /// ```no_run
+    /// # async fn run(host: patchcord::Host) -> Result<(), patchcord::WatchError> {
+    /// host.load().await;
+    /// let watching = host.watch()?;
+    /// // ... serve ...
+    /// drop(watching); // no edit takes effect any more
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the files cannot be watched.
     pub fn watch(&self) -> Result<Watching, WatchError> {
@@ -61,6 +71,7 @@ impl Host {
 
 /// Files are watched while this lives.
 #[derive(Debug)]
+#[must_use = "the files are watched while it lives"]
 pub struct Watching {
     stop: Arc<Notify>,
 }

@@ -61,7 +61,7 @@ fn by_layout(name: &str) -> Option<String> {
 }
 
 /// Why a script could not be read.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// No script has this name.
@@ -95,7 +95,16 @@ impl LoadError {
 }
 
 /// The scripts of a folder, or one file that is served as `/`.
-#[derive(Debug, Clone)]
+///
+/// ```
+/// use patchcord::script::{Folder, Loader, LoadError};
+///
+/// assert_eq!(Folder::new("game/lobby.rhai").namespace("lobby.rhai"), Some("/".to_owned()));
+/// assert_eq!(Folder::new("game").namespace("lobby.rhai"), Some("/lobby".to_owned()));
+/// assert_eq!(Folder::new("game").namespace("lib/names.rhai"), None);
+/// assert!(matches!(Folder::new("not/there").list(), Err(LoadError::Unreadable { .. })));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
     target: PathBuf,
 }
@@ -194,7 +203,7 @@ impl Loader for Folder {
 }
 
 /// Scripts that are held in memory: presets, tests, an embedder's own strings.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
     files: BTreeMap<String, String>,
 }

@@ -23,14 +23,23 @@ mod version;
 mod words;
 
 pub(crate) use budget::{produce, took_long};
+#[doc(hidden)]
 pub use call::CallError;
 pub(crate) use call::{catch_panic, limit};
-pub use carry::{Carried, carry, release};
+pub use carry::Carried;
+#[doc(hidden)]
+pub use carry::{carry, release};
 pub(crate) use compile::module as check_module;
+#[doc(hidden)]
 pub use handler::Handler;
+#[doc(hidden)]
 pub use known::{Callback, Known, TypeOf, Vocabulary};
 pub use loader::{Folder, LoadError, Loader, Memory};
-pub use sandbox::{Globals, Limits, engine};
+pub use sandbox::Limits;
+#[doc(hidden)]
+pub use sandbox::{Globals, engine};
 pub(crate) use top_level::{is_running as is_top_level, listen as listen_for_connections};
+#[doc(hidden)]
 pub use version::{Hook, Rejected, SourceFile, Version, hash};
+#[doc(hidden)]
 pub use words::Words;

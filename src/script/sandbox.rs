@@ -8,6 +8,18 @@ use super::{bounded, budget, compile, nesting};
 use crate::value;
 
 /// What a script may use up. Every limit ends the one call that passes it, with an error that names the place.
+///
+/// ```
+/// use patchcord::testing::{TestHost, options};
+///
+/// let mut options = options();
+/// options.limits.operations = 1_000;
+/// let script = "fn on_connection(socket) { socket.on(\"go\", || { let n = 0; loop { n += 1; } }); }";
+/// let host = TestHost::build([("main.rhai", script)], |builder| builder.options(options));
+/// host.connect("/")?.emit("go", ());
+/// assert!(host.problems()[0].contains("main.rhai:1:"));
+/// # Ok::<(), patchcord::testing::Refused>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

@@ -11,10 +11,10 @@ use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::host::Host;
+use crate::{host::Host, watch::WatchError};
 
 /// Where and what a server serves beside the scripts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
     /// The name or address to listen at.
@@ -44,10 +44,16 @@ impl Default for Config {
     }
 }
 
-/// Why a server could not be started.
+/// Why a server does not serve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
+    /// The scripts cannot be watched.
+    #[error("the scripts cannot be watched")]
+    Watch(#[from] WatchError),
+    /// The server has ended by itself, which it does not do unless something in it panics.
+    #[error("the server has ended")]
+    Ended(#[from] tokio::task::JoinError),
     /// The address cannot be listened at.
     #[error("cannot listen at {address}: {reason}")]
     Bind {
@@ -66,7 +72,7 @@ impl Host {
     /// that has an app of its own takes [`Host::service`].
     ///
     /// ```no_run
-    /// # async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # async fn run() -> Result<(), patchcord::server::ServerError> {
     /// use patchcord::{Host, server::Config};
     ///
     /// Host::builder().scripts("scripts").build().serve(&Config::default()).await
@@ -75,10 +81,7 @@ impl Host {
     ///
     /// # Errors
     /// When the scripts cannot be watched, or the address not be listened at.
-    pub async fn serve(
-        self,
-        config: &Config,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    pub async fn serve(self, config: &Config) -> Result<(), ServerError> {
         self.load().await;
         let _watching = self.watch()?;
         Server::bind(self, config).await?.join().await?;
@@ -87,6 +90,23 @@ impl Host {
 }
 
 /// A server that takes clients.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), patchcord::server::ServerError> {
+/// use patchcord::{Host, script::Memory, server::{Config, Server}};
+///
+/// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
+/// let host = Host::builder().loader(scripts).build();
+/// host.load().await;
+/// let mut config = Config::default();
+/// config.port = 0; // any that is free
+/// let server = Server::bind(host, &config).await?;
+/// println!("http://{}", server.address());
+/// server.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Server {
     host: Host,
@@ -101,7 +121,7 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound, or a folder to serve is none.
     pub async fn bind(host: Host, config: &Config) -> Result<Self, ServerError> {
-        let mut app = pages::router(config, host.path())?;
+        let mut app = pages::router(config, &host.options().path)?;
         if config.metrics {
             app = app.merge(metrics::router(host.clone()));
         }
@@ -128,8 +148,8 @@ impl Server {
     ///
     /// # Errors
     /// What ended it.
-    pub async fn join(&mut self) -> io::Result<()> {
-        (&mut self.serving).await.map_err(io::Error::other)
+    pub async fn join(&mut self) -> Result<(), ServerError> {
+        Ok((&mut self.serving).await?)
     }
 
     /// Takes no more clients, tells the scripts, and returns when everything has ended.
@@ -143,7 +163,7 @@ impl Server {
         // The receiver is gone when the server has ended already.
         let _ = stop.send(());
         host.close().await;
-        let _ = tokio::time::timeout(host.drain_timeout(), serving).await;
+        let _ = tokio::time::timeout(host.options().drain_timeout, serving).await;
     }
 }
 

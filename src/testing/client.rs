@@ -47,6 +47,18 @@ impl std::fmt::Debug for Inbox {
 }
 
 /// A client of one namespace.
+///
+/// ```
+/// use patchcord::testing::TestHost;
+///
+/// let host = TestHost::new("fn on_connection(socket) {
+///     socket.on(\"say\", |text| { io.emit(\"said\", text); \"ok\" });
+/// }");
+/// let (ada, bob) = (host.connect("/")?, host.connect("/")?);
+/// assert_eq!(ada.ask("say", ["hi"]).as_deref(), Some("[\"ok\"]"));
+/// assert_eq!(bob.heard(), ["said [\"hi\"]"]);
+/// # Ok::<(), patchcord::testing::Refused>(())
+/// ```
 #[derive(Debug)]
 pub struct TestClient {
     id: String,

@@ -8,7 +8,21 @@ use std::fmt;
 use bytes::Bytes;
 use rhai::{Blob, INT};
 
-/// An immutable piece of binary data, cheap to clone.
+/// An immutable piece of binary data, cheap to clone. A function of the program takes an attachment as this type, and
+/// gives one by it.
+///
+/// ```
+/// use patchcord::{testing::TestHost, value::Binary};
+///
+/// let script = "fn on_connection(socket) { socket.emit(\"size\", size(header())); }";
+/// let host = TestHost::build([("main.rhai", script)], |builder| {
+///     builder
+///         .function("header", || Binary::from(vec![1, 2, 3]))
+///         .function("size(data)", |data: Binary| data.len() as i64)
+/// });
+/// assert_eq!(host.connect("/")?.heard(), ["size [3]"]);
+/// # Ok::<(), patchcord::testing::Refused>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Binary(Bytes);
 

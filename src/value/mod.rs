@@ -1,8 +1,6 @@
 //! Values on their way between scripts and the wire: the only place that converts them.
 //!
-//! In comes the JSON text of a packet with its attachments ([`event`], [`args`], [`value`]); out go Rhai's `Dynamic`s,
-//! and the same way back ([`Args`], [`Single`], [`to_packet`]). [`plain`] copies a value for keeping, [`same`] compares
-//! two.
+//! In comes the JSON text of a packet with its attachments; out go Rhai's `Dynamic`s, and the same way back.
 //!
 //! | JSON / JavaScript | Rhai | back |
 //! |---|---|---|
@@ -37,11 +35,17 @@ mod weight;
 mod tests;
 
 pub use binary::Binary;
+#[doc(hidden)]
 pub use compare::same;
+#[doc(hidden)]
 pub use decode::{DecodeError, Event, Limits, answer, args, event, value};
+#[doc(hidden)]
 pub use encode::{Args, EncodeError, Packet, Single, to_json, to_packet};
+#[doc(hidden)]
 pub use plain::{NotPlain, plain};
+#[doc(hidden)]
 pub use walk::{MAX_DEPTH, Refusal};
+#[doc(hidden)]
 pub use weight::weight;
 
 /// The key that marks an object as the place of an attachment.

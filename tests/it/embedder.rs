@@ -5,12 +5,16 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use axum::Router;
 use patchcord::{
     Functions, Host, HostBuilder, Signature,
     host::Outcome,
     script::{LoadError, Loader, Memory},
     testing::TestHost,
 };
+use tokio::net::TcpListener;
+
+use crate::sockets::Client;
 
 /// A type of the program's own.
 #[derive(Debug, Clone)]
@@ -243,4 +247,58 @@ async fn a_host_is_loaded_reloaded_and_rolled_back_by_call() {
         [(2, Outcome::Replaced), (1, Outcome::RolledBack)]
     );
     assert!(host.roll_back("/nobody").await.is_err());
+}
+
+#[tokio::test]
+async fn two_hosts_serve_one_app_under_two_paths() {
+    let host = |path: &'static str| async move {
+        let mut options = patchcord::testing::options();
+        options.path = path.to_owned();
+        let script =
+            "fn on_connection(socket) { socket.emit(\"path\", path(), io.sockets.len()); }";
+        let host = Host::builder()
+            .options(options)
+            .loader(Memory::from([("main.rhai", script)]))
+            .function("path", move || path)
+            .build();
+        assert!(host.load().await.is_empty());
+        host
+    };
+    let (game, chat) = (host("/game").await, host("/chat").await);
+    let app = chat.service(game.service(Router::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let mut clients = Vec::new();
+    for path in ["/game", "/chat"] {
+        let url = format!("ws://{address}{path}/?EIO=4&transport=websocket");
+        let mut client = Client::at(&url).await;
+        client.connect("").await;
+        let path = format!("42[\"path\",\"{path}\",1]");
+        assert_eq!(client.next().await.unwrap(), path);
+        clients.push(client);
+    }
+    game.close().await;
+    assert_eq!(
+        clients[0].next().await.as_deref(),
+        Some("1"),
+        "it is closed"
+    );
+    assert_eq!(chat.sockets().into_values().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn what_a_program_holds_can_be_sent_to_other_threads() {
+    fn is_shared<T: Send + Sync + 'static>() {}
+    is_shared::<Host>();
+    is_shared::<patchcord::HostEvent>();
+    is_shared::<patchcord::host::Watching>();
+    is_shared::<Functions>();
+    is_shared::<HostBuilder>();
+    is_shared::<TestHost>();
+    is_shared::<patchcord::AttachError>();
+    is_shared::<patchcord::WatchError>();
+    is_shared::<patchcord::host::RollBackError>();
+    is_shared::<patchcord::script::LoadError>();
+    is_shared::<patchcord::server::ServerError>();
 }
