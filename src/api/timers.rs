@@ -29,9 +29,13 @@ fn set(word: &str, context: &NativeCallContext<'_>, call: FnPtr, ms: INT) -> Fal
     };
     let limit = handler.version().limits().timers;
     let (delay, repeats) = (milliseconds(ms).max(SOONEST), word == "set_interval");
+    let whose = match turn.connection.socket() {
+        Some(_) => "socket",
+        None => "namespace",
+    };
     let full = || {
         refuse(format!(
-            "this socket has {limit} timers, which is the limit"
+            "this {whose} has {limit} timers, which is the limit"
         ))
     };
     if let Some(draft) = turn.draft {

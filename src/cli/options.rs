@@ -48,7 +48,7 @@ pub(super) struct ServeOptions {
     /// Log for people (`text`), or everything that happens as one JSON object in each line
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, env = "PATCHCORD_LOG_FORMAT")]
     pub(super) log_format: LogFormat,
-    /// Log `debug` lines of scripts, and what a reload carried over
+    /// Log `debug` lines of scripts, what a reload carried over, and the most memory that one call can take
     #[arg(short, long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_VERBOSE")]
     pub(super) verbose: bool,

@@ -77,11 +77,23 @@ impl Log {
         }
     }
 
+    /// What is told with `--verbose`.
+    pub(super) fn detail(self, text: &str) {
+        match self.format {
+            _ if !self.verbose => {}
+            LogFormat::Text => line(text),
+            LogFormat::Json => json(&Note {
+                kind: "detail",
+                text,
+            }),
+        }
+    }
+
     /// Something the person who started the server should know.
     pub(super) fn warning(self, text: &str) {
         match self.format {
             LogFormat::Text => line(&format!("warning: {text}")),
-            LogFormat::Json => json(&Warning {
+            LogFormat::Json => json(&Note {
                 kind: "warning",
                 text,
             }),
@@ -90,7 +102,7 @@ impl Log {
 }
 
 #[derive(Serialize)]
-struct Warning<'a> {
+struct Note<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     text: &'a str,

@@ -47,6 +47,11 @@ async fn serve(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     if options.any_origin() {
         log.warning("`--origin *` lets every page on the web use this server through its visitors");
     }
+    let limits = options.for_host().limits;
+    log.detail(&format!(
+        "the variables of one call take {} MB of memory at most, as its limits are",
+        limits.memory_of_a_call() / 1_000_000
+    ));
     let builder = match &options.preset {
         Some(name) => Host::builder().loader(new::preset(name)?.scripts()),
         None => Host::builder().scripts(&options.scripts),

@@ -12,7 +12,8 @@ use std::{
 use rhai::{Dynamic, FnPtr, ImmutableString, Map, StaticVec};
 
 use super::{
-    Adoption, Data, Event, Link, MadeBy, Namespace, OUTGOING, Registered, Turn, Verdict, Work,
+    Adoption, Data, Event, Link, MadeBy, Namespace, OUTGOING, Registered, Rest, Turn, Verdict,
+    Work,
     asks::Asks,
     mailbox::{Mailbox, Posted},
     merge::{merge_data, merge_rooms},
@@ -331,9 +332,17 @@ impl Connection {
         self.held().registered.timers.len()
     }
 
-    /// The timers that are due, in the order in which they fire.
-    pub fn due_timers(&self) -> Vec<u32> {
-        self.held().registered.timers.due()
+    /// Has each timer that is due fire, as a piece of work of its own: the first may take long. In this connection's turn.
+    pub fn post_due_timers(&self) {
+        let due = self.held().registered.timers.due();
+        for number in due.into_iter().rev() {
+            self.mailbox.post_first(Work::Timer(number));
+        }
+    }
+
+    /// Does the rest of a piece of work later, before all else. In this connection's turn.
+    pub fn go_on(&self, rest: impl FnOnce() + Send + 'static) {
+        self.mailbox.post_first(Work::Rest(Rest(Box::new(rest))));
     }
 
     /// What to call for a timer that is due.

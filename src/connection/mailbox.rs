@@ -31,6 +31,10 @@ pub enum Work {
     Answer(u64, usize),
     /// Timers are due.
     Timers,
+    /// This one is.
+    Timer(u32),
+    /// The rest of work whose calls take long; no edit comes between.
+    Rest(Rest),
     /// A closure of the connection is due; the last field says which, for its errors.
     Call(Arc<Handler>, Vec<Dynamic>, &'static str),
     /// Something is sent to the client whose `on_any_outgoing` listeners want to hear of it.
@@ -39,6 +43,22 @@ pub enum Work {
     Adopt,
     /// A version begins to serve: the namespace's own call of `on_load`. Whoever waits for its end has the other end.
     Load(Option<mpsc::Sender<()>>),
+}
+
+/// What is left to do of a piece of work.
+pub struct Rest(pub(super) Box<dyn FnOnce() + Send>);
+
+impl Rest {
+    /// Does it.
+    pub fn run(self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rest").finish_non_exhaustive()
+    }
 }
 
 /// An event that a client sent.

@@ -31,7 +31,7 @@ pub use draft::{Adopted, Adoption, Draft, Frozen, Made};
 pub use event::{HostEvent, Kept, Level, Reload, RollBackReason};
 pub use link::{Link, NamespaceLink, SendError, Target};
 pub use listeners::{ANY, Listener, Listeners, MIDDLEWARE, MadeBy, OUTGOING};
-pub use mailbox::{Event, Verdict, Work};
+pub use mailbox::{Event, Rest, Verdict, Work};
 pub use namespace::{Driver, Namespace, Serving};
 pub use registered::Registered;
 pub use timers::Timers;

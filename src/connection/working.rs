@@ -26,13 +26,17 @@ impl Connection {
         while let Some(work) = next {
             self.namespace().driver().run(self, work);
             let took_long = took_long();
-            if took_long != self.is_slow() {
-                self.slow.store(took_long, Ordering::Relaxed);
+            // Work without a call, such as a timer that another one has done, says nothing.
+            if let Some(slow) = took_long.filter(|slow| *slow != self.is_slow()) {
+                self.slow.store(slow, Ordering::Relaxed);
             }
             if self.mailbox.is_waiting() {
                 done += 1;
                 let since = *started.get_or_insert_with(Instant::now);
-                if took_long || done >= WORK_IN_A_ROW || since.elapsed() > TIME_IN_A_ROW {
+                if took_long == Some(true)
+                    || done >= WORK_IN_A_ROW
+                    || since.elapsed() > TIME_IN_A_ROW
+                {
                     return;
                 }
             }

@@ -7,9 +7,9 @@ use std::sync::{
     mpsc,
 };
 
-use rhai::{Dynamic, Map};
+use rhai::Dynamic;
 
-use super::{Inner, outbox, trace::trace};
+use super::{Inner, firing::Firing, outbox, trace::trace};
 use crate::{
     api::{self, Socket},
     connection::{
@@ -94,6 +94,10 @@ impl Drop for HandedOver {
 impl Inner {
     /// One piece of work.
     fn work(&self, connection: &Arc<Connection>, work: Work) {
+        let work = match work {
+            Work::Rest(rest) => return rest.run(),
+            work => work,
+        };
         if connection.adopt() {
             self.reloaded(connection);
         }
@@ -109,11 +113,10 @@ impl Inner {
                     self.call(connection, &handler, args, "ack");
                 }
             }
-            Work::Timers => {
-                for number in connection.due_timers() {
-                    if let Some(handler) = connection.fire_timer(number) {
-                        self.call(connection, &handler, vec![], "timer");
-                    }
+            Work::Timers => connection.post_due_timers(),
+            Work::Timer(number) => {
+                if let Some(handler) = connection.fire_timer(number) {
+                    self.call(connection, &handler, vec![], "timer");
                 }
             }
             // Its variables are gone with the client.
@@ -129,7 +132,7 @@ impl Inner {
                     "`on_any_outgoing` listener",
                 );
             }
-            Work::Adopt => {}
+            Work::Rest(_) | Work::Adopt => {}
         }
     }
 
@@ -189,37 +192,11 @@ impl Inner {
             ack.as_ref(),
             "`on_any` listener",
         );
-        let wanted = args.len();
-        let declares_ack =
-            |handler: &Arc<Handler>| handler.parameters().is_none_or(|count| count > wanted);
-        let mut args = Some(args);
         let handlers = connection.fire(&name);
-        // A listener that declares the ack answers; others do by what they return, if none does.
         if handlers.is_empty() && !connection.hears(ANY) {
             self.counters.unheard.add();
         }
-        let by_value = !handlers.iter().any(declares_ack);
-        let mut handlers = handlers.into_iter().peekable();
-        while let Some(handler) = handlers.next() {
-            let last = handlers.peek().is_none();
-            let mut args = if last { args.take() } else { args.clone() }.unwrap_or_default();
-            if let Some(ack) = ack.as_ref().filter(|_| declares_ack(&handler)) {
-                args.push(ack.clone().into_closure());
-            }
-            let call = format_args!("`{name}` handler");
-            let value = self.try_call(connection, &handler, args, call);
-            let Some(ack) = &ack else { continue };
-            match value {
-                Ok(value) if by_value => self.answer(connection, &handler, ack, value, &call),
-                Err(Some(reason))
-                    if self.options.ack_errors && (by_value || declares_ack(&handler)) =>
-                {
-                    let error = Map::from([("error".into(), reason.into())]);
-                    self.answer(connection, &handler, ack, error.into(), &call);
-                }
-                _ => {}
-            }
-        }
+        self.fire(connection, Firing::new(name, args, ack, handlers));
     }
 
     /// Calls the listeners that take the name of an event and an array of its arguments.
@@ -297,7 +274,7 @@ impl Inner {
     }
 
     /// Answers with what a handler returned.
-    fn answer(
+    pub(super) fn answer(
         &self,
         connection: &Arc<Connection>,
         handler: &Handler,
@@ -375,7 +352,7 @@ impl Inner {
     }
 
     /// The same; what the script threw, if it was meant to be seen, is its error.
-    fn try_call(
+    pub(super) fn try_call(
         &self,
         connection: &Arc<Connection>,
         handler: &Handler,

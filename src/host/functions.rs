@@ -202,7 +202,7 @@ fn isolated(function: RhaiFunc, instead: Instead) -> RhaiFunc {
         return function;
     };
     let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
-        instead().unwrap_or_else(|| script::catch_panic(|| func(context, args)))
+        instead().unwrap_or_else(|| script::catch_panic(context, |context| func(context, args)))
     };
     let (func, has_context, is_volatile) = (Arc::new(call), true, true);
     match by_reference {

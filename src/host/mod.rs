@@ -13,6 +13,7 @@ mod cut;
 mod deaf;
 mod dispatch;
 mod dynamic;
+mod firing;
 mod forwarded;
 mod frames;
 mod functions;

@@ -19,8 +19,10 @@ use crate::{
 const ANNOUNCED: usize = 5;
 /// After this time it is announced how often it came.
 const WINDOW: Duration = Duration::from_secs(10);
-/// So many different errors are told apart at a time; further ones are all announced.
+/// So many different errors are told apart at a time; further ones are taken for one.
 const DIFFERENT: usize = 1_000;
+/// See [`DIFFERENT`].
+const FURTHER: u64 = 0;
 
 /// Errors of the last [`WINDOW`], and how often each came.
 #[derive(Debug, Default)]
@@ -29,16 +31,15 @@ pub(super) struct Storms(Mutex<HashMap<u64, usize>>);
 impl Inner {
     /// Announces that a call failed, unless the same has been announced often enough.
     pub(super) fn announce_failure(&self, diagnostic: Diagnostic) {
-        let what = identity(&diagnostic);
-        let times = {
+        let (what, times) = {
             let mut errors = self.storms.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if errors.len() >= DIFFERENT && !errors.contains_key(&what) {
-                0
-            } else {
-                let times = errors.entry(what).or_default();
-                *times += 1;
-                *times
-            }
+            let what = match identity(&diagnostic) {
+                what if errors.len() < DIFFERENT || errors.contains_key(&what) => what,
+                _ => FURTHER,
+            };
+            let times = errors.entry(what).or_default();
+            *times += 1;
+            (what, *times)
         };
         if times == 1
             && let Some(host) = self.me.upgrade()
@@ -66,7 +67,7 @@ impl Inner {
     }
 }
 
-/// What makes two errors the same: where they are, in which kind of call. What they say may name a client.
+/// What makes two errors the same: where they are. What they say, and the event of their call, a client may choose.
 fn identity(diagnostic: &Diagnostic) -> u64 {
     let mut hasher = DefaultHasher::new();
     match &diagnostic.place {
@@ -74,7 +75,7 @@ fn identity(diagnostic: &Diagnostic) -> u64 {
         None => diagnostic.message.hash(&mut hasher),
     }
     if let Some(origin) = &diagnostic.origin {
-        (&origin.namespace, &origin.call, origin.version).hash(&mut hasher);
+        (&origin.namespace, origin.version).hash(&mut hasher);
     }
     hasher.finish()
 }

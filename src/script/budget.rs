@@ -29,6 +29,8 @@ pub(crate) const PRODUCED: &str = "produced";
 pub(crate) const DEPTH: &str = "depth";
 /// See [`OPERATIONS`].
 pub(crate) const KEYS: &str = "keys";
+/// See [`OPERATIONS`].
+pub(crate) const LARGE: &str = "large";
 /// See [`OPERATIONS`]; the text of the panic follows.
 pub(crate) const PANIC: &str = "panic: ";
 
@@ -58,7 +60,8 @@ thread_local! {
     static TIMES: Cell<Times> = const { Cell::new(Times::NONE) };
     /// Operations left to a call that has no longer done little.
     static FEW_UNTIL: Cell<u64> = const { Cell::new(0) };
-    static TOOK_LONG: Cell<bool> = const { Cell::new(false) };
+    /// Of the calls since [`took_long`] was asked last, if there were any.
+    static TOOK_LONG: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -133,7 +136,12 @@ fn is_over(left: u64) -> bool {
     });
     TIMES.set(times);
     LOOK_AT.set(times.deadline);
-    now >= times.deadline && (left <= FEW_UNTIL.get() || now >= times.last || had >= until)
+    let is_over =
+        now >= times.deadline && (left <= FEW_UNTIL.get() || now >= times.last || had >= until);
+    if is_over {
+        TOOK_LONG.set(Some(true));
+    }
+    is_over
 }
 
 /// Counts bytes that a native function makes for the script, before it makes them.
@@ -156,9 +164,14 @@ pub(crate) fn ended(why: &str) -> Box<EvalAltResult> {
     EvalAltResult::ErrorTerminated(why.into(), Position::NONE).into()
 }
 
-/// Whether a call on this thread has taken longer than 10 ms since this was asked last.
-pub(crate) fn took_long() -> bool {
-    TOOK_LONG.replace(false)
+/// Whether a call on this thread has taken longer than 10 ms since this was asked last; `None` when there was none.
+pub(crate) fn took_long() -> Option<bool> {
+    TOOK_LONG.take()
+}
+
+/// The same, without forgetting it.
+pub(crate) fn has_taken_long() -> bool {
+    TOOK_LONG.get() == Some(true)
 }
 
 pub(crate) struct Guard {
@@ -177,9 +190,8 @@ impl Drop for Guard {
         LOOK_AT.set(self.look_at);
         TIMES.set(self.times);
         FEW_UNTIL.set(self.few_until);
-        if NOW.load(Ordering::Relaxed) > self.started + LONG && time() > self.started + LONG {
-            TOOK_LONG.set(true);
-        }
+        let took_long = time() > self.started + LONG;
+        TOOK_LONG.set(Some(took_long || TOOK_LONG.get() == Some(true)));
     }
 }
 

@@ -48,6 +48,8 @@ impl CallError {
 
 thread_local! {
     static RUNNING: RefCell<Option<Arc<Version>>> = const { RefCell::new(None) };
+    /// The file and the place of the call of a function of the program that panicked.
+    static PANICKED_AT: RefCell<Option<(String, Position)>> = const { RefCell::new(None) };
 }
 
 /// The version whose code runs on this thread.
@@ -74,19 +76,44 @@ pub(crate) fn run(
     let context =
         NativeCallContext::new_with_all_fields(version.engine(), name, None, state, Position::NONE);
     match catch_unwind(AssertUnwindSafe(|| code(&context))) {
-        Ok(result) => result.map_err(CallError::Script),
+        Ok(result) => result.map_err(|error| CallError::Script(with_place(*error))),
         Err(payload) => Err(CallError::Panic(panic_text(payload.as_ref()))),
     }
 }
 
 /// Calls a function of the program: its panic becomes an error that no script can catch.
 pub(crate) fn catch_panic(
-    call: impl FnOnce() -> Result<Dynamic, Box<EvalAltResult>>,
+    context: Option<NativeCallContext<'_>>,
+    call: impl FnOnce(Option<NativeCallContext<'_>>) -> Result<Dynamic, Box<EvalAltResult>>,
 ) -> Result<Dynamic, Box<EvalAltResult>> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+    let given = context.as_ref().map(|context| {
+        NativeCallContext::new_with_all_fields(
+            context.engine(),
+            context.fn_name(),
+            context.fn_source(),
+            context.global_runtime_state(),
+            context.call_position(),
+        )
+    });
+    catch_unwind(AssertUnwindSafe(|| call(given))).unwrap_or_else(|payload| {
+        PANICKED_AT.set(context.map(|context| {
+            let file = context.call_source().unwrap_or_default();
+            (file.to_owned(), context.call_position())
+        }));
         let text = panic_text(payload.as_ref());
         Err(budget::ended(&format!("{}{text}", budget::PANIC)))
     })
+}
+
+/// Rhai forgets the place of what no script can catch, and a panic is in a call of a known place.
+fn with_place(error: EvalAltResult) -> Box<EvalAltResult> {
+    match (PANICKED_AT.take(), error) {
+        (Some((file, at)), EvalAltResult::ErrorTerminated(token, before)) => {
+            let panic = EvalAltResult::ErrorTerminated(token, at).into();
+            EvalAltResult::ErrorInFunctionCall(String::new(), file, panic, before).into()
+        }
+        (_, error) => error.into(),
+    }
 }
 
 struct Running {

@@ -22,7 +22,7 @@ mod top_level;
 mod version;
 mod words;
 
-pub(crate) use budget::{produce, took_long};
+pub(crate) use budget::{has_taken_long, produce, took_long};
 #[doc(hidden)]
 pub use call::CallError;
 pub(crate) use call::{catch_panic, limit};

@@ -1,14 +1,14 @@
 //! Values nested without end (arrays in arrays, closures that captured closures), and maps that grow key by key.
 //!
 //! Rhai follows nested values on the stack when it copies, measures or drops them, and no limit counts how deep they go;
-//! closures that capture closures can even grow by one at each event. A map that is given one more key is not measured
-//! either. Rhai tells of variables that are read, and nothing grows without that. Looking at each read would cost too
+//! closures that capture closures can even grow by one at each event. A map that is given one more key or value is not
+//! measured either, and nor is what closures have captured. Rhai tells of variables that are read, and nothing grows without that. Looking at each read would cost too
 //! much, so some are picked by chance: a value gets a little larger than it may before it is seen, and far less deep than
 //! a stack can hold.
 
 use std::{cell::Cell, collections::BTreeMap};
 
-use rhai::{Dynamic, FnPtr};
+use rhai::{Dynamic, Engine, FnPtr};
 
 use super::{
     budget,
@@ -17,6 +17,8 @@ use super::{
 
 /// Arrays, maps and closures that may stand one inside the other.
 const MAX_NESTING: usize = 128;
+/// With what its closures have captured a value may hold so many times what it may hold by itself.
+pub(super) const CAPTURED: usize = 2;
 /// One of so many reads is looked at.
 const LOOK_EVERY: u32 = 64;
 /// Values that one look goes through; what is larger than this is wide and not deep.
@@ -40,16 +42,51 @@ pub(super) fn is_looked_at() -> bool {
 }
 
 /// Why a value is more than it may be; the token of the error that ends the call.
-pub(super) fn excess(value: &Dynamic, max_map: usize) -> Option<&'static str> {
+pub(super) fn excess(value: &Dynamic, room: Room) -> Option<&'static str> {
     let mut walk = Walk {
         cells: BTreeMap::new(),
-        keys_left: max_map.saturating_add(1),
+        room,
         left: MAX_VALUES,
     };
     // One that captured itself is not too deep for that.
     match walk.is_deeper(value, MAX_NESTING) {
         true => Some(budget::DEPTH),
-        false => (walk.keys_left == 0).then_some(budget::KEYS),
+        false => walk.room.excess(),
+    }
+}
+
+/// What the value of a variable may hold, with all that its closures have captured; one more than that is left of each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Keys of maps.
+    keys: usize,
+    /// Elements of arrays and bytes of blobs.
+    elements: usize,
+    /// Bytes of strings and keys.
+    text: usize,
+}
+
+impl Room {
+    /// Rhai holds what stands in one value without closures to these limits itself, but for maps that grow.
+    pub(super) fn of(engine: &Engine) -> Self {
+        // For Rhai, 0 is no limit.
+        let room = |max: usize, times: usize| match max {
+            0 => usize::MAX,
+            max => max.saturating_mul(times).saturating_add(1),
+        };
+        Self {
+            keys: room(engine.max_map_size(), 1),
+            elements: room(engine.max_array_size(), CAPTURED),
+            text: room(engine.max_string_size(), CAPTURED),
+        }
+    }
+
+    const fn excess(&self) -> Option<&'static str> {
+        match (self.keys, self.elements, self.text) {
+            (0, ..) => Some(budget::KEYS),
+            (_, 0, _) | (_, _, 0) => Some(budget::LARGE),
+            _ => None,
+        }
     }
 }
 
@@ -64,13 +101,15 @@ pub(super) fn empty(variable: &mut Dynamic) {
 struct Walk {
     /// Cells that were opened, and how much deeper could be gone there; [`WITHIN`] for those that are open.
     cells: BTreeMap<usize, usize>,
-    /// Keys of maps that there may be still, one more than none.
-    keys_left: usize,
+    room: Room,
     left: usize,
 }
 
 impl Walk {
     fn is_deeper(&mut self, value: &Dynamic, depth: usize) -> bool {
+        if !value.is_shared() {
+            self.count_bytes(value);
+        }
         let is_plain =
             !(value.is_array() || value.is_map() || value.is_fnptr() || value.is_shared());
         if is_plain || self.left == 0 {
@@ -84,10 +123,13 @@ impl Walk {
             return self.is_cell_deeper(value, inside);
         }
         if let Ok(list) = value.as_array_ref() {
+            self.room.elements = self.room.elements.saturating_sub(list.len());
             return list.iter().any(|value| self.is_deeper(value, inside));
         }
         if let Ok(map) = value.as_map_ref() {
-            self.keys_left = self.keys_left.saturating_sub(map.len());
+            self.room.keys = self.room.keys.saturating_sub(map.len());
+            let text: usize = map.keys().map(|key| key.len()).sum();
+            self.room.text = self.room.text.saturating_sub(text);
             return map.values().any(|value| self.is_deeper(value, inside));
         }
         value.read_lock::<FnPtr>().is_some_and(|closure| {
@@ -96,6 +138,14 @@ impl Walk {
                 .iter()
                 .any(|value| self.is_deeper(value, inside))
         })
+    }
+
+    fn count_bytes(&mut self, value: &Dynamic) {
+        if let Ok(text) = value.as_immutable_string_ref() {
+            self.room.text = self.room.text.saturating_sub(text.len());
+        } else if let Ok(blob) = value.as_blob_ref() {
+            self.room.elements = self.room.elements.saturating_sub(blob.len());
+        }
     }
 
     fn is_cell_deeper(&mut self, cell: &Dynamic, depth: usize) -> bool {
@@ -119,17 +169,25 @@ impl Walk {
 mod tests {
     use super::*;
 
+    const fn room(keys: usize) -> Room {
+        Room {
+            keys: keys + 1,
+            elements: 1_000,
+            text: 1_000,
+        }
+    }
+
     #[test]
     fn nesting_is_measured_through_arrays_maps_and_cells() {
         let mut value = Dynamic::from(1_i64);
         for _ in 0..MAX_NESTING {
             value = Dynamic::from_array(vec![0.into(), value]);
         }
-        assert_eq!(excess(&value, 10), None);
+        assert_eq!(excess(&value, room(10)), None);
         let deeper = Dynamic::from_array(vec![value.clone()]);
-        assert_eq!(excess(&deeper, 10), Some(budget::DEPTH));
+        assert_eq!(excess(&deeper, room(10)), Some(budget::DEPTH));
         let map = Dynamic::from_map([("key".into(), value.into_shared())].into());
-        assert_eq!(excess(&map, 10), Some(budget::DEPTH));
+        assert_eq!(excess(&map, room(10)), Some(budget::DEPTH));
     }
 
     #[test]
@@ -137,7 +195,7 @@ mod tests {
         let cell = Dynamic::UNIT.into_shared();
         let inner = Dynamic::from_array(vec![cell.clone()]);
         write_cell(&cell, Dynamic::from_array(vec![inner]));
-        assert_eq!(excess(&cell, 10), None);
+        assert_eq!(excess(&cell, room(10)), None);
         empty(&mut cell.clone());
     }
 
@@ -146,7 +204,24 @@ mod tests {
         let map = |keys: usize| (0..keys).map(|key| (key.to_string().into(), Dynamic::UNIT));
         let two = [5, 6].map(|keys| Dynamic::from_map(map(keys).collect()));
         let value = Dynamic::from_array(two.to_vec());
-        assert_eq!(excess(&value, 11), None);
-        assert_eq!(excess(&value, 10), Some(budget::KEYS));
+        assert_eq!(excess(&value, room(11)), None);
+        assert_eq!(excess(&value, room(10)), Some(budget::KEYS));
+    }
+
+    #[test]
+    fn texts_keys_and_elements_are_counted_through_closures() {
+        let text = |len: usize| Dynamic::from("x".repeat(len));
+        let closure = |value: Dynamic| {
+            let mut closure = FnPtr::new("f").unwrap();
+            closure.add_curry(value.into_shared());
+            Dynamic::from(closure)
+        };
+        let closures = |len| Dynamic::from_array(vec![closure(text(len)), closure(text(500))]);
+        assert_eq!(excess(&closures(499), room(10)), None);
+        assert_eq!(excess(&closures(500), room(10)), Some(budget::LARGE));
+        let map = Dynamic::from_map([("k".repeat(400).into(), text(600))].into());
+        assert_eq!(excess(&map, room(10)), Some(budget::LARGE));
+        let lists = vec![closure(vec![Dynamic::UNIT; 999].into())];
+        assert_eq!(excess(&lists.into(), room(10)), Some(budget::LARGE));
     }
 }

@@ -60,7 +60,28 @@ pub struct Limits {
     pub acks: usize,
 }
 
+/// What an element takes in an array that has grown, which has room for as many again.
+const ELEMENT: usize = 2 * size_of::<Dynamic>();
+/// What a key takes in a map whose nodes are half full, beside its text.
+const KEY: usize = 2 * size_of::<(rhai::Identifier, Dynamic)>();
+
 impl Limits {
+    /// The most bytes of memory that the variables of one call can take, with what native functions make for it: as many
+    /// variables as there may be, at each level of calls, each with the largest value there may be. Values that an
+    /// expression makes on its way come on top of that. The time of a call keeps it far below.
+    #[must_use]
+    pub fn memory_of_a_call(&self) -> usize {
+        let text = self.string_size.saturating_mul(nesting::CAPTURED);
+        let elements = self.array_size.saturating_mul(nesting::CAPTURED);
+        let value = text
+            .saturating_add(elements.saturating_mul(ELEMENT))
+            .saturating_add(self.map_size.saturating_mul(KEY));
+        let variables = self.variables.saturating_mul(self.call_levels);
+        value
+            .saturating_mul(variables)
+            .saturating_add(self.produced)
+    }
+
     /// What a client may send is what a script may hold.
     pub(crate) fn decoding(&self) -> value::Limits {
         value::Limits {
@@ -182,18 +203,18 @@ fn check_value(
     name: &str,
     context: &mut EvalContext<'_, '_, '_, '_, '_, '_>,
 ) -> Result<(), Box<EvalAltResult>> {
-    let max_map = context.engine().max_map_size();
+    let room = nesting::Room::of(context.engine());
     if let Some(this) = context.this_ptr_mut() {
-        check(this, max_map)?;
+        check(this, room)?;
     }
     match context.scope_mut().get_mut(name) {
-        Some(value) => check(value, max_map),
+        Some(value) => check(value, room),
         None => Ok(()),
     }
 }
 
-fn check(value: &mut Dynamic, max_map: usize) -> Result<(), Box<EvalAltResult>> {
-    let Some(excess) = nesting::excess(value, max_map) else {
+fn check(value: &mut Dynamic, room: nesting::Room) -> Result<(), Box<EvalAltResult>> {
+    let Some(excess) = nesting::excess(value, room) else {
         return Ok(());
     };
     if excess == budget::DEPTH {

@@ -32,6 +32,8 @@ pub struct Limits {
     /// Arrays and maps one inside the other, the arguments themselves not counted; at most 120. A value nested deeper
     /// than [`MAX_DEPTH`] cannot be sent on.
     pub max_depth: usize,
+    /// Elements and entries of all arrays and maps together.
+    pub max_values: usize,
 }
 
 impl Default for Limits {
@@ -41,6 +43,7 @@ impl Default for Limits {
             max_array: 10_000,
             max_map: 10_000,
             max_depth: MAX_DEPTH,
+            max_values: usize::MAX,
         }
     }
 }
@@ -84,6 +87,12 @@ pub enum DecodeError {
     /// A map has too many entries.
     #[error("map of more than {limit} entries")]
     MapTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// Arrays and maps have too much in them together.
+    #[error("arrays and maps of more than {limit} values together")]
+    TooManyValues {
         /// The limit.
         limit: usize,
     },
@@ -164,6 +173,7 @@ pub fn answer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Dynamic>
 pub(super) struct Decoder<'a> {
     attachments: &'a [Bytes],
     pub(super) limits: Limits,
+    values: Cell<usize>,
     /// What it means when the reader reports well-formed data as wrong: its own errors are text only.
     pub(super) fault: Cell<Option<DecodeError>>,
 }
@@ -177,6 +187,7 @@ impl<'a> Decoder<'a> {
                 max_depth,
                 ..*limits
             },
+            values: Cell::new(0),
             fault: Cell::new(None),
         }
     }
@@ -216,6 +227,16 @@ impl<'a> Decoder<'a> {
             return Err(self.refuse(DecodeError::StringTooLong { limit }));
         }
         Ok(())
+    }
+
+    /// One more element or entry.
+    pub(super) fn count_value<E: Error>(&self) -> Result<(), E> {
+        let (limit, values) = (self.limits.max_values, self.values.get() + 1);
+        self.values.set(values);
+        match values > limit {
+            true => Err(self.refuse(DecodeError::TooManyValues { limit })),
+            false => Ok(()),
+        }
     }
 
     /// The attachment that a map stands for, if it stands for one. The two keys are in the map's order.

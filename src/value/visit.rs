@@ -116,6 +116,7 @@ impl<'a> ValueSeed<'a> {
             if array.len() >= limit {
                 return Err(self.decoder.refuse(DecodeError::ArrayTooLong { limit }));
             }
+            self.decoder.count_value()?;
             array.push(value);
         }
         Ok(array)
@@ -189,6 +190,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         let limit = self.decoder.limits.max_map;
         let mut map = Map::new();
         while let Some(key) = entries.next_key_seed(KeySeed(self.decoder))? {
+            self.decoder.count_value()?;
             map.insert(key, entries.next_value_seed(inside)?);
             if map.len() > limit {
                 return Err(self.decoder.refuse(DecodeError::MapTooLarge { limit }));

@@ -34,6 +34,18 @@ fn the_same_error_again_and_again_is_announced_a_few_times_and_then_counted() {
 }
 
 #[test]
+fn a_client_makes_no_errors_of_one_by_names_of_its_own() {
+    let host = TestHost::new(
+        "fn on_connection(socket) { socket.on_any(|event, args| { throw `no ${event}`; }); }",
+    );
+    let client = host.connect("/").unwrap();
+    for n in 0..100 {
+        client.emit(&format!("event {n}"), ());
+    }
+    assert_eq!(host.problems().len(), 5);
+}
+
+#[test]
 fn every_error_says_where_even_one_that_no_script_can_catch() {
     let host =
         TestHost::new("fn on_connection(socket) {\n    socket.on(\"bad\", || { loop { } });\n}");

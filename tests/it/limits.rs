@@ -8,6 +8,8 @@ use std::{fs, path::Path, thread, time::Duration};
 
 use patchcord::{script::Limits, testing::TestHost};
 
+use crate::program::Place;
+
 fn lower(limits: &mut Limits, name: &str, number: &str) {
     let number: usize = number.parse().unwrap();
     let field = match name {
@@ -105,4 +107,42 @@ fn every_limit_holds() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(count > 50, "{count} fixtures");
+}
+
+/// The option of a limit.
+fn flag(limit: &str) -> String {
+    match limit {
+        "time" => "--max-call-time".to_owned(),
+        limit => format!("--max-{}", limit.replace('_', "-")),
+    }
+}
+
+#[test]
+fn every_limit_has_an_option_and_a_script_that_passes_it() {
+    let limits = format!("{:?}", Limits::default());
+    let (_, fields) = limits.trim_end_matches([' ', '}']).split_once('{').unwrap();
+    let fields: Vec<_> = fields
+        .split(", ")
+        .map(|field| field.trim().split_once(':').unwrap().0)
+        .collect();
+    assert!(fields.len() > 15, "{fields:?}");
+    let help = Place::new(&[]).run(&["serve", "--help"], &[]);
+    let help = String::from_utf8(help.stdout).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/limit");
+    let scripts = fs::read_dir(folder).unwrap().map(|entry| {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        (name, fs::read_to_string(&path).unwrap())
+    });
+    let scripts: Vec<_> = scripts.collect();
+    for field in fields {
+        assert!(help.contains(&flag(field)), "{field}");
+        let lowers = format!("// limit: {field}=");
+        assert!(
+            scripts
+                .iter()
+                .any(|(name, text)| name == field || text.contains(&lowers)),
+            "no script passes the limit `{field}`"
+        );
+    }
 }

@@ -148,6 +148,15 @@ impl Serving {
         self.log.recv_timeout(LONG).expect("nothing more is logged")
     }
 
+    /// Bytes of memory, as the system tells of them under this name.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self, name: &str) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        let kilobytes = line.split_whitespace().nth(1).unwrap();
+        kilobytes.parse::<usize>().unwrap() << 10
+    }
+
     fn signal(&self) {
         let id = self.child.0.id().to_string();
         assert!(Command::new("kill").arg(id).status().unwrap().success());

@@ -316,6 +316,9 @@ fn terminated(reason: &Dynamic) -> String {
             "the call made more and larger strings, arrays and maps than it may".to_owned()
         }
         "keys" => "a map grows beyond the limit".to_owned(),
+        "large" => {
+            "a value grows beyond the limit, with what its closures have captured".to_owned()
+        }
         "depth" => {
             "a value is nested too deep: arrays, maps or closures one inside the other".to_owned()
         }

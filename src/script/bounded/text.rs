@@ -158,7 +158,9 @@ fn json(engine: &mut Engine, limits: &Limits) {
         budget::produce(text.len())?;
         Ok(text)
     });
-    let decoding = limits.decoding();
+    // What has more is refused by Rhai in any case, when it is there.
+    let mut decoding = limits.decoding();
+    decoding.max_values = limits.array_size.saturating_add(limits.map_size);
     engine.register_fn("parse_json", move |text: &str| -> Fallible<Dynamic> {
         budget::produce(text.len())?;
         value::value(text, &[], &decoding).map_err(|error| error.to_string().into())
