@@ -2,6 +2,7 @@
 
 mod check;
 mod file;
+mod manual;
 mod new;
 mod options;
 mod report;
@@ -17,6 +18,7 @@ use anyhow::anyhow;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use check::CheckOptions;
+use manual::{CompletionsOptions, ManOptions};
 use new::NewOptions;
 use options::ServeOptions;
 use test::TestOptions;
@@ -32,8 +34,13 @@ const CANNOT_RUN: u8 = 2;
 #[command(
     name = "patchcord",
     version,
-    about,
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  patchcord new my-chat                   a folder to begin with
+  patchcord                               the same as `patchcord serve scripts`
+  patchcord bot.rhai --port 8080          one script, with an option of `patchcord serve`
+  patchcord check && patchcord test       before a deployment"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -45,6 +52,15 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve a folder of scripts, or one script, and reload them when they are saved.
+    #[command(after_help = "\
+Examples:
+  patchcord serve                         the folder `scripts`, at http://127.0.0.1:3000
+  patchcord serve bot.rhai --port 8080    one script, as `/`
+  patchcord serve --preset chat           a script that comes with the program
+  patchcord serve --config patchcord.toml --host 0.0.0.0
+  patchcord serve --origin https://example.com --metrics
+
+Exit codes: 0 ended by a signal, 1 a script does not load and --strict is given, 2 it cannot serve.")]
     Serve(Box<ServeOptions>),
     /// Tell what is wrong with scripts without running them.
     Check(CheckOptions),
@@ -53,9 +69,18 @@ enum Command {
     /// Write a folder to begin with: script, test, page, options.
     New(NewOptions),
     /// List the scripts that come with the program.
+    #[command(after_help = "\
+Examples:
+  patchcord preset                        lists them
+  patchcord serve --preset echo           runs one
+  patchcord new my-echo --preset echo     begins with one")]
     Preset,
     /// Write definitions for editors: everything that a script can call.
     Types(TypesOptions),
+    /// Write what a shell completes this command line with.
+    Completions(CompletionsOptions),
+    /// Write the manual page, or a folder with a page for each command.
+    Man(ManOptions),
 }
 
 /// Runs the program with its arguments.
@@ -68,6 +93,8 @@ pub fn run() -> ExitCode {
             Command::New(options) => new::run(&options),
             Command::Preset => Ok(new::list()),
             Command::Types(options) => types::run(&options),
+            Command::Completions(options) => Ok(manual::completions(&options, Cli::command())),
+            Command::Man(options) => manual::man(&options, command()),
         }
     }) {
         Ok(code) => code,
@@ -76,6 +103,14 @@ pub fn run() -> ExitCode {
             ExitCode::from(CANNOT_RUN)
         }
     }
+}
+
+/// The command line. Without a command it serves: it takes what `serve` takes, and shows that there.
+fn command() -> clap::Command {
+    Cli::command().mut_args(|arg| {
+        let is_option = !arg.is_positional();
+        arg.hide(is_option)
+    })
 }
 
 /// Parses the arguments, together with the environment and the file that they name. The keys of the file become
@@ -87,7 +122,7 @@ fn parse(mut arguments: Vec<OsString>) -> anyhow::Result<Cli> {
         true => anyhow!(usage::with_source(&error, &options)),
         false => error.exit(),
     };
-    let command = Cli::command();
+    let command = command();
     let mut matches = command
         .clone()
         .try_get_matches_from(&arguments)

@@ -50,7 +50,12 @@ pub(super) struct TestOptions {
     #[arg(value_name = "PATH", default_value = "scripts")]
     path: PathBuf,
     /// Only tests with this text in `file::name`
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     filter: String,
     /// Run the tests again when a file changes
     #[arg(long)]

@@ -34,6 +34,7 @@ mod limits;
 mod listening;
 mod live;
 mod load;
+mod manual;
 mod memory;
 mod merge;
 mod model;
