@@ -13,6 +13,7 @@ mod call;
 mod carry;
 mod check;
 mod compile;
+mod constants;
 mod handler;
 mod known;
 mod loader;

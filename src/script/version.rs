@@ -8,7 +8,7 @@ use std::{
 use rhai::{Engine, FnPtr, GlobalRuntimeState, Module, NativeCallContext, ScriptFuncDef, Shared};
 use sha1::{Digest, Sha1};
 
-use super::{Handler, Known, Limits, Loader, compile};
+use super::{Handler, Known, Limits, Loader, compile, constants};
 use crate::diagnostic::Diagnostic;
 
 /// A file that a version was read from.
@@ -104,6 +104,8 @@ pub struct Version {
     warnings: Vec<Diagnostic>,
     /// What code of the entry file runs in: its functions, imports and constants.
     base: GlobalRuntimeState,
+    /// The same with constants of their own.
+    by_thread: Vec<GlobalRuntimeState>,
     /// The same for the modules that handlers were made in so far.
     modules: Mutex<Vec<Arc<GlobalRuntimeState>>>,
 }
@@ -131,6 +133,7 @@ impl Version {
             engine: engine.clone(),
             limits: limits.clone(),
             warnings: loaded.warnings,
+            by_thread: constants::copies(&loaded.state),
             base: loaded.state,
             modules: Mutex::default(),
         })
@@ -243,8 +246,8 @@ impl Version {
         resolver.flat_map(|modules| modules.iter())
     }
 
-    pub(crate) const fn base(&self) -> &GlobalRuntimeState {
-        &self.base
+    pub(crate) fn base(&self) -> &GlobalRuntimeState {
+        constants::of_this_thread(&self.by_thread).unwrap_or(&self.base)
     }
 
     /// What a handler made at `context` runs in; `None` is the entry file. Few states serve all handlers.
