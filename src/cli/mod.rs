@@ -5,6 +5,7 @@ mod file;
 mod manual;
 mod new;
 mod options;
+mod repl;
 mod report;
 mod serve;
 mod test;
@@ -21,6 +22,7 @@ use check::CheckOptions;
 use manual::{CompletionsOptions, ManOptions};
 use new::NewOptions;
 use options::ServeOptions;
+use repl::ReplOptions;
 use test::TestOptions;
 use types::TypesOptions;
 
@@ -66,6 +68,8 @@ Exit codes: 0 ended by a signal, 1 a script does not load and --strict is given,
     Check(CheckOptions),
     /// Run the tests of scripts, `*_test.rhai`, with simulated clients.
     Test(TestOptions),
+    /// Try scripts out, line by line, with simulated clients.
+    Repl(ReplOptions),
     /// Write a folder to begin with: script, test, page, options.
     New(NewOptions),
     /// List the scripts that come with the program.
@@ -90,6 +94,7 @@ pub fn run() -> ExitCode {
             Command::Serve(options) => serve::run(&options),
             Command::Check(options) => check::run(&options),
             Command::Test(options) => test::run(&options),
+            Command::Repl(options) => repl::run(&options),
             Command::New(options) => new::run(&options),
             Command::Preset => Ok(new::list()),
             Command::Types(options) => types::run(&options),

@@ -38,6 +38,11 @@ pub(super) fn finding(diagnostic: &Diagnostic) {
     output(&format!("{}\n", render(diagnostic, style)));
 }
 
+/// Why a line of a console has no value.
+pub(super) fn problem(diagnostic: &Diagnostic) {
+    line(&render(diagnostic, style()));
+}
+
 /// One JSON document.
 pub(super) fn document(value: &impl Serialize) -> anyhow::Result<()> {
     output(&serde_json::to_string_pretty(value)?);
@@ -122,7 +127,8 @@ fn json(what: &impl Serialize) {
     }
 }
 
-fn event(event: &HostEvent, verbose: bool) {
+/// One line, or a diagnostic, for something that happened.
+pub(super) fn event(event: &HostEvent, verbose: bool) {
     match event {
         HostEvent::Loaded {
             namespace,

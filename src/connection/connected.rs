@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
@@ -292,6 +293,11 @@ impl Connection {
     /// Whether anybody listens to an event.
     pub fn hears(&self, event: &str) -> bool {
         self.held().registered.listeners.has(event)
+    }
+
+    /// The events that somebody listens to.
+    pub fn events(&self) -> BTreeSet<ImmutableString> {
+        self.held().registered.listeners.events()
     }
 
     /// How many listeners it has.

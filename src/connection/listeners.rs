@@ -1,6 +1,9 @@
 //! The listeners of one socket, in the order of their registration.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use rhai::{FnPtr, ImmutableString, StaticVec};
 
@@ -73,6 +76,13 @@ impl Listeners {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// The events that somebody listens to, each once.
+    pub fn events(&self) -> BTreeSet<ImmutableString> {
+        let listening = self.list.iter().filter(|listener| !listener.gone);
+        let events = listening.map(|listener| listener.event.clone());
+        events.filter(|event| !event.starts_with('\0')).collect()
     }
 
     /// Whether anybody listens to an event.

@@ -69,7 +69,8 @@ pub use watching::Watching;
 use crate::{
     api,
     connection::{
-        Connection, Counters, Driver, HostEvent, Link, Namespace, NamespaceLink, Serving, Work,
+        Connection, Counters, Driver, HostEvent, Link, Namespace, NamespaceLink, Serving, Turn,
+        Work,
     },
     diagnostic::Diagnostic,
     script::{Known, LoadError, Loader},
@@ -333,6 +334,15 @@ impl Host {
         let all = self.inner.all();
         let namespace = all.iter().find(|namespace| &**namespace.path() == path);
         namespace.map_or_else(rhai::Map::new, |namespace| namespace.data().to_map())
+    }
+
+    /// A turn that is no client's, for whoever stands outside: in the namespace `/`, or the first that is served.
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        let all = self.inner.all().into_iter();
+        let served =
+            all.filter(|namespace| namespace.version().is_some() && !namespace.is_dynamic());
+        let first = served.min_by_key(|namespace| namespace.path().clone())?;
+        Some(Turn::of(Connection::new("", first, Dynamic::UNIT, 0)))
     }
 
     /// A connection to a namespace that is in no server's hands, or why it is refused.

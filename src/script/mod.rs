@@ -16,6 +16,7 @@ mod compile;
 mod constants;
 mod handler;
 mod known;
+mod lines;
 mod loader;
 mod nesting;
 mod sandbox;
@@ -35,6 +36,7 @@ pub(crate) use compile::module as check_module;
 pub use handler::Handler;
 #[doc(hidden)]
 pub use known::{Callback, Known, TypeOf, Vocabulary};
+pub(crate) use lines::Lines;
 pub use loader::{Folder, LoadError, Loader, Memory};
 pub use sandbox::Limits;
 #[doc(hidden)]

@@ -22,9 +22,16 @@ use crate::{
     value::{self, to_packet},
 };
 
-/// The mailboxes of all clients, by namespace and id.
+/// The mailboxes of all clients, by namespace and id, and what happened to them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Network(Arc<Mutex<Inboxes>>);
+pub(super) struct Network {
+    inboxes: Arc<Mutex<Inboxes>>,
+    /// For whoever looks on; nothing is kept for nobody.
+    news: Arc<Mutex<Option<Vec<News>>>>,
+}
+
+/// The id of a client, and what happened to it.
+pub(super) type News = (String, String);
 
 type Inboxes = BTreeMap<(String, String), Arc<Inbox>>;
 
@@ -94,7 +101,7 @@ impl TestClient {
         let admitted = clockwork.wait_for(host.admit(path, id, auth, link.clone(), everyone));
         let connection = admitted.map_err(Refused)?;
         *lock(&inbox.connection) = Some(connection.clone());
-        lock(&network.0).insert((path.to_owned(), id.to_owned()), inbox.clone());
+        lock(&network.inboxes).insert((path.to_owned(), id.to_owned()), inbox.clone());
         connection.enter();
         clockwork.run(|| connection.open(link));
         Ok(Self {
@@ -200,12 +207,35 @@ impl TestClient {
     pub(super) fn is_connected(&self) -> bool {
         lock(&self.inbox.connection).is_some()
     }
+
+    /// The events that its socket listens to.
+    pub(super) fn handlers(&self) -> Vec<Dynamic> {
+        let events = self.connection.events().into_iter();
+        events.map(Dynamic::from).collect()
+    }
 }
 
 impl Network {
+    /// What happened to clients since this was asked last; the first time asks for it.
+    pub(super) fn news(&self) -> Vec<News> {
+        lock(&self.news).replace(Vec::new()).unwrap_or_default()
+    }
+
+    fn tell(&self, id: &str, what: impl FnOnce() -> String) {
+        if let Some(news) = &mut *lock(&self.news) {
+            news.push((id.to_owned(), what()));
+        }
+    }
+
+    fn deliver(&self, id: &str, inbox: &Inbox, event: &str, args: String) {
+        self.tell(id, || format!("heard {event} {args}"));
+        lock(&inbox.heard).push((event.to_owned(), args));
+    }
+
     fn leave(&self, path: &str, id: &str, reason: &'static str) {
-        let inbox = lock(&self.0).remove(&(path.to_owned(), id.to_owned()));
+        let inbox = lock(&self.inboxes).remove(&(path.to_owned(), id.to_owned()));
         if let Some(connection) = inbox.and_then(|inbox| lock(&inbox.connection).take()) {
+            self.tell(id, || format!("left: {reason}"));
             connection.post(Work::Disconnect(reason));
         }
     }
@@ -224,7 +254,7 @@ struct One {
 impl Link for One {
     fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
         let text = encode(args)?;
-        lock(&self.inbox.heard).push((event.to_owned(), text));
+        self.network.deliver(&self.id, &self.inbox, event, text);
         Ok(())
     }
 
@@ -301,7 +331,7 @@ struct Everyone {
 
 impl Everyone {
     fn select(&self, target: &Target) -> Vec<(String, Arc<Inbox>)> {
-        let inboxes = lock(&self.network.0);
+        let inboxes = lock(&self.network.inboxes);
         let here = inboxes.iter().filter(|((path, _), _)| *path == self.path);
         let named = here.filter(|(_, inbox)| {
             let rooms = lock(&inbox.rooms);
@@ -317,8 +347,8 @@ impl Everyone {
 impl NamespaceLink for Everyone {
     fn emit(&self, target: &Target, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
         let text = encode(args)?;
-        for (_, inbox) in self.select(target) {
-            lock(&inbox.heard).push((event.to_owned(), text.clone()));
+        for (id, inbox) in self.select(target) {
+            self.network.deliver(&id, &inbox, event, text.clone());
         }
         Ok(())
     }

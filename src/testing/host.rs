@@ -1,7 +1,7 @@
 //! The host of a test, and the scripts that the test edits.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -13,11 +13,11 @@ use rhai::{Dynamic, Map};
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
 
-use super::client::{Network, TestClient, decode};
+use super::client::{Network, News, TestClient, decode};
 use crate::{
-    connection::{Counters, HostEvent},
+    connection::{Counters, HostEvent, Turn},
     host::{Host, HostBuilder, Options, Record, RollBackError},
-    script::{LoadError, Loader},
+    script::{LoadError, Loader, Memory},
 };
 
 /// So often other tasks get a turn before a step of the clock is over: the timer that is due, the work that it posts,
@@ -104,10 +104,20 @@ impl TestHost {
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
         build: impl FnOnce(HostBuilder) -> HostBuilder,
     ) -> Self {
-        let scripts = Files::default();
+        let scripts = Files::over(Arc::new(Memory::default()));
         for (name, text) in files {
-            scripts.lock().insert(name.to_owned(), text.to_owned());
+            scripts.write(name, text);
         }
+        Self::serve(scripts, build)
+    }
+
+    /// A host of the scripts of a loader, over which edits are laid.
+    pub(super) fn over(scripts: Arc<dyn Loader>) -> Self {
+        let scripts = Files::over(scripts);
+        Self::serve(scripts, |builder| builder)
+    }
+
+    fn serve(scripts: Files, build: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
         let events = Arc::<Mutex<Vec<HostEvent>>>::default();
         let heard = events.clone();
         let host = build(Host::builder().options(options()))
@@ -185,7 +195,7 @@ impl TestHost {
 
     /// The text of a script as it is now.
     pub(super) fn script(&self, name: &str) -> Option<String> {
-        self.scripts.lock().get(name).cloned()
+        self.scripts.read(name).ok()
     }
 
     /// Saves a file and reloads.
@@ -196,9 +206,24 @@ impl TestHost {
     /// Saves several files and reloads them as one batch.
     pub fn edit_all<'a>(&mut self, files: impl IntoIterator<Item = (&'a str, &'a str)>) {
         for (name, text) in files {
-            self.scripts.lock().insert(name.to_owned(), text.to_owned());
+            self.scripts.write(name, text);
         }
+        self.reload();
+    }
+
+    /// Reads what has changed.
+    pub(super) fn reload(&self) {
         self.runtime.wait_for(self.host.reload());
+    }
+
+    /// What drives it, and a turn in the namespace that one sees first.
+    pub(super) fn turn(&self) -> (Clockwork, Option<Turn>) {
+        (self.runtime.clone(), self.host.turn())
+    }
+
+    /// What happened to clients since this was asked last; the first time asks for it.
+    pub(super) fn news(&self) -> Vec<News> {
+        self.network.news()
     }
 
     /// Puts the version of a namespace back that served before: see [`Host::roll_back`].
@@ -273,24 +298,55 @@ fn runtime() -> Arc<Runtime> {
     )
 }
 
-#[derive(Debug, Clone, Default)]
-struct Files(Arc<Mutex<BTreeMap<String, String>>>);
+/// What the test has written, over the scripts of a loader.
+#[derive(Debug, Clone)]
+struct Files {
+    edits: Arc<Mutex<BTreeMap<String, Edit>>>,
+    under: Arc<dyn Loader>,
+}
+
+/// A text, which holds until the one that it was written over changes.
+#[derive(Debug)]
+struct Edit {
+    text: String,
+    over: Option<String>,
+}
 
 impl Files {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn over(under: Arc<dyn Loader>) -> Self {
+        let edits = Arc::default();
+        Self { edits, under }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Edit>> {
+        self.edits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let edit = Edit {
+            text: text.to_owned(),
+            over: self.under.read(name).ok(),
+        };
+        self.lock().insert(name.to_owned(), edit);
     }
 }
 
 impl Loader for Files {
     fn list(&self) -> Result<Vec<String>, LoadError> {
-        Ok(self.lock().keys().cloned().collect())
+        let mut names: BTreeSet<_> = self.under.list()?.into_iter().collect();
+        names.extend(self.lock().keys().cloned());
+        Ok(names.into_iter().collect())
     }
 
     fn read(&self, name: &str) -> Result<String, LoadError> {
-        self.lock()
-            .get(name)
-            .cloned()
-            .ok_or_else(|| LoadError::NotFound(name.to_owned()))
+        let below = self.under.read(name);
+        match self.lock().get(name) {
+            Some(edit) if edit.over.as_ref() == below.as_ref().ok() => Ok(edit.text.clone()),
+            _ => below,
+        }
+    }
+
+    fn namespace(&self, name: &str) -> Option<String> {
+        self.under.namespace(name)
     }
 }

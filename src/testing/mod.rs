@@ -15,10 +15,12 @@
 //! ```
 
 mod client;
+mod console;
 mod host;
 mod suite;
 mod words;
 
 pub use client::TestClient;
+pub use console::{Answer, Console};
 pub use host::{Refused, TestHost, options};
 pub use suite::{Outcome, Suite};

@@ -10,7 +10,9 @@ use rhai::{
 
 use super::{Refused, TestClient, TestHost};
 use crate::{
-    script::{Globals, Known, Limits, Vocabulary, engine},
+    api,
+    diagnostic::type_word,
+    script::{Globals, Known, Limits, Lines, Vocabulary, engine},
     value::{self, to_packet},
 };
 
@@ -18,9 +20,26 @@ use crate::{
 const MAX_ARGS: usize = 8;
 
 /// The host of the test that runs on this thread, and what was seen when it failed.
+#[derive(Debug)]
 pub(super) struct Running {
     pub(super) host: RefCell<TestHost>,
-    seen: RefCell<Vec<String>>,
+    pub(super) seen: RefCell<Vec<String>>,
+}
+
+impl Running {
+    pub(super) fn new(host: TestHost) -> Rc<Self> {
+        let seen = RefCell::default();
+        let host = RefCell::new(host);
+        Rc::new(Self { host, seen })
+    }
+
+    /// Runs a test, or a part of it.
+    pub(super) fn enter<T>(self: &Rc<Self>, test: impl FnOnce() -> T) -> T {
+        RUNNING.set(Some(self.clone()));
+        let result = test();
+        RUNNING.set(None);
+        result
+    }
 }
 
 thread_local! {
@@ -29,21 +48,39 @@ thread_local! {
 
 /// Runs a test against a host, and gives what was seen where it failed.
 pub(super) fn with_host<T>(host: TestHost, test: impl FnOnce() -> T) -> (T, TestHost, Vec<String>) {
-    let running = Rc::new(Running {
-        host: RefCell::new(host),
-        seen: RefCell::default(),
-    });
-    RUNNING.set(Some(running.clone()));
-    let result = test();
-    RUNNING.set(None);
+    let running = Running::new(host);
+    let result = running.enter(test);
     let host = running.host.replace(TestHost::with([]));
     (result, host, running.seen.take())
 }
 
 /// An engine with the words of tests, and what is known of it.
 pub(super) fn test_engine(limits: &Limits) -> (Engine, Known) {
-    let globals = Globals::new(|_| None, |value| !value.is_locked() && value.is::<Client>());
-    let mut engine = engine(limits, globals);
+    let mut engine = engine(limits, Globals::new(|_| None, is_client));
+    register(&mut engine);
+    let known = Known::of(&engine, Vocabulary::NONE);
+    (engine, known)
+}
+
+/// Lines that can say what tests and scripts can.
+pub(super) fn lines(limits: Limits) -> Lines {
+    let is_handle = |value: &Dynamic| is_client(value) || (api::GLOBALS.is_handle)(value);
+    let mut engine = engine(&limits, Globals::new(api::GLOBALS.resolve, is_handle));
+    api::register(&mut engine);
+    register(&mut engine);
+    Lines::new(engine, api::VOCABULARY, limits)
+}
+
+fn is_client(value: &Dynamic) -> bool {
+    !value.is_locked() && value.is::<Client>()
+}
+
+/// The id of a client, if this is one.
+pub(super) fn client_id(value: &Dynamic) -> Option<String> {
+    is_client(value).then(|| value.flatten_clone().cast::<Client>().0.id().to_owned())
+}
+
+fn register(engine: &mut Engine) {
     let mut module = Module::new();
     module.set_custom_type::<Client>("Client");
     combine_with_exported_module!(&mut module, "testing", words);
@@ -67,8 +104,6 @@ pub(super) fn test_engine(limits: &Limits) -> (Engine, Known) {
         expect_within,
     );
     engine.register_global_module(module.into());
-    let known = Known::of(&engine, Vocabulary::NONE);
-    (engine, known)
 }
 
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
@@ -227,8 +262,9 @@ fn parse(args: &str) -> Array {
     value::args(args, &[], &value::Limits::default()).unwrap_or_default()
 }
 
-fn shown(value: &Dynamic) -> String {
-    value::to_json(value).unwrap_or_else(|_| value.to_string())
+/// A value as JSON, or the type of one that has no JSON.
+pub(super) fn shown(value: &Dynamic) -> String {
+    value::to_json(value).unwrap_or_else(|_| type_word(value.type_name()))
 }
 
 #[export_module]
@@ -237,6 +273,16 @@ fn shown(value: &Dynamic) -> String {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
+    /// A client of `/`.
+    ///
+    /// ```rhai
+    /// let ada = connect();
+    /// ```
+    #[rhai_fn(name = "connect", return_raw, volatile)]
+    pub(super) fn connect_to_main() -> Result<Client, Box<EvalAltResult>> {
+        connect("/")
+    }
+
     /// A client of a namespace. The test fails if it is refused.
     ///
     /// ```rhai
@@ -289,6 +335,12 @@ mod words {
     #[rhai_fn(get = "connected", pure)]
     pub(super) fn connected(client: &mut Client) -> bool {
         client.0.is_connected()
+    }
+
+    /// The events that its socket listens to.
+    #[rhai_fn(get = "handlers", pure)]
+    pub(super) fn handlers(client: &mut Client) -> Array {
+        client.0.handlers()
     }
 
     /// Leaves.

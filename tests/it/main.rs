@@ -45,6 +45,7 @@ mod options;
 mod origins;
 mod program;
 mod reference;
+mod repl;
 mod rollback;
 mod rooms;
 mod rules;

@@ -1,0 +1,180 @@
+//! Lines that run one after the other, with the variables and functions of those before.
+//!
+//! In: what a person types. Out: its value, or why it has none. All that was typed is one text, so that what is wrong in
+//! a function of an earlier line is shown there.
+//!
+//! What must stay true: a line that fails leaves what the lines before have made.
+
+use std::{any::TypeId, collections::BTreeSet, sync::Arc};
+
+use rhai::{AST, Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Position, Scope};
+
+use super::{Known, Limits, Vocabulary, budget, call::catch_panic, known::nearest};
+use crate::diagnostic::Diagnostic;
+
+/// What the text is called in diagnostics.
+const NAME: &str = "repl";
+
+/// The state of a console.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    engine: Engine,
+    known: Known,
+    limits: Limits,
+    scope: Scope<'static>,
+    /// The functions and closures of the lines so far.
+    functions: AST,
+    text: String,
+}
+
+impl Lines {
+    /// No line yet; `engine` has all that lines can call.
+    pub(crate) fn new(engine: Engine, vocabulary: Vocabulary, limits: Limits) -> Self {
+        Self {
+            known: Known::of(&engine, vocabulary),
+            engine,
+            limits,
+            scope: Scope::new(),
+            functions: AST::empty(),
+            text: String::new(),
+        }
+    }
+
+    /// Whether the text ends before what it begins: a block, a call, a comment.
+    pub(crate) fn is_unfinished(&self, text: &str) -> bool {
+        let Err(error) = self.engine.compile(text) else {
+            // The end of a comment has a place in a comment only.
+            return self.engine.compile(format!("{text}\n*/")).is_ok();
+        };
+        match error.err_type() {
+            ParseErrorType::UnexpectedEOF => true,
+            ParseErrorType::BadInput(LexError::UnterminatedString) => text.contains('`'),
+            _ => is_at_end(text, error.position()),
+        }
+    }
+
+    /// Runs one line, or several that belong together.
+    ///
+    /// # Errors
+    /// What is wrong with it, at its place.
+    pub(crate) fn run(&mut self, text: &str) -> Result<Dynamic, Box<Diagnostic>> {
+        let above = "\n".repeat(self.text.matches('\n').count());
+        self.text += text;
+        self.text += "\n";
+        let compiled = self.engine.compile(above + text);
+        let ast = compiled.map_err(|error| Diagnostic::from_parse(&error, NAME, &self.source()))?;
+        let mut all = self.functions.merge(&ast);
+        all.set_source(NAME);
+        let result = {
+            let _budget = budget::start(&self.limits);
+            catch_panic(None, |_| {
+                self.engine.eval_ast_with_scope(&mut self.scope, &all)
+            })
+        };
+        self.functions = all.clone_functions_only();
+        result.map_err(|error| self.explain(&error).into())
+    }
+
+    fn explain(&self, error: &EvalAltResult) -> Diagnostic {
+        let source = self.source();
+        let diagnostic =
+            Diagnostic::from_eval(error, NAME, &|name| (name == NAME).then(|| source.clone()));
+        match error.unwrap_inner() {
+            EvalAltResult::ErrorModuleNotFound(..) => diagnostic.hint("a console imports no files"),
+            EvalAltResult::ErrorFunctionNotFound(signature, _) => {
+                let name = signature.split(' ').next().unwrap_or_default();
+                match self.near(name) {
+                    Some(near) => diagnostic.hint(format!("there is a function `{near}`")),
+                    None => diagnostic,
+                }
+            }
+            _ => diagnostic,
+        }
+    }
+
+    /// The function that a wrong name is like; a name that is known is not wrong.
+    fn near(&self, name: &str) -> Option<&str> {
+        let is_known = !self.known.named("", name).is_empty();
+        let names = self.known.names("").filter(|_| !is_known);
+        nearest(name, names)
+    }
+
+    fn source(&self) -> Arc<str> {
+        self.text.as_str().into()
+    }
+
+    /// The variables that lines have made, the newest first.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &Dynamic)> {
+        let variables: Vec<_> = self.scope.iter_raw().collect();
+        let variables = variables.into_iter().rev();
+        variables.map(|(name, _, value)| (name, value))
+    }
+
+    /// Where the name at the end of `text` begins, and what it may become.
+    pub(crate) fn complete(&self, text: &str) -> (usize, Vec<String>) {
+        let before = text.trim_end_matches(is_of_name);
+        let typed = text.strip_prefix(before).unwrap_or_default();
+        let names = match before.strip_suffix('.') {
+            Some(before) => self.members(before),
+            None => self.names(),
+        };
+        let fitting = names.into_iter().filter(|name| name.starts_with(typed));
+        (before.len(), fitting.map(str::to_owned).collect())
+    }
+
+    /// What stands after the point of `text.`, where that ends in the name of a variable.
+    fn members(&self, text: &str) -> BTreeSet<&str> {
+        let before = text.trim_end_matches(is_of_name);
+        let name = text.strip_prefix(before).unwrap_or_default();
+        let receiver = match before.ends_with(['.', ':']) {
+            true => None,
+            false => self.type_of(name),
+        };
+        let members = receiver.map(|id| self.known.members(id));
+        let members = members.into_iter().flatten();
+        members.map(|member| member.name()).collect()
+    }
+
+    fn type_of(&self, name: &str) -> Option<TypeId> {
+        match self.scope.get(name) {
+            Some(value) => Some(value.flatten_clone().type_id()),
+            None if self.known.is_global(name) => self.known.handle(name),
+            None => None,
+        }
+    }
+
+    /// Everything that is not called on a value.
+    fn names(&self) -> BTreeSet<&str> {
+        let known = self.known.names("");
+        let known = known.filter(|name| !self.known.is_method_only(name));
+        let globals = self.known.vocabulary.globals.iter().copied();
+        let functions = self.functions.iter_functions().map(|f| f.name);
+        let functions = functions.filter(|name| !name.contains('$'));
+        let variables = self.variables().map(|(name, _)| name);
+        known
+            .chain(globals)
+            .chain(functions)
+            .chain(variables)
+            .collect()
+    }
+}
+
+fn is_of_name(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
+/// Whether nothing but blanks follows a position.
+fn is_at_end(text: &str, position: Position) -> bool {
+    let Some(line) = position.line() else {
+        return true;
+    };
+    let skipped = position.position().unwrap_or(1).saturating_sub(1);
+    let mut lines = text.lines().skip(line - 1);
+    let rest: String = lines
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .skip(skipped)
+        .collect();
+    rest.trim().is_empty() && lines.all(|line| line.trim().is_empty())
+}

@@ -1,0 +1,139 @@
+//! A test that is written line by line, while one looks on.
+//!
+//! The words are those of tests; `io` is the namespace `/`, or the first one there is. Files are read anew before each
+//! line, so an edit on disk takes effect on the clients of the console.
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use rhai::Dynamic;
+
+use super::{
+    TestHost,
+    words::{self, Running},
+};
+use crate::{
+    api,
+    connection::HostEvent,
+    diagnostic::Diagnostic,
+    script::{Limits, Lines, LoadError, Loader},
+};
+
+/// A line takes as long as the calls that follow from it.
+const TIME: Duration = Duration::from_secs(5);
+
+/// A host in memory, its clients, and the variables of the person at the console.
+///
+/// ```
+/// use std::sync::Arc;
+/// use patchcord::{script::Memory, testing::Console};
+///
+/// let script = "fn on_connection(socket) { socket.on(\"add\", |a, b| { socket.emit(\"sum\", a + b); }); }";
+/// let mut console = Console::open(Arc::new(Memory::from([("main.rhai", script)])))?;
+/// console.run("let ada = connect()");
+/// assert_eq!(console.run("ada.emit(\"add\", 1, 2)").heard, ["ada heard sum [3]"]);
+/// assert_eq!(console.run("ada.handlers.len()").value?.as_deref(), Some("1"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Console {
+    lines: Lines,
+    running: Rc<Running>,
+}
+
+/// What came of a line.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Answer {
+    /// Its value, if it has one, or why it failed.
+    pub value: Result<Option<String>, Box<Diagnostic>>,
+    /// What clients were sent, and which of them left: a sentence each.
+    pub heard: Vec<String>,
+    /// What the host announced.
+    pub events: Vec<HostEvent>,
+}
+
+impl Console {
+    /// A console for the scripts of a loader.
+    ///
+    /// # Errors
+    /// When the scripts cannot be read.
+    pub fn open(scripts: Arc<dyn Loader>) -> Result<Self, LoadError> {
+        scripts.list()?;
+        let host = TestHost::over(scripts);
+        // From now on it is told.
+        host.news();
+        let limits = Limits {
+            time: TIME,
+            ..Limits::default()
+        };
+        Ok(Self {
+            lines: words::lines(limits),
+            running: Running::new(host),
+        })
+    }
+
+    /// What the host has announced since the last line.
+    pub fn events(&self) -> Vec<HostEvent> {
+        self.running.host.borrow().events()
+    }
+
+    /// Whether a text ends before what it begins.
+    pub fn is_unfinished(&self, text: &str) -> bool {
+        self.lines.is_unfinished(text)
+    }
+
+    /// Where the name at the end of `text` begins, and what it may become.
+    pub fn complete(&self, text: &str) -> (usize, Vec<String>) {
+        self.lines.complete(text)
+    }
+
+    /// Runs one line, or several that belong together, and all that follows from it.
+    pub fn run(&mut self, text: &str) -> Answer {
+        let (clockwork, turn) = {
+            let host = self.running.host.borrow();
+            host.reload();
+            host.turn()
+        };
+        let lines = &mut self.lines;
+        let mut line = || self.running.enter(|| lines.run(text));
+        let result = clockwork.run(|| match turn {
+            Some(turn) => turn.run(line),
+            None => line(),
+        });
+        let seen = self.running.seen.take();
+        let value = match result {
+            Ok(value) => Ok((!value.is_unit()).then(|| self.shown(&value))),
+            Err(mut problem) => {
+                problem.hints.splice(0..0, seen);
+                Err(problem)
+            }
+        };
+        let host = self.running.host.borrow();
+        let heard = host.news().into_iter();
+        Answer {
+            value,
+            heard: heard
+                .map(|(client, what)| format!("{} {what}", self.name(&client)))
+                .collect(),
+            events: host.events(),
+        }
+    }
+
+    /// The variable that holds a client, or its id.
+    fn name<'a>(&'a self, client: &'a str) -> &'a str {
+        let holds = |value| words::client_id(value).is_some_and(|id| id == client);
+        let mut variables = self.lines.variables();
+        let holder = variables.find(|(_, value)| holds(value));
+        holder.map_or(client, |(name, _)| name)
+    }
+
+    fn shown(&self, value: &Dynamic) -> String {
+        match words::client_id(value) {
+            Some(id) => self.name(&id).to_owned(),
+            None => match api::as_value(value.flatten_clone()) {
+                Ok(value) => words::shown(&value),
+                Err(problem) => problem.to_string(),
+            },
+        }
+    }
+}
