@@ -1,6 +1,7 @@
 //! `patchcord serve`
 
 use std::{
+    path::Path,
     process::ExitCode,
     sync::{
         Arc,
@@ -8,7 +9,7 @@ use std::{
     },
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
@@ -18,6 +19,7 @@ use super::{
     PROBLEMS, new,
     options::ServeOptions,
     report::{self, Log},
+    usage,
 };
 use crate::{connection::HostEvent, host::Host, server::Server};
 
@@ -38,6 +40,15 @@ pub(super) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
         .build()
         .context("the threads cannot be started")?;
     runtime.block_on(serve(options))
+}
+
+/// What may have been meant by a place that is not there.
+fn instead(path: &Path) -> String {
+    let command = super::command();
+    match path.to_str().and_then(|word| usage::like(word, &command)) {
+        Some(name) => format!("; there is a command `{name}`"),
+        None => "; `patchcord new DIR` writes a folder to begin with".to_owned(),
+    }
 }
 
 async fn serve(options: &ServeOptions) -> anyhow::Result<ExitCode> {
@@ -66,6 +77,9 @@ async fn serve(options: &ServeOptions) -> anyhow::Result<ExitCode> {
             log.event(event);
         })
         .build();
+    if let Err(error) = host.scripts() {
+        bail!("{error}{}", instead(&options.scripts));
+    }
     host.load().await;
     if options.strict && broken.load(Ordering::Relaxed) {
         return Ok(ExitCode::from(PROBLEMS));

@@ -20,6 +20,14 @@ pub(super) fn one_line(error: &Error) -> String {
     line
 }
 
+/// The command that a wrong word is most like.
+pub(super) fn like<'a>(wrong: &str, command: &'a Command) -> Option<&'a str> {
+    let names = command.get_subcommands().map(Command::get_name);
+    let distances = names.map(|name| (strsim::damerau_levenshtein(wrong, name), name));
+    let (distance, name) = distances.min()?;
+    (distance <= 2).then_some(name)
+}
+
 /// The same, with the variable of the environment that the value comes from, if it does.
 pub(super) fn with_source(error: &Error, command: &Command) -> String {
     let line = one_line(error);

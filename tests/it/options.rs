@@ -182,6 +182,22 @@ fn wrong_keys_of_a_file_are_told_with_their_line() {
 }
 
 #[test]
+fn a_place_without_scripts_is_told_with_what_may_be_meant() {
+    let place = Place::new(&[]);
+    for (arguments, expected) in [
+        (&["chek"][..], "; there is a command `check`"),
+        (
+            &["serve", "nowhere"],
+            "; `patchcord new DIR` writes a folder to begin with",
+        ),
+    ] {
+        let line = refused(&place, arguments, &[]);
+        assert!(line.contains("cannot be read: No such file"), "{line}");
+        assert!(line.ends_with(expected), "{line}");
+    }
+}
+
+#[test]
 fn an_address_in_use_and_a_missing_folder_are_told_with_exit_code_2() {
     let place = Place::new(&[]);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
