@@ -60,7 +60,9 @@ mod words {
     }
 
     /// Calls `listener` for every event that is sent to this client, with the name of the event and an array of its
-    /// arguments, soon after the call that sends it. In Node it is called before the event is sent.
+    /// arguments, soon after the call that sends it. In Node it is called before the event is sent. Of more than 16,384
+    /// events that wait for a busy client's listeners, or 16 MiB, the listeners do not hear, and that is announced; the client
+    /// has them all the same.
     ///
     /// ```rhai
     /// socket.on_any_outgoing(|event, args| { print(`sent ${event}`); });

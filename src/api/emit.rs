@@ -249,6 +249,7 @@ pub(super) fn sent(
                 socket: socket.map(str::to_owned),
                 event: event.to_owned(),
                 reason: error.to_string(),
+                times: error.clients(),
             });
             Ok(())
         }

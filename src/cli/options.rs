@@ -153,6 +153,10 @@ struct ClientOptions {
     #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_backlog),
         env = "PATCHCORD_MAX_BACKLOG")]
     max_backlog: Size,
+    /// The same in packets; it should be more than what one call sends to a client
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_backlog_packets),
+        env = "PATCHCORD_MAX_BACKLOG_PACKETS")]
+    max_backlog_packets: Count,
     /// The most attachments of one packet from a client
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_attachments),
         env = "PATCHCORD_MAX_ATTACHMENTS")]
@@ -169,7 +173,7 @@ struct ClientOptions {
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_ACK_ERRORS")]
     ack_errors: bool,
-    /// So long the end of the server waits for the scripts
+    /// So long the end of the server waits for the scripts, and for clients to take what was sent to them
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().drain_timeout),
         env = "PATCHCORD_DRAIN_TIMEOUT")]
     drain_timeout: Time,
@@ -278,6 +282,7 @@ impl ServeOptions {
             upgrade_timeout: clients.upgrade_timeout.0,
             max_payload: clients.max_payload.0,
             max_backlog: clients.max_backlog.0,
+            max_backlog_packets: clients.max_backlog_packets.0,
             drain_timeout: clients.drain_timeout.0,
             transports: clients.transports.clone(),
             origins: clients.origin.clone(),

@@ -199,10 +199,15 @@ pub(super) fn event(event: &HostEvent, verbose: bool) {
             socket,
             event,
             reason,
+            times,
         } => {
             let socket = socket.as_deref().unwrap_or("-");
+            let what = match times {
+                1 => format!("event `{event}`"),
+                _ => format!("{times} more events, such as `{event}`,"),
+            };
             line(&format!(
-                "warning: event `{event}` lost in {namespace}, socket {socket}: {reason}"
+                "warning: {what} lost in {namespace}, socket {socket}: {reason}"
             ));
         }
         HostEvent::Repeated { diagnostic, times } => {
@@ -211,11 +216,12 @@ pub(super) fn event(event: &HostEvent, verbose: bool) {
         HostEvent::SlowConsumer {
             peer,
             socket,
+            packets,
             backlog,
         } => {
             let client = client(*peer, socket.as_deref());
             line(&format!(
-                "warning: slow consumer {client} disconnected, {backlog} bytes waited for it"
+                "warning: slow consumer {client} disconnected, {packets} packets of {backlog} bytes waited for it"
             ));
         }
         HostEvent::CutOff {
@@ -225,6 +231,18 @@ pub(super) fn event(event: &HostEvent, verbose: bool) {
         } => {
             let client = client(*peer, socket.as_deref());
             line(&format!("warning: client {client} disconnected: {reason}"));
+        }
+        HostEvent::Refused {
+            peer,
+            reason,
+            times,
+        } => {
+            let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
+            let more = match times {
+                1 => String::new(),
+                _ => format!(" and {times} more in 10 s"),
+            };
+            line(&format!("warning: refused {peer}{more}: {reason}"));
         }
         HostEvent::NoConnection { problem } => {
             line(&format!("error: no connection is taken for now: {problem}"));

@@ -145,7 +145,7 @@ impl Connection {
 
     /// Posts work. It runs here and now if the connection is idle and this thread is in no script call, and
     /// otherwise in the turn of whoever is busy, or on a task of its own. Gives back an event that finds the
-    /// mailbox full.
+    /// mailbox full of such.
     pub fn post(self: &Arc<Self>, work: Work) -> Option<Event> {
         match self.mailbox.post(work) {
             Posted::Run(work) if Turn::is_running() || self.is_slow() => {

@@ -186,7 +186,8 @@ pub enum HostEvent {
         /// How often it was not announced.
         times: usize,
     },
-    /// Something that a script or a client sent did not arrive.
+    /// Something that a script or a client sent did not arrive. The same again and again is announced a few times, and then
+    /// counted and announced in one.
     Lost {
         /// The namespace.
         namespace: Arc<str>,
@@ -196,6 +197,8 @@ pub enum HostEvent {
         event: String,
         /// Why.
         reason: String,
+        /// How many for the same reason this stands for.
+        times: usize,
     },
     /// A client did not read what was sent to it and was disconnected.
     SlowConsumer {
@@ -203,6 +206,8 @@ pub enum HostEvent {
         peer: Option<SocketAddr>,
         /// The id of its sockets, once it has one.
         socket: Option<String>,
+        /// Packets that waited for it.
+        packets: usize,
         /// Bytes that waited for it.
         backlog: usize,
     },
@@ -214,6 +219,15 @@ pub enum HostEvent {
         socket: Option<String>,
         /// What it did.
         reason: String,
+    },
+    /// A client or a request was not taken.
+    Refused {
+        /// Its address.
+        peer: Option<SocketAddr>,
+        /// Why.
+        reason: String,
+        /// How many for the same reason this stands for.
+        times: usize,
     },
     /// The system gives the server no further connection for now; those there are go on.
     NoConnection {

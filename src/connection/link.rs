@@ -104,6 +104,16 @@ impl Target {
     }
 }
 
+impl SendError {
+    /// How many clients do not get what was sent.
+    pub const fn clients(&self) -> usize {
+        match self {
+            Self::Full(clients) => *clients,
+            _ => 1,
+        }
+    }
+}
+
 /// Why something was not sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

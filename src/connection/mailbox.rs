@@ -14,6 +14,10 @@ use crate::script::Handler;
 const MAX_WAITING: usize = 1_024;
 /// The same in bytes of what the client sent.
 const MAX_BYTES: usize = 1 << 20;
+/// So much of what is sent may wait for its `on_any_outgoing` listeners: one call may send as much.
+const MAX_OUTGOING: usize = 1 << 14;
+/// The same in bytes.
+const MAX_OUTGOING_BYTES: usize = 16 << 20;
 
 /// One thing to do in a connection's turn.
 #[derive(Debug)]
@@ -38,7 +42,7 @@ pub enum Work {
     /// A closure of the connection is due; the last field says which, for its errors.
     Call(Arc<Handler>, Vec<Dynamic>, &'static str),
     /// Something is sent to the client whose `on_any_outgoing` listeners want to hear of it.
-    Outgoing(String, Vec<Dynamic>),
+    Outgoing(Event),
     /// A new version serves: take it now rather than with the next work.
     Adopt,
     /// A version begins to serve: the namespace's own call of `on_load`. Whoever waits for its end has the other end.
@@ -61,7 +65,7 @@ impl std::fmt::Debug for Rest {
     }
 }
 
-/// An event that a client sent.
+/// An event that a client sent, or is sent.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Event {
@@ -71,7 +75,7 @@ pub struct Event {
     pub args: Vec<Dynamic>,
     /// The id to answer to, if the client asked for an acknowledgement.
     pub ack: Option<i64>,
-    /// Bytes it had on the wire.
+    /// Bytes it has on the wire.
     pub size: usize,
 }
 
@@ -132,6 +136,9 @@ struct Inner {
     opened: bool,
     waiting: VecDeque<Work>,
     bytes: usize,
+    /// How much of what waits is [`Work::Outgoing`].
+    outgoing: usize,
+    outgoing_bytes: usize,
 }
 
 impl Mailbox {
@@ -143,6 +150,8 @@ impl Mailbox {
                 opened: false,
                 waiting: VecDeque::new(),
                 bytes: 0,
+                outgoing: 0,
+                outgoing_bytes: 0,
             }),
         }
     }
@@ -155,8 +164,9 @@ impl Mailbox {
         }
         match work {
             Work::Event(event) if inner.is_full() => Posted::Refused(event),
+            Work::Outgoing(event) if inner.is_full_of_outgoing() => Posted::Refused(event),
             work => {
-                inner.bytes += size(&work);
+                inner.count(&work);
                 inner.waiting.push_back(work);
                 Posted::Waits
             }
@@ -178,7 +188,9 @@ impl Mailbox {
 
     /// Puts work before everything that waits.
     pub(super) fn post_first(&self, work: Work) {
-        self.lock().waiting.push_front(work);
+        let mut inner = self.lock();
+        inner.count(&work);
+        inner.waiting.push_front(work);
     }
 
     /// The next work for whoever is busy; `None` when nothing waits and the connection is idle from now on.
@@ -187,7 +199,7 @@ impl Mailbox {
         let next = inner.waiting.iter().position(|work| inner.may_run(work));
         let work = next.and_then(|next| inner.waiting.remove(next));
         match &work {
-            Some(work) => inner.bytes = inner.bytes.saturating_sub(size(work)),
+            Some(work) => inner.discount(work),
             None => inner.busy = false,
         }
         work
@@ -202,7 +214,7 @@ impl Mailbox {
     pub(super) fn clear(&self) {
         let mut inner = self.lock();
         inner.waiting = VecDeque::new();
-        inner.bytes = 0;
+        (inner.bytes, inner.outgoing, inner.outgoing_bytes) = (0, 0, 0);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -216,13 +228,32 @@ impl Inner {
     }
 
     fn is_full(&self) -> bool {
-        self.waiting.len() >= MAX_WAITING || self.bytes >= MAX_BYTES
+        self.waiting.len() - self.outgoing >= MAX_WAITING || self.bytes >= MAX_BYTES
     }
-}
 
-const fn size(work: &Work) -> usize {
-    match work {
-        Work::Event(event) => event.size,
-        _ => 0,
+    const fn is_full_of_outgoing(&self) -> bool {
+        self.outgoing >= MAX_OUTGOING || self.outgoing_bytes >= MAX_OUTGOING_BYTES
+    }
+
+    const fn count(&mut self, work: &Work) {
+        match work {
+            Work::Event(event) => self.bytes += event.size,
+            Work::Outgoing(event) => {
+                self.outgoing += 1;
+                self.outgoing_bytes += event.size;
+            }
+            _ => {}
+        }
+    }
+
+    const fn discount(&mut self, work: &Work) {
+        match work {
+            Work::Event(event) => self.bytes -= event.size,
+            Work::Outgoing(event) => {
+                self.outgoing -= 1;
+                self.outgoing_bytes -= event.size;
+            }
+            _ => {}
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use rhai::Dynamic;
 
-use super::{Connection, Link, Phase, SendError, Work, connected::Early};
+use super::{Connection, Event, HostEvent, Link, Phase, SendError, Work, connected::Early};
 use crate::value::{plain, to_packet};
 
 impl Connection {
@@ -34,7 +34,8 @@ impl Connection {
         args: &[Dynamic],
         send: impl FnOnce(Option<&dyn Link>, &str, &[Dynamic]) + Send + 'static,
     ) -> Result<(), SendError> {
-        let (event, args) = (event.to_owned(), copies(event, args)?);
+        let (args, _) = copies(event, args)?;
+        let event = event.to_owned();
         self.once_open(Box::new(move |link| send(link, &event, &args)));
         Ok(())
     }
@@ -69,9 +70,26 @@ impl Connection {
     /// When an argument cannot be sent.
     pub(super) fn tell(self: &Arc<Self>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
         if self.hears_outgoing.load(Ordering::Relaxed) && self.is_connected() {
-            self.post(Work::Outgoing(event.to_owned(), copies(event, args)?));
+            let (args, size) = copies(event, args)?;
+            if let Some(unheard) = self.post(Work::Outgoing(Event::new(event, args, None, size))) {
+                self.lost(
+                    &unheard.name,
+                    "`on_any_outgoing` does not hear of it: too much waits for it already",
+                );
+            }
         }
         Ok(())
+    }
+
+    /// Announces that an event did not arrive where it should.
+    pub fn lost(&self, event: &str, reason: impl Into<String>) {
+        self.namespace().driver().announce(HostEvent::Lost {
+            namespace: self.namespace().path().clone(),
+            socket: Some(self.id().to_string()),
+            event: event.to_owned(),
+            reason: reason.into(),
+            times: 1,
+        });
     }
 
     /// Answers an event.
@@ -171,12 +189,12 @@ impl Connection {
     }
 }
 
-/// The arguments for later, or for another turn: without the variables of the call that sends them.
-fn copies(event: &str, args: &[Dynamic]) -> Result<Vec<Dynamic>, SendError> {
+/// The arguments for later, or for another turn: without the variables of the call that sends them; and their bytes.
+fn copies(event: &str, args: &[Dynamic]) -> Result<(Vec<Dynamic>, usize), SendError> {
     let refused = |error: &dyn std::fmt::Display| SendError::Value(error.to_string());
-    to_packet(Some(event), args).map_err(|error| refused(&error))?;
-    args.iter()
-        .map(plain)
-        .collect::<Result<_, _>>()
-        .map_err(|error| refused(&error))
+    let packet = to_packet(Some(event), args).map_err(|error| refused(&error))?;
+    let attachments = packet.attachments.iter().map(|bytes| bytes.len());
+    let size = packet.text.len() + attachments.sum::<usize>();
+    let copies = args.iter().map(plain).collect::<Result<_, _>>();
+    Ok((copies.map_err(|error| refused(&error))?, size))
 }

@@ -139,6 +139,10 @@ fn warnings(config: &SocketIoConfig, options: &Options) -> Vec<String> {
         ("max_connections", options.max_connections.is_some()),
         ("max_backlog", options.max_backlog != default.max_backlog),
         (
+            "max_backlog_packets",
+            options.max_backlog_packets != default.max_backlog_packets,
+        ),
+        (
             "max_attachments",
             options.max_attachments != default.max_attachments,
         ),

@@ -12,9 +12,10 @@ use crate::{
     script::{self, Folder, Known, Limits, Loader},
 };
 
-/// So many packets of one client may wait inside the Socket.IO crate. The stream takes them out at once, so this is
-/// what one script call can send; the bytes that wait are bounded by [`Options::max_backlog`].
-const MAX_QUEUE: usize = 1 << 17;
+/// The crate's own packets, such as pings, may wait beside the events that [`Options::max_backlog_packets`] allows.
+const OWN_PACKETS: usize = 1 << 10;
+/// More do not fit into the crate's queue. It takes its memory only as it fills.
+const MAX_QUEUE: usize = 1 << 30;
 /// The crate keeps one such buffer for each WebSocket.
 const READ_BUFFER: usize = 1 << 10;
 
@@ -68,7 +69,9 @@ pub struct Options {
     pub max_payload: usize,
     /// The most bytes that may wait for a client; one that lets more pile up is cut off.
     pub max_backlog: usize,
-    /// So long [`Host::close`] waits for the scripts.
+    /// The same in packets. It should be more than what one call sends to a client.
+    pub max_backlog_packets: usize,
+    /// So long [`Host::close`] waits for the scripts, and for clients to take what was sent to them.
     pub drain_timeout: Duration,
     /// The transports that clients may use.
     pub transports: Vec<Transport>,
@@ -112,6 +115,7 @@ impl Default for Options {
             upgrade_timeout: Duration::from_secs(10),
             max_payload: 1_000_000,
             max_backlog: 16 << 20,
+            max_backlog_packets: 1 << 17,
             drain_timeout: Duration::from_secs(10),
             transports: vec![Transport::Polling, Transport::Websocket],
             origins: Vec::new(),
@@ -154,7 +158,7 @@ impl Options {
             .ws_max_message_size(self.max_payload)
             .ws_max_frame_size(self.max_payload)
             .ws_read_buffer_size(READ_BUFFER)
-            .max_buffer_size(MAX_QUEUE)
+            .max_buffer_size(self.max_backlog_packets.min(MAX_QUEUE) + OWN_PACKETS)
     }
 }
 
@@ -347,6 +351,7 @@ impl HostBuilder {
                 counters: Counters::default(),
                 closing: false.into(),
                 handed_over: Arc::default(),
+                draining: tokio::sync::watch::Sender::default(),
                 threads: super::threads::ScriptThreads::default(),
                 storms: super::storm::Storms::default(),
                 io: std::sync::Mutex::default(),

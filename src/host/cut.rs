@@ -14,9 +14,7 @@ impl Wire {
     /// Disconnects a client that went beyond a limit, and says so.
     pub(super) fn cut_off(&self, reason: String) {
         self.kill();
-        if let Some(end) = self.end_session.get() {
-            (end.0)();
-        }
+        self.end_session();
         if let Some(host) = self.host.upgrade() {
             host.announce(HostEvent::CutOff {
                 peer: self.peer,

@@ -65,13 +65,7 @@ impl Driver for Inner {
 
     fn announce(&self, event: HostEvent) {
         self.counters.announced(&event);
-        if self.listeners.is_empty() {
-            trace(&event);
-        }
-        for listener in &self.listeners {
-            // A listener that panics must not leave a connection half connected.
-            let _ = catch_unwind(AssertUnwindSafe(|| listener(&event)));
-        }
+        self.announce_sparingly(&event);
     }
 }
 
@@ -92,6 +86,17 @@ impl Drop for HandedOver {
 }
 
 impl Inner {
+    /// Has everybody hear of an event who wants to.
+    pub(super) fn tell(&self, event: &HostEvent) {
+        if self.listeners.is_empty() {
+            trace(event);
+        }
+        for listener in &self.listeners {
+            // A listener that panics must not leave a connection half connected.
+            let _ = catch_unwind(AssertUnwindSafe(|| listener(event)));
+        }
+    }
+
     /// One piece of work.
     fn work(&self, connection: &Arc<Connection>, work: Work) {
         let work = match work {
@@ -122,12 +127,12 @@ impl Inner {
             // Its variables are gone with the client.
             Work::Call(..) if connection.phase() == Phase::Left => {}
             Work::Call(handler, args, what) => drop(self.call(connection, &handler, args, what)),
-            Work::Outgoing(event, args) => {
+            Work::Outgoing(event) => {
                 self.each(
                     connection,
                     OUTGOING,
-                    &event,
-                    &args,
+                    &event.name,
+                    &event.args,
                     None,
                     "`on_any_outgoing` listener",
                 );
@@ -377,7 +382,7 @@ impl Inner {
     ) {
         let diagnostic = diagnose(connection, handler, error, call);
         self.count_failure(connection, handler.version(), &diagnostic);
-        self.announce_failure(diagnostic);
+        self.announce(HostEvent::HandlerFailed { diagnostic });
     }
 }
 

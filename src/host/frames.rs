@@ -56,6 +56,11 @@ impl Scanner {
         self.connect.as_deref()
     }
 
+    /// Whether the last frame was read to its end.
+    pub(super) const fn is_between_frames(&self) -> bool {
+        self.header.is_empty()
+    }
+
     /// Attachments since the last packet that is a text.
     pub(super) const fn attachments(&self) -> usize {
         self.attachments

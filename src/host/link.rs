@@ -82,6 +82,14 @@ impl<A: Adapter> SocketLink<A> {
         }
     }
 
+    /// Counts what is about to be handed to the crate, for a client that polls.
+    fn hand(&self, frames: impl FnOnce() -> Result<Vec<u8>, SendError>) -> Result<(), SendError> {
+        match polling(&self.socket) {
+            Some(wire) if !wire.hands(frames()?.len()) => Err(SendError::Left),
+            _ => Ok(()),
+        }
+    }
+
     fn outcome(
         &self,
         result: Result<(), CrateError>,
@@ -108,7 +116,10 @@ impl<A: Adapter> Link for SocketLink<A> {
     fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
         match &self.wire {
             Some(wire) => send(wire, &packet::event(self.socket.ns(), event, args)?),
-            None => self.outcome(self.socket.emit(event, &Args(args)), event, args),
+            None => {
+                self.hand(|| packet::event(self.socket.ns(), event, args))?;
+                self.outcome(self.socket.emit(event, &Args(args)), event, args)
+            }
         }
     }
 
@@ -116,6 +127,7 @@ impl<A: Adapter> Link for SocketLink<A> {
         if let Some(wire) = &self.wire {
             return send(wire, &packet::ack(self.socket.ns(), id, args)?);
         }
+        self.hand(|| packet::ack(self.socket.ns(), id, args))?;
         let mut packet = Value::Str(Default::default(), None::<VecDeque<_>>);
         let Ok(sender) = AckSender::from_message_parts(&self.socket, &mut packet, &Some(id));
         self.outcome(sender.send(&Args(args)), "ack", args)
@@ -130,6 +142,7 @@ impl<A: Adapter> Link for SocketLink<A> {
         if let Some(wire) = &self.wire {
             wire.owes(packet::count(event, args)?);
         }
+        self.hand(|| packet::event(self.socket.ns(), event, args))?;
         let socket = self.socket.timeout(timeout.unwrap_or(FOR_EVER));
         let answer = socket
             .emit_with_ack::<_, Values>(event, &Args(args))
@@ -229,6 +242,11 @@ fn direct<A: Adapter>(socket: &Socket<A>) -> Option<&Arc<Wire>> {
     wire(socket).filter(|wire| wire.is_direct())
 }
 
+/// The wire of a client that polls.
+fn polling<A: Adapter>(socket: &Socket<A>) -> Option<&Arc<Wire>> {
+    wire(socket).filter(|wire| !wire.is_direct() && !wire.has_stream())
+}
+
 fn send(wire: &Arc<Wire>, frames: &[u8]) -> Result<(), SendError> {
     match wire.send(frames) {
         true => Ok(()),
@@ -273,6 +291,7 @@ impl<A: Adapter> NamespaceLink for Broadcasts<A> {
                 // One that has left or is cut off hears no more.
                 Some(wire) => drop(wire.send(&frames)),
                 None if deaf::is_parted_with(&socket) => {}
+                None if polling(&socket).is_some_and(|wire| !wire.hands(frames.len())) => {}
                 None if is_full(&socket.emit(event, &Args(args))) => {
                     full += 1;
                     deaf::part_with(socket);

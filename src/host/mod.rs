@@ -7,6 +7,7 @@
 //! again; a failed load changes nothing that is served; no script call runs inside another one.
 
 mod attach;
+mod backlog;
 mod builder;
 mod check;
 mod cut;
@@ -39,6 +40,7 @@ mod storm;
 mod stream;
 mod threads;
 mod trace;
+mod unpolled;
 mod upgrade;
 mod watching;
 mod wire;
@@ -53,7 +55,7 @@ use std::{
 
 use axum::Router;
 use rhai::Dynamic;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, watch};
 
 pub use attach::AttachError;
 pub use functions::{Functions, Signature};
@@ -121,6 +123,8 @@ pub(crate) struct Inner {
     closing: AtomicBool,
     /// Work that was handed over to tasks which have not ended.
     handed_over: Arc<AtomicUsize>,
+    /// Whoever writes what waits for a client is subscribed.
+    draining: watch::Sender<()>,
     threads: threads::ScriptThreads,
     storms: storm::Storms,
     /// With whom namespaces are registered, once there is one.
@@ -272,7 +276,7 @@ impl Host {
     }
 
     /// Ends every connection. Scripts hear the reason `server shutting down`; this returns when all their calls have
-    /// ended, or after [`Options::drain_timeout`].
+    /// ended and what was sent has left, or after [`Options::drain_timeout`].
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host, listener: tokio::net::TcpListener) -> std::io::Result<()> {
@@ -314,6 +318,8 @@ impl Host {
             for link in links {
                 link.disconnect();
             }
+            // Those who read have what was sent to them.
+            self.inner.draining.closed().await;
             // The namespaces hold the host, which holds them.
             self.inner.lock_namespaces().clear();
             *self.inner.scripts.lock().await = Scripts::default();

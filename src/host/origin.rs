@@ -66,6 +66,7 @@ impl FromStr for Origin {
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let valid = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
         if authority.is_empty()
+            || authority.starts_with(':')
             || !authority.chars().all(valid)
             || !scheme
                 .chars()
@@ -234,6 +235,7 @@ mod tests {
             "http://a:",
             "http://a:99999",
             "https://*.a.com",
+            "http://:80",
         ] {
             assert!(text.parse::<Origin>().is_err(), "{text}");
         }

@@ -11,7 +11,7 @@ use axum::{
     http::{Method, Request, Response, StatusCode, header::CONTENT_LENGTH},
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, Collected, Limited};
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use super::{
@@ -39,6 +39,7 @@ impl Shared {
         let response = match (request.method(), session) {
             (&Method::GET, None) => self.open(head).await,
             (&Method::POST, Some(sid)) => self.post(&head, &sid, request.into_body()).await,
+            (&Method::GET, Some(sid)) => self.wait(head, &sid).await,
             _ => self.ask(head.map(|()| Body::empty())).await,
         };
         match response.status() {
@@ -90,20 +91,40 @@ impl Shared {
         Response::from_parts(parts, Body::from(bytes))
     }
 
+    /// A request that waits for packets.
+    async fn wait(&self, head: Request<()>, session: &str) -> Response<Body> {
+        let response = self.ask(head.map(|()| Body::empty())).await;
+        let Some(wire) = self.polling_wire(session) else {
+            return response;
+        };
+        let (parts, body) = response.into_parts();
+        let body = collect(body).await.unwrap_or_default();
+        wire.polled(&body);
+        Response::from_parts(parts, Body::from(body))
+    }
+
     /// A payload of packets. It is cut behind each CONNECT, and the crate gets the next part when that is answered.
     async fn post(&self, head: &Request<()>, session: &str, body: Body) -> Response<Body> {
         let limit = self.host.options.max_payload;
         let body = timeout(BODY, Limited::new(body, limit).collect()).await;
         let payload = match body {
             Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => return status(StatusCode::PAYLOAD_TOO_LARGE),
-            Err(_) => return status(StatusCode::REQUEST_TIMEOUT),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                self.refused(head, "the body of a request is larger than `max-payload`");
+                return status(StatusCode::PAYLOAD_TOO_LARGE);
+            }
+            // The client is gone.
+            Ok(Err(_)) => return status(StatusCode::BAD_REQUEST),
+            Err(_) => {
+                self.refused(head, "the body of a request did not come in time");
+                return status(StatusCode::REQUEST_TIMEOUT);
+            }
         };
         let wire = self.polling_wire(session);
         if let Some(wire) = &wire {
-            wire.count_attachments(payload.split(|byte| *byte == SEPARATOR));
+            wire.count_attachments(packets(&payload));
         }
-        let leaves = payload.split(|byte| *byte == SEPARATOR).any(|p| p == CLOSE);
+        let leaves = packets(&payload).any(|packet| packet == CLOSE);
         let mut parts = parts(&payload).into_iter().peekable();
         loop {
             let part = parts.next().unwrap_or_default();
@@ -129,6 +150,11 @@ fn status(status: StatusCode) -> Response<Body> {
     let mut refusal = Response::new(Body::empty());
     *refusal.status_mut() = status;
     refusal
+}
+
+/// The packets of a payload.
+pub(super) fn packets(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    payload.split(|byte| *byte == SEPARATOR)
 }
 
 /// A payload cut behind each CONNECT.

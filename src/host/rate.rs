@@ -7,16 +7,14 @@ use std::{
 
 /// A client that goes on for so long, at twice the rate, is cut off; one that sends faster, sooner.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// So often it is announced that events are refused.
-const ANNOUNCED_EVERY: Duration = Duration::from_secs(1);
 
 /// What becomes of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It is handled.
     Passes,
-    /// It is refused; with a number, that many were since it was last announced.
-    Refused(Option<u64>),
+    /// It is refused.
+    Refused,
     /// It is refused, and the client has gone on for too long.
     Abuse,
 }
@@ -34,8 +32,6 @@ struct State {
     filled: Instant,
     /// Since the bucket was last half full.
     refused: f64,
-    unannounced: u64,
-    announced: Option<Instant>,
 }
 
 impl Rate {
@@ -48,8 +44,6 @@ impl Rate {
                 tokens: per_second,
                 filled: now,
                 refused: 0.0,
-                unannounced: 0,
-                announced: None,
             }),
         }
     }
@@ -68,17 +62,10 @@ impl Rate {
             return Verdict::Passes;
         }
         state.refused += 1.0;
-        state.unannounced += 1;
-        if state.refused > self.per_second * PATIENCE.as_secs_f64() {
-            return Verdict::Abuse;
+        match state.refused > self.per_second * PATIENCE.as_secs_f64() {
+            true => Verdict::Abuse,
+            false => Verdict::Refused,
         }
-        let due = state
-            .announced
-            .is_none_or(|last| now.saturating_duration_since(last) >= ANNOUNCED_EVERY);
-        Verdict::Refused(due.then(|| {
-            state.announced = Some(now);
-            std::mem::take(&mut state.unannounced)
-        }))
     }
 }
 
@@ -95,19 +82,6 @@ mod tests {
         let later = start + Duration::from_millis(500);
         let passed = (0..50).filter(|_| rate.take(later) == Verdict::Passes);
         assert_eq!(passed.count(), 5);
-    }
-
-    #[test]
-    fn refusals_are_announced_once_a_second_with_their_number() {
-        let start = Instant::now();
-        let rate = Rate::new(1, start);
-        assert_eq!(rate.take(start), Verdict::Passes);
-        assert_eq!(rate.take(start), Verdict::Refused(Some(1)));
-        assert_eq!(rate.take(start), Verdict::Refused(None));
-        assert_eq!(rate.take(start), Verdict::Refused(None));
-        let later = start + Duration::from_millis(1001);
-        assert_eq!(rate.take(later), Verdict::Passes);
-        assert_eq!(rate.take(later), Verdict::Refused(Some(3)));
     }
 
     #[test]

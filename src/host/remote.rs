@@ -117,6 +117,7 @@ impl<A: Adapter> Carrier<A> {
                     socket: None,
                     event,
                     reason: format!("the adapter failed: {error}"),
+                    times: 1,
                 });
             }
         }

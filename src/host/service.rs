@@ -22,7 +22,9 @@ use socketioxide::service::SocketIoService;
 use tower::{Service, ServiceExt};
 
 use super::{
-    Inner, Options, Transport, forwarded,
+    Inner, Options, Transport,
+    backlog::Amount,
+    forwarded,
     origin::{Grant, Origins},
     seats::Seats,
     wire::Wire,
@@ -100,6 +102,7 @@ impl Shared {
         let grant = match self.origins.check(&request) {
             Ok(grant) => grant,
             Err(refused) => {
+                self.host.counters.origins_refused.add();
                 if refused.is_new {
                     let origin = refused.origin;
                     self.host.announce(HostEvent::OriginRefused { origin });
@@ -138,6 +141,24 @@ impl Shared {
         }
     }
 
+    /// Who sent a request, as far as the host's proxies are believed.
+    fn peer(&self, head: &Request<()>) -> Option<SocketAddr> {
+        client(
+            head.headers(),
+            head.extensions(),
+            self.host.options.trust_proxy,
+        )
+    }
+
+    /// Announces that a request is not taken.
+    pub(super) fn refused(&self, head: &Request<()>, reason: &str) {
+        self.host.announce(HostEvent::Refused {
+            peer: self.peer(head),
+            reason: reason.to_owned(),
+            times: 1,
+        });
+    }
+
     pub(super) fn polling_wire(&self, sid: &str) -> Option<Arc<Wire>> {
         self.polling
             .lock()
@@ -148,25 +169,28 @@ impl Shared {
 
     /// The wire of a new session; `None` when there are as many as may be.
     pub(super) fn new_wire(&self, head: &Request<()>, by: Transport) -> Option<Arc<Wire>> {
-        let seat = self.seats.take()?;
+        let Some(seat) = self.seats.take() else {
+            self.refused(head, "`max-connections` clients are connected");
+            return None;
+        };
         let host = Arc::downgrade(&self.host);
-        let peer = client(
-            head.headers(),
-            head.extensions(),
-            self.host.options.trust_proxy,
-        );
+        let peer = self.peer(head);
         Some(Wire::new(
             peer,
             seat,
-            self.host.options.max_backlog,
+            Amount {
+                packets: self.host.options.max_backlog_packets,
+                bytes: self.host.options.max_backlog,
+            },
             by == Transport::Websocket,
             host,
-            |wire, backlog| {
+            |wire, waiting| {
                 if let Some(host) = wire.host.upgrade() {
                     host.announce(HostEvent::SlowConsumer {
                         peer: wire.peer(),
                         socket: wire.id(),
-                        backlog,
+                        packets: waiting.packets,
+                        backlog: waiting.bytes,
                     });
                 }
             },

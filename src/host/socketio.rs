@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     api,
-    connection::{Connection, Event, HostEvent, Namespace, Work},
+    connection::{Connection, Event, Namespace, Work},
     value,
 };
 
@@ -264,8 +264,7 @@ impl Messages {
             return;
         }
         let Value::Str(text, attachments) = packet else {
-            self.lost("?", OTHER_PARSER.to_owned());
-            return;
+            return connection.lost("?", OTHER_PARSER);
         };
         let mut attachments = attachments.unwrap_or_default();
         match value::event(&text, attachments.make_contiguous(), &self.host.decoding) {
@@ -273,13 +272,13 @@ impl Messages {
                 let size = text.len() + attachments.iter().map(bytes::Bytes::len).sum::<usize>();
                 let event = Event::new(&event.name, event.args, ack, size);
                 if let Some(refused) = connection.post(Work::Event(event)) {
-                    self.lost(
+                    connection.lost(
                         &refused.name,
-                        "too many events wait for the socket's handlers".to_owned(),
+                        "too many events wait for the socket's handlers",
                     );
                 }
             }
-            Err(error) => self.lost("?", format!("the packet cannot be read: {error}")),
+            Err(error) => connection.lost("?", format!("the packet cannot be read: {error}")),
         }
     }
 
@@ -290,12 +289,9 @@ impl Messages {
         };
         match rate.take(Instant::now()) {
             Verdict::Passes => return true,
-            Verdict::Refused(None) => {}
-            Verdict::Refused(Some(count)) => {
-                self.lost(
-                    "?",
-                    format!("{count} events beyond `max-events-per-second`"),
-                );
+            Verdict::Refused => {
+                let reason = "the client sends more than `max-events-per-second`";
+                self.connection.lost("?", reason);
             }
             Verdict::Abuse => match wire(socket) {
                 Some(wire) => wire.cut_off("it goes on beyond `max-events-per-second`".to_owned()),
@@ -303,16 +299,6 @@ impl Messages {
             },
         }
         false
-    }
-
-    fn lost(&self, event: &str, reason: String) {
-        let namespace = self.connection.namespace();
-        namespace.driver().announce(HostEvent::Lost {
-            namespace: namespace.path().clone(),
-            socket: Some(self.connection.id().to_string()),
-            event: event.to_owned(),
-            reason,
-        });
     }
 }
 

@@ -21,6 +21,9 @@ use super::{
     wire::{GATE, Wire},
 };
 
+/// How a WebSocket ends: a frame of a client without payload.
+const CLOSE: [u8; 6] = [0x88, 0x80, 0, 0, 0, 0];
+
 type OnEnd = Box<dyn FnOnce() + Send>;
 
 /// The crate's end of a [`Wire`].
@@ -30,6 +33,8 @@ pub(super) struct WireStream {
     /// Read, but behind a CONNECT that was not answered yet.
     held: BytesMut,
     gate: Option<Pin<Box<Sleep>>>,
+    /// The crate was told that the client is gone.
+    ended: bool,
     on_end: Option<OnEnd>,
 }
 
@@ -43,11 +48,13 @@ impl WireStream {
             }
             state.io = Some(io);
         }
+        wire.unpolled.clear();
         Some(Self {
             wire,
             scanner: Scanner::default(),
             held: read,
             gate: None,
+            ended: false,
             on_end: None,
         })
     }
@@ -121,7 +128,16 @@ impl AsyncRead for WireStream {
                 Some(_) => return Poll::Ready(Ok(())),
                 None => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
             };
-            ready!(Pin::new(io).poll_read(context, buffer))?;
+            let read = ready!(Pin::new(io).poll_read(context, buffer));
+            if (read.is_err() || buffer.filled().len() == before) && !this.ended {
+                this.ended = true;
+                // As in Node, a client that goes without a word has closed its transport.
+                if this.scanner.is_between_frames() && buffer.remaining() >= CLOSE.len() {
+                    buffer.put_slice(&CLOSE);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            read?;
         }
         let new = buffer.filled().get(before..).unwrap_or_default();
         let passed = this.pass(new);
@@ -144,7 +160,7 @@ impl AsyncWrite for WireStream {
     /// The crate flushes when it has written all there is.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.wire.lock();
-        if state.closing && state.backlog.is_empty() {
+        if state.closing && state.backlog.next().is_empty() {
             state.die();
         }
         Poll::Ready(Ok(()))

@@ -58,8 +58,9 @@ pub(super) fn trace(event: &HostEvent) {
             socket,
             event,
             reason,
+            times,
         } => {
-            tracing::warn!(%namespace, socket, event, reason, "event lost");
+            tracing::warn!(%namespace, socket, event, reason, times, "event lost");
         }
         HostEvent::Repeated { diagnostic, times } => {
             tracing::error!(%diagnostic, times, "the same error again and again");
@@ -72,10 +73,22 @@ pub(super) fn trace(event: &HostEvent) {
         HostEvent::SlowConsumer {
             peer,
             socket,
+            packets,
             backlog,
         } => {
-            tracing::warn!(?peer, socket, backlog, "slow consumer disconnected");
+            tracing::warn!(
+                ?peer,
+                socket,
+                packets,
+                backlog,
+                "slow consumer disconnected"
+            );
         }
+        HostEvent::Refused {
+            peer,
+            reason,
+            times,
+        } => tracing::warn!(?peer, reason, times, "client refused"),
         HostEvent::NoConnection { problem } => {
             tracing::error!(problem, "no connection is taken for now");
         }

@@ -2,13 +2,12 @@
 //!
 //! In: frames from the client, handed on in order; what follows a CONNECT in the same breath waits until the socket
 //! exists. Out: frames to the client. The crate may always write: what the network does not take at once waits
-//! here, where its bytes are counted, and a client that lets too much pile up is cut off.
+//! here, where it is counted, and a client that lets too much pile up is cut off.
 //!
 //! Where the connection began as a WebSocket, the host writes events and acks here itself ([`Wire::send`]). What the
 //! crate was handed before them and still owes, such as the answer to a CONNECT, goes first.
 
 use std::{
-    collections::VecDeque,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -17,16 +16,20 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, BytesMut};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::AsyncWrite,
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Instant, sleep_until},
 };
 
-use super::{frames, outbox, seats::Seat};
+use super::{
+    backlog::{Amount, Backlog},
+    outbox,
+    seats::Seat,
+    unpolled::Unpolled,
+};
 
 /// So long frames wait behind a CONNECT that nobody answers.
 pub(super) const GATE: Duration = Duration::from_millis(50);
@@ -41,21 +44,24 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(super) peer: Option<SocketAddr>,
-    max_backlog: usize,
+    /// What may wait for the client.
+    pub(super) max_backlog: Amount,
     /// Began as a WebSocket: the host writes events itself.
     is_direct: bool,
     /// The id of its sockets, which the crate makes.
     id: OnceLock<String>,
     /// Attachments since the last packet that is a text, for the polling transport.
     pub(super) attachments: AtomicUsize,
-    /// Called once when the client is cut off, with the bytes that waited for it.
-    on_slow: fn(&Self, usize),
+    /// What it was sent since it last polled.
+    pub(super) unpolled: Unpolled,
+    /// Called once when the client is cut off, with what waited for it.
+    pub(super) on_slow: fn(&Self, Amount),
     /// Tells a request of the polling transport that the gate is open.
     open: Notify,
     /// Whom to tell.
     pub(super) host: std::sync::Weak<super::Inner>,
     /// Ends a session that began with polling.
-    pub(super) end_session: OnceLock<EndSession>,
+    end_session: OnceLock<EndSession>,
     state: Mutex<State>,
 }
 
@@ -72,16 +78,11 @@ impl std::fmt::Debug for EndSession {
 pub(super) struct State {
     pub(super) io: Option<TokioIo<Upgraded>>,
     /// What the network did not take yet.
-    pub(super) backlog: BytesMut,
+    pub(super) backlog: Backlog,
     /// A task writes the backlog.
     draining: bool,
     /// Somebody will flush the backlog.
     flushes_later: bool,
-    /// Frames that the crate was handed, and how many of them it has written.
-    handed: u64,
-    written: u64,
-    /// Frames of the host behind those: each may pass when so many are written.
-    behind: VecDeque<(u64, Vec<u8>)>,
     /// The crate has let go of the stream; the last of the backlog is being written.
     ending: bool,
     /// It ends as soon as nothing waits any more.
@@ -102,10 +103,10 @@ impl Wire {
     pub(super) fn new(
         peer: Option<SocketAddr>,
         seat: Seat,
-        max_backlog: usize,
+        max_backlog: Amount,
         is_direct: bool,
         host: std::sync::Weak<super::Inner>,
-        on_slow: fn(&Self, usize),
+        on_slow: fn(&Self, Amount),
     ) -> Arc<Self> {
         Arc::new(Self {
             peer,
@@ -113,6 +114,7 @@ impl Wire {
             is_direct,
             id: OnceLock::new(),
             attachments: AtomicUsize::new(0),
+            unpolled: Unpolled::default(),
             on_slow,
             open: Notify::new(),
             host,
@@ -210,22 +212,21 @@ impl Wire {
 
     /// The crate is handed so many frames, which go before what is sent from now on.
     pub(super) fn owes(&self, frames: usize) {
-        self.lock().handed += frames as u64;
+        self.lock().backlog.owes(frames);
     }
 
-    /// Sends whole frames; `false` when the client is gone. They leave at the end of the call that sends them.
+    /// Sends the frames of a packet; `false` when the client is gone. They leave at the end of the call that sends them.
     pub(super) fn send(self: &Arc<Self>, frames: &[u8]) -> bool {
         let mut state = self.lock();
         if state.dead {
             return false;
         }
-        if state.written < state.handed {
-            state.wait_behind(frames);
+        state.backlog.push(frames);
+        if state.backlog.is_owed() {
             return self.bounded(state).is_ok();
         }
-        state.backlog.extend_from_slice(frames);
         state.flushes_later = state.flushes_later || outbox::flushes_later(self);
-        if state.flushes_later && state.backlog.len() < ENOUGH {
+        if state.flushes_later && state.backlog.next().len() < ENOUGH {
             return true;
         }
         self.flush_now(state).is_ok()
@@ -246,15 +247,20 @@ impl Wire {
         tokio::spawn(async move {
             sleep_until(Instant::now() + CLOSING).await;
             wire.kill();
-            if let Some(end) = wire.end_session.get() {
-                (end.0)();
-            }
+            wire.end_session();
         });
     }
 
     /// The client has said that it leaves; the crate may know of it for a while.
     pub(super) fn left(&self) {
         self.lock().seat = None;
+    }
+
+    /// Ends the session, if it began with polling.
+    pub(super) fn end_session(&self) {
+        if let Some(end) = self.end_session.get() {
+            (end.0)();
+        }
     }
 
     /// Whether a WebSocket carries it.
@@ -278,41 +284,39 @@ impl Wire {
         if state.dead {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if state.written == state.handed && state.backlog.is_empty() {
-            let written = state.write_now(bytes)?;
-            state
-                .backlog
-                .extend_from_slice(bytes.get(written..).unwrap_or_default());
-        } else {
-            state.append(bytes);
+        if state.backlog.is_owed() || !state.backlog.next().is_empty() {
+            state.backlog.push_of_crate(bytes);
+            return self.flush_now(state);
+        }
+        let written = write_now(state.io.as_mut(), bytes)?;
+        if written < bytes.len() {
+            state.backlog.push_of_crate(bytes);
+            state.backlog.advance(written);
         }
         self.flush_now(state)
     }
 
     fn flush_now(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> io::Result<()> {
-        if state.draining || state.backlog.is_empty() {
+        if state.draining || state.backlog.next().is_empty() {
             return self.bounded(state);
         }
-        let backlog = std::mem::take(&mut state.backlog);
-        let written = state.write_now(&backlog)?;
-        if written < backlog.len() {
-            state.backlog = backlog;
-            state.backlog.advance(written);
+        let State { io, backlog, .. } = &mut *state;
+        let written = write_now(io.as_mut(), backlog.next())?;
+        backlog.advance(written);
+        if !state.backlog.next().is_empty() {
             state.draining = true;
-            tokio::spawn(Drain(self.clone()));
+            tokio::spawn(Drain {
+                wire: self.clone(),
+                _busy: self.host.upgrade().map(|host| host.draining.subscribe()),
+            });
         }
         self.bounded(state)
     }
 
     /// Cuts the client off if too much waits for it.
     fn bounded(&self, mut state: MutexGuard<'_, State>) -> io::Result<()> {
-        let waiting = state.backlog.len()
-            + state
-                .behind
-                .iter()
-                .map(|(_, frames)| frames.len())
-                .sum::<usize>();
-        if waiting <= self.max_backlog {
+        let waiting = state.backlog.amount();
+        if waiting.is_within(self.max_backlog) {
             return Ok(());
         }
         state.die();
@@ -340,46 +344,10 @@ impl Wire {
 }
 
 impl State {
-    /// Keeps frames back until the crate has written what it was handed before.
-    fn wait_behind(&mut self, frames: &[u8]) {
-        match self.behind.back_mut() {
-            Some((handed, waiting)) if *handed == self.handed => waiting.extend_from_slice(frames),
-            _ => self.behind.push_back((self.handed, frames.to_vec())),
-        }
-    }
-
-    /// Appends frames of the crate, and behind each what waits for it.
-    fn append(&mut self, bytes: &[u8]) {
-        for frame in frames::of_server(bytes) {
-            self.backlog.extend_from_slice(frame);
-            if self.written < self.handed && frames::is_owed(frame) {
-                self.written += 1;
-            }
-            while let Some((_, frames)) = self
-                .behind
-                .pop_front_if(|(after, _)| *after <= self.written)
-            {
-                self.backlog.extend_from_slice(&frames);
-            }
-        }
-    }
-
-    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut context = Context::from_waker(Waker::noop());
-        let Some(io) = &mut self.io else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        match Pin::new(io).poll_write(&mut context, bytes) {
-            Poll::Ready(written) => written,
-            Poll::Pending => Ok(0),
-        }
-    }
-
     pub(super) fn die(&mut self) {
         self.dead = true;
         self.io = None;
-        self.backlog = BytesMut::new();
-        self.behind = VecDeque::new();
+        self.backlog = Backlog::default();
         self.wake_reader();
         if let Some(drainer) = self.drainer.take() {
             drainer.wake();
@@ -411,25 +379,42 @@ impl State {
     }
 }
 
-/// Writes the backlog as fast as the network takes it.
-struct Drain(Arc<Wire>);
+/// Writes what the network takes now, and says how much that was.
+fn write_now(io: Option<&mut TokioIo<Upgraded>>, bytes: &[u8]) -> io::Result<usize> {
+    let Some(io) = io else {
+        return Err(io::ErrorKind::NotConnected.into());
+    };
+    match Pin::new(io).poll_write(&mut Context::from_waker(Waker::noop()), bytes) {
+        Poll::Ready(written) => written,
+        Poll::Pending => Ok(0),
+    }
+}
+
+/// Writes the backlog as fast as the network takes it. The end of the host waits for it.
+struct Drain {
+    wire: Arc<Wire>,
+    _busy: Option<watch::Receiver<()>>,
+}
 
 impl Future for Drain {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut guard = self.0.lock();
+        let mut guard = self.wire.lock();
         let state = &mut *guard;
-        while let Some(io) = state.io.as_mut().filter(|_| !state.backlog.is_empty()) {
+        while let Some(io) = state
+            .io
+            .as_mut()
+            .filter(|_| !state.backlog.next().is_empty())
+        {
             state.drainer = Some(context.waker().clone());
-            match ready!(Pin::new(io).poll_write(context, &state.backlog)) {
+            match ready!(Pin::new(io).poll_write(context, state.backlog.next())) {
                 Ok(written) if written > 0 => state.backlog.advance(written),
                 _ => state.die(),
             }
         }
         state.draining = false;
         state.drainer = None;
-        state.backlog = BytesMut::new();
         if state.closing {
             state.die();
         } else if state.ending {

@@ -71,6 +71,7 @@ impl<A: Adapter + DefinedAdapter> Program<A> {
                     drop(socket.emit("doubled", &(n * 2)));
                 },
             );
+            drop(socket.emit("ready", &()));
         })
         .spawn();
         host.attach(&io).unwrap();
@@ -152,12 +153,16 @@ async fn scripts_and_rust_share_one_server_and_edits_are_live() {
     let (mut ada, mut bob) = (program.client().await, program.client().await);
     ada.connect("/chat,").await;
     bob.connect("/chat,").await;
-    assert_eq!(
-        ada.until(|packet| packet.contains("from")).await,
-        "42/chat,[\"from\",\"127.0.0.1\"]"
-    );
+    // They are in the room then.
+    for client in [&mut ada, &mut bob] {
+        assert_eq!(
+            client.until(|packet| packet.contains("from")).await,
+            "42/chat,[\"from\",\"127.0.0.1\"]"
+        );
+    }
 
     ada.connect("/rust,").await;
+    ada.until(|packet| packet.contains("ready")).await;
     ada.send("42/rust,[\"double\",21]").await;
     assert_eq!(
         ada.until(|packet| packet.contains("doubled")).await,
@@ -295,6 +300,7 @@ async fn what_does_not_hold_on_a_server_of_the_programs_own_is_told() {
     let mut client = program.client().await;
     client.connect("").await;
     client.connect("/rust,").await;
+    client.until(|packet| packet.contains("ready")).await;
     client.send("42/rust,[\"double\",1]").await;
     assert_eq!(
         client.until(|packet| packet.starts_with("42")).await,
@@ -377,6 +383,7 @@ async fn closing_an_attached_host_leaves_the_programs_own_namespaces() {
     let mut client = program.client().await;
     client.connect("/chat,").await;
     client.connect("/rust,").await;
+    client.until(|packet| packet.contains("ready")).await;
     program.host.close().await;
     client.until(|packet| packet == "41/chat,").await;
     let reason = program

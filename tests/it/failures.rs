@@ -2,6 +2,34 @@
 
 use patchcord::{HostEvent, Options, testing::TestHost};
 
+/// What was lost: how often, and why.
+fn lost(host: &TestHost) -> Vec<(usize, String)> {
+    let lost = host.events().into_iter().filter_map(|event| match event {
+        HostEvent::Lost { times, reason, .. } => Some((times, reason)),
+        _ => None,
+    });
+    lost.collect()
+}
+
+#[test]
+fn what_is_lost_again_and_again_is_announced_a_few_times_and_then_in_one() {
+    let host = TestHost::new(
+        "fn on_connection(socket) {
+        socket.on_any_outgoing(|event, args| { });
+        socket.on(\"go\", || { for i in 0..20000 { socket.emit(\"n\", i); } });
+    }",
+    );
+    let client = host.connect("/").unwrap();
+    client.emit("go", ());
+    let reason = "`on_any_outgoing` does not hear of it: too much waits for it already";
+    assert_eq!(lost(&host), vec![(1, reason.to_owned()); 5]);
+    assert_eq!(client.heard().len(), 20_000, "the client has them all");
+    host.advance(10_001);
+    let unheard = 20_000 - (1 << 14);
+    assert_eq!(lost(&host), [(unheard - 5, reason.to_owned())]);
+    assert_eq!(host.counters().lost.get(), unheard as u64);
+}
+
 #[test]
 fn the_same_error_again_and_again_is_announced_a_few_times_and_then_counted() {
     let host = TestHost::new(
@@ -25,6 +53,7 @@ fn the_same_error_again_and_again_is_announced_a_few_times_and_then_counted() {
     });
     let (times, text) = repeated.unwrap();
     assert_eq!(times, 95);
+    assert_eq!(host.counters().failed.get(), 101, "all are counted");
     assert!(
         text.contains("number 0") && text.contains("main.rhai:2:"),
         "{text}"

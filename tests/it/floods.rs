@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::Request,
+};
+use futures_util::{StreamExt, stream};
 use patchcord::{
     Host, HostEvent, Options,
     script::Memory,
@@ -11,9 +17,10 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tower::ServiceExt;
 
 use crate::{
-    sockets::{LONG, Running},
+    sockets::{LONG, Running, sid},
     wire::{frame, raw, read_until},
 };
 
@@ -49,7 +56,10 @@ async fn events_beyond_the_rate_are_refused_and_who_goes_on_is_cut_off() {
         HostEvent::Lost { reason, .. } => Some(reason),
         _ => None,
     });
-    assert_eq!(lost.await, "1 events beyond `max-events-per-second`");
+    assert_eq!(
+        lost.await,
+        "the client sends more than `max-events-per-second`"
+    );
     let mut abuser = raw(&running).await;
     abuser.write_all(&frame("40")).await.unwrap();
     read_until(&mut abuser, "40{").await;
@@ -81,6 +91,31 @@ async fn a_packet_with_too_many_attachments_ends_the_connection() {
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(LONG, client.read_to_end(&mut rest)).await;
     assert!(closed.is_ok(), "it is still open");
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_ends_the_connection() {
+    let mut options = Options::default();
+    options.max_payload = 1_000;
+    let running = Running::of(&[("main.rhai", ECHO)], |b| b.options(options)).await;
+    for kind in [0x81, 0x82] {
+        let mut client = raw(&running).await;
+        client.write_all(&frame("40")).await.unwrap();
+        read_until(&mut client, "40{").await;
+        let placeholder = r#"451-["n",{"_placeholder":true,"num":0}]"#;
+        let mut fits = frame(&"x".repeat(1_000));
+        fits[0] = 0x82;
+        client.write_all(&frame(placeholder)).await.unwrap();
+        client.write_all(&fits).await.unwrap();
+        client.write_all(&frame("421[\"n\",1]")).await.unwrap();
+        read_until(&mut client, "431[1]").await;
+        let mut large = frame(&"x".repeat(1_001));
+        large[0] = kind;
+        client.write_all(&large).await.unwrap();
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(LONG, client.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "it is still open");
+    }
 }
 
 /// A server that waits a moment only for the head of a request.
@@ -118,4 +153,88 @@ async fn a_head_that_is_too_large_is_refused() {
         format!("GET / HTTP/1.1\r\nHost: {{host}}\r\nX: {header}\r\nConnection: close\r\n\r\n");
     let answer = running.http(&head).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+fn refused(event: HostEvent) -> Option<(String, usize)> {
+    match event {
+        HostEvent::Refused { reason, times, .. } => Some((reason, times)),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn clients_beyond_the_maximum_are_refused_announced_and_counted() {
+    let mut options = Options::default();
+    options.max_connections = Some(1);
+    let (mut running, host) = Running::reloadable(|builder| {
+        builder
+            .loader(Memory::from([("main.rhai", ECHO)]))
+            .options(options)
+    })
+    .await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    for _ in 0..7 {
+        let answer = running.get("/socket.io/?EIO=4&transport=polling").await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    }
+    let reason = "`max-connections` clients are connected".to_owned();
+    for _ in 0..5 {
+        assert_eq!(running.announced(refused).await, (reason.clone(), 1));
+    }
+    assert_eq!(host.counters().refused.get(), 7);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_announced_and_counted() {
+    let mut options = Options::default();
+    options.max_payload = 1_000;
+    let (mut running, host) = Running::reloadable(|builder| {
+        builder
+            .loader(Memory::from([("main.rhai", ECHO)]))
+            .options(options)
+    })
+    .await;
+    let handshake = running.get("/socket.io/?EIO=4&transport=polling").await;
+    let path = format!(
+        "/socket.io/?EIO=4&transport=polling&sid={}",
+        sid(&handshake)
+    );
+    let answer = running.post(&path, &"x".repeat(1_001)).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    let reason = "the body of a request is larger than `max-payload`".to_owned();
+    assert_eq!(running.announced(refused).await, (reason, 1));
+    assert_eq!(host.counters().refused.get(), 1);
+    // The session goes on.
+    assert!(running.post(&path, "40").await.ends_with("ok"));
+}
+
+/// In time that passes by itself.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_given_up() {
+    let host = Host::builder()
+        .loader(Memory::from([("main.rhai", ECHO)]))
+        .build();
+    host.load().await;
+    let app = host.service(Router::new());
+    let request = |method: &str, query: &str, body| {
+        Request::builder()
+            .method(method)
+            .uri(format!("/socket.io/?EIO=4&transport=polling{query}"))
+            .body(body)
+            .unwrap()
+    };
+    let opened = app.clone().oneshot(request("GET", "", Body::empty())).await;
+    let opened = to_bytes(opened.unwrap().into_body(), 10_000).await.unwrap();
+    let session = format!("&sid={}", sid(std::str::from_utf8(&opened).unwrap()));
+    let first = stream::iter([Ok::<_, std::io::Error>("4")]);
+    let endless = Body::from_stream(first.chain(stream::pending()));
+    let start = tokio::time::Instant::now();
+    let answer = app
+        .oneshot(request("POST", &session, endless))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 408);
+    assert_eq!(start.elapsed().as_secs(), 30);
+    assert_eq!(host.counters().refused.get(), 1);
 }

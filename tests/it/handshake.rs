@@ -45,6 +45,16 @@ fn next_answers_later() {
 }
 
 #[test]
+fn who_is_never_answered_is_refused_after_the_connect_timeout() {
+    let mut options = patchcord::testing::options();
+    options.connect_timeout = std::time::Duration::from_millis(50);
+    let script = "fn on_handshake(socket, next) { set_timeout(|| next.call(), 3600000); }
+        fn on_connection(socket) { }";
+    let host = TestHost::build([("main.rhai", script)], |b| b.options(options));
+    assert_eq!(host.connect("/").unwrap_err().0, "handshake timed out");
+}
+
+#[test]
 fn a_fault_of_the_script_is_announced_and_not_shown_to_the_client() {
     let host = TestHost::new("fn on_handshake(socket) { 1 / 0; }\nfn on_connection(socket) { }");
     assert_eq!(host.connect("/").unwrap_err().0, "handshake failed");

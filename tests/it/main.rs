@@ -13,12 +13,15 @@
 mod acks;
 mod asks;
 mod attach;
+mod backlog;
 mod carry;
 mod check;
 mod counters;
+mod crowd;
 mod data;
 mod documents;
 mod dynamic;
+mod early;
 mod embedder;
 mod examples;
 mod failures;

@@ -12,6 +12,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::wire::{frame, upgrade_request};
+
 /// Longer than anything here takes; only a failure waits for it.
 const LONG: Duration = Duration::from_secs(20);
 
@@ -180,6 +182,130 @@ impl Serving {
         let body = answer.split("\r\n\r\n0").nth(1).expect(&answer);
         serde_json::from_str(body).unwrap()
     }
+}
+
+/// Sends its client 10 MB, and says when it has.
+const FLOOD: &str = "fn on_connection(socket) {
+    let text = \"\"; text.pad(100000, 'x');
+    for n in 0..100 { socket.emit(\"n\", n, text); }
+    print(\"sent\");
+}
+fn on_disconnect(socket, reason) { print(reason); }";
+
+impl Serving {
+    /// A client that was sent more than its system takes, and has read nothing of it.
+    fn flooded(&self) -> TcpStream {
+        let stream = self.deaf();
+        while !self.line().contains(" sent") {}
+        stream
+    }
+
+    /// A client that is connected, and reads nothing.
+    fn deaf(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream
+            .write_all(upgrade_request(self.address.parse().unwrap()).as_bytes())
+            .unwrap();
+        stream.write_all(&frame("40")).unwrap();
+        stream
+    }
+
+    /// The exit code, once it has ended.
+    fn ended(&mut self) -> Option<i32> {
+        self.child.0.wait().unwrap().code()
+    }
+}
+
+#[test]
+fn what_was_sent_leaves_before_it_ends() {
+    let place = Place::new(&[("scripts/main.rhai", FLOOD)]);
+    let mut serving = place.serve(
+        &[
+            "--port",
+            "0",
+            "--max-call-time",
+            "20s",
+            "--drain-timeout",
+            "20s",
+        ],
+        &[],
+    );
+    let mut client = serving.flooded();
+    serving.signal();
+    while !serving.line().contains("server shutting down") {}
+    let mut heard = Vec::new();
+    client.read_to_end(&mut heard).unwrap();
+    let heard = String::from_utf8_lossy(&heard);
+    let places: Vec<_> = (0..100)
+        .map(|n| heard.find(&format!("42[\"n\",{n},")))
+        .collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted());
+    assert_eq!(serving.ended(), Some(0));
+}
+
+#[test]
+fn who_does_not_read_does_not_hold_up_its_end() {
+    let place = Place::new(&[("scripts/main.rhai", FLOOD)]);
+    let mut serving = place.serve(
+        &[
+            "--port",
+            "0",
+            "--max-call-time",
+            "20s",
+            "--drain-timeout",
+            "300ms",
+        ],
+        &[],
+    );
+    let _client = serving.flooded();
+    serving.signal();
+    while !serving.line().contains("server shutting down") {}
+    assert_eq!(serving.ended(), Some(0));
+}
+
+#[test]
+fn who_does_not_read_is_in_the_log_with_its_id_and_what_waited() {
+    let place = Place::new(&[("scripts/main.rhai", FLOOD)]);
+    let serving = place.serve(
+        &[
+            "--port",
+            "0",
+            "--max-call-time",
+            "20s",
+            "--max-backlog-packets",
+            "20",
+        ],
+        &[],
+    );
+    let client = serving.deaf();
+    let line = loop {
+        let line = serving.line();
+        if line.contains("slow consumer") {
+            break line;
+        }
+    };
+    let words: Vec<_> = line.split(' ').collect();
+    let [
+        "warning:",
+        "slow",
+        "consumer",
+        id,
+        peer,
+        "disconnected,",
+        packets,
+        "packets",
+        "of",
+        bytes,
+        ..,
+    ] = words[..]
+    else {
+        panic!("{line}");
+    };
+    assert_eq!(id.len(), 16, "{line}");
+    assert_eq!(peer, format!("({})", client.local_addr().unwrap()));
+    assert_eq!(packets, "21");
+    assert!(bytes.parse::<usize>().unwrap() > 2_000_000, "{line}");
 }
 
 #[test]

@@ -440,7 +440,7 @@ async fn a_client_that_leaves_is_heard_of_with_nodes_reason() {
     let mut client = running.websocket().await;
     client.connect("").await;
     drop(client);
-    assert!(running.announced(printed).await.starts_with("transport "));
+    assert_eq!(running.announced(printed).await, "transport close");
     let mut client = running.websocket().await;
     client.connect("").await;
     client.send("garbage").await;

@@ -1,6 +1,8 @@
 //! What the host's own stream promises: early events are kept, everything emitted arrives, a client that does not
 //! read is cut off.
 
+use std::net::SocketAddr;
+
 use patchcord::{HostEvent, script::Limits};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -35,14 +37,19 @@ pub(crate) async fn raw(running: &Running) -> TcpStream {
     raw_at(running.address).await
 }
 
-pub(crate) async fn raw_at(address: std::net::SocketAddr) -> TcpStream {
+pub(crate) async fn raw_at(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!(
-        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
-         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
+    let request = upgrade_request(address);
     stream.write_all(request.as_bytes()).await.unwrap();
     stream
+}
+
+/// What asks for a WebSocket.
+pub(crate) fn upgrade_request(address: SocketAddr) -> String {
+    format!(
+        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
 }
 
 pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
@@ -73,13 +80,18 @@ async fn events_in_one_write_with_connect_are_kept_in_order() {
             .write_all(&packets.map(frame).concat())
             .await
             .unwrap();
-        let heard = read_until(&mut stream, "42[\"n\",3]").await;
-        let places =
-            ["42[\"n\",1]", "42/other,[\"n\",2]", "42[\"n\",3]"].map(|packet| heard.find(packet));
+        let mut heard = read_until(&mut stream, "42[\"n\",3]").await;
+        let places = ["42[\"n\",1]", "42[\"n\",3]"].map(|packet| heard.find(packet));
         assert!(
             places.iter().all(Option::is_some) && places.is_sorted(),
             "{heard}"
         );
+        // Another namespace has turns of its own.
+        let other = "42/other,[\"n\",2]";
+        if !heard.contains(other) {
+            heard = read_until(&mut stream, other).await;
+        }
+        assert_eq!(heard.matches(other).count(), 1, "{heard}");
     }
 }
 

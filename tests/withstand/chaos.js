@@ -41,18 +41,18 @@ async function deafOnes(server, until) {
 
 export async function chaos(seconds) {
   const server = await Server.start('patchcord', ['--max-backlog', '1MiB']);
+  const good = await Good.start(server, 10);
   const until = performance.now() + seconds * 1000;
-  const good = Array.from({ length: 10 }, () => new Good(server));
   const faults = [
     ...HOSTILE.map((_, n) => insist(server, until, [...HOSTILE.slice(n), ...HOSTILE.slice(0, n)], 50)),
     mutate(server, until), mutate(server, until), save(server, until), deafOnes(server, until),
   ];
   const counts = await Promise.all(faults);
   await sleep(500);
-  await Promise.all(good.map((client) => client.stop()));
-  const times = good.flatMap((client) => client.times).sort((a, b) => a - b);
+  await good.stop();
+  const times = good.times.sort((a, b) => a - b);
   const at = (part) => `${times[Math.floor((times.length - 1) * part)].toFixed(1)} ms`;
-  const wrong = good.reduce((sum, client) => sum + client.wrong + client.lost, 0);
+  const wrong = good.wrong + good.lost;
   const [mutatedA, mutatedB, saves, deafCount] = counts.slice(HOSTILE.length);
   console.log(`${seconds} s of chaos: ${times.length} answers checked, ${wrong} wrong or lost`);
   console.log(`  answers took ${at(0.5)} (half), ${at(0.99)} (99 of 100), ${at(1)} (all)`);

@@ -1,41 +1,25 @@
 // Good clients that check every answer, and those that do what they should not.
+import { once } from 'node:events';
 import { connect } from 'node:net';
-import { io } from 'socket.io-client';
+import { Worker } from 'node:worker_threads';
 import WebSocket from 'ws';
 
 export const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
-// Asks again and again, and notes wrong answers and how long each took.
+// Clients that check every answer, on a thread of their own: `times` in ms, `wrong` and `lost` once they have stopped.
 export class Good {
-  constructor(server, pause = 5) {
-    this.times = [];
-    this.wrong = 0;
-    this.lost = 0;
-    this.pause = pause;
-    this.going = true;
-    this.socket = io(`${server.url}/good`, { transports: ['websocket'], forceNew: true });
-    this.socket.on('disconnect', () => { if (this.going) this.lost += 1; });
-    this.done = this.run();
-  }
-
-  async run() {
-    for (let n = 0; this.going; n += 1) {
-      const start = performance.now();
-      const answer = await Promise.race([
-        new Promise((resolve) => { this.socket.emit('echo', n, resolve); }),
-        sleep(10_000).then(() => 'none'),
-      ]);
-      this.times.push(performance.now() - start);
-      if (answer !== n) this.wrong += 1;
-      if (answer === 'none') return;
-      await sleep(this.pause);
-    }
+  static async start(server, count = 1, pause = 5) {
+    const good = new Good();
+    good.worker = new Worker(new URL('./good.js', import.meta.url), { workerData: { url: server.url, pause, count } });
+    await once(good.worker, 'message');
+    return good;
   }
 
   async stop() {
-    this.going = false;
-    await this.done;
-    this.socket.disconnect();
+    this.worker.postMessage('stop');
+    const [found] = await once(this.worker, 'message');
+    Object.assign(this, found);
+    await this.worker.terminate();
   }
 }
 

@@ -62,18 +62,16 @@ const FAULTS = [
 
 async function run(kind, fault, seconds) {
   const server = await Server.start(kind);
+  const good = await Good.start(server);
   const before = server.memory().now;
-  const good = new Good(server);
   const until = performance.now() + seconds * 1000;
   const note = await Promise.race([fault(server, until), sleep(seconds * 1000 + 5000)]);
   await sleep(200);
   const gone = server.exited;
   const peak = server.memory().peak;
-  good.going = false;
-  await Promise.race([good.done, sleep(3000)]);
+  await good.stop();
   const longest = Math.max(0, ...good.times);
   const answered = good.times.length - good.wrong;
-  good.socket.disconnect();
   await server.stop();
   if (gone) return `ended (${gone})`;
   if (good.wrong || answered < seconds * 5) return `serves nobody: ${answered} answers in ${seconds} s`;

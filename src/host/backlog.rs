@@ -1,0 +1,188 @@
+//! What waits for one client, in order, counted in packets and in bytes.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, BytesMut};
+
+use super::frames;
+
+/// How much waits, or may wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Amount {
+    /// Packets. One that has left in part is none any more, and an attachment is part of its packet.
+    pub(crate) packets: usize,
+    /// Bytes.
+    pub(crate) bytes: usize,
+}
+
+impl Amount {
+    /// Whether a limit allows it.
+    pub(super) const fn is_within(self, most: Self) -> bool {
+        self.packets <= most.packets && self.bytes <= most.bytes
+    }
+}
+
+/// Frames that the network did not take yet.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    next: BytesMut,
+    packets: usize,
+    /// Bytes still to come of the frame that has left in part.
+    begun: usize,
+    /// Frames that the crate was handed, and how many of them it has written.
+    handed: u64,
+    written: u64,
+    /// Packets of the host behind those: each may pass when so many are written.
+    behind: VecDeque<(u64, BytesMut)>,
+    waiting_behind: Amount,
+}
+
+impl Backlog {
+    /// The crate is handed so many frames, which go before what is pushed from now on.
+    pub(super) const fn owes(&mut self, frames: usize) {
+        self.handed += frames as u64;
+    }
+
+    /// Whether the crate has not written all that it was handed.
+    pub(super) const fn is_owed(&self) -> bool {
+        self.written < self.handed
+    }
+
+    /// What can be written now.
+    pub(super) fn next(&self) -> &[u8] {
+        &self.next
+    }
+
+    pub(super) fn amount(&self) -> Amount {
+        Amount {
+            packets: self.packets + self.waiting_behind.packets,
+            bytes: self.next.len() + self.waiting_behind.bytes,
+        }
+    }
+
+    /// Appends a packet of the host, behind what the crate owes.
+    pub(super) fn push(&mut self, frames: &[u8]) {
+        if !self.is_owed() {
+            self.next.extend_from_slice(frames);
+            self.packets += 1;
+            return;
+        }
+        self.waiting_behind.packets += 1;
+        self.waiting_behind.bytes += frames.len();
+        match self.behind.back_mut() {
+            Some((handed, waiting)) if *handed == self.handed => waiting.extend_from_slice(frames),
+            _ => self.behind.push_back((self.handed, frames.into())),
+        }
+    }
+
+    /// Appends frames of the crate, and behind each what waits for it.
+    pub(super) fn push_of_crate(&mut self, bytes: &[u8]) {
+        for frame in frames::of_server(bytes) {
+            self.append(frame);
+            if self.is_owed() && frames::is_owed(frame) {
+                self.written += 1;
+            }
+            while let Some((_, waiting)) = self
+                .behind
+                .pop_front_if(|(after, _)| *after <= self.written)
+            {
+                let before = self.packets;
+                frames::of_server(&waiting).for_each(|frame| self.append(frame));
+                self.waiting_behind.packets -= self.packets - before;
+                self.waiting_behind.bytes -= waiting.len();
+            }
+        }
+    }
+
+    fn append(&mut self, frame: &[u8]) {
+        self.next.extend_from_slice(frame);
+        self.packets += usize::from(frames::begins_with_text(frame));
+    }
+
+    /// So many bytes have left.
+    pub(super) fn advance(&mut self, bytes: usize) {
+        if bytes >= self.next.len() {
+            self.next = BytesMut::new();
+            (self.packets, self.begun) = (0, 0);
+            return;
+        }
+        let mut rest = bytes;
+        while rest > 0 {
+            if self.begun == 0 {
+                self.begun = frames::of_server(&self.next).next().map_or(0, <[u8]>::len);
+                let text = frames::begins_with_text(&self.next);
+                self.packets = self.packets.saturating_sub(text.into());
+            }
+            let now = rest.min(self.begun);
+            self.next.advance(now);
+            self.begun -= now;
+            rest -= now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame of a server with a text of so many bytes.
+    fn text(length: u8) -> Vec<u8> {
+        [&[0x81, length][..], &vec![b'x'; length.into()]].concat()
+    }
+
+    fn amount(backlog: &Backlog) -> (usize, usize) {
+        let Amount { packets, bytes } = backlog.amount();
+        (packets, bytes)
+    }
+
+    #[test]
+    fn packets_count_until_they_begin_to_leave() {
+        let mut backlog = Backlog::default();
+        for length in [3, 5, 7] {
+            backlog.push(&text(length));
+        }
+        assert_eq!(amount(&backlog), (3, 21));
+        backlog.advance(1);
+        assert_eq!(amount(&backlog), (2, 20));
+        backlog.advance(4);
+        assert_eq!(amount(&backlog), (2, 16));
+        backlog.advance(8);
+        assert_eq!(amount(&backlog), (0, 8));
+        backlog.push(&text(1));
+        assert_eq!(amount(&backlog), (1, 11));
+        backlog.advance(11);
+        assert_eq!(amount(&backlog), (0, 0));
+    }
+
+    #[test]
+    fn attachments_are_part_of_their_packet() {
+        let mut backlog = Backlog::default();
+        let attachment = [0x82, 2, 1, 2];
+        backlog.push(&[&text(3)[..], &attachment, &attachment].concat());
+        backlog.push_of_crate(&[&text(1)[..], &attachment].concat());
+        assert_eq!(amount(&backlog), (2, 20));
+        backlog.advance(6);
+        assert_eq!(amount(&backlog), (1, 14));
+        backlog.advance(8);
+        assert_eq!(amount(&backlog), (0, 6));
+    }
+
+    #[test]
+    fn what_waits_behind_the_crate_counts() {
+        let mut backlog = Backlog::default();
+        backlog.owes(1);
+        backlog.push(&text(3));
+        backlog.push(&text(4));
+        assert_eq!(amount(&backlog), (2, 11));
+        assert!(backlog.next().is_empty());
+        let answer = [0x81, 3, b'4', b'0', b'{'];
+        backlog.push_of_crate(&answer);
+        assert_eq!(amount(&backlog), (3, 16));
+        assert_eq!(
+            backlog.next(),
+            [&answer[..], &text(3), &text(4)].concat(),
+            "in order"
+        );
+        assert!(!backlog.is_owed());
+    }
+}

@@ -1,0 +1,198 @@
+//! What is sent faster than it is taken: all of it arrives, or the client is cut off, and that is announced and counted.
+
+use std::time::Duration;
+
+use patchcord::{Host, HostEvent, Options, testing::TestHost};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+};
+
+use crate::{
+    sockets::{Running, sid},
+    wire::{frame, read_until, upgrade_request},
+};
+
+/// Unoptimized builds are slow; what is tested here is not time.
+fn patient() -> Options {
+    let mut options = patchcord::testing::options();
+    options.limits.time = Duration::from_secs(20);
+    options.limits.operations = 100_000_000;
+    options
+}
+
+async fn serving(script: &str, options: Options) -> (Running, Host) {
+    let scripts = patchcord::script::Memory::from([("main.rhai", script)]);
+    Running::reloadable(|builder| builder.loader(scripts).options(options)).await
+}
+
+/// A client that is in `/` and whose system takes little.
+async fn deaf(running: &Running) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(running.address).await.unwrap();
+    let request = upgrade_request(running.address);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(&frame("40")).await.unwrap();
+    read_until(&mut stream, "40{").await;
+    stream
+}
+
+/// The id of a client that was cut off, with the packets and bytes that waited for it.
+async fn slow_consumer(running: &mut Running) -> (String, usize, usize) {
+    running
+        .announced(|event| match event {
+            HostEvent::SlowConsumer {
+                socket,
+                packets,
+                backlog,
+                ..
+            } => Some((socket.unwrap(), packets, backlog)),
+            _ => None,
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_lets_too_many_packets_wait_is_cut_off_and_others_are_not() {
+    let script = "fn on_connection(socket) {
+        let text = \"\"; text.pad(200, 'x');
+        socket.on(\"ticks\", || { for i in 0..1000 { io.emit(\"tick\", i, text); } \"done\" });
+    }";
+    let mut options = patient();
+    options.max_backlog_packets = 5_000;
+    let (mut running, host) = serving(script, options).await;
+    let _deaf = deaf(&running).await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    let mut round = 0;
+    while host.counters().slow_consumers.get() == 0 {
+        client.send(&format!("42{round}[\"ticks\"]")).await;
+        for n in 0..1000 {
+            let tick = client.until(|packet| packet.starts_with("42")).await;
+            assert!(tick.starts_with(&format!("42[\"tick\",{n},")), "{tick}");
+        }
+        let done = client.until(|packet| packet.starts_with("43")).await;
+        assert_eq!(done, format!("43{round}[\"done\"]"));
+        round += 1;
+    }
+    let (_, packets, bytes) = slow_consumer(&mut running).await;
+    // What one write of a call holds is counted when it is written.
+    assert!(packets > 5_000 && packets < 10_000, "{packets}");
+    assert!(bytes < 250 * packets, "{bytes} bytes of {packets} packets");
+}
+
+/// A polling session in `/`: its path.
+async fn polling(running: &Running) -> String {
+    let handshake = running.get("/socket.io/?EIO=4&transport=polling").await;
+    let path = format!(
+        "/socket.io/?EIO=4&transport=polling&sid={}",
+        sid(&handshake)
+    );
+    assert!(running.post(&path, "40").await.ends_with("ok"));
+    let mut heard = String::new();
+    while !heard.contains("40{") {
+        heard += &running.get(&path).await;
+    }
+    path
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_poll_is_cut_off() {
+    let script = "fn on_connection(socket) {
+        let big = \"\"; big.pad(10000, 'x');
+        socket.on(\"big\", || { for i in 0..20 { socket.emit(\"big\", big); } });
+        socket.on(\"ticks\", || { for i in 0..200 { socket.emit(\"tick\", i); } });
+    }
+    fn on_disconnect(socket, reason) { print(`${socket.id} gone: ${reason}`); }";
+    let mut options = patient();
+    options.max_backlog = 1 << 20;
+    options.max_backlog_packets = 1_000;
+    let (mut running, host) = serving(script, options).await;
+    for (event, most) in [("big", 1_000), ("ticks", 1_200)] {
+        let path = polling(&running).await;
+        let before = host.counters().slow_consumers.get();
+        while host.counters().slow_consumers.get() == before {
+            running.post(&path, &format!("42[\"{event}\"]")).await;
+        }
+        let (id, packets, bytes) = slow_consumer(&mut running).await;
+        assert!(packets <= most && bytes < 2 << 20, "{packets} of {bytes}");
+        assert!(packets > 1_000 || bytes > 1 << 20, "{packets} of {bytes}");
+        let gone = running.announced(|event| match event {
+            HostEvent::Log { text, .. } => Some(text),
+            _ => None,
+        });
+        assert_eq!(gone.await, format!("{id} gone: transport close"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_polls_gets_all_of_ten_thousand_events_again_and_again() {
+    let script = "fn on_connection(socket) {
+        socket.on(\"go\", || { for i in 0..10000 { socket.emit(\"n\", i); } });
+        socket.on(\"io\", || { for i in 0..10000 { io.emit(\"n\", i); } });
+    }";
+    let mut options = patient();
+    // What was polled does not wait any more.
+    options.max_backlog_packets = 12_000;
+    let (running, _) = serving(script, options).await;
+    let path = polling(&running).await;
+    for event in ["go", "io", "go"] {
+        running.post(&path, &format!("42[\"{event}\"]")).await;
+        let mut next = 0;
+        while next < 10_000 {
+            let answer = running.get(&path).await;
+            let body = answer.split("\r\n\r\n").nth(1).unwrap();
+            for packet in body.split('\u{1e}') {
+                match packet {
+                    "2" => assert!(running.post(&path, "3").await.ends_with("ok")),
+                    event => {
+                        assert_eq!(event, format!("42[\"n\",{next}]"));
+                        next += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_thousand_events_of_one_call_arrive_in_order_with_raised_limits() {
+    let script = "fn on_connection(socket) {
+        socket.on(\"go\", || { for i in 0..100000 { socket.emit(\"n\", i); } });
+    }";
+    let (running, _) = serving(script, patient()).await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    client.send("42[\"go\"]").await;
+    for n in 0..100_000 {
+        let event = client.until(|packet| packet.starts_with("42")).await;
+        assert_eq!(event, format!("42[\"n\",{n}]"));
+    }
+}
+
+#[test]
+fn what_waits_for_on_any_outgoing_is_bounded_and_the_rest_is_announced() {
+    let host = TestHost::new(
+        "fn on_connection(socket) {
+            let heard = 0;
+            socket.on(\"listen\", || { socket.on_any_outgoing(|event, args| { heard += 1; }); });
+            socket.on(\"heard\", || heard);
+            socket.on(\"ticks\", || { for i in 0..20000 { socket.broadcast.emit(\"tick\", i); } });
+        }",
+    );
+    let (listening, client) = (host.connect("/").unwrap(), host.connect("/").unwrap());
+    listening.emit("listen", ());
+    // Nobody else has a turn before the call has ended.
+    client.emit("ticks", ());
+    assert_eq!(listening.heard().len(), 20_000, "the client has them all");
+    let most = 1 << 14;
+    assert_eq!(listening.ask("heard", ()).unwrap(), format!("[{most}]"));
+    assert_eq!(host.counters().lost.get(), 20_000 - most);
+    let lost = host.events().into_iter().find_map(|event| match event {
+        HostEvent::Lost { event, reason, .. } => Some((event, reason)),
+        _ => None,
+    });
+    let reason = "`on_any_outgoing` does not hear of it: too much waits for it already";
+    assert_eq!(lost, Some(("tick".to_owned(), reason.to_owned())));
+}
