@@ -200,7 +200,7 @@ impl Mailbox {
         let work = next.and_then(|next| inner.waiting.remove(next));
         match &work {
             Some(work) => inner.discount(work),
-            None => inner.busy = false,
+            None => inner.rest(),
         }
         work
     }
@@ -225,6 +225,14 @@ impl Mailbox {
 impl Inner {
     const fn may_run(&self, work: &Work) -> bool {
         self.opened || !matches!(work, Work::Event(_) | Work::Disconnect(_))
+    }
+
+    /// Nothing runs any more; the queue of an idle connection takes no memory.
+    fn rest(&mut self) {
+        self.busy = false;
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
     }
 
     fn is_full(&self) -> bool {

@@ -19,7 +19,12 @@ use socketioxide::{
     socket::Socket,
 };
 
-use super::{deaf, packet, remote::Remote, request, wire::Wire};
+use super::{
+    deaf, packet,
+    remote::Remote,
+    request::{Headers, describe},
+    wire::Wire,
+};
 use crate::{
     connection::{Answer, Link, NamespaceLink, NoAnswer, SendError, Target},
     value::{self, Args, to_packet},
@@ -199,8 +204,11 @@ impl<A: Adapter> Link for SocketLink<A> {
     }
 
     fn handshake(&self) -> Map {
-        let peer = wire(&self.socket).map_or(self.peer, |wire| wire.peer());
-        request::describe(self.socket.req_parts(), peer)
+        let parts = self.socket.req_parts();
+        match wire(&self.socket) {
+            Some(wire) => describe(&parts.uri, wire.headers(), wire.peer()),
+            None => describe(&parts.uri, &Headers::of(&parts.headers), self.peer),
+        }
     }
 
     fn transport(&self) -> &'static str {

@@ -2,6 +2,7 @@
 //! until the socket exists.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 
 use super::{
     Transport, frames,
-    service::{Shared, detach, full, refuse, sid},
+    service::{Shared, full, head, refuse, sid},
     wire::Wire,
 };
 
@@ -32,15 +33,25 @@ const CLOSE: &[u8] = b"1";
 impl Shared {
     /// A request of the polling transport.
     pub(super) async fn poll(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
-        let Some(head) = detach(&request) else {
+        let Some(mut head) = head(&request) else {
             return refuse(3, "Bad request");
         };
         let session = sid(head.uri()).map(str::to_owned);
-        let response = match (request.method(), session) {
-            (&Method::GET, None) => self.open(head).await,
-            (&Method::POST, Some(sid)) => self.post(&head, &sid, request.into_body()).await,
-            (&Method::GET, Some(sid)) => self.wait(head, &sid).await,
-            _ => self.ask(head.map(|()| Body::empty())).await,
+        let response = if let (&Method::GET, None) = (request.method(), &session) {
+            match self.new_wire(&request, Transport::Polling) {
+                Some(wire) => self.open(head, wire).await,
+                None => return full(),
+            }
+        } else {
+            request.headers().clone_into(head.headers_mut());
+            match (request.method(), session) {
+                (&Method::POST, Some(sid)) => {
+                    let peer = self.peer(&request);
+                    self.post(&head, peer, &sid, request.into_body()).await
+                }
+                (&Method::GET, Some(sid)) => self.wait(head, &sid).await,
+                _ => self.ask(head.map(|()| Body::empty())).await,
+            }
         };
         match response.status() {
             StatusCode::BAD_REQUEST => in_nodes_form(response).await,
@@ -49,10 +60,7 @@ impl Shared {
     }
 
     /// The first request of a session opens its wire.
-    async fn open(self: &Arc<Self>, mut head: Request<()>) -> Response<Body> {
-        let Some(wire) = self.new_wire(&head, Transport::Polling) else {
-            return full();
-        };
+    async fn open(self: &Arc<Self>, mut head: Request<()>, wire: Arc<Wire>) -> Response<Body> {
         head.extensions_mut().insert(wire.clone());
         let response = self.ask(head.map(|()| Body::empty())).await;
         match response.status() {
@@ -104,19 +112,25 @@ impl Shared {
     }
 
     /// A payload of packets. It is cut behind each CONNECT, and the crate gets the next part when that is answered.
-    async fn post(&self, head: &Request<()>, session: &str, body: Body) -> Response<Body> {
+    async fn post(
+        &self,
+        head: &Request<()>,
+        peer: Option<SocketAddr>,
+        session: &str,
+        body: Body,
+    ) -> Response<Body> {
         let limit = self.host.options.max_payload;
         let body = timeout(BODY, Limited::new(body, limit).collect()).await;
         let payload = match body {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                self.refused(head, "the body of a request is larger than `max-payload`");
+                self.refused(peer, "the body of a request is larger than `max-payload`");
                 return status(StatusCode::PAYLOAD_TOO_LARGE);
             }
             // The client is gone.
             Ok(Err(_)) => return status(StatusCode::BAD_REQUEST),
             Err(_) => {
-                self.refused(head, "the body of a request did not come in time");
+                self.refused(peer, "the body of a request did not come in time");
                 return status(StatusCode::REQUEST_TIMEOUT);
             }
         };

@@ -14,7 +14,7 @@ use axum::{
     body::Body,
     extract::ConnectInfo,
     http::{
-        Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
+        Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
         header::{CONTENT_TYPE, UPGRADE},
     },
 };
@@ -26,6 +26,7 @@ use super::{
     backlog::Amount,
     forwarded,
     origin::{Grant, Origins},
+    request::Headers,
     seats::Seats,
     wire::Wire,
 };
@@ -142,18 +143,18 @@ impl Shared {
     }
 
     /// Who sent a request, as far as the host's proxies are believed.
-    fn peer(&self, head: &Request<()>) -> Option<SocketAddr> {
+    pub(super) fn peer(&self, request: &Request<Body>) -> Option<SocketAddr> {
         client(
-            head.headers(),
-            head.extensions(),
+            request.headers(),
+            request.extensions(),
             self.host.options.trust_proxy,
         )
     }
 
     /// Announces that a request is not taken.
-    pub(super) fn refused(&self, head: &Request<()>, reason: &str) {
+    pub(super) fn refused(&self, peer: Option<SocketAddr>, reason: &str) {
         self.host.announce(HostEvent::Refused {
-            peer: self.peer(head),
+            peer,
             reason: reason.to_owned(),
             times: 1,
         });
@@ -168,15 +169,16 @@ impl Shared {
     }
 
     /// The wire of a new session; `None` when there are as many as may be.
-    pub(super) fn new_wire(&self, head: &Request<()>, by: Transport) -> Option<Arc<Wire>> {
+    pub(super) fn new_wire(&self, request: &Request<Body>, by: Transport) -> Option<Arc<Wire>> {
+        let peer = self.peer(request);
         let Some(seat) = self.seats.take() else {
-            self.refused(head, "`max-connections` clients are connected");
+            self.refused(peer, "`max-connections` clients are connected");
             return None;
         };
         let host = Arc::downgrade(&self.host);
-        let peer = self.peer(head);
         Some(Wire::new(
             peer,
+            Headers::of(request.headers()),
             seat,
             Amount {
                 packets: self.host.options.max_backlog_packets,
@@ -198,22 +200,13 @@ impl Shared {
     }
 }
 
-/// A copy of a request's head that keeps no part of the connection's read buffer alive for as long as the
-/// connection lives.
-pub(super) fn detach(request: &Request<Body>) -> Option<Request<()>> {
-    let mut copy = Request::builder()
+/// A copy of a request's head without headers. It keeps no part of the connection's read buffer alive for as long as
+/// the connection lives; the headers are kept by its [`Wire`].
+pub(super) fn head(request: &Request<Body>) -> Option<Request<()>> {
+    let copy = Request::builder()
         .method(request.method().clone())
         .uri(request.uri().to_string());
-    let headers = copy.headers_mut()?;
-    for (name, value) in request.headers() {
-        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
-        headers.append(name, HeaderValue::from_bytes(value.as_bytes()).ok()?);
-    }
-    let mut copy = copy.body(()).ok()?;
-    if let Some(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
-        copy.extensions_mut().insert(*peer);
-    }
-    Some(copy)
+    copy.body(()).ok()
 }
 
 /// The address of the client that made a request, behind `proxies` proxies.

@@ -1,13 +1,14 @@
 //! The stream that the Socket.IO crate is handed for a WebSocket: the crate's end of a [`Wire`].
 
 use std::{
+    cell::Cell,
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -23,6 +24,13 @@ use super::{
 
 /// How a WebSocket ends: a frame of a client without payload.
 const CLOSE: [u8; 6] = [0x88, 0x80, 0, 0, 0, 0];
+/// So much is read from the network at once.
+const AT_ONCE: usize = 16 * 1024;
+
+thread_local! {
+    /// What is being read.
+    static READ: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 type OnEnd = Box<dyn FnOnce() + Send>;
 
@@ -30,7 +38,7 @@ type OnEnd = Box<dyn FnOnce() + Send>;
 pub(super) struct WireStream {
     wire: Arc<Wire>,
     scanner: Scanner,
-    /// Read, but behind a CONNECT that was not answered yet.
+    /// Read, but more than the crate had room for, or behind a CONNECT that was not answered yet.
     held: BytesMut,
     gate: Option<Pin<Box<Sleep>>>,
     /// The crate was told that the client is gone.
@@ -83,7 +91,55 @@ impl WireStream {
         Poll::Ready(())
     }
 
-    /// Hands on what may pass of bytes that were read, and keeps the rest.
+    /// Reads as much as there is, however little the crate has room for: its buffer is small, for it is kept as long as
+    /// the connection.
+    fn poll_network(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut bytes = READ.take();
+        bytes.resize(AT_ONCE, 0);
+        let mut read = ReadBuf::new(&mut bytes);
+        let polled = {
+            let mut state = self.wire.lock();
+            state.wait(context);
+            let io = state.io.as_mut();
+            io.map(|io| Pin::new(io).poll_read(context, &mut read))
+        };
+        let handed = self.hand_on(read.filled(), buffer);
+        let rest = read.filled().get(handed..).unwrap_or_default();
+        self.held.extend_from_slice(rest);
+        let read_nothing = read.filled().is_empty();
+        READ.set(bytes);
+        match polled {
+            Some(Poll::Ready(_)) if read_nothing && self.says_goodbye(buffer) => {
+                Poll::Ready(Ok(()))
+            }
+            Some(polled) => polled,
+            None => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+        }
+    }
+
+    /// Tells the crate that a client which goes without a word has closed its transport, as in Node.
+    fn says_goodbye(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let first = !std::mem::replace(&mut self.ended, true);
+        let says = first && self.scanner.is_between_frames() && buffer.remaining() >= CLOSE.len();
+        if says {
+            buffer.put_slice(&CLOSE);
+        }
+        says
+    }
+
+    /// Hands on as much as may pass and as there is room for, and says how much that was.
+    fn hand_on(&mut self, bytes: &[u8], buffer: &mut ReadBuf<'_>) -> usize {
+        let (fits, _) = bytes.split_at(bytes.len().min(buffer.remaining()));
+        let passed = self.pass(fits);
+        buffer.put_slice(fits.get(..passed).unwrap_or_default());
+        passed
+    }
+
+    /// How many of these bytes may pass.
     fn pass(&mut self, bytes: &[u8]) -> usize {
         let passed = self.scanner.pass(bytes);
         let attachments = self.scanner.attachments();
@@ -109,41 +165,15 @@ impl AsyncRead for WireStream {
         // The answers to what was read before.
         this.wire.flush();
         ready!(this.poll_gate(context));
-        if !this.held.is_empty() {
-            let mut held = std::mem::take(&mut this.held);
-            let fits = held.split_to(held.len().min(buffer.remaining()));
-            let passed = this.pass(&fits);
-            let (now, later) = fits.split_at(passed);
-            buffer.put_slice(now);
-            this.held.extend_from_slice(later);
-            this.held.extend_from_slice(&held);
-            return Poll::Ready(Ok(()));
+        if this.held.is_empty() {
+            return this.poll_network(context, buffer);
         }
-        let before = buffer.filled().len();
-        {
-            let mut state = this.wire.lock();
-            state.wait(context);
-            let io = match &mut state.io {
-                Some(io) if !buffer.initialize_unfilled().is_empty() => io,
-                Some(_) => return Poll::Ready(Ok(())),
-                None => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-            };
-            let read = ready!(Pin::new(io).poll_read(context, buffer));
-            if (read.is_err() || buffer.filled().len() == before) && !this.ended {
-                this.ended = true;
-                // As in Node, a client that goes without a word has closed its transport.
-                if this.scanner.is_between_frames() && buffer.remaining() >= CLOSE.len() {
-                    buffer.put_slice(&CLOSE);
-                    return Poll::Ready(Ok(()));
-                }
-            }
-            read?;
+        let mut held = std::mem::take(&mut this.held);
+        let handed = this.hand_on(&held, buffer);
+        if handed < held.len() {
+            held.advance(handed);
+            this.held = held;
         }
-        let new = buffer.filled().get(before..).unwrap_or_default();
-        let passed = this.pass(new);
-        this.held
-            .extend_from_slice(new.get(passed..).unwrap_or_default());
-        buffer.set_filled(before + passed);
         Poll::Ready(Ok(()))
     }
 }

@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 use super::{
     Transport, frames,
-    service::{Shared, detach, full, query, refuse, sid},
+    service::{Shared, full, head, query, refuse, sid},
     stream::WireStream,
     wire::Wire,
 };
@@ -37,12 +37,12 @@ impl Shared {
             return refuse(3, "Bad request");
         };
         let accept = derive_accept_key(key.as_bytes());
-        let Some(mut parts) = detach(&request) else {
+        let Some(mut head) = head(&request) else {
             return refuse(3, "Bad request");
         };
         let session = sid(request.uri()).map(str::to_owned);
         let wire = match &session {
-            None => match self.new_wire(&parts, Transport::Websocket) {
+            None => match self.new_wire(&request, Transport::Websocket) {
                 Some(wire) => wire,
                 None => return full(),
             },
@@ -52,11 +52,11 @@ impl Shared {
                 None => return refuse(1, "Session ID unknown"),
             },
         };
-        parts.extensions_mut().insert(wire.clone());
+        head.extensions_mut().insert(wire.clone());
         let upgraded = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
             if let Ok(io) = upgraded.await {
-                self.websocket(TokioIo::new(io), wire, parts, session).await;
+                self.websocket(TokioIo::new(io), wire, head, session).await;
             }
         });
         switching_protocols(&accept)
@@ -68,7 +68,7 @@ impl Shared {
         self: Arc<Self>,
         mut io: TokioIo<Upgraded>,
         wire: Arc<Wire>,
-        parts: Request<()>,
+        head: Request<()>,
         session: Option<String>,
     ) {
         let mut read = BytesMut::new();
@@ -86,8 +86,8 @@ impl Shared {
             let shared = self.clone();
             stream.on_end(move || drop(tokio::spawn(shared.close_session(sid))));
         }
-        // The query was checked, so the crate takes it.
-        let _ = self.engine.clone().oneshot((stream, parts)).await;
+        // The query was checked, so the crate takes it. It keeps the stream in its task more than once.
+        let _ = self.engine.clone().oneshot((Box::new(stream), head)).await;
     }
 
     /// Ends a session. It is needed when the WebSocket of one that began with polling has ended. After an upgrade that failed, the crate answers its polls with

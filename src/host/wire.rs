@@ -27,6 +27,7 @@ use tokio::{
 use super::{
     backlog::{Amount, Backlog},
     outbox,
+    request::Headers,
     seats::Seat,
     unpolled::Unpolled,
 };
@@ -44,6 +45,7 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(super) peer: Option<SocketAddr>,
+    headers: Headers,
     /// What may wait for the client.
     pub(super) max_backlog: Amount,
     /// Began as a WebSocket: the host writes events itself.
@@ -102,6 +104,7 @@ pub(super) struct State {
 impl Wire {
     pub(super) fn new(
         peer: Option<SocketAddr>,
+        headers: Headers,
         seat: Seat,
         max_backlog: Amount,
         is_direct: bool,
@@ -110,6 +113,7 @@ impl Wire {
     ) -> Arc<Self> {
         Arc::new(Self {
             peer,
+            headers,
             max_backlog,
             is_direct,
             id: OnceLock::new(),
@@ -129,6 +133,11 @@ impl Wire {
     /// The address of the client, or of the proxy that nobody told to trust.
     pub(super) const fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// The headers of the request that opened it.
+    pub(super) const fn headers(&self) -> &Headers {
+        &self.headers
     }
 
     /// Learns the id of its sockets.
