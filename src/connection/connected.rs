@@ -64,7 +64,7 @@ pub(super) struct Held {
     pub(super) version: Option<Arc<Version>>,
     pub(super) registered: Registered,
     pub(super) asks: Asks,
-    adoption: Option<Adoption>,
+    adoption: Option<Box<Adoption>>,
     /// What it is sent before its CONNECT is answered.
     pub(super) early: Vec<Early>,
     pub(super) last_rooms: Option<Vec<String>>,
@@ -238,7 +238,7 @@ impl Connection {
         let link = self.lock_link().take();
         held.early.drain(..).for_each(|send| send(None));
         held.registered.release();
-        held.adoption.iter().for_each(Adoption::release);
+        held.adoption.iter().for_each(|adoption| adoption.release());
         drop((held, link));
     }
 
@@ -381,7 +381,7 @@ impl Connection {
         let mut held = self.held();
         match self.phase() {
             Phase::Left => adoption.release(),
-            _ => held.adoption = Some(adoption),
+            _ => held.adoption = Some(Box::new(adoption)),
         }
     }
 
@@ -403,7 +403,7 @@ impl Connection {
             base,
             new,
             report,
-        } = adoption;
+        } = *adoption;
         let mut adopted = held
             .registered
             .adopt(&base.registered, new.registered, &version);
