@@ -36,6 +36,15 @@ pub(super) fn is_parted_with<A: Adapter>(socket: &Socket<A>) -> bool {
     socket.extensions.get::<Parted>().is_some()
 }
 
+/// Says that a client is cut off.
+pub(super) fn announce(connection: &Connection, reason: String) {
+    connection.namespace().driver().announce(HostEvent::CutOff {
+        peer: None,
+        socket: Some(connection.id().to_string()),
+        reason,
+    });
+}
+
 /// Parts with a client that takes nothing more, once.
 pub(super) fn part_with<A: Adapter>(socket: SocketRef<A>) {
     let Some(Watched(connection)) = socket.extensions.remove::<Watched>() else {
@@ -44,12 +53,8 @@ pub(super) fn part_with<A: Adapter>(socket: SocketRef<A>) {
     socket.extensions.insert(Parted);
     if let Some(connection) = connection.upgrade() {
         connection.cut();
-        connection.namespace().driver().announce(HostEvent::CutOff {
-            peer: None,
-            socket: Some(connection.id().to_string()),
-            reason: "it does not read: as many packets wait for it as the `max_buffer_size` of the `SocketIo` allows"
-                .to_owned(),
-        });
+        let reason = "it does not read: as many packets wait for it as the `max_buffer_size` of the `SocketIo` allows";
+        announce(&connection, reason.to_owned());
         connection.post_elsewhere(Work::Disconnect("transport error"));
     }
     tokio::spawn(async move {

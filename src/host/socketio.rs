@@ -293,10 +293,16 @@ impl Messages {
                 let reason = "the client sends more than `max-events-per-second`";
                 self.connection.lost("?", reason);
             }
-            Verdict::Abuse => match wire(socket) {
-                Some(wire) => wire.cut_off("it goes on beyond `max-events-per-second`".to_owned()),
-                None => self.connection.disconnect(true),
-            },
+            Verdict::Abuse => {
+                let reason = "it goes on beyond `max-events-per-second`".to_owned();
+                match wire(socket) {
+                    Some(wire) => wire.cut_off(reason),
+                    None => {
+                        deaf::announce(&self.connection, reason);
+                        self.connection.disconnect(true);
+                    }
+                }
+            }
         }
         false
     }

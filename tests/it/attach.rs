@@ -71,7 +71,7 @@ impl<A: Adapter + DefinedAdapter> Program<A> {
                     drop(socket.emit("doubled", &(n * 2)));
                 },
             );
-            drop(socket.emit("ready", &()));
+            drop(socket.emit("ready", "it listens"));
         })
         .spawn();
         host.attach(&io).unwrap();
@@ -123,6 +123,12 @@ async fn serve<A: Adapter>(layer: SocketIoLayer<A>) -> SocketAddr {
     address
 }
 
+/// The crate begins a handler after it has answered the CONNECT, and loses what comes before that listens.
+async fn connect_to_rust(client: &mut Client) {
+    client.connect("/rust,").await;
+    client.until(|packet| packet.contains("ready")).await;
+}
+
 /// The script that most tests serve as `/chat`.
 const CHAT: &str = r#"
 fn on_handshake(socket) {
@@ -161,8 +167,7 @@ async fn scripts_and_rust_share_one_server_and_edits_are_live() {
         );
     }
 
-    ada.connect("/rust,").await;
-    ada.until(|packet| packet.contains("ready")).await;
+    connect_to_rust(&mut ada).await;
     ada.send("42/rust,[\"double\",21]").await;
     assert_eq!(
         ada.until(|packet| packet.contains("doubled")).await,
@@ -299,8 +304,7 @@ async fn what_does_not_hold_on_a_server_of_the_programs_own_is_told() {
     );
     let mut client = program.client().await;
     client.connect("").await;
-    client.connect("/rust,").await;
-    client.until(|packet| packet.contains("ready")).await;
+    connect_to_rust(&mut client).await;
     client.send("42/rust,[\"double\",1]").await;
     assert_eq!(
         client.until(|packet| packet.starts_with("42")).await,
@@ -378,12 +382,43 @@ async fn a_client_that_does_not_read_is_parted_with_and_others_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_on_an_attached_server_is_cut_off() {
+    let mut options = patchcord::testing::options();
+    options.max_events_per_second = Some(5);
+    let mut program = Program::of(&[("chat.rhai", CHAT)], |b| b.options(options)).await;
+    let mut client = raw_at(program.address).await;
+    client.write_all(&frame("40/chat,")).await.unwrap();
+    read_until(&mut client, "40/chat,{").await;
+    let flood = async {
+        let events = frame("42/chat,[\"add\",1]").repeat(100);
+        // It fails when the crate closes the connection, for the socket is gone.
+        while client.write_all(&events).await.is_ok() {}
+        std::future::pending::<()>().await;
+    };
+    let mut heard = Vec::new();
+    let cut_off = program.announced(|event| {
+        match event {
+            HostEvent::CutOff { socket, reason, .. } => heard.push((socket.is_some(), reason)),
+            HostEvent::Log { text, .. } => heard.push((true, text)),
+            _ => {}
+        }
+        (heard.len() == 2).then(|| heard.clone())
+    });
+    let heard = tokio::select! {
+        heard = cut_off => heard,
+        () = flood => unreachable!("it goes on"),
+    };
+    let reason = "it goes on beyond `max-events-per-second`";
+    let expected = [reason, "server namespace disconnect"];
+    assert_eq!(heard, expected.map(|text| (true, text.to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn closing_an_attached_host_leaves_the_programs_own_namespaces() {
     let mut program = Program::of(&[("chat.rhai", CHAT)], |b| b).await;
     let mut client = program.client().await;
     client.connect("/chat,").await;
-    client.connect("/rust,").await;
-    client.until(|packet| packet.contains("ready")).await;
+    connect_to_rust(&mut client).await;
     program.host.close().await;
     client.until(|packet| packet == "41/chat,").await;
     let reason = program
