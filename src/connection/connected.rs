@@ -207,13 +207,22 @@ impl Connection {
     /// has left already.
     pub fn begin(&self) -> bool {
         let link = self.link();
-        let mut held = self.held();
-        held.early.drain(..).for_each(|send| send(link.as_deref()));
-        let (from, to) = (Phase::Connecting as u8, Phase::Connected as u8);
-        self.phase
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
-            .inspect(|_| self.namespace.driver().counters().connected.add())
-            .is_ok()
+        loop {
+            let mut held = self.held();
+            let early = std::mem::take(&mut held.early);
+            if early.is_empty() {
+                // Nothing more is early from here on, for the phase is looked at with the lock held.
+                let (from, to) = (Phase::Connecting as u8, Phase::Connected as u8);
+                return self
+                    .phase
+                    .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+                    .inspect(|_| self.namespace.driver().counters().connected.add())
+                    .is_ok();
+            }
+            drop(held);
+            // One of them may disconnect the client, and its end looks at what is held.
+            early.into_iter().for_each(|send| send(link.as_deref()));
+        }
     }
 
     /// Leaves its namespace, if its CONNECT was never answered.

@@ -1,7 +1,9 @@
 //! Who is accepted, and what is known of a client before.
 
-use patchcord::testing::TestHost;
+use patchcord::{HostEvent, testing::TestHost};
 use serde_json::json;
+
+use crate::sockets::Running;
 
 #[test]
 fn a_client_is_refused_with_what_the_script_throws() {
@@ -86,4 +88,22 @@ fn an_edit_does_not_wait_for_a_handshake_and_new_clients_meet_the_new_hook() {
     assert_eq!(host.connect("/").unwrap_err().0, "one");
     host.edit("main.rhai", &script("two"));
     assert_eq!(host.connect("/").unwrap_err().0, "two");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_disconnected_in_its_handshake_is_told_and_leaves() {
+    let script = "fn on_handshake(socket) { socket.disconnect(); }
+        fn on_connection(socket) { }
+        fn on_disconnect(socket, reason) { print(reason); }";
+    let mut running = Running::of(&[("main.rhai", script)], |b| b).await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    client.until(|packet| packet == "41").await;
+    let reason = running
+        .announced(|event| match event {
+            HostEvent::Log { text, .. } => Some(text),
+            _ => None,
+        })
+        .await;
+    assert_eq!(reason, "server namespace disconnect");
 }
