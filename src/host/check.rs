@@ -1,11 +1,11 @@
 //! What is wrong with the scripts, told without serving them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::{Host, Inner, reload::no_connection_hook, snapshot::Snapshot};
+use super::{Host, Inner, entries::collisions, reload::no_connection_hook, snapshot::Snapshot};
 use crate::{
     api,
-    diagnostic::{Diagnostic, Place},
+    diagnostic::Diagnostic,
     script::{self, Hook, LoadError, Loader, Rejected, Version, Words},
 };
 
@@ -75,7 +75,7 @@ impl Inner {
         }
         without_hook.retain(|name| !imported.contains(name));
         found.extend(without_hook.iter().map(|name| no_connection_hook(name)));
-        found.extend(collisions(&entries).into_iter().map(|(_, problem)| problem));
+        found.extend(collisions(&entries).into_iter().map(|c| c.problem));
         for name in modules.into_iter().filter(|name| !read.contains(name)) {
             let limits = &self.options.limits;
             found.extend(script::check_module(
@@ -101,33 +101,6 @@ fn sort(loader: &dyn Loader, names: Vec<String>) -> (Vec<(String, String)>, Vec<
         }
     }
     (entries, modules)
-}
-
-/// Files that serve the same namespaces as one before them: `room/{id}.rhai` and `room/{name}.rhai`.
-pub(super) fn collisions(entries: &[(String, String)]) -> Vec<(String, Diagnostic)> {
-    let mut first = BTreeMap::new();
-    let mut found = Vec::new();
-    for (path, name) in entries {
-        let parts = path.split('/').map(|part| match part.starts_with('{') {
-            true => "{}",
-            false => part,
-        });
-        let shape: Vec<_> = parts.collect();
-        match first.get(&shape) {
-            Some(other) => {
-                let problem = Diagnostic::error(format!(
-                    "`{name}` serves the same namespace as `{other}`: `{path}`"
-                ))
-                .at(Place::new(name.as_str(), 1, 1))
-                .hint("a namespace is served by one file");
-                found.push((name.clone(), problem));
-            }
-            None => {
-                first.insert(shape, name);
-            }
-        }
-    }
-    found
 }
 
 /// Each problem once, in the order of files and lines.

@@ -14,6 +14,7 @@ mod cut;
 mod deaf;
 mod dispatch;
 mod dynamic;
+mod entries;
 mod firing;
 mod forwarded;
 mod frames;

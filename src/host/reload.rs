@@ -1,13 +1,14 @@
 //! From changed files to versions that serve: which scripts read them, do they load, and then all or none.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     Inner, check,
+    entries::{Entries, Turn},
     rebind::{self, Candidate, Prepared, Switched},
     scripts::{Outcome, Scripts},
     snapshot::Snapshot,
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     connection::{Adopted, Driver, HostEvent, Namespace, Reload, RollBackReason, Serving},
     diagnostic::Diagnostic,
-    script::{Hook, LoadError, Loader, Rejected, SourceFile, Version},
+    script::{Hook, Rejected, SourceFile, Version},
 };
 
 /// One script of a batch, as it was tried.
@@ -73,6 +74,7 @@ impl Inner {
             rejected: Vec::new(),
             look_again: self.missing(scripts, &entries),
         };
+        let entries = Entries::of(scripts, entries);
         let mut attempts = self.attempt(scripts, &snapshot, &entries);
         drop_modules(scripts, &mut attempts);
         if trigger == Trigger::Watched && self.is_being_written(scripts, &attempts) {
@@ -107,51 +109,6 @@ impl Inner {
         }
     }
 
-    /// The namespaces that the files stand for, with their entry files.
-    fn entries(&self, snapshot: &Snapshot<'_>) -> Result<BTreeMap<String, String>, LoadError> {
-        let names = snapshot.list()?;
-        Ok(names
-            .into_iter()
-            .filter_map(|name| Some((snapshot.loader.namespace(&name)?, name)))
-            .collect())
-    }
-
-    /// Retires namespaces whose files are gone for good, and gives when to look at the others again.
-    fn missing(
-        &self,
-        scripts: &mut Scripts,
-        entries: &BTreeMap<String, String>,
-    ) -> Option<Instant> {
-        let grace = self.options.missing_grace;
-        let mut look_again = None;
-        for (path, script) in &mut scripts.by_namespace {
-            let Some(namespace) = script
-                .namespace
-                .as_ref()
-                .filter(|n| !matches!(n.serving(), Serving::Gone))
-            else {
-                continue;
-            };
-            if entries.contains_key(path) {
-                script.missing_since = None;
-                continue;
-            }
-            let gone_at = *script.missing_since.get_or_insert_with(Instant::now) + grace;
-            if gone_at > Instant::now() {
-                look_again = Some(look_again.map_or(gone_at, |other: Instant| other.min(gone_at)));
-                continue;
-            }
-            Self::retire(namespace);
-            script.tried.clear();
-            script.missing_since = None;
-            self.announce(HostEvent::Removed {
-                namespace: namespace.path().clone(),
-                script: script.entry.as_str().into(),
-            });
-        }
-        look_again
-    }
-
     /// Whether a script fails because somebody is in the middle of saving: one of its files is empty or missing, or is
     /// another by now. Then all of the batch is tried again, until the grace is over.
     fn is_being_written(&self, scripts: &mut Scripts, attempts: &[Attempt]) -> bool {
@@ -183,17 +140,29 @@ impl Inner {
         &self,
         scripts: &mut Scripts,
         snapshot: &Snapshot<'_>,
-        entries: &BTreeMap<String, String>,
+        entries: &Entries,
     ) -> Vec<Attempt> {
         let mut attempts = Vec::new();
-        let pairs: Vec<_> = entries.clone().into_iter().collect();
-        let collisions: HashMap<_, _> = check::collisions(&pairs).into_iter().collect();
-        for (path, entry) in entries {
+        let collided = std::mem::replace(&mut scripts.colliding, entries.colliding());
+        for (path, entry) in &entries.files {
+            let is_news = scripts.colliding.contains(entry) != collided.contains(entry);
+            let refusal = match entries.turn(entry) {
+                Turn::Free => None,
+                Turn::Refused(problem) => Some(problem),
+                Turn::Waits => continue,
+                Turn::Displaced(problem) => {
+                    attempts.extend(is_news.then(|| Attempt {
+                        path: path.clone(),
+                        result: Err(vec![problem.clone()]),
+                    }));
+                    continue;
+                }
+            };
             let script = scripts.by_namespace.entry(path.clone()).or_default();
             let unchanged = !script.tried.is_empty()
                 && script.entry == *entry
                 && snapshot.still_is(&script.tried);
-            if unchanged && !script.held_back {
+            if unchanged && !script.held_back && !is_news {
                 continue;
             }
             script.entry.clone_from(entry);
@@ -209,8 +178,8 @@ impl Inner {
             let result = match result {
                 Ok(version) => {
                     script.tried = version.files().to_vec();
-                    match collisions.get(entry) {
-                        Some(collision) => Err(vec![collision.clone()]),
+                    match refusal {
+                        Some(problem) => Err(vec![problem.clone()]),
                         None => Ok(Arc::new(version)),
                     }
                 }

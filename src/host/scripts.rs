@@ -1,7 +1,7 @@
 //! What the host remembers of the scripts between two loads: what was tried, what served before, and what came of it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -24,6 +24,8 @@ pub(super) struct Scripts {
     pub(super) by_namespace: BTreeMap<String, Script>,
     /// Since when a file of a script that fails is empty, missing, or changes while it is read.
     pub(super) written_since: Option<Instant>,
+    /// The files that did not serve at the last load because another one serves their namespace.
+    pub(super) colliding: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
