@@ -4,7 +4,7 @@ use rhai::{Blob, Dynamic, INT, Module, combine_with_exported_module, plugin::exp
 
 use crate::value::Binary;
 
-pub(super) fn register(module: &mut Module) {
+pub(crate) fn register(module: &mut Module) {
     module.set_custom_type::<Binary>("Binary");
     combine_with_exported_module!(module, "binary", words);
 }

@@ -10,6 +10,7 @@ use rhai::{
 use super::{Fallible, refuse, turn};
 use crate::{
     connection::{Data, Turn, reads},
+    diagnostic::type_word,
     script::{Limits, limit, produce},
     value,
 };
@@ -279,7 +280,9 @@ mod words {
                         Some(sum) => Ok(sum.into()),
                         None => refuse(format!("`{key}` would pass the largest number there is")),
                     },
-                    Err(got) => refuse(format!("`{key}` is no whole number but {got}")),
+                    Err(got) => {
+                        refuse(format!("`{key}` is no whole number but {}", type_word(got)))
+                    }
                 })?;
         Ok(sum.as_int().unwrap_or_default())
     }
@@ -305,7 +308,7 @@ mod words {
                     array.drain(..array.len().saturating_sub(keep));
                     Ok(array.into())
                 }
-                Err(got) => refuse(format!("`{key}` is no array but {got}")),
+                Err(got) => refuse(format!("`{key}` is no array but {}", type_word(got))),
             };
         data.changing(key).modify(key, push).map(drop)
     }

@@ -10,11 +10,12 @@ use rhai::{
 use super::{Fallible, data, is_reserved, operator::signature, refuse};
 use crate::{
     connection::{HostEvent, Namespace, SendError},
+    diagnostic::type_word,
     script::Handler,
 };
 
 /// The most arguments an event can have. Rhai looks for a function of n arguments of any type 2^n times.
-const MAX_ARGS: usize = 8;
+pub(super) const MAX_ARGS: usize = 8;
 /// With so many arguments more, the error says what is wrong; with more than these Rhai says there is no such
 /// function.
 const EXPLAINED_ARGS: usize = 4;
@@ -170,7 +171,7 @@ fn emit<T>(
         return Ok(());
     };
     let Ok(event) = event.as_immutable_string_ref() else {
-        let got = event.type_name();
+        let got = type_word(event.type_name());
         return refuse(format!(
             "`{name}` takes the name of an event, a string, and got {got}"
         ));

@@ -28,6 +28,7 @@ use crate::{
 };
 
 pub(crate) use ack::{Ack, ack};
+pub(crate) use binary::register as register_binary;
 pub(crate) use chance::{freeze, now};
 pub(crate) use data::as_value;
 pub(crate) use handshake::{next, reason};
@@ -52,7 +53,11 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
         ("next", TypeId::of::<FnPtr>),
     ],
     globals: &["io"],
-    types: &[("Operator", TypeId::of::<operator::Operator>)],
+    types: &[
+        ("Operator", TypeId::of::<operator::Operator>),
+        ("Sockets", TypeId::of::<lists::Sockets>),
+        ("Rooms", TypeId::of::<lists::Rooms>),
+    ],
     elements: &[(TypeId::of::<lists::Sockets>, TypeId::of::<Socket>)],
     callbacks: &[
         Callback::new("on", &["socket"]).of("connection").on("io"),
@@ -68,7 +73,10 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
         Callback::new("set_timeout", &[]),
         Callback::new("set_interval", &[]),
     ],
-    sends: &["emit", "send", "broadcast"],
+    sends: &[("emit", 1), ("send", 0), ("broadcast", 1)],
+    most_sent: emit::MAX_ARGS,
+    spread: "spread",
+    maps: &[("socket", "handshake", &HANDSHAKE)],
     reserved: &RESERVED,
     shared: "io.data",
 };
@@ -90,6 +98,11 @@ pub(crate) fn register(engine: &mut Engine) {
     chance::register(&mut words);
     engine.register_global_module(words.into());
 }
+
+/// What `socket.handshake` has.
+const HANDSHAKE: [&str; 9] = [
+    "address", "auth", "headers", "issued", "query", "secure", "time", "url", "xdomain",
+];
 
 /// Event names that Socket.IO keeps for itself.
 const RESERVED: [&str; 6] = [

@@ -9,6 +9,7 @@ use rhai::{
 use super::{Fallible, Socket, emit, io::Io, refuse, turn};
 use crate::{
     connection::{Asked, Connection, Namespace, Target, Turn, Work},
+    diagnostic::type_word,
     script::{Handler, limit},
 };
 
@@ -302,7 +303,7 @@ pub(super) fn join_rooms(socket: &Connection, rooms: &[String]) -> Fallible {
     match socket.join(rooms, max) {
         true => Ok(()),
         false => refuse(format!(
-            "the socket {} is in {max} rooms or nearly so, which is the limit",
+            "the socket `{}` is in {max} rooms or nearly so, which is the limit",
             socket.id()
         )),
     }
@@ -312,7 +313,8 @@ pub(super) fn join_rooms(socket: &Connection, rooms: &[String]) -> Fallible {
 pub(super) fn room_names(word: &str, rooms: Dynamic) -> Fallible<Vec<String>> {
     let wrong = |got: &str| {
         refuse::<String>(format!(
-            "`{word}` takes the name of a room, a string, or an array of them, and got {got}"
+            "`{word}` takes the name of a room, a string, or an array of them, and got {}",
+            type_word(got)
         ))
     };
     let name = |room: Dynamic| match room.into_string() {

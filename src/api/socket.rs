@@ -62,7 +62,7 @@ fn check_count(count: usize, limit: usize) -> Fallible {
     match count < limit {
         true => Ok(()),
         false => refuse(format!(
-            "this socket has {limit} listeners, which is the limit: is `on` called in a handler that runs often"
+            "this socket has {limit} listeners, which is the limit: `on` in a handler adds one each time it runs"
         )),
     }
 }

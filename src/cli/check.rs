@@ -1,14 +1,19 @@
 //! `patchcord check`
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 
-use super::{PROBLEMS, report};
+use super::{PROBLEMS, report, test};
 use crate::{
-    diagnostic::{Diagnostic, Severity},
+    diagnostic::{self, Diagnostic, Severity},
     host::Host,
+    script::Folder,
+    testing::Suite,
 };
 
 /// How findings are written.
@@ -42,12 +47,10 @@ pub(super) struct CheckOptions {
 
 /// Tells what is wrong with the scripts.
 pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
-    let host = Host::builder().scripts(&options.path).build();
-    let scripts = host.scripts()?.len();
+    let (scripts, found) = check(&options.path)?;
     if scripts == 0 {
         bail!("there is no script in `{}`", options.path.display());
     }
-    let found = host.check()?;
     let count = |severity| found.iter().filter(|d| d.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     match options.format {
@@ -59,6 +62,32 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
         true => ExitCode::from(PROBLEMS),
         false => ExitCode::SUCCESS,
     })
+}
+
+/// How many files there are, and what is wrong with them: with tests, too, which have words of their own.
+fn check(path: &Path) -> anyhow::Result<(usize, Vec<Diagnostic>)> {
+    if let (folder, Some(file)) = test::place(path) {
+        let mut found = findings(&Folder::new(folder))?;
+        found.retain(|problem| {
+            problem
+                .place
+                .as_ref()
+                .is_some_and(|place| *place.file == *file)
+        });
+        return Ok((1, found));
+    }
+    let host = Host::builder().scripts(path).build();
+    let mut found = host.check()?;
+    if path.is_dir() {
+        found.extend(findings(&Folder::new(path))?);
+    }
+    Ok((host.scripts()?.len(), diagnostic::in_order(found)))
+}
+
+/// What is wrong with the tests of a folder.
+fn findings(folder: &Folder) -> anyhow::Result<Vec<Diagnostic>> {
+    let suite = Suite::load(folder, |_, _| true)?;
+    Ok([suite.problems(), suite.warnings()].concat())
 }
 
 fn text(found: &[Diagnostic], scripts: usize, errors: usize, warnings: usize) {

@@ -67,7 +67,14 @@ pub(super) struct TestOptions {
 
 /// Runs the tests of scripts.
 pub(super) fn run(options: &TestOptions) -> anyhow::Result<ExitCode> {
-    let (folder, file) = place(&options.path)?;
+    let path = &options.path;
+    let (folder, file) = place(path);
+    if file.is_none() && !path.is_dir() {
+        bail!(
+            "`{}` is no folder, and no file of tests `..._test.rhai`",
+            path.display()
+        );
+    }
     let wanted = |of: &str, name: &str| {
         file.as_deref().is_none_or(|file| file == of)
             && format!("{of}::{name}").contains(&options.filter)
@@ -90,20 +97,14 @@ pub(super) fn run(options: &TestOptions) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The folder of the scripts, and the one file of it whose tests are run.
-fn place(path: &Path) -> anyhow::Result<(PathBuf, Option<String>)> {
-    if path.is_dir() {
-        return Ok((path.to_owned(), None));
-    }
+/// The folder of the scripts and, where `path` is a file of tests, its name.
+pub(super) fn place(path: &Path) -> (PathBuf, Option<String>) {
     let name = path.file_name().and_then(|name| name.to_str());
     match (name, path.parent()) {
         (Some(name), Some(folder)) if path.is_file() && name.ends_with("_test.rhai") => {
-            Ok((Path::new(".").join(folder), Some(name.to_owned())))
+            (Path::new(".").join(folder), Some(name.to_owned()))
         }
-        _ => bail!(
-            "`{}` is no folder, and no file of tests `..._test.rhai`",
-            path.display()
-        ),
+        _ => (path.to_owned(), None),
     }
 }
 

@@ -24,6 +24,7 @@
 //! `severity` is `error` or `warning`, `kind` is `function`, `closure` or `import`; `place`, `origin` and `socket`
 //! may be `null`.
 
+pub(crate) mod javascript;
 mod render;
 mod rhai;
 #[cfg(test)]
@@ -34,7 +35,7 @@ use std::{fmt, sync::Arc};
 use serde::{Serialize, Serializer};
 
 pub use self::render::{Style, render};
-pub(crate) use self::rhai::{type_word, unknown_variable};
+pub(crate) use self::rhai::{place, type_word, unknown_variable};
 
 /// Gives the text of a file by its path relative to the scripts folder, if it is known.
 pub type Sources<'a> = &'a dyn Fn(&str) -> Option<Arc<str>>;
@@ -181,6 +182,16 @@ impl Diagnostic {
         self.origin = Some(origin);
         self
     }
+}
+
+/// Each problem once, in the order of files and lines.
+pub(crate) fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    found.sort_by_cached_key(|diagnostic| {
+        let place = diagnostic.place.as_ref();
+        place.map(|place| (place.file.clone(), place.line, place.column))
+    });
+    found.dedup();
+    found
 }
 
 /// The same text as [`render()`] without colours.

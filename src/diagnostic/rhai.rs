@@ -125,7 +125,8 @@ fn module_file(path: &str, sources: Sources<'_>) -> String {
     }
 }
 
-fn place(file: &str, source: Option<&Arc<str>>, position: Position) -> Option<Place> {
+/// The token at a position of a file; without the text, one character there.
+pub(crate) fn place(file: &str, source: Option<&Arc<str>>, position: Position) -> Option<Place> {
     let token = source.and_then(|text| Some((text, Token::at(text, position)?)));
     match token {
         Some((text, token)) => Some(token.place(file, Arc::clone(text))),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Host, Inner, entries::collisions, reload::no_connection_hook, snapshot::Snapshot};
 use crate::{
     api,
-    diagnostic::Diagnostic,
+    diagnostic::{self, Diagnostic},
     script::{self, Hook, LoadError, Loader, Rejected, Version, Words},
 };
 
@@ -86,7 +86,7 @@ impl Inner {
                 &name,
             ));
         }
-        Ok(in_order(found))
+        Ok(diagnostic::in_order(found))
     }
 }
 
@@ -101,14 +101,4 @@ fn sort(loader: &dyn Loader, names: Vec<String>) -> (Vec<(String, String)>, Vec<
         }
     }
     (entries, modules)
-}
-
-/// Each problem once, in the order of files and lines.
-pub(super) fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    found.sort_by_cached_key(|diagnostic| {
-        let place = diagnostic.place.as_ref();
-        place.map(|place| (place.file.clone(), place.line, place.column))
-    });
-    found.dedup();
-    found
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Inner, check,
+    Inner,
     entries::{Entries, Turn},
     rebind::{self, Candidate, Prepared, Switched},
     scripts::{Outcome, Scripts},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     connection::{Adopted, Driver, HostEvent, Namespace, Reload, RollBackReason, Serving},
-    diagnostic::Diagnostic,
+    diagnostic::{self, Diagnostic, Place},
     script::{Hook, Rejected, SourceFile, Version},
 };
 
@@ -355,7 +355,7 @@ impl Inner {
 fn warnings(attempts: &[Attempt]) -> Vec<Diagnostic> {
     let versions = attempts.iter().filter_map(|a| a.result.as_ref().ok());
     let warnings = versions.flat_map(|version| version.warnings()).cloned();
-    check::in_order(warnings.collect())
+    diagnostic::in_order(warnings.collect())
 }
 
 fn report(switched: Switched, began: Instant) -> Reload {
@@ -418,6 +418,7 @@ fn imports_of(files: &[SourceFile]) -> impl Iterator<Item = Arc<str>> {
 
 pub(super) fn no_connection_hook(entry: &str) -> Diagnostic {
     Diagnostic::error(format!("`{entry}` has no function `on_connection`"))
+        .at(Place::new(entry, 1, 1))
         .hint("a file that serves a namespace defines `fn on_connection(socket) { ... }`")
         .hint("a file that is only imported belongs into the folder `lib`")
 }

@@ -13,7 +13,7 @@ use super::{
     top_level::{self, Listener},
     version::{Hook, Rejected, callable_later},
 };
-use crate::diagnostic::{Diagnostic, Place, Severity};
+use crate::diagnostic::{self, Diagnostic, Place, Severity};
 
 /// A variable that is read after the top level has run; reading it takes the picture of the script's state.
 pub(super) const STATE_PROBE: &str = "__state_after_top_level";
@@ -158,9 +158,11 @@ impl<'a> Loading<'a> {
         ast.set_source(name);
         let (_, listener) = self.run(name, |engine| engine.run_ast(&ast))?;
         let mut state = CAPTURED.take().ok_or_else(|| {
-            Box::new(Diagnostic::error(
-                "the script ends before its last line is reached",
-            ))
+            let ends = Diagnostic::error("the script ends before its last line is reached");
+            Box::new(
+                ends.at(Place::new(name, 1, 1))
+                    .hint("a `return` at top level ends it"),
+            )
         })?;
         let mut modules = StaticModuleResolver::new();
         for (path, module) in LOADED.take() {
@@ -204,9 +206,11 @@ impl<'a> Loading<'a> {
             modules: &self.exports,
         };
         self.found.extend(check::file(file, self.known));
-        let optimized = self
+        let mut optimized = self
             .engine
             .optimize_ast(&Scope::new(), ast, OptimizationLevel::Simple);
+        // Rhai forgets it there, and errors would be told of the file that imports this one.
+        optimized.set_source(name);
         Ok(optimized)
     }
 
@@ -319,15 +323,8 @@ impl<'a> Loading<'a> {
     }
 
     fn place(&self, file: &str, position: Position) -> Place {
-        let place = Place::new(
-            file,
-            position.line().unwrap_or(1),
-            position.position().unwrap_or(1),
-        );
-        match self.text(file) {
-            Some(text) => place.source(text),
-            None => place,
-        }
+        diagnostic::place(file, self.text(file).as_ref(), position)
+            .unwrap_or_else(|| Place::new(file, 1, 1))
     }
 
     fn text(&self, name: &str) -> Option<Arc<str>> {

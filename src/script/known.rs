@@ -10,6 +10,8 @@ use std::{
 
 use rhai::{Array, Blob, Dynamic, Engine, FLOAT, FnPtr, FuncInfo, INT, ImmutableString, Map};
 
+use super::vocabulary::{Callback, Vocabulary};
+
 /// Words that Rhai's evaluator knows without a function of that name.
 const KEYWORDS: [&str; 9] = [
     "Fn",
@@ -22,86 +24,6 @@ const KEYWORDS: [&str; 9] = [
     "type_of",
     "this",
 ];
-
-/// `TypeId::of::<T>`
-pub type TypeOf = fn() -> TypeId;
-
-/// What cannot be read from the functions that an engine has.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct Vocabulary {
-    /// Names that stand for a handle: global ones, and parameters of hooks and callbacks.
-    pub handles: &'static [(&'static str, TypeOf)],
-    /// Types of the host's own that functions give, by their names in signatures.
-    pub types: &'static [(&'static str, TypeOf)],
-    /// Types that a `for` loop over another type gives.
-    pub elements: &'static [(TypeOf, TypeOf)],
-    /// Words that take a closure, with the names of what it gets. The first argument narrows it down where there is
-    /// one: the `disconnect` of `on`.
-    pub callbacks: &'static [Callback],
-    /// Words that send their arguments.
-    pub sends: &'static [&'static str],
-    /// Global names, of those in `handles`.
-    pub globals: &'static [&'static str],
-    /// Names of events that cannot be sent.
-    pub reserved: &'static [&'static str],
-    /// Where a script keeps what all its calls share; `""` is nowhere.
-    pub shared: &'static str,
-}
-
-impl Vocabulary {
-    /// Nothing but what the engine tells.
-    pub const NONE: Self = Self {
-        handles: &[],
-        types: &[],
-        elements: &[],
-        callbacks: &[],
-        sends: &[],
-        globals: &[],
-        reserved: &[],
-        shared: "",
-    };
-}
-
-/// A word that takes a closure.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Callback {
-    /// The word.
-    pub word: &'static str,
-    /// The first argument of the call, if it matters.
-    pub argument: Option<&'static str>,
-    /// The handle that the word is called on, if it matters.
-    pub on: Option<&'static str>,
-    /// What the closure gets.
-    pub parameters: &'static [&'static str],
-}
-
-impl Callback {
-    /// The closure of `word` gets `parameters`.
-    pub const fn new(word: &'static str, parameters: &'static [&'static str]) -> Self {
-        Self {
-            word,
-            argument: None,
-            on: None,
-            parameters,
-        }
-    }
-
-    /// Only on this handle.
-    #[must_use]
-    pub const fn on(mut self, handle: &'static str) -> Self {
-        self.on = Some(handle);
-        self
-    }
-
-    /// Only where the first argument of the call is this text.
-    #[must_use]
-    pub const fn of(mut self, argument: &'static str) -> Self {
-        self.argument = Some(argument);
-        self
-    }
-}
 
 /// The functions of an engine.
 #[derive(Debug, Default)]
@@ -124,6 +46,11 @@ impl Signature {
     /// How many values it takes, its receiver included.
     pub(super) fn count(&self) -> usize {
         self.types.len()
+    }
+
+    /// The type of what it gives, if that is known.
+    pub(super) fn gives(&self) -> Option<TypeId> {
+        self.gives
     }
 
     fn is_on(&self, receiver: TypeId) -> bool {
@@ -187,6 +114,27 @@ impl Known {
 
     pub(super) fn is_global(&self, name: &str) -> bool {
         self.vocabulary.globals.contains(&name)
+    }
+
+    /// How many arguments stand before what a word sends, if it sends.
+    pub(super) fn sends(&self, word: &str) -> Option<usize> {
+        let mut sends = self.vocabulary.sends.iter();
+        sends
+            .find(|(name, _)| *name == word)
+            .map(|(_, before)| *before)
+    }
+
+    /// Whether a type is one of the host's own, and none of an embedder's.
+    pub(super) fn is_of_host(&self, id: TypeId) -> bool {
+        let Vocabulary { handles, types, .. } = &self.vocabulary;
+        !is_closure(id) && handles.iter().chain(*types).any(|(_, own)| own() == id)
+    }
+
+    /// The keys of a map that a property of this handle is, if they are fixed.
+    pub(super) fn keys(&self, receiver: TypeId, property: &str) -> Option<&'static [&'static str]> {
+        let mut maps = self.vocabulary.maps.iter();
+        maps.find(|(handle, name, _)| *name == property && self.handle(handle) == Some(receiver))
+            .map(|(.., keys)| *keys)
     }
 
     /// The type of what a `for` loop over this type gives.
@@ -406,6 +354,19 @@ fn bare(name: &str) -> &str {
 
 pub(super) fn is_closure(id: TypeId) -> bool {
     id == TypeId::of::<FnPtr>()
+}
+
+/// Types of Rhai's own whose values have no keys: what a script does not have itself, and no function is for, is not
+/// there.
+pub(super) fn is_plain(id: TypeId) -> bool {
+    [
+        TypeId::of::<bool>(),
+        TypeId::of::<INT>(),
+        TypeId::of::<FLOAT>(),
+        TypeId::of::<ImmutableString>(),
+        TypeId::of::<Array>(),
+    ]
+    .contains(&id)
 }
 
 /// Types that scripts can add to: what Rhai itself does with them is in no list.

@@ -22,6 +22,7 @@ mod nesting;
 mod sandbox;
 mod top_level;
 mod version;
+mod vocabulary;
 mod words;
 
 pub(crate) use budget::{has_taken_long, produce, took_long};
@@ -35,7 +36,7 @@ pub(crate) use compile::module as check_module;
 #[doc(hidden)]
 pub use handler::Handler;
 #[doc(hidden)]
-pub use known::{Callback, Known, TypeOf, Vocabulary};
+pub use known::Known;
 pub(crate) use lines::Lines;
 pub use loader::{Folder, LoadError, Loader, Memory};
 pub use sandbox::Limits;
@@ -44,5 +45,7 @@ pub use sandbox::{Globals, engine};
 pub(crate) use top_level::{is_running as is_top_level, listen as listen_for_connections};
 #[doc(hidden)]
 pub use version::{Hook, Rejected, SourceFile, Version, hash};
+#[doc(hidden)]
+pub use vocabulary::{Callback, TypeOf, Vocabulary};
 #[doc(hidden)]
 pub use words::Words;

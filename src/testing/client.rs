@@ -19,7 +19,7 @@ use crate::{
         Answer, Connection, Event, Link, NamespaceLink, NoAnswer, SendError, Target, Work,
     },
     host::Host,
-    value::{self, to_packet},
+    value::{self, Packet, to_packet},
 };
 
 /// The mailboxes of all clients, by namespace and id, and what happened to them.
@@ -37,9 +37,9 @@ type Inboxes = BTreeMap<(String, String), Arc<Inbox>>;
 
 #[derive(Default)]
 struct Inbox {
-    /// Events with their arguments, a JSON array.
-    heard: Mutex<Vec<(String, String)>>,
-    acks: Mutex<BTreeMap<i64, String>>,
+    /// Events with their arguments.
+    heard: Mutex<Vec<(String, Packet)>>,
+    acks: Mutex<BTreeMap<i64, Packet>>,
     connection: Mutex<Option<Arc<Connection>>>,
     rooms: Mutex<BTreeSet<String>>,
     questions: Mutex<Vec<oneshot::Sender<Vec<Dynamic>>>>,
@@ -126,12 +126,19 @@ impl TestClient {
 
     /// Sends an event that asks for an ack, and gives the answer as a JSON array; `None` if there is none yet.
     pub fn ask(&self, event: &str, args: impl Serialize) -> Option<String> {
-        self.ask_values(event, decode(&args))
+        let id = self.ask_values(event, decode(&args));
+        self.answer_to(id).map(|answer| answer.text)
     }
 
-    pub(super) fn ask_values(&self, event: &str, args: Vec<Dynamic>) -> Option<String> {
+    /// Asks, and gives what [`TestClient::answer_to`] knows the answer by.
+    pub(super) fn ask_values(&self, event: &str, args: Vec<Dynamic>) -> i64 {
         let id = self.asked.fetch_add(1, Ordering::Relaxed);
         self.send(event, args, Some(id));
+        id
+    }
+
+    /// Takes the answer to a question, if it is there.
+    pub(super) fn answer_to(&self, id: i64) -> Option<Packet> {
         lock(&self.inbox.acks).remove(&id)
     }
 
@@ -140,7 +147,7 @@ impl TestClient {
         let heard = std::mem::take(&mut *lock(&self.inbox.heard));
         let heard = heard.into_iter();
         heard
-            .map(|(event, args)| format!("{event} {args}"))
+            .map(|(event, args)| format!("{event} {}", args.text))
             .collect()
     }
 
@@ -148,6 +155,7 @@ impl TestClient {
     pub fn answers(&self) -> Vec<String> {
         std::mem::take(&mut *lock(&self.inbox.acks))
             .into_values()
+            .map(|answer| answer.text)
             .collect()
     }
 
@@ -179,24 +187,23 @@ impl TestClient {
     }
 
     pub(super) fn send(&self, event: &str, args: Vec<Dynamic>, ack: Option<i64>) {
-        let size = encode(&args).map_or(0, |text| text.len());
+        let size = encode(&args).map_or(0, |packet| packet.text.len());
         let event = Event::new(event, args, ack, size);
         self.clockwork
             .run(|| self.connection.post(Work::Event(event)));
     }
 
     /// Takes the first event of this name, and with these arguments if they are given, and gives its arguments.
-    pub(super) fn take(&self, event: &str, args: Option<&str>) -> Option<String> {
+    pub(super) fn take(&self, event: &str, args: Option<&Packet>) -> Option<Packet> {
         let mut heard = lock(&self.inbox.heard);
-        let fits = |text: &str| args.is_none_or(|args| args == text);
         let place = heard
             .iter()
-            .position(|(heard, text)| heard == event && fits(text))?;
+            .position(|(heard, got)| heard == event && args.is_none_or(|args| args == got))?;
         Some(heard.remove(place).1)
     }
 
     /// What it was sent and nobody has taken.
-    pub(super) fn unheard(&self) -> Vec<(String, String)> {
+    pub(super) fn unheard(&self) -> Vec<(String, Packet)> {
         lock(&self.inbox.heard).clone()
     }
 
@@ -227,8 +234,8 @@ impl Network {
         }
     }
 
-    fn deliver(&self, id: &str, inbox: &Inbox, event: &str, args: String) {
-        self.tell(id, || format!("heard {event} {args}"));
+    fn deliver(&self, id: &str, inbox: &Inbox, event: &str, args: Packet) {
+        self.tell(id, || format!("heard {event} {}", args.text));
         lock(&inbox.heard).push((event.to_owned(), args));
     }
 
@@ -253,14 +260,14 @@ struct One {
 
 impl Link for One {
     fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
-        let text = encode(args)?;
-        self.network.deliver(&self.id, &self.inbox, event, text);
+        let packet = encode(args)?;
+        self.network.deliver(&self.id, &self.inbox, event, packet);
         Ok(())
     }
 
     fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
-        let text = encode(args)?;
-        lock(&self.inbox.acks).insert(id, text);
+        let packet = encode(args)?;
+        lock(&self.inbox.acks).insert(id, packet);
         Ok(())
     }
 
@@ -312,9 +319,15 @@ impl Link for One {
     }
 
     fn handshake(&self) -> Map {
-        let headers = Dynamic::from_map(Map::new());
-        let query = Dynamic::from_map(self.query.clone());
-        Map::from([("headers".into(), headers), ("query".into(), query)])
+        Map::from([
+            ("headers".into(), Dynamic::from_map(Map::new())),
+            ("query".into(), Dynamic::from_map(self.query.clone())),
+            ("address".into(), "127.0.0.1".into()),
+            ("url".into(), "/socket.io/?EIO=4&transport=websocket".into()),
+            ("time".into(), "Thu, 01 Jan 1970 00:00:00 GMT".into()),
+            ("secure".into(), false.into()),
+            ("xdomain".into(), false.into()),
+        ])
     }
 
     fn transport(&self) -> &'static str {
@@ -346,9 +359,9 @@ impl Everyone {
 
 impl NamespaceLink for Everyone {
     fn emit(&self, target: &Target, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
-        let text = encode(args)?;
+        let packet = encode(args)?;
         for (id, inbox) in self.select(target) {
-            self.network.deliver(&id, &inbox, event, text.clone());
+            self.network.deliver(&id, &inbox, event, packet.clone());
         }
         Ok(())
     }
@@ -374,10 +387,8 @@ pub(super) fn decode(args: &impl Serialize) -> Vec<Dynamic> {
     }
 }
 
-fn encode(args: &[Dynamic]) -> Result<String, SendError> {
-    to_packet(None, args)
-        .map(|packet| packet.text)
-        .map_err(|e| SendError::Value(e.to_string()))
+fn encode(args: &[Dynamic]) -> Result<Packet, SendError> {
+    to_packet(None, args).map_err(|e| SendError::Value(e.to_string()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,6 +15,7 @@
 //! ```
 
 mod client;
+mod client_words;
 mod console;
 mod host;
 mod suite;

@@ -14,7 +14,10 @@ use std::{
 use rhai::Engine;
 use serde::Serialize;
 
-use super::{TestHost, words};
+use super::{
+    TestHost,
+    words::{self, Ran},
+};
 use crate::{
     connection::HostEvent,
     diagnostic::Diagnostic,
@@ -35,6 +38,7 @@ pub struct Suite {
     files: Vec<(String, String)>,
     tests: Vec<Test>,
     problems: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
 }
 
 #[derive(Debug)]
@@ -55,7 +59,7 @@ pub struct Outcome {
     pub milliseconds: u64,
     /// Why it failed; nothing if it passed.
     pub problems: Vec<Diagnostic>,
-    /// What the scripts logged in it.
+    /// What the test printed, and what the scripts logged in it.
     pub log: Vec<String>,
 }
 
@@ -98,6 +102,7 @@ impl Suite {
             files,
             tests: Vec::new(),
             problems: Vec::new(),
+            warnings: Vec::new(),
         };
         suite.compile(&Arc::new(engine), &known, &limits, &wanted);
         Ok(suite)
@@ -119,6 +124,7 @@ impl Suite {
         for file in files.filter(|name| name.ends_with("_test.rhai")) {
             match Version::load(engine, known, limits, &memory, file, 1) {
                 Ok(version) => {
+                    self.warnings.extend_from_slice(version.warnings());
                     let version = Arc::new(version);
                     let names = version.functions().into_iter();
                     let tests = names.filter(|name| name.starts_with(PREFIX));
@@ -136,6 +142,11 @@ impl Suite {
     /// Why some test files cannot be run.
     pub fn problems(&self) -> &[Diagnostic] {
         &self.problems
+    }
+
+    /// What is probably not meant in the test files.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
     }
 
     /// How many tests there are.
@@ -188,12 +199,17 @@ impl Suite {
         let host = TestHost::with(files);
         let handler = test.version.function(&test.name);
         let call = || handler.map(|handler| handler.call(vec![]));
-        let (result, host, seen) = words::with_host(host, call);
+        let Ran {
+            result,
+            host,
+            seen,
+            printed,
+        } = words::with_host(host, call);
         let mut problems: Vec<_> = match result {
             Some(Err(error)) => vec![failure(&error, test, seen)],
             _ => vec![],
         };
-        let (mut log, mut failed) = (Vec::new(), Vec::new());
+        let (mut log, mut failed) = (printed, Vec::new());
         for event in host.events() {
             match event {
                 HostEvent::HandlerFailed { diagnostic } => failed.push(diagnostic),

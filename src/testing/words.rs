@@ -1,14 +1,16 @@
 //! What a test of a script can say: clients that connect, emit, and expect; edits, time, and shared data.
 
-use std::{any::TypeId, cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc};
 
 use rhai::{
-    Array, Dynamic, Engine, EvalAltResult, FnPtr, FuncRegistration, INT, ImmutableString, Map,
-    Module, NativeCallContext, Position, RhaiFunc, combine_with_exported_module,
-    plugin::export_module,
+    Array, Dynamic, Engine, EvalAltResult, FnPtr, INT, ImmutableString, Map, Module,
+    NativeCallContext, Position, combine_with_exported_module, plugin::export_module,
 };
 
-use super::{Refused, TestClient, TestHost};
+use super::{
+    Refused, TestHost,
+    client_words::{self, Client, parse, written},
+};
 use crate::{
     api,
     diagnostic::type_word,
@@ -16,21 +18,21 @@ use crate::{
     value::{self, to_packet},
 };
 
-/// As many as `emit` of a script takes.
-const MAX_ARGS: usize = 8;
-
 /// The host of the test that runs on this thread, and what was seen when it failed.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) host: RefCell<TestHost>,
     pub(super) seen: RefCell<Vec<String>>,
+    printed: RefCell<Vec<String>>,
 }
 
 impl Running {
     pub(super) fn new(host: TestHost) -> Rc<Self> {
-        let seen = RefCell::default();
-        let host = RefCell::new(host);
-        Rc::new(Self { host, seen })
+        Rc::new(Self {
+            host: RefCell::new(host),
+            seen: RefCell::default(),
+            printed: RefCell::default(),
+        })
     }
 
     /// Runs a test, or a part of it.
@@ -46,18 +48,44 @@ thread_local! {
     static RUNNING: RefCell<Option<Rc<Running>>> = const { RefCell::new(None) };
 }
 
-/// Runs a test against a host, and gives what was seen where it failed.
-pub(super) fn with_host<T>(host: TestHost, test: impl FnOnce() -> T) -> (T, TestHost, Vec<String>) {
+/// What came of a test.
+pub(super) struct Ran<T> {
+    pub(super) result: T,
+    pub(super) host: TestHost,
+    /// What was seen where it failed.
+    pub(super) seen: Vec<String>,
+    /// What it printed itself.
+    pub(super) printed: Vec<String>,
+}
+
+/// Runs a test against a host.
+pub(super) fn with_host<T>(host: TestHost, test: impl FnOnce() -> T) -> Ran<T> {
     let running = Running::new(host);
     let result = running.enter(test);
     let host = running.host.replace(TestHost::with([]));
-    (result, host, running.seen.take())
+    Ran {
+        result,
+        host,
+        seen: running.seen.take(),
+        printed: running.printed.take(),
+    }
+}
+
+/// Keeps what a test prints, for the report that others may read as data.
+fn print(text: &str) {
+    if let Some(running) = RUNNING.with_borrow(Clone::clone) {
+        running.printed.borrow_mut().push(text.to_owned());
+    }
 }
 
 /// An engine with the words of tests, and what is known of it.
 pub(super) fn test_engine(limits: &Limits) -> (Engine, Known) {
     let mut engine = engine(limits, Globals::new(|_| None, is_client));
+    let mut binary = Module::new();
+    api::register_binary(&mut binary);
+    engine.register_global_module(binary.into());
     register(&mut engine);
+    engine.on_print(print).on_debug(|text, _, _| print(text));
     let known = Known::of(&engine, Vocabulary::NONE);
     (engine, known)
 }
@@ -82,184 +110,47 @@ pub(super) fn client_id(value: &Dynamic) -> Option<String> {
 
 fn register(engine: &mut Engine) {
     let mut module = Module::new();
-    module.set_custom_type::<Client>("Client");
+    client_words::register(&mut module);
     combine_with_exported_module!(&mut module, "testing", words);
-    word(&mut module, "emit", &["event: &str"], "()", EMIT, emit);
-    word(&mut module, "ask", &["event: &str"], "Dynamic", ASK, ask);
-    word(&mut module, "answer", &[], "()", ANSWER, answer);
-    word(
-        &mut module,
-        "expect",
-        &["event: &str"],
-        "Array",
-        EXPECT,
-        expect,
-    );
-    word(
-        &mut module,
-        "expect_within",
-        &["ms: INT", "event: &str"],
-        "Array",
-        EXPECT_WITHIN,
-        expect_within,
-    );
     engine.register_global_module(module.into());
 }
 
-type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
+pub(super) type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
-fn fail<T>(message: impl Into<String>, seen: Vec<String>) -> Fallible<T> {
+pub(super) fn fail<T>(message: impl Into<String>, seen: Vec<String>) -> Fallible<T> {
     if let Some(running) = RUNNING.with_borrow(Clone::clone) {
         running.seen.replace(seen);
     }
     Err(EvalAltResult::ErrorRuntime(message.into().into(), Position::NONE).into())
 }
 
-fn on_host<T>(act: impl FnOnce(&mut TestHost) -> T) -> Fallible<T> {
+pub(super) fn on_host<T>(act: impl FnOnce(&mut TestHost) -> T) -> Fallible<T> {
     match RUNNING.with_borrow(Clone::clone) {
         Some(running) => Ok(act(&mut running.host.borrow_mut())),
         None => fail("there is no test here: write a function `test_...`", vec![]),
     }
 }
 
-/// A client of a test.
-#[derive(Debug, Clone)]
-struct Client(Arc<TestClient>);
-
-type Word = fn(&TestClient, Vec<Dynamic>) -> Fallible<Dynamic>;
-
-/// Registers a word of a client that takes some arguments and up to eight more.
-fn word(
-    module: &mut Module,
-    name: &'static str,
-    first: &[&str],
-    gives: &str,
-    doc: &[&str],
-    call: Word,
-) {
-    for more in 0..=MAX_ARGS {
-        let types = std::iter::once(TypeId::of::<Client>());
-        let types = types.chain(std::iter::repeat_n(
-            TypeId::of::<Dynamic>(),
-            first.len() + more,
-        ));
-        let types: Vec<_> = types.collect();
-        let mut info = vec!["client: &mut Client".to_owned()];
-        info.extend(first.iter().map(|name| (*name).to_owned()));
-        info.extend((1..=more).map(|place| format!("arg{place}: Dynamic")));
-        info.push(gives.to_owned());
-        let native = move |_: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
-            let Some((client, args)) = args.split_first_mut() else {
-                return Ok(Dynamic::UNIT);
-            };
-            let client = client.flatten_clone().cast::<Client>();
-            call(&client.0, args.iter_mut().map(|arg| arg.take()).collect())
-        };
-        FuncRegistration::new(name)
-            .in_global_namespace()
-            .with_params_info(info)
-            .with_comments(if more == 0 { doc } else { &[] })
-            .set_into_module_raw(
-                module,
-                types,
-                RhaiFunc::Method {
-                    func: Arc::new(native),
-                    has_context: true,
-                    is_pure: true,
-                    is_volatile: true,
-                },
-            );
-    }
-}
-
-/// The first argument, which is a text.
-fn named(word: &str, args: &mut Vec<Dynamic>) -> Fallible<ImmutableString> {
-    match args.remove(0).into_immutable_string() {
-        Ok(name) => Ok(name),
-        Err(got) => fail(
-            format!("`{word}` takes the name of an event, a string, and got {got}"),
+/// A client comes with `auth` and `query`, and with nothing else.
+fn check_handshake(with: &Map) -> Fallible {
+    match with
+        .keys()
+        .find(|key| !["auth", "query"].contains(&key.as_str()))
+    {
+        Some(key) => fail(
+            format!("a client comes with `auth` and `query`, and not with `{key}`"),
             vec![],
         ),
+        None => Ok(()),
     }
 }
 
-fn emit(client: &TestClient, mut args: Vec<Dynamic>) -> Fallible<Dynamic> {
-    let event = named("emit", &mut args)?;
-    client.send(&event, args, None);
-    Ok(Dynamic::UNIT)
-}
-
-fn ask(client: &TestClient, mut args: Vec<Dynamic>) -> Fallible<Dynamic> {
-    let event = named("ask", &mut args)?;
-    let Some(answer) = client.ask_values(&event, args) else {
-        return fail(format!("expected an answer to `{event}`, got none"), vec![]);
-    };
-    let mut values = parse(&answer);
-    Ok(match values.len() {
-        0 => Dynamic::UNIT,
-        1 => values.remove(0),
-        _ => values.into(),
+/// Binary data of a client come as `Binary`, and are written as a `blob`.
+fn same_bytes(got: &Dynamic, expected: &Dynamic) -> bool {
+    let packet = |value: &Dynamic| to_packet(None, std::slice::from_ref(value)).ok();
+    packet(got).is_some_and(|got| {
+        !got.attachments.is_empty() && packet(expected).is_some_and(|expected| got == expected)
     })
-}
-
-fn answer(client: &TestClient, args: Vec<Dynamic>) -> Fallible<Dynamic> {
-    match client.answer_values(args) {
-        true => Ok(Dynamic::UNIT),
-        false => fail("expected a question of the server, got none", vec![]),
-    }
-}
-
-fn expect(client: &TestClient, mut args: Vec<Dynamic>) -> Fallible<Dynamic> {
-    let event = named("expect", &mut args)?;
-    let wanted = (!args.is_empty()).then(|| text(&args)).transpose()?;
-    match client.take(&event, wanted.as_deref()) {
-        Some(args) => Ok(parse(&args).into()),
-        None => missed(client, &event, wanted.as_deref(), ""),
-    }
-}
-
-fn expect_within(client: &TestClient, mut args: Vec<Dynamic>) -> Fallible<Dynamic> {
-    let Ok(within) = args.remove(0).as_int() else {
-        return fail("`expect_within` takes milliseconds first", vec![]);
-    };
-    let event = named("expect_within", &mut args)?;
-    let wanted = (!args.is_empty()).then(|| text(&args)).transpose()?;
-    for _ in 0..=within {
-        if let Some(args) = client.take(&event, wanted.as_deref()) {
-            return Ok(parse(&args).into());
-        }
-        on_host(|host| host.advance(1))?;
-    }
-    missed(
-        client,
-        &event,
-        wanted.as_deref(),
-        &format!(" within {within} ms"),
-    )
-}
-
-fn missed(client: &TestClient, event: &str, args: Option<&str>, when: &str) -> Fallible<Dynamic> {
-    let args = args.map_or_else(String::new, |args| format!(" with {args}"));
-    let heard = client.unheard();
-    let got = match heard.as_slice() {
-        [] => vec!["got nothing".to_owned()],
-        heard => heard
-            .iter()
-            .map(|(event, args)| format!("got `{event}` with {args}"))
-            .collect(),
-    };
-    fail(format!("expected `{event}`{args}{when}"), got)
-}
-
-fn text(args: &[Dynamic]) -> Fallible<String> {
-    match to_packet(None, args) {
-        Ok(packet) => Ok(packet.text),
-        Err(error) => fail(error.to_string(), vec![]),
-    }
-}
-
-fn parse(args: &str) -> Array {
-    value::args(args, &[], &value::Limits::default()).unwrap_or_default()
 }
 
 /// A value as JSON, or the type of one that has no JSON.
@@ -300,6 +191,7 @@ mod words {
     /// ```
     #[rhai_fn(name = "connect", return_raw, volatile)]
     pub(super) fn with_handshake(namespace: &str, with: Map) -> Result<Client, Box<EvalAltResult>> {
+        check_handshake(&with)?;
         match on_host(|host| host.connect_with(namespace, with))? {
             Ok(client) => Ok(Client(client.into())),
             Err(Refused(reason)) => fail(
@@ -316,6 +208,7 @@ mod words {
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn refused(namespace: &str, with: Map) -> Result<String, Box<EvalAltResult>> {
+        check_handshake(&with)?;
         match on_host(|host| host.connect_with(namespace, with))? {
             Ok(_) => fail(
                 format!("expected `{namespace}` to refuse the client, got in"),
@@ -369,7 +262,7 @@ mod words {
         match heard.iter().find(|(heard, _)| heard == event) {
             Some((_, args)) => fail(
                 format!("expected no `{event}`"),
-                vec![format!("got `{event}` with {args}")],
+                vec![format!("got `{event}` with {}", written(args))],
             ),
             None => Ok(()),
         }
@@ -421,7 +314,7 @@ mod words {
     /// The test fails unless both are the same value.
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn assert_eq(got: Dynamic, expected: Dynamic) -> Result<(), Box<EvalAltResult>> {
-        match value::same(&got, &expected) {
+        match value::same(&got, &expected) || same_bytes(&got, &expected) {
             true => Ok(()),
             false => fail(
                 format!("expected {}", shown(&expected)),
@@ -442,16 +335,3 @@ mod words {
         }
     }
 }
-
-const EMIT: &[&str] = &["/// Sends an event to the server, with up to eight arguments."];
-const ASK: &[&str] = &[
-    "/// Sends an event that asks for an ack, and gives the answer: one value, or an array of several. The test fails if",
-    "/// there is none.",
-];
-const ANSWER: &[&str] = &["/// Answers the oldest question of the server that waits for an ack."];
-const EXPECT: &[&str] = &[
-    "/// Takes the next such event out of those that the client was sent, whatever came before it, and gives its",
-    "/// arguments. With arguments it must have exactly these.",
-];
-const EXPECT_WITHIN: &[&str] =
-    &["/// The same; the clock is moved by up to so many milliseconds until the event is there."];

@@ -95,6 +95,69 @@ fn a_file_is_not_served_beside_one_of_the_same_namespaces() {
     assert_eq!(found.matches("error").count(), 1, "{found}");
 }
 
+/// The names before `(` in what stands in backticks.
+fn called(hint: &str) -> Vec<String> {
+    let code = hint.split('`').skip(1).step_by(2);
+    let heads = code.flat_map(|code| code.split('(').rev().skip(1));
+    let names = heads.map(|head| {
+        let start = head.rfind(|c: char| !c.is_alphanumeric() && c != '_');
+        head[start.map_or(0, |start| start + 1)..].to_owned()
+    });
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn every_function_that_a_hint_for_those_from_node_names_is_there() {
+    let known = format!(
+        "{}\n{}\ntype_of(\ncall(\non_connection(",
+        fs::read_to_string(folder().parent().unwrap().join("functions.txt")).unwrap(),
+        Host::builder().build().definitions()
+    );
+    let mut count = 0;
+    for file in ["node_globals", "node_handles", "node_values"] {
+        let told = fs::read_to_string(folder().join(file).with_extension("txt")).unwrap();
+        for hint in told.lines().filter(|line| line.starts_with("hint: ")) {
+            for name in called(hint) {
+                let is_there =
+                    known.contains(&format!("\n{name}(")) || known.contains(&format!("fn {name}("));
+                assert!(is_there, "`{name}` in {hint}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 40, "{count}");
+}
+
+#[test]
+fn tests_are_checked_with_the_words_that_they_have() {
+    let place = Place::new(&[]);
+    place.write(
+        "scripts/main_test.rhai",
+        "fn test_it() {\n    let ada = connect(\"/\");\n    ada.expcet(\"hello\");\n    let a = 1;\n    io.emit(\"a\");\n}",
+    );
+    for arguments in [&["check"][..], &["check", "scripts/main_test.rhai"]] {
+        let output = place.run(arguments, &[]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        for expected in [
+            "error: unknown function `expcet` on `ada`\n --> main_test.rhai:3:9",
+            "hint: `ada` has a function `expect(...)`",
+            "error: unknown variable `io`\n --> main_test.rhai:5:5",
+            "2 errors, 1 warning\n",
+        ] {
+            assert!(text.contains(expected), "{arguments:?}: {text}");
+        }
+        assert_eq!(output.status.code(), Some(1));
+    }
+    place.write(
+        "scripts/main_test.rhai",
+        "fn test_it() {\n    let a = 1;\n}",
+    );
+    let output = place.run(&["check", "--format", "json"], &[]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found[0]["message"], "unused variable `a`");
+    assert_eq!(output.status.code(), Some(0));
+}
+
 #[test]
 fn the_program_tells_and_its_exit_code_says_whether_anything_is_wrong() {
     let fine = "fn on_connection(socket) { socket.emit(\"hello\"); }";

@@ -10,7 +10,7 @@ use patchcord::{script::Limits, testing::TestHost};
 
 use crate::program::Place;
 
-fn lower(limits: &mut Limits, name: &str, number: &str) {
+pub(crate) fn lower(limits: &mut Limits, name: &str, number: &str) {
     let number: usize = number.parse().unwrap();
     let field = match name {
         "operations" => return limits.operations = number as u64,

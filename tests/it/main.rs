@@ -40,6 +40,7 @@ mod load;
 mod manual;
 mod memory;
 mod merge;
+mod messages;
 mod model;
 mod mutated;
 mod namespaces;

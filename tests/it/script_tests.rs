@@ -168,6 +168,57 @@ hint: got `welcome` with [\"hi\"]";
 }
 
 #[test]
+fn binary_data_late_answers_and_what_a_test_prints() {
+    let script = r#"
+        fn on_connection(socket) {
+            socket.emit("bytes", blob(3, 7));
+            socket.on("all", |ack| io.timeout(50).emit("who", |err, answers| ack.call(answers)));
+            socket.on("from", || socket.handshake.address);
+        }"#;
+    let test = r#"
+        fn test_same() {
+            let ada = connect("/");
+            ada.expect("bytes", blob(3, 7));
+            assert_eq(connect("/").expect("bytes")[0].to_blob(), blob(3, 7));
+            assert_eq(connect("/").expect("bytes"), [blob(3, 7)]);
+            assert_eq(ada.ask("from"), "127.0.0.1");
+            print("said so");
+        }
+        fn test_late() { assert_eq(connect("/").ask_within(60, "all"), []); }"#;
+    for outcome in run(script, test) {
+        assert!(outcome.passed(), "{outcome:#?}");
+        if outcome.name == "test_same" {
+            assert_eq!(outcome.log, ["said so"]);
+        }
+    }
+    for (test, expected) in [
+        (
+            "connect(\"/\").expect(\"bytes\", blob(3, 8));",
+            "error: expected `bytes` with [<3 bytes: 08 08 08>]",
+        ),
+        (
+            "connect(\"/\").expect(\"bytes\", blob(3, 8));",
+            "hint: got `bytes` with [<3 bytes: 07 07 07>]",
+        ),
+        (
+            "connect(\"/\").ask_within(40, \"all\");",
+            "expected an answer to `all` within 40 ms, got none",
+        ),
+        (
+            "connect(\"/\").expect_within(\"a\", 1);",
+            "`expect_within` takes milliseconds first, a whole number, and got string",
+        ),
+        (
+            "connect(\"/\", #{ auht: 1 });",
+            "a client comes with `auth` and `query`, and not with `auht`",
+        ),
+    ] {
+        let told = problem(script, test);
+        assert!(told.contains(expected), "{test}: {told}");
+    }
+}
+
+#[test]
 fn the_program_runs_tests_and_its_exit_code_says_whether_all_pass() {
     let place = Place::new(&[
         (

@@ -9,7 +9,7 @@ use super::{
     token::{Token, is_word_char},
     words::{sentence, thrown, type_word, type_words},
 };
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, javascript};
 
 /// How Rhai begins the names of closures.
 pub(super) const CLOSURE: &str = "anon$";
@@ -38,6 +38,10 @@ pub(super) fn explain(
             }
             text => Diagnostic::error(text),
         },
+        Kind::ErrorMismatchDataType(wanted, ..) if type_word(wanted) == "closure" => {
+            Diagnostic::error(message(error))
+                .hint("`call` is for closures; an ack is `()` where the client asks for no answer")
+        }
         Kind::ErrorStackOverflow(_) => Diagnostic::error(message(error))
             .hint("a function that calls itself needs a case in which it does not"),
         _ => Diagnostic::error(message(error)),
@@ -145,10 +149,33 @@ fn unknown_function(
         },
         (Some(receiver), _) => format!("unknown function `{name}` on `{receiver}`"),
     };
+    if let Some(hint) = javascript_call(name, receiver.is_some(), &types) {
+        return Diagnostic::error(error).hint(hint);
+    }
     if types.is_empty() {
         return Diagnostic::error(error);
     }
     Diagnostic::error(error).hint(format!("the call is `{name}({})`", types.join(", ")))
+}
+
+/// What is written instead of a function of JavaScript, called on something or alone.
+fn javascript_call(name: &str, on_something: bool, types: &[String]) -> Option<&'static str> {
+    let receiver = types.first().filter(|_| on_something);
+    match receiver.map(String::as_str) {
+        Some(receiver) => javascript_member(name, receiver),
+        None => javascript::of_global(name),
+    }
+}
+
+/// What is written instead of a member that values of this type have in JavaScript.
+fn javascript_member(name: &str, receiver: &str) -> Option<&'static str> {
+    match receiver {
+        "Socket" | "Io" | "Operator" | "Sockets" | "Rooms" => javascript::of_handle(name),
+        "string" | "array" | "map" | "int" | "float" | "blob" | "closure" => {
+            javascript::of_value(name)
+        }
+        _ => None,
+    }
 }
 
 fn operator(symbol: &str, types: &[String]) -> String {
@@ -197,15 +224,16 @@ pub(crate) fn unknown_variable(name: &str, source: Option<&str>) -> Diagnostic {
         })
     };
     match name {
-        "undefined" => error.hint("no value is written `()`"),
-        "console" => error.hint("`print(x)` writes a line to the log"),
         _ if declared("const") => error.hint(format!(
             "inside a function, the constant `{name}` of the top level is written `global::{name}`"
         )),
         _ if declared("let") => error.hint(format!(
             "`{name}` is a variable of the top level, which functions do not see"
         )),
-        _ => error,
+        _ => match javascript::of_global(name) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        },
     }
 }
 
@@ -228,10 +256,14 @@ fn property(why: &str) -> Diagnostic {
             Diagnostic::error(format!("unknown property `{name}` of `()`"))
                 .hint("a key that a map does not have gives `()`")
         }
-        (Some(name), Some(owner), None) => Diagnostic::error(format!(
-            "unknown property `{name}` of `{}`",
-            type_word(owner)
-        )),
+        (Some(name), Some(owner), None) => {
+            let owner = type_word(owner);
+            let error = Diagnostic::error(format!("unknown property `{name}` of `{owner}`"));
+            match javascript_member(name, &owner) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        }
         (Some(name), Some(owner), Some(value)) => Diagnostic::error(format!(
             "property `{name}` of `{}` cannot be set to `{}`",
             type_word(owner),

@@ -29,6 +29,12 @@ pub(super) fn explain(error: &ParseErrorType, token: Option<&Token<'_>>) -> Diag
             .hint("a closure `|x| ...` can be written anywhere"),
         _ => Diagnostic::error(message(error, token)),
     };
+    if let (ParseErrorType::MismatchedType(wanted, _), Some(token)) = (error, token)
+        && wanted.contains("bool")
+        && (token.follows("||") || token.follows("&&"))
+    {
+        diagnostic = diagnostic.hint(BOOLEAN);
+    }
     diagnostic
         .hints
         .extend(token.and_then(javascript).map(str::to_owned));
@@ -258,17 +264,59 @@ fn javascript(token: &Token<'_>) -> Option<&'static str> {
     if token.receiver().is_some() {
         return None;
     }
-    if token.follows("function") {
-        return Some("a function is declared with `fn`");
+    if let Some(hint) = after_javascript(token) {
+        return Some(hint);
     }
     match token.text {
+        "let" | "const" | "var" if token.follows("(") => Some(LOOP),
         "var" => Some("a variable is declared with `let`"),
         "null" => Some("no value is written `()`"),
         "async" | "await" => Some("a script does not wait: what comes later stands in a closure"),
         "++" => Some("adding one is written `x += 1`"),
         "--" => Some("subtracting one is written `x -= 1`"),
         "?" => Some("a choice is written `if condition { a } else { b }`"),
-        "=>" => Some("a closure is written `|x| x + 1`"),
+        "=>" => Some(CLOSURE),
+        "{" if token.before_on_its_line("function") => Some(CLOSURE),
+        "of" => Some(LOOP),
+        "{" | "[" if token.follows("let") || token.follows("const") => {
+            Some("a name is declared for each value: `let a = map.a;`")
+        }
+        ":" if token.before_on_its_line("{") => Some("a map is written `#{ key: value }`"),
+        "new" if !token.precedes_a_name() => None,
+        "new" if token.follows("throw") => Some("an error is thrown as a text: `throw \"reason\"`"),
+        "new" => Some("nothing is made with `new`: a map is written `#{}`, an array `[]`"),
+        "instanceof" | "typeof" => Some(TYPE),
+        "finally" => Some("what is to happen in any case stands after the `catch` block"),
+        "from" => Some("a file is imported with `import \"lib/names\" as names;`"),
+        "default" if token.follows("export") => Some(EXPORT),
+        "module" | "exports" => Some(EXPORT),
+        "case" => Some("a case of `switch` is written `1 => ...`, the last one `_ => ...`"),
+        "..." => Some(
+            "an array stands for its elements with `spread(array)`, and arrays are joined with `+`",
+        ),
+        ".." if token.follows("{") => Some("maps are joined with `+`"),
         _ => None,
     }
+}
+
+const BOOLEAN: &str =
+    "`||` and `&&` are for `true` and `false`; a value in place of `()` is written `a ?? b`";
+const CLOSURE: &str = "a closure is written `|x| x + 1`";
+const LOOP: &str = "a loop is written `for x in list { ... }` or `for i in 0..3 { ... }`";
+const TYPE: &str = "the type of a value is told by `type_of(x)`";
+const EXPORT: &str = "the functions of a file are there for whoever imports it";
+
+/// What is written instead of the word before this token.
+fn after_javascript(token: &Token<'_>) -> Option<&'static str> {
+    let known = [
+        ("function", "a function is declared with `fn`"),
+        (
+            "class",
+            "there are no classes: values stand in a map, functions beside it",
+        ),
+        ("typeof", TYPE),
+        ("delete", "a key is removed with `map.remove(\"key\")`"),
+    ];
+    let found = known.into_iter().find(|(word, _)| token.follows(word));
+    found.map(|(_, hint)| hint)
 }

@@ -11,10 +11,10 @@ use rhai::Position;
 use crate::diagnostic::Place;
 
 /// Operators and brackets of more than one character, longer ones first.
-const SYMBOLS: [&str; 36] = [
-    "**=", "<<=", ">>=", "===", "!==", "..=", "::<", "&&=", "||=", "??=", "++", "--", "**", "<<",
-    ">>", "==", "!=", "<=", ">=", "&&", "||", "??", "?.", "?[", "=>", "->", "<-", ":=", "::", "..",
-    "+=", "-=", "*=", "/=", "%=", "#{",
+const SYMBOLS: [&str; 37] = [
+    "...", "**=", "<<=", ">>=", "===", "!==", "..=", "::<", "&&=", "||=", "??=", "++", "--", "**",
+    "<<", ">>", "==", "!=", "<=", ">=", "&&", "||", "??", "?.", "?[", "=>", "->", "<-", ":=", "::",
+    "..", "+=", "-=", "*=", "/=", "%=", "#{",
 ];
 
 /// A token and the text on both sides of it.
@@ -100,9 +100,21 @@ impl<'a> Token<'a> {
         })
     }
 
+    /// Whether `text` stands before it on its line.
+    pub(super) fn before_on_its_line(&self, text: &str) -> bool {
+        let line = self.before.rsplit('\n').next();
+        line.is_some_and(|line| line.contains(text))
+    }
+
     /// Whether it is followed by `text`, apart from blanks.
     pub(super) fn precedes(&self, text: &str) -> bool {
         self.after.trim_start().starts_with(text)
+    }
+
+    /// Whether a name comes after it.
+    pub(super) fn precedes_a_name(&self) -> bool {
+        let after = self.after.trim_start_matches(' ');
+        after.len() < self.after.len() && after.starts_with(is_word_char)
     }
 
     /// Whether nothing but blanks stands before it on its line, and something on the lines above.

@@ -6,7 +6,7 @@ use rhai::{Expr, FnCallExpr, FnPtr, Position};
 
 use super::{Check, Type, expressions::closure, takes};
 use crate::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, javascript},
     script::known::{Known, nearest},
 };
 
@@ -42,7 +42,11 @@ impl Check<'_> {
         }
         let mut fitting = native.iter().filter(|f| f.count() == call.args.len());
         match (own_counts.is_empty(), fitting.next()) {
-            (_, Some(_)) => self.receiver_of(call, position, &types),
+            (_, Some(first)) => {
+                self.receiver_of(call, position, &types);
+                let agree = fitting.all(|other| other.gives() == first.gives());
+                return first.gives().filter(|_| agree);
+            }
             (true, None) if native.is_empty() => self.unknown_function(name, position),
             (true, None) if known.is_method_only(name) => self.without_owner(name, position),
             (true, None) => {
@@ -72,7 +76,7 @@ impl Check<'_> {
         self.report(error, position, name);
     }
 
-    fn with_owner(&self, error: Diagnostic, name: &str) -> Diagnostic {
+    pub(super) fn with_owner(&self, error: Diagnostic, name: &str) -> Diagnostic {
         match self.known.owners(name).as_slice() {
             [] => error,
             owners => {
@@ -93,6 +97,8 @@ impl Check<'_> {
             error = error.hint(format!(
                 "a closure in a variable is called as `{name}.call(...)`"
             ));
+        } else if let Some(hint) = javascript::of_global(name) {
+            error = error.hint(hint);
         } else if let Some(near) = near {
             error = match self.known.is_method_only(near) && !self.functions.contains_key(near) {
                 true => self.with_owner(error.hint(format!("there is `{near}`")), near),
@@ -161,6 +167,7 @@ impl Check<'_> {
         let name = call.name.as_str();
         let Some(id) = receiver.filter(|id| self.known.is_closed(*id)) else {
             self.values(&call.args);
+            self.plain_call(receiver, on, name, position);
             return None;
         };
         let types = self.given(receiver, call, true);
@@ -174,21 +181,42 @@ impl Check<'_> {
             return None;
         }
         let counts: Vec<_> = known.methods(id, name).map(|f| f.count()).collect();
+        let before = known.sends(name).filter(|_| !counts.is_empty());
+        if let Some(before) = before {
+            self.payload(name, &call.args, &types, before, position);
+        }
         if counts.is_empty() {
             let error = Diagnostic::error(format!("unknown function `{name}` on `{on}`"));
             let error = self.with_member(error, id, on, name);
             self.report(error, position, name);
-        } else if !counts.contains(&count) {
+        } else if !counts.contains(&count) && (before.is_none() || call.args.is_empty()) {
             let counts = counts.into_iter().map(|count| count - 1);
             self.wrong_count(name, counts, call, position);
-        } else if known.vocabulary.sends.contains(&name) {
-            self.payload(name, &call.args, &types);
         }
         known.gives(id, name, count)
     }
 
-    /// What cannot be sent: closures but the last, handles, and events of the protocol's own.
-    fn payload(&mut self, word: &str, args: &[Expr], types: &[Type]) {
+    /// What cannot be sent: too many values, closures but the last, handles, and events of the protocol's own.
+    /// `before` arguments are no values.
+    fn payload(
+        &mut self,
+        word: &str,
+        args: &[Expr],
+        types: &[Type],
+        before: usize,
+        position: Position,
+    ) {
+        let vocabulary = &self.known.vocabulary;
+        let answer = usize::from(args.last().is_some_and(|last| closure(last).is_some()));
+        let count = args.len().saturating_sub(before + answer);
+        let is_spread = |argument: &Expr| matches!(argument, Expr::FnCall(call, _) if call.name == vocabulary.spread);
+        if count > vocabulary.most_sent && !args.iter().any(is_spread) {
+            let most = vocabulary.most_sent;
+            let message = format!("`{word}` sends up to {most} values, found {count}");
+            let error =
+                Diagnostic::error(message).hint("an array or a map holds any number of values");
+            self.report(error, position, word);
+        }
         if let Some(Expr::StringConstant(event, position)) = args.first()
             && self.known.vocabulary.reserved.contains(&event.as_str())
         {

@@ -8,7 +8,7 @@ use rhai::{
 
 use super::{Check, Type, arguments, is_closure, names::shown};
 use crate::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, javascript},
     script::known::{Member, is_closure as is_closure_type, nearest},
 };
 
@@ -163,6 +163,7 @@ impl Check<'_> {
             }
             Expr::MethodCall(call, position) => self.method_call(receiver, on, call, *position),
             Expr::Dot(next, ..) => {
+                self.key(receiver, on, &next.lhs, &next.rhs);
                 let receiver = self.step(receiver, on, &next.lhs, false);
                 let on = format!("{on}.{}", shown(&next.lhs));
                 self.step(receiver, &on, &next.rhs, set)
@@ -209,7 +210,10 @@ impl Check<'_> {
         position: Position,
         set: bool,
     ) -> Type {
-        let id = receiver.filter(|id| self.known.is_closed(*id))?;
+        let Some(id) = receiver.filter(|id| self.known.is_closed(*id)) else {
+            self.plain_property(receiver, on, name, position);
+            return None;
+        };
         let getter = format!("get${name}");
         let readable = self.known.methods(id, &getter).next().is_some();
         if set {
@@ -229,10 +233,21 @@ impl Check<'_> {
         }
         if !self.known.is_open(id) {
             let error = Diagnostic::error(format!("unknown property `{name}` of `{on}`"));
-            let error = self.with_member(error, id, on, name);
+            let error = match self.own_values(id).filter(|_| set) {
+                Some(own) => error.hint(format!(
+                    "a value of one's own is kept in `{on}.{own}.{name}`"
+                )),
+                None => self.with_member(error, id, on, name),
+            };
             self.report(error, position, name);
         }
         None
+    }
+
+    /// The property of a handle that is a map for whatever a script keeps.
+    fn own_values(&self, id: TypeId) -> Option<&'static str> {
+        let data = self.known.gives(id, "get$data", 1)?;
+        self.known.is_open(data).then_some("data")
     }
 
     /// Says what the receiver has instead.
@@ -249,6 +264,12 @@ impl Check<'_> {
             ));
         }
         let members = self.known.members(id);
+        let own = members.iter().any(|member| member.name() == name);
+        if let Some(hint) =
+            javascript::of_handle(name).filter(|_| !own && self.known.is_of_host(id))
+        {
+            return error.hint(hint);
+        }
         let same = members.iter().find(|member| member.name() == name).copied();
         let near = nearest(name, members.iter().map(|member| member.name()));
         let near = near.and_then(|near| members.iter().find(|member| member.name() == near));
@@ -257,6 +278,7 @@ impl Check<'_> {
                 error.hint(format!("`{on}` has a function `{name}(...)`"))
             }
             Some(Member::Property(name)) => error.hint(format!("`{on}` has a property `{name}`")),
+            None if self.known.is_of_host(id) => self.with_owner(error, name),
             None => error,
         }
     }

@@ -10,6 +10,7 @@ mod calls;
 mod expressions;
 mod hooks;
 mod names;
+mod plain;
 mod statements;
 
 use std::{
@@ -117,6 +118,8 @@ struct Check<'a> {
     mentioned: BTreeSet<String>,
     /// Variables that get another value somewhere: what is known of their first one does not last.
     assigned: BTreeSet<String>,
+    /// Whether a function makes another value of the one that it is called on.
+    assigns_this: bool,
     /// Functions that see the variables of whoever calls them: `name!(...)`.
     capturing: BTreeSet<String>,
     /// Names of the top level, and whether each is a constant.
@@ -143,6 +146,7 @@ impl<'a> Check<'a> {
             aliases: BTreeMap::new(),
             mentioned: BTreeSet::new(),
             assigned: BTreeSet::new(),
+            assigns_this: false,
             capturing: BTreeSet::new(),
             top_level: BTreeMap::new(),
             scope: Vec::new(),
@@ -174,11 +178,13 @@ impl<'a> Check<'a> {
 
     fn gather_statement(&mut self, statement: &Stmt) {
         match statement {
-            Stmt::Assignment(assignment) => {
-                if let Expr::Variable(variable, ..) = &assignment.1.lhs {
+            Stmt::Assignment(assignment) => match &assignment.1.lhs {
+                Expr::Variable(variable, ..) => {
                     self.assigned.insert(variable.1.to_string());
                 }
-            }
+                Expr::ThisPtr(_) => self.assigns_this = true,
+                _ => {}
+            },
             Stmt::FnCall(call, _) => self.gather_call(call),
             Stmt::Import(import, position) => self.alias(import, *position),
             _ => {}

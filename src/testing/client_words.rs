@@ -1,0 +1,271 @@
+//! What a client of a test can say that takes any number of arguments: it emits, asks, answers and expects.
+
+use std::{any::TypeId, sync::Arc};
+
+use rhai::{
+    Array, Dynamic, FuncRegistration, INT, ImmutableString, Module, NativeCallContext, RhaiFunc,
+};
+
+use super::{
+    TestClient,
+    words::{Fallible, fail, on_host},
+};
+use crate::{
+    diagnostic::type_word,
+    value::{self, Packet, to_packet},
+};
+
+/// As many as `emit` of a script takes.
+const MAX_ARGS: usize = 8;
+
+/// Registers these words.
+pub(super) fn register(module: &mut Module) {
+    module.set_custom_type::<Client>("Client");
+    word(module, "emit", &["event: &str"], "()", EMIT, emit);
+    word(module, "ask", &["event: &str"], "Dynamic", ASK, ask);
+    word(
+        module,
+        "ask_within",
+        &["ms: INT", "event: &str"],
+        "Dynamic",
+        ASK_WITHIN,
+        ask_within,
+    );
+    word(module, "answer", &[], "()", ANSWER, answer);
+    word(module, "expect", &["event: &str"], "Array", EXPECT, expect);
+    word(
+        module,
+        "expect_within",
+        &["ms: INT", "event: &str"],
+        "Array",
+        EXPECT_WITHIN,
+        expect_within,
+    );
+}
+
+/// A client of a test.
+#[derive(Debug, Clone)]
+pub(super) struct Client(pub(super) Arc<TestClient>);
+
+type Word = fn(&TestClient, Vec<Dynamic>) -> Fallible<Dynamic>;
+
+/// Registers a word of a client that takes some arguments and up to eight more.
+fn word(
+    module: &mut Module,
+    name: &'static str,
+    first: &[&str],
+    gives: &str,
+    doc: &[&str],
+    call: Word,
+) {
+    for more in 0..=MAX_ARGS {
+        let types = std::iter::once(TypeId::of::<Client>());
+        let types = types.chain(std::iter::repeat_n(
+            TypeId::of::<Dynamic>(),
+            first.len() + more,
+        ));
+        let types: Vec<_> = types.collect();
+        let mut info = vec!["client: &mut Client".to_owned()];
+        info.extend(first.iter().map(|name| (*name).to_owned()));
+        info.extend((1..=more).map(|place| format!("arg{place}: Dynamic")));
+        info.push(gives.to_owned());
+        let native = move |_: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
+            let Some((client, args)) = args.split_first_mut() else {
+                return Ok(Dynamic::UNIT);
+            };
+            let client = client.flatten_clone().cast::<Client>();
+            call(&client.0, args.iter_mut().map(|arg| arg.take()).collect())
+        };
+        FuncRegistration::new(name)
+            .in_global_namespace()
+            .with_params_info(info)
+            .with_comments(if more == 0 { doc } else { &[] })
+            .set_into_module_raw(
+                module,
+                types,
+                RhaiFunc::Method {
+                    func: Arc::new(native),
+                    has_context: true,
+                    is_pure: true,
+                    is_volatile: true,
+                },
+            );
+    }
+}
+
+/// The first argument, which is a text.
+fn named(word: &str, args: &mut Vec<Dynamic>) -> Fallible<ImmutableString> {
+    match args.remove(0).into_immutable_string() {
+        Ok(name) => Ok(name),
+        Err(got) => fail(
+            format!(
+                "`{word}` takes the name of an event, a string, and got {}",
+                type_word(got)
+            ),
+            vec![],
+        ),
+    }
+}
+
+fn emit(client: &TestClient, mut args: Vec<Dynamic>) -> Fallible<Dynamic> {
+    let event = named("emit", &mut args)?;
+    client.send(&event, args, None);
+    Ok(Dynamic::UNIT)
+}
+
+fn ask(client: &TestClient, mut args: Vec<Dynamic>) -> Fallible<Dynamic> {
+    let event = named("ask", &mut args)?;
+    let question = client.ask_values(&event, args);
+    match client.answer_to(question) {
+        Some(answer) => Ok(one_or_all(&answer)),
+        None => fail(format!("expected an answer to `{event}`, got none"), vec![]),
+    }
+}
+
+fn ask_within(client: &TestClient, mut args: Vec<Dynamic>) -> Fallible<Dynamic> {
+    let within = milliseconds("ask_within", &mut args)?;
+    let event = named("ask_within", &mut args)?;
+    let question = client.ask_values(&event, args);
+    match in_time(within, || client.answer_to(question))? {
+        Some(answer) => Ok(one_or_all(&answer)),
+        None => fail(
+            format!("expected an answer to `{event}` within {within} ms, got none"),
+            vec![],
+        ),
+    }
+}
+
+/// What an answer is worth: nothing, one value, or an array of several.
+fn one_or_all(answer: &Packet) -> Dynamic {
+    let mut values = parse(answer);
+    match values.len() {
+        0 => Dynamic::UNIT,
+        1 => values.remove(0),
+        _ => values.into(),
+    }
+}
+
+/// Moves the clock until there is something, but not by more than so many milliseconds.
+fn in_time<T>(within: INT, mut get: impl FnMut() -> Option<T>) -> Fallible<Option<T>> {
+    for _ in 0..within {
+        if let Some(found) = get() {
+            return Ok(Some(found));
+        }
+        on_host(|host| host.advance(1))?;
+    }
+    Ok(get())
+}
+
+/// The first argument, which is a time.
+fn milliseconds(word: &str, args: &mut Vec<Dynamic>) -> Fallible<INT> {
+    match args.remove(0).as_int() {
+        Ok(ms) => Ok(ms),
+        Err(got) => fail(
+            format!(
+                "`{word}` takes milliseconds first, a whole number, and got {}",
+                type_word(got)
+            ),
+            vec![],
+        ),
+    }
+}
+
+fn answer(client: &TestClient, args: Vec<Dynamic>) -> Fallible<Dynamic> {
+    match client.answer_values(args) {
+        true => Ok(Dynamic::UNIT),
+        false => fail("expected a question of the server, got none", vec![]),
+    }
+}
+
+fn expect(client: &TestClient, mut args: Vec<Dynamic>) -> Fallible<Dynamic> {
+    let event = named("expect", &mut args)?;
+    let wanted = wanted(&args)?;
+    match client.take(&event, wanted.as_ref()) {
+        Some(args) => Ok(parse(&args).into()),
+        None => missed(client, &event, wanted.as_ref(), ""),
+    }
+}
+
+fn expect_within(client: &TestClient, mut args: Vec<Dynamic>) -> Fallible<Dynamic> {
+    let within = milliseconds("expect_within", &mut args)?;
+    let event = named("expect_within", &mut args)?;
+    let wanted = wanted(&args)?;
+    match in_time(within, || client.take(&event, wanted.as_ref()))? {
+        Some(args) => Ok(parse(&args).into()),
+        None => missed(
+            client,
+            &event,
+            wanted.as_ref(),
+            &format!(" within {within} ms"),
+        ),
+    }
+}
+
+fn missed(
+    client: &TestClient,
+    event: &str,
+    args: Option<&Packet>,
+    when: &str,
+) -> Fallible<Dynamic> {
+    let args = args.map_or_else(String::new, |args| format!(" with {}", written(args)));
+    let heard = client.unheard();
+    let got = match heard.as_slice() {
+        [] => vec!["got nothing".to_owned()],
+        heard => heard
+            .iter()
+            .map(|(event, args)| format!("got `{event}` with {}", written(args)))
+            .collect(),
+    };
+    fail(format!("expected `{event}`{args}{when}"), got)
+}
+
+/// The arguments that an event must have, if there are any.
+fn wanted(args: &[Dynamic]) -> Fallible<Option<Packet>> {
+    if args.is_empty() {
+        return Ok(None);
+    }
+    match to_packet(None, args) {
+        Ok(packet) => Ok(Some(packet)),
+        Err(error) => fail(error.to_string(), vec![]),
+    }
+}
+
+pub(super) fn parse(args: &Packet) -> Array {
+    value::args(&args.text, &args.attachments, &value::Limits::default()).unwrap_or_default()
+}
+
+/// Arguments for a message, with the first bytes of what is binary.
+pub(super) fn written(args: &Packet) -> String {
+    const SHOWN: usize = 16;
+    let mut text = args.text.clone();
+    for (num, bytes) in args.attachments.iter().enumerate() {
+        let hex: Vec<_> = bytes
+            .iter()
+            .take(SHOWN)
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        let more = if bytes.len() > SHOWN { " ..." } else { "" };
+        let binary = format!("<{} bytes: {}{more}>", bytes.len(), hex.join(" "));
+        let [first, second] = [
+            format!("{{\"_placeholder\":true,\"num\":{num}}}"),
+            format!("{{\"num\":{num},\"_placeholder\":true}}"),
+        ];
+        text = text.replace(&first, &binary).replace(&second, &binary);
+    }
+    text
+}
+
+const EMIT: &[&str] = &["/// Sends an event to the server, with up to eight arguments."];
+const ASK: &[&str] = &[
+    "/// Sends an event that asks for an ack, and gives the answer: one value, or an array of several. The test fails if",
+    "/// there is none.",
+];
+const ASK_WITHIN: &[&str] =
+    &["/// The same; the clock is moved by up to so many milliseconds until the answer is there."];
+const ANSWER: &[&str] = &["/// Answers the oldest question of the server that waits for an ack."];
+const EXPECT: &[&str] = &[
+    "/// Takes the next such event out of those that the client was sent, whatever came before it, and gives its",
+    "/// arguments. With arguments it must have exactly these.",
+];
+const EXPECT_WITHIN: &[&str] =
+    &["/// The same; the clock is moved by up to so many milliseconds until the event is there."];
