@@ -79,7 +79,11 @@ fn check(path: &Path) -> anyhow::Result<(usize, Vec<Diagnostic>)> {
     let host = Host::builder().scripts(path).build();
     let mut found = host.check()?;
     if path.is_dir() {
-        found.extend(findings(&Folder::new(path))?);
+        match findings(&Folder::new(path)) {
+            // A file that cannot be read is among what is found.
+            Err(_) if !found.is_empty() => {}
+            more => found.extend(more?),
+        }
     }
     Ok((host.scripts()?.len(), diagnostic::in_order(found)))
 }

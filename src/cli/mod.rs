@@ -2,6 +2,7 @@
 
 mod check;
 mod file;
+mod junit;
 mod manual;
 mod new;
 mod options;

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tokio::runtime::Builder;
 
-use super::{PROBLEMS, report};
+use super::{PROBLEMS, junit, report};
 use crate::{
     diagnostic::Diagnostic,
     script::Folder,
@@ -27,6 +27,8 @@ enum Format {
     Text,
     /// One JSON object: what became of each test, and why some cannot be run.
     Json,
+    /// JUnit's XML, for build servers.
+    Junit,
 }
 
 #[derive(Debug, Args)]
@@ -43,6 +45,7 @@ Examples:
   patchcord test scripts --filter greets  those with `greets` in their name
   patchcord test scripts/chat_test.rhai   those of one file
   patchcord test --watch                  again at each save
+  patchcord test --format junit > tests.xml
 
 Exit codes: 0 all tests pass, 1 some do not, 2 they cannot run.")]
 pub(super) struct TestOptions {
@@ -60,7 +63,7 @@ pub(super) struct TestOptions {
     /// Run the tests again when a file changes
     #[arg(long)]
     watch: bool,
-    /// Write for people (`text`), or one JSON object
+    /// Write for people (`text`), one JSON object, or JUnit's XML
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -146,6 +149,7 @@ fn once(folder: &Path, wanted: Wanted<'_>, format: Format) -> anyhow::Result<Exi
             tests: &outcomes,
             problems: suite.problems(),
         })?,
+        Format::Junit => report::output(&junit::report(&outcomes, suite.problems())?),
         Format::Text => {
             suite.problems().iter().for_each(report::finding);
             text(&outcomes, failed);

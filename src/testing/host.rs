@@ -242,14 +242,15 @@ impl TestHost {
     /// Moves the clock that timers go by, and does what is due until then.
     pub fn advance(&self, milliseconds: u64) {
         // In steps: a timer that repeats is due at each of its times.
-        for _ in 0..milliseconds {
-            self.runtime.wait_for(async {
+        self.runtime.wait_for(async {
+            for _ in 0..milliseconds {
                 tokio::time::advance(Duration::from_millis(1)).await;
                 for _ in 0..YIELDS {
                     tokio::task::yield_now().await;
                 }
-            });
-        }
+                self.host.settled().await;
+            }
+        });
     }
 
     /// Everything the host has announced since the last time this was asked.

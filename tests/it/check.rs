@@ -156,6 +156,15 @@ fn tests_are_checked_with_the_words_that_they_have() {
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(found[0]["message"], "unused variable `a`");
     assert_eq!(output.status.code(), Some(0));
+
+    fs::write(place.path().join("scripts/bytes.rhai"), [0xff, 0xfe]).unwrap();
+    let output = place.run(&["check"], &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("error: `bytes.rhai` is not UTF-8 text"),
+        "{text}"
+    );
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]

@@ -76,6 +76,28 @@ impl Place {
         }
     }
 
+    /// Starts it, for as long as what this gives is kept.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        let mut child = self.command(arguments, &[]).spawn().unwrap();
+        let lines = lines(child.stdout.take().unwrap());
+        Running {
+            lines,
+            _child: Guard(child),
+        }
+    }
+
+    /// Runs it to its end with a terminal as its output, and gives what the terminal got.
+    pub(crate) fn run_at_a_terminal(&self, arguments: &str) -> String {
+        let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_patchcord"));
+        let output = Command::new("script")
+            .current_dir(self.path())
+            .args(["-qec", &command, "/dev/null"])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) fn serve(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Serving {
         Self::listening(self.command(arguments, environment))
@@ -134,6 +156,24 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// The program while it runs.
+pub(crate) struct Running {
+    lines: Receiver<String>,
+    _child: Guard,
+}
+
+impl Running {
+    /// The next lines of its output, until one that is `last`.
+    pub(crate) fn until(&self, last: &str) -> Vec<String> {
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|line| line != last) {
+            let line = self.lines.recv_timeout(LONG);
+            seen.push(line.unwrap_or_else(|_| panic!("`{last}` does not come after {seen:?}")));
+        }
+        seen
     }
 }
 

@@ -129,7 +129,7 @@ fn a_wrong_room_is_an_error_that_says_what_it_got() {
     for (code, message) in [
         (
             "socket.join(1)",
-            "`join` takes the name of a room, a string, or an array of them, and got i64",
+            "`join` takes the name of a room, a string, or an array of them, and got int",
         ),
         ("io.to(())", "`to` takes the name of a room"),
         ("io.to([1])", "`to` takes the name of a room"),

@@ -270,3 +270,70 @@ fn the_program_runs_tests_and_its_exit_code_says_whether_all_pass() {
         assert_eq!(place.run(wrong, &[]).status.code(), Some(2), "{wrong:?}");
     }
 }
+
+/// A script and its two tests, of which the second fails.
+fn one_fails() -> Place {
+    Place::new(&[
+        (
+            "scripts/main.rhai",
+            "fn on_connection(socket) { socket.emit(\"hi\", 1); }",
+        ),
+        (
+            "scripts/main_test.rhai",
+            "fn test_one() { connect(\"/\").expect(\"hi\", 1); }\nfn test_two() { print(\"<&>\"); connect(\"/\").expect(\"hi\", 2); }",
+        ),
+    ])
+}
+
+#[test]
+fn results_are_written_as_junit_for_build_servers() {
+    let place = one_fails();
+    let output = place.run(&["test", "--format", "junit"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for expected in [
+        "<testsuites name=\"patchcord\" tests=\"2\" skipped=\"0\" failures=\"1\" errors=\"0\">",
+        "<testsuite name=\"main_test.rhai\" tests=\"2\" skipped=\"0\" errors=\"0\" failures=\"1\">",
+        "<testcase name=\"test_one\" classname=\"main_test.rhai\" time=\"",
+        "<failure message=\"expected `hi` with [2]\">error: expected `hi` with [2]",
+        "--&gt; main_test.rhai:2:",
+        "<system-out>&lt;&amp;&gt;</system-out>",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    place.write("scripts/main_test.rhai", "fn test_one(");
+    let output = place.run(&["test", "--format", "junit"], &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("errors=\"1\""), "{text}");
+    assert!(text.contains("<error message=\"expected "), "{text}");
+}
+
+#[test]
+fn tests_run_again_when_a_script_or_a_test_is_saved() {
+    let place = one_fails();
+    let running = place.start(&["test", "--watch"]);
+    running.until("1 passed, 1 failed");
+    place.write(
+        "scripts/main.rhai",
+        "fn on_connection(socket) { socket.emit(\"hi\", 1); socket.emit(\"hi\", 2); }",
+    );
+    running.until("2 passed, 0 failed");
+    place.write(
+        "scripts/main_test.rhai",
+        "fn test_three() { assert(true); }",
+    );
+    let seen = running.until("1 passed, 0 failed");
+    assert!(
+        seen.contains(&"main_test.rhai::test_three ok".to_owned()),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn a_terminal_shows_how_far_the_tests_are() {
+    let shown = one_fails().run_at_a_terminal("test");
+    assert!(shown.contains("\r\u{1b}[K1/2 test_"), "{shown:?}");
+    assert!(shown.contains("\r\u{1b}[K2/2 test_"), "{shown:?}");
+    assert!(shown.contains("1 passed, 1 failed"), "{shown:?}");
+}
