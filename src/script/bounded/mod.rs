@@ -5,6 +5,7 @@
 //! the limits, charge the call for what they make, and end at a depth. `tests/fixtures/functions.txt` lists every
 //! function that there is, so that none comes in unseen.
 
+mod characters;
 mod lists;
 mod text;
 
@@ -16,6 +17,7 @@ type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
 /// Puts the bounded functions before Rhai's own.
 pub(super) fn register(engine: &mut Engine, limits: &Limits) {
+    characters::register(engine);
     text::register(engine, limits);
     lists::register(engine, limits);
 }
