@@ -9,13 +9,10 @@ use std::sync::{
 
 use rhai::Dynamic;
 
-use super::{Inner, firing::Firing, outbox, trace::trace};
+use super::{Inner, outbox, trace::trace};
 use crate::{
     api::{self, Socket},
-    connection::{
-        ANY, Connection, Counters, Driver, Event, HostEvent, MIDDLEWARE, Namespace, OUTGOING,
-        Phase, Turn, Work,
-    },
+    connection::{Connection, Counters, Driver, HostEvent, Namespace, Phase, Turn, Work},
     diagnostic::{Diagnostic, Origin, Place},
     script::{CallError, Handler, Hook},
 };
@@ -127,16 +124,7 @@ impl Inner {
             // Its variables are gone with the client.
             Work::Call(..) if connection.phase() == Phase::Left => {}
             Work::Call(handler, args, what) => drop(self.call(connection, &handler, args, what)),
-            Work::Outgoing(event) => {
-                self.each(
-                    connection,
-                    OUTGOING,
-                    &event.name,
-                    &event.args,
-                    None,
-                    "`on_any_outgoing` listener",
-                );
-            }
+            Work::Outgoing(event) => self.outgoing(connection, event),
             Work::Rest(_) | Work::Adopt => {}
         }
     }
@@ -173,180 +161,8 @@ impl Inner {
         drop(done);
     }
 
-    fn event(&self, connection: &Arc<Connection>, event: Event) {
-        if !connection.is_connected() {
-            return;
-        }
-        self.counters.events.add();
-        if api::is_reserved(&event.name) {
-            connection.disconnect(true);
-            return;
-        }
-        let Event {
-            name, args, ack, ..
-        } = event;
-        let Some(args) = self.checked(connection, &name, args) else {
-            return;
-        };
-        let ack = ack.map(|id| api::ack(connection.clone(), id));
-        self.each(
-            connection,
-            ANY,
-            &name,
-            &args,
-            ack.as_ref(),
-            "`on_any` listener",
-        );
-        let handlers = connection.fire(&name);
-        if handlers.is_empty() && !connection.hears(ANY) {
-            self.counters.unheard.add();
-        }
-        self.fire(connection, Firing::new(name, args, ack, handlers));
-    }
-
-    /// Calls the listeners that take the name of an event and an array of its arguments.
-    fn each(
-        &self,
-        connection: &Arc<Connection>,
-        which: &str,
-        name: &str,
-        args: &[Dynamic],
-        ack: Option<&api::Ack>,
-        what: &str,
-    ) {
-        for handler in connection.fire(which) {
-            let mut args = args.to_vec();
-            args.extend(ack.map(|ack| ack.clone().into_closure()));
-            let args = vec![name.into(), args.into()];
-            self.call(
-                connection,
-                &handler,
-                args,
-                format_args!("{what} for `{name}`"),
-            );
-        }
-    }
-
-    /// The arguments of an event after the socket's middlewares; `None` when one of them threw.
-    fn checked(
-        &self,
-        connection: &Arc<Connection>,
-        name: &str,
-        args: Vec<Dynamic>,
-    ) -> Option<Vec<Dynamic>> {
-        let mut args = args;
-        for handler in connection.fire(MIDDLEWARE) {
-            let given = vec![name.into(), args.clone().into()];
-            match Turn::of(connection.clone()).run(|| handler.call(given)) {
-                Ok(value) => args = value.into_array().unwrap_or(args),
-                Err(error) => {
-                    self.dropped(connection, &handler, name, error);
-                    return None;
-                }
-            }
-        }
-        Some(args)
-    }
-
-    /// An event that a middleware refused: the `error` listeners hear what it threw; a fault of the script itself is
-    /// announced, and so is what nobody listens to.
-    fn dropped(
-        &self,
-        connection: &Arc<Connection>,
-        handler: &Handler,
-        name: &str,
-        error: CallError,
-    ) {
-        let listeners = connection.fire("error");
-        match error.thrown().filter(|_| !listeners.is_empty()) {
-            None => self.failed(
-                connection,
-                handler,
-                error,
-                &format_args!("middleware for `{name}`"),
-            ),
-            Some(thrown) => {
-                for listener in listeners {
-                    self.call(
-                        connection,
-                        &listener,
-                        vec![thrown.clone()],
-                        "`error` handler",
-                    );
-                }
-            }
-        }
-    }
-
-    /// Answers with what a handler returned.
-    pub(super) fn answer(
-        &self,
-        connection: &Arc<Connection>,
-        handler: &Handler,
-        ack: &api::Ack,
-        value: Dynamic,
-        call: &dyn std::fmt::Display,
-    ) {
-        let args = if value.is_unit() || api::is_own(&value) {
-            Ok(vec![])
-        } else {
-            api::as_value(value).map(|value| vec![value])
-        };
-        if let Err(error) = args.and_then(|args| ack.answer(&args)) {
-            self.failed(connection, handler, CallError::Script(error), call);
-        }
-    }
-
-    fn disconnect(&self, connection: &Arc<Connection>, reason: &'static str) {
-        let entered = connection.phase() == Phase::Connected;
-        connection.close();
-        if entered {
-            self.counters.left.add();
-            self.left(connection, reason);
-        }
-        connection.leave();
-    }
-
-    /// What scripts hear of an end, in Node's order.
-    fn left(&self, connection: &Arc<Connection>, reason: &'static str) {
-        for (handler, args) in connection.unanswered() {
-            self.call(connection, &handler, args, "ack");
-        }
-        for handler in connection.fire("disconnecting") {
-            self.call(
-                connection,
-                &handler,
-                vec![reason.into()],
-                "`disconnecting` handler",
-            );
-        }
-        // From here on nobody finds it any more, and it is in no room.
-        connection.namespace().leave(connection);
-        connection.set_last_rooms(Some(Vec::new()));
-        for handler in connection.fire("disconnect") {
-            self.call(
-                connection,
-                &handler,
-                vec![reason.into()],
-                "`disconnect` handler",
-            );
-        }
-        if let Some(hook) = connection
-            .version()
-            .and_then(|version| version.hook(Hook::Disconnect))
-        {
-            let socket = Dynamic::from(Socket(connection.clone()));
-            self.call(
-                connection,
-                &hook,
-                vec![socket, reason.into()],
-                "`on_disconnect`",
-            );
-        }
-    }
-
     /// Calls script code in the connection's turn; a failure is announced and ends nothing but the call.
-    fn call(
+    pub(super) fn call(
         &self,
         connection: &Arc<Connection>,
         handler: &Handler,
@@ -373,7 +189,7 @@ impl Inner {
             })
     }
 
-    fn failed(
+    pub(super) fn failed(
         &self,
         connection: &Arc<Connection>,
         handler: &Handler,

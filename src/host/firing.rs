@@ -1,47 +1,51 @@
-//! The listeners of one event, one after the other.
-//!
-//! Each may run to its deadline: after one that takes long the rest is a piece of work of its own, which goes where it
-//! holds up nobody else.
+//! An event on its way through the handlers of a connection.
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, Identifier, Map, StaticVec};
+use rhai::{Dynamic, Identifier, Map};
 
-use super::Inner;
+use super::{
+    Inner,
+    steps::{Handlers, Next, Step},
+};
 use crate::{
-    api::Ack,
-    connection::Connection,
-    script::{Handler, has_taken_long},
+    api::{self, Ack},
+    connection::{ANY, Connection, Event, MIDDLEWARE, OUTGOING, Turn},
+    script::{CallError, Handler},
 };
 
-/// An event on its way through its listeners.
-pub(super) struct Firing {
+/// An event, and those of its handlers that are called now.
+struct Firing {
     name: Identifier,
     args: Vec<Dynamic>,
     ack: Option<Ack>,
-    /// Those that are still to be called.
-    handlers: <StaticVec<Arc<Handler>> as IntoIterator>::IntoIter,
+    handlers: Handlers,
     /// A listener that declares the ack answers; others do by what they return, if none does.
     by_value: bool,
 }
 
 impl Firing {
-    pub(super) fn new(
-        name: Identifier,
-        args: Vec<Dynamic>,
-        ack: Option<Ack>,
-        handlers: StaticVec<Arc<Handler>>,
-    ) -> Self {
-        let by_value = !handlers
-            .iter()
-            .any(|handler| declares_ack(handler, args.len()));
+    /// An event that comes to these handlers first.
+    fn new(connection: &Arc<Connection>, event: Event, first: &str) -> Self {
         Self {
-            name,
-            args,
-            ack,
-            handlers: handlers.into_iter(),
-            by_value,
+            name: event.name,
+            args: event.args,
+            ack: event.ack.map(|id| api::ack(connection.clone(), id)),
+            handlers: connection.fire(first).into_iter(),
+            by_value: false,
         }
+    }
+
+    /// This step is next, if there are handlers left for it.
+    fn while_any(&self, step: Step<Self>) -> Next<Self> {
+        (!self.handlers.as_slice().is_empty()).then_some(step)
+    }
+
+    /// Its name and its arguments, the ack among them.
+    fn in_two(&self) -> Vec<Dynamic> {
+        let ack = self.ack.clone().map(Ack::into_closure);
+        let args: Vec<_> = self.args.iter().cloned().chain(ack).collect();
+        vec![self.name.as_str().into(), args.into()]
     }
 }
 
@@ -51,27 +55,116 @@ fn declares_ack(handler: &Handler, arguments: usize) -> bool {
 }
 
 impl Inner {
-    /// Calls the listeners that are left.
-    pub(super) fn fire(&self, connection: &Arc<Connection>, mut firing: Firing) {
-        while let Some(handler) = firing.handlers.next() {
-            let last = firing.handlers.as_slice().is_empty();
-            let declares_ack = declares_ack(&handler, firing.args.len());
-            let args = match last {
-                true => std::mem::take(&mut firing.args),
-                false => firing.args.clone(),
-            };
-            self.listener(connection, &firing, &handler, args, declares_ack);
-            if !last
-                && has_taken_long()
-                && let Some(host) = self.me.upgrade()
-            {
-                let same = connection.clone();
-                return connection.go_on(move || host.fire(&same, firing));
+    /// An event from the client: its middlewares, the listeners of any event, its own.
+    pub(super) fn event(&self, connection: &Arc<Connection>, event: Event) {
+        if !connection.is_connected() {
+            return;
+        }
+        self.counters.events.add();
+        if api::is_reserved(&event.name) {
+            connection.disconnect(true);
+            return;
+        }
+        let firing = Firing::new(connection, event, MIDDLEWARE);
+        self.go_through(connection, firing, Step(Self::middleware));
+    }
+
+    /// An event to the client.
+    pub(super) fn outgoing(&self, connection: &Arc<Connection>, event: Event) {
+        let firing = Firing::new(connection, event, OUTGOING);
+        self.go_through(connection, firing, Step(Self::any_outgoing));
+    }
+
+    fn middleware(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
+        let Some(handler) = firing.handlers.next() else {
+            firing.handlers = connection.fire(ANY).into_iter();
+            return self.any(connection, firing);
+        };
+        let args = vec![firing.name.as_str().into(), firing.args.clone().into()];
+        match Turn::of(connection.clone()).run(|| handler.call(args)) {
+            Ok(value) => {
+                if let Ok(args) = value.into_array() {
+                    firing.args = args;
+                }
+                Some(Step(Self::middleware))
+            }
+            Err(error) => self.refused(connection, firing, &handler, error),
+        }
+    }
+
+    /// A middleware refused it: the `error` listeners hear what it threw; a fault of the script itself is announced, and
+    /// so is what nobody listens to.
+    fn refused(
+        &self,
+        connection: &Arc<Connection>,
+        firing: &mut Firing,
+        handler: &Handler,
+        error: CallError,
+    ) -> Next<Firing> {
+        firing.handlers = connection.fire("error").into_iter();
+        let listen = firing.while_any(Step(Self::error));
+        match error.thrown().filter(|_| listen.is_some()) {
+            Some(thrown) => {
+                firing.args = vec![thrown];
+                listen
+            }
+            None => {
+                let call = format_args!("middleware for `{}`", firing.name);
+                self.failed(connection, handler, error, &call);
+                None
             }
         }
     }
 
-    fn listener(
+    fn error(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
+        let handler = firing.handlers.next()?;
+        self.call(connection, &handler, firing.args.clone(), "`error` handler");
+        firing.while_any(Step(Self::error))
+    }
+
+    fn any(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
+        let Some(handler) = firing.handlers.next() else {
+            return self.own(connection, firing);
+        };
+        let call = format_args!("`on_any` listener for `{}`", firing.name);
+        self.call(connection, &handler, firing.in_two(), call);
+        Some(Step(Self::any))
+    }
+
+    fn any_outgoing(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
+        let handler = firing.handlers.next()?;
+        let call = format_args!("`on_any_outgoing` listener for `{}`", firing.name);
+        self.call(connection, &handler, firing.in_two(), call);
+        firing.while_any(Step(Self::any_outgoing))
+    }
+
+    /// It comes to its own listeners.
+    fn own(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
+        let handlers = connection.fire(&firing.name);
+        if handlers.is_empty() && !connection.hears(ANY) {
+            self.counters.unheard.add();
+        }
+        let arguments = firing.args.len();
+        firing.by_value = !handlers
+            .iter()
+            .any(|handler| declares_ack(handler, arguments));
+        firing.handlers = handlers.into_iter();
+        self.listener(connection, firing)
+    }
+
+    fn listener(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
+        let handler = firing.handlers.next()?;
+        let next = firing.while_any(Step(Self::listener));
+        let declares_ack = declares_ack(&handler, firing.args.len());
+        let args = match next {
+            Some(_) => firing.args.clone(),
+            None => std::mem::take(&mut firing.args),
+        };
+        self.listen(connection, firing, &handler, args, declares_ack);
+        next
+    }
+
+    fn listen(
         &self,
         connection: &Arc<Connection>,
         firing: &Firing,
@@ -92,6 +185,25 @@ impl Inner {
                 self.answer(connection, handler, ack, error.into(), &call);
             }
             _ => {}
+        }
+    }
+
+    /// Answers with what a handler returned.
+    fn answer(
+        &self,
+        connection: &Arc<Connection>,
+        handler: &Handler,
+        ack: &Ack,
+        value: Dynamic,
+        call: &dyn std::fmt::Display,
+    ) {
+        let args = if value.is_unit() || api::is_own(&value) {
+            Ok(vec![])
+        } else {
+            api::as_value(value).map(|value| vec![value])
+        };
+        if let Err(error) = args.and_then(|args| ack.answer(&args)) {
+            self.failed(connection, handler, CallError::Script(error), call);
         }
     }
 }

@@ -2,16 +2,20 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
     time::{Duration, Instant},
 };
 
-use patchcord::{Options, testing::TestHost};
+use patchcord::{HostEvent, Options, testing::TestHost};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::sockets::{Client, Running};
+use crate::{
+    live::{Gate, edit_elsewhere},
+    sockets::{Client, LONG, Running},
+};
 
 /// Uses up the time of the call's thread, as a slow function of the program would.
 fn spin(milliseconds: i64) {
@@ -214,4 +218,222 @@ async fn timers_and_acks_that_run_away_run_apart_and_others_are_answered_meanwhi
     }
     let mut good = seen.iter().filter(|(what, _)| what == "good");
     assert!(good.all(|(_, thread)| thread != "scripts"));
+}
+
+/// Calls that wait until they are let go; only the first of a kind does not, and takes long.
+#[derive(Debug, Clone, Default)]
+struct Held(Arc<(Mutex<Waiting>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    seen: Vec<(String, String)>,
+    let_go: bool,
+}
+
+impl Held {
+    /// What the native function does.
+    fn hold(&self, kind: &str) {
+        let (waiting, changed) = &*self.0;
+        let mut waiting = waiting.lock().unwrap();
+        let first = waiting.seen.iter().all(|(seen, _)| seen != kind);
+        let thread = std::thread::current().name().unwrap_or("?").to_owned();
+        waiting.seen.push((kind.to_owned(), thread));
+        if first {
+            drop(waiting);
+            return spin(20);
+        }
+        let (mut waiting, end) = changed
+            .wait_timeout_while(waiting, LONG, |waiting| !waiting.let_go)
+            .unwrap();
+        // Whatever this holds up fails then, and nothing more waits.
+        waiting.let_go |= end.timed_out();
+    }
+
+    fn forget(&self) {
+        *self.0.0.lock().unwrap() = Waiting::default();
+    }
+
+    fn let_go(&self) {
+        self.0.0.lock().unwrap().let_go = true;
+        self.0.1.notify_all();
+    }
+
+    /// Everything of a kind that has begun.
+    fn seen(&self, kind: &str) -> Vec<String> {
+        let waiting = self.0.0.lock().unwrap();
+        let seen = waiting.seen.iter().filter(|(seen, _)| seen == kind);
+        seen.map(|(_, thread)| thread.clone()).collect()
+    }
+
+    async fn begun(&self, kind: &str, count: usize) {
+        let begun = async {
+            while self.seen(kind).len() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        let begun = tokio::time::timeout(LONG, begun).await;
+        assert!(begun.is_ok(), "{kind}: {:?}", self.seen(kind));
+    }
+}
+
+const HANDLERS: usize = 20;
+
+/// Each event registers many handlers of one kind; `go` and leaving have them called.
+const MANY: &str = "fn on_connection(socket) {
+    socket.on(\"many any\", || { for i in 0..20 { socket.on_any(|event, args| hold(\"any\")); } });
+    socket.on(\"many outgoing\", || { for i in 0..20 { socket.on_any_outgoing(|event, args| hold(\"outgoing\")); } });
+    socket.on(\"many middleware\", || { for i in 0..20 { socket.middleware(|event, args| hold(\"middleware\")); } });
+    socket.on(\"many error\", || {
+        for i in 0..20 { socket.on(\"error\", |err| hold(\"error\")); }
+        socket.middleware(|event, args| { throw \"no\"; });
+    });
+    socket.on(\"many unanswered\", || {
+        for i in 0..20 { socket.timeout(60000).emit(\"question\", |err, answer| hold(\"unanswered\")); }
+    });
+    socket.on(\"many disconnecting\", || { for i in 0..20 { socket.on(\"disconnecting\", |reason| hold(\"disconnecting\")); } });
+    socket.on(\"many disconnect\", || { for i in 0..20 { socket.on(\"disconnect\", |reason| hold(\"disconnect\")); } });
+    socket.on(\"go\", || { socket.emit(\"gone\"); });
+    socket.on(\"n\", |n| n);
+}";
+
+/// What has the handlers of each kind called.
+const KINDS: [(&str, &str); 7] = [
+    ("any", "42[\"go\"]"),
+    ("outgoing", "42[\"go\"]"),
+    ("middleware", "42[\"go\"]"),
+    ("error", "42[\"go\"]"),
+    ("unanswered", "41"),
+    ("disconnecting", "41"),
+    ("disconnect", "41"),
+];
+
+/// On one thread: what runs on it to the end of all handlers keeps the good client from its answers.
+#[tokio::test]
+async fn many_handlers_of_any_kind_run_apart_after_the_first_that_takes_long() {
+    let held = Held::default();
+    let native = held.clone();
+    let running = Running::of(&[("main.rhai", MANY)], |builder| {
+        let mut options = Options::default();
+        options.limits.time = LONG;
+        builder
+            .options(options)
+            .function("hold", move |kind: &str| native.hold(kind))
+    })
+    .await;
+    let mut good = running.websocket().await;
+    good.connect("").await;
+    for (kind, begin) in KINDS {
+        // On a busy machine the call before may take long, and then the first one is not here.
+        let mut was_here = false;
+        while !was_here {
+            held.forget();
+            let mut hostile = running.websocket().await;
+            hostile.connect("").await;
+            hostile.send(&format!("42[\"many {kind}\"]")).await;
+            hostile.send(begin).await;
+            held.begun(kind, 2).await;
+            for n in 0..10 {
+                good.send(&format!("42{n}[\"n\",{n}]")).await;
+                let answer = good.until(|packet| packet.starts_with("43")).await;
+                assert_eq!(answer, format!("43{n}[{n}]"));
+            }
+            assert_eq!(held.seen(kind).len(), 2, "{kind}: the second one waits");
+            held.let_go();
+            held.begun(kind, HANDLERS).await;
+            let threads = held.seen(kind);
+            was_here = threads[0] != "scripts";
+            assert!(
+                threads[1..].iter().all(|thread| thread == "scripts"),
+                "{kind}: {threads:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_takes_long_keeps_its_order_and_nothing_comes_between() {
+    let script = "fn say(text) { print(text); spin(15); }
+    fn listen(socket, i) {
+        socket.middleware(|event, args| { say(`middleware ${i} ${args}`); [args[0] + 1] });
+        socket.on_any(|event, args| say(`any ${i} ${args}`));
+        socket.on(\"x\", |n| say(`x ${i} ${n}`));
+        socket.once(\"x\", |n| say(`once ${i} ${n}`));
+        socket.on(\"disconnecting\", |reason| say(`disconnecting ${i} ${socket.rooms.len()}`));
+        socket.on(\"disconnect\", |reason| say(`disconnect ${i} ${socket.rooms.len()}`));
+        socket.timeout(60000).emit(\"question\", |err, answer| say(`unanswered ${i}`));
+    }
+    fn on_connection(socket) { socket.join(\"room\"); listen(socket, 1); listen(socket, 2); }
+    fn on_disconnect(socket, reason) { say(\"on_disconnect\"); print(\"end\"); }";
+    let mut running = Running::of(&[("main.rhai", script)], |builder| {
+        let mut options = Options::default();
+        options.limits.time = LONG;
+        builder.options(options).function("spin", spin)
+    })
+    .await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    for packet in ["42[\"x\",10]", "42[\"x\",20]", "41"] {
+        client.send(packet).await;
+    }
+    let mut said = Vec::new();
+    while said.last().is_none_or(|last| last != "end") {
+        let text = running.announced(|event| match event {
+            HostEvent::Log { text, .. } => Some(text),
+            _ => None,
+        });
+        said.push(text.await);
+    }
+    let expected = "middleware 1 [10], middleware 2 [11], any 1 [12], any 2 [12], \
+        x 1 12, once 1 12, x 2 12, once 2 12, \
+        middleware 1 [20], middleware 2 [21], any 1 [22], any 2 [22], x 1 22, x 2 22, \
+        unanswered 1, unanswered 2, disconnecting 1 2, disconnecting 2 2, \
+        disconnect 1 0, disconnect 2 0, on_disconnect, end";
+    assert_eq!(said.join(", "), expected);
+}
+
+#[test]
+fn no_edit_comes_between_the_listeners_of_an_event() {
+    let script = |version: i64| {
+        format!(
+            "fn on_load() {{ serves({version}); }}
+            fn on_connection(socket) {{
+                let seen = [];
+                socket.on_any(|event, args| {{ if event == \"x\" {{ seen.push({version}); pass(); spin(20); }} }});
+                socket.on(\"x\", || {{ seen.push({version}); pass(); spin(20); }});
+                socket.on(\"x\", || {{ seen.push({version}); }});
+                socket.on(\"seen\", || seen);
+            }}"
+        )
+    };
+    // While the listener of any event runs, and while the first of its own does.
+    for calls_before in [0, 1] {
+        let gate = Gate::default();
+        let pass = gate.clone();
+        let (serve, serves) = mpsc::channel();
+        let host = TestHost::build([("main.rhai", &*script(1))], |builder| {
+            let mut options = patchcord::testing::options();
+            options.limits.time = LONG;
+            builder
+                .options(options)
+                .function("spin", spin)
+                .function("pass", move || pass.pass())
+                .function("serves", move |version: i64| serve.send(version).unwrap())
+        });
+        assert_eq!(serves.recv_timeout(LONG), Ok(1));
+        let client = host.connect("/").unwrap();
+        gate.shut_after(calls_before);
+        let client = std::thread::spawn(move || {
+            client.emit("x", ());
+            client
+        });
+        gate.reached();
+        let edited = edit_elsewhere(host, script(2));
+        assert_eq!(serves.recv_timeout(LONG), Ok(2));
+        gate.open();
+        let client = client.join().unwrap();
+        let _host = edited.recv_timeout(LONG).expect("the reload does not end");
+        assert_eq!(client.ask("seen", ()).as_deref(), Some("[[1,1,1]]"));
+        client.emit("x", ());
+        assert_eq!(client.ask("seen", ()).as_deref(), Some("[[1,1,1,2,2,2]]"));
+    }
 }
