@@ -53,6 +53,16 @@ pub(super) struct Loaded {
     pub(super) look_again: Option<Instant>,
 }
 
+impl Loaded {
+    /// Nothing was loaded, for this reason.
+    fn nothing(problem: String) -> Self {
+        Self {
+            rejected: vec![Diagnostic::error(problem)],
+            look_again: None,
+        }
+    }
+}
+
 /// So long after files that are being written they are read again.
 const WRITING: Duration = Duration::from_millis(50);
 
@@ -67,9 +77,14 @@ impl Inner {
             Ok(entries) => entries,
             Err(error) => {
                 let problem = error.to_string();
-                return self.unreadable(problem);
+                let known = scripts.unreadable.replace(problem.clone());
+                return match trigger == Trigger::Watched && known.as_ref() == Some(&problem) {
+                    true => Loaded::nothing(problem),
+                    false => self.unreadable(problem),
+                };
             }
         };
+        scripts.unreadable = None;
         let mut loaded = Loaded {
             rejected: Vec::new(),
             look_again: self.missing(scripts, &entries),
@@ -101,12 +116,10 @@ impl Inner {
 
     /// Nothing could be loaded, for a reason that is announced.
     pub(super) fn unreadable(&self, problem: String) -> Loaded {
-        let rejected = vec![Diagnostic::error(problem.clone())];
-        self.announce(HostEvent::Unreadable { problem });
-        Loaded {
-            rejected,
-            look_again: None,
-        }
+        self.announce(HostEvent::Unreadable {
+            problem: problem.clone(),
+        });
+        Loaded::nothing(problem)
     }
 
     /// Whether a script fails because somebody is in the middle of saving: one of its files is empty or missing, or is

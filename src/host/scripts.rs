@@ -26,6 +26,8 @@ pub(super) struct Scripts {
     pub(super) written_since: Option<Instant>,
     /// The files that did not serve at the last load because another one serves their namespace.
     pub(super) colliding: BTreeSet<String>,
+    /// Why they could not be read at the last load.
+    pub(super) unreadable: Option<String>,
 }
 
 #[derive(Debug, Default)]

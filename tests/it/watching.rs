@@ -292,6 +292,47 @@ async fn a_folder_that_is_gone_changes_nothing_and_is_reported() {
     assert!(!seen.iter().any(|s| s.starts_with("removed")), "{seen:?}");
 }
 
+/// Puts something in the place of a file or link, in one step.
+fn replace(path: &Path, make: impl FnOnce(&Path)) {
+    let new = path.with_file_name("new");
+    make(&new);
+    fs::rename(&new, path).unwrap();
+}
+
+/// What nobody can read, root included.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_cannot_be_read_changes_nothing_and_is_reported_once() {
+    let unreadable: [fn(&Path); 2] = [
+        |new| symlink("scripts", new).unwrap(),
+        |new| fs::write(new, "no folder").unwrap(),
+    ];
+    let link = |new: &Path| symlink("real", new).unwrap();
+    for poll in [None, Some(Duration::from_millis(10))] {
+        for unreadable in unreadable {
+            let mut watched = Watched::with(poll, |scripts| {
+                one(&scripts.with_file_name("real"));
+                link(scripts);
+            })
+            .await;
+            watched.until("loaded main.rhai").await;
+            replace(&watched.scripts, unreadable);
+            watched.until("unreadable").await;
+            assert_eq!(watched.host.namespaces().len(), 1);
+            let real = watched.around.path().join("real/main.rhai");
+            fs::write(real, script("two")).unwrap();
+            replace(&watched.scripts, link);
+            let seen = watched.until("replaced main.rhai 2").await;
+            match poll {
+                None => assert_eq!(seen, ["two", "replaced main.rhai 2"], "told once"),
+                // It is told by the look at it, and by the attempt to read it.
+                Some(_) => assert!(seen.len() <= 3, "{seen:?}"),
+            }
+            fs::write(watched.file("main.rhai"), script("three")).unwrap();
+            watched.until("three").await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn polling_sees_the_same() {
     let poll = Some(Duration::from_millis(10));
