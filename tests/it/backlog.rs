@@ -126,6 +126,24 @@ async fn a_client_that_does_not_poll_is_cut_off() {
     }
 }
 
+/// Polls until `count` events of the name `n` have come, which are numbered in their order.
+async fn poll_numbers(running: &Running, path: &str, count: usize) {
+    let mut next = 0;
+    while next < count {
+        let answer = running.get(path).await;
+        let body = answer.split("\r\n\r\n").nth(1).unwrap();
+        for packet in body.split('\u{1e}') {
+            match packet {
+                "2" => assert!(running.post(path, "3").await.ends_with("ok")),
+                event => {
+                    assert_eq!(event, format!("42[\"n\",{next}]"));
+                    next += 1;
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_polls_gets_all_of_ten_thousand_events_again_and_again() {
     let script = "fn on_connection(socket) {
@@ -139,21 +157,24 @@ async fn a_client_that_polls_gets_all_of_ten_thousand_events_again_and_again() {
     let path = polling(&running).await;
     for event in ["go", "io", "go"] {
         running.post(&path, &format!("42[\"{event}\"]")).await;
-        let mut next = 0;
-        while next < 10_000 {
-            let answer = running.get(&path).await;
-            let body = answer.split("\r\n\r\n").nth(1).unwrap();
-            for packet in body.split('\u{1e}') {
-                match packet {
-                    "2" => assert!(running.post(&path, "3").await.ends_with("ok")),
-                    event => {
-                        assert_eq!(event, format!("42[\"n\",{next}]"));
-                        next += 1;
-                    }
-                }
-            }
-        }
+        poll_numbers(&running, &path, 10_000).await;
     }
+}
+
+/// One call sends more than may wait, and one call sends as much as may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_polls_gets_a_hundred_thousand_events_of_one_call_if_they_may_wait() {
+    let script = "fn on_connection(socket) {
+        socket.on(\"go\", |count| { for i in 0..count { socket.emit(\"n\", i); } });
+    }";
+    let (mut running, host) = serving(script, patient()).await;
+    let path = polling(&running).await;
+    running.post(&path, "42[\"go\",100000]").await;
+    poll_numbers(&running, &path, 100_000).await;
+    assert_eq!(host.counters().slow_consumers.get(), 0);
+    running.post(&path, "42[\"go\",140000]").await;
+    let (_, packets, _) = slow_consumer(&mut running).await;
+    assert!(packets > 131_072, "{packets}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
