@@ -157,7 +157,7 @@ struct ClientOptions {
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_backlog_packets),
         env = "PATCHCORD_MAX_BACKLOG_PACKETS")]
     max_backlog_packets: Count,
-    /// The most attachments of one packet from a client
+    /// The most attachments of one packet from a client; together they have at most so many times `--max-payload` bytes
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_attachments),
         env = "PATCHCORD_MAX_ATTACHMENTS")]
     max_attachments: Count,

@@ -96,7 +96,7 @@ pub struct Options {
     /// So many events a second each client may send; a burst of as many may come at once. What is more is refused, and
     /// a client that goes on is cut off.
     pub max_events_per_second: Option<usize>,
-    /// The most attachments of one packet from a client, each of up to `max_payload` bytes.
+    /// The most attachments of one packet from a client, each of up to `max_payload` bytes: by default 16 MB together.
     pub max_attachments: usize,
     /// A handler that throws answers the ack of its event with `{ error: text }`.
     pub ack_errors: bool,
