@@ -1,35 +1,83 @@
-//! A script is checked, loaded, serves a client, and is replaced by an edit.
+//! A script is checked, loaded, serves a client, and is replaced by an edit while the client is there.
+//!
+//! The input is the script, and after a line `// edit` what is saved over it; without one the same is saved again.
+//! Limits are low, so that an input ends soon: what takes long all the same is for `-timeout` to find.
 #![no_main]
 
-use std::{thread, time::Duration};
+use std::{
+    sync::{LazyLock, Mutex},
+    thread,
+    time::Duration,
+};
 
 use libfuzzer_sys::fuzz_target;
-use patchcord::{Options, testing::TestHost};
+use patchcord::{
+    Options,
+    testing::{TestClient, TestHost},
+};
 
-/// More than the program's threads have, for code that is instrumented.
-const STACK: usize = 128 << 20;
+/// What the threads of the program have.
+const STACK: usize = 8 << 20;
+const EDIT: &str = "\n// edit\n";
+const LIBRARY: &str = "const LIMIT = 3; fn twice(x) { x + x } fn later(f) { set_timeout(f, 1); }";
+/// What is served between two inputs. Each has the same host, for making one takes ten times as long as serving a script.
+const BETWEEN: &str = "fn on_connection(socket) { }
+fn on_load() { for key in io.data.keys() { io.data.remove(key); } }";
+
+static HOST: LazyLock<Mutex<TestHost>> = LazyLock::new(|| {
+    let files = [("main.rhai", BETWEEN), ("lib/a.rhai", LIBRARY)];
+    Mutex::new(TestHost::build(files, |builder| builder.options(options())))
+});
+
+fn options() -> Options {
+    let mut options = Options::default();
+    let limits = &mut options.limits;
+    limits.operations = 3_000;
+    // For libFuzzer's `-timeout` to find what hangs.
+    limits.time = Duration::from_secs(60);
+    limits.string_size = 4_096;
+    limits.array_size = 512;
+    limits.map_size = 512;
+    limits.produced = 1 << 20;
+    limits.listeners = 32;
+    limits.timers = 8;
+    limits.acks = 8;
+    limits.socket_data = 1 << 16;
+    limits.io_data = 1 << 16;
+    options
+}
+
+/// The first events that a script listens to.
+fn events(text: &str) -> impl Iterator<Item = &str> {
+    let listens = text.split("on(\"").skip(1);
+    listens.filter_map(|rest| rest.split('"').next()).take(4)
+}
+
+fn visit(client: &TestClient, text: &str) {
+    client.emit("go", 1);
+    for event in events(text) {
+        client.ask(event, ("two", [3, 4], 5.5));
+    }
+    client.answer(["six"]);
+}
 
 fn serve(text: &str) {
-    let files = [("main.rhai", text), ("lib/a.rhai", text)];
-    let mut host = TestHost::build(files, |builder| {
-        let mut options = Options::default();
-        options.limits.operations = 20_000;
-        options.limits.time = Duration::from_secs(2);
-        builder.options(options)
-    });
-    let client = host.connect("/");
-    if let Ok(client) = &client {
-        client.emit("go", 1);
-    }
-    host.edit("main.rhai", &format!("{text}\n// edited"));
-    if let Ok(client) = &client {
-        client.emit("go", "two");
-        client.disconnect();
-    }
-    for problem in host.problems() {
-        assert!(!problem.contains("panicked"), "{problem}");
-    }
-    host.close();
+    let (text, edited) = text.split_once(EDIT).unwrap_or((text, ""));
+    let edited = match edited {
+        "" => &format!("{text}\n// edited"),
+        edited => edited,
+    };
+    let mut host = HOST.lock().expect("no panic before");
+    host.edit("main.rhai", text);
+    let client = host.connect("/").ok();
+    client.iter().for_each(|client| visit(client, text));
+    host.advance(2);
+    host.edit("main.rhai", edited);
+    client.iter().for_each(|client| visit(client, edited));
+    host.advance(2);
+    client.iter().for_each(TestClient::disconnect);
+    host.edit("main.rhai", BETWEEN);
+    drop(host.events());
 }
 
 fuzz_target!(|text: &str| {
