@@ -108,8 +108,8 @@ impl Operator {
             .sender
             .as_ref()
             .filter(|_| self.target.is_none())
-            .map(|s| s.id().to_string());
-        emit::sent(sent, namespace, socket.as_deref(), event)
+            .map(|socket| &**socket.id());
+        emit::sent(sent, namespace, socket, event)
     }
 
     fn namespace<'a>(&'a self, turn: &'a Turn) -> &'a Arc<Namespace> {

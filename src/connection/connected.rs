@@ -16,6 +16,7 @@ use super::{
     Adoption, Data, Event, Link, MadeBy, Namespace, OUTGOING, Registered, Rest, Turn, Verdict,
     Work,
     asks::Asks,
+    listeners::bit,
     mailbox::{Mailbox, Posted},
     merge::{merge_data, merge_rooms},
 };
@@ -48,7 +49,8 @@ pub struct Connection {
     issued: i64,
     /// The server has taken it out of the namespace: events that wait are not handled any more.
     pub(super) cut: AtomicBool,
-    pub(super) hears_outgoing: AtomicBool,
+    /// Of which events without a name it has had listeners, as their bits.
+    listens: AtomicU8,
     /// Its last call took long: the next ones run where they hold up nobody else.
     pub(super) slow: AtomicBool,
     /// Rooms that it joined, at least as many as it is in.
@@ -96,7 +98,7 @@ impl Connection {
             auth,
             issued,
             cut: AtomicBool::new(false),
-            hears_outgoing: AtomicBool::new(false),
+            listens: AtomicU8::new(0),
             slow: AtomicBool::new(false),
             joined: AtomicUsize::new(0),
             held: Mutex::default(),
@@ -279,10 +281,7 @@ impl Connection {
 
     /// Registers a listener of an event, in the connection's turn.
     pub fn on(&self, event: ImmutableString, handler: Handler, once: bool) {
-        if event == OUTGOING {
-            self.hears_outgoing.store(true, Ordering::Relaxed);
-            self.namespace.hears_outgoing();
-        }
+        self.note_listens(bit(&event));
         let mut held = self.held();
         let made_by = if held.connecting {
             MadeBy::Connection
@@ -301,7 +300,20 @@ impl Connection {
 
     /// Whether anybody listens to an event.
     pub fn hears(&self, event: &str) -> bool {
-        self.held().registered.listeners.has(event)
+        self.may_hear(event) && self.held().registered.listeners.has(event)
+    }
+
+    /// Whether anybody may listen to an event, which is asked at each.
+    pub(super) fn may_hear(&self, event: &str) -> bool {
+        let bit = bit(event);
+        bit == 0 || self.listens.load(Ordering::Relaxed) & bit != 0
+    }
+
+    fn note_listens(&self, bits: u8) {
+        self.listens.fetch_or(bits, Ordering::Relaxed);
+        if bits & bit(OUTGOING) != 0 {
+            self.namespace.hears_outgoing();
+        }
     }
 
     /// The events that somebody listens to.
@@ -316,7 +328,10 @@ impl Connection {
 
     /// What to call for an event.
     pub fn fire(&self, event: &str) -> StaticVec<Arc<Handler>> {
-        self.held().registered.listeners.fire(event)
+        match self.may_hear(event) {
+            true => self.held().registered.listeners.fire(event),
+            false => StaticVec::new(),
+        }
     }
 
     // --- its timers ---
@@ -418,10 +433,7 @@ impl Connection {
             .adopt(&base.registered, new.registered, &version);
         held.registered.timers.start(self);
         held.version = Some(version);
-        if held.registered.listeners.has(OUTGOING) {
-            self.hears_outgoing.store(true, Ordering::Relaxed);
-            self.namespace.hears_outgoing();
-        }
+        self.note_listens(held.registered.listeners.bits());
         drop(held);
         merge_data(self.data(), &base.data, new.data, &mut adopted.carried);
         adopted.rooms = merge_rooms(self, &base.rooms, &new.rooms);

@@ -26,6 +26,16 @@ pub const OUTGOING: &str = "\u{0}outgoing";
 /// The same for checks before the listeners of any event.
 pub const MIDDLEWARE: &str = "\u{0}middleware";
 
+/// A bit for each of these three, and none for an event that has a name.
+pub(super) fn bit(event: &str) -> u8 {
+    match event {
+        ANY => 1,
+        OUTGOING => 2,
+        MIDDLEWARE => 4,
+        _ => 0,
+    }
+}
+
 /// One registration.
 #[derive(Debug, Clone)]
 pub struct Listener {
@@ -83,6 +93,12 @@ impl Listeners {
         let listening = self.list.iter().filter(|listener| !listener.gone);
         let events = listening.map(|listener| listener.event.clone());
         events.filter(|event| !event.starts_with('\0')).collect()
+    }
+
+    /// The bits of those whose event has one.
+    pub(super) fn bits(&self) -> u8 {
+        let bits = self.list.iter().map(|listener| bit(&listener.event));
+        bits.fold(0, |all, one| all | one)
     }
 
     /// Whether anybody listens to an event.

@@ -4,7 +4,9 @@ use std::sync::{Arc, atomic::Ordering};
 
 use rhai::Dynamic;
 
-use super::{Connection, Event, HostEvent, Link, Phase, SendError, Work, connected::Early};
+use super::{
+    Connection, Event, HostEvent, Link, OUTGOING, Phase, SendError, Work, connected::Early,
+};
 use crate::value::{plain, to_packet};
 
 impl Connection {
@@ -69,7 +71,7 @@ impl Connection {
     /// # Errors
     /// When an argument cannot be sent.
     pub(super) fn tell(self: &Arc<Self>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
-        if self.hears_outgoing.load(Ordering::Relaxed) && self.is_connected() {
+        if self.may_hear(OUTGOING) && self.is_connected() {
             let (args, size) = copies(event, args)?;
             if let Some(unheard) = self.post(Work::Outgoing(Event::new(event, args, None, size))) {
                 self.lost(

@@ -1,10 +1,18 @@
 //! What waits for one client, in order, counted in packets and in bytes.
 
-use std::collections::VecDeque;
+use std::{cell::Cell, collections::VecDeque};
 
 use bytes::{Buf, BytesMut};
 
 use super::frames;
+
+/// A buffer that has grown to more is not kept.
+const SPARE: usize = 16 * 1024;
+
+thread_local! {
+    /// A buffer for whoever sends next: that of an idle connection takes no memory.
+    static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
+}
 
 /// How much waits, or may wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,7 +71,7 @@ impl Backlog {
     /// Appends a packet of the host, behind what the crate owes.
     pub(super) fn push(&mut self, frames: &[u8]) {
         if !self.is_owed() {
-            self.next.extend_from_slice(frames);
+            self.extend(frames);
             self.packets += 1;
             return;
         }
@@ -95,14 +103,25 @@ impl Backlog {
     }
 
     fn append(&mut self, frame: &[u8]) {
-        self.next.extend_from_slice(frame);
+        self.extend(frame);
         self.packets += usize::from(frames::begins_with_text(frame));
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        if self.next.capacity() == 0 {
+            self.next = BUFFER.take();
+        }
+        self.next.extend_from_slice(bytes);
     }
 
     /// So many bytes have left.
     pub(super) fn advance(&mut self, bytes: usize) {
         if bytes >= self.next.len() {
-            self.next = BytesMut::new();
+            let mut drained = std::mem::take(&mut self.next);
+            if drained.capacity() <= SPARE {
+                drained.clear();
+                BUFFER.set(drained);
+            }
             (self.packets, self.begun) = (0, 0);
             return;
         }

@@ -16,9 +16,8 @@ use crate::{
 const OWN_PACKETS: usize = 1 << 10;
 /// More do not fit into the crate's queue. It takes its memory only as it fills.
 const MAX_QUEUE: usize = 1 << 30;
-/// The crate keeps one such buffer for each WebSocket, for as long as it lives. Our stream reads more at once; with 256
-/// bytes an echo costs a fifth more CPU, for small events are cut at its end.
-const READ_BUFFER: usize = 1 << 10;
+/// The crate keeps one such buffer for each WebSocket, for as long as it lives. Our stream reads more at once.
+const READ_BUFFER: usize = 1 << 8;
 
 /// A way in which packets travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

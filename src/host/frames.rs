@@ -67,13 +67,15 @@ impl Scanner {
     }
 
     fn read_header<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let Some((first, rest)) = bytes.split_first() else {
-            return bytes;
-        };
         if self.header.capacity() == 0 {
             self.header.reserve_exact(MAX_HEADER);
         }
-        self.header.push(*first);
+        let whole = self
+            .header
+            .get(1)
+            .map_or(2, |second| header_length(*second));
+        let (here, rest) = bytes.split_at(bytes.len().min(whole - self.header.len()));
+        self.header.extend_from_slice(here);
         if let Some(payload) = payload_length(&self.header) {
             self.payload = payload;
             self.in_payload = true;
@@ -184,21 +186,30 @@ pub(super) fn begins_with_text(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| first & OPCODE == TEXT)
 }
 
-/// The length of the payload, once the header is complete.
-fn payload_length(header: &[u8]) -> Option<u64> {
-    let second = *header.get(1)?;
-    let extended = match second & LENGTH {
+/// How long a header is, by its second byte.
+const fn header_length(second: u8) -> usize {
+    let mask = if second & MASKED != 0 { 4 } else { 0 };
+    2 + extended_length(second) + mask
+}
+
+/// How many bytes say a length that the second byte of a header does not.
+const fn extended_length(second: u8) -> usize {
+    match second & LENGTH {
         126 => 2,
         127 => 8,
         _ => 0,
-    };
-    let mask = if second & MASKED != 0 { 4 } else { 0 };
-    if header.len() < 2 + extended + mask {
+    }
+}
+
+/// The length of the payload, once the header is complete.
+fn payload_length(header: &[u8]) -> Option<u64> {
+    let second = *header.get(1)?;
+    if header.len() < header_length(second) {
         return None;
     }
-    match extended {
+    match extended_length(second) {
         0 => Some(u64::from(second & LENGTH)),
-        _ => Some(
+        extended => Some(
             header
                 .get(2..2 + extended)?
                 .iter()

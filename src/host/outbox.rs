@@ -2,6 +2,8 @@
 
 use std::{cell::RefCell, sync::Arc};
 
+use rhai::StaticVec;
+
 use super::wire::Wire;
 
 /// So many clients are written to by the thread that sent; more are left to tasks, which take so many each.
@@ -9,7 +11,7 @@ const AT_ONCE: usize = 64;
 
 thread_local! {
     /// The wires that something waits in; `None` while nothing collects them.
-    static WAITING: RefCell<Option<Vec<Arc<Wire>>>> = const { RefCell::new(None) };
+    static WAITING: RefCell<Option<StaticVec<Arc<Wire>>>> = const { RefCell::new(None) };
 }
 
 /// Does some work, and lets what it sends leave afterwards. What it sends to `reader` leaves with the next read from it,
@@ -18,7 +20,7 @@ pub(super) fn collect<T>(reader: Option<&Arc<Wire>>, work: impl FnOnce() -> T) -
     if WAITING.with_borrow(Option::is_some) {
         return work();
     }
-    WAITING.set(Some(Vec::new()));
+    WAITING.set(Some(StaticVec::new()));
     let _flush = Flush(reader);
     work()
 }
@@ -43,7 +45,7 @@ impl Drop for Flush<'_> {
             wires.retain(|wire| !Arc::ptr_eq(wire, reader));
         }
         while wires.len() > AT_ONCE {
-            let others = wires.split_off(wires.len() - AT_ONCE);
+            let others: Vec<_> = wires.drain(wires.len() - AT_ONCE..).collect();
             tokio::spawn(async move { others.iter().for_each(Wire::flush) });
         }
         wires.iter().for_each(Wire::flush);

@@ -9,6 +9,8 @@ use crate::{
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
+/// What stands before a payload takes at most so much, without the namespace.
+const MAX_HEAD: usize = 48;
 
 /// The frames of an event.
 pub(super) fn event(namespace: &str, event: &str, args: &[Dynamic]) -> Result<Vec<u8>, SendError> {
@@ -43,8 +45,9 @@ fn refused(error: &EncodeError) -> SendError {
 }
 
 fn frames(kind: char, namespace: &str, id: Option<i64>, packet: &Packet) -> Vec<u8> {
+    let mut head = String::with_capacity(MAX_HEAD + namespace.len());
     // Engine.IO's message, and Socket.IO's type.
-    let mut head = String::from("4");
+    head.push('4');
     head.push(kind);
     if !packet.attachments.is_empty() {
         head.push_str(&format!("{}-", packet.attachments.len()));

@@ -26,6 +26,8 @@ use super::{
 const CLOSE: [u8; 6] = [0x88, 0x80, 0, 0, 0, 0];
 /// So much is read from the network at once.
 const AT_ONCE: usize = 16 * 1024;
+/// The answers to so much leave together, and sooner when nothing more has been read.
+const ANSWERED_AT_ONCE: usize = 1024;
 
 thread_local! {
     /// What is being read.
@@ -40,6 +42,8 @@ pub(super) struct WireStream {
     scanner: Scanner,
     /// Read, but more than the crate had room for, or behind a CONNECT that was not answered yet.
     held: BytesMut,
+    /// How much the crate was handed since answers have left.
+    unanswered: usize,
     gate: Option<Pin<Box<Sleep>>>,
     /// The crate was told that the client is gone.
     ended: bool,
@@ -61,6 +65,7 @@ impl WireStream {
             wire,
             scanner: Scanner::default(),
             held: read,
+            unanswered: 0,
             gate: None,
             ended: false,
             on_end: None,
@@ -136,6 +141,7 @@ impl WireStream {
         let (fits, _) = bytes.split_at(bytes.len().min(buffer.remaining()));
         let passed = self.pass(fits);
         buffer.put_slice(fits.get(..passed).unwrap_or_default());
+        self.unanswered += passed;
         passed
     }
 
@@ -162,8 +168,10 @@ impl AsyncRead for WireStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        // The answers to what was read before.
-        this.wire.flush();
+        if this.held.is_empty() || this.gate.is_some() || this.unanswered >= ANSWERED_AT_ONCE {
+            this.wire.flush();
+            this.unanswered = 0;
+        }
         ready!(this.poll_gate(context));
         if this.held.is_empty() {
             return this.poll_network(context, buffer);
