@@ -16,6 +16,7 @@ mod attach;
 mod backlog;
 mod carry;
 mod check;
+mod colliding;
 mod counters;
 mod crowd;
 mod data;

@@ -25,7 +25,7 @@ use crate::sockets::LONG;
 const GRACE: Duration = Duration::from_millis(100);
 
 /// A folder of scripts with a host that watches it.
-struct Watched {
+pub(crate) struct Watched {
     /// The folder around, for what is to happen beside the scripts.
     around: TempDir,
     scripts: PathBuf,
@@ -36,7 +36,7 @@ struct Watched {
 
 impl Watched {
     /// Watches what `make` puts into a folder that does not exist yet.
-    async fn new(make: impl FnOnce(&Path)) -> Self {
+    pub(crate) async fn new(make: impl FnOnce(&Path)) -> Self {
         Self::with(None, make).await
     }
 
@@ -65,18 +65,18 @@ impl Watched {
         }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.scripts.join(name)
     }
 
     /// What happens next.
-    async fn next(&mut self) -> String {
+    pub(crate) async fn next(&mut self) -> String {
         let next = tokio::time::timeout(LONG, self.events.recv()).await;
         shown(&next.expect("nothing happens").unwrap())
     }
 
     /// What happens until `wanted` does, that included.
-    async fn until(&mut self, wanted: &str) -> Vec<String> {
+    pub(crate) async fn until(&mut self, wanted: &str) -> Vec<String> {
         let mut seen = Vec::new();
         loop {
             let next = tokio::time::timeout(LONG, self.events.recv()).await;
@@ -91,7 +91,7 @@ impl Watched {
     }
 }
 
-fn shown(event: &HostEvent) -> String {
+pub(crate) fn shown(event: &HostEvent) -> String {
     match event {
         HostEvent::Log { text, .. } => text.clone(),
         HostEvent::Loaded { script, .. } => format!("loaded {script}"),
@@ -105,12 +105,12 @@ fn shown(event: &HostEvent) -> String {
     }
 }
 
-fn script(word: &str) -> String {
+pub(crate) fn script(word: &str) -> String {
     format!("fn on_load() {{ print(\"{word}\"); }} fn on_connection(socket) {{}}")
 }
 
 /// A folder with `main.rhai`, which says `one` when it is loaded.
-fn one(scripts: &Path) {
+pub(crate) fn one(scripts: &Path) {
     fs::create_dir(scripts).unwrap();
     fs::write(scripts.join("main.rhai"), script("one")).unwrap();
 }
@@ -441,119 +441,4 @@ async fn a_save_without_a_change_does_nothing() {
     }
     fs::write(watched.file("b.rhai"), script("b")).unwrap();
     assert_eq!(watched.until("loaded b.rhai").await, ["b", "loaded b.rhai"]);
-}
-
-/// A folder with a namespace that two files would serve, and another one.
-fn two_of_one_namespace(scripts: &Path) {
-    one(scripts);
-    fs::create_dir(scripts.join("room")).unwrap();
-    fs::write(scripts.join("room/{id}.rhai"), script("id")).unwrap();
-    fs::write(scripts.join("room/{name}.rhai"), script("name")).unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_files_that_serve_the_same_namespace_the_second_serves_when_the_first_is_gone() {
-    let mut watched = Watched::new(two_of_one_namespace).await;
-    watched.until("loaded room/{id}.rhai").await;
-    let seen = watched.next().await;
-    let refused = "`room/{name}.rhai` serves the same namespace as `room/{id}.rhai`";
-    assert!(seen.contains(refused), "{seen}");
-    fs::remove_file(watched.file("room/{id}.rhai")).unwrap();
-    assert_eq!(
-        watched.until("loaded room/{name}.rhai").await,
-        ["removed room/{id}.rhai", "loaded room/{name}.rhai"]
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_refused_beside_another_one_holds_up_no_edit() {
-    let mut watched = Watched::new(two_of_one_namespace).await;
-    watched.until("loaded room/{id}.rhai").await;
-    watched.next().await;
-    fs::write(watched.file("main.rhai"), script("two")).unwrap();
-    assert_eq!(
-        watched.until("two").await.last().unwrap(),
-        "two",
-        "and nothing is refused before that"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_beside_one_that_serves_is_refused_whatever_their_order() {
-    let mut watched = Watched::new(|scripts| {
-        two_of_one_namespace(scripts);
-        fs::remove_file(scripts.join("room/{id}.rhai")).unwrap();
-    })
-    .await;
-    watched.until("loaded room/{name}.rhai").await;
-    fs::write(watched.file("room/{id}.rhai"), script("id")).unwrap();
-    let seen = watched.next().await;
-    let refused = "`room/{id}.rhai` serves the same namespace as `room/{name}.rhai`";
-    assert!(seen.contains(refused), "{seen}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_of_a_dynamic_namespace_that_gets_another_name_is_not_refused() {
-    let mut watched = Watched::new(|scripts| {
-        two_of_one_namespace(scripts);
-        fs::remove_file(scripts.join("room/{name}.rhai")).unwrap();
-    })
-    .await;
-    watched.until("loaded room/{id}.rhai").await;
-    let (old, new) = (
-        watched.file("room/{id}.rhai"),
-        watched.file("room/{name}.rhai"),
-    );
-    fs::rename(old, new).unwrap();
-    assert_eq!(
-        watched.until("loaded room/{name}.rhai").await,
-        ["removed room/{id}.rhai", "loaded room/{name}.rhai"]
-    );
-}
-
-/// Every file serves `/`.
-#[derive(Debug)]
-struct AllOfOne(Folder);
-
-impl Loader for AllOfOne {
-    fn list(&self) -> Result<Vec<String>, LoadError> {
-        self.0.list()
-    }
-
-    fn read(&self, name: &str) -> Result<String, LoadError> {
-        self.0.read(name)
-    }
-
-    fn namespace(&self, _name: &str) -> Option<String> {
-        Some("/".to_owned())
-    }
-}
-
-#[tokio::test]
-async fn a_loader_that_gives_a_namespace_two_files_is_told() {
-    let scripts = tempfile::tempdir().unwrap();
-    let file = |name: &str| scripts.path().join(name);
-    fs::write(file("b.rhai"), script("b")).unwrap();
-    let (tell, mut events) = unbounded_channel();
-    let host = Host::builder()
-        .loader(AllOfOne(Folder::new(scripts.path())))
-        .on_event(move |event| drop(tell.send(shown(event))))
-        .build();
-    let mut next = async |wanted: &str| {
-        loop {
-            let seen = tokio::time::timeout(LONG, events.recv()).await;
-            let seen = seen.unwrap_or_else(|_| panic!("`{wanted}` does not happen"));
-            if seen.unwrap().contains(wanted) {
-                return;
-            }
-        }
-    };
-    host.load().await;
-    next("loaded b.rhai").await;
-    fs::write(file("a.rhai"), script("a")).unwrap();
-    host.reload().await;
-    next("`a.rhai` serves the same namespace as `b.rhai`").await;
-    fs::remove_file(file("b.rhai")).unwrap();
-    host.reload().await;
-    next("replaced a.rhai 2").await;
 }
