@@ -112,6 +112,9 @@
 //! let host = Host::builder().options(options).build();
 //! ```
 //!
+//! The memory of a call is held to its limit in a program that tells how much its threads have allocated:
+//! [`HostBuilder::memory_meter`].
+//!
 //! # What happens
 //!
 //! Everything a host has to say is a [`HostEvent`]. Without a listener it goes to [`tracing`](https://docs.rs/tracing).

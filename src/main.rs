@@ -2,15 +2,23 @@
 
 use std::process::ExitCode;
 
+#[cfg(all(feature = "jemalloc", unix))]
 fn main() -> ExitCode {
-    #[cfg(all(feature = "jemalloc", unix))]
     memory::give_back();
-    patchcord::cli::run()
+    patchcord::cli::run(Some(memory::taken))
+}
+
+#[cfg(not(all(feature = "jemalloc", unix)))]
+fn main() -> ExitCode {
+    patchcord::cli::run(None)
 }
 
 #[cfg(all(feature = "jemalloc", unix))]
 mod memory {
-    use tikv_jemalloc_ctl::{Access, AsName, Result, background_thread};
+    use tikv_jemalloc_ctl::{
+        Access, AsName, Result, background_thread,
+        thread::{ThreadLocal, allocatedp, deallocatedp},
+    };
 
     /// Glibc's own keeps what was freed for as long as the process lives.
     #[global_allocator]
@@ -18,6 +26,12 @@ mod memory {
 
     /// So long, in milliseconds, what was freed is kept in case it is needed again.
     const KEPT: isize = 1_000;
+
+    thread_local! {
+        /// What this thread has allocated, and what it has freed.
+        static COUNTERS: Option<(ThreadLocal<u64>, ThreadLocal<u64>)> =
+            allocatedp::read().ok().zip(deallocatedp::read().ok());
+    }
 
     /// Has what was freed given back, also while nothing else happens.
     pub(super) fn give_back() {
@@ -28,5 +42,11 @@ mod memory {
         };
         // Where there are no threads for it, it is given back as the process goes on to work.
         let _ = begin();
+    }
+
+    /// What this thread has taken; wraps around where it has freed more than that.
+    pub(super) fn taken() -> u64 {
+        COUNTERS
+            .with(|counters| counters.map_or(0, |(all, freed)| all.get().wrapping_sub(freed.get())))
     }
 }

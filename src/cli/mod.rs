@@ -27,6 +27,8 @@ use repl::ReplOptions;
 use test::TestOptions;
 use types::TypesOptions;
 
+use crate::script::measure_by;
+
 /// Exit codes: 0 done, 1 the scripts have problems, 2 the command cannot run.
 const PROBLEMS: u8 = 1;
 /// See [`PROBLEMS`].
@@ -88,8 +90,11 @@ Examples:
     Man(ManOptions),
 }
 
-/// Runs the program with its arguments.
-pub fn run() -> ExitCode {
+/// Runs the program with its arguments; `meter` gives what the present thread has allocated, where that is known.
+pub fn run(meter: Option<fn() -> u64>) -> ExitCode {
+    if let Some(meter) = meter {
+        measure_by(meter);
+    }
     match parse(std::env::args_os().collect()).and_then(|cli| {
         match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
             Command::Serve(options) => serve::run(&options),

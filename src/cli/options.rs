@@ -233,6 +233,10 @@ struct LimitOptions {
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().produced),
         env = "PATCHCORD_MAX_PRODUCED")]
     max_produced: Size,
+    /// The most bytes by which the memory of one call may grow, whatever takes them
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().call_memory),
+        env = "PATCHCORD_MAX_CALL_MEMORY")]
+    max_call_memory: Size,
     /// The most bytes that `socket.data` holds
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().socket_data),
         env = "PATCHCORD_MAX_SOCKET_DATA")]
@@ -317,6 +321,7 @@ impl LimitOptions {
             listeners: self.max_listeners.0,
             timers: self.max_timers.0,
             produced: self.max_produced.0,
+            call_memory: self.max_call_memory.0,
             socket_data: self.max_socket_data.0,
             io_data: self.max_io_data.0,
             rooms: self.max_rooms.0,

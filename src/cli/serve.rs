@@ -21,7 +21,12 @@ use super::{
     report::{self, Log},
     usage,
 };
-use crate::{connection::HostEvent, host::Host, server::Server};
+use crate::{
+    connection::HostEvent,
+    host::Host,
+    script::{Limits, is_measured},
+    server::Server,
+};
 
 /// A second signal ended it before everything had come to its end, as shells count it.
 const INTERRUPTED: u8 = 130;
@@ -51,6 +56,18 @@ fn instead(path: &Path) -> String {
     }
 }
 
+/// What the memory of a call is bounded by.
+fn memory(limits: &Limits) -> String {
+    let most = limits.memory_of_a_call() / 1_000_000;
+    match is_measured() {
+        true => format!("one call takes {most} MB of memory at most, as its limits are"),
+        false => format!(
+            "the variables of one call take {most} MB of memory at most, as its limits are; this program has been built \
+             without `jemalloc` and does not hold `--max-call-memory`"
+        ),
+    }
+}
+
 async fn serve(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     let broken = Arc::new(AtomicBool::new(false));
     let seen = broken.clone();
@@ -58,11 +75,7 @@ async fn serve(options: &ServeOptions) -> anyhow::Result<ExitCode> {
     if options.any_origin() {
         log.warning("`--origin *` lets every page on the web use this server through its visitors");
     }
-    let limits = options.for_host().limits;
-    log.detail(&format!(
-        "the variables of one call take {} MB of memory at most, as its limits are",
-        limits.memory_of_a_call() / 1_000_000
-    ));
+    log.detail(&memory(&options.for_host().limits));
     let builder = match &options.preset {
         Some(name) => Host::builder().loader(new::preset(name)?.scripts()),
         None => Host::builder().scripts(&options.scripts),

@@ -232,6 +232,37 @@ impl HostBuilder {
         self
     }
 
+    /// Has the memory of script calls measured, for the limit [`call_memory`](Limits::call_memory): `meter` gives what the
+    /// present thread has allocated, less what it has freed. It is asked often and must be cheap.
+    ///
+    /// A process has one allocator, so this holds for all of its hosts, and the first meter stays.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "jemalloc", unix))] {
+    /// use patchcord::Host;
+    /// use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
+    ///
+    /// #[global_allocator]
+    /// static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+    ///
+    /// thread_local! {
+    ///     static COUNTERS: Option<(ThreadLocal<u64>, ThreadLocal<u64>)> =
+    ///         allocatedp::read().ok().zip(deallocatedp::read().ok());
+    /// }
+    ///
+    /// fn net() -> u64 {
+    ///     COUNTERS.with(|counters| counters.map_or(0, |(taken, freed)| taken.get().wrapping_sub(freed.get())))
+    /// }
+    ///
+    /// let host = Host::builder().memory_meter(net).build();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn memory_meter(self, meter: fn() -> u64) -> Self {
+        script::measure_by(meter);
+        self
+    }
+
     /// Gives scripts a function that changes nothing: drafts of a reload call it too. It runs in the script's call
     /// and must not block. Its first parameter may be a `&mut` of a type of the program's own: then it is a method of
     /// that type, and a property if it is called `get$name`.

@@ -26,6 +26,8 @@ pub(crate) const TIME: &str = "time";
 /// See [`OPERATIONS`].
 pub(crate) const PRODUCED: &str = "produced";
 /// See [`OPERATIONS`].
+pub(crate) const MEMORY: &str = "memory";
+/// See [`OPERATIONS`].
 pub(crate) const DEPTH: &str = "depth";
 /// See [`OPERATIONS`].
 pub(crate) const KEYS: &str = "keys";
@@ -34,6 +36,8 @@ pub(crate) const LARGE: &str = "large";
 /// See [`OPERATIONS`]; the text of the panic follows.
 pub(crate) const PANIC: &str = "panic: ";
 
+/// The memory of a call is looked at after so many operations.
+pub(super) const MEMORY_EVERY: u64 = 8;
 /// The system's clock is read at every so many operations, even where the coarse clock does not move.
 const CLOCK_EVERY: u64 = 1024;
 /// The coarse clock moves in such steps.
@@ -55,6 +59,7 @@ thread_local! {
     static LEFT: Cell<u64> = const { Cell::new(0) };
     /// Outside a call there is no limit.
     static BYTES_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+    static GROWTH: Cell<Growth> = const { Cell::new(Growth::NONE) };
     /// When the call is to look at its time again, in microseconds since [`START`].
     static LOOK_AT: Cell<u64> = const { Cell::new(u64::MAX) };
     static TIMES: Cell<Times> = const { Cell::new(Times::NONE) };
@@ -64,6 +69,8 @@ thread_local! {
     static TOOK_LONG: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
+/// Net bytes that the present thread has allocated.
+static METER: OnceLock<fn() -> u64> = OnceLock::new();
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// The coarse clock, in microseconds since [`START`].
 static NOW: AtomicU64 = AtomicU64::new(UNKNOWN);
@@ -90,6 +97,46 @@ impl Times {
     };
 }
 
+/// How much the memory of a call may grow.
+#[derive(Clone, Copy)]
+struct Growth {
+    /// What the meter said at its start.
+    from: u64,
+    most: i64,
+}
+
+impl Growth {
+    const NONE: Self = Self {
+        from: 0,
+        most: i64::MAX,
+    };
+
+    fn start(most: usize) -> Self {
+        METER.get().map_or(Self::NONE, |meter| Self {
+            from: meter(),
+            most: i64::try_from(most).unwrap_or(i64::MAX),
+        })
+    }
+
+    /// Whether so many bytes more are too many. A call that has freed what others made has grown by less than nothing.
+    fn is_over(self, more: usize) -> bool {
+        METER.get().is_some_and(|meter| {
+            let grown = meter().wrapping_sub(self.from).cast_signed();
+            grown.saturating_add_unsigned(more as u64) > self.most
+        })
+    }
+}
+
+/// Has the memory of calls measured, from now on and in all hosts: a process has one allocator. The first meter stays.
+pub(crate) fn measure_by(meter: fn() -> u64) {
+    let _ = METER.set(meter);
+}
+
+/// Whether the memory of calls is measured.
+pub(crate) fn is_measured() -> bool {
+    METER.get().is_some()
+}
+
 /// Starts the budget of a call; the guard gives back what was in force before.
 pub(crate) fn start(limits: &Limits) -> Guard {
     let started = now();
@@ -103,6 +150,7 @@ pub(crate) fn start(limits: &Limits) -> Guard {
         started,
         left: LEFT.replace(limits.operations),
         bytes: BYTES_LEFT.replace(limits.produced),
+        growth: GROWTH.replace(Growth::start(limits.call_memory)),
         look_at: LOOK_AT.replace(times.deadline.min(started + FIRST_LOOK)),
         times: TIMES.replace(times),
         few_until: FEW_UNTIL.replace(limits.operations.saturating_sub(FEW_OPERATIONS)),
@@ -116,6 +164,9 @@ pub(crate) fn spend() -> Option<&'static str> {
         return Some(OPERATIONS);
     }
     LEFT.set(left - 1);
+    if left.is_multiple_of(MEMORY_EVERY) && GROWTH.get().is_over(0) {
+        return Some(MEMORY);
+    }
     let looks = NOW.load(Ordering::Relaxed) >= LOOK_AT.get() || left.is_multiple_of(CLOCK_EVERY);
     (looks && is_over(left)).then_some(TIME)
 }
@@ -147,11 +198,14 @@ fn is_over(left: u64) -> bool {
 /// Counts bytes that a native function makes for the script, before it makes them.
 ///
 /// # Errors
-/// When the call may make no more, or is over its time; no script can catch that.
+/// When the call may make no more, has no memory for it, or is over its time; no script can catch that.
 pub(crate) fn produce(bytes: usize) -> Result<(), Box<EvalAltResult>> {
     match BYTES_LEFT.get().checked_sub(bytes) {
         Some(left) => BYTES_LEFT.set(left),
         None => return Err(ended(PRODUCED)),
+    }
+    if GROWTH.get().is_over(bytes) {
+        return Err(ended(MEMORY));
     }
     match NOW.load(Ordering::Relaxed) >= LOOK_AT.get() && is_over(LEFT.get()) {
         true => Err(ended(TIME)),
@@ -178,6 +232,7 @@ pub(crate) struct Guard {
     started: u64,
     left: u64,
     bytes: usize,
+    growth: Growth,
     look_at: u64,
     times: Times,
     few_until: u64,
@@ -187,6 +242,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         LEFT.set(self.left);
         BYTES_LEFT.set(self.bytes);
+        GROWTH.set(self.growth);
         LOOK_AT.set(self.look_at);
         TIMES.set(self.times);
         FEW_UNTIL.set(self.few_until);

@@ -25,7 +25,7 @@ mod version;
 mod vocabulary;
 mod words;
 
-pub(crate) use budget::{has_taken_long, produce, took_long};
+pub(crate) use budget::{has_taken_long, is_measured, measure_by, produce, took_long};
 #[doc(hidden)]
 pub use call::CallError;
 pub(crate) use call::{catch_panic, limit};

@@ -50,6 +50,9 @@ pub struct Limits {
     pub timers: usize,
     /// Bytes that native functions make for one call: strings, arrays and maps, those included that are dropped again.
     pub produced: usize,
+    /// Bytes by which the memory of one call may grow, whatever takes them. Only a program that says how much its threads
+    /// have allocated is held to it: see [`HostBuilder::memory_meter`](crate::HostBuilder::memory_meter).
+    pub call_memory: usize,
     /// Bytes that `socket.data` holds.
     pub socket_data: usize,
     /// Bytes that `io.data` holds.
@@ -66,20 +69,31 @@ const ELEMENT: usize = 2 * size_of::<Dynamic>();
 const KEY: usize = 2 * size_of::<(rhai::Identifier, Dynamic)>();
 
 impl Limits {
-    /// The most bytes of memory that the variables of one call can take, with what native functions make for it: as many
-    /// variables as there may be, at each level of calls, each with the largest value there may be. Values that an
-    /// expression makes on its way come on top of that. The time of a call keeps it far below.
+    /// The most bytes of memory that one call can take: [`call_memory`](Self::call_memory), and what it can make from one
+    /// look at it to the next.
+    ///
+    /// Where that is not measured, what its variables can take: as many as there may be, at each level of calls, each with
+    /// the largest value there may be, and what native functions make. Values that an expression makes on its way come on
+    /// top of that. The time of a call keeps it far below.
     #[must_use]
     pub fn memory_of_a_call(&self) -> usize {
-        let text = self.string_size.saturating_mul(nesting::CAPTURED);
-        let elements = self.array_size.saturating_mul(nesting::CAPTURED);
-        let value = text
-            .saturating_add(elements.saturating_mul(ELEMENT))
-            .saturating_add(self.map_size.saturating_mul(KEY));
+        let value = self.largest_value();
+        if budget::is_measured() {
+            let unseen = value.saturating_mul(budget::MEMORY_EVERY as usize);
+            return self.call_memory.saturating_add(unseen);
+        }
         let variables = self.variables.saturating_mul(self.call_levels);
         value
             .saturating_mul(variables)
             .saturating_add(self.produced)
+    }
+
+    /// The most bytes of one value, with what its closures have captured.
+    fn largest_value(&self) -> usize {
+        let text = self.string_size.saturating_mul(nesting::CAPTURED);
+        let elements = self.array_size.saturating_mul(nesting::CAPTURED);
+        text.saturating_add(elements.saturating_mul(ELEMENT))
+            .saturating_add(self.map_size.saturating_mul(KEY))
     }
 
     /// What a client may send is what a script may hold.
@@ -109,6 +123,7 @@ impl Default for Limits {
             listeners: 1_000,
             timers: 100,
             produced: 64 << 20,
+            call_memory: 64 << 20,
             socket_data: 1 << 20,
             io_data: 16 << 20,
             rooms: 1_000,

@@ -9,6 +9,7 @@ use rhai::Dynamic;
 
 use super::{
     TestHost,
+    suite::MEMORY,
     words::{self, Running},
 };
 use crate::{
@@ -64,6 +65,7 @@ impl Console {
         host.news();
         let limits = Limits {
             time: TIME,
+            call_memory: MEMORY,
             ..Limits::default()
         };
         Ok(Self {

@@ -27,6 +27,8 @@ use crate::{
 /// A test may do more than a call of a script, and takes as long as the machine is busy.
 const TIME: Duration = Duration::from_secs(60);
 const OPERATIONS: u64 = 100_000_000;
+/// The hosts and clients of a test are made in its call.
+pub(super) const MEMORY: usize = 1 << 30;
 /// Script calls nest on the stack of the thread they run on.
 const STACK: usize = 8 << 20;
 /// The functions of a test file that are tests begin with this.
@@ -247,6 +249,7 @@ fn limits() -> Limits {
     Limits {
         operations: OPERATIONS,
         time: TIME,
+        call_memory: MEMORY,
         ..Limits::default()
     }
 }

@@ -1,32 +1,149 @@
-//! What `serve -v` says of the memory of a call holds, for a script that takes all it can.
-
-#![cfg(target_os = "linux")]
+//! What `serve -v` says of the memory of a call holds, for scripts that take all they can.
 
 use std::fmt::Write;
 
-use crate::{program::Place, sockets::Client};
+use crate::{
+    program::{Place, Serving},
+    sockets::Client,
+};
 
-/// As many strings of the largest size as there may be variables, at each level of calls.
-fn hostile() -> String {
-    let mut script = "fn fill(text, level) {\n".to_owned();
-    for n in 0..12 {
-        writeln!(script, "let kept_{n} = text + level + {n};").unwrap();
+#[cfg(all(feature = "jemalloc", unix))]
+pub(crate) use measured::*;
+#[cfg(not(all(feature = "jemalloc", unix)))]
+pub(crate) use unmeasured::*;
+
+#[cfg(all(feature = "jemalloc", unix))]
+mod measured {
+    use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
+
+    thread_local! {
+        static ALLOCATED: ThreadLocal<u64> = allocatedp::read().unwrap();
+        static FREED: ThreadLocal<u64> = deallocatedp::read().unwrap();
     }
-    script
-        + "if level > 1 { fill(text, level - 1); }
-        }
-        fn on_connection(socket) {
-            socket.on(\"fill\", || {
-                let text = \"\"; text.pad(260000, \"x\");
-                fill(text, 6);
-                \"filled\"
-            });
-        }"
+
+    #[global_allocator]
+    static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+    pub(crate) const IS_MEASURED: bool = true;
+
+    /// What this thread has allocated, less what it has freed.
+    pub(crate) fn taken() -> u64 {
+        let allocated = ALLOCATED.with(|counter| counter.get());
+        allocated.wrapping_sub(FREED.with(|counter| counter.get()))
+    }
 }
 
+#[cfg(not(all(feature = "jemalloc", unix)))]
+mod unmeasured {
+    pub(crate) const IS_MEASURED: bool = false;
+
+    pub(crate) fn taken() -> u64 {
+        0
+    }
+}
+
+/// As many variables as this are filled, at each level of calls.
+const VARIABLES: usize = 12;
+
+/// The end of the call is announced within so many lines of the log.
+const LINES: usize = 4;
+
+/// A script that fills variables at so many levels of calls, each by `value` of what `large` has made.
+fn hostile(levels: usize, large: &str, value: &str) -> String {
+    let mut script = "fn fill(large, level) {\n".to_owned();
+    for n in 0..VARIABLES {
+        writeln!(script, "let _kept_{n} = {value};").unwrap();
+    }
+    write!(
+        script,
+        "if level > 1 {{ fill(large, level - 1); }}
+        }}
+        fn on_connection(socket) {{
+            socket.on(\"there\", || true);
+            socket.on(\"fill\", || {{
+                {large}
+                fill(large, {levels});
+                \"filled\"
+            }});
+        }}"
+    )
+    .unwrap();
+    script
+}
+
+const TEXT: [&str; 2] = [
+    "let large = \"\"; large.pad(260000, \"x\");",
+    "large + level",
+];
+
+/// Starts the program for such a script, and gives the bytes that it says of a call.
+fn serve(place: &Place, limits: &[&str]) -> (Serving, usize) {
+    let arguments = ["serve", "-v", "--port", "0", "--max-call-time", "60s"];
+    let serving = place.serve(&[&arguments, limits].concat(), &[]);
+    let line = serving.line();
+    let said = line.split_once(" MB of memory at most").expect(&line).0;
+    let said = said.rsplit_once(' ').unwrap().1.parse::<usize>().unwrap() * 1_000_000;
+    (serving, said)
+}
+
+async fn client(serving: &Serving) -> Client {
+    let url = format!(
+        "ws://{}/socket.io/?EIO=4&transport=websocket",
+        serving.address
+    );
+    let mut client = Client::at(&url).await;
+    client.connect("").await;
+    client
+}
+
+/// With what the program allows by itself but for the time, the call is ended, others go on, and the process has grown by
+/// less than was said.
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+async fn is_ended(large: &str, value: &str) {
+    let place = Place::new(&[("scripts/main.rhai", &hostile(30, large, value))]);
+    let (serving, said) = serve(&place, &[]);
+    assert!(said < 100_000_000, "{said}");
+    let mut other = client(&serving).await;
+    let mut client = client(&serving).await;
+    let before = serving.memory("VmRSS");
+    client.send("420[\"fill\"]").await;
+    let ended = |line: &String| line.contains("took more memory than it may");
+    assert!((0..LINES).any(|_| ended(&serving.line())));
+    other.send("420[\"there\"]").await;
+    let answer = other.until(|packet| packet.starts_with("43")).await;
+    assert_eq!(answer, "430[true]");
+    let taken = serving.memory("VmHWM") - before;
+    assert!(taken < said, "{taken} bytes, and {said} were said");
+    // Of a string that has grown half is room to grow, which counts and is not touched.
+    assert!(taken > 30_000_000, "{taken} bytes");
+}
+
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
 #[tokio::test]
-async fn a_call_takes_no_more_memory_than_was_said() {
-    let place = Place::new(&[("scripts/main.rhai", &hostile())]);
+async fn a_call_that_keeps_strings_is_ended() {
+    let [_, value] = TEXT;
+    is_ended("let large = \"\"; large.pad(1000000, \"x\");", value).await;
+}
+
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+#[tokio::test]
+async fn a_call_that_keeps_arrays_is_ended() {
+    is_ended("let large = []; large.pad(4900, [7]);", "[large, level]").await;
+}
+
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+#[tokio::test]
+async fn a_call_that_keeps_maps_is_ended() {
+    let map = "let large = #{}; for n in 0..9000 { large[`a key that takes memory ${n}`] = n; }";
+    is_ended(map, "#{ large: large }").await;
+}
+
+/// As many strings of the largest size as there may be variables, at each level of calls.
+#[cfg(all(not(feature = "jemalloc"), target_os = "linux"))]
+#[tokio::test]
+async fn a_call_that_is_not_measured_takes_no_more_memory_than_was_said() {
+    let [large, value] = TEXT;
+    let place = Place::new(&[("scripts/main.rhai", &hostile(6, large, value))]);
     let limits = [
         ["--max-variables", "16"],
         ["--max-call-levels", "8"],
@@ -34,21 +151,9 @@ async fn a_call_takes_no_more_memory_than_was_said() {
         ["--max-array-size", "1000"],
         ["--max-map-size", "1000"],
         ["--max-produced", "1MiB"],
-        ["--max-call-time", "60s"],
     ];
-    let arguments = ["serve", "-v", "--port", "0"].into_iter();
-    let arguments: Vec<_> = arguments.chain(limits.into_iter().flatten()).collect();
-    let serving = place.serve(&arguments, &[]);
-    let line = serving.line();
-    let said = line.strip_prefix("the variables of one call take ");
-    let said = said.and_then(|line| line.split_once(" MB")).expect(&line);
-    let said = said.0.parse::<usize>().unwrap() * 1_000_000;
-    let url = format!(
-        "ws://{}/socket.io/?EIO=4&transport=websocket",
-        serving.address
-    );
-    let mut client = Client::at(&url).await;
-    client.connect("").await;
+    let (serving, said) = serve(&place, &limits.concat());
+    let mut client = client(&serving).await;
     let before = serving.memory("VmRSS");
     client.send("420[\"fill\"]").await;
     let answer = client.until(|packet| packet.starts_with("43")).await;
@@ -56,5 +161,5 @@ async fn a_call_takes_no_more_memory_than_was_said() {
     let taken = serving.memory("VmHWM") - before;
     assert!(taken < said, "{taken} bytes, and {said} were said");
     // The script is as bad as it is meant to be.
-    assert!(taken > 12 * 6 * 260_000, "{taken} bytes");
+    assert!(taken > VARIABLES * 6 * 260_000, "{taken} bytes");
 }

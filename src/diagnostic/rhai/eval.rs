@@ -347,6 +347,7 @@ fn terminated(reason: &Dynamic) -> String {
         "produced" => {
             "the call made more and larger strings, arrays and maps than it may".to_owned()
         }
+        "memory" => "the call took more memory than it may".to_owned(),
         "keys" => "a map grows beyond the limit".to_owned(),
         "large" => {
             "a value grows beyond the limit, with what its closures have captured".to_owned()
