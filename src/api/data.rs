@@ -130,6 +130,17 @@ fn copy(key: &str, value: &Dynamic) -> Fallible<Dynamic> {
         .or_else(|error| refuse(format!("`{key}` cannot be kept in shared data: {error}")))
 }
 
+/// Refuses what would make an array longer than one may be: no script could read it.
+fn check_len(key: &str, len: usize) -> Fallible {
+    let max = limit(|limits| limits.array_size);
+    match len > max {
+        true => refuse(format!(
+            "`{key}` has no room: an array holds up to {max} elements"
+        )),
+        false => Ok(()),
+    }
+}
+
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<SharedMap>("SharedMap");
     combine_with_exported_module!(module, "data", words);
@@ -273,18 +284,17 @@ mod words {
         key: &str,
         by: INT,
     ) -> Result<INT, Box<EvalAltResult>> {
-        let sum =
-            data.changing(key)
-                .modify(key, |old| match old.map_or(Ok(0), |old| old.as_int()) {
-                    Ok(number) => match number.checked_add(by) {
-                        Some(sum) => Ok(sum.into()),
-                        None => refuse(format!("`{key}` would pass the largest number there is")),
-                    },
-                    Err(got) => {
-                        refuse(format!("`{key}` is no whole number but {}", type_word(got)))
-                    }
-                })?;
-        Ok(sum.as_int().unwrap_or_default())
+        let add = |number: &mut Dynamic, _: &mut usize| match number.as_int() {
+            Ok(before) => match before.checked_add(by) {
+                Some(sum) => {
+                    *number = sum.into();
+                    Ok(sum)
+                }
+                None => refuse(format!("`{key}` would pass the largest number there is")),
+            },
+            Err(got) => refuse(format!("`{key}` is no whole number but {}", type_word(got))),
+        };
+        data.changing(key).modify(key, 0.into(), add)
     }
 
     /// Adds `value` to the end of the array of a key, which starts empty, and keeps the last `keep_last` elements.
@@ -301,16 +311,21 @@ mod words {
     ) -> Result<(), Box<EvalAltResult>> {
         let value = data.room_to_push(key, &value)?;
         let keep = usize::try_from(keep_last).unwrap_or_default();
-        let push =
-            |old: Option<Dynamic>| match old.unwrap_or_else(|| Array::new().into()).into_array() {
-                Ok(mut array) => {
-                    array.push(value);
-                    array.drain(..array.len().saturating_sub(keep));
-                    Ok(array.into())
+        let push = |list: &mut Dynamic, weighs: &mut usize| match list.as_array_mut() {
+            Ok(mut list) => {
+                let len = list.len() + 1;
+                let too_many = len.saturating_sub(keep);
+                check_len(key, len - too_many)?;
+                *weighs += value::weight(&value);
+                list.push(value);
+                for dropped in list.drain(..too_many) {
+                    *weighs = weighs.saturating_sub(value::weight(&dropped));
                 }
-                Err(got) => refuse(format!("`{key}` is no array but {}", type_word(got))),
-            };
-        data.changing(key).modify(key, push).map(drop)
+                Ok(())
+            }
+            Err(got) => refuse(format!("`{key}` is no array but {}", type_word(got))),
+        };
+        data.changing(key).modify(key, Array::new().into(), push)
     }
 
     /// Sets a key to what `change` makes of its value, which is `default_value` if there is none. When another call

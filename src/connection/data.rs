@@ -111,24 +111,40 @@ impl Data {
         self.lock().put(key, Some(value));
     }
 
-    /// Sets a key to what `change` makes of its value, and gives that. `change` runs under the lock.
+    /// Has `change` change the value of a key where it stands, `default` if there is none, and its weight along with it.
+    /// It runs under the lock; what it gives is given.
     ///
     /// # Errors
-    /// When `change` fails; the key is as it was.
-    pub fn modify<E>(
+    /// When `change` fails, which it does before it changes anything.
+    pub fn modify<T, E>(
         &self,
         key: &str,
-        change: impl FnOnce(Option<Dynamic>) -> Result<Dynamic, E>,
-    ) -> Result<Dynamic, E> {
-        let below = self.below.as_ref().and_then(|below| below.get(key).0);
+        default: Dynamic,
+        change: impl FnOnce(&mut Dynamic, &mut usize) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut entries = self.lock();
-        let old = entries
-            .map
-            .get(key)
-            .map_or(below, |entry| entry.value.clone());
-        let new = change(old)?;
-        entries.put(key, Some(new.clone()));
-        Ok(new)
+        let entries = &mut *entries;
+        if let Some(Entry {
+            value: Some(value),
+            stamp,
+            weight,
+        }) = entries.map.get_mut(key)
+        {
+            let before = *weight;
+            let given = change(value, weight)?;
+            entries.weight = entries.weight - before + *weight;
+            entries.stamp += 1;
+            *stamp = entries.stamp;
+            return Ok(given);
+        }
+        let below = self.below.as_ref();
+        let below = below.filter(|_| !entries.map.contains_key(key));
+        let value = below.and_then(|below| below.get(key).0);
+        let mut value = value.unwrap_or(default);
+        let mut weight = weight(&value);
+        let given = change(&mut value, &mut weight)?;
+        entries.insert(key, Some(value), weight);
+        Ok(given)
     }
 
     /// Removes a key and gives its value.
@@ -194,9 +210,14 @@ impl Data {
 
 impl Entries {
     fn put(&mut self, key: &str, value: Option<Dynamic>) {
+        let weight = value.as_ref().map_or(0, weight);
+        self.insert(key, value, weight);
+    }
+
+    fn insert(&mut self, key: &str, value: Option<Dynamic>, weight: usize) {
         self.stamp += 1;
         let entry = Entry {
-            weight: key.len() + value.as_ref().map_or(0, weight),
+            weight: key.len() + weight,
             value,
             stamp: self.stamp,
         };

@@ -1,9 +1,12 @@
 //! `io.data` and `socket.data`.
 
-use patchcord::{HostEvent, testing::TestHost};
+use patchcord::{
+    HostEvent,
+    testing::{TestHost, options},
+};
 use rhai::{ImmutableString, Map};
 
-use crate::live::Gate;
+use crate::{live::Gate, memory};
 
 #[test]
 fn data_of_the_namespace_is_shared_and_data_of_a_socket_is_not() {
@@ -249,4 +252,91 @@ fn chained_writes_from_many_threads_are_there_or_have_failed() {
         clients[0].ask("count", ()),
         Some(format!("[{}]", 800 - failed))
     );
+}
+
+/// How many more keys find room in `io.data` after `before`.
+fn room_after(before: &str) -> usize {
+    let script = format!(
+        r#"fn on_connection(socket) {{
+            let text = ""; text.pad(100, "x");
+            {before}
+            socket.on("set", |n| {{ io.data["key " + n] = n; }});
+        }}"#
+    );
+    let mut options = options();
+    options.limits.io_data = 5_000;
+    let host = TestHost::build([("main.rhai", &*script)], |builder| {
+        builder.options(options)
+    });
+    let client = host.connect("/").unwrap();
+    assert_eq!(host.problems(), [] as [&str; 0]);
+    let fits = |n: &usize| {
+        client.emit("set", [*n]);
+        host.problems().is_empty()
+    };
+    (100..999).take_while(fits).count()
+}
+
+#[test]
+fn what_was_pushed_and_dropped_again_leaves_its_room() {
+    let pushed = room_after(
+        r#"for n in 0..200 { io.data.push("list", [n, text], 3); io.data.incr("n", 1); }
+        try { io.data.push("n", 1, 3); throw "pushed"; } catch (error) { if error == "pushed" { throw error; } }"#,
+    );
+    let set = room_after("io.data.list = [[7, text], [8, text], [9, text]]; io.data.n = 200;");
+    assert_eq!(pushed, set);
+    let kept_none = room_after(
+        r#"io.data.push("list", text, 0); io.data.push("list", text, -1); io.data.incr("n", 1);"#,
+    );
+    assert_eq!(kept_none, room_after("io.data.list = []; io.data.n = 1;"));
+    assert!(kept_none > set);
+}
+
+#[test]
+fn no_more_is_pushed_to_a_list_than_an_array_may_hold() {
+    for data in ["io.data", "socket.data"] {
+        let script = format!(
+            r#"fn on_connection(socket) {{
+                socket.on("push", |n| {{ {data}.push("list", n, 100); }});
+                socket.on("drop", |n| {{ {data}.push("list", n, 2); }});
+                socket.on("list", || {data}.list.len());
+                socket.on("last", || {data}.list);
+            }}"#
+        );
+        let mut options = options();
+        options.limits.array_size = 5;
+        let host = TestHost::build([("main.rhai", &*script)], |builder| {
+            builder.options(options)
+        });
+        let client = host.connect("/").unwrap();
+        (0..5).for_each(|n| client.emit("push", [n]));
+        assert_eq!(host.problems(), [] as [&str; 0]);
+        client.emit("push", [5]);
+        let problems = host.problems();
+        let refused = "`list` has no room: an array holds up to 5 elements";
+        assert!(problems[0].contains(refused), "{problems:?}");
+        assert_eq!(client.ask("list", ()).as_deref(), Some("[5]"));
+        client.emit("drop", [6]);
+        assert_eq!(client.ask("last", ()).as_deref(), Some("[[4,6]]"));
+    }
+}
+
+#[test]
+fn a_push_takes_the_memory_of_what_is_pushed() {
+    let script = r#"fn on_connection(socket) {
+        for n in 0..5000 { io.data.push("list", n, 9000); socket.data.push("list", n, 9000); }
+        socket.on("push", || {
+            let before = allocated();
+            io.data.push("list", 1, 9000);
+            socket.data.push("list", 1, 9000);
+            allocated() - before
+        });
+    }"#;
+    let host = TestHost::build([("main.rhai", script)], |builder| {
+        builder.function("allocated", || memory::allocated().cast_signed())
+    });
+    let client = host.connect("/").unwrap();
+    let taken = client.ask("push", ()).unwrap();
+    let bytes: usize = taken.trim_matches(['[', ']']).parse().unwrap();
+    assert!(bytes < 20_000, "{bytes}");
 }

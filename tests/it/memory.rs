@@ -26,16 +26,24 @@ mod measured {
 
     pub(crate) const IS_MEASURED: bool = true;
 
-    /// What this thread has allocated, less what it has freed.
+    /// What this thread has allocated.
+    pub(crate) fn allocated() -> u64 {
+        ALLOCATED.with(|counter| counter.get())
+    }
+
+    /// The same, less what it has freed.
     pub(crate) fn taken() -> u64 {
-        let allocated = ALLOCATED.with(|counter| counter.get());
-        allocated.wrapping_sub(FREED.with(|counter| counter.get()))
+        allocated().wrapping_sub(FREED.with(|counter| counter.get()))
     }
 }
 
 #[cfg(not(all(feature = "jemalloc", unix)))]
 mod unmeasured {
     pub(crate) const IS_MEASURED: bool = false;
+
+    pub(crate) fn allocated() -> u64 {
+        0
+    }
 
     pub(crate) fn taken() -> u64 {
         0
