@@ -2,16 +2,17 @@
 //!
 //! Rhai asks `on_progress` at every operation, those inside callbacks included, and no `try` of a script can catch
 //! the end of its budget. Reading the system's clock costs more than an operation does, so a thread of its own keeps a
-//! coarse clock that costs nothing to read; where that stands still the system's clock is read.
+//! coarse clock that costs nothing to read; where that stands still the system's clock is read. How long a call took is asked
+//! of a cheap clock of the system, too.
 
 use std::{
     cell::Cell,
     sync::{
-        LazyLock, OnceLock,
+        OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, Thread},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rhai::{EvalAltResult, Position};
@@ -42,6 +43,13 @@ pub(super) const MEMORY_EVERY: u64 = 8;
 const CLOCK_EVERY: u64 = 1024;
 /// The coarse clock moves in such steps.
 const TICK: Duration = Duration::from_millis(2);
+/// A clock of the system that costs less to read than the exact one. It is late by a few milliseconds at most; the coarse
+/// one may be late by as long as a thread waits for a processor on a busy machine.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const CHEAP: ClockId = ClockId::MonotonicCoarse;
+/// Here there is none.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const CHEAP: ClockId = ClockId::Monotonic;
 /// A call that took longer holds others up.
 const LONG: u64 = 10_000;
 /// A call that has done less than this when its time is over has waited for a processor, and not used one.
@@ -60,7 +68,7 @@ thread_local! {
     /// Outside a call there is no limit.
     static BYTES_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
     static GROWTH: Cell<Growth> = const { Cell::new(Growth::NONE) };
-    /// When the call is to look at its time again, in microseconds since [`START`].
+    /// When the call is to look at its time again.
     static LOOK_AT: Cell<u64> = const { Cell::new(u64::MAX) };
     static TIMES: Cell<Times> = const { Cell::new(Times::NONE) };
     /// Operations left to a call that has no longer done little.
@@ -71,8 +79,7 @@ thread_local! {
 
 /// Net bytes that the present thread has allocated.
 static METER: OnceLock<fn() -> u64> = OnceLock::new();
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-/// The coarse clock, in microseconds since [`START`].
+/// The coarse clock, in microseconds of [`ClockId::Monotonic`].
 static NOW: AtomicU64 = AtomicU64::new(UNKNOWN);
 /// A call has begun since the clock's last look.
 static CALLED: AtomicBool = AtomicBool::new(false);
@@ -81,7 +88,7 @@ static CLOCK: OnceLock<Option<Thread>> = OnceLock::new();
 /// The ends of a call, in microseconds.
 #[derive(Clone, Copy)]
 struct Times {
-    /// Since [`START`].
+    /// By the clock that it began by.
     deadline: u64,
     /// The end of a call that has waited for a processor.
     last: u64,
@@ -246,7 +253,7 @@ impl Drop for Guard {
         LOOK_AT.set(self.look_at);
         TIMES.set(self.times);
         FEW_UNTIL.set(self.few_until);
-        let took_long = time() > self.started + LONG;
+        let took_long = time().max(read(CHEAP)) > self.started + LONG;
         TOOK_LONG.set(Some(took_long || TOOK_LONG.get() == Some(true)));
     }
 }
@@ -256,7 +263,12 @@ fn micros(time: Duration) -> u64 {
 }
 
 fn now() -> u64 {
-    micros(START.elapsed())
+    read(ClockId::Monotonic)
+}
+
+/// What a clock of the system says, in microseconds.
+fn read(clock: ClockId) -> u64 {
+    Duration::try_from(clock_gettime(clock)).map_or(0, micros)
 }
 
 /// By the coarse clock, or by the system's where that stands still.
@@ -276,8 +288,7 @@ fn exact_time() -> u64 {
 
 /// What this thread has had of processors, in microseconds.
 fn processor_time() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).map_or(0, micros)
+    read(ClockId::ThreadCPUTime)
 }
 
 /// Has the coarse clock move while calls run.

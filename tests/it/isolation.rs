@@ -9,13 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use patchcord::{HostEvent, Options, testing::TestHost};
+use patchcord::{
+    HostEvent, Options,
+    testing::{TestClient, TestHost},
+};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
     live::{Gate, edit_elsewhere},
     sockets::{Client, LONG, Running},
 };
+
+/// So often something is tried that other programs may get in the way of.
+const TRIES: usize = 50;
 
 /// Uses up the time of the call's thread, as a slow function of the program would.
 fn spin(milliseconds: i64) {
@@ -26,7 +32,11 @@ fn spin(milliseconds: i64) {
 }
 
 fn host() -> TestHost {
-    host_of("fn on_connection(socket) { socket.on(\"where\", |ms| { spin(ms); here() }); }")
+    host_of(
+        "fn on_connection(socket) {
+            socket.on(\"where\", |ms| { let before = here(); spin(ms); [before, here()] });
+        }",
+    )
 }
 
 fn host_of(script: &str) -> TestHost {
@@ -42,25 +52,33 @@ fn host_of(script: &str) -> TestHost {
     })
 }
 
+/// The thread of a call that takes so long.
+fn thread_of(client: &TestClient, milliseconds: i64) -> String {
+    let answer = client.ask("where", [milliseconds]).unwrap();
+    let [[before, after]]: [[String; 2]; 1] = serde_json::from_str(&answer).unwrap();
+    assert_eq!(before, after, "a call is not moved while it runs");
+    after
+}
+
 #[test]
 fn the_call_after_a_long_one_runs_on_a_script_thread_until_one_is_short() {
     let host = host();
     let client = host.connect("/").unwrap();
-    let scripts = Some("[\"scripts\"]".to_owned());
-    assert_ne!(client.ask("where", [0]), scripts);
-    assert_ne!(
-        client.ask("where", [100]),
-        scripts,
-        "a call is not moved while it runs"
-    );
-    assert_eq!(client.ask("where", [100]), scripts);
-    assert_eq!(client.ask("where", [100]), scripts);
-    let other = host.connect("/").unwrap();
-    assert_ne!(
-        other.ask("where", [0]),
-        scripts,
-        "it is about one connection"
-    );
+    for _ in 0..3 {
+        thread_of(&client, 100);
+        assert_eq!(thread_of(&client, 100), "scripts");
+        assert_eq!(thread_of(&client, 0), "scripts");
+        // On a busy machine a call that does nothing may take long, too.
+        let mut calls = (0..TRIES).map(|_| thread_of(&client, 0));
+        assert!(calls.any(|thread| thread != "scripts"));
+    }
+    let mut others = (0..TRIES).map(|_| {
+        let other = host.connect("/").unwrap();
+        thread_of(&client, 100);
+        thread_of(&other, 0)
+    });
+    let is_elsewhere = others.any(|thread| thread != "scripts");
+    assert!(is_elsewhere, "it is about one connection");
 }
 
 #[test]
