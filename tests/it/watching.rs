@@ -21,8 +21,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::sockets::LONG;
 
-/// Long enough for an editor, short enough for a test.
-const GRACE: Duration = Duration::from_millis(100);
+/// Long enough for a busy machine, short enough for a test.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A folder of scripts with a host that watches it.
 pub(crate) struct Watched {
