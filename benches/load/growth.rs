@@ -1,4 +1,4 @@
-//! How cost grows with the number of connections, for patchcord alone.
+//! How cost grows with the number of connections, beside the peers that say what of it is the machine's.
 
 use std::{fs, io, time::Duration};
 
@@ -19,8 +19,14 @@ pub(crate) struct Growth {
     pub(crate) connections: usize,
     /// Microseconds of CPU per event, all clients at work with one event in flight.
     pub(crate) echo: f64,
+    /// The same of a stock server.
+    pub(crate) stock_echo: f64,
+    /// The same of a bare read and write.
+    pub(crate) bare_echo: f64,
     /// Microseconds of CPU per recipient of a broadcast to all.
     pub(crate) broadcast: f64,
+    /// The same of a stock server.
+    pub(crate) stock_broadcast: f64,
     /// Microseconds of CPU per connection of a reload.
     pub(crate) reload: f64,
 }
@@ -29,25 +35,27 @@ pub(crate) struct Growth {
 pub(crate) async fn measure(effort: Effort) -> io::Result<Vec<Growth>> {
     let mut all = Vec::new();
     for connections in SIZES {
-        let server = Server::start(Peer::Patchcord)?;
-        let echo = work(&server, rows::echo(connections, 1), effort).await?;
-        let broadcast = work(&server, rows::broadcast(connections), effort).await?;
-        let reload = reload(connections, effort.rounds).await?;
+        let echo = rows::echo(connections, 1);
+        let broadcast = rows::broadcast(connections);
         all.push(Growth {
             connections,
-            echo,
-            broadcast,
-            reload,
+            echo: work(Peer::Patchcord, &echo, effort).await?,
+            stock_echo: work(Peer::Stock, &echo, effort).await?,
+            bare_echo: work(Peer::Bare, &echo, effort).await?,
+            broadcast: work(Peer::Patchcord, &broadcast, effort).await?,
+            stock_broadcast: work(Peer::Stock, &broadcast, effort).await?,
+            reload: reload(connections, effort.rounds).await?,
         });
     }
     Ok(all)
 }
 
-async fn work(server: &Server, work: fleet::Work, effort: Effort) -> io::Result<f64> {
-    let mut fleet = Fleet::connect(server.address, &work).await?;
+async fn work(peer: Peer, work: &fleet::Work, effort: Effort) -> io::Result<f64> {
+    let server = Server::start(peer)?;
+    let mut fleet = Fleet::connect(server.address, work).await?;
     let mut figures = Vec::new();
     for _ in 0..effort.rounds {
-        figures.push(fleet.round(server, effort.time).await?.per_event());
+        figures.push(fleet.round(&server, effort.time).await?.per_event());
     }
     Ok(median(&figures))
 }

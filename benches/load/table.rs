@@ -143,13 +143,19 @@ pub(crate) fn markdown(all: &[Figures]) -> String {
 /// How cost grows, in Markdown.
 pub(crate) fn growth(all: &[Growth]) -> String {
     let mut text = String::from(
-        "| connections | CPU per event | CPU per recipient of a broadcast | CPU per connection of a reload |\n|---|---|---|---|\n",
+        "| connections | CPU per event | socketioxide | read+write | CPU per recipient of a broadcast | socketioxide | CPU per connection of a reload |\n|---|---|---|---|---|---|---|\n",
     );
     for size in all {
         let _ = writeln!(
             text,
-            "| {} | {:.1} us | {:.1} us | {:.0} us |",
-            size.connections, size.echo, size.broadcast, size.reload
+            "| {} | {:.1} us | {:.1} us | {:.1} us | {:.1} us | {:.1} us | {:.0} us |",
+            size.connections,
+            size.echo,
+            size.stock_echo,
+            size.bare_echo,
+            size.broadcast,
+            size.stock_broadcast,
+            size.reload
         );
     }
     text
@@ -202,8 +208,10 @@ pub(crate) fn json(all: &[Figures], growth: &[Growth]) -> Value {
     };
     let size = |size: &Growth| {
         json!({
-            "connections": size.connections, "us per event": size.echo,
-            "us per recipient": size.broadcast, "us per connection of a reload": size.reload,
+            "connections": size.connections,
+            "us per event": { "patchcord": size.echo, "socketioxide": size.stock_echo, "read+write": size.bare_echo },
+            "us per recipient": { "patchcord": size.broadcast, "socketioxide": size.stock_broadcast },
+            "us per connection of a reload": size.reload,
         })
     };
     json!({
