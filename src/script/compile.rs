@@ -9,7 +9,7 @@ use rhai::{
 
 use super::{
     Known, Limits, LoadError, Loader, SourceFile, budget,
-    check::{self, Exports},
+    check::{self, Calls, Exports},
     top_level::{self, Listener},
     version::{Hook, Rejected, callable_later},
 };
@@ -121,6 +121,8 @@ struct Loading<'a> {
     stack: Vec<String>,
     /// What the imported files have, by the path of the import.
     exports: BTreeMap<String, Exports>,
+    /// What each file calls by its name alone.
+    calls: Vec<(String, Calls)>,
     /// What the checks found, errors and warnings.
     found: Vec<Diagnostic>,
 }
@@ -140,6 +142,7 @@ impl<'a> Loading<'a> {
             files: Vec::new(),
             stack: Vec::new(),
             exports: BTreeMap::new(),
+            calls: Vec::new(),
             found: Vec::new(),
         }
     }
@@ -206,12 +209,31 @@ impl<'a> Loading<'a> {
             modules: &self.exports,
         };
         self.found.extend(check::file(file, self.known));
+        self.tell_apart(name, Calls::of(&ast));
         let mut optimized = self
             .engine
             .optimize_ast(&Scope::new(), ast, OptimizationLevel::Simple);
         // Rhai forgets it there, and errors would be told of the file that imports this one.
         optimized.set_source(name);
         Ok(optimized)
+    }
+
+    /// Looks for functions that Rhai would take for those of another file.
+    fn tell_apart(&mut self, name: &str, calls: Calls) {
+        for (other, others) in &self.calls {
+            for (function, position) in calls.alike(others) {
+                let error = format!(
+                    "`{function}` is not the same function here and in `{other}`, and Rhai takes one for the other"
+                );
+                let hint = "give one of them another name, or call the one that is imported by its file: `name::function(...)`";
+                self.found.push(
+                    Diagnostic::error(error)
+                        .at(self.place(name, position))
+                        .hint(hint),
+                );
+            }
+        }
+        self.calls.push((name.to_owned(), calls));
     }
 
     fn read(&mut self, name: &str, from: Option<&Place>) -> Loads<Arc<str>> {

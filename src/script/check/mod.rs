@@ -6,6 +6,7 @@
 //! What must stay true: no false alarm. The type of a value is known where it comes from a handle (a parameter of a
 //! hook, a global name, or a chain from them); everything else is left alone.
 
+mod alike;
 mod calls;
 mod expressions;
 mod hooks;
@@ -20,6 +21,8 @@ use std::{
 };
 
 use rhai::{AST, ASTNode, Expr, ImmutableString, Module, Position, ScriptFuncDef, Stmt};
+
+pub(super) use alike::Calls;
 
 use super::{Known, version::Hook};
 use crate::diagnostic::{Diagnostic, Place};
