@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use rhai::{Dynamic, EvalAltResult, GlobalRuntimeState, NativeCallContext, Position};
+use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
 use super::{Limits, Version, budget};
 
@@ -62,20 +62,16 @@ pub(crate) fn limit(of: fn(&Limits) -> usize) -> usize {
     RUNNING.with_borrow(|version| version.as_ref().map_or(usize::MAX, |v| of(v.limits())))
 }
 
-/// Calls `code` of `version` in the surroundings `state`.
+/// Runs `code` of `version`.
 pub(crate) fn run(
     version: &Arc<Version>,
-    state: &GlobalRuntimeState,
-    name: &str,
-    code: impl FnOnce(&NativeCallContext<'_>) -> Result<Dynamic, Box<EvalAltResult>>,
+    code: impl FnOnce() -> Result<Dynamic, Box<EvalAltResult>>,
 ) -> Result<Dynamic, CallError> {
     let _budget = budget::start(version.limits());
     let _running = Running {
         before: RUNNING.replace(Some(version.clone())),
     };
-    let context =
-        NativeCallContext::new_with_all_fields(version.engine(), name, None, state, Position::NONE);
-    match catch_unwind(AssertUnwindSafe(|| code(&context))) {
+    match catch_unwind(AssertUnwindSafe(code)) {
         Ok(result) => result.map_err(|error| CallError::Script(with_place(*error))),
         Err(payload) => Err(CallError::Panic(panic_text(payload.as_ref()))),
     }

@@ -10,7 +10,7 @@ use std::sync::{
 use rhai::GlobalRuntimeState;
 
 /// As many threads as call scripts, or more.
-const COPIES: usize = 16;
+pub(super) const COPIES: usize = 16;
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
@@ -33,7 +33,7 @@ pub(super) fn copies(state: &GlobalRuntimeState) -> Vec<GlobalRuntimeState> {
 }
 
 /// The one for this thread.
-pub(super) fn of_this_thread(copies: &[GlobalRuntimeState]) -> Option<&GlobalRuntimeState> {
+pub(super) fn of_this_thread<T>(copies: &[T]) -> Option<&T> {
     copies.get(PLACE.with(|place| *place))
 }
 

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, FnPtr, GlobalRuntimeState, ImmutableString, NativeCallContext, ScriptFuncDef};
+use rhai::{
+    Dynamic, FnPtr, GlobalRuntimeState, ImmutableString, NativeCallContext, Position, ScriptFuncDef,
+};
 
 use super::{
     CallError, Version,
     call::{self, run},
+    warm::Place,
 };
 use crate::value::same;
 
@@ -73,11 +76,26 @@ impl Handler {
     /// What the script threw or did wrong, or the panic of a native function.
     pub fn call(&self, args: Vec<Dynamic>) -> Result<Dynamic, CallError> {
         let args = self.fit(args);
-        run(
-            &self.version,
-            self.state(),
+        let version = &self.version;
+        run(version, || match self.warm() {
+            Some(place) => place.call(version.engine(), version.base(), &self.fn_ptr, args),
+            None => self.fn_ptr.call_raw(&self.context(), None, args),
+        })
+    }
+
+    /// What calls of it keep, if it is a function of the entry file.
+    fn warm(&self) -> Option<&Place> {
+        let is_of_entry = self.module.is_none() && self.is_defined();
+        self.version.warm().filter(|_| is_of_entry)
+    }
+
+    fn context(&self) -> NativeCallContext<'_> {
+        NativeCallContext::new_with_all_fields(
+            self.version.engine(),
             self.fn_ptr.fn_name(),
-            |context| self.fn_ptr.call_raw(context, None, args),
+            None,
+            self.state(),
+            Position::NONE,
         )
     }
 

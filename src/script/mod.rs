@@ -23,6 +23,7 @@ mod sandbox;
 mod top_level;
 mod version;
 mod vocabulary;
+mod warm;
 mod words;
 
 pub(crate) use budget::{has_taken_long, is_measured, measure_by, produce, took_long};

@@ -8,7 +8,7 @@ use std::{
 use rhai::{Engine, FnPtr, GlobalRuntimeState, Module, NativeCallContext, ScriptFuncDef, Shared};
 use sha1::{Digest, Sha1};
 
-use super::{Handler, Known, Limits, Loader, compile, constants};
+use super::{Handler, Known, Limits, Loader, compile, constants, warm};
 use crate::diagnostic::Diagnostic;
 
 /// A file that a version was read from.
@@ -106,6 +106,8 @@ pub struct Version {
     base: GlobalRuntimeState,
     /// The same with constants of their own.
     by_thread: Vec<GlobalRuntimeState>,
+    /// What calls of the entry file keep for the next ones.
+    warm: Vec<warm::Place>,
     /// The same for the modules that handlers were made in so far.
     modules: Mutex<Vec<Arc<GlobalRuntimeState>>>,
 }
@@ -134,6 +136,7 @@ impl Version {
             limits: limits.clone(),
             warnings: loaded.warnings,
             by_thread: constants::copies(&loaded.state),
+            warm: warm::places(&loaded.state),
             base: loaded.state,
             modules: Mutex::default(),
         })
@@ -248,6 +251,11 @@ impl Version {
 
     pub(crate) fn base(&self) -> &GlobalRuntimeState {
         constants::of_this_thread(&self.by_thread).unwrap_or(&self.base)
+    }
+
+    /// What calls of the entry file on this thread keep; `None` when they may keep nothing.
+    pub(super) fn warm(&self) -> Option<&warm::Place> {
+        constants::of_this_thread(&self.warm)
     }
 
     /// What a handler made at `context` runs in; `None` is the entry file. Few states serve all handlers.
