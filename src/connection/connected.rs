@@ -390,7 +390,9 @@ impl Connection {
             held.connecting = true;
         }
         let result = run();
-        self.held().connecting = false;
+        let mut held = self.held();
+        held.connecting = false;
+        held.registered.listeners.shrink();
         result
     }
 

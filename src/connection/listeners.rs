@@ -78,6 +78,11 @@ impl Listeners {
         });
     }
 
+    /// There will hardly be more.
+    pub(super) fn shrink(&mut self) {
+        self.list.shrink_to_fit();
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.list.len()

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, collections::VecDeque};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::frames;
 
@@ -10,8 +10,8 @@ use super::frames;
 const SPARE: usize = 16 * 1024;
 
 thread_local! {
-    /// A buffer for whoever sends next: that of an idle connection takes no memory.
-    static BUFFER: Cell<BytesMut> = Cell::new(BytesMut::new());
+    /// A buffer for whoever sends several packets next: that of an idle connection takes no memory.
+    static BUFFER: Cell<Option<BytesMut>> = const { Cell::new(None) };
 }
 
 /// How much waits, or may wait.
@@ -30,10 +30,64 @@ impl Amount {
     }
 }
 
+/// What can be written now.
+#[derive(Debug)]
+enum Next {
+    /// One packet, which others may be sent too.
+    One(Bytes),
+    /// Several, or what is left of them.
+    Many(BytesMut),
+}
+
+impl Default for Next {
+    fn default() -> Self {
+        Self::One(Bytes::new())
+    }
+}
+
+impl Next {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::One(bytes) => bytes,
+            Self::Many(bytes) => bytes,
+        }
+    }
+
+    fn extend(&mut self, more: &[u8]) {
+        match self {
+            Self::One(one) => {
+                let mut many = BUFFER.take().unwrap_or_default();
+                many.reserve(one.len() + more.len());
+                many.extend_from_slice(one);
+                many.extend_from_slice(more);
+                *self = Self::Many(many);
+            }
+            Self::Many(many) => many.extend_from_slice(more),
+        }
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        match self {
+            Self::One(one) => one.advance(bytes),
+            Self::Many(many) => many.advance(bytes),
+        }
+    }
+
+    /// All of it has left.
+    fn clear(&mut self) {
+        if let Self::Many(mut buffer) = std::mem::take(self)
+            && buffer.capacity() <= SPARE
+        {
+            buffer.clear();
+            BUFFER.set(Some(buffer));
+        }
+    }
+}
+
 /// Frames that the network did not take yet.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    next: BytesMut,
+    next: Next,
     packets: usize,
     /// Bytes still to come of the frame that has left in part.
     begun: usize,
@@ -58,28 +112,33 @@ impl Backlog {
 
     /// What can be written now.
     pub(super) fn next(&self) -> &[u8] {
-        &self.next
+        self.next.bytes()
     }
 
     pub(super) fn amount(&self) -> Amount {
         Amount {
             packets: self.packets + self.waiting_behind.packets,
-            bytes: self.next.len() + self.waiting_behind.bytes,
+            bytes: self.next().len() + self.waiting_behind.bytes,
         }
     }
 
     /// Appends a packet of the host, behind what the crate owes.
-    pub(super) fn push(&mut self, frames: &[u8]) {
+    pub(super) fn push(&mut self, frames: Bytes) {
         if !self.is_owed() {
-            self.extend(frames);
+            match self.next().is_empty() {
+                true => self.next = Next::One(frames),
+                false => self.next.extend(&frames),
+            }
             self.packets += 1;
             return;
         }
         self.waiting_behind.packets += 1;
         self.waiting_behind.bytes += frames.len();
         match self.behind.back_mut() {
-            Some((handed, waiting)) if *handed == self.handed => waiting.extend_from_slice(frames),
-            _ => self.behind.push_back((self.handed, frames.into())),
+            Some((handed, waiting)) if *handed == self.handed => {
+                waiting.extend_from_slice(&frames);
+            }
+            _ => self.behind.push_back((self.handed, (&*frames).into())),
         }
     }
 
@@ -103,33 +162,24 @@ impl Backlog {
     }
 
     fn append(&mut self, frame: &[u8]) {
-        self.extend(frame);
+        self.next.extend(frame);
         self.packets += usize::from(frames::begins_with_text(frame));
-    }
-
-    fn extend(&mut self, bytes: &[u8]) {
-        if self.next.capacity() == 0 {
-            self.next = BUFFER.take();
-        }
-        self.next.extend_from_slice(bytes);
     }
 
     /// So many bytes have left.
     pub(super) fn advance(&mut self, bytes: usize) {
-        if bytes >= self.next.len() {
-            let mut drained = std::mem::take(&mut self.next);
-            if drained.capacity() <= SPARE {
-                drained.clear();
-                BUFFER.set(drained);
-            }
+        if bytes >= self.next().len() {
+            self.next.clear();
             (self.packets, self.begun) = (0, 0);
             return;
         }
         let mut rest = bytes;
         while rest > 0 {
             if self.begun == 0 {
-                self.begun = frames::of_server(&self.next).next().map_or(0, <[u8]>::len);
-                let text = frames::begins_with_text(&self.next);
+                self.begun = frames::of_server(self.next.bytes())
+                    .next()
+                    .map_or(0, <[u8]>::len);
+                let text = frames::begins_with_text(self.next.bytes());
                 self.packets = self.packets.saturating_sub(text.into());
             }
             let now = rest.min(self.begun);
@@ -158,7 +208,7 @@ mod tests {
     fn packets_count_until_they_begin_to_leave() {
         let mut backlog = Backlog::default();
         for length in [3, 5, 7] {
-            backlog.push(&text(length));
+            backlog.push(text(length).into());
         }
         assert_eq!(amount(&backlog), (3, 21));
         backlog.advance(1);
@@ -167,7 +217,7 @@ mod tests {
         assert_eq!(amount(&backlog), (2, 16));
         backlog.advance(8);
         assert_eq!(amount(&backlog), (0, 8));
-        backlog.push(&text(1));
+        backlog.push(text(1).into());
         assert_eq!(amount(&backlog), (1, 11));
         backlog.advance(11);
         assert_eq!(amount(&backlog), (0, 0));
@@ -177,7 +227,7 @@ mod tests {
     fn attachments_are_part_of_their_packet() {
         let mut backlog = Backlog::default();
         let attachment = [0x82, 2, 1, 2];
-        backlog.push(&[&text(3)[..], &attachment, &attachment].concat());
+        backlog.push([&text(3)[..], &attachment, &attachment].concat().into());
         backlog.push_of_crate(&[&text(1)[..], &attachment].concat());
         assert_eq!(amount(&backlog), (2, 20));
         backlog.advance(6);
@@ -190,8 +240,8 @@ mod tests {
     fn what_waits_behind_the_crate_counts() {
         let mut backlog = Backlog::default();
         backlog.owes(1);
-        backlog.push(&text(3));
-        backlog.push(&text(4));
+        backlog.push(text(3).into());
+        backlog.push(text(4).into());
         assert_eq!(amount(&backlog), (2, 11));
         assert!(backlog.next().is_empty());
         let answer = [0x81, 3, b'4', b'0', b'{'];

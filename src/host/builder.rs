@@ -386,6 +386,7 @@ impl HostBuilder {
                 threads: super::threads::ScriptThreads::default(),
                 storms: super::storm::Storms::default(),
                 io: std::sync::Mutex::default(),
+                unanswered: std::sync::Mutex::default(),
                 namespaces: std::sync::Mutex::default(),
             }),
         }

@@ -33,7 +33,10 @@ impl Wire {
 
     /// Counts the attachments in a payload of the polling transport, and cuts off a client that sends too many.
     pub(super) fn count_attachments<'a>(&self, packets: impl Iterator<Item = &'a [u8]>) {
-        let mut count = self.attachments.load(Ordering::Relaxed);
+        let Some(session) = &self.session else {
+            return;
+        };
+        let mut count = session.attachments.load(Ordering::Relaxed);
         for packet in packets {
             match packet.first() {
                 Some(b'b') => count += 1,
@@ -45,6 +48,6 @@ impl Wire {
                 return;
             }
         }
-        self.attachments.store(count, Ordering::Relaxed);
+        session.attachments.store(count, Ordering::Relaxed);
     }
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use rhai::{Dynamic, Map};
 use serde::{Deserialize, Deserializer};
 use socketioxide::{
@@ -88,7 +89,7 @@ impl<A: Adapter> SocketLink<A> {
     }
 
     /// Counts what is about to be handed to the crate, for a client that polls.
-    fn hand(&self, frames: impl FnOnce() -> Result<Vec<u8>, SendError>) -> Result<(), SendError> {
+    fn hand(&self, frames: impl FnOnce() -> Result<Bytes, SendError>) -> Result<(), SendError> {
         match polling(&self.socket) {
             Some(wire) if !wire.hands(frames()?.len()) => Err(SendError::Left),
             _ => Ok(()),
@@ -120,7 +121,7 @@ impl<A: Adapter> SocketLink<A> {
 impl<A: Adapter> Link for SocketLink<A> {
     fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
         match &self.wire {
-            Some(wire) => send(wire, &packet::event(self.socket.ns(), event, args)?),
+            Some(wire) => send(wire, packet::event(self.socket.ns(), event, args)?),
             None => {
                 self.hand(|| packet::event(self.socket.ns(), event, args))?;
                 self.outcome(self.socket.emit(event, &Args(args)), event, args)
@@ -130,7 +131,7 @@ impl<A: Adapter> Link for SocketLink<A> {
 
     fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
         if let Some(wire) = &self.wire {
-            return send(wire, &packet::ack(self.socket.ns(), id, args)?);
+            return send(wire, packet::ack(self.socket.ns(), id, args)?);
         }
         self.hand(|| packet::ack(self.socket.ns(), id, args))?;
         let mut packet = Value::Str(Default::default(), None::<VecDeque<_>>);
@@ -255,7 +256,7 @@ fn polling<A: Adapter>(socket: &Socket<A>) -> Option<&Arc<Wire>> {
     wire(socket).filter(|wire| !wire.is_direct() && !wire.has_stream())
 }
 
-fn send(wire: &Arc<Wire>, frames: &[u8]) -> Result<(), SendError> {
+fn send(wire: &Arc<Wire>, frames: Bytes) -> Result<(), SendError> {
     match wire.send(frames) {
         true => Ok(()),
         false => Err(SendError::Left),
@@ -297,7 +298,7 @@ impl<A: Adapter> NamespaceLink for Broadcasts<A> {
         for socket in self.sockets(target) {
             match direct(&socket) {
                 // One that has left or is cut off hears no more.
-                Some(wire) => drop(wire.send(&frames)),
+                Some(wire) => drop(wire.send(frames.clone())),
                 None if deaf::is_parted_with(&socket) => {}
                 None if polling(&socket).is_some_and(|wire| !wire.hands(frames.len())) => {}
                 None if is_full(&socket.emit(event, &Args(args))) => {

@@ -36,6 +36,7 @@ mod rollback;
 mod scripts;
 mod seats;
 mod service;
+mod session;
 mod snapshot;
 mod socketio;
 mod steps;
@@ -132,6 +133,8 @@ pub(crate) struct Inner {
     storms: storm::Storms,
     /// With whom namespaces are registered, once there is one.
     io: Mutex<Option<Arc<dyn Server>>>,
+    /// Between their acceptance and the answer to their CONNECT, by the addresses of the crate's sockets.
+    unanswered: Mutex<HashMap<usize, Arc<Connection>>>,
     namespaces: Mutex<Vec<Arc<Namespace>>>,
 }
 
@@ -427,6 +430,12 @@ impl Inner {
 
     fn lock_namespaces(&self) -> MutexGuard<'_, Vec<Arc<Namespace>>> {
         self.namespaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_unanswered(&self) -> MutexGuard<'_, HashMap<usize, Arc<Connection>>> {
+        self.unanswered
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

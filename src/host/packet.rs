@@ -1,5 +1,6 @@
 //! Events and acks as the WebSocket frames that carry them, for clients that the host writes to itself.
 
+use bytes::Bytes;
 use rhai::Dynamic;
 
 use crate::{
@@ -9,27 +10,25 @@ use crate::{
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
-/// What stands before a payload takes at most so much, without the namespace.
-const MAX_HEAD: usize = 48;
 
 /// The frames of an event.
-pub(super) fn event(namespace: &str, event: &str, args: &[Dynamic]) -> Result<Vec<u8>, SendError> {
+pub(super) fn event(namespace: &str, event: &str, args: &[Dynamic]) -> Result<Bytes, SendError> {
     let packet = to_packet(Some(event), args).map_err(|error| refused(&error))?;
     let kind = if packet.attachments.is_empty() {
-        '2'
+        "2"
     } else {
-        '5'
+        "5"
     };
     Ok(frames(kind, namespace, None, &packet))
 }
 
 /// The frames of an ack.
-pub(super) fn ack(namespace: &str, id: i64, args: &[Dynamic]) -> Result<Vec<u8>, SendError> {
+pub(super) fn ack(namespace: &str, id: i64, args: &[Dynamic]) -> Result<Bytes, SendError> {
     let packet = to_packet(None, args).map_err(|error| refused(&error))?;
     let kind = if packet.attachments.is_empty() {
-        '3'
+        "3"
     } else {
-        '6'
+        "6"
     };
     Ok(frames(kind, namespace, Some(id), &packet))
 }
@@ -44,37 +43,55 @@ fn refused(error: &EncodeError) -> SendError {
     SendError::Value(error.to_string())
 }
 
-fn frames(kind: char, namespace: &str, id: Option<i64>, packet: &Packet) -> Vec<u8> {
-    let mut head = String::with_capacity(MAX_HEAD + namespace.len());
-    // Engine.IO's message, and Socket.IO's type.
-    head.push('4');
-    head.push(kind);
-    if !packet.attachments.is_empty() {
-        head.push_str(&format!("{}-", packet.attachments.len()));
-    }
-    if namespace != "/" {
-        head.push_str(namespace);
-        head.push(',');
-    }
-    if let Some(id) = id {
-        head.push_str(&id.to_string());
-    }
-    let mut frames = Vec::with_capacity(10 + head.len() + packet.text.len());
-    frame(
-        &mut frames,
-        TEXT,
-        &[head.as_bytes(), packet.text.as_bytes()],
-    );
+fn frames(kind: &str, namespace: &str, id: Option<i64>, packet: &Packet) -> Bytes {
+    let attachments = match packet.attachments.len() {
+        0 => String::new(),
+        count => format!("{count}-"),
+    };
+    let (namespace, comma) = match namespace {
+        "/" => ("", ""),
+        other => (other, ","),
+    };
+    // Engine.IO's message, Socket.IO's type, and what belongs to it.
+    let text = [
+        "4",
+        kind,
+        &attachments,
+        namespace,
+        comma,
+        &id.map_or_else(String::new, |id| id.to_string()),
+        &packet.text,
+    ];
+    let text = text.map(str::as_bytes);
+    let size = size(&text) + packet.attachments.iter().map(|a| size(&[a])).sum::<usize>();
+    // Without room to spare it becomes `Bytes` as it is.
+    let mut frames = Vec::with_capacity(size);
+    frame(&mut frames, TEXT, &text);
     for attachment in &packet.attachments {
         frame(&mut frames, BINARY, &[attachment]);
     }
-    frames
+    frames.into()
+}
+
+/// Bytes of a frame.
+fn size(payload: &[&[u8]]) -> usize {
+    let length = length(payload);
+    let head = match length {
+        0..126 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    };
+    head + length
+}
+
+fn length(payload: &[&[u8]]) -> usize {
+    payload.iter().map(|part| part.len()).sum()
 }
 
 /// A frame of a server, which has no mask.
 fn frame(frames: &mut Vec<u8>, kind: u8, payload: &[&[u8]]) {
     frames.push(kind);
-    let length: usize = payload.iter().map(|part| part.len()).sum();
+    let length = length(payload);
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(short @ 0..126), _) => frames.push(short),
         (_, Ok(medium)) => {

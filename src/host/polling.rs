@@ -90,11 +90,14 @@ impl Shared {
             }
             polling.insert(sid.clone(), Arc::downgrade(wire));
             let shared = Arc::downgrade(self);
-            wire.ends_by(move || {
+            let end = move || {
                 if let Some(shared) = shared.upgrade() {
                     tokio::spawn(shared.close_session(sid.clone()));
                 }
-            });
+            };
+            wire.session
+                .iter()
+                .for_each(|session| session.ends_by(end.clone()));
         }
         Response::from_parts(parts, Body::from(bytes))
     }

@@ -184,7 +184,7 @@ impl Shared {
                 packets: self.host.options.max_backlog_packets,
                 bytes: self.host.options.max_backlog,
             },
-            by == Transport::Websocket,
+            (by == Transport::Polling).then(Box::default),
             host,
             |wire, waiting| {
                 if let Some(host) = wire.host.upgrade() {

@@ -133,6 +133,10 @@ impl Connects {
         let link = SocketLink::handshaking(socket.clone(), self.peer(socket), self.here.clone());
         self.host.shake(&connection, Arc::new(link)).await?;
         connection.hold(Box::new(self.pass(socket).await));
+        connection.enter();
+        self.host
+            .lock_unanswered()
+            .insert(address(socket), connection.clone());
         socket.on_fallback::<_, Ours>(Messages {
             host: self.host.clone(),
             connection: connection.clone(),
@@ -143,16 +147,16 @@ impl Connects {
                 .map(|rate| Rate::new(rate, Instant::now())),
         });
         socket.on_disconnect::<_, Ours>(Leaves {
+            unanswered: Unanswered {
+                host: self.host.clone(),
+                socket: address(socket),
+            },
             connection: connection.clone(),
             here: self.here.clone(),
         });
         if wire(socket).is_none() {
             deaf::watch(socket, &connection);
         }
-        connection.enter();
-        socket
-            .extensions
-            .insert(Waiting(Arc::new(Unanswered(connection))));
         // The answer to the CONNECT.
         wire(socket).inspect(|wire| wire.owes(1));
         Ok(())
@@ -196,10 +200,10 @@ type Accepted<'a> =
 impl<A: Adapter> ConnectHandler<A, Ours> for Connects {
     /// The CONNECT was answered: `on_connection`, and then what the client has sent meanwhile.
     fn call(&self, socket: Arc<Socket<A>>, _: Option<Value>) {
-        let waiting = socket.extensions.remove::<Waiting>();
-        if let Some(Waiting(waiting)) = waiting {
+        let unanswered = self.host.lock_unanswered().remove(&address(&socket));
+        if let Some(connection) = unanswered {
             let link = SocketLink::new(socket.clone(), self.peer(&socket), self.here.clone());
-            waiting.0.open(Arc::new(link));
+            connection.open(Arc::new(link));
         }
         answered(&socket);
     }
@@ -225,16 +229,30 @@ impl<A: Adapter> ConnectHandler<A, Ours> for Connects {
     }
 }
 
-/// A connection between its acceptance and the answer to its CONNECT.
-#[derive(Clone)]
-struct Waiting(Arc<Unanswered>);
+/// What a socket of the crate is known by while it lives.
+fn address<A: Adapter>(socket: &Arc<Socket<A>>) -> usize {
+    Arc::as_ptr(socket).addr()
+}
 
-/// It leaves its namespace again when the crate drops it without an answer.
-struct Unanswered(Arc<Connection>);
+/// The connection of a socket leaves its namespace again when the crate closes or drops it before its CONNECT is
+/// answered.
+struct Unanswered {
+    host: Arc<Inner>,
+    socket: usize,
+}
+
+impl Unanswered {
+    fn abandon(&self) {
+        let unanswered = self.host.lock_unanswered().remove(&self.socket);
+        if let Some(connection) = unanswered {
+            connection.abandon();
+        }
+    }
+}
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        self.0.abandon();
+        self.abandon();
     }
 }
 
@@ -309,6 +327,7 @@ impl Messages {
 }
 
 struct Leaves {
+    unanswered: Unanswered,
     connection: Arc<Connection>,
     here: Option<Arc<str>>,
 }
@@ -321,7 +340,7 @@ impl<A: Adapter> DisconnectHandler<A, Ours> for Leaves {
         reason: DisconnectReason,
         defer: fn(Arc<Socket<A>>),
     ) {
-        socket.extensions.remove::<Waiting>();
+        self.unanswered.abandon();
         let rooms = rooms_of(&socket, self.here.as_deref());
         self.connection.set_last_rooms(Some(rooms));
         defer(socket);

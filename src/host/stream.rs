@@ -60,7 +60,9 @@ impl WireStream {
             }
             state.io = Some(io);
         }
-        wire.unpolled.clear();
+        if let Some(session) = &wire.session {
+            session.unpolled.clear();
+        }
         Some(Self {
             wire,
             scanner: Scanner::default(),

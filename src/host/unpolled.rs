@@ -43,14 +43,14 @@ impl Wire {
     /// The crate is about to be handed an event or an ack of so many bytes for a client that polls. `false` when the client
     /// is gone, or is cut off now because too much waits for it.
     pub(super) fn hands(&self, bytes: usize) -> bool {
-        if self.lock().dead {
+        let Some(session) = self.session.as_ref().filter(|_| !self.lock().dead) else {
             return false;
-        }
-        let waiting = self.unpolled.push(bytes);
+        };
+        let waiting = session.unpolled.push(bytes);
         if waiting.is_within(self.max_backlog) {
             return true;
         }
-        self.unpolled.clear();
+        session.unpolled.clear();
         self.kill();
         // Before scripts hear of its end.
         (self.on_slow)(self, waiting);
@@ -60,7 +60,10 @@ impl Wire {
 
     /// A poll is answered with this.
     pub(super) fn polled(&self, body: &[u8]) {
-        let mut sizes = self.unpolled.lock();
+        let Some(session) = &self.session else {
+            return;
+        };
+        let mut sizes = session.unpolled.lock();
         for _ in packets(body).filter(|packet| is_event_or_ack(packet)) {
             sizes.bytes -= sizes.each.pop_front().unwrap_or_default();
         }

@@ -11,16 +11,17 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicUsize},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
+use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::AsyncWrite,
-    sync::{Notify, watch},
+    sync::watch,
     time::{Instant, sleep_until},
 };
 
@@ -29,7 +30,7 @@ use super::{
     outbox,
     request::Headers,
     seats::Seat,
-    unpolled::Unpolled,
+    session::Session,
 };
 
 /// So long frames wait behind a CONNECT that nobody answers.
@@ -48,32 +49,15 @@ pub(crate) struct Wire {
     headers: Headers,
     /// What may wait for the client.
     pub(super) max_backlog: Amount,
-    /// Began as a WebSocket: the host writes events itself.
-    is_direct: bool,
+    /// Of one that began with polling; where there is none, the host writes events itself.
+    pub(super) session: Option<Box<Session>>,
     /// The id of its sockets, which the crate makes.
     id: OnceLock<String>,
-    /// Attachments since the last packet that is a text, for the polling transport.
-    pub(super) attachments: AtomicUsize,
-    /// What it was sent since it last polled.
-    pub(super) unpolled: Unpolled,
     /// Called once when the client is cut off, with what waited for it.
     pub(super) on_slow: fn(&Self, Amount),
-    /// Tells a request of the polling transport that the gate is open.
-    open: Notify,
     /// Whom to tell.
     pub(super) host: std::sync::Weak<super::Inner>,
-    /// Ends a session that began with polling.
-    end_session: OnceLock<EndSession>,
     state: Mutex<State>,
-}
-
-/// See [`Wire::close`].
-pub(super) struct EndSession(pub(super) Box<dyn Fn() + Send + Sync>);
-
-impl std::fmt::Debug for EndSession {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("EndSession")
-    }
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +91,7 @@ impl Wire {
         headers: Headers,
         seat: Seat,
         max_backlog: Amount,
-        is_direct: bool,
+        session: Option<Box<Session>>,
         host: std::sync::Weak<super::Inner>,
         on_slow: fn(&Self, Amount),
     ) -> Arc<Self> {
@@ -115,14 +99,10 @@ impl Wire {
             peer,
             headers,
             max_backlog,
-            is_direct,
+            session,
             id: OnceLock::new(),
-            attachments: AtomicUsize::new(0),
-            unpolled: Unpolled::default(),
             on_slow,
-            open: Notify::new(),
             host,
-            end_session: OnceLock::new(),
             state: Mutex::new(State {
                 seat: Some(seat),
                 ..State::default()
@@ -164,25 +144,6 @@ impl Wire {
         self.lock().connects += 1;
     }
 
-    /// Waits until every CONNECT that was handed on is answered, or for as long as frames wait behind one.
-    pub(super) async fn connects_answered(&self) {
-        let answered = async {
-            loop {
-                let open = self.open.notified();
-                if self.lock().connects == 0 {
-                    return;
-                }
-                open.await;
-            }
-        };
-        tokio::pin!(answered);
-        while tokio::time::timeout(GATE, &mut answered).await.is_err() {
-            if self.lock().give_up() {
-                return;
-            }
-        }
-    }
-
     /// A CONNECT waits for a reload to be decided, or does so no more.
     pub(super) fn postpone(&self, postponed: bool) {
         let mut state = self.lock();
@@ -198,15 +159,11 @@ impl Wire {
         let mut state = self.lock();
         state.connects = state.connects.saturating_sub(1);
         if state.connects == 0 {
-            self.open.notify_waiters();
+            if let Some(session) = &self.session {
+                session.open.notify_waiters();
+            }
             state.wake_reader();
         }
-    }
-
-    /// Says how the session of this wire is ended while it polls.
-    pub(super) fn ends_by(&self, end: impl Fn() + Send + Sync + 'static) {
-        // A wire is of one session.
-        let _ = self.end_session.set(EndSession(Box::new(end)));
     }
 
     /// Whether packets wait for the network.
@@ -216,7 +173,7 @@ impl Wire {
 
     /// Whether events are sent by [`Wire::send`] and not through the crate.
     pub(super) const fn is_direct(&self) -> bool {
-        self.is_direct
+        self.session.is_none()
     }
 
     /// The crate is handed so many frames, which go before what is sent from now on.
@@ -225,7 +182,7 @@ impl Wire {
     }
 
     /// Sends the frames of a packet; `false` when the client is gone. They leave at the end of the call that sends them.
-    pub(super) fn send(self: &Arc<Self>, frames: &[u8]) -> bool {
+    pub(super) fn send(self: &Arc<Self>, frames: Bytes) -> bool {
         let mut state = self.lock();
         if state.dead {
             return false;
@@ -263,13 +220,6 @@ impl Wire {
     /// The client has said that it leaves; the crate may know of it for a while.
     pub(super) fn left(&self) {
         self.lock().seat = None;
-    }
-
-    /// Ends the session, if it began with polling.
-    pub(super) fn end_session(&self) {
-        if let Some(end) = self.end_session.get() {
-            (end.0)();
-        }
     }
 
     /// Whether a WebSocket carries it.
