@@ -18,6 +18,8 @@ fn patient() -> Options {
     let mut options = patchcord::testing::options();
     options.limits.time = Duration::from_secs(20);
     options.limits.operations = 100_000_000;
+    // A ping waits behind all that a client that polls has not read yet.
+    options.ping_interval = Duration::from_secs(3600);
     options
 }
 
