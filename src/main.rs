@@ -3,9 +3,15 @@
 use std::process::ExitCode;
 
 #[cfg(all(feature = "jemalloc", unix))]
+use patchcord::cli::Allocator;
+
+#[cfg(all(feature = "jemalloc", unix))]
 fn main() -> ExitCode {
     memory::give_back();
-    patchcord::cli::run(Some(memory::taken))
+    patchcord::cli::run(Some(Allocator {
+        taken: memory::taken,
+        let_go: memory::let_go,
+    }))
 }
 
 #[cfg(not(all(feature = "jemalloc", unix)))]
@@ -48,5 +54,12 @@ mod memory {
     pub(super) fn taken() -> u64 {
         COUNTERS
             .with(|counters| counters.map_or(0, |(all, freed)| all.get().wrapping_sub(freed.get())))
+    }
+
+    /// Gives back what this thread keeps of freed memory to have it at hand.
+    pub(super) fn let_go() {
+        let cache = b"thread.tcache.enabled\0".name();
+        // Without a cache there is nothing to give back.
+        let _ = cache.write(false).and_then(|()| cache.write(true));
     }
 }

@@ -90,14 +90,24 @@ Examples:
     Man(ManOptions),
 }
 
-/// Runs the program with its arguments; `meter` gives what the present thread has allocated, where that is known.
-pub fn run(meter: Option<fn() -> u64>) -> ExitCode {
-    if let Some(meter) = meter {
-        measure_by(meter);
+/// What the program asks of its allocator, for the present thread.
+#[derive(Debug, Clone, Copy)]
+#[allow(clippy::exhaustive_structs, reason = "only the program makes one")]
+pub struct Allocator {
+    /// Net bytes that it has allocated.
+    pub taken: fn() -> u64,
+    /// Gives back what it keeps of freed memory.
+    pub let_go: fn(),
+}
+
+/// Runs the program with its arguments; `allocator` is one that can be asked.
+pub fn run(allocator: Option<Allocator>) -> ExitCode {
+    if let Some(allocator) = allocator {
+        measure_by(allocator.taken);
     }
     match parse(std::env::args_os().collect()).and_then(|cli| {
         match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
-            Command::Serve(options) => serve::run(&options),
+            Command::Serve(options) => serve::run(&options, allocator),
             Command::Check(options) => check::run(&options),
             Command::Test(options) => test::run(&options),
             Command::Repl(options) => repl::run(&options),

@@ -1,6 +1,7 @@
 //! `patchcord serve`
 
 use std::{
+    cell::Cell,
     path::Path,
     process::ExitCode,
     sync::{
@@ -16,14 +17,14 @@ use tokio::{
 };
 
 use super::{
-    PROBLEMS, new,
+    Allocator, PROBLEMS, new,
     options::ServeOptions,
     report::{self, Log},
     usage,
 };
 use crate::{
     connection::HostEvent,
-    host::Host,
+    host::{Host, clients_gone},
     script::{Limits, is_measured},
     server::Server,
 };
@@ -32,19 +33,42 @@ use crate::{
 const INTERRUPTED: u8 = 130;
 /// Script calls nest on the stack of the thread they run on.
 const STACK: usize = 8 << 20;
+/// Memory is given back when so many clients have gone.
+const SEVERAL: u64 = 8;
 /// One script that runs to its deadline must not stop everyone.
 const MIN_WORKERS: usize = 4;
 
 /// Serves until it is told to end.
-pub(super) fn run(options: &ServeOptions) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    options: &ServeOptions,
+    allocator: Option<Allocator>,
+) -> anyhow::Result<ExitCode> {
     let cores = std::thread::available_parallelism().map_or(MIN_WORKERS, usize::from);
-    let runtime = Builder::new_multi_thread()
+    let mut runtime = Builder::new_multi_thread();
+    if let Some(Allocator { let_go, .. }) = allocator {
+        runtime.on_thread_park(move || rest(let_go));
+    }
+    let runtime = runtime
         .worker_threads(cores.max(MIN_WORKERS))
         .thread_stack_size(STACK)
         .enable_all()
         .build()
         .context("the threads cannot be started")?;
     runtime.block_on(serve(options))
+}
+
+thread_local! {
+    /// How many clients had gone when this thread last gave memory back.
+    static GONE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A thread has nothing to do: where clients have gone it keeps none of their memory.
+fn rest(let_go: fn()) {
+    let gone = clients_gone();
+    if gone - GONE.get() >= SEVERAL {
+        GONE.set(gone);
+        let_go();
+    }
 }
 
 /// What may have been meant by a place that is not there.

@@ -293,6 +293,10 @@ impl Namespace {
             .is_some_and(|other| std::ptr::eq(&**other, connection))
         {
             connections.remove(connection.id());
+            if connections.len() < connections.capacity() / 8 {
+                let few = 2 * connections.len();
+                connections.shrink_to(few);
+            }
         }
         if connections.is_empty() {
             self.empty.notify_waiters();

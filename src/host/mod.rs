@@ -71,6 +71,8 @@ pub use rebind::OnRebindFailure;
 pub use rollback::RollBackError;
 pub use scripts::{Outcome, Record};
 pub use watching::Watching;
+#[cfg(feature = "cli")]
+pub(crate) use wire::clients_gone;
 
 use crate::{
     api,

@@ -11,7 +11,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -41,6 +44,15 @@ const ENOUGH: usize = 64 * 1024;
 const CLOSING: Duration = Duration::from_millis(200);
 /// So long a client has to take what still waits for it when its connection ends.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Clients of which nothing is left.
+static GONE: AtomicU64 = AtomicU64::new(0);
+
+/// How many clients this process has had of which nothing is left.
+#[cfg(feature = "cli")]
+pub(crate) fn clients_gone() -> u64 {
+    GONE.load(Ordering::Relaxed)
+}
 
 /// What the host knows of one client's connection, whichever transport it uses.
 #[derive(Debug)]
@@ -299,6 +311,12 @@ impl Wire {
             sleep_until(Instant::now() + LAST_WORDS).await;
             wire.kill();
         });
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        GONE.fetch_add(1, Ordering::Relaxed);
     }
 }
 

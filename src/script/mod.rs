@@ -26,7 +26,9 @@ mod vocabulary;
 mod warm;
 mod words;
 
-pub(crate) use budget::{has_taken_long, is_measured, measure_by, produce, took_long};
+#[cfg(feature = "cli")]
+pub(crate) use budget::is_measured;
+pub(crate) use budget::{has_taken_long, measure_by, produce, took_long};
 #[doc(hidden)]
 pub use call::CallError;
 pub(crate) use call::{catch_panic, limit};
