@@ -14,12 +14,13 @@ use crate::{
 };
 
 /// Unoptimized builds are slow; what is tested here is not time.
-fn patient() -> Options {
+pub(crate) fn patient() -> Options {
     let mut options = patchcord::testing::options();
     options.limits.time = Duration::from_secs(20);
     options.limits.operations = 100_000_000;
-    // A ping waits behind all that a client that polls has not read yet.
+    // A ping waits behind all that a client that polls has not read yet, and nobody answers the first one.
     options.ping_interval = Duration::from_secs(3600);
+    options.ping_timeout = Duration::from_secs(3600);
     options
 }
 
@@ -29,7 +30,7 @@ async fn serving(script: &str, options: Options) -> (Running, Host) {
 }
 
 /// A client that is in `/` and whose system takes little.
-async fn deaf(running: &Running) -> TcpStream {
+pub(crate) async fn deaf(running: &Running) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(running.address).await.unwrap();
