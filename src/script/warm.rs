@@ -15,8 +15,9 @@ use super::constants::COPIES;
 /// A script may make up names without end, and Rhai remembers that there is no such function.
 const MOST_FUNCTIONS: usize = 1024;
 
-/// Where one thread, or few, keep what they have.
+/// Where one thread, or few, keep what they have. Two of them share no cache line, for each is written at every call.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub(super) struct Place(Mutex<Option<Box<Kept>>>);
 
 #[derive(Debug)]

@@ -9,14 +9,14 @@ use tokio::{
 };
 
 use crate::{
-    sockets::{Running, sid},
+    sockets::{LONG, Running, sid},
     wire::{frame, read_until, upgrade_request},
 };
 
 /// Unoptimized builds are slow; what is tested here is not time.
 pub(crate) fn patient() -> Options {
     let mut options = patchcord::testing::options();
-    options.limits.time = Duration::from_secs(20);
+    options.limits.time = LONG;
     options.limits.operations = 100_000_000;
     // A ping waits behind all that a client that polls has not read yet, and nobody answers the first one.
     options.ping_interval = Duration::from_secs(3600);
