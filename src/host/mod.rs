@@ -436,12 +436,6 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_unanswered(&self) -> MutexGuard<'_, HashMap<usize, Arc<Connection>>> {
-        self.unanswered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn lock_io(&self) -> MutexGuard<'_, Option<Arc<dyn Server>>> {
         self.io.lock().unwrap_or_else(PoisonError::into_inner)
     }

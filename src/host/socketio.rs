@@ -1,6 +1,12 @@
 //! The handlers that the Socket.IO crate calls: a namespace and its sockets come to life and end here.
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use rhai::Dynamic;
 use socketioxide::{
@@ -239,6 +245,14 @@ fn address<A: Adapter>(socket: &Arc<Socket<A>>) -> usize {
 struct Unanswered {
     host: Arc<Inner>,
     socket: usize,
+}
+
+impl Inner {
+    fn lock_unanswered(&self) -> MutexGuard<'_, HashMap<usize, Arc<Connection>>> {
+        self.unanswered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Unanswered {

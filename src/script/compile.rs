@@ -272,7 +272,8 @@ impl<'a> Loading<'a> {
             .hint("an import is a path from the scripts folder, without the ending `.rhai`");
             return Err(at(diagnostic, Some(&place)));
         }
-        if LOADED.with_borrow(|modules| modules.contains_key(path.as_str())) {
+        // Once is enough, also where something is wrong with it.
+        if self.exports.contains_key(path) {
             return Ok(());
         }
         let name = format!("{path}.rhai");
