@@ -55,6 +55,8 @@ pub struct Connection {
     pub(super) slow: AtomicBool,
     /// Rooms that it joined, at least as many as it is in.
     pub(super) joined: AtomicUsize,
+    /// It is in the room of its own id, which is kept here and not with the others: everybody has one.
+    pub(super) in_own_room: AtomicBool,
     held: Mutex<Held>,
     /// Held until `on_connection` has run: no reload decides while it is.
     pass: Mutex<Option<Box<dyn Any + Send>>>,
@@ -101,6 +103,7 @@ impl Connection {
             listens: AtomicU8::new(0),
             slow: AtomicBool::new(false),
             joined: AtomicUsize::new(0),
+            in_own_room: AtomicBool::new(true),
             held: Mutex::default(),
             pass: Mutex::default(),
         })

@@ -41,7 +41,8 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// Whether earlier packets wait for this client, so that a volatile one is skipped.
     fn is_stalled(&self) -> bool;
 
-    /// Joins rooms. Does nothing for a client that has left.
+    /// Joins rooms. Does nothing for a client that has left. That a socket is in the room of its own id is known to its
+    /// connection, from the beginning.
     fn join(&self, rooms: &[String]);
 
     /// Leaves a room.
@@ -67,13 +68,25 @@ pub trait NamespaceLink: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When an argument cannot be sent, or some clients cannot take it; the others have it then.
-    fn emit(&self, target: &Target, event: &str, args: &[Dynamic]) -> Result<(), SendError>;
+    fn emit(&self, target: &Named<'_>, event: &str, args: &[Dynamic]) -> Result<(), SendError>;
 
     /// The ids of the sockets of this process that `target` names.
-    fn ids(&self, target: &Target) -> Vec<String>;
+    fn ids(&self, target: &Named<'_>) -> Vec<String>;
 
-    /// The rooms of this process that somebody is in.
+    /// The rooms of this process that somebody is in, beside those of the sockets' own ids.
     fn rooms(&self) -> Vec<String>;
+}
+
+/// A target, and those of its rooms whose sockets are in the rooms of their own ids, which links do not keep.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Named<'a> {
+    /// Who gets it.
+    pub target: &'a Target,
+    /// Ids among the rooms.
+    pub ids: Vec<&'a str>,
+    /// Ids among the rooms left out.
+    pub except: Vec<&'a str>,
 }
 
 /// Who gets a broadcast: the sockets of any of `rooms` (all sockets, if there are none) that are in none of

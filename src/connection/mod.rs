@@ -29,7 +29,7 @@ pub use counters::{Counter, Counters};
 pub use data::{Changed, Data};
 pub use draft::{Adopted, Adoption, Draft, Frozen, Made};
 pub use event::{HostEvent, Kept, Level, Reload, RollBackReason};
-pub use link::{Link, NamespaceLink, SendError, Target};
+pub use link::{Link, Named, NamespaceLink, SendError, Target};
 pub use listeners::{ANY, Listener, Listeners, MIDDLEWARE, MadeBy, OUTGOING};
 pub use mailbox::{Event, Rest, Verdict, Work};
 pub use namespace::{Driver, Namespace, Serving};

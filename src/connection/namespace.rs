@@ -1,7 +1,7 @@
 //! What the host holds for one namespace.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use rhai::{Dynamic, Map};
 use tokio::sync::{Notify, SetOnce};
 
-use super::{Connection, Counters, Data, HostEvent, NamespaceLink, SendError, Target, Work};
+use super::{Connection, Counters, Data, HostEvent, Named, NamespaceLink, SendError, Target, Work};
 use crate::script::Version;
 
 /// The host as its connections see it: it does their work, and hears what there is to announce.
@@ -353,13 +353,32 @@ impl Namespace {
 
     /// The connections of this process that a target names.
     pub fn select(&self, target: &Target) -> Vec<Arc<Connection>> {
-        let ids = self.link().map(|link| link.ids(target)).unwrap_or_default();
+        let ids = self.link().map(|link| link.ids(&self.named(target)));
+        let ids = ids.unwrap_or_default();
         ids.iter().filter_map(|id| self.connection(id)).collect()
+    }
+
+    /// Which of the rooms of a target are the own ones of sockets.
+    fn named<'a>(&self, target: &'a Target) -> Named<'a> {
+        let is_id = |room: &&str| {
+            let connection = self.connection(room);
+            connection.is_some_and(|connection| connection.is_in_own_room())
+        };
+        let ids = |rooms: &'a [String]| rooms.iter().map(|room| &**room).filter(is_id).collect();
+        Named {
+            target,
+            ids: ids(&target.rooms),
+            except: ids(&target.except),
+        }
     }
 
     /// The rooms of this process that somebody is in.
     pub fn rooms(&self) -> Vec<String> {
-        self.link().map(|link| link.rooms()).unwrap_or_default()
+        let connections = self.connections();
+        let own = connections.iter().filter(|one| one.is_in_own_room());
+        let mut rooms: BTreeSet<_> = own.map(|one| one.id().to_string()).collect();
+        rooms.extend(self.link().map(|link| link.rooms()).unwrap_or_default());
+        rooms.into_iter().collect()
     }
 
     /// Sends an event to everyone a target names; a volatile one is skipped where a client cannot take it now.
@@ -391,7 +410,7 @@ impl Namespace {
                 .iter()
                 .try_for_each(|socket| socket.tell(event, args))?;
         }
-        link.emit(target, event, args)
+        link.emit(&self.named(target), event, args)
     }
 
     /// Somebody listens to what is sent.

@@ -136,6 +136,9 @@ impl Connection {
     pub fn join(&self, rooms: &[String], max: usize) -> bool {
         let fits = self.fits(rooms, max);
         if fits {
+            if rooms.iter().any(|room| **room == **self.id()) {
+                self.in_own_room.store(true, Ordering::Relaxed);
+            }
             let rooms = rooms.to_vec();
             self.reach(move |link| link.join(&rooms));
         }
@@ -146,10 +149,13 @@ impl Connection {
     /// when so many joins make it worth while.
     fn fits(&self, rooms: &[String], max: usize) -> bool {
         let joined = self.joined.fetch_add(rooms.len(), Ordering::Relaxed);
-        let Some(link) = self.link().filter(|_| joined + rooms.len() > max) else {
-            return joined + rooms.len() <= max;
-        };
-        let now = link.rooms();
+        if joined + rooms.len() <= max {
+            return true;
+        }
+        if self.link().is_none() {
+            return false;
+        }
+        let now = self.rooms();
         let new = rooms.iter().filter(|room| !now.contains(room)).count();
         let fits = now.len() + new <= max;
         let count = if fits { now.len() + new } else { now.len() };
@@ -159,12 +165,16 @@ impl Connection {
 
     /// Leaves a room.
     pub fn leave_room(&self, room: &str) {
+        if *room == **self.id() {
+            self.in_own_room.store(false, Ordering::Relaxed);
+        }
         let room = room.to_owned();
         self.reach(move |link| link.leave(&room));
     }
 
     /// Leaves every room, that of its own id included.
     pub fn leave_all(&self) {
+        self.in_own_room.store(false, Ordering::Relaxed);
         self.reach(|link| link.leave_all());
     }
 
@@ -174,13 +184,30 @@ impl Connection {
             Phase::Left => self.held().last_rooms.clone(),
             _ => None,
         };
-        last.or_else(|| self.link().map(|link| link.rooms()))
+        last.or_else(|| self.link().map(|link| self.with_own_room(link.rooms())))
             .unwrap_or_default()
     }
 
-    /// Remembers the rooms that it was in when it left, or forgets them.
-    pub fn set_last_rooms(&self, rooms: Option<Vec<String>>) {
-        self.held().last_rooms = rooms;
+    /// Whether it is in the room of its own id.
+    pub fn is_in_own_room(&self) -> bool {
+        self.in_own_room.load(Ordering::Relaxed)
+    }
+
+    fn with_own_room(&self, mut rooms: Vec<String>) -> Vec<String> {
+        if self.is_in_own_room() && !rooms.iter().any(|room| **room == **self.id()) {
+            rooms.insert(0, self.id().to_string());
+        }
+        rooms
+    }
+
+    /// Remembers the rooms beside its own that it was in when it left.
+    pub fn remember_rooms(&self, rooms: Vec<String>) {
+        self.held().last_rooms = Some(self.with_own_room(rooms));
+    }
+
+    /// From now on it is in no room.
+    pub fn forget_rooms(&self) {
+        self.held().last_rooms = Some(Vec::new());
     }
 
     fn send(&self, send: impl FnOnce(&dyn Link) -> Result<(), SendError>) -> Result<(), SendError> {

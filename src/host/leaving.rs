@@ -52,7 +52,7 @@ impl Inner {
         let Some(handler) = leaving.handlers.next() else {
             // From here on nobody finds it any more, and it is in no room.
             connection.namespace().leave(connection);
-            connection.set_last_rooms(Some(Vec::new()));
+            connection.forget_rooms();
             leaving.handlers = connection.fire("disconnect").into_iter();
             return self.disconnected(connection, leaving);
         };

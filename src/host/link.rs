@@ -1,7 +1,7 @@
 //! The way from scripts to the wire, through the Socket.IO crate.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, HashSet, VecDeque},
     net::SocketAddr,
     pin::pin,
     sync::Arc,
@@ -17,7 +17,7 @@ use socketioxide::{
     adapter::Adapter,
     extract::{AckSender, SocketRef},
     handler::{FromMessageParts, Value},
-    socket::Socket,
+    socket::{Sid, Socket},
 };
 
 use super::{
@@ -27,7 +27,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    connection::{Answer, Link, NamespaceLink, NoAnswer, SendError, Target},
+    connection::{Answer, Link, Named, NamespaceLink, NoAnswer, SendError},
     value::{self, Args, to_packet},
 };
 
@@ -280,22 +280,35 @@ impl<A: Adapter> std::fmt::Debug for Broadcasts<A> {
 }
 
 impl<A: Adapter> Broadcasts<A> {
-    fn sockets(&self, target: &Target) -> Vec<SocketRef<A>> {
-        let all = self.io.of(&*self.path).map(|sockets| {
-            sockets
-                .to(target.rooms.clone())
-                .except(target.except.clone())
-                .sockets()
-        });
-        all.unwrap_or_default()
+    fn sockets(&self, named: &Named<'_>) -> Vec<SocketRef<A>> {
+        let Some(all) = self.io.of(&*self.path) else {
+            return Vec::new();
+        };
+        let target = named.target;
+        let left_out = sids(&named.except);
+        let own: Vec<_> = sids(&named.ids)
+            .into_iter()
+            .filter_map(|id| all.get_socket(id))
+            .filter(|socket| !is_in(socket, &target.except))
+            .collect();
+        let mut sockets = all
+            .to(target.rooms.clone())
+            .except(target.except.clone())
+            .sockets();
+        if !own.is_empty() {
+            let found: HashSet<_> = sockets.iter().map(|socket| socket.id).collect();
+            sockets.extend(own.into_iter().filter(|socket| !found.contains(&socket.id)));
+        }
+        sockets.retain(|socket| !left_out.contains(&socket.id));
+        sockets
     }
 }
 
 impl<A: Adapter> NamespaceLink for Broadcasts<A> {
-    fn emit(&self, target: &Target, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+    fn emit(&self, named: &Named<'_>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
         let frames = packet::event(&self.path, event, args)?;
         let mut full = 0;
-        for socket in self.sockets(target) {
+        for socket in self.sockets(named) {
             match direct(&socket) {
                 // One that has left or is cut off hears no more.
                 Some(wire) => drop(wire.send(frames.clone())),
@@ -308,8 +321,8 @@ impl<A: Adapter> NamespaceLink for Broadcasts<A> {
                 None => {}
             }
         }
-        if let Some(remote) = self.remote.as_ref().filter(|_| !target.local) {
-            remote.emit(target, event, args)?;
+        if let Some(remote) = self.remote.as_ref().filter(|_| !named.target.local) {
+            remote.emit(named.target, event, args)?;
         }
         match full {
             0 => Ok(()),
@@ -317,8 +330,8 @@ impl<A: Adapter> NamespaceLink for Broadcasts<A> {
         }
     }
 
-    fn ids(&self, target: &Target) -> Vec<String> {
-        self.sockets(target)
+    fn ids(&self, named: &Named<'_>) -> Vec<String> {
+        self.sockets(named)
             .into_iter()
             .map(|socket| socket.id.to_string())
             .collect()
@@ -338,6 +351,18 @@ impl<A: Adapter> NamespaceLink for Broadcasts<A> {
             .map(Into::into)
             .collect()
     }
+}
+
+fn sids(ids: &[&str]) -> BTreeSet<Sid> {
+    ids.iter().filter_map(|id| id.parse().ok()).collect()
+}
+
+fn is_in<A: Adapter>(socket: &Socket<A>, rooms: &[String]) -> bool {
+    !rooms.is_empty()
+        && socket
+            .rooms()
+            .iter()
+            .any(|room| rooms.iter().any(|one| one == room))
 }
 
 /// Nothing of this process has to be waited for.

@@ -132,7 +132,10 @@ impl Connects {
         let id = socket.id.to_string();
         wire(socket).inspect(|wire| wire.is_called(&id));
         let connection = Connection::new(&id, namespace, auth, api::now());
-        socket.join(id);
+        if wire(socket).is_none() {
+            // The program and other processes know it by its id, too.
+            socket.join(id);
+        }
         if let Some(here) = &self.here {
             socket.join(here.to_string());
         }
@@ -356,7 +359,7 @@ impl<A: Adapter> DisconnectHandler<A, Ours> for Leaves {
     ) {
         self.unanswered.abandon();
         let rooms = rooms_of(&socket, self.here.as_deref());
-        self.connection.set_last_rooms(Some(rooms));
+        self.connection.remember_rooms(rooms);
         defer(socket);
         self.connection.post(Work::Disconnect(reason_text(reason)));
     }

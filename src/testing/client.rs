@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::{Refused, host::Clockwork};
 use crate::{
     connection::{
-        Answer, Connection, Event, Link, NamespaceLink, NoAnswer, SendError, Target, Work,
+        Answer, Connection, Event, Link, Named, NamespaceLink, NoAnswer, SendError, Work,
     },
     host::Host,
     value::{self, Packet, to_packet},
@@ -86,7 +86,6 @@ impl TestClient {
         query: Map,
     ) -> Result<Self, Refused> {
         let inbox = Arc::new(Inbox::default());
-        lock(&inbox.rooms).insert(id.to_owned());
         let link = Arc::new(One {
             inbox: inbox.clone(),
             network: network.clone(),
@@ -343,22 +342,32 @@ struct Everyone {
 }
 
 impl Everyone {
-    fn select(&self, target: &Target) -> Vec<(String, Arc<Inbox>)> {
+    fn here(&self) -> Vec<(String, Arc<Inbox>)> {
         let inboxes = lock(&self.network.inboxes);
         let here = inboxes.iter().filter(|((path, _), _)| *path == self.path);
-        let named = here.filter(|(_, inbox)| {
-            let rooms = lock(&inbox.rooms);
-            let is_in = |names: &[String]| names.iter().any(|name| rooms.contains(name));
-            (target.rooms.is_empty() || is_in(&target.rooms)) && !is_in(&target.except)
-        });
-        named
-            .map(|((_, id), inbox)| (id.clone(), inbox.clone()))
+        here.map(|((_, id), inbox)| (id.clone(), inbox.clone()))
             .collect()
+    }
+
+    fn select(&self, named: &Named<'_>) -> Vec<(String, Arc<Inbox>)> {
+        let Named {
+            target,
+            ids,
+            except,
+        } = named;
+        let is_meant = |(id, inbox): &(String, Arc<Inbox>)| {
+            let rooms = lock(&inbox.rooms);
+            let is_in = |names: &[String], ids: &[&str]| {
+                ids.contains(&&**id) || names.iter().any(|name| rooms.contains(name))
+            };
+            (target.rooms.is_empty() || is_in(&target.rooms, ids)) && !is_in(&target.except, except)
+        };
+        self.here().into_iter().filter(is_meant).collect()
     }
 }
 
 impl NamespaceLink for Everyone {
-    fn emit(&self, target: &Target, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+    fn emit(&self, target: &Named<'_>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
         let packet = encode(args)?;
         for (id, inbox) in self.select(target) {
             self.network.deliver(&id, &inbox, event, packet.clone());
@@ -366,13 +375,13 @@ impl NamespaceLink for Everyone {
         Ok(())
     }
 
-    fn ids(&self, target: &Target) -> Vec<String> {
+    fn ids(&self, target: &Named<'_>) -> Vec<String> {
         self.select(target).into_iter().map(|(id, _)| id).collect()
     }
 
     fn rooms(&self) -> Vec<String> {
-        let rooms = self.select(&Target::everyone());
-        let rooms: BTreeSet<_> = rooms
+        let here = self.here();
+        let rooms: BTreeSet<_> = here
             .iter()
             .flat_map(|(_, inbox)| lock(&inbox.rooms).clone())
             .collect();

@@ -81,6 +81,23 @@ onEachTransport("rooms", ({ connect }) => {
     assert.ok(all[1].socket.connected);
   });
 
+  test("the room of the own id is left, joined by others and left out as any other", async (t) => {
+    const all = await people(t, 3);
+    const [ada, bob] = all;
+    assert.deepEqual(await members(idOf(bob), all), [false, true, false]);
+    await ada.ask("join", idOf(bob));
+    assert.deepEqual(await members(idOf(bob), all), [true, true, false]);
+    assert.deepEqual(await members([idOf(bob), idOf(ada)], all), [true, true, false]);
+    await bob.ask("leave", idOf(bob));
+    assert.deepEqual(await members(idOf(bob), all), [true, false, false]);
+    assert.deepEqual(await bob.ask("rooms"), [[]]);
+    await bob.ask("join", idOf(bob));
+    assert.deepEqual(await members(idOf(bob), all), [true, true, false]);
+    await ada.ask("tell but", [idOf(bob)], "hi");
+    for (const client of all) await client.ask("done");
+    assert.deepEqual(all.map((client) => client.untaken.includes("told")), [false, false, true]);
+  });
+
   test("a name of a room is any text", async (t) => {
     const all = await people(t, 2);
     for (const room of ["ünï 🎉", "a, b", "/rooms", "with \"quotes\"", "1"]) {

@@ -153,7 +153,7 @@ fn rooms_follow_the_code_where_the_connection_has_not_left_or_joined_them() {
         "main.rhai",
         &script("socket.join([\"both\", \"left\", \"new\"]);"),
     );
-    assert_eq!(rooms(&client), "[[\"both\",\"client1\",\"mine\",\"new\"]]");
+    assert_eq!(rooms(&client), "[[\"client1\",\"both\",\"mine\",\"new\"]]");
     assert_eq!(reload(&host).rooms, 2);
     host.edit("main.rhai", &script("socket.leave(socket.id);"));
     assert_eq!(rooms(&client), "[[\"mine\"]]");
@@ -186,5 +186,5 @@ fn a_rejected_edit_changes_neither_data_nor_rooms() {
         &script("socket.data.n = 2; socket.data.m = 1; socket.leave(\"a\"); socket.join(\"b\"); throw \"no\";"),
     );
     assert_eq!(data(&client), "[{\"n\":1}]");
-    assert_eq!(rooms(&client), "[[\"a\",\"client1\"]]");
+    assert_eq!(rooms(&client), "[[\"client1\",\"a\"]]");
 }

@@ -66,6 +66,33 @@ fn operators_choose_who_hears() {
             vec![],
         ),
         (
+            "socket.leave(socket.id); io.to(socket.id).emit(\"x\", 1)",
+            vec![],
+        ),
+        (
+            "socket.leave(socket.id); socket.broadcast.emit(\"x\", 1)",
+            vec![0, 1, 2],
+        ),
+        (
+            "socket.leave(socket.id); socket.join(socket.id); io.to(socket.id).emit(\"x\", 1)",
+            vec![0],
+        ),
+        (
+            "socket.join(other); io.to(other).emit(\"x\", 1)",
+            vec![0, 2],
+        ),
+        (
+            "socket.join(other); io.to([other, \"blue\", socket.id]).emit(\"x\", 1)",
+            vec![0, 1, 2],
+        ),
+        ("io.except(other).emit(\"x\", 1)", vec![0, 1]),
+        ("io.to(other).except(\"blue\").emit(\"x\", 1)", vec![]),
+        ("io.to(\"blue\").except(other).emit(\"x\", 1)", vec![1]),
+        (
+            "io.to(\"blue\").except(socket.id).emit(\"x\", 1)",
+            vec![1, 2],
+        ),
+        (
             "io.socket(other).join(\"green\"); io.to(\"green\").emit(\"x\", 1)",
             vec![2],
         ),
