@@ -99,6 +99,35 @@ mod events {
     }
 }
 
+/// What a script does with a list of its own; an element must cost the same in a long one.
+mod lists {
+    use divan::{Bencher, counter::ItemsCount};
+    use patchcord::testing::TestHost;
+
+    const SCRIPT: &str = r#"
+        fn on_connection(socket) {
+            let list = [];
+            socket.on("fill", |count| { for i in 0..count { list.push(i); } });
+            socket.on("sum", || {
+                let sum = 0;
+                for i in 0..list.len() { sum += list[i]; }
+                sum
+            });
+        }
+    "#;
+
+    #[divan::bench(args = [100, 1_000, 10_000])]
+    fn sum_by_index(bencher: Bencher<'_, '_>, count: i64) {
+        let host = TestHost::new(SCRIPT);
+        let client = host.connect("/").unwrap();
+        client.emit("fill", [count]);
+        bencher
+            .counter(ItemsCount::new(count.unsigned_abs()))
+            .bench_local(|| client.emit("sum", ()));
+        assert_eq!(host.problems(), Vec::<String>::new());
+    }
+}
+
 /// A save under live connections.
 mod edits {
     use divan::Bencher;

@@ -119,8 +119,13 @@ pub(crate) fn is_reserved(event: &str) -> bool {
 }
 
 fn is_handle(value: &Dynamic) -> bool {
-    // A variable that is in use, such as a closure that calls itself, cannot be asked.
-    !value.is_locked() && (value.is::<Socket>() || value.is::<io::Io>())
+    // A variable that is in use, such as a closure that calls itself, cannot be asked. Whether all that an array has is in
+    // use is not asked: it would be at every access to it.
+    if value.is_shared() && value.is_locked() {
+        return false;
+    }
+    let of = value.type_id();
+    of == TypeId::of::<Socket>() || of == TypeId::of::<io::Io>()
 }
 
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;

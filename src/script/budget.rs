@@ -167,6 +167,17 @@ pub(crate) fn start(limits: &Limits) -> Guard {
 /// Counts one operation; `Some` names the budget that is used up.
 pub(crate) fn spend() -> Option<&'static str> {
     let left = LEFT.get();
+    let looks = NOW.load(Ordering::Relaxed) >= LOOK_AT.get();
+    if looks || left.is_multiple_of(MEMORY_EVERY) {
+        return look(left, looks);
+    }
+    LEFT.set(left - 1);
+    None
+}
+
+/// Does not only count, as most operations do.
+#[inline(never)]
+fn look(left: u64, at_time: bool) -> Option<&'static str> {
     if left == 0 {
         return Some(OPERATIONS);
     }
@@ -174,7 +185,7 @@ pub(crate) fn spend() -> Option<&'static str> {
     if left.is_multiple_of(MEMORY_EVERY) && GROWTH.get().is_over(0) {
         return Some(MEMORY);
     }
-    let looks = NOW.load(Ordering::Relaxed) >= LOOK_AT.get() || left.is_multiple_of(CLOCK_EVERY);
+    let looks = at_time || left.is_multiple_of(CLOCK_EVERY);
     (looks && is_over(left)).then_some(TIME)
 }
 

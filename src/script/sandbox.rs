@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rhai::{Dynamic, Engine, EvalAltResult, EvalContext, OptimizationLevel};
+use rhai::{Dynamic, Engine, EvalAltResult, EvalContext, OptimizationLevel, Scope};
 
 use super::{bounded, budget, compile, nesting};
 use crate::value;
@@ -196,11 +196,11 @@ fn without_hazards(engine: &mut Engine, limits: &Limits) {
     reason = "`on_var` is marked volatile, not deprecated, and there is no other way"
 )]
 fn resolve_variables(engine: &mut Engine, globals: Globals) {
-    engine.on_var(move |name, _, mut context| {
+    engine.on_var(move |name, back, mut context| {
         if nesting::is_looked_at() {
             check_value(name, &mut context)?;
         }
-        if let Some(value) = context.scope().get(name) {
+        if let Some(value) = variable(context.scope(), name, back) {
             let handle = (globals.is_handle)(value);
             return Ok(handle.then(|| value.flatten_clone()));
         }
@@ -210,6 +210,14 @@ fn resolve_variables(engine: &mut Engine, globals: Globals) {
         }
         Ok((globals.resolve)(name))
     });
+}
+
+/// A variable by its place, which Rhai counts back from the last one, or by its name where it does not know the place.
+fn variable<'a>(scope: &'a Scope<'_>, name: &str, back: usize) -> Option<&'a Dynamic> {
+    match back.checked_sub(1) {
+        Some(newer) => scope.iter_raw().nth(newer).map(|(_, _, value)| value),
+        None => scope.get(name),
+    }
 }
 
 /// Ends a call that reads a variable whose value is more than it may be. One that is nested too deep is emptied, for it

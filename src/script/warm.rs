@@ -86,7 +86,8 @@ impl Kept {
         args: Vec<Dynamic>,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         self.state.num_operations = Default::default();
-        let mut values: StaticVec<_> = fn_ptr.curry().iter().cloned().chain(args).collect();
+        let mut values = StaticVec::from(fn_ptr.curry());
+        values.extend(args);
         let mut args: StaticVec<_> = values.iter_mut().collect();
         EvalContext::new(
             engine,
