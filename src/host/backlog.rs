@@ -94,6 +94,8 @@ pub(super) struct Backlog {
     /// Frames that the crate was handed, and how many of them it has written.
     handed: u64,
     written: u64,
+    /// What the crate writes before [`frames::MARK`] it was handed before it owes anything.
+    until_mark: bool,
     /// Packets of the host behind those: each may pass when so many are written.
     behind: VecDeque<(u64, BytesMut)>,
     waiting_behind: Amount,
@@ -103,6 +105,13 @@ impl Backlog {
     /// The crate is handed so many frames, which go before what is pushed from now on.
     pub(super) const fn owes(&mut self, frames: usize) {
         self.handed += frames as u64;
+    }
+
+    /// Nothing of the host passes before the mark, with which the crate is about to be handed, has been written; or the
+    /// crate did not take it.
+    pub(super) const fn waits_for_mark(&mut self, waits: bool) {
+        self.until_mark = waits;
+        self.handed = self.written + waits as u64;
     }
 
     /// Whether the crate has not written all that it was handed.
@@ -145,9 +154,13 @@ impl Backlog {
     /// Appends frames of the crate, and behind each what waits for it.
     pub(super) fn push_of_crate(&mut self, bytes: &[u8]) {
         for frame in frames::of_server(bytes) {
-            self.append(frame);
-            if self.is_owed() && frames::is_owed(frame) {
+            if self.until_mark && frames::is_mark(frame) {
+                self.until_mark = false;
                 self.written += 1;
+            } else {
+                self.append(frame);
+                let is_owed = !self.until_mark && self.is_owed() && frames::is_owed(frame);
+                self.written += u64::from(is_owed);
             }
             while let Some((_, waiting)) = self
                 .behind

@@ -9,6 +9,14 @@ const CONNECT: [u8; 2] = *b"40";
 /// Longer names of namespaces are not looked at.
 const MAX_NAMESPACE: usize = 256;
 
+/// A text frame that is this and nothing else ends an upgrade: a WebSocket takes over from polling.
+const UPGRADE: &[u8] = b"5";
+
+/// An event that the crate is handed and that is never sent: what it was handed before has left when it writes this.
+pub(super) const MARK: &str = "\0mark";
+/// As it is written, behind the type of the packet and the namespace.
+const MARK_WRITTEN: &[u8] = br#"["\u0000mark"]"#;
+
 const TEXT: u8 = 0x01;
 const BINARY: u8 = 0x02;
 const OPCODE: u8 = 0x0f;
@@ -28,6 +36,8 @@ pub(super) struct Scanner {
     attachments: usize,
     /// The namespace of the CONNECT that the last scan ended at.
     connect: Option<String>,
+    /// The end of an upgrade has passed.
+    upgraded: bool,
 }
 
 impl Scanner {
@@ -54,6 +64,11 @@ impl Scanner {
     /// The namespace of the CONNECT that the last scan ended at, if it did.
     pub(super) fn connect(&self) -> Option<&str> {
         self.connect.as_deref()
+    }
+
+    /// Whether the end of an upgrade has passed since this was asked last.
+    pub(super) const fn has_upgraded(&mut self) -> bool {
+        std::mem::replace(&mut self.upgraded, false)
     }
 
     /// Whether the last frame was read to its end.
@@ -129,6 +144,7 @@ impl Scanner {
     fn end_frame(&mut self) -> Option<String> {
         let text = self.header.first().is_some_and(|b| b & OPCODE == TEXT);
         let connect = if text { connect(&self.start) } else { None };
+        self.upgraded |= text && self.start == UPGRADE;
         self.header.clear();
         self.start.clear();
         self.in_payload = false;
@@ -168,6 +184,11 @@ pub(super) fn is_owed(frame: &[u8]) -> bool {
         Some(BINARY) => true,
         _ => false,
     }
+}
+
+/// Whether a frame of the crate is [`MARK`].
+pub(super) fn is_mark(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|first| first & OPCODE == TEXT) && frame.ends_with(MARK_WRITTEN)
 }
 
 /// Where the payload of a frame without a mask begins, and its length.

@@ -21,7 +21,7 @@ use socketioxide::{
 };
 
 use super::{
-    deaf, packet,
+    deaf, frames, packet,
     remote::Remote,
     request::{Headers, describe},
     wire::Wire,
@@ -34,7 +34,7 @@ use crate::{
 /// One socket of the crate.
 pub(super) struct SocketLink<A: Adapter> {
     socket: Arc<Socket<A>>,
-    /// Where events are written, unless they go through the crate.
+    /// The host's own connection to the client, if it has one.
     wire: Option<Arc<Wire>>,
     /// The address of a client without a wire.
     peer: Option<SocketAddr>,
@@ -60,7 +60,7 @@ impl<A: Adapter> SocketLink<A> {
         here: Option<Arc<str>>,
     ) -> Self {
         Self {
-            wire: direct(&socket).cloned(),
+            wire: wire(&socket).cloned(),
             socket,
             peer,
             handshaking: false,
@@ -88,12 +88,37 @@ impl<A: Adapter> SocketLink<A> {
         }
     }
 
-    /// Counts what is about to be handed to the crate, for a client that polls.
-    fn hand(&self, frames: impl FnOnce() -> Result<Bytes, SendError>) -> Result<(), SendError> {
-        match polling(&self.socket) {
-            Some(wire) if !wire.hands(frames()?.len()) => Err(SendError::Left),
-            _ => Ok(()),
+    /// Sends the frames of a packet, or has the crate send it.
+    fn send(
+        &self,
+        frames: impl Fn() -> Result<Bytes, SendError>,
+        by_crate: impl FnOnce() -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        let Some(wire) = &self.wire else {
+            return by_crate();
+        };
+        let handed = self.hand(wire, || Ok(frames()?.len()), by_crate);
+        handed.unwrap_or_else(|| match wire.send(frames()?) {
+            true => Ok(()),
+            false => Err(SendError::Left),
+        })
+    }
+
+    /// Has the crate send something of so many bytes, unless the host writes to the client.
+    fn hand<T>(
+        &self,
+        wire: &Wire,
+        bytes: impl FnOnce() -> Result<usize, SendError>,
+        by_crate: impl FnOnce() -> Result<T, SendError>,
+    ) -> Option<Result<T, SendError>> {
+        if wire.polls() {
+            match bytes() {
+                Ok(bytes) if !wire.hands(bytes) => return Some(Err(SendError::Left)),
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
         }
+        wire.hand(|| mark(&self.socket), by_crate)
     }
 
     fn outcome(
@@ -120,23 +145,22 @@ impl<A: Adapter> SocketLink<A> {
 
 impl<A: Adapter> Link for SocketLink<A> {
     fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
-        match &self.wire {
-            Some(wire) => send(wire, packet::event(self.socket.ns(), event, args)?),
-            None => {
-                self.hand(|| packet::event(self.socket.ns(), event, args))?;
-                self.outcome(self.socket.emit(event, &Args(args)), event, args)
-            }
-        }
+        self.send(
+            || packet::event(self.socket.ns(), event, args),
+            || self.outcome(self.socket.emit(event, &Args(args)), event, args),
+        )
     }
 
     fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
-        if let Some(wire) = &self.wire {
-            return send(wire, packet::ack(self.socket.ns(), id, args)?);
-        }
-        self.hand(|| packet::ack(self.socket.ns(), id, args))?;
-        let mut packet = Value::Str(Default::default(), None::<VecDeque<_>>);
-        let Ok(sender) = AckSender::from_message_parts(&self.socket, &mut packet, &Some(id));
-        self.outcome(sender.send(&Args(args)), "ack", args)
+        self.send(
+            || packet::ack(self.socket.ns(), id, args),
+            || {
+                let mut packet = Value::Str(Default::default(), None::<VecDeque<_>>);
+                let Ok(sender) =
+                    AckSender::from_message_parts(&self.socket, &mut packet, &Some(id));
+                self.outcome(sender.send(&Args(args)), "ack", args)
+            },
+        )
     }
 
     fn ask(
@@ -145,14 +169,22 @@ impl<A: Adapter> Link for SocketLink<A> {
         args: &[Dynamic],
         timeout: Option<Duration>,
     ) -> Result<Answer, SendError> {
-        if let Some(wire) = &self.wire {
-            wire.owes(packet::count(event, args)?);
-        }
-        self.hand(|| packet::event(self.socket.ns(), event, args))?;
-        let socket = self.socket.timeout(timeout.unwrap_or(FOR_EVER));
-        let answer = socket
-            .emit_with_ack::<_, Values>(event, &Args(args))
-            .map_err(|error| self.error(error, event, args))?;
+        let ask = || {
+            let socket = self.socket.timeout(timeout.unwrap_or(FOR_EVER));
+            socket
+                .emit_with_ack::<_, Values>(event, &Args(args))
+                .map_err(|error| self.error(error, event, args))
+        };
+        let bytes = || Ok(packet::event(self.socket.ns(), event, args)?.len());
+        let handed = self.wire.as_ref().map(|wire| self.hand(wire, bytes, ask));
+        let answer = match (handed, &self.wire) {
+            (Some(Some(answer)), _) => answer?,
+            (_, Some(wire)) => {
+                wire.owes(packet::count(event, args)?);
+                ask()?
+            }
+            (_, None) => ask()?,
+        };
         Ok(Box::pin(async move {
             match answer.await {
                 Ok(Values(values)) => Ok(values),
@@ -246,21 +278,9 @@ pub(super) fn wire<A: Adapter>(socket: &Socket<A>) -> Option<&Arc<Wire>> {
     socket.req_parts().extensions.get()
 }
 
-/// The wire of a client that the host writes to itself.
-fn direct<A: Adapter>(socket: &Socket<A>) -> Option<&Arc<Wire>> {
-    wire(socket).filter(|wire| wire.is_direct())
-}
-
-/// The wire of a client that polls.
-fn polling<A: Adapter>(socket: &Socket<A>) -> Option<&Arc<Wire>> {
-    wire(socket).filter(|wire| !wire.is_direct() && !wire.has_stream())
-}
-
-fn send(wire: &Arc<Wire>, frames: Bytes) -> Result<(), SendError> {
-    match wire.send(frames) {
-        true => Ok(()),
-        false => Err(SendError::Left),
-    }
+/// Hands the mark to the crate, if it takes it.
+fn mark<A: Adapter>(socket: &Socket<A>) -> bool {
+    socket.emit(frames::MARK, &Args(&[])).is_ok()
 }
 
 /// One namespace of the crate.
@@ -309,16 +329,23 @@ impl<A: Adapter> NamespaceLink for Broadcasts<A> {
         let frames = packet::event(&self.path, event, args)?;
         let mut full = 0;
         for socket in self.sockets(named) {
-            match direct(&socket) {
-                // One that has left or is cut off hears no more.
-                Some(wire) => drop(wire.send(frames.clone())),
-                None if deaf::is_parted_with(&socket) => {}
-                None if polling(&socket).is_some_and(|wire| !wire.hands(frames.len())) => {}
-                None if is_full(&socket.emit(event, &Args(args))) => {
-                    full += 1;
-                    deaf::part_with(socket);
-                }
-                None => {}
+            let by_crate = || socket.emit(event, &Args(args));
+            let wire = wire(&socket);
+            if !wire.is_some_and(|wire| wire.is_direct()) && deaf::is_parted_with(&socket) {
+                continue;
+            }
+            let sent = match wire {
+                None => by_crate(),
+                Some(wire) if wire.polls() && !wire.hands(frames.len()) => continue,
+                Some(wire) => wire.hand(|| mark(&socket), by_crate).unwrap_or_else(|| {
+                    // One that has left or is cut off hears no more.
+                    wire.send(frames.clone());
+                    Ok(())
+                }),
+            };
+            if is_full(&sent) {
+                full += 1;
+                deaf::part_with(socket);
             }
         }
         if let Some(remote) = self.remote.as_ref().filter(|_| !named.target.local) {

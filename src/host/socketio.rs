@@ -167,7 +167,7 @@ impl Connects {
             deaf::watch(socket, &connection);
         }
         // The answer to the CONNECT.
-        wire(socket).inspect(|wire| wire.owes(1));
+        wire(socket).inspect(|wire| wire.accepts());
         Ok(())
     }
 
@@ -209,6 +209,7 @@ type Accepted<'a> =
 impl<A: Adapter> ConnectHandler<A, Ours> for Connects {
     /// The CONNECT was answered: `on_connection`, and then what the client has sent meanwhile.
     fn call(&self, socket: Arc<Socket<A>>, _: Option<Value>) {
+        wire(&socket).inspect(|wire| wire.accepted());
         let unanswered = self.host.lock_unanswered().remove(&address(&socket));
         if let Some(connection) = unanswered {
             let link = SocketLink::new(socket.clone(), self.peer(&socket), self.here.clone());

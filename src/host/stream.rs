@@ -154,6 +154,9 @@ impl WireStream {
         if attachments > 0 && attachments > self.wire.max_attachments() {
             self.wire.cut_off(too_many(attachments));
         }
+        if self.scanner.has_upgraded() {
+            self.wire.upgraded();
+        }
         if let Some(namespace) = self.scanner.connect() {
             self.wire.ensure(namespace);
             self.wire.connect_passed();

@@ -4,8 +4,9 @@
 //! exists. Out: frames to the client. The crate may always write: what the network does not take at once waits
 //! here, where it is counted, and a client that lets too much pile up is cut off.
 //!
-//! Where the connection began as a WebSocket, the host writes events and acks here itself ([`Wire::send`]). What the
-//! crate was handed before them and still owes, such as the answer to a CONNECT, goes first.
+//! Events and acks for a WebSocket the host writes here itself ([`Wire::send`]), and what the crate was handed before them
+//! and still owes, such as the answer to a CONNECT, goes first. While a client polls it is sent all by the crate: see
+//! [`Session`] for how it passes from one to the other.
 
 use std::{
     io,
@@ -61,7 +62,7 @@ pub(crate) struct Wire {
     headers: Headers,
     /// What may wait for the client.
     pub(super) max_backlog: Amount,
-    /// Of one that began with polling; where there is none, the host writes events itself.
+    /// Of one that began with polling.
     pub(super) session: Option<Box<Session>>,
     /// The id of its sockets, which the crate makes.
     id: OnceLock<String>,
@@ -184,8 +185,10 @@ impl Wire {
     }
 
     /// Whether events are sent by [`Wire::send`] and not through the crate.
-    pub(super) const fn is_direct(&self) -> bool {
-        self.session.is_none()
+    pub(super) fn is_direct(&self) -> bool {
+        self.session
+            .as_ref()
+            .is_none_or(|session| session.is_direct())
     }
 
     /// The crate is handed so many frames, which go before what is sent from now on.
@@ -232,6 +235,11 @@ impl Wire {
     /// The client has said that it leaves; the crate may know of it for a while.
     pub(super) fn left(&self) {
         self.lock().seat = None;
+    }
+
+    /// Whether the client polls.
+    pub(super) fn polls(&self) -> bool {
+        !self.is_direct() && !self.has_stream()
     }
 
     /// Whether a WebSocket carries it.
