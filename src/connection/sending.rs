@@ -200,9 +200,10 @@ impl Connection {
         rooms
     }
 
-    /// Remembers the rooms beside its own that it was in when it left.
+    /// It leaves, and was in these rooms beside its own until now.
     pub fn remember_rooms(&self, rooms: Vec<String>) {
         self.held().last_rooms = Some(self.with_own_room(rooms));
+        self.in_own_room.store(false, Ordering::Relaxed);
     }
 
     /// From now on it is in no room.
