@@ -267,4 +267,19 @@ mod tests {
         );
         assert!(!backlog.is_owed());
     }
+
+    #[test]
+    fn nothing_of_the_host_passes_before_the_mark_which_is_not_sent() {
+        let mut backlog = Backlog::default();
+        backlog.waits_for_mark(true);
+        backlog.push(text(3).into());
+        let event = [0x81, 5, b'4', b'2', b'[', b'1', b']'];
+        backlog.push_of_crate(&event);
+        assert_eq!(backlog.next(), event);
+        let packet = format!("42/chat,{}", serde_json::json!([frames::MARK]));
+        let mark = [&[0x81, packet.len() as u8], packet.as_bytes()].concat();
+        backlog.push_of_crate(&[&event[..], &mark].concat());
+        assert_eq!(backlog.next(), [&event[..], &event, &text(3)].concat());
+        assert!(!backlog.is_owed());
+    }
 }
