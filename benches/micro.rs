@@ -99,7 +99,7 @@ mod events {
     }
 }
 
-/// What a script does with a list of its own; an element must cost the same in a long one.
+/// What a script does with a list of its own; an element should cost not much more in a long one.
 mod lists {
     use divan::{Bencher, counter::ItemsCount};
     use patchcord::testing::TestHost;
