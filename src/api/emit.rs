@@ -184,6 +184,11 @@ fn emit<T>(
             *event
         ));
     }
+    if event.starts_with('\0') {
+        return refuse(
+            "the name of an event that begins with a NUL cannot be sent: such names are the host's own",
+        );
+    }
     send(on, &event, &values, ack)
 }
 

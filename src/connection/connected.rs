@@ -7,7 +7,6 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use rhai::{Dynamic, FnPtr, ImmutableString, Map, StaticVec};
@@ -78,6 +77,16 @@ pub(super) struct Held {
 
 /// Sends something once the CONNECT is answered; there is no link when the client left before.
 pub(super) type Early = Box<dyn FnOnce(Option<&dyn Link>) + Send>;
+
+impl Held {
+    /// Who registers something now.
+    pub(super) const fn made_by(&self) -> MadeBy {
+        match self.connecting {
+            true => MadeBy::Connection,
+            false => MadeBy::Handler,
+        }
+    }
+}
 
 impl std::fmt::Debug for Held {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -201,6 +210,11 @@ impl Connection {
         self.work(None);
     }
 
+    /// Does the rest of a piece of work later, before all else. In this connection's turn.
+    pub fn go_on(&self, rest: impl FnOnce() + Send + 'static) {
+        self.mailbox.post_first(Work::Rest(Rest(Box::new(rest))));
+    }
+
     // --- its life ---
 
     /// Enters its namespace: others find it from now on, and what they send waits until its CONNECT is answered.
@@ -286,11 +300,7 @@ impl Connection {
     pub fn on(&self, event: ImmutableString, handler: Handler, once: bool) {
         self.note_listens(bit(&event));
         let mut held = self.held();
-        let made_by = if held.connecting {
-            MadeBy::Connection
-        } else {
-            MadeBy::Handler
-        };
+        let made_by = held.made_by();
         held.registered
             .listeners
             .add(event, Arc::new(handler), once, made_by);
@@ -335,52 +345,6 @@ impl Connection {
             true => self.held().registered.listeners.fire(event),
             false => StaticVec::new(),
         }
-    }
-
-    // --- its timers ---
-
-    /// Sets a timer in the connection's turn, and gives its number.
-    pub fn set_timer(self: &Arc<Self>, handler: Handler, delay: Duration, repeats: bool) -> u32 {
-        let mut held = self.held();
-        let made_by = if held.connecting {
-            MadeBy::Connection
-        } else {
-            MadeBy::Handler
-        };
-        let number = held
-            .registered
-            .timers
-            .set(Arc::new(handler), delay, repeats, made_by);
-        held.registered.timers.start(self);
-        number
-    }
-
-    /// Clears a timer.
-    pub fn clear_timer(&self, number: u32) {
-        self.held().registered.timers.clear(number);
-    }
-
-    /// How many timers may still fire.
-    pub fn timer_count(&self) -> usize {
-        self.held().registered.timers.len()
-    }
-
-    /// Has each timer that is due fire, as a piece of work of its own: the first may take long. In this connection's turn.
-    pub fn post_due_timers(&self) {
-        let due = self.held().registered.timers.due();
-        for number in due.into_iter().rev() {
-            self.mailbox.post_first(Work::Timer(number));
-        }
-    }
-
-    /// Does the rest of a piece of work later, before all else. In this connection's turn.
-    pub fn go_on(&self, rest: impl FnOnce() + Send + 'static) {
-        self.mailbox.post_first(Work::Rest(Rest(Box::new(rest))));
-    }
-
-    /// What to call for a timer that is due.
-    pub fn fire_timer(self: &Arc<Self>, number: u32) -> Option<Arc<Handler>> {
-        self.held().registered.timers.fire(number, self)
     }
 
     // --- its version ---

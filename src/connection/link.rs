@@ -41,8 +41,7 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// Whether earlier packets wait for this client, so that a volatile one is skipped.
     fn is_stalled(&self) -> bool;
 
-    /// Joins rooms. Does nothing for a client that has left. That a socket is in the room of its own id is known to its
-    /// connection, from the beginning.
+    /// Joins rooms. Does nothing for a client that has left. Whether it is in the room of its own id, its connection knows.
     fn join(&self, rooms: &[String]);
 
     /// Leaves a room.

@@ -209,3 +209,40 @@ impl Timer {
         }
     }
 }
+
+impl Connection {
+    /// Sets a timer in the connection's turn, and gives its number.
+    pub fn set_timer(self: &Arc<Self>, handler: Handler, delay: Duration, repeats: bool) -> u32 {
+        let mut held = self.held();
+        let made_by = held.made_by();
+        let number = held
+            .registered
+            .timers
+            .set(Arc::new(handler), delay, repeats, made_by);
+        held.registered.timers.start(self);
+        number
+    }
+
+    /// Clears a timer.
+    pub fn clear_timer(&self, number: u32) {
+        self.held().registered.timers.clear(number);
+    }
+
+    /// How many timers may still fire.
+    pub fn timer_count(&self) -> usize {
+        self.held().registered.timers.len()
+    }
+
+    /// Has each timer that is due fire, as a piece of work of its own: the first may take long. In this connection's turn.
+    pub fn post_due_timers(&self) {
+        let due = self.held().registered.timers.due();
+        for number in due.into_iter().rev() {
+            self.mailbox.post_first(Work::Timer(number));
+        }
+    }
+
+    /// What to call for a timer that is due.
+    pub fn fire_timer(self: &Arc<Self>, number: u32) -> Option<Arc<Handler>> {
+        self.held().registered.timers.fire(number, self)
+    }
+}

@@ -94,7 +94,7 @@ pub(super) struct Backlog {
     /// Frames that the crate was handed, and how many of them it has written.
     handed: u64,
     written: u64,
-    /// What the crate writes before [`frames::MARK`] it was handed before it owes anything.
+    /// The crate is handed [`frames::MARK`], and has not written it: what it writes until then it does not owe.
     until_mark: bool,
     /// Packets of the host behind those: each may pass when so many are written.
     behind: VecDeque<(u64, BytesMut)>,
@@ -107,8 +107,7 @@ impl Backlog {
         self.handed += frames as u64;
     }
 
-    /// Nothing of the host passes before the mark, with which the crate is about to be handed, has been written; or the
-    /// crate did not take it.
+    /// The crate is about to be handed the mark, and nothing of the host passes before it is written; or it did not take it.
     pub(super) const fn waits_for_mark(&mut self, waits: bool) {
         self.until_mark = waits;
         self.handed = self.written + waits as u64;

@@ -75,14 +75,13 @@ impl<A: Adapter> SocketLink<A> {
         here: Option<Arc<str>>,
     ) -> Self {
         Self {
-            wire: None,
             handshaking: true,
             ..Self::new(socket, peer, here)
         }
     }
 
     fn kill(&self) {
-        match wire(&self.socket) {
+        match &self.wire {
             Some(wire) => wire.kill(),
             None => deaf::part_with(self.socket.clone().into()),
         }
@@ -176,14 +175,15 @@ impl<A: Adapter> Link for SocketLink<A> {
                 .map_err(|error| self.error(error, event, args))
         };
         let bytes = || Ok(packet::event(self.socket.ns(), event, args)?.len());
-        let handed = self.wire.as_ref().map(|wire| self.hand(wire, bytes, ask));
-        let answer = match (handed, &self.wire) {
-            (Some(Some(answer)), _) => answer?,
-            (_, Some(wire)) => {
-                wire.owes(packet::count(event, args)?);
+        let wire = self.wire.as_ref();
+        let answer = match wire.and_then(|wire| self.hand(wire, bytes, ask)) {
+            Some(answer) => answer?,
+            None => {
+                if let Some(wire) = wire {
+                    wire.owes(packet::count(event, args)?);
+                }
                 ask()?
             }
-            (_, None) => ask()?,
         };
         Ok(Box::pin(async move {
             match answer.await {
@@ -201,13 +201,13 @@ impl<A: Adapter> Link for SocketLink<A> {
     }
 
     fn close(&self) {
-        if let Some(wire) = wire(&self.socket) {
+        if let Some(wire) = &self.wire {
             wire.close();
         }
     }
 
     fn is_stalled(&self) -> bool {
-        wire(&self.socket).is_some_and(|wire| wire.is_stalled())
+        self.wire.as_ref().is_some_and(|wire| wire.is_stalled())
     }
 
     fn join(&self, rooms: &[String]) {
@@ -238,7 +238,7 @@ impl<A: Adapter> Link for SocketLink<A> {
 
     fn handshake(&self) -> Map {
         let parts = self.socket.req_parts();
-        match wire(&self.socket) {
+        match &self.wire {
             Some(wire) => describe(&parts.uri, wire.headers(), wire.peer()),
             None => describe(&parts.uri, &Headers::of(&parts.headers), self.peer),
         }

@@ -157,6 +157,10 @@ fn a_wrong_event_name_or_value_is_an_error_with_its_place() {
             "`connect` is a reserved event name",
         ),
         (
+            "let event = \"\\x00mark\"; socket.emit(event)",
+            "begins with a NUL",
+        ),
+        (
             "let f = || 1; socket.emit(\"x\", f, 2)",
             "a closure cannot be sent",
         ),
