@@ -1,28 +1,19 @@
 //! A host on a `SocketIo` of the program's own, beside namespaces that are written in Rust.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::net::SocketAddr;
 
 use axum::Router;
 use patchcord::{
-    AttachError, Host, HostBuilder, HostEvent, Options,
+    AttachError, Host, HostBuilder, HostEvent,
     script::Memory,
     socketioxide::{
         ParserConfig, SocketIo, SocketIoBuilder,
-        adapter::{Adapter, Emitter, LocalAdapter},
+        adapter::{Adapter, LocalAdapter},
         extract::{Data, SocketRef},
         layer::SocketIoLayer,
     },
 };
-use socketioxide_core::{
-    adapter::{
-        BroadcastFlags, BroadcastOptions, CoreAdapter, CoreLocalAdapter, DefinedAdapter,
-        SocketEmitter, Spawnable, errors::BroadcastError,
-    },
-    packet::Packet,
-};
+use socketioxide_core::adapter::{DefinedAdapter, Spawnable};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -36,7 +27,7 @@ use crate::{
 };
 
 /// A program with a Socket.IO server of its own.
-struct Program<A: Adapter = LocalAdapter> {
+pub(crate) struct Program<A: Adapter = LocalAdapter> {
     address: SocketAddr,
     io: SocketIo<A>,
     host: Host,
@@ -53,7 +44,7 @@ impl Program {
 }
 
 impl<A: Adapter + DefinedAdapter> Program<A> {
-    async fn on(
+    pub(crate) async fn on(
         server: SocketIoBuilder<A>,
         build: impl FnOnce(HostBuilder) -> HostBuilder,
     ) -> Self {
@@ -83,7 +74,7 @@ impl<A: Adapter + DefinedAdapter> Program<A> {
         }
     }
 
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let address = self.address;
         Client::at(&format!(
             "ws://{address}/socket.io/?EIO=4&transport=websocket"
@@ -434,115 +425,4 @@ async fn closing_an_attached_host_leaves_the_programs_own_namespaces() {
     client.send("42/rust,[\"double\",4]").await;
     let doubled = client.until(|packet| packet.starts_with("42")).await;
     assert_eq!(doubled, "42/rust,[\"doubled\",8]");
-}
-
-// --- an adapter that reaches another process ---
-
-/// The servers of a cluster, all of them in this process.
-type Cluster = Arc<Mutex<Vec<Arc<Shared>>>>;
-
-/// An adapter whose broadcasts take a while to reach the others.
-struct Shared(CoreLocalAdapter<Emitter>);
-
-struct Clustered {
-    adapter: Arc<Shared>,
-    cluster: Cluster,
-}
-
-struct Init(Box<dyn FnOnce() + Send>);
-
-impl Spawnable for Init {
-    fn spawn(self) {
-        (self.0)();
-    }
-}
-
-impl CoreAdapter<Emitter> for Clustered {
-    type Error = std::convert::Infallible;
-    type State = Cluster;
-    type AckStream = <Emitter as SocketEmitter>::AckStream;
-    type InitRes = Init;
-
-    fn new(cluster: &Cluster, local: CoreLocalAdapter<Emitter>) -> Self {
-        let (adapter, cluster) = (Arc::new(Shared(local)), cluster.clone());
-        Self { adapter, cluster }
-    }
-
-    fn init(self: Arc<Self>, on_success: impl FnOnce() + Send + 'static) -> Init {
-        Init(Box::new(move || {
-            self.cluster.lock().unwrap().push(self.adapter.clone());
-            on_success();
-        }))
-    }
-
-    async fn broadcast(
-        &self,
-        packet: Packet,
-        opts: BroadcastOptions,
-    ) -> Result<(), BroadcastError> {
-        tokio::task::yield_now().await;
-        let all = self.cluster.lock().unwrap().clone();
-        let (path, is_local) = (
-            self.get_local().path(),
-            opts.has_flag(BroadcastFlags::Local),
-        );
-        for other in all.iter().filter(|other| other.0.path() == path) {
-            if !is_local || Arc::ptr_eq(other, &self.adapter) {
-                other.0.broadcast(packet.clone(), opts.clone())?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn broadcast_with_ack(
-        &self,
-        packet: Packet,
-        opts: BroadcastOptions,
-        timeout: Option<std::time::Duration>,
-    ) -> Result<Self::AckStream, Self::Error> {
-        Ok(self.get_local().broadcast_with_ack(packet, opts, timeout).0)
-    }
-
-    fn get_local(&self) -> &CoreLocalAdapter<Emitter> {
-        &self.adapter.0
-    }
-}
-
-impl DefinedAdapter for Clustered {}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn broadcasts_reach_the_clients_of_other_processes_in_order() {
-    let script = r#"fn on_connection(socket) {
-        socket.join("room");
-        socket.on("go", || {
-            for i in 0..100 {
-                io.to("room").emit("n", 2 * i);
-                socket.emit("n", 2 * i + 1);
-            }
-            io.local.emit("here", socket.rooms.len(), io.rooms.len());
-            socket.leave_all();
-            io.emit("end");
-        });
-    }"#;
-    let cluster = Cluster::default();
-    let one = || async {
-        let scripts = Memory::from([("main.rhai", script)]);
-        let server = Options::default().socket_io();
-        let server = server.with_adapter::<Clustered>(cluster.clone());
-        Program::on(server, |builder| builder.loader(scripts)).await
-    };
-    let (here, there) = (one().await, one().await);
-    let (mut ada, mut bob) = (here.client().await, there.client().await);
-    ada.connect("").await;
-    bob.connect("").await;
-    ada.send("42[\"go\"]").await;
-    for n in 0..200 {
-        assert_eq!(ada.next().await.unwrap(), format!("42[\"n\",{n}]"));
-    }
-    assert_eq!(ada.next().await.unwrap(), "42[\"here\",2,2]");
-    assert_eq!(ada.next().await.unwrap(), "42[\"end\"]");
-    for n in 0..100 {
-        assert_eq!(bob.next().await.unwrap(), format!("42[\"n\",{}]", 2 * n));
-    }
-    assert_eq!(bob.next().await.unwrap(), "42[\"end\"]");
 }
