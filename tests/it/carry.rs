@@ -5,7 +5,7 @@ use std::sync::Arc;
 use patchcord::testing::TestHost;
 
 use crate::{
-    live::{Gate, edit_elsewhere},
+    gate::{Gate, edit_elsewhere},
     sockets::LONG,
 };
 

@@ -6,7 +6,7 @@ use patchcord::{
 };
 use rhai::{ImmutableString, Map};
 
-use crate::{live::Gate, memory};
+use crate::{gate::Gate, memory};
 
 #[test]
 fn data_of_the_namespace_is_shared_and_data_of_a_socket_is_not() {

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    live::Gate,
+    gate::Gate,
     sockets::{Client, LONG, Running},
     wire::{frame, raw, read_until},
 };

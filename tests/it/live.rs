@@ -1,76 +1,13 @@
 //! A save changes the behaviour of live connections and keeps their state, everywhere or nowhere.
 
-use std::sync::{Arc, Condvar, Mutex, mpsc};
-
 use patchcord::{HostEvent, testing::TestHost};
 
-use crate::sockets::LONG;
+use crate::{
+    gate::{Gate, edit_elsewhere},
+    sockets::LONG,
+};
 
 const NONE: [&str; 0] = [];
-
-/// A native function at which the calls of scripts wait while it is shut.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Gate(Arc<(Mutex<Passage>, Condvar)>);
-
-#[derive(Debug, Default)]
-struct Passage {
-    /// How many calls pass before it is shut; `None` while it is open.
-    passes: Option<usize>,
-    waiting: usize,
-}
-
-impl Gate {
-    /// What the native function does.
-    pub(crate) fn pass(&self) {
-        let (passage, changed) = &*self.0;
-        let mut passage = passage.lock().unwrap();
-        match &mut passage.passes {
-            None => return,
-            Some(passes @ 1..) => {
-                *passes -= 1;
-                return;
-            }
-            Some(0) => {}
-        }
-        passage.waiting += 1;
-        changed.notify_all();
-        let shut = |passage: &mut Passage| passage.passes.is_some();
-        let (mut passage, end) = changed.wait_timeout_while(passage, LONG, shut).unwrap();
-        passage.waiting -= 1;
-        drop(passage);
-        assert!(!end.timed_out(), "the gate stays shut");
-    }
-
-    /// Shuts it behind so many calls from now on.
-    pub(crate) fn shut_after(&self, passes: usize) {
-        self.0.0.lock().unwrap().passes = Some(passes);
-    }
-
-    pub(crate) fn open(&self) {
-        self.0.0.lock().unwrap().passes = None;
-        self.0.1.notify_all();
-    }
-
-    /// Waits until a call waits at it.
-    pub(crate) fn reached(&self) {
-        let (passage, changed) = &*self.0;
-        let nobody = |passage: &mut Passage| passage.waiting == 0;
-        let passage = passage.lock().unwrap();
-        let (passage, end) = changed.wait_timeout_while(passage, LONG, nobody).unwrap();
-        drop(passage);
-        assert!(!end.timed_out(), "no call has come to the gate");
-    }
-}
-
-/// Saves `main.rhai` and reloads on a thread of its own, for a reload that may not end, and gives the host back.
-pub(crate) fn edit_elsewhere(mut host: TestHost, text: String) -> mpsc::Receiver<TestHost> {
-    let (done, edited) = mpsc::channel();
-    std::thread::spawn(move || {
-        host.edit("main.rhai", &text);
-        drop(done.send(host));
-    });
-    edited
-}
 
 #[test]
 fn handlers_follow_the_code_and_variables_keep_their_value() {
@@ -369,64 +306,6 @@ fn a_change_in_an_imported_module_reaches_live_connections() {
 }
 
 #[test]
-fn a_broken_save_changes_nothing_anywhere_and_the_repair_takes_all() {
-    let mut host = TestHost::with([
-        (
-            "a.rhai",
-            "fn on_connection(socket) { socket.on(\"v\", || 1); }",
-        ),
-        (
-            "b.rhai",
-            "fn on_connection(socket) { socket.on(\"v\", || 1); }",
-        ),
-    ]);
-    let (a, b) = (host.connect("/a").unwrap(), host.connect("/b").unwrap());
-    host.events();
-    host.edit_all([
-        (
-            "a.rhai",
-            "fn on_connection(socket) { socket.on(\"v\", || 2); }",
-        ),
-        (
-            "b.rhai",
-            "fn on_connection(socket) { socket.on(\"v\" || 2); }",
-        ),
-    ]);
-    assert_eq!(a.ask("v", ()).as_deref(), Some("[1]"));
-    assert_eq!(b.ask("v", ()).as_deref(), Some("[1]"));
-    let problems = host.problems();
-    assert_eq!(problems.len(), 1);
-    assert!(problems[0].contains("b.rhai:1:"), "{problems:?}");
-    host.edit(
-        "b.rhai",
-        "fn on_connection(socket) { socket.on(\"v\", || 3); }",
-    );
-    assert_eq!(
-        a.ask("v", ()).as_deref(),
-        Some("[2]"),
-        "the edit of `a` is tried again with the next batch"
-    );
-    assert_eq!(b.ask("v", ()).as_deref(), Some("[3]"));
-}
-
-#[test]
-fn a_draft_that_fails_on_one_live_connection_rejects_the_edit_everywhere() {
-    let mut host = TestHost::new(
-        "fn on_connection(socket) { let n = io.data.incr(\"n\", 1); socket.on(\"v\", || n); }",
-    );
-    let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
-    host.events();
-    host.edit(
-        "main.rhai",
-        "fn on_connection(socket) { if socket.id == \"client2\" { throw 1; } socket.on(\"v\", || 99); }",
-    );
-    assert_eq!(ada.ask("v", ()).as_deref(), Some("[1]"));
-    assert_eq!(bob.ask("v", ()).as_deref(), Some("[2]"));
-    let problems = host.problems();
-    assert!(problems[0].contains("socket `client2`"), "{problems:?}");
-}
-
-#[test]
 fn a_connection_whose_old_draft_fails_too_has_no_vote() {
     let mut host = TestHost::new(
         "fn on_connection(socket) { socket.on(\"v\", || 1); if socket.id == \"client2\" { throw 1; } }",
@@ -539,28 +418,4 @@ fn a_client_that_leaves_while_an_edit_is_drafted_does_not_hold_it_up() {
         assert_eq!(bob.ask("v", ()).as_deref(), Some("[2]"));
         assert_eq!(host.problems(), NONE);
     }
-}
-
-#[test]
-fn an_edit_with_an_effect_at_top_level_is_refused_and_has_none() {
-    let mut host = TestHost::build(
-        [(
-            "main.rhai",
-            "fn on_connection(socket) { socket.on(\"v\", || 1); }",
-        )],
-        |builder| builder.effect("save", || -> () { panic!("the effect happened") }),
-    );
-    let client = host.connect("/").unwrap();
-    host.edit(
-        "main.rhai",
-        "save();\nfn on_connection(socket) { socket.on(\"v\", || 2); }",
-    );
-    let problems = host.problems();
-    assert_eq!(problems.len(), 1);
-    assert!(
-        problems[0].contains("a function with an effect has no place at top level"),
-        "{problems:?}"
-    );
-    assert!(problems[0].contains("main.rhai:1:1"), "{problems:?}");
-    assert_eq!(client.ask("v", ()).as_deref(), Some("[1]"));
 }

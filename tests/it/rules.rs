@@ -9,7 +9,7 @@ use patchcord::{
 };
 
 use crate::{
-    live::{Gate, edit_elsewhere},
+    gate::{Gate, edit_elsewhere},
     sockets::LONG,
 };
 

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     backlog::{deaf, patient},
-    live::Gate,
+    gate::Gate,
     sockets::{LONG, Running},
 };
 
