@@ -151,3 +151,91 @@ fn visible(text: &str) -> String {
 fn is_c1(c: char) -> bool {
     matches!(c, '\u{80}'..='\u{9f}')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::{Diagnostic, Place};
+    use rhai::Engine;
+
+    fn marked(source: &str, line: usize, column: usize, length: usize) -> String {
+        let place = Place::new("a.rhai", line, column)
+            .length(length)
+            .source(source.into());
+        render(&Diagnostic::error("x").at(place), Style::Plain)
+    }
+
+    /// The line of code, the marks under it, both as they begin behind the bar.
+    fn excerpt(text: &str) -> (String, String) {
+        let mut rows = text
+            .lines()
+            .skip(3)
+            .map(|row| row.split_once('|').unwrap().1.to_owned());
+        (rows.next().unwrap(), rows.next().unwrap())
+    }
+
+    #[test]
+    fn the_caret_stands_under_tabs_wide_characters_and_line_ends() {
+        let cases = [
+            ("\tlet b = ];", 10, 1, "             ^"),
+            ("let a = \"日本\"; x", 15, 1, "                 ^"),
+            ("let a = \"🎉\"; x", 14, 1, "               ^"),
+            ("let a = x\r\nlet b", 9, 1, "         ^"),
+            ("f(x", 4, 1, "    ^"),
+            ("f(x", 3, 90, "   ^"),
+        ];
+        for (source, column, length, marks) in cases {
+            let text = marked(source, 1, column, length);
+            assert!(text.contains(&format!("--> a.rhai:1:{column}\n")), "{text}");
+            assert_eq!(excerpt(&text).1.trim_end(), marks, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_very_long_line_is_cut_around_the_place() {
+        let source = format!(
+            "let a = [{}wrong, {}];",
+            "1234, ".repeat(3000),
+            "5678, ".repeat(3000)
+        );
+        let text = marked(&source, 1, 18_010, 5);
+        let (code, marks) = excerpt(&text);
+        let start = marks.find('^').unwrap();
+        let before: String = code.chars().skip(start).take(5).collect();
+        assert_eq!(
+            (before.as_str(), marks.trim()),
+            ("wrong", "^^^^^"),
+            "{text}"
+        );
+        assert!(code.chars().count() < 200, "{text}");
+        assert!(text.contains("a.rhai:1:18010"));
+    }
+
+    #[test]
+    fn a_place_outside_the_text_is_still_named() {
+        for (line, column) in [(7, 3), (1, 9), (usize::MAX, usize::MAX)] {
+            let text = marked("let a", line, column, 1);
+            assert!(
+                text.ends_with(&format!("--> a.rhai:{line}:{column}")),
+                "{text}"
+            );
+        }
+        let unread = Diagnostic::error("x").at(Place::new("lib/a.rhai", 2, 5));
+        assert!(unread.to_string().ends_with("--> lib/a.rhai:2:5"));
+    }
+
+    #[test]
+    fn a_file_whose_text_is_gone_still_has_its_place() {
+        let engine = Engine::new();
+        let mut ast = engine.compile("fn f() { 1 / 0 }\nf()").unwrap();
+        ast.set_source("gone.rhai");
+        let error = engine.eval_ast::<()>(&ast).unwrap_err();
+        let diagnostic = Diagnostic::from_eval(&error, "gone.rhai", &|_| None);
+        assert_eq!(diagnostic.place, Some(Place::new("gone.rhai", 1, 12)));
+        assert_eq!(diagnostic.trace.len(), 1);
+        assert_eq!(
+            diagnostic.trace[0].to_string(),
+            "in function `f` called at gone.rhai:2:1"
+        );
+    }
+}
