@@ -189,13 +189,16 @@ pub mod watch;
 pub mod script;
 
 #[doc(hidden)]
+pub mod event;
+
+#[doc(hidden)]
 pub mod connection;
 
 mod api;
 
 pub mod host;
 
-pub use connection::{Counter, Counters, HostEvent, Kept, Level, Reload, RollBackReason};
+pub use event::{Counter, Counters, HostEvent, Kept, Level, Reload, RollBackReason};
 pub use host::{AttachError, Functions, Host, HostBuilder, Options, Signature};
 pub use watch::WatchError;
 /// The crates whose types this one takes and gives, in the versions that it needs.

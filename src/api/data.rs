@@ -9,7 +9,7 @@ use rhai::{
 
 use super::{Fallible, refuse, turn};
 use crate::{
-    connection::{Data, Turn, reads},
+    connection::{Data, Turn},
     diagnostic::type_word,
     script::{Limits, limit, produce},
     value,
@@ -48,7 +48,7 @@ impl SharedMap {
     /// The data, for an operation that changes a key whatever it was.
     fn changing(&self, key: &str) -> Arc<Data> {
         let data = self.data();
-        reads::overwritten(&data, key);
+        Turn::forget_read(&data, key);
         data
     }
 
@@ -56,7 +56,7 @@ impl SharedMap {
     fn read(&self, key: &str) -> Dynamic {
         let data = self.data();
         let (value, stamp) = data.get(key);
-        reads::remember(&data, key, stamp);
+        Turn::remember_read(&data, key, stamp);
         value.unwrap_or_default()
     }
 
@@ -64,13 +64,13 @@ impl SharedMap {
     /// the users, changes them, and writes them.
     fn write(&self, key: &str, value: &Dynamic) -> Fallible {
         let (data, value) = (self.data(), self.plain(key, value)?);
-        let Some(stamp) = reads::stamp(&data, key) else {
+        let Some(stamp) = Turn::last_read(&data, key) else {
             data.set(key, value);
             return Ok(());
         };
         match data.set_if(key, stamp, value) {
             Ok(stamp) => {
-                reads::remember(&data, key, stamp);
+                Turn::remember_read(&data, key, stamp);
                 Ok(())
             }
             Err(_) => refuse(format!(

@@ -9,8 +9,9 @@ use rhai::{
 
 use super::{Fallible, data, is_reserved, operator::signature, refuse};
 use crate::{
-    connection::{HostEvent, Namespace, SendError},
+    connection::{Namespace, SendError},
     diagnostic::type_word,
+    event::HostEvent,
     script::Handler,
 };
 

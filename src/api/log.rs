@@ -8,7 +8,7 @@ use rhai::{
 };
 
 use super::{Fallible, turn};
-use crate::connection::{HostEvent, Level};
+use crate::event::{HostEvent, Level};
 
 /// Rhai has a `print` of its own for each of these types, which would win over one for any type.
 const TYPES: [fn() -> TypeId; 11] = [

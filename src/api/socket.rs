@@ -42,7 +42,7 @@ pub(super) fn add(
     };
     let limit = handler.version().limits().listeners;
     let once = word == "once";
-    if connection.phase() == Phase::Connecting {
+    if connection.phase() < Phase::Connected {
         return refuse(format!(
             "`{word}` has no place before the client is connected: call it in `on_connection`"
         ));

@@ -24,7 +24,7 @@ use rustyline::{
 
 use super::{PROBLEMS, report};
 use crate::{
-    connection::HostEvent,
+    event::HostEvent,
     script::Folder,
     testing::{Answer, Console},
 };

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::values::LogFormat;
 use crate::{
-    connection::{HostEvent, Kept, Level, Reload, RollBackReason},
     diagnostic::{Diagnostic, Style, render},
+    event::{HostEvent, Kept, Level, Reload, RollBackReason},
 };
 
 /// Writes to the terminal. A terminal that is gone is no reason to stop serving.

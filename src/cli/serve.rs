@@ -23,7 +23,7 @@ use super::{
     usage,
 };
 use crate::{
-    connection::HostEvent,
+    event::HostEvent,
     host::{Host, clients_gone},
     script::{Limits, is_measured},
     server::Server,

@@ -3,11 +3,9 @@
 //! Every operation is atomic. Values are plain: copied in and out, without shared variables, closures or handles, so
 //! that no call can reach into another.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
+use parking_lot::{Mutex, MutexGuard};
 use rhai::{Dynamic, Identifier};
 
 use crate::value::weight;
@@ -204,7 +202,7 @@ impl Data {
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, mpsc},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use rand::{SeedableRng, rngs::StdRng};
 use rhai::{Dynamic, Identifier};
 
@@ -53,9 +54,7 @@ impl Draft {
 
     /// What the draft registers.
     pub fn registered(&self) -> MutexGuard<'_, Registered> {
-        self.registered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.registered.lock()
     }
 
     /// `now_ms()`
@@ -65,12 +64,12 @@ impl Draft {
 
     /// Where the draft's random values come from.
     pub fn random(&self) -> MutexGuard<'_, StdRng> {
-        self.random.lock().unwrap_or_else(PoisonError::into_inner)
+        self.random.lock()
     }
 
     /// The draft's own copy of shared data.
     pub fn data(&self, of: &Arc<Data>) -> Arc<Data> {
-        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut copies = self.copies.lock();
         if let Some((_, copy)) = copies
             .iter()
             .find(|(original, _)| Arc::ptr_eq(original, of))
@@ -86,14 +85,14 @@ impl Draft {
 impl Draft {
     /// Joins or leaves rooms.
     pub fn set_rooms(&self, names: impl IntoIterator<Item = String>, joined: bool) {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.rooms.lock();
         rooms.extend(names.into_iter().map(|name| (name, joined)));
     }
 
     /// The rooms of `connection`, as the draft sees them.
     pub fn rooms(&self, connection: &Connection) -> Vec<String> {
         let mut rooms: BTreeSet<_> = connection.rooms().into_iter().collect();
-        let changed = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = self.rooms.lock();
         for (name, joined) in &*changed {
             match joined {
                 true => rooms.insert(name.clone()),
@@ -105,18 +104,14 @@ impl Draft {
 
     /// What the draft has made of `connection`.
     pub fn made(&self, connection: &Connection) -> Made {
-        let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        let copies = self.copies.lock();
         let own = copies
             .iter()
             .find(|(original, _)| Arc::ptr_eq(original, connection.data()));
         Made {
             registered: std::mem::take(&mut *self.registered()),
             data: own.map(|(_, copy)| copy.changes()).unwrap_or_default(),
-            rooms: self
-                .rooms
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            rooms: self.rooms.lock().clone(),
         }
     }
 }

@@ -1,10 +1,8 @@
 //! The way to the wire, as far as anything above needs to know it.
 
-use std::{fmt, time::Duration};
+use std::{fmt, pin::Pin, time::Duration};
 
 use rhai::{Dynamic, Map};
-
-use super::Answer;
 
 /// One socket of one client.
 pub trait Link: fmt::Debug + Send + Sync {
@@ -143,3 +141,30 @@ pub enum SendError {
     #[error("the adapter failed: {0}")]
     Adapter(String),
 }
+
+/// What an answer is called that did not come in time, as in Node.
+const TIMED_OUT: &str = "operation has timed out";
+/// What an answer is called whose client left, as in Node.
+const LEFT: &str = "socket has been disconnected";
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NoAnswer {
+    /// It did not come in time.
+    TimedOut,
+    /// The client left.
+    Left,
+}
+
+impl NoAnswer {
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::TimedOut => TIMED_OUT,
+            Self::Left => LEFT,
+        }
+    }
+}
+
+/// What a client answers, when it does: the arguments, or why there are none.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Vec<Dynamic>, NoAnswer>> + Send>>;

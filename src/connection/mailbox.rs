@@ -2,12 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, mpsc},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use rhai::{Dynamic, Identifier};
 use tokio::sync::oneshot;
 
+use super::phase::Current;
 use crate::script::Handler;
 
 /// So much may wait for a busy connection; an event beyond it is refused.
@@ -107,7 +109,7 @@ impl Verdict {
 
     /// Accepts the client, or refuses it for a reason.
     pub fn give(&self, verdict: Result<(), String>) {
-        if let Some(answer) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(answer) = self.0.lock().take() {
             // The client may be gone, and nobody waits.
             let _ = answer.send(verdict);
         }
@@ -124,16 +126,15 @@ pub(super) enum Posted {
     Refused(Event),
 }
 
-#[derive(Debug)]
+/// What waits for a connection's turn. Events and the disconnect wait until its CONNECT is answered.
+#[derive(Debug, Default)]
 pub(super) struct Mailbox {
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     busy: bool,
-    /// Before it is set, events and the disconnect wait for `on_connection`.
-    opened: bool,
     waiting: VecDeque<Work>,
     bytes: usize,
     /// How much of what waits is [`Work::Outgoing`].
@@ -142,23 +143,9 @@ struct Inner {
 }
 
 impl Mailbox {
-    /// A mailbox in which events wait until [`Mailbox::open`].
-    pub(super) fn closed() -> Self {
-        Self {
-            inner: Mutex::new(Inner {
-                busy: false,
-                opened: false,
-                waiting: VecDeque::new(),
-                bytes: 0,
-                outgoing: 0,
-                outgoing_bytes: 0,
-            }),
-        }
-    }
-
-    pub(super) fn post(&self, work: Work) -> Posted {
+    pub(super) fn post(&self, work: Work, phase: &Current) -> Posted {
         let mut inner = self.lock();
-        if !inner.busy && inner.may_run(&work) {
+        if !inner.busy && may_run(&work, phase) {
             inner.busy = true;
             return Posted::Run(work);
         }
@@ -173,17 +160,16 @@ impl Mailbox {
         }
     }
 
-    /// Begins with `on_connection`; `true` if the caller is to work it off.
-    pub(super) fn open(&self) -> bool {
+    /// Begins with `on_connection`, if `is_answered` says so, after `prepare`; `true` if the caller is to work it off.
+    pub(super) fn open(&self, is_answered: impl FnOnce() -> bool, prepare: impl FnOnce()) -> bool {
+        // Nobody may post an event between the phase and the work.
         let mut inner = self.lock();
-        inner.opened = true;
+        if !is_answered() {
+            return false;
+        }
+        prepare();
         inner.waiting.push_front(Work::Connect);
         !std::mem::replace(&mut inner.busy, true)
-    }
-
-    /// Whether it was opened.
-    pub(super) fn is_open(&self) -> bool {
-        self.lock().opened
     }
 
     /// Puts work before everything that waits.
@@ -194,9 +180,9 @@ impl Mailbox {
     }
 
     /// The next work for whoever is busy; `None` when nothing waits and the connection is idle from now on.
-    pub(super) fn next(&self) -> Option<Work> {
+    pub(super) fn next(&self, phase: &Current) -> Option<Work> {
         let mut inner = self.lock();
-        let next = inner.waiting.iter().position(|work| inner.may_run(work));
+        let next = inner.waiting.iter().position(|work| may_run(work, phase));
         let work = next.and_then(|next| inner.waiting.remove(next));
         match &work {
             Some(work) => inner.discount(work),
@@ -206,9 +192,9 @@ impl Mailbox {
     }
 
     /// Whether anything waits.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(super) fn is_waiting(&self, phase: &Current) -> bool {
         let inner = self.lock();
-        inner.waiting.iter().any(|work| inner.may_run(work))
+        inner.waiting.iter().any(|work| may_run(work, phase))
     }
 
     pub(super) fn clear(&self) {
@@ -218,15 +204,11 @@ impl Mailbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 
 impl Inner {
-    const fn may_run(&self, work: &Work) -> bool {
-        self.opened || !matches!(work, Work::Event(_) | Work::Disconnect(_))
-    }
-
     /// Nothing runs any more; the queue of an idle connection takes no memory.
     fn rest(&mut self) {
         self.busy = false;
@@ -264,4 +246,9 @@ impl Inner {
             _ => {}
         }
     }
+}
+
+/// Whether it is the time for some work.
+fn may_run(work: &Work, phase: &Current) -> bool {
+    phase.takes_events() || !matches!(work, Work::Event(_) | Work::Disconnect(_))
 }

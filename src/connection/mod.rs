@@ -4,35 +4,32 @@
 //! ever runs on the stack of another. In: [`Work`] from the wire and from timers. Out: what a
 //! [`Driver`] does with each piece of work, one after the other, and what scripts send through a [`Link`].
 
-mod asks;
-mod connected;
-mod counters;
+mod connection;
 mod data;
 mod draft;
-mod event;
 mod link;
 mod listeners;
 mod mailbox;
 mod merge;
 mod namespace;
-mod own;
-pub mod reads;
-mod registered;
-mod sending;
+mod pattern;
+mod phase;
+mod registrations;
 mod timers;
 mod turn;
-mod working;
 
-pub use asks::{Answer, Answered, Asked, NoAnswer};
-pub use connected::{Connection, Phase};
-pub use counters::{Counter, Counters};
+pub use connection::{
+    Connection,
+    acks::{Answered, Asked},
+};
 pub use data::{Changed, Data};
 pub use draft::{Adopted, Adoption, Draft, Frozen, Made};
-pub use event::{HostEvent, Kept, Level, Reload, RollBackReason};
-pub use link::{Link, Named, NamespaceLink, SendError, Target};
+pub use link::{Answer, Link, Named, NamespaceLink, NoAnswer, SendError, Target};
 pub use listeners::{ANY, Listener, Listeners, MIDDLEWARE, MadeBy, OUTGOING};
 pub use mailbox::{Event, Rest, Verdict, Work};
 pub use namespace::{Driver, Namespace, Serving};
-pub use registered::Registered;
+pub use pattern::NamespacePattern;
+pub use phase::Phase;
+pub use registrations::Registered;
 pub use timers::Timers;
 pub use turn::Turn;

@@ -4,17 +4,22 @@ use std::{
     collections::{BTreeSet, HashMap},
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
 };
 
 use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
 use rhai::{Dynamic, Map};
 use tokio::sync::{Notify, SetOnce};
 
-use super::{Connection, Counters, Data, HostEvent, Named, NamespaceLink, SendError, Target, Work};
-use crate::script::Version;
+use super::{Connection, Data, Named, NamespaceLink, NamespacePattern, SendError, Target, Work};
+use crate::{
+    event::{Counters, HostEvent},
+    script::{Hook, Version},
+};
 
 /// The host as its connections see it: it does their work, and hears what there is to announce.
 pub trait Driver: fmt::Debug + Send + Sync {
@@ -56,6 +61,7 @@ pub enum Serving {
 #[derive(Debug)]
 pub struct Namespace {
     path: Arc<str>,
+    pattern: NamespacePattern,
     /// Shared by all instances of a dynamic namespace, so that one switch is one for all of them.
     serving: Arc<ArcSwap<Slot>>,
     /// `socket.params` of an instance.
@@ -95,6 +101,7 @@ impl Namespace {
     fn with(path: &str, serving: Arc<ArcSwap<Slot>>, params: Map, driver: Arc<dyn Driver>) -> Self {
         Self {
             path: path.into(),
+            pattern: NamespacePattern::new(path),
             serving,
             params,
             instances: RwLock::default(),
@@ -111,7 +118,7 @@ impl Namespace {
 
     /// Whether its path has parameters.
     pub fn is_dynamic(&self) -> bool {
-        self.path.contains('{')
+        self.pattern.is_dynamic()
     }
 
     /// `socket.params`
@@ -122,11 +129,8 @@ impl Namespace {
     /// The instance of a path, and whether it is new; `None` when the path is none of this namespace's, or there are
     /// `max` instances already.
     pub fn instance(&self, path: &str, max: usize) -> Option<(Arc<Self>, bool)> {
-        let params = self.parameters(path)?;
-        let mut instances = self
-            .instances
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let params = self.pattern.parameters(path)?;
+        let mut instances = self.instances.write();
         if let Some(instance) = instances.get(path) {
             return Some((instance.clone(), false));
         }
@@ -143,22 +147,19 @@ impl Namespace {
         Some((instance, true))
     }
 
+    /// The instance of a path, if there is one.
+    pub fn existing_instance(&self, path: &str) -> Option<Arc<Self>> {
+        self.instances.read().get(path).cloned()
+    }
+
     /// The instances there are.
     pub fn instances(&self) -> Vec<Arc<Self>> {
-        self.instances
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
+        self.instances.read().values().cloned().collect()
     }
 
     /// Forgets an instance that nobody is in; `false` when somebody is.
     pub fn forget(&self, path: &str) -> bool {
-        let mut instances = self
-            .instances
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut instances = self.instances.write();
         let empty = instances
             .get(path)
             .is_some_and(|instance| instance.is_empty());
@@ -170,34 +171,9 @@ impl Namespace {
         forgotten.inspect(|instance| instance.end_own()).is_some()
     }
 
-    /// What stands for the parameters in a path.
-    fn parameters(&self, path: &str) -> Option<Map> {
-        let (pattern, path) = (self.path.split('/'), path.split('/'));
-        if pattern.clone().count() != path.clone().count() {
-            return None;
-        }
-        let mut params = Map::new();
-        for (expected, part) in pattern.zip(path) {
-            match expected
-                .strip_prefix('{')
-                .and_then(|name| name.strip_suffix('}'))
-            {
-                Some(name) if !part.is_empty() => {
-                    params.insert(name.into(), part.to_owned().into());
-                }
-                _ if expected == part => {}
-                _ => return None,
-            }
-        }
-        Some(params)
-    }
-
     /// How many connections it has, without those of its instances.
     pub fn len(&self) -> usize {
-        self.connections
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.connections.read().len()
     }
 
     /// Whether it has no connection.
@@ -275,19 +251,13 @@ impl Namespace {
 
     /// Adds a connection.
     pub fn enter(&self, connection: Arc<Connection>) {
-        let mut connections = self
-            .connections
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self.connections.write();
         connections.insert(connection.id().clone(), connection);
     }
 
     /// Removes a connection; one that came back under the same id stays.
     pub fn leave(&self, connection: &Connection) {
-        let mut connections = self
-            .connections
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self.connections.write();
         if connections
             .get(connection.id())
             .is_some_and(|other| std::ptr::eq(&**other, connection))
@@ -298,7 +268,9 @@ impl Namespace {
                 connections.shrink_to(few);
             }
         }
-        if connections.is_empty() {
+        let is_empty = connections.is_empty();
+        drop(connections);
+        if is_empty {
             self.empty.notify_waiters();
             if !self.params.is_empty() {
                 self.driver.unused(&self.path);
@@ -306,13 +278,34 @@ impl Namespace {
         }
     }
 
-    /// Its own unit, if it has one.
-    pub(super) fn own(&self) -> Option<Arc<Connection>> {
-        self.lock_own().clone()
+    /// Has `on_load` called of the version that serves, if it is to be. `done` is dropped when that is over.
+    pub fn load(self: &Arc<Self>, done: Option<mpsc::Sender<()>>) {
+        let wanted = self
+            .version()
+            .is_some_and(|version| version.hook(Hook::Load).is_some());
+        let own = match wanted {
+            true => Some(self.own_or_new()),
+            false => self.own.lock().clone(),
+        };
+        match own {
+            Some(own) => drop(own.post(Work::Load(done))),
+            None => self.loaded(),
+        }
     }
 
-    pub(super) fn lock_own(&self) -> MutexGuard<'_, Option<Arc<Connection>>> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    fn own_or_new(self: &Arc<Self>) -> Arc<Connection> {
+        let mut own = self.own.lock();
+        own.get_or_insert_with(|| Connection::of_namespace(self.clone()))
+            .clone()
+    }
+
+    /// Ends the unit of the namespace: its timers, and closures that wait.
+    pub fn end_own(&self) {
+        let own = self.own.lock().take();
+        if let Some(own) = own {
+            own.close();
+            own.leave();
+        }
     }
 
     /// `on_load` has run for the first time, or there is none.
@@ -330,12 +323,7 @@ impl Namespace {
     pub async fn emptied(&self) {
         loop {
             let emptied = self.empty.notified();
-            if self
-                .connections
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_empty()
-            {
+            if self.connections.read().is_empty() {
                 return;
             }
             emptied.await;
@@ -344,11 +332,14 @@ impl Namespace {
 
     /// The connection of an id.
     pub fn connection(&self, id: &str) -> Option<Arc<Connection>> {
-        self.connections
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()
+        self.connections.read().get(id).cloned()
+    }
+
+    /// The connection of an id, and those in its instances.
+    pub fn sockets_of(&self, id: &str) -> Vec<Arc<Connection>> {
+        let instances = self.instances.read();
+        let instances = instances.values().filter_map(|one| one.connection(id));
+        self.connection(id).into_iter().chain(instances).collect()
     }
 
     /// The connections of this process that a target names.
@@ -393,14 +384,7 @@ impl Namespace {
         args: &[Dynamic],
     ) -> Result<(), SendError> {
         if volatile {
-            let ready = self
-                .select(target)
-                .into_iter()
-                .filter(|socket| !socket.is_stalled());
-            return ready
-                .map(|socket| socket.emit(event, args))
-                .filter(|sent| !matches!(sent, Err(SendError::Left)))
-                .collect();
+            return self.emit_to_each(&self.select(target), event, args);
         }
         let Some(link) = self.link() else {
             return Ok(());
@@ -413,6 +397,28 @@ impl Namespace {
         link.emit(&self.named(target), event, args)
     }
 
+    /// Sends an event to each of these that nothing waits for; those who cannot take it keep nobody else from it.
+    fn emit_to_each(
+        &self,
+        sockets: &[Arc<Connection>],
+        event: &str,
+        args: &[Dynamic],
+    ) -> Result<(), SendError> {
+        let mut full = 0;
+        for socket in sockets.iter().filter(|socket| !socket.is_stalled()) {
+            match socket.emit(event, args) {
+                Err(SendError::Full(clients)) => full += clients,
+                Ok(()) | Err(SendError::Left) => {}
+                // What it says of the arguments holds for all of them.
+                Err(error) => return Err(error),
+            }
+        }
+        match full {
+            0 => Ok(()),
+            full => Err(SendError::Full(full)),
+        }
+    }
+
     /// Somebody listens to what is sent.
     pub(super) fn hears_outgoing(&self) {
         self.outgoing.store(true, Ordering::Relaxed);
@@ -420,16 +426,10 @@ impl Namespace {
 
     /// Every connection there is now, those of its instances included.
     pub fn connections(&self) -> Vec<Arc<Connection>> {
-        let own = self
-            .connections
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut connections: Vec<_> = own.values().cloned().collect();
-        connections.extend(
-            self.instances()
-                .iter()
-                .flat_map(|instance| instance.connections()),
-        );
+        let mut connections: Vec<_> = self.connections.read().values().cloned().collect();
+        for instance in self.instances() {
+            connections.extend(instance.connections.read().values().cloned());
+        }
         connections
     }
 }

@@ -6,89 +6,57 @@
 //! What must stay true: a namespace is registered with the Socket.IO crate once, and a reload never registers
 //! again; a failed load changes nothing that is served; no script call runs inside another one.
 
-mod attach;
-mod backlog;
+mod announce;
 mod builder;
-mod check;
-mod cut;
-mod deaf;
 mod dispatch;
-mod dynamic;
-mod entries;
-mod firing;
-mod forwarded;
-mod frames;
 mod functions;
-mod handshake;
-mod later;
-mod leaving;
-mod link;
+mod lifecycle;
+mod namespaces;
+mod options;
 mod origin;
-mod outbox;
-mod packet;
-mod polling;
-mod rate;
-mod rebind;
 mod reload;
-mod remote;
-mod request;
-mod rollback;
-mod scripts;
-mod seats;
-mod service;
-mod session;
-mod snapshot;
+mod scripting;
 mod socketio;
-mod steps;
-mod storm;
-mod stream;
-mod threads;
-mod trace;
-mod unpolled;
-mod upgrade;
-mod watching;
-mod wire;
+mod state;
+mod transport;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::Router;
 use rhai::Dynamic;
-use tokio::sync::{RwLock, watch};
+use socketioxide::{SocketIo, adapter::Adapter};
+use socketioxide_core::adapter::DefinedAdapter;
+use tokio::time::timeout;
 
-pub use attach::AttachError;
-pub use functions::{Functions, Signature};
-pub use later::AsyncFunction;
-
-pub use builder::{HostBuilder, Options, Transport};
+pub use builder::HostBuilder;
+pub use functions::{Functions, Signature, async_fn::AsyncFunction};
+pub use options::{OnRebindFailure, Options, Transport};
 pub use origin::{BadOrigin, Origin};
-pub use rebind::OnRebindFailure;
-pub use rollback::RollBackError;
-pub use scripts::{Outcome, Record};
-pub use watching::Watching;
+pub use reload::{
+    history::{Outcome, Record},
+    rollback::RollBackError,
+    watch::Watching,
+};
+pub use socketio::attach::AttachError;
 #[cfg(feature = "cli")]
-pub(crate) use wire::clients_gone;
+pub(crate) use transport::wire::clients_gone;
 
 use crate::{
     api,
-    connection::{
-        Connection, Counters, Driver, HostEvent, Link, Namespace, NamespaceLink, Serving, Turn,
-        Work,
-    },
+    connection::{Connection, Link, NamespaceLink, Turn, Work},
     diagnostic::Diagnostic,
-    script::{Known, LoadError, Loader},
-    value,
+    event::{Counters, HostEvent},
+    script::{LoadError, Words},
+    watch::WatchError,
 };
-use reload::{Loaded, Trigger};
-use rollback::Failures;
-use scripts::Scripts;
-use service::HostService;
-use socketio::Server;
+use namespaces::{Backend, INVALID_NAMESPACE};
+use reload::{Trigger, rollback::RollBack};
+use socketio::{
+    attach::{has_other_parser, warnings},
+    backend::{Owner, SocketIoBackend},
+};
+use state::HostState;
+use transport::{endpoint::Endpoint, service::HostService, wire::WireContext};
 
 /// Scripts that serve Socket.IO namespaces, edited live.
 ///
@@ -108,47 +76,7 @@ use socketio::Server;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Host {
-    inner: Arc<Inner>,
-}
-
-/// What a host, its connections and its wires share.
-pub(crate) struct Inner {
-    engine: Arc<rhai::Engine>,
-    known: Known,
-    options: Options,
-    decoding: value::Limits,
-    loader: Arc<dyn Loader>,
-    me: Weak<Self>,
-    listeners: Vec<Listener>,
-    scripts: Arc<tokio::sync::Mutex<Scripts>>,
-    /// Where scripts fail, by the name of the entry file; for rolling back by itself.
-    failures: Mutex<HashMap<Arc<str>, Failures>>,
-    /// Connections pass while they connect, a reload closes it while it decides.
-    gate: Arc<RwLock<()>>,
-    counters: Counters,
-    closing: AtomicBool,
-    /// Work that was handed over to tasks which have not ended.
-    handed_over: Arc<AtomicUsize>,
-    /// Whoever writes what waits for a client is subscribed.
-    draining: watch::Sender<()>,
-    threads: threads::ScriptThreads,
-    storms: storm::Storms,
-    /// With whom namespaces are registered, once there is one.
-    io: Mutex<Option<Arc<dyn Server>>>,
-    /// Between their acceptance and the answer to their CONNECT, by the addresses of the crate's sockets.
-    unanswered: Mutex<HashMap<usize, Arc<Connection>>>,
-    namespaces: Mutex<Vec<Arc<Namespace>>>,
-}
-
-type Listener = Box<dyn Fn(&HostEvent) + Send + Sync>;
-
-impl std::fmt::Debug for Inner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inner")
-            .field("options", &self.options)
-            .field("loader", &self.loader)
-            .finish_non_exhaustive()
-    }
+    state: Arc<HostState>,
 }
 
 impl Host {
@@ -174,7 +102,7 @@ impl Host {
     /// # }
     /// ```
     pub async fn load(&self) -> Vec<Diagnostic> {
-        self.reload_now(Trigger::Start).await.rejected
+        self.state.reloader.load(Trigger::Start).await.rejected
     }
 
     /// Loads the scripts that have changed since the last time, and makes their new versions serve, live
@@ -189,18 +117,97 @@ impl Host {
     /// # }
     /// ```
     pub async fn reload(&self) -> Vec<Diagnostic> {
-        self.reload_now(Trigger::Asked).await.rejected
+        self.state.reloader.load(Trigger::Asked).await.rejected
+    }
+
+    /// Reloads by itself when files change, for as long as the [`Watching`] lives. Scripts that do not come from
+    /// disk are not watched.
+    ///
+    /// ```no_run
+    /// # async fn run(host: patchcord::Host) -> Result<(), patchcord::WatchError> {
+    /// host.load().await;
+    /// let watching = host.watch()?;
+    /// // ... serve ...
+    /// drop(watching); // no edit takes effect any more
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the files cannot be watched.
+    pub fn watch(&self) -> Result<Watching, WatchError> {
+        self.state.reloader.watch()
+    }
+
+    /// Puts the version of a namespace back that served before, on live connections too, and gives its number. They are
+    /// re-bound as by an edit: all of them, or none. Called again it goes one version further back; at most eight are
+    /// kept. What was rolled back is not tried again before its files change.
+    ///
+    /// # Errors
+    /// When there is no such version, or it fails on a live connection; nothing has changed then.
+    ///
+    /// ```no_run
+    /// # async fn undo(host: patchcord::Host) -> Result<(), Box<dyn std::error::Error>> {
+    /// let version = host.roll_back("/chat").await?;
+    /// println!("version {version} serves again");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn roll_back(&self, namespace: &str) -> Result<u64, RollBackError> {
+        let what = RollBack::asked(namespace);
+        self.state.reloader.roll_back(what).await
+    }
+
+    /// The last attempts to have versions serve a namespace, the latest at the end; at most 32. Empty for a namespace
+    /// that no script ever had.
+    pub async fn history(&self, namespace: &str) -> Vec<Record> {
+        self.state.reloader.history(namespace).await
+    }
+
+    /// What is wrong with the scripts: what a load would refuse (errors), and what is probably not meant (warnings), in
+    /// the order of files and lines. Every file is looked at, those included that no script imports. Nothing is served,
+    /// and what serves is not touched.
+    ///
+    /// ```
+    /// use patchcord::{Host, script::Memory};
+    ///
+    /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { socket.emti(\"hello\"); }")]);
+    /// let problems = Host::builder().loader(scripts).build().check()?;
+    /// assert_eq!(problems[0].message, "unknown function `emti` on `socket`");
+    /// # Ok::<(), patchcord::script::LoadError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the place of the scripts cannot be read.
+    pub fn check(&self) -> Result<Vec<Diagnostic>, LoadError> {
+        reload::check::check(&self.state.reloader.scripting)
+    }
+
+    /// What scripts of this host can call, its own functions included, as definitions for the Rhai language server
+    /// (`.d.rhai`).
+    ///
+    /// ```
+    /// let host = patchcord::Host::builder().function("twice(n)", |n: i64| n * 2).build();
+    /// assert!(host.definitions().contains("fn twice(n: int) -> int;"));
+    /// ```
+    pub fn definitions(&self) -> String {
+        self.words().definitions()
+    }
+
+    /// The same as a page to read, in Markdown: every hook and word that has a comment.
+    pub fn reference(&self) -> String {
+        self.words().reference()
+    }
+
+    fn words(&self) -> Words {
+        Words::of(&self.state.reloader.scripting.engine, api::VOCABULARY)
     }
 
     /// The namespaces that scripts serve now, in order.
     pub fn namespaces(&self) -> Vec<Arc<str>> {
-        let mut paths: Vec<_> = self
-            .inner
-            .all()
-            .iter()
-            .filter(|namespace| namespace.version().is_some())
-            .map(|namespace| namespace.path().clone())
-            .collect();
+        let all = self.state.namespaces.all_paths();
+        let served = all.iter().filter(|namespace| namespace.version().is_some());
+        let mut paths: Vec<_> = served.map(|namespace| namespace.path().clone()).collect();
         paths.sort_unstable();
         paths
     }
@@ -219,7 +226,7 @@ impl Host {
     /// # Errors
     /// When the place of the scripts cannot be read.
     pub fn scripts(&self) -> Result<Vec<String>, LoadError> {
-        self.inner.loader.list()
+        self.state.reloader.scripting.loader.list()
     }
 
     /// What happened so far, in numbers.
@@ -229,7 +236,7 @@ impl Host {
     /// assert_eq!(host.counters().events.get(), 0);
     /// ```
     pub fn counters(&self) -> &Counters {
-        &self.inner.counters
+        self.state.announcer.counters()
     }
 
     /// How many sockets are connected now, by namespace; instances of a dynamic one count for it, so that clients cannot
@@ -243,11 +250,11 @@ impl Host {
     /// # }
     /// ```
     pub fn sockets(&self) -> BTreeMap<Arc<str>, usize> {
-        self.inner
-            .lock_namespaces()
+        let roots = self.state.namespaces.roots();
+        let sockets = roots
             .iter()
-            .map(|namespace| (namespace.path().clone(), namespace.connections().len()))
-            .collect()
+            .map(|namespace| (namespace.path().clone(), namespace.connections().len()));
+        sockets.collect()
     }
 
     /// How it serves.
@@ -257,12 +264,16 @@ impl Host {
     /// assert_eq!(host.options().path, "/socket.io");
     /// ```
     pub fn options(&self) -> &Options {
-        &self.inner.options
+        &self.state.options
+    }
+
+    fn announce(&self, event: HostEvent) {
+        self.state.announcer.announce(event);
     }
 
     /// Announces that the system gives no further connection.
     pub(crate) fn no_connection(&self, problem: &std::io::Error) {
-        self.inner.announce(HostEvent::NoConnection {
+        self.announce(HostEvent::NoConnection {
             problem: problem.to_string(),
         });
     }
@@ -272,15 +283,87 @@ impl Host {
     /// The host answers WebSocket handshakes itself, which is what lets it count what waits for a client, cut off
     /// one that does not read, and keep events that arrive together with a CONNECT. A host serves one app: this is
     /// called once.
-    pub fn service(&self, app: Router) -> Router {
-        let options = &self.inner.options;
-        let (engine, io) = options.socket_io().build_with_inner_svc(app.clone());
-        *self.inner.lock_io() = Some(Arc::new(io));
-        for namespace in self.inner.all() {
-            self.inner.register(&namespace);
+    ///
+    /// # Errors
+    /// When the host serves already.
+    pub fn service(&self, app: Router) -> Result<Router, AttachError> {
+        let state = &self.state;
+        let (engine, io) = state.options.socket_io().build_with_inner_svc(app.clone());
+        self.serve_by(SocketIoBackend::new(io, Owner::Host, &state.server))?;
+        let context = WireContext {
+            options: state.options.clone(),
+            announcer: state.announcer.clone(),
+            namespaces: Arc::downgrade(&state.namespaces),
+            writes: state.lifecycle.writes.clone(),
+        };
+        let endpoint = Endpoint::new(engine, Arc::new(context));
+        let service = HostService::new(endpoint, app, self.state.clone());
+        Ok(Router::new().fallback_service(service))
+    }
+
+    /// Serves the scripts on a `SocketIo` of the program's own, with any adapter, beside the namespaces that the program
+    /// has on it. It is called once, on a Tokio runtime.
+    ///
+    /// Handlers, handshakes, rooms, acks, timers, limits and live editing are as with [`Host::service`]. But the host has
+    /// no hand in the transport here. What does not hold is told at once as [`HostEvent::AttachWarning`]:
+    ///
+    /// | | [`Host::service`] | `Host::attach` |
+    /// |---|---|---|
+    /// | a client that does not read | is cut off when [`Options::max_backlog`] bytes wait for it | is cut off when as many packets wait as the `max_buffer_size` of the `SocketIo` allows, of any size; the connection ends with the next heartbeat |
+    /// | `socket.disconnect(true)` | closes the connection | takes the client out of every namespace of the host; the official clients then close by themselves |
+    /// | events in the same write as a CONNECT | are kept | end the connection, as the crate does it |
+    /// | `volatile` | is skipped while packets wait for the client | is an ordinary `emit` |
+    /// | the first clients of `room/{id}.rhai` | are in one namespace | can miss each other if they come in the same instant |
+    /// | path, ping, payloads, transports, origins, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] begins one with the same |
+    /// | [`Options::max_connections`], memory of idle clients | the host's | the program's |
+    /// | `socket.handshake.address` | the peer's | the same, if the app has axum's `ConnectInfo<SocketAddr>` |
+    ///
+    /// With an adapter that reaches other processes, `emit` reaches their clients too, unless it goes through `local`.
+    /// `io.sockets`, `fetch_sockets`, `sockets_join` and the like, acks of broadcasts, `volatile` broadcasts and `io.data`
+    /// are this process's. Namespaces take clients as soon as the adapter is ready.
+    ///
+    /// A namespace that the program has already stays the program's, which is announced; one that it registers later takes
+    /// the place of the script's, and must not. [`Host::close`] ends the host's namespaces only.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use patchcord::{Host, Options, script::Memory, socketioxide::extract::SocketRef};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), patchcord::AttachError> {
+    /// let (layer, io) = Options::default().socket_io().build_layer();
+    /// io.ns("/admin", async |socket: SocketRef| drop(socket.emit("hello", "from Rust")));
+    ///
+    /// let scripts = Memory::from([("chat.rhai", "fn on_connection(socket) { socket.emit(\"hello\", \"from a script\"); }")]);
+    /// let host = Host::builder().loader(scripts).build();
+    /// host.load().await;
+    /// host.attach(&io)?;
+    /// // `layer.layer(...)` and not `Router::layer`, which would begin a new engine for each connection.
+    /// use tower::Layer;
+    /// let app: Router = Router::new().fallback_service(layer.layer(Router::new()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the host serves already, or the parser of the `SocketIo` is not the common one.
+    pub fn attach<A: Adapter + DefinedAdapter>(&self, io: &SocketIo<A>) -> Result<(), AttachError> {
+        if has_other_parser(io.config()) {
+            return Err(AttachError::OtherParser);
         }
-        let service = HostService::new(engine, self.inner.clone(), app);
-        Router::new().fallback_service(service)
+        let server = &self.state.server;
+        self.serve_by(SocketIoBackend::new(io.clone(), Owner::Program, server))?;
+        for problem in warnings(io.config(), &self.state.options) {
+            self.announce(HostEvent::AttachWarning { problem });
+        }
+        Ok(())
+    }
+
+    fn serve_by(&self, backend: Arc<dyn Backend>) -> Result<(), AttachError> {
+        match self.state.namespaces.serve_by(&backend) {
+            true => Ok(()),
+            false => Err(AttachError::ServesAlready),
+        }
     }
 
     /// Ends every connection. Scripts hear the reason `server shutting down`; this returns when all their calls have
@@ -299,17 +382,15 @@ impl Host {
     /// # }
     /// ```
     pub async fn close(&self) {
-        self.inner.closing.store(true, Ordering::Release);
+        let state = &self.state;
+        state.lifecycle.closing.cancel();
         let closed = async {
-            // Those who are connecting get as far as `on_connection`, so that every script that heard of a client
-            // hears of its end.
-            let _gate = self.inner.gate.write().await;
-            let namespaces = self.inner.all();
+            // A reload that runs is decided first. Those who are connecting get as far as `on_connection`, so that every
+            // script that heard of a client hears of its end.
+            let permit = state.reloader.permit().await;
+            let namespaces = state.namespaces.all();
             let mut links = Vec::new();
-            for connection in namespaces
-                .iter()
-                .flat_map(|namespace| namespace.connections())
-            {
+            for connection in namespaces.iter().flat_map(|one| one.connections()) {
                 links.extend(connection.link());
                 connection.post_elsewhere(Work::Disconnect("server shutting down"));
             }
@@ -318,43 +399,35 @@ impl Host {
                 namespace.end_own();
             }
             self.settled().await;
-            let server = self.inner.lock_io().take();
-            if let Some(server) = server {
-                server.close().await;
-            }
+            state.namespaces.close().await;
             // The crate forgets its namespaces before their sockets, which hold each other then.
             for link in links {
                 link.disconnect();
             }
             // Those who read have what was sent to them.
-            self.inner.draining.closed().await;
-            // The namespaces hold the host, which holds them.
-            self.inner.lock_namespaces().clear();
-            *self.inner.scripts.lock().await = Scripts::default();
+            state.lifecycle.writes.wait().await;
+            state.namespaces.clear();
+            permit.forget();
         };
         // What is left after this time is lost with the process.
-        let _ = tokio::time::timeout(self.inner.options.drain_timeout, closed).await;
+        let _ = timeout(state.options.drain_timeout, closed).await;
     }
 
     /// Waits until no work is handed over to other tasks any more.
     pub(crate) async fn settled(&self) {
-        while self.inner.handed_over.load(Ordering::Acquire) > 0 {
-            tokio::task::yield_now().await;
-        }
+        self.state.lifecycle.work.wait().await;
     }
 
     /// What the connections of a namespace share now.
     pub(crate) fn data(&self, path: &str) -> rhai::Map {
-        let all = self.inner.all();
-        let namespace = all.iter().find(|namespace| &**namespace.path() == path);
+        let namespace = self.state.namespaces.find(path);
         namespace.map_or_else(rhai::Map::new, |namespace| namespace.data().to_map())
     }
 
     /// A turn that is no client's, for whoever stands outside: in the namespace `/`, or the first that is served.
     pub(crate) fn turn(&self) -> Option<Turn> {
-        let all = self.inner.all().into_iter();
-        let served =
-            all.filter(|namespace| namespace.version().is_some() && !namespace.is_dynamic());
+        let all = self.state.namespaces.all().into_iter();
+        let served = all.filter(|namespace| namespace.version().is_some());
         let first = served.min_by_key(|namespace| namespace.path().clone())?;
         Some(Turn::of(Connection::new("", first, Dynamic::UNIT, 0)))
     }
@@ -368,83 +441,15 @@ impl Host {
         link: Arc<dyn Link>,
         network: Arc<dyn NamespaceLink>,
     ) -> Result<Arc<Connection>, String> {
-        // What it gives is looked for below, as for any other namespace.
-        drop(self.inner.ensure(path));
-        let find =
-            |namespace: &Arc<Namespace>| &**namespace.path() == path && !namespace.is_dynamic();
-        let namespace = self.inner.all().into_iter().find(find);
-        let serving = namespace
-            .as_ref()
-            .map_or(Serving::Gone, |namespace| namespace.serving());
-        match (self.inner.refusal(&serving), namespace) {
-            (None, Some(namespace)) => {
-                namespace.set_link(network);
-                namespace.ready().await;
-                let connection = Connection::new(id, namespace, auth, api::now());
-                self.inner
-                    .shake(&connection, link)
-                    .await
-                    .map(|()| connection)
-            }
-            (reason, _) => Err(reason.unwrap_or(INVALID_NAMESPACE).to_owned()),
+        let namespaces = &self.state.namespaces;
+        let namespace = namespaces.ensure(path).ok_or(INVALID_NAMESPACE)?;
+        if let Some(reason) = namespaces.refusal(&namespace.serving()) {
+            return Err(reason.to_owned());
         }
-    }
-
-    async fn reload_now(&self, trigger: Trigger) -> Loaded {
-        let inner = self.inner.clone();
-        let mut scripts = self.inner.scripts.clone().lock_owned().await;
-        let gate = self.inner.gate.clone().write_owned().await;
-        let reloaded = tokio::task::spawn_blocking(move || {
-            let loaded = inner.reload(&mut scripts, trigger);
-            drop(gate);
-            loaded
-        });
-        reloaded.await.unwrap_or_else(|panic| {
-            let problem = format!("the reload ended early: {panic}");
-            self.inner.unreadable(problem)
-        })
-    }
-}
-
-const INVALID_NAMESPACE: &str = "Invalid namespace";
-
-impl Inner {
-    /// What a client hears that a namespace does not take.
-    fn refusal(&self, serving: &Serving) -> Option<&'static str> {
-        match serving {
-            _ if self.closing.load(Ordering::Acquire) => Some("server shutting down"),
-            Serving::Version(_) => None,
-            Serving::Broken => Some("script failed to load"),
-            Serving::Gone => Some(INVALID_NAMESPACE),
-        }
-    }
-
-    /// Every namespace, and the instances of the dynamic ones.
-    fn all(&self) -> Vec<Arc<Namespace>> {
-        let mut all = self.lock_namespaces().clone();
-        let instances: Vec<_> = all
-            .iter()
-            .flat_map(|namespace| namespace.instances())
-            .collect();
-        all.extend(instances);
-        all
-    }
-
-    fn lock_namespaces(&self) -> MutexGuard<'_, Vec<Arc<Namespace>>> {
-        self.namespaces
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_io(&self) -> MutexGuard<'_, Option<Arc<dyn Server>>> {
-        self.io.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new namespace, known to the server from now on.
-    fn open(self: &Arc<Self>, path: &str, serving: Serving) -> Arc<Namespace> {
-        let namespace = Arc::new(Namespace::new(path, serving, self.clone()));
-        self.lock_namespaces().push(namespace.clone());
-        self.register(&namespace);
-        namespace
+        namespace.set_link(network);
+        namespace.ready().await;
+        let connection = Connection::new(id, namespace, auth, api::now());
+        self.state.dispatcher.shake(&connection, link).await?;
+        Ok(connection)
     }
 }

@@ -1,7 +1,7 @@
 //! Where source text comes from: a folder, memory, or an embedder's own place.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -37,6 +37,12 @@ pub trait Loader: fmt::Debug + Send + Sync {
     /// is no script of a namespace at all.
     fn namespace(&self, name: &str) -> Option<String> {
         by_layout(name)
+    }
+
+    /// The names of the scripts that may be others since something has changed at `paths`, which are below
+    /// [`watched`](Loader::watched); `None` when that may be any script. A load reads only these again.
+    fn changed(&self, _paths: &BTreeSet<PathBuf>) -> Option<BTreeSet<String>> {
+        None
     }
 
     /// The folder or file on disk that a watcher should look at, if there is one.
@@ -197,9 +203,39 @@ impl Loader for Folder {
         }
     }
 
+    /// A change at a folder is one of everything in it. Behind a symbolic link a file has other paths too, at which its
+    /// changes are told.
+    fn changed(&self, paths: &BTreeSet<PathBuf>) -> Option<BTreeSet<String>> {
+        if self.is_file() || paths.is_empty() || has_links(&self.target, 0) {
+            return None;
+        }
+        let name_of = |path: &PathBuf| {
+            let name = path.strip_prefix(&self.target).ok()?.to_str()?;
+            let is_script = name.ends_with(".rhai") && !path.is_dir();
+            // What is no script may have been a folder.
+            (is_script || path.is_file()).then(|| name.to_owned())
+        };
+        paths.iter().map(name_of).collect()
+    }
+
     fn watched(&self) -> Option<&Path> {
         Some(&self.target)
     }
+}
+
+/// Whether a folder is, or has in it, a symbolic link; or what it has cannot be told.
+fn has_links(folder: &Path, depth: usize) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return true;
+    };
+    depth >= MAX_DEPTH
+        || entries.into_iter().any(|entry| match entry {
+            Ok(entry) => entry.file_type().is_ok_and(|kind| match kind.is_dir() {
+                true => has_links(&entry.path(), depth + 1),
+                false => kind.is_symlink(),
+            }),
+            Err(_) => true,
+        })
 }
 
 /// Scripts that are held in memory: presets, tests, an embedder's own strings.

@@ -101,7 +101,7 @@ impl TestClient {
         let connection = admitted.map_err(Refused)?;
         *lock(&inbox.connection) = Some(connection.clone());
         lock(&network.inboxes).insert((path.to_owned(), id.to_owned()), inbox.clone());
-        connection.enter();
+        connection.enter(Box::new(()));
         clockwork.run(|| connection.open(link));
         Ok(Self {
             id: id.to_owned(),

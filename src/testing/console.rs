@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     api,
-    connection::HostEvent,
     diagnostic::Diagnostic,
+    event::HostEvent,
     script::{Limits, Lines, LoadError, Loader},
 };
 

@@ -15,7 +15,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::client::{Network, News, TestClient, decode};
 use crate::{
-    connection::{Counters, HostEvent, Turn},
+    connection::Turn,
+    event::{Counters, HostEvent},
     host::{Host, HostBuilder, Options, Record, RollBackError},
     script::{LoadError, Loader, Memory},
 };

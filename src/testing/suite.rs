@@ -19,8 +19,8 @@ use super::{
     words::{self, Ran},
 };
 use crate::{
-    connection::HostEvent,
     diagnostic::Diagnostic,
+    event::HostEvent,
     script::{CallError, Known, Limits, LoadError, Loader, Memory, Rejected, Version},
 };
 

@@ -1,0 +1,291 @@
+//! Answers that a connection's scripts wait for.
+//!
+//! Clients answer in the order of their packets, whoever was asked, and so the closures are called: an answer that comes
+//! wakes a [`Knock`], which posts work to the connection that asked, before the next packet is read.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use rhai::Dynamic;
+use tokio::task::unconstrained;
+
+use super::Connection;
+use crate::{
+    connection::{Answer, NoAnswer, Phase, SendError, Work},
+    script::Handler,
+};
+
+/// The call that an answer means.
+pub type Answered = (Arc<Handler>, Vec<Dynamic>);
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Asked<'a> {
+    /// One socket: the closure gets the arguments of its answer.
+    One(&'a Arc<Connection>),
+    /// Many: the closure gets an array of the first argument of each answer.
+    Many(&'a [Arc<Connection>]),
+}
+
+impl Asked<'_> {
+    const fn sockets(&self) -> &[Arc<Connection>] {
+        match self {
+            Self::One(socket) => std::slice::from_ref(socket),
+            Self::Many(sockets) => sockets,
+        }
+    }
+}
+
+/// The closures that wait, by number.
+#[derive(Default)]
+pub(super) struct Asks {
+    next: u64,
+    waiting: BTreeMap<u64, Ask>,
+}
+
+/// One closure that waits.
+pub(super) struct Ask {
+    handler: Arc<Handler>,
+    /// Its first parameter is the error.
+    takes_error: bool,
+    /// It gets one array of what many have answered.
+    many: bool,
+    /// The answers that are still to come.
+    open: Vec<Option<Answer>>,
+    /// How many these are.
+    missing: usize,
+    came: Vec<Dynamic>,
+    error: Option<NoAnswer>,
+}
+
+impl Asks {
+    fn add(&mut self, ask: Ask) -> u64 {
+        self.next += 1;
+        self.waiting.insert(self.next, ask);
+        self.next
+    }
+
+    fn place(&mut self, number: u64, nth: usize) -> Option<&mut Option<Answer>> {
+        self.waiting.get_mut(&number)?.open.get_mut(nth)
+    }
+
+    fn put(&mut self, number: u64, nth: usize, answer: Answer) {
+        if let Some(place) = self.place(number, nth) {
+            *place = Some(answer);
+        }
+    }
+
+    /// An answer came, or will not come: the call that is due, if it was the last one.
+    fn settle(&mut self, number: u64, answer: Result<Vec<Dynamic>, NoAnswer>) -> Option<Answered> {
+        let ask = self.waiting.get_mut(&number)?;
+        ask.missing = ask.missing.saturating_sub(1);
+        match answer {
+            Ok(values) if ask.many => ask.came.push(values.into_iter().next().unwrap_or_default()),
+            Ok(values) => ask.came = values,
+            // Of many, Node says no more than that some did not answer.
+            Err(_) if ask.many => ask.error = Some(NoAnswer::TimedOut),
+            Err(why) => ask.error = Some(why),
+        }
+        match ask.missing {
+            0 => self.waiting.remove(&number)?.call(),
+            _ => None,
+        }
+    }
+}
+
+impl Asks {
+    /// Takes out all that wait; answers to them mean nothing any more.
+    pub(super) fn end(&mut self) -> BTreeMap<u64, Ask> {
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+impl Connection {
+    /// Sends an event that asks for an answer; `handler` is called with it in this connection's turn, whoever is asked.
+    /// After `timeout` it is called with an error, and its first parameter is the error then; without one it waits for
+    /// ever, as in Node. To be called in this connection's turn.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent, or the one client that is asked cannot take it; `handler` is not called then.
+    pub fn ask(
+        self: &Arc<Self>,
+        whom: Asked<'_>,
+        event: &str,
+        args: &[Dynamic],
+        handler: Handler,
+        timeout: Option<Duration>,
+    ) -> Result<(), SendError> {
+        let many = matches!(whom, Asked::Many(_));
+        let sockets = whom.sockets();
+        let ask = Ask::new(handler, timeout.is_some(), many, sockets.len());
+        if sockets.is_empty() {
+            if let Some((handler, args)) = ask.call() {
+                self.post_elsewhere(Work::Call(handler, args, "ack"));
+            }
+            return Ok(());
+        }
+        let number = self.held().asks.add(ask);
+        for (nth, socket) in sockets.iter().enumerate() {
+            let knock = Arc::new(Knock {
+                giver: Arc::downgrade(self),
+                number,
+                nth,
+            });
+            match socket.send_question(event, args, timeout, &knock) {
+                Err(SendError::Full(_)) if many => knock.expect(will_not(NoAnswer::Left)),
+                Err(error) => {
+                    self.held().asks.waiting.remove(&number);
+                    return Err(error);
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn send_question(
+        self: &Arc<Self>,
+        event: &str,
+        args: &[Dynamic],
+        timeout: Option<Duration>,
+        knock: &Arc<Knock>,
+    ) -> Result<(), SendError> {
+        let link = match (self.phase(), self.link()) {
+            (phase, _) if phase < Phase::Connected => {
+                let knock = knock.clone();
+                return self.send_later(event, args, move |link, event, args| {
+                    let asked = link.and_then(|link| link.ask(event, args, timeout).ok());
+                    knock.expect(asked.unwrap_or_else(|| will_not(NoAnswer::Left)));
+                });
+            }
+            (_, Some(link)) if self.is_connected() => link,
+            _ => {
+                knock.expect(will_not(NoAnswer::Left));
+                return Ok(());
+            }
+        };
+        self.tell(event, args)?;
+        knock.listen(link.ask(event, args, timeout)?);
+        Ok(())
+    }
+
+    /// Looks whether an answer is there, in this connection's turn: the call that it means, if it was the last one that
+    /// its closure waits for.
+    pub fn answered(self: &Arc<Self>, number: u64, nth: usize) -> Option<Answered> {
+        let mut answer = self.held().asks.place(number, nth)?.take()?;
+        let knock = Arc::new(Knock {
+            giver: Arc::downgrade(self),
+            number,
+            nth,
+        });
+        match poll(&mut answer, &knock) {
+            Poll::Ready(result) => self.held().asks.settle(number, result),
+            Poll::Pending => {
+                self.held().asks.put(number, nth, answer);
+                None
+            }
+        }
+    }
+
+    /// How many answers its closures wait for.
+    pub fn waiting_for(&self) -> usize {
+        self.held().asks.waiting.len()
+    }
+
+    /// The calls that are due when this connection leaves: closures that wait with a time get an error at once.
+    pub fn unanswered(&self) -> Vec<Answered> {
+        let waiting = std::mem::take(&mut self.held().asks.waiting);
+        waiting
+            .into_values()
+            .filter_map(|mut ask| {
+                ask.error = Some(NoAnswer::Left);
+                ask.call()
+            })
+            .collect()
+    }
+}
+
+impl Ask {
+    fn new(handler: Handler, takes_error: bool, many: bool, count: usize) -> Self {
+        Self {
+            handler: Arc::new(handler),
+            takes_error,
+            many,
+            open: std::iter::repeat_with(|| None).take(count).collect(),
+            missing: count,
+            came: Vec::new(),
+            error: None,
+        }
+    }
+
+    fn call(self) -> Option<Answered> {
+        let values = match self.many {
+            true => vec![self.came.into()],
+            false => self.came,
+        };
+        let args = match (self.error, self.takes_error) {
+            (None, false) => values,
+            (None, true) => std::iter::once(Dynamic::UNIT).chain(values).collect(),
+            (Some(why), true) => std::iter::once(why.text().into()).chain(values).collect(),
+            (Some(_), false) => return None,
+        };
+        Some((self.handler, args))
+    }
+}
+
+/// Woken by an answer, it has the connection that asked look at it.
+struct Knock {
+    giver: Weak<Connection>,
+    number: u64,
+    nth: usize,
+}
+
+impl Knock {
+    /// Waits for an answer, in the turn of the connection that asked.
+    fn listen(self: &Arc<Self>, mut answer: Answer) {
+        match poll(&mut answer, self) {
+            Poll::Pending => self.keep(answer),
+            Poll::Ready(result) => self.expect(Box::pin(std::future::ready(result))),
+        }
+    }
+
+    /// The same outside that turn.
+    fn expect(&self, answer: Answer) {
+        self.keep(answer);
+        self.post();
+    }
+
+    fn keep(&self, answer: Answer) {
+        if let Some(giver) = self.giver.upgrade() {
+            giver.held().asks.put(self.number, self.nth, answer);
+        }
+    }
+
+    fn post(&self) {
+        if let Some(giver) = self.giver.upgrade() {
+            giver.post_elsewhere(Work::Answer(self.number, self.nth));
+        }
+    }
+}
+
+impl Wake for Knock {
+    fn wake(self: Arc<Self>) {
+        self.post();
+    }
+}
+
+/// Not counted against the task that happens to run.
+fn poll(answer: &mut Answer, knock: &Arc<Knock>) -> Poll<Result<Vec<Dynamic>, NoAnswer>> {
+    let waker = Waker::from(knock.clone());
+    Pin::new(&mut unconstrained(answer)).poll(&mut Context::from_waker(&waker))
+}
+
+fn will_not(why: NoAnswer) -> Answer {
+    Box::pin(std::future::ready(Err(why)))
+}

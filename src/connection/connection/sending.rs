@@ -1,0 +1,236 @@
+//! What a connection sends, and the rooms by which it is reached.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use rhai::Dynamic;
+
+use super::{Connection, Early};
+use crate::{
+    connection::{Event, Link, OUTGOING, Phase, SendError, Work},
+    event::HostEvent,
+    value::{plain, to_packet},
+};
+
+impl Connection {
+    /// Sends an event to the client; one that has left is sent nothing.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent, or the client cannot take it.
+    pub fn emit(self: &Arc<Self>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+        if self.phase() < Phase::Connected {
+            return self.send_later(event, args, |link, event, args| {
+                // Whoever cannot take it hears no more of it than of any other event.
+                link.map(|link| link.emit(event, args));
+            });
+        }
+        self.tell(event, args)?;
+        self.send(|link| link.emit(event, args))
+    }
+
+    /// Has `send` called with a copy of what is sent once the CONNECT is answered, or without a link if the client leaves
+    /// before.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent.
+    pub(super) fn send_later(
+        &self,
+        event: &str,
+        args: &[Dynamic],
+        send: impl FnOnce(Option<&dyn Link>, &str, &[Dynamic]) + Send + 'static,
+    ) -> Result<(), SendError> {
+        let (args, _) = copies(event, args)?;
+        let event = event.to_owned();
+        self.once_open(Box::new(move |link| send(link, &event, &args)));
+        Ok(())
+    }
+
+    /// Uses the way to the client, as soon as there is one; nothing happens when it has left.
+    fn reach(&self, with: impl FnOnce(&dyn Link) + Send + 'static) {
+        match self.link() {
+            Some(link) => with(&*link),
+            None => self.once_open(Box::new(|link| {
+                if let Some(link) = link {
+                    with(link);
+                }
+            })),
+        }
+    }
+
+    /// Calls `send` now, or once the CONNECT is answered.
+    fn once_open(&self, send: Early) {
+        let mut held = self.held();
+        if self.phase() < Phase::Connected {
+            held.early.push(send);
+        } else {
+            drop(held);
+            send(self.link().as_deref());
+        }
+    }
+
+    /// Tells the `on_any_outgoing` listeners, soon, what is sent. They are told before it is on its way, so that they have
+    /// heard of it when the client answers.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent.
+    pub(in crate::connection) fn tell(
+        self: &Arc<Self>,
+        event: &str,
+        args: &[Dynamic],
+    ) -> Result<(), SendError> {
+        if self.may_hear(OUTGOING) && self.is_connected() {
+            let (args, size) = copies(event, args)?;
+            if let Some(unheard) = self.post(Work::Outgoing(Event::new(event, args, None, size))) {
+                self.lost(
+                    &unheard.name,
+                    "`on_any_outgoing` does not hear of it: too much waits for it already",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Announces that an event did not arrive where it should.
+    pub fn lost(&self, event: &str, reason: impl Into<String>) {
+        self.namespace().driver().announce(HostEvent::Lost {
+            namespace: self.namespace().path().clone(),
+            socket: Some(self.id().to_string()),
+            event: event.to_owned(),
+            reason: reason.into(),
+            times: 1,
+        });
+    }
+
+    /// Answers an event.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent, or the client cannot take it.
+    pub fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
+        self.send(|link| link.ack(id, args))
+    }
+
+    /// No event of it is handled any more, and it is sent nothing: it is about to be disconnected.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+    }
+
+    /// Takes the client out of the namespace; with `close` out of all of them, and closes its connection.
+    pub fn disconnect(&self, close: bool) {
+        self.cut();
+        if !close {
+            return self.once_open(Box::new(|link| {
+                link.inspect(|link| link.disconnect());
+            }));
+        }
+        let link = self.link();
+        self.namespace().driver().disconnect_client(self.id());
+        self.once_open(Box::new(move |now| {
+            now.or(link.as_deref()).inspect(|link| link.close());
+        }));
+    }
+
+    /// Whether a volatile event is skipped now.
+    pub fn is_stalled(&self) -> bool {
+        self.link().is_some_and(|link| link.is_stalled())
+    }
+
+    /// `socket.transport`; empty once it has left.
+    pub fn transport(&self) -> &'static str {
+        self.link().map_or("", |link| link.transport())
+    }
+
+    /// Joins rooms, unless it has left. `false` when it would be in more than `max` then, and has joined none.
+    pub fn join(&self, rooms: &[String], max: usize) -> bool {
+        let fits = self.fits(rooms, max);
+        if fits {
+            if rooms.iter().any(|room| **room == **self.id()) {
+                self.in_own_room.store(true, Ordering::Relaxed);
+            }
+            let rooms = rooms.to_vec();
+            self.reach(move |link| link.join(&rooms));
+        }
+        fits
+    }
+
+    /// Whether it is in `max` rooms at most when it has joined these. Counting its rooms takes long, so it is done only
+    /// when so many joins make it worth while.
+    fn fits(&self, rooms: &[String], max: usize) -> bool {
+        let joined = self.joined.fetch_add(rooms.len(), Ordering::Relaxed);
+        if joined + rooms.len() <= max {
+            return true;
+        }
+        if self.link().is_none() {
+            return false;
+        }
+        let now = self.rooms();
+        let new = rooms.iter().filter(|room| !now.contains(room)).count();
+        let fits = now.len() + new <= max;
+        let count = if fits { now.len() + new } else { now.len() };
+        self.joined.store(count, Ordering::Relaxed);
+        fits
+    }
+
+    /// Leaves a room.
+    pub fn leave_room(&self, room: &str) {
+        if *room == **self.id() {
+            self.in_own_room.store(false, Ordering::Relaxed);
+        }
+        let room = room.to_owned();
+        self.reach(move |link| link.leave(&room));
+    }
+
+    /// Leaves every room, that of its own id included.
+    pub fn leave_all(&self) {
+        self.in_own_room.store(false, Ordering::Relaxed);
+        self.reach(|link| link.leave_all());
+    }
+
+    /// The rooms it is in; while its `disconnecting` listeners run, those it was in.
+    pub fn rooms(&self) -> Vec<String> {
+        let last = match self.phase() {
+            Phase::Left => self.held().last_rooms.clone(),
+            _ => None,
+        };
+        last.or_else(|| self.link().map(|link| self.with_own_room(link.rooms())))
+            .unwrap_or_default()
+    }
+
+    /// Whether it is in the room of its own id.
+    pub fn is_in_own_room(&self) -> bool {
+        self.in_own_room.load(Ordering::Relaxed)
+    }
+
+    fn with_own_room(&self, mut rooms: Vec<String>) -> Vec<String> {
+        if self.is_in_own_room() && !rooms.iter().any(|room| **room == **self.id()) {
+            rooms.insert(0, self.id().to_string());
+        }
+        rooms
+    }
+
+    /// It leaves, and was in these rooms beside its own until now.
+    pub fn remember_rooms(&self, rooms: Vec<String>) {
+        self.held().last_rooms = Some(self.with_own_room(rooms));
+        self.in_own_room.store(false, Ordering::Relaxed);
+    }
+
+    /// From now on it is in no room.
+    pub fn forget_rooms(&self) {
+        self.held().last_rooms = Some(Vec::new());
+    }
+
+    fn send(&self, send: impl FnOnce(&dyn Link) -> Result<(), SendError>) -> Result<(), SendError> {
+        match self.link() {
+            Some(link) if self.is_connected() => send(&*link),
+            _ => Err(SendError::Left),
+        }
+    }
+}
+
+/// The arguments for later, or for another turn: without the variables of the call that sends them; and their bytes.
+fn copies(event: &str, args: &[Dynamic]) -> Result<(Vec<Dynamic>, usize), SendError> {
+    let refused = |error: &dyn std::fmt::Display| SendError::Value(error.to_string());
+    let packet = to_packet(Some(event), args).map_err(|error| refused(&error))?;
+    let attachments = packet.attachments.iter().map(|bytes| bytes.len());
+    let size = packet.text.len() + attachments.sum::<usize>();
+    let copies = args.iter().map(plain).collect::<Result<_, _>>();
+    Ok((copies.map_err(|error| refused(&error))?, size))
+}

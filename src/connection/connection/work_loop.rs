@@ -1,0 +1,69 @@
+//! How a connection does its work: piece after piece, and not so much in a row that others wait.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use super::Connection;
+use crate::{connection::Work, script::took_long};
+
+/// After so much work in one go, the rest goes to a fresh task, so that others have their turn on this thread.
+const WORK_IN_A_ROW: usize = 64;
+/// The same as time.
+const TIME_IN_A_ROW: Duration = Duration::from_millis(5);
+
+impl Connection {
+    /// Does `first` and what waits behind it, in the turn that the caller holds.
+    pub(super) fn work(self: &Arc<Self>, first: Option<Work>) {
+        let mut turn = HandOver {
+            connection: self,
+            armed: true,
+        };
+        let mut next = first.or_else(|| self.mailbox.next(&self.phase));
+        let mut done = 0;
+        let mut started = None;
+        while let Some(work) = next {
+            self.namespace().driver().run(self, work);
+            let took_long = took_long();
+            // Work without a call, such as a timer that another one has done, says nothing.
+            if let Some(slow) = took_long.filter(|slow| *slow != self.is_slow()) {
+                self.slow.store(slow, Ordering::Relaxed);
+            }
+            if self.mailbox.is_waiting(&self.phase) {
+                done += 1;
+                let since = *started.get_or_insert_with(Instant::now);
+                if took_long == Some(true)
+                    || done >= WORK_IN_A_ROW
+                    || since.elapsed() > TIME_IN_A_ROW
+                {
+                    return;
+                }
+            }
+            next = self.mailbox.next(&self.phase);
+        }
+        turn.armed = false;
+    }
+
+    /// Whether its last call took long: its next ones do not run on threads that serve others.
+    pub fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
+    }
+}
+
+/// Gives the turn to a fresh task when work ends before the mailbox is empty, a panic included.
+struct HandOver<'a> {
+    connection: &'a Arc<Connection>,
+    armed: bool,
+}
+
+impl Drop for HandOver<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.connection
+                .namespace()
+                .driver()
+                .later(self.connection.clone());
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The path of a namespace, which is a pattern if it has parameters: `/room/{id}`.
+
+use std::fmt;
+
+use rhai::Map;
+
+/// The path of a namespace. With parameters it stands for many paths.
+///
+/// ```
+/// use patchcord::connection::NamespacePattern;
+///
+/// let pattern = NamespacePattern::new("/room/{id}");
+/// assert_eq!(pattern.parameters("/room/7").unwrap()["id"].to_string(), "7");
+/// assert!(pattern.parameters("/room").is_none());
+/// assert_eq!(pattern.shape(), NamespacePattern::new("/room/{name}").shape());
+/// ```
+#[derive(Clone)]
+pub struct NamespacePattern {
+    /// `None` for the path of one namespace.
+    router: Option<matchit::Router<()>>,
+    shape: String,
+}
+
+impl fmt::Debug for NamespacePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NamespacePattern")
+            .field(&self.shape)
+            .finish()
+    }
+}
+
+impl NamespacePattern {
+    /// The pattern of a path. A path whose braces cannot be read as parameters stands for itself only.
+    pub fn new(path: &str) -> Self {
+        let mut router = matchit::Router::new();
+        let is_pattern = path.contains('{') && router.insert(path, ()).is_ok();
+        Self {
+            shape: if is_pattern {
+                without_names(path)
+            } else {
+                path.to_owned()
+            },
+            router: is_pattern.then_some(router),
+        }
+    }
+
+    /// Whether it has parameters.
+    pub const fn is_dynamic(&self) -> bool {
+        self.router.is_some()
+    }
+
+    /// The pattern without the names of its parameters: two patterns of one shape stand for the same paths.
+    pub fn shape(&self) -> &str {
+        &self.shape
+    }
+
+    /// The values of the parameters in `path`, by their names; `None` when it is not one of the pattern's paths.
+    pub fn parameters(&self, path: &str) -> Option<Map> {
+        let found = self.router.as_ref()?.at(path).ok()?;
+        let parameters = found.params.iter();
+        Some(
+            parameters
+                .map(|(name, value)| (name.into(), value.to_owned().into()))
+                .collect(),
+        )
+    }
+}
+
+/// A pattern with nothing between its braces.
+fn without_names(pattern: &str) -> String {
+    let mut is_name = false;
+    let kept = pattern.chars().filter(|c| {
+        let is_brace = matches!(c, '{' | '}');
+        is_name = if is_brace { *c == '{' } else { is_name };
+        is_brace || !is_name
+    });
+    kept.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_one_segment_that_is_not_empty() {
+        let pattern = NamespacePattern::new("/room/{id}/{seat}");
+        let parameters = pattern.parameters("/room/7/a b").unwrap();
+        assert_eq!(parameters["id"].to_string(), "7");
+        assert_eq!(parameters["seat"].to_string(), "a b");
+        for path in [
+            "/room/7",
+            "/room/7/",
+            "/room//a",
+            "/room/7/a/",
+            "/hall/7/a",
+            "",
+        ] {
+            assert!(pattern.parameters(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn patterns_of_one_shape_differ_by_the_names_of_parameters_only() {
+        let shape = |path: &str| NamespacePattern::new(path).shape().to_owned();
+        assert_eq!(shape("/room/{id}"), shape("/room/{name}"));
+        assert_ne!(shape("/room/{id}"), shape("/room/{id}/{seat}"));
+        assert_ne!(shape("/room/{id}"), shape("/room/id"));
+    }
+
+    #[test]
+    fn a_path_without_parameters_stands_for_itself() {
+        let path = NamespacePattern::new("/chat");
+        assert!(!path.is_dynamic() && path.parameters("/chat").is_none());
+        assert_eq!(path.shape(), "/chat");
+    }
+}

@@ -1,0 +1,83 @@
+//! What happens in a host, on its way to those who want to hear of it.
+//!
+//! In: a [`HostEvent`] from anywhere in the host. Out: the counters, and the listeners of the program or, without any,
+//! [`tracing`](mod@self::tracing). The same again and again is announced a few times and then counted.
+
+mod throttle;
+mod tracing;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use tokio::time::{Instant, sleep_until};
+
+use self::throttle::{Throttle, WINDOW};
+use crate::event::{Counters, HostEvent};
+
+/// Somebody who wants to hear of everything.
+pub(super) type Listener = Box<dyn Fn(&HostEvent) + Send + Sync>;
+
+/// Counts what happens, and tells everybody who listens.
+#[derive(Default)]
+pub(crate) struct Announcer {
+    listeners: Vec<Listener>,
+    counters: Counters,
+    throttle: Throttle,
+}
+
+impl std::fmt::Debug for Announcer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Announcer")
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Announcer {
+    pub(super) fn new(listeners: Vec<Listener>) -> Arc<Self> {
+        Arc::new(Self {
+            listeners,
+            ..Self::default()
+        })
+    }
+
+    pub(crate) const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Counts an event, and tells everybody who listens unless the same was announced often enough.
+    pub(crate) fn announce(self: &Arc<Self>, event: HostEvent) {
+        self.counters.announced(&event);
+        let admitted = self.throttle.admit(&event);
+        if admitted.is_told {
+            self.tell(&event);
+        }
+        if let Some(key) = admitted.begins {
+            tokio::spawn(self.clone().announce_repeats(key, event));
+        }
+    }
+
+    /// Waits until a window of the throttle ends, and says how often its event came beyond what was announced.
+    async fn announce_repeats(self: Arc<Self>, key: u64, event: HostEvent) {
+        let announcer = Arc::downgrade(&self);
+        drop(self);
+        sleep_until(Instant::now() + WINDOW).await;
+        if let Some(announcer) = announcer.upgrade()
+            && let Some(repeats) = announcer.throttle.end(key, event)
+        {
+            announcer.tell(&repeats);
+        }
+    }
+
+    fn tell(&self, event: &HostEvent) {
+        if self.listeners.is_empty() {
+            tracing::trace(event);
+        }
+        for listener in &self.listeners {
+            // A listener that panics must not leave a connection half connected.
+            let _ = catch_unwind(AssertUnwindSafe(|| listener(event)));
+        }
+    }
+}

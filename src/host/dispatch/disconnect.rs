@@ -1,0 +1,83 @@
+//! What scripts hear of the end of a connection, in Node's order.
+
+use std::{sync::Arc, vec};
+
+use rhai::{Dynamic, StaticVec};
+
+use super::{
+    Dispatcher,
+    steps::{Handlers, Next, Step},
+};
+use crate::{
+    api::Socket,
+    connection::{Answered, Connection, Phase},
+    script::Hook,
+};
+
+/// A connection on its way out.
+struct Leaving {
+    reason: &'static str,
+    /// Acks that wait for an answer in vain, with what they are told.
+    unanswered: vec::IntoIter<Answered>,
+    /// The listeners that are called now.
+    handlers: Handlers,
+}
+
+impl Dispatcher {
+    pub(super) fn disconnect(&self, connection: &Arc<Connection>, reason: &'static str) {
+        let entered = connection.phase() == Phase::Connected;
+        connection.close();
+        if !entered {
+            return connection.leave();
+        }
+        self.announcer.counters().left.add();
+        let leaving = Leaving {
+            reason,
+            unanswered: connection.unanswered().into_iter(),
+            handlers: StaticVec::new().into_iter(),
+        };
+        self.go_through(connection, leaving, Step(Self::unanswered));
+    }
+
+    fn unanswered(&self, connection: &Arc<Connection>, leaving: &mut Leaving) -> Next<Leaving> {
+        let Some((handler, args)) = leaving.unanswered.next() else {
+            leaving.handlers = connection.fire("disconnecting").into_iter();
+            return self.disconnecting(connection, leaving);
+        };
+        self.call(connection, &handler, args, "ack");
+        Some(Step(Self::unanswered))
+    }
+
+    fn disconnecting(&self, connection: &Arc<Connection>, leaving: &mut Leaving) -> Next<Leaving> {
+        let Some(handler) = leaving.handlers.next() else {
+            // From here on nobody finds it any more, and it is in no room.
+            connection.namespace().leave(connection);
+            connection.forget_rooms();
+            leaving.handlers = connection.fire("disconnect").into_iter();
+            return self.disconnected(connection, leaving);
+        };
+        let args = vec![leaving.reason.into()];
+        self.call(connection, &handler, args, "`disconnecting` handler");
+        Some(Step(Self::disconnecting))
+    }
+
+    fn disconnected(&self, connection: &Arc<Connection>, leaving: &mut Leaving) -> Next<Leaving> {
+        let Some(handler) = leaving.handlers.next() else {
+            self.left(connection, leaving.reason);
+            return None;
+        };
+        let args = vec![leaving.reason.into()];
+        self.call(connection, &handler, args, "`disconnect` handler");
+        Some(Step(Self::disconnected))
+    }
+
+    fn left(&self, connection: &Arc<Connection>, reason: &'static str) {
+        let version = connection.version();
+        if let Some(hook) = version.and_then(|version| version.hook(Hook::Disconnect)) {
+            let socket = Dynamic::from(Socket(connection.clone()));
+            let args = vec![socket, reason.into()];
+            self.call(connection, &hook, args, "`on_disconnect`");
+        }
+        connection.leave();
+    }
+}

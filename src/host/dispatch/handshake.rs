@@ -1,0 +1,71 @@
+//! A client that asks to be accepted: `on_handshake`.
+
+use std::sync::Arc;
+
+use rhai::Dynamic;
+
+use super::{Dispatcher, diagnose};
+use crate::{
+    api::{self, Socket},
+    connection::{Connection, Link, Turn, Verdict},
+    event::HostEvent,
+    script::Hook,
+};
+
+/// What a client hears whose `on_handshake` failed: the error is the script's own business.
+const FAILED: &str = "handshake failed";
+/// What a client hears whose `on_handshake` did not answer in time.
+const TOO_LATE: &str = "handshake timed out";
+
+impl Dispatcher {
+    /// Asks the script, over `link`, whether it takes the client.
+    ///
+    /// # Errors
+    /// The reason for the client.
+    pub(in crate::host) async fn shake(
+        &self,
+        connection: &Arc<Connection>,
+        link: Arc<dyn Link>,
+    ) -> Result<(), String> {
+        let version = connection.namespace().version();
+        if version.is_none_or(|version| version.hook(Hook::Handshake).is_none()) {
+            return Ok(());
+        }
+        let (verdict, given) = Verdict::new();
+        connection.shake(link, verdict);
+        let given = tokio::time::timeout(self.options.connect_timeout, given).await;
+        let verdict = match given {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(_)) => Err(FAILED.to_owned()),
+            Err(_) => Err(TOO_LATE.to_owned()),
+        };
+        connection.shaken(verdict.is_ok());
+        verdict
+    }
+
+    /// Calls `on_handshake`. With one parameter it accepts by returning, with two by calling `next`.
+    pub(super) fn handshake(&self, connection: &Arc<Connection>, verdict: &Verdict) {
+        let version = connection.namespace().version();
+        let Some(hook) = version.and_then(|version| version.hook(Hook::Handshake)) else {
+            return verdict.give(Ok(()));
+        };
+        let waits = hook.parameters() == Some(2);
+        let args = vec![
+            Dynamic::from(Socket(connection.clone())),
+            api::next(verdict.clone()),
+        ];
+        match Turn::of(connection.clone()).run(|| hook.call(args)) {
+            Ok(_) if waits => {}
+            Ok(_) => verdict.give(Ok(())),
+            Err(error) => {
+                let reason = error.thrown().and_then(|thrown| api::reason(&thrown));
+                if reason.is_none() {
+                    let diagnostic = diagnose(connection, &hook, error, &"`on_handshake`");
+                    self.announcer
+                        .announce(HostEvent::HandlerFailed { diagnostic });
+                }
+                verdict.give(Err(reason.unwrap_or_else(|| FAILED.to_owned())));
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! One piece of work to the script calls it means.
+
+mod disconnect;
+mod event;
+mod handshake;
+mod slow_pool;
+mod steps;
+
+use std::sync::{Arc, Weak, mpsc};
+
+use rhai::Dynamic;
+use tokio_util::task::TaskTracker;
+
+use self::slow_pool::SlowPool;
+use crate::{
+    api::{self, Socket},
+    connection::{Connection, Driver, Namespace, Phase, Turn, Work},
+    diagnostic::{Diagnostic, Origin, Place},
+    event::{Counters, HostEvent},
+    host::{
+        announce::Announcer, lifecycle::Lifecycle, namespaces::Namespaces, options::Options,
+        transport::flush,
+    },
+    script::{CallError, Handler, Hook, Version},
+};
+
+/// Hears of each call that fails, of a version whose code it was.
+pub(super) type OnFailure = Box<dyn Fn(&Connection, &Arc<Version>, &Diagnostic) + Send + Sync>;
+
+/// Does the work of connections: one piece after the other, each by the script calls that it means.
+pub(crate) struct Dispatcher {
+    me: Weak<Self>,
+    options: Arc<Options>,
+    announcer: Arc<Announcer>,
+    /// The namespaces hold it in turn.
+    namespaces: Weak<Namespaces>,
+    /// Work that was handed over to other tasks or threads.
+    handed_over: TaskTracker,
+    slow: SlowPool,
+    on_failure: OnFailure,
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").finish_non_exhaustive()
+    }
+}
+
+impl Driver for Dispatcher {
+    fn run(&self, connection: &Arc<Connection>, work: Work) {
+        flush::collect(None, || self.work(connection, work));
+    }
+
+    fn later(&self, connection: Arc<Connection>) {
+        let handed_over = self.handed_over.token();
+        let is_slow = connection.is_slow();
+        let work = move || {
+            connection.work_off();
+            drop(handed_over);
+        };
+        match is_slow {
+            true => self.slow.run(work),
+            false => drop(tokio::spawn(async move { work() })),
+        }
+    }
+
+    fn namespace(&self, path: &str) -> Option<Arc<Namespace>> {
+        self.namespaces.upgrade()?.served(path)
+    }
+
+    fn unused(&self, path: &str) {
+        if let Some(namespaces) = self.namespaces.upgrade() {
+            namespaces.forget_later(path);
+        }
+    }
+
+    fn disconnect_client(&self, id: &str) {
+        let namespaces = self.namespaces.upgrade();
+        for socket in namespaces.iter().flat_map(|all| all.sockets_of(id)) {
+            socket.disconnect(false);
+        }
+    }
+
+    fn counters(&self) -> &Counters {
+        self.announcer.counters()
+    }
+
+    fn announce(&self, event: HostEvent) {
+        self.announcer.announce(event);
+    }
+}
+
+impl Dispatcher {
+    pub(super) fn new(
+        options: Arc<Options>,
+        announcer: Arc<Announcer>,
+        namespaces: &Arc<Namespaces>,
+        lifecycle: &Lifecycle,
+        on_failure: OnFailure,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            options,
+            announcer,
+            namespaces: Arc::downgrade(namespaces),
+            handed_over: lifecycle.work.clone(),
+            slow: SlowPool::default(),
+            on_failure,
+        })
+    }
+
+    /// One piece of work.
+    fn work(&self, connection: &Arc<Connection>, work: Work) {
+        let work = match work {
+            Work::Rest(rest) => return rest.run(),
+            work => work,
+        };
+        if connection.adopt() {
+            self.reloaded(connection);
+        }
+        match work {
+            Work::Load(done) => self.load(connection, done),
+            _ if connection.is_outdated() => {}
+            Work::Handshake(verdict) => self.handshake(connection, &verdict),
+            Work::Connect => self.connect(connection),
+            Work::Event(event) => self.event(connection, event),
+            Work::Disconnect(reason) => self.disconnect(connection, reason),
+            Work::Answer(number, nth) => {
+                if let Some((handler, args)) = connection.answered(number, nth) {
+                    self.call(connection, &handler, args, "ack");
+                }
+            }
+            Work::Timers => connection.post_due_timers(),
+            Work::Timer(number) => {
+                if let Some(handler) = connection.fire_timer(number) {
+                    self.call(connection, &handler, vec![], "timer");
+                }
+            }
+            // Its variables are gone with the client.
+            Work::Call(..) if connection.phase() == Phase::Left => {}
+            Work::Call(handler, args, what) => drop(self.call(connection, &handler, args, what)),
+            Work::Outgoing(event) => self.outgoing(connection, event),
+            Work::Rest(_) | Work::Adopt => {}
+        }
+    }
+
+    fn connect(&self, connection: &Arc<Connection>) {
+        let version = connection.namespace().version();
+        if let Some(version) = version.filter(|_| connection.begin()) {
+            let hook = version.hook(Hook::Connection);
+            let socket = Dynamic::from(Socket(connection.clone()));
+            connection.connect(version, || {
+                if let Some(hook) = hook {
+                    self.call(connection, &hook, vec![socket], "`on_connection`");
+                }
+            });
+        }
+        connection.end_pass();
+    }
+
+    /// The first call of a new version on a live connection.
+    fn reloaded(&self, connection: &Arc<Connection>) {
+        let version = connection.version();
+        if let Some(hook) = version.and_then(|version| version.hook(Hook::Reload)) {
+            let socket = Dynamic::from(Socket(connection.clone()));
+            self.call(connection, &hook, vec![socket], "`on_reload`");
+        }
+    }
+
+    /// The first call of a new version in its namespace.
+    fn load(&self, own: &Arc<Connection>, done: Option<mpsc::Sender<()>>) {
+        if let Some(hook) = own.start().and_then(|version| version.hook(Hook::Load)) {
+            self.call(own, &hook, vec![], "`on_load`");
+        }
+        own.namespace().loaded();
+        drop(done);
+    }
+
+    /// Calls script code in the connection's turn; a failure is announced and ends nothing but the call.
+    pub(super) fn call(
+        &self,
+        connection: &Arc<Connection>,
+        handler: &Handler,
+        args: Vec<Dynamic>,
+        call: impl std::fmt::Display,
+    ) -> Option<Dynamic> {
+        self.try_call(connection, handler, args, call).ok()
+    }
+
+    /// The same; what the script threw, if it was meant to be seen, is its error.
+    pub(super) fn try_call(
+        &self,
+        connection: &Arc<Connection>,
+        handler: &Handler,
+        args: Vec<Dynamic>,
+        call: impl std::fmt::Display,
+    ) -> Result<Dynamic, Option<String>> {
+        Turn::of(connection.clone())
+            .run(|| handler.call(args))
+            .map_err(|error| {
+                let reason = error.thrown().and_then(|thrown| api::reason(&thrown));
+                self.failed(connection, handler, error, &call);
+                reason
+            })
+    }
+
+    pub(super) fn failed(
+        &self,
+        connection: &Arc<Connection>,
+        handler: &Handler,
+        error: CallError,
+        call: &dyn std::fmt::Display,
+    ) {
+        let diagnostic = diagnose(connection, handler, error, call);
+        (self.on_failure)(connection, handler.version(), &diagnostic);
+        self.announcer
+            .announce(HostEvent::HandlerFailed { diagnostic });
+    }
+}
+
+/// What went wrong in a call, with the place in the version whose code it was.
+pub(super) fn diagnose(
+    connection: &Connection,
+    handler: &Handler,
+    error: CallError,
+    call: &dyn std::fmt::Display,
+) -> Diagnostic {
+    let version = handler.version();
+    let diagnostic = match error {
+        CallError::Script(error) => {
+            Diagnostic::from_eval(&error, handler.file(), &|file| version.source(file))
+        }
+        CallError::Panic(text) => Diagnostic::error(format!("a native function panicked: {text}"))
+            .hint("this is a fault of the program and not of the script"),
+    };
+    // Rhai forgets the place of what no script can catch; the handler's own is the nearest there is.
+    let place = diagnostic.place.clone().or_else(|| place(handler));
+    let origin = Origin::new(
+        &**connection.namespace().path(),
+        call.to_string(),
+        version.number(),
+    );
+    diagnostic.at(place).from_call(match connection.socket() {
+        Some(id) => origin.socket(&**id),
+        None => origin,
+    })
+}
+
+/// Where a handler stands.
+fn place(handler: &Handler) -> Option<Place> {
+    let (line, column) = handler.position()?;
+    let place = Place::new(handler.file(), line, column);
+    Some(match handler.version().source(handler.file()) {
+        Some(source) => place.source(source),
+        None => place,
+    })
+}

@@ -1,0 +1,122 @@
+//! Which file serves which namespace, and which files may not because another one serves it.
+//!
+//! In: the files of the scripts with their namespaces, and what serves now. Out: [`Entries`]. What serves is never
+//! refused in favour of a file that comes later, whatever their order.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{history::Scripts, snapshot::Snapshot};
+use crate::{
+    connection::{NamespacePattern, Serving},
+    diagnostic::{Diagnostic, Place},
+    script::{LoadError, Loader},
+};
+
+/// The files that serve namespaces, or would.
+pub(super) struct Entries {
+    /// Path of the namespace, name of the file.
+    pub(super) files: Vec<(String, String)>,
+    collisions: HashMap<String, Collision>,
+}
+
+/// Why a file does not serve its namespace.
+pub(super) struct Collision {
+    /// The file that may not serve.
+    pub(super) name: String,
+    /// The one that serves, or comes first.
+    other: String,
+    /// Both have the very same path, and not only the same shape.
+    is_same_path: bool,
+    pub(super) problem: Diagnostic,
+}
+
+/// Whether a file may serve its namespace.
+pub(super) enum Turn<'a> {
+    Free,
+    /// The file that serves it is missing, and may come back: it is retired soon.
+    Waits,
+    /// Another one serves it, under a path of its own shape.
+    Refused(&'a Diagnostic),
+    /// Another one serves it, and has the place of this one.
+    Displaced(&'a Diagnostic),
+}
+
+/// The namespaces that the files stand for, with their entry files, in their order.
+pub(super) fn listed(snapshot: &Snapshot<'_>) -> Result<Vec<(String, String)>, LoadError> {
+    let names = snapshot.list()?;
+    let mut entries: Vec<_> = names
+        .into_iter()
+        .filter_map(|name| Some((snapshot.namespace(&name)?, name)))
+        .collect();
+    entries.sort();
+    Ok(entries)
+}
+
+impl Entries {
+    /// `files` may name a namespace more than once.
+    pub(super) fn of(scripts: &Scripts, files: Vec<(String, String)>) -> Self {
+        let paths: BTreeSet<_> = files.iter().map(|(path, _)| path).collect();
+        let known: BTreeSet<_> = files.iter().collect();
+        let serve = scripts.by_namespace.iter().filter(|(_, script)| {
+            let namespace = script.namespace.as_ref();
+            namespace.is_some_and(|n| matches!(n.serving(), Serving::Version(_)))
+        });
+        let serve = serve.map(|(path, script)| (path.clone(), script.entry.clone()));
+        let mut order: Vec<_> = serve
+            .filter(|file| known.contains(file) || !paths.contains(&file.0))
+            .collect();
+        order.extend(files.iter().cloned());
+        let mut seen = BTreeSet::new();
+        order.retain(|(_, name)| seen.insert(name.clone()));
+        let collisions = collisions(&order).into_iter();
+        Self {
+            collisions: collisions.map(|c| (c.name.clone(), c)).collect(),
+            files,
+        }
+    }
+
+    /// The files that may not serve.
+    pub(super) fn colliding(&self) -> BTreeSet<String> {
+        self.collisions.keys().cloned().collect()
+    }
+
+    pub(super) fn turn(&self, name: &str) -> Turn<'_> {
+        let Some(collision) = self.collisions.get(name) else {
+            return Turn::Free;
+        };
+        let other = &collision.other;
+        match self.files.iter().any(|(_, name)| name == other) {
+            false => Turn::Waits,
+            true if collision.is_same_path => Turn::Displaced(&collision.problem),
+            true => Turn::Refused(&collision.problem),
+        }
+    }
+}
+
+/// Files that serve the same namespaces as one before them: `room/{id}.rhai` and `room/{name}.rhai`.
+pub(super) fn collisions(entries: &[(String, String)]) -> Vec<Collision> {
+    let mut first: BTreeMap<_, (&String, &String)> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (path, name) in entries {
+        let shape = NamespacePattern::new(path).shape().to_owned();
+        match first.get(&shape) {
+            Some((same, other)) => {
+                let problem = Diagnostic::error(format!(
+                    "`{name}` serves the same namespace as `{other}`: `{path}`"
+                ))
+                .at(Place::new(name.as_str(), 1, 1))
+                .hint("a namespace is served by one file");
+                found.push(Collision {
+                    name: name.clone(),
+                    other: (*other).clone(),
+                    is_same_path: *same == path,
+                    problem,
+                });
+            }
+            None => {
+                first.insert(shape, (path, name));
+            }
+        }
+    }
+    found
+}

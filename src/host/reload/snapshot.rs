@@ -1,0 +1,88 @@
+//! The texts of one load.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use crate::script::{LoadError, Loader, SourceFile};
+
+/// What may be another than at the load before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::host) enum Changed {
+    /// Anything.
+    Everything,
+    /// These files, by their names.
+    Files(BTreeSet<String>),
+}
+
+impl Changed {
+    fn may_be(&self, name: &str) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Files(names) => names.contains(name),
+        }
+    }
+}
+
+/// The scripts as they were when they were first read in this load, so that all of it sees one state. Files that have
+/// not changed since the load before are not read again.
+#[derive(Debug)]
+pub(super) struct Snapshot<'a> {
+    loader: &'a dyn Loader,
+    read: Mutex<HashMap<String, Text>>,
+}
+
+type Text = Result<Arc<str>, Arc<LoadError>>;
+
+/// The texts that a load has read, by the names of the files.
+pub(super) type Texts = HashMap<String, Arc<str>>;
+
+impl<'a> Snapshot<'a> {
+    /// `before` are the texts of the load before, which are taken.
+    pub(super) fn of(loader: &'a dyn Loader, changed: &Changed, before: &mut Texts) -> Self {
+        let before = std::mem::take(before).into_iter();
+        let same = before.filter(|(name, _)| !changed.may_be(name));
+        Self {
+            loader,
+            read: Mutex::new(same.map(|(name, text)| (name, Ok(text))).collect()),
+        }
+    }
+
+    /// The texts that could be read.
+    pub(super) fn into_texts(self) -> Texts {
+        let read = self.read.into_inner().into_iter();
+        read.filter_map(|(name, text)| Some((name, text.ok()?)))
+            .collect()
+    }
+
+    fn text(&self, name: &str) -> Text {
+        let mut read = self.read.lock();
+        let text = || self.loader.read(name).map(Arc::from).map_err(Arc::new);
+        read.entry(name.to_owned()).or_insert_with(text).clone()
+    }
+
+    pub(super) fn still_is(&self, files: &[SourceFile]) -> bool {
+        files
+            .iter()
+            .all(|file| self.text(&file.name).ok() == file.text)
+    }
+}
+
+impl Loader for Snapshot<'_> {
+    fn list(&self) -> Result<Vec<String>, LoadError> {
+        self.loader.list()
+    }
+
+    fn read(&self, name: &str) -> Result<String, LoadError> {
+        self.text(name)
+            .map(|text| text.to_string())
+            .map_err(|error| (*error).clone())
+    }
+
+    fn namespace(&self, name: &str) -> Option<String> {
+        self.loader.namespace(name)
+    }
+}

@@ -1,0 +1,98 @@
+//! Reloads by themselves, when files change.
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, Weak},
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::{Reloader, Trigger, snapshot::Changed};
+use crate::{
+    event::HostEvent,
+    watch::{Batches, WatchError, WatchOptions, Watcher},
+};
+
+impl Reloader {
+    /// Reloads when files change, for as long as the [`Watching`] lives.
+    pub(in crate::host) fn watch(self: &Arc<Self>) -> Result<Watching, WatchError> {
+        let stop = Arc::new(Notify::new());
+        if let Some(target) = self.scripting.loader.watched() {
+            let options = WatchOptions {
+                poll: self.options.poll,
+                ..WatchOptions::default()
+            };
+            let (watcher, batches) = Watcher::start(target, options)?;
+            let reloader = Arc::downgrade(self);
+            tokio::spawn(follow(reloader, watcher, batches, stop.clone()));
+        }
+        Ok(Watching { stop })
+    }
+
+    /// Announces what could not be watched.
+    fn unwatched(&self, problems: Vec<WatchError>) {
+        for problem in problems {
+            let hint = problem.hint().map(|hint| format!("\nhint: {hint}"));
+            self.announcer.announce(HostEvent::Unreadable {
+                problem: format!("{problem}{}", hint.unwrap_or_default()),
+            });
+        }
+    }
+
+    /// What a batch of paths may have changed.
+    fn changed(&self, paths: &BTreeSet<PathBuf>) -> Changed {
+        let names = self.scripting.loader.changed(paths);
+        names.map_or(Changed::Everything, Changed::Files)
+    }
+}
+
+/// Loads after each batch of changes, and when a file that was missing or half written is to be looked at again.
+async fn follow(
+    reloader: Weak<Reloader>,
+    watcher: Watcher,
+    mut batches: Batches,
+    stop: Arc<Notify>,
+) {
+    // What was saved before the watch was in place.
+    let mut changed = Changed::Everything;
+    loop {
+        let Some(host) = reloader.upgrade() else {
+            break;
+        };
+        let look_again = host.load(Trigger::Watched(changed)).await.look_again;
+        drop(host);
+        let timer = async {
+            match look_again {
+                Some(at) => sleep_until(Instant::from_std(at)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.notified() => break,
+            () = timer => changed = Changed::Everything,
+            batch = batches.next() => {
+                let (Some(batch), Some(host)) = (batch, reloader.upgrade()) else { break };
+                host.unwatched(batch.problems);
+                changed = host.changed(&batch.paths);
+            }
+        }
+    }
+    drop(watcher);
+}
+
+/// Files are watched while this lives.
+#[derive(Debug)]
+#[must_use = "the files are watched while it lives"]
+pub struct Watching {
+    stop: Arc<Notify>,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.stop.notify_one();
+    }
+}

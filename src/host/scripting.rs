@@ -1,0 +1,44 @@
+//! What a host knows of its scripts before any serves: where their texts are, and how they are compiled.
+
+use std::sync::Arc;
+
+use rhai::Engine;
+
+use crate::{
+    diagnostic::Diagnostic,
+    script::{self, Known, Limits, Loader, Rejected, Version},
+};
+
+/// Compiles the scripts of a host.
+#[derive(Debug)]
+pub(super) struct Scripting {
+    pub(super) engine: Arc<Engine>,
+    /// What scripts can call.
+    pub(super) known: Known,
+    pub(super) limits: Limits,
+    pub(super) loader: Arc<dyn Loader>,
+}
+
+impl Scripting {
+    /// The version that `entry` and what it imports make, as `loader` reads them.
+    pub(super) fn compile(
+        &self,
+        loader: &dyn Loader,
+        entry: &str,
+        number: u64,
+    ) -> Result<Version, Rejected> {
+        Version::load(
+            &self.engine,
+            &self.known,
+            &self.limits,
+            loader,
+            entry,
+            number,
+        )
+    }
+
+    /// What is wrong with a file that no script imports.
+    pub(super) fn check_module(&self, loader: &dyn Loader, name: &str) -> Vec<Diagnostic> {
+        script::check_module(&self.engine, &self.known, &self.limits, loader, name)
+    }
+}

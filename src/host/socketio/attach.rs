@@ -1,0 +1,72 @@
+//! What a `SocketIo` of the program's own cannot promise, told when a host is attached to it.
+
+use socketioxide::SocketIoConfig;
+
+use crate::host::options::Options;
+
+/// One call of a script may send a client so many packets, with the limits that a host begins with.
+const ENOUGH: usize = 10_000;
+
+/// Why a host could not be attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// The host serves already: [`Host::service`](crate::Host::service) or [`Host::attach`](crate::Host::attach) was called before.
+    #[error("the host serves already; a host has one server")]
+    ServesAlready,
+    /// The `SocketIo` has another parser than Socket.IO's common one.
+    #[error("scripts need the common parser of Socket.IO, and this `SocketIo` has another one")]
+    OtherParser,
+}
+
+/// The crate shows its parser in this way only. If it no longer does, the first event still tells.
+pub(in crate::host) fn has_other_parser(config: &SocketIoConfig) -> bool {
+    let config = format!("{config:?}");
+    config.contains("parser: ") && !config.contains("parser: Common")
+}
+
+/// What does not hold on a `SocketIo` of this configuration.
+pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> Vec<String> {
+    let engine = &config.engine_config;
+    let mut warnings = Vec::new();
+    if engine.max_buffer_size < ENOUGH {
+        warnings.push(format!(
+            "`max_buffer_size` of the `SocketIo` is {}: a client is cut off when a call sends it more packets than that; \
+             a call may send {ENOUGH} and more",
+            engine.max_buffer_size
+        ));
+    }
+    let max_payload = options.max_payload;
+    let payloads = [
+        ("max_payload", engine.max_payload),
+        ("ws_max_message_size", engine.ws_max_message_size as u64),
+    ];
+    for (name, size) in payloads {
+        if size > max_payload as u64 {
+            warnings.push(format!(
+                "`{name}` of the `SocketIo` is {size}: `Options::max_payload`, {max_payload}, does not hold"
+            ));
+        }
+    }
+    let default = Options::default();
+    let ignored = [
+        ("path", options.path != engine.req_path),
+        ("origins", options.origins != default.origins),
+        ("max_connections", options.max_connections.is_some()),
+        ("max_backlog", options.max_backlog != default.max_backlog),
+        (
+            "max_backlog_packets",
+            options.max_backlog_packets != default.max_backlog_packets,
+        ),
+        (
+            "max_attachments",
+            options.max_attachments != default.max_attachments,
+        ),
+    ];
+    for (name, _) in ignored.iter().filter(|(_, is_set)| *is_set) {
+        warnings.push(format!(
+            "`Options::{name}` has no effect on a `SocketIo` of the program's own"
+        ));
+    }
+    warnings
+}

@@ -1,0 +1,176 @@
+//! The namespaces of a host on a `SocketIo`: the host's own, or one of the program's.
+
+use std::{
+    collections::BTreeSet,
+    pin::Pin,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use socketioxide::{NsInsertError, SocketIo, adapter::Adapter};
+use socketioxide_core::adapter::{DefinedAdapter, Spawnable};
+
+use super::{
+    cluster::{self, Remote},
+    handlers::{Connects, Ours, ServerContext},
+    namespace_link::Broadcasts,
+};
+use crate::{
+    connection::{Namespace, NamespacePattern},
+    event::HostEvent,
+    host::namespaces::Backend,
+};
+
+/// Whose a `SocketIo` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::host) enum Owner {
+    /// The host's: nobody else has namespaces there, and its wires see a CONNECT before the crate does.
+    Host,
+    /// The program's.
+    Program,
+}
+
+/// Serves the namespaces of a host on a `SocketIo`.
+pub(in crate::host) struct SocketIoBackend<A: Adapter> {
+    io: SocketIo<A>,
+    owner: Owner,
+    /// The namespaces hold this in turn.
+    context: Weak<ServerContext>,
+    /// Paths, and shapes of patterns, that are the host's.
+    served: Mutex<BTreeSet<String>>,
+}
+
+impl<A: Adapter> std::fmt::Debug for SocketIoBackend<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SocketIoBackend")
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: Adapter> SocketIoBackend<A> {
+    pub(in crate::host) fn new(
+        io: SocketIo<A>,
+        owner: Owner,
+        context: &Arc<ServerContext>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            io,
+            owner,
+            context: Arc::downgrade(context),
+            served: Mutex::default(),
+        })
+    }
+
+    fn served(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.served.lock()
+    }
+
+    /// Takes the clients of a namespace, or of those that the crate makes.
+    fn connects(&self, namespace: Option<&Arc<Namespace>>) -> Connects {
+        Connects::new(self.context.clone(), namespace, cluster::room(&self.io))
+    }
+
+    /// Connects a namespace of the host to the crate's.
+    fn link(&self, namespace: &Namespace) {
+        let path = namespace.path();
+        let announcer = self
+            .context
+            .upgrade()
+            .map(|context| context.announcer.clone());
+        namespace.set_link(Arc::new(Broadcasts {
+            io: self.io.clone(),
+            path: path.clone(),
+            remote: announcer.and_then(|announcer| Remote::start(&self.io, path, &announcer)),
+        }));
+    }
+
+    /// Has the crate make the instances of a dynamic namespace: nobody sees a CONNECT before it does. A pattern cannot be
+    /// taken back, so each shape is registered once, whatever its parameters are called.
+    fn pattern(&self, pattern: &str) -> Result<(), NsInsertError> {
+        let shape = NamespacePattern::new(pattern).shape().to_owned();
+        if !self.served().insert(shape) {
+            return Ok(());
+        }
+        self.io.dyn_ns::<_, Ours>(pattern, self.connects(None))
+    }
+
+    fn not_served(&self, path: &str, problem: &str) {
+        if let Some(context) = self.context.upgrade() {
+            context.announcer.announce(HostEvent::AttachWarning {
+                problem: format!("no script serves `{path}`: {problem}"),
+            });
+        }
+    }
+}
+
+impl<A: Adapter + DefinedAdapter> SocketIoBackend<A> {
+    /// Links a namespace and takes its clients.
+    fn serve(&self, namespace: &Arc<Namespace>) {
+        self.link(namespace);
+        let path = namespace.path().to_string();
+        let connects = self.connects(Some(namespace));
+        self.io.ns::<_, Ours>(path, connects).spawn();
+    }
+}
+
+impl<A: Adapter + DefinedAdapter> Backend for SocketIoBackend<A> {
+    fn register(&self, namespace: &Arc<Namespace>) {
+        let path = namespace.path();
+        match (namespace.is_dynamic(), self.owner) {
+            // The wire has instances registered, as they are asked for.
+            (true, Owner::Host) => {}
+            (true, Owner::Program) => {
+                if let Err(error) = self.pattern(path) {
+                    self.not_served(path, &error.to_string());
+                }
+            }
+            (false, _) => {
+                let is_taken = self.io.of(&**path).is_some();
+                if !self.served().insert(path.to_string()) {
+                    return;
+                }
+                match is_taken && self.owner == Owner::Program {
+                    true => {
+                        self.served().remove(&**path);
+                        let taken = "the `SocketIo` has a namespace of this name already";
+                        self.not_served(path, taken);
+                    }
+                    false => self.serve(namespace),
+                }
+            }
+        }
+    }
+
+    fn register_instance(&self, instance: &Arc<Namespace>) {
+        self.served().insert(instance.path().to_string());
+        match self.owner {
+            Owner::Host => self.serve(instance),
+            // The crate has made it.
+            Owner::Program => self.link(instance),
+        }
+    }
+
+    fn delete(&self, path: &str) {
+        self.served().remove(path);
+        self.io.delete_ns(path);
+    }
+
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        if self.owner == Owner::Host {
+            return Box::pin(self.io.close());
+        }
+        let served = std::mem::take(&mut *self.served());
+        for path in served {
+            for socket in self.io.of(&path).into_iter().flat_map(|all| all.sockets()) {
+                // One that takes nothing more is closed by the heartbeat.
+                let _ = socket.disconnect();
+            }
+            // For clients of the legacy protocol the crate cannot do without this one.
+            if path != "/" {
+                self.io.delete_ns(path);
+            }
+        }
+        Box::pin(std::future::ready(()))
+    }
+}

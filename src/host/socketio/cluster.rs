@@ -1,0 +1,121 @@
+//! The way to the sockets of other processes, on a `SocketIo` of the program's own whose adapter has one.
+//!
+//! The sockets of this process are sent to at once, in the order of everything else; an adapter takes its time. So what
+//! goes to the others waits in a queue of its own, one for each namespace, and a dead backend stops nothing here.
+
+use std::{any::TypeId, sync::Arc};
+
+use rhai::Dynamic;
+use socketioxide::{
+    SocketIo,
+    adapter::{Adapter, LocalAdapter},
+};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::{
+    connection::{SendError, Target},
+    event::HostEvent,
+    host::announce::Announcer,
+    value::{Args, plain},
+};
+
+/// So many broadcasts of a namespace may wait for the adapter.
+const MAX_WAITING: usize = 1024;
+
+/// Sends broadcasts of one namespace to other processes.
+#[derive(Debug)]
+pub(super) struct Remote {
+    here: Arc<str>,
+    queue: Sender<Broadcast>,
+}
+
+#[derive(Debug)]
+struct Broadcast {
+    target: Target,
+    event: String,
+    args: Vec<Dynamic>,
+}
+
+impl Remote {
+    /// The way that the adapter of `io` has; `None` when it has none.
+    pub(super) fn start<A: Adapter>(
+        io: &SocketIo<A>,
+        path: &Arc<str>,
+        announcer: &Arc<Announcer>,
+    ) -> Option<Self> {
+        let here = room(io)?;
+        let (queue, waiting) = channel(MAX_WAITING);
+        let carrier = Carrier {
+            io: io.clone(),
+            path: path.clone(),
+            here: here.clone(),
+            announcer: announcer.clone(),
+        };
+        tokio::spawn(carrier.carry(waiting));
+        Some(Self { here, queue })
+    }
+
+    /// The room that every socket of this process is in, and no other one: scripts do not see it.
+    pub(super) const fn here(&self) -> &Arc<str> {
+        &self.here
+    }
+
+    /// Sends an event to the sockets of other processes that `target` names, soon.
+    pub(super) fn emit(
+        &self,
+        target: &Target,
+        event: &str,
+        args: &[Dynamic],
+    ) -> Result<(), SendError> {
+        let args: Result<_, _> = args.iter().map(plain).collect();
+        let broadcast = Broadcast {
+            target: target.clone(),
+            event: event.to_owned(),
+            args: args.map_err(|error| SendError::Value(error.to_string()))?,
+        };
+        self.queue.try_send(broadcast).map_err(|_| {
+            SendError::Adapter(format!("{MAX_WAITING} broadcasts wait for it already"))
+        })
+    }
+}
+
+/// [`Remote::here`], if the adapter of `io` reaches other processes.
+pub(super) fn room<A: Adapter>(io: &SocketIo<A>) -> Option<Arc<str>> {
+    let is_local = TypeId::of::<A>() == TypeId::of::<LocalAdapter>();
+    (!is_local).then(|| format!("patchcord:{}", io.config().server_id).into())
+}
+
+/// Has the adapter take one broadcast after the other.
+struct Carrier<A: Adapter> {
+    io: SocketIo<A>,
+    path: Arc<str>,
+    here: Arc<str>,
+    announcer: Arc<Announcer>,
+}
+
+impl<A: Adapter> Carrier<A> {
+    async fn carry(self, mut waiting: Receiver<Broadcast>) {
+        while let Some(broadcast) = waiting.recv().await {
+            let Broadcast {
+                target,
+                event,
+                args,
+            } = broadcast;
+            let Some(sockets) = self.io.of(&*self.path) else {
+                continue;
+            };
+            let mut except = target.except;
+            except.push(self.here.to_string());
+            let sockets = sockets.to(target.rooms).except(except);
+            if let Err(error) = sockets.emit(&event, &Args(&args)).await {
+                self.announcer.announce(HostEvent::Lost {
+                    namespace: self.path.clone(),
+                    socket: None,
+                    event,
+                    reason: format!("the adapter failed: {error}"),
+                    times: 1,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The way from scripts to all sockets of a namespace.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use rhai::Dynamic;
+use socketioxide::{
+    SocketIo,
+    adapter::Adapter,
+    extract::SocketRef,
+    socket::{Sid, Socket},
+};
+
+use super::{
+    cluster::Remote,
+    socket::{is_full, mark, wire},
+    stalled,
+};
+use crate::{
+    connection::{Named, NamespaceLink, SendError},
+    host::transport::encode,
+    value::Args,
+};
+
+/// One namespace of the crate.
+pub(super) struct Broadcasts<A: Adapter> {
+    pub(super) io: SocketIo<A>,
+    pub(super) path: Arc<str>,
+    /// The way to the sockets of other processes, if the adapter has one.
+    pub(super) remote: Option<Remote>,
+}
+
+impl<A: Adapter> std::fmt::Debug for Broadcasts<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broadcasts")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: Adapter> Broadcasts<A> {
+    fn sockets(&self, named: &Named<'_>) -> Vec<SocketRef<A>> {
+        let Some(all) = self.io.of(&*self.path) else {
+            return Vec::new();
+        };
+        let target = named.target;
+        let left_out = sids(&named.except);
+        let own: Vec<_> = sids(&named.ids)
+            .into_iter()
+            .filter_map(|id| all.get_socket(id))
+            .filter(|socket| !is_in(socket, &target.except))
+            .collect();
+        let mut sockets = all
+            .to(target.rooms.clone())
+            .except(target.except.clone())
+            .sockets();
+        if !own.is_empty() {
+            let found: HashSet<_> = sockets.iter().map(|socket| socket.id).collect();
+            sockets.extend(own.into_iter().filter(|socket| !found.contains(&socket.id)));
+        }
+        sockets.retain(|socket| !left_out.contains(&socket.id));
+        sockets
+    }
+}
+
+impl<A: Adapter> NamespaceLink for Broadcasts<A> {
+    fn emit(&self, named: &Named<'_>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+        let frames = encode::event(&self.path, event, args)?;
+        let mut full = 0;
+        for socket in self.sockets(named) {
+            let by_crate = || socket.emit(event, &Args(args));
+            let wire = wire(&socket);
+            if !wire.is_some_and(|wire| wire.is_direct()) && stalled::is_parted_with(&socket) {
+                continue;
+            }
+            let sent = match wire {
+                None => by_crate(),
+                Some(wire) if wire.polls() && !wire.hands(frames.len()) => continue,
+                Some(wire) => wire.hand(|| mark(&socket), by_crate).unwrap_or_else(|| {
+                    // One that has left or is cut off hears no more.
+                    wire.send(frames.clone());
+                    Ok(())
+                }),
+            };
+            if is_full(&sent) {
+                full += 1;
+                stalled::part_with(socket);
+            }
+        }
+        if let Some(remote) = self.remote.as_ref().filter(|_| !named.target.local) {
+            remote.emit(named.target, event, args)?;
+        }
+        match full {
+            0 => Ok(()),
+            full => Err(SendError::Full(full)),
+        }
+    }
+
+    fn ids(&self, named: &Named<'_>) -> Vec<String> {
+        self.sockets(named)
+            .into_iter()
+            .map(|socket| socket.id.to_string())
+            .collect()
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        let here = self.remote.as_ref().map(|remote| &**remote.here());
+        let rooms = self
+            .io
+            .of(&*self.path)
+            .and_then(|sockets| at_once(sockets.local().rooms()));
+        rooms
+            .and_then(Result::ok)
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|room| Some(&**room) != here)
+            .map(Into::into)
+            .collect()
+    }
+}
+
+fn sids(ids: &[&str]) -> BTreeSet<Sid> {
+    ids.iter().filter_map(|id| id.parse().ok()).collect()
+}
+
+fn is_in<A: Adapter>(socket: &Socket<A>, rooms: &[String]) -> bool {
+    !rooms.is_empty()
+        && socket
+            .rooms()
+            .iter()
+            .any(|room| rooms.iter().any(|one| one == room))
+}
+
+/// Nothing of this process has to be waited for.
+fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}

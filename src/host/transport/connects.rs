@@ -1,0 +1,142 @@
+//! The CONNECTs of one client that are on their way.
+//!
+//! Frames behind a CONNECT wait until its socket exists, for the crate would close the connection on an event that comes
+//! too early. Each CONNECT goes one way: it is requested, it may be postponed by a reload, it is accepted, it is
+//! answered, and then its socket has begun; or it is refused on the way.
+
+/// How far a CONNECT is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// The crate was handed it.
+    Requested,
+    /// It waits for a reload to be decided: the time of the gate does not run then.
+    Postponed,
+    /// It is accepted, and the crate was perhaps not handed the answer yet.
+    Accepted,
+    /// The crate was handed the answer; `on_connection` has not begun.
+    Answered,
+}
+
+#[derive(Debug)]
+struct Connect {
+    namespace: Box<str>,
+    stage: Stage,
+    /// Frames no longer wait for it.
+    is_overdue: bool,
+}
+
+/// The CONNECTs of one client that are on their way, in order.
+#[derive(Debug, Default)]
+pub(super) struct Connects(Vec<Connect>);
+
+impl Connects {
+    /// The crate is handed one.
+    pub(super) fn request(&mut self, namespace: &str) {
+        self.0.push(Connect {
+            namespace: namespace.into(),
+            stage: Stage::Requested,
+            is_overdue: false,
+        });
+    }
+
+    /// The one to a namespace has come so far.
+    pub(super) fn reach(&mut self, namespace: &str, stage: Stage) {
+        match self.0.iter_mut().find(|one| &*one.namespace == namespace) {
+            Some(connect) => connect.stage = stage,
+            // Nobody waited for it any more.
+            None => self.0.push(Connect {
+                namespace: namespace.into(),
+                stage,
+                is_overdue: true,
+            }),
+        }
+    }
+
+    /// The one to a namespace is over: its socket has begun, or it was refused.
+    pub(super) fn end(&mut self, namespace: &str) {
+        let found = self.0.iter().position(|one| &*one.namespace == namespace);
+        if let Some(at) = found {
+            self.0.remove(at);
+        }
+        if self.0.is_empty() {
+            // It takes no memory in an idle client.
+            self.0 = Vec::new();
+        }
+    }
+
+    /// Whether frames wait for one.
+    pub(super) fn hold_frames(&self) -> bool {
+        self.0.iter().any(|one| !one.is_overdue)
+    }
+
+    /// Whether the crate is still to be handed the answer to one that was accepted.
+    pub(super) fn owe_answers(&self) -> bool {
+        self.0.iter().any(|one| one.stage == Stage::Accepted)
+    }
+
+    /// The time is over that frames wait: they wait no longer, unless a reload is being decided.
+    pub(super) fn give_up(&mut self) -> bool {
+        let is_postponed = self.0.iter().any(|one| one.stage == Stage::Postponed);
+        if !is_postponed {
+            // Of others the crate may say nothing, ever.
+            self.0.retain(|one| one.stage >= Stage::Accepted);
+            self.0.iter_mut().for_each(|one| one.is_overdue = true);
+        }
+        !is_postponed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_wait_from_the_request_to_the_end() {
+        let mut connects = Connects::default();
+        assert!(!connects.hold_frames());
+        connects.request("/");
+        for stage in [Stage::Postponed, Stage::Accepted, Stage::Answered] {
+            connects.reach("/", stage);
+            assert!(connects.hold_frames(), "{stage:?}");
+            assert_eq!(connects.owe_answers(), stage == Stage::Accepted);
+        }
+        connects.end("/");
+        assert!(!connects.hold_frames());
+    }
+
+    #[test]
+    fn the_end_of_one_does_not_end_another() {
+        let mut connects = Connects::default();
+        connects.request("/");
+        connects.request("/chat");
+        connects.end("/");
+        assert!(connects.hold_frames());
+        connects.end("/chat");
+        assert!(!connects.hold_frames());
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_but_for_a_reload() {
+        let mut connects = Connects::default();
+        connects.request("/nowhere");
+        connects.request("/");
+        connects.reach("/", Stage::Postponed);
+        assert!(!connects.give_up());
+        connects.reach("/", Stage::Accepted);
+        assert!(connects.give_up() && !connects.hold_frames());
+        assert!(connects.owe_answers(), "the accepted one is still owed");
+        connects.end("/");
+        assert!(!connects.owe_answers());
+    }
+
+    #[test]
+    fn one_that_frames_did_not_wait_for_is_owed_all_the_same() {
+        let mut connects = Connects::default();
+        connects.request("/");
+        assert!(connects.give_up());
+        connects.reach("/", Stage::Accepted);
+        assert!(connects.owe_answers() && !connects.hold_frames());
+        connects.end("/");
+        assert!(!connects.owe_answers());
+    }
+}

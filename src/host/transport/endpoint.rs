@@ -1,0 +1,134 @@
+//! What all requests to the Socket.IO path share: the crate's engine, the sessions that poll, the limits.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response},
+};
+use parking_lot::Mutex;
+use socketioxide::service::SocketIoService;
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+use super::{
+    request::{self, Headers},
+    wire::{Wire, WireContext},
+};
+use crate::{
+    event::HostEvent,
+    host::options::{Options, Transport},
+};
+
+/// The crate's service, around the app it passes other requests to; we never send it any.
+pub(in crate::host) type Engine = SocketIoService<Router>;
+
+/// The Socket.IO path of a host.
+pub(in crate::host) struct Endpoint {
+    pub(super) engine: Engine,
+    pub(super) context: Arc<WireContext>,
+    /// The wires of sessions that began with polling, by session id: their upgrade needs it.
+    sessions: Mutex<HashMap<String, Weak<Wire>>>,
+    /// A permit for each client that may be connected.
+    seats: Arc<Semaphore>,
+}
+
+impl Endpoint {
+    pub(in crate::host) fn new(engine: Engine, context: Arc<WireContext>) -> Arc<Self> {
+        let seats = context.options.max_connections;
+        Arc::new(Self {
+            engine,
+            seats: Arc::new(Semaphore::new(
+                seats
+                    .unwrap_or(Semaphore::MAX_PERMITS)
+                    .min(Semaphore::MAX_PERMITS),
+            )),
+            context,
+            sessions: Mutex::default(),
+        })
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.context.options
+    }
+
+    /// Has the crate answer a request.
+    pub(super) async fn ask(&self, request: Request<Body>) -> Response<Body> {
+        match self.engine.clone().oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        }
+    }
+
+    /// Who sent a request, as far as the host's proxies are believed.
+    pub(super) fn peer(&self, request: &Request<Body>) -> Option<SocketAddr> {
+        request::client(
+            request.headers(),
+            request.extensions(),
+            self.options().trust_proxy,
+        )
+    }
+
+    /// Announces that a request is not taken.
+    pub(super) fn refused(&self, peer: Option<SocketAddr>, reason: &str) {
+        self.context.announcer.announce(HostEvent::Refused {
+            peer,
+            reason: reason.to_owned(),
+            times: 1,
+        });
+    }
+
+    /// The wire of a new session; `None` when there are as many as may be.
+    pub(super) fn new_wire(&self, request: &Request<Body>, by: Transport) -> Option<Arc<Wire>> {
+        let peer = self.peer(request);
+        let Ok(seat) = self.seats.clone().try_acquire_owned() else {
+            self.refused(peer, "`max-connections` clients are connected");
+            return None;
+        };
+        Some(Wire::new(
+            self.context.clone(),
+            peer,
+            Headers::of(request.headers()),
+            seat,
+            (by == Transport::Polling).then(Box::default),
+        ))
+    }
+
+    /// The wire of a session that began with polling.
+    pub(super) fn polling_wire(&self, sid: &str) -> Option<Arc<Wire>> {
+        self.sessions.lock().get(sid).and_then(Weak::upgrade)
+    }
+
+    /// Remembers the wire of a session that began with polling, and how the session is ended.
+    pub(super) fn remember(self: &Arc<Self>, sid: String, wire: &Arc<Wire>) {
+        let mut sessions = self.sessions.lock();
+        if sessions.len() == sessions.capacity() {
+            sessions.retain(|_, wire| wire.strong_count() > 0);
+        }
+        sessions.insert(sid.clone(), Arc::downgrade(wire));
+        drop(sessions);
+        let endpoint = Arc::downgrade(self);
+        let Some(session) = &wire.session else { return };
+        session.ends_by(move || {
+            if let Some(endpoint) = endpoint.upgrade() {
+                tokio::spawn(endpoint.close_session(sid.clone()));
+            }
+        });
+    }
+
+    /// Ends a session. It is needed when the WebSocket of one that began with polling has ended. After an upgrade that
+    /// failed, the crate answers its polls with nothing and pings it no more, for ever; after one that succeeded there is
+    /// nothing left to end.
+    pub(super) async fn close_session(self: Arc<Self>, sid: String) {
+        let path = &self.options().path;
+        let uri = format!("{path}/?EIO=4&transport=polling&sid={sid}");
+        if let Ok(request) = Request::post(uri).body(Body::from("1")) {
+            self.ask(request).await;
+        }
+    }
+}

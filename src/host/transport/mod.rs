@@ -1,0 +1,30 @@
+//! The wire: everything between the network and the Socket.IO crate, for one client.
+//!
+//! In: HTTP requests to the Socket.IO path. Out: what the crate is handed, and bytes to the client. The host answers
+//! WebSocket handshakes itself, and hands the crate a stream of its own; see [`wire`].
+//!
+//! | | |
+//! |---|---|
+//! | a request | [`service`], [`cors`], [`endpoint`], [`request`], [`response`], [`forwarded`] |
+//! | a WebSocket | [`upgrade`], [`ws_stream`], [`ws_frames`] |
+//! | polling | [`polling`], [`payload`], [`session`], [`poll_queue`] |
+//! | both | [`wire`] with [`connects`], [`send_queue`], [`encode`], [`flush`] |
+
+mod connects;
+mod cors;
+pub(super) mod encode;
+pub(super) mod endpoint;
+pub(super) mod flush;
+mod forwarded;
+mod payload;
+mod poll_queue;
+mod polling;
+pub(super) mod request;
+mod response;
+mod send_queue;
+pub(super) mod service;
+mod session;
+mod upgrade;
+pub(super) mod wire;
+pub(super) mod ws_frames;
+mod ws_stream;

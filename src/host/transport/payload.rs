@@ -1,0 +1,47 @@
+//! The body of a request or an answer of the polling transport: packets, one behind the other.
+
+use bytes::Bytes;
+
+use super::ws_frames;
+
+/// Between the packets of a payload.
+const SEPARATOR: u8 = 0x1e;
+/// A packet that begins like this is a CONNECT.
+const CONNECT: &[u8] = b"40";
+
+/// The packets of a payload.
+pub(super) fn packets(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    payload.split(|byte| *byte == SEPARATOR)
+}
+
+/// A payload cut behind each CONNECT.
+pub(super) fn parts(payload: &Bytes) -> Vec<Bytes> {
+    let mut parts = Vec::new();
+    let (mut start, mut packet) = (0, 0);
+    for (end, _) in payload
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == SEPARATOR)
+    {
+        if payload.slice(packet..end).starts_with(CONNECT) {
+            parts.push(payload.slice(start..end));
+            start = end + 1;
+        }
+        packet = end + 1;
+    }
+    parts.push(payload.slice(start..));
+    parts
+}
+
+/// The namespace of the CONNECT that a part ends with, if it does.
+pub(super) fn connect_at_end(part: &[u8]) -> Option<String> {
+    part.rsplit(|byte| *byte == SEPARATOR)
+        .next()
+        .and_then(ws_frames::connect)
+}
+
+/// How many events and acks there are in a payload.
+pub(super) fn events_and_acks(payload: &[u8]) -> usize {
+    let is_one = |packet: &&[u8]| matches!(packet, [b'4', b'2' | b'3' | b'5' | b'6', ..]);
+    packets(payload).filter(is_one).count()
+}

@@ -1,0 +1,176 @@
+//! What is read from the head of a request: who sent it, what it asks for, and what a script can know of it.
+
+use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr};
+
+use axum::{
+    body::Body,
+    extract::ConnectInfo,
+    http::{
+        Extensions, HeaderMap, Request, Uri,
+        header::{ORIGIN, UPGRADE},
+    },
+};
+use rhai::{Dynamic, Identifier, Map};
+
+use super::forwarded;
+
+/// The headers of a request, a line each with its end: less than half of what a `HeaderMap` takes for as long as the
+/// connection lives.
+#[derive(Debug)]
+pub(in crate::host) struct Headers(Box<str>);
+
+impl Headers {
+    pub(in crate::host) fn of(headers: &HeaderMap) -> Self {
+        let mut lines = String::new();
+        for (name, value) in headers {
+            lines.push_str(name.as_str());
+            lines.push(':');
+            lines.push_str(&String::from_utf8_lossy(value.as_bytes()));
+            lines.push('\n');
+        }
+        Self(lines.into())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.lines().filter_map(|line| line.split_once(':'))
+    }
+
+    /// Names in lower case; values of one name are joined, as in Node.
+    fn map(&self) -> Map {
+        let mut joined = BTreeMap::<_, String>::new();
+        for (name, value) in self.iter() {
+            joined
+                .entry(name)
+                .and_modify(|all| *all = format!("{all}, {value}"))
+                .or_insert_with(|| value.to_owned());
+        }
+        let fields = joined.into_iter();
+        fields
+            .map(|(name, all)| (name.into(), all.into()))
+            .collect()
+    }
+}
+
+/// The request as `socket.handshake` has it.
+pub(in crate::host) fn describe(uri: &Uri, headers: &Headers, peer: Option<SocketAddr>) -> Map {
+    let url = uri.path_and_query().map_or("/", |url| url.as_str());
+    let text = |text: &str| Dynamic::from(text.to_owned());
+    let fields: [(&str, Dynamic); 6] = [
+        ("headers", headers.map().into()),
+        ("query", query(uri.query().unwrap_or_default()).into()),
+        (
+            "address",
+            peer.map_or(Dynamic::UNIT, |peer| text(&peer.ip().to_string())),
+        ),
+        ("url", text(url)),
+        (
+            "secure",
+            uri.scheme_str()
+                .is_some_and(|scheme| scheme == "https")
+                .into(),
+        ),
+        (
+            "xdomain",
+            headers.iter().any(|(name, _)| ORIGIN == name).into(),
+        ),
+    ];
+    fields
+        .into_iter()
+        .map(|(name, value)| (name.into(), value))
+        .collect()
+}
+
+fn query(query: &str) -> Map {
+    pairs(query)
+        .map(|(name, value)| (Identifier::from(&*name), value.into_owned().into()))
+        .collect()
+}
+
+/// The pairs of a query, percent-decoded.
+fn pairs(query: &str) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(query.as_bytes())
+}
+
+/// What Engine.IO is told in the query of a request. Of a name that comes twice the first counts.
+#[derive(Debug, Default)]
+pub(super) struct Asked<'a> {
+    /// `EIO`
+    pub(super) version: Option<Cow<'a, str>>,
+    /// `transport`
+    pub(super) transport: Option<Cow<'a, str>>,
+    /// `sid`
+    pub(super) session: Option<Cow<'a, str>>,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn of(uri: &'a Uri) -> Self {
+        let mut asked = Self::default();
+        for (name, value) in pairs(uri.query().unwrap_or_default()) {
+            let field = match &*name {
+                "EIO" => &mut asked.version,
+                "transport" => &mut asked.transport,
+                "sid" => &mut asked.session,
+                _ => continue,
+            };
+            field.get_or_insert(value);
+        }
+        asked
+    }
+
+    /// Whether the crate reads the same in a query: it decodes nothing.
+    fn is_plain_in(&self, query: &str) -> bool {
+        self.fields().into_iter().all(|(name, value)| {
+            let plain = query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+            plain == value.as_deref()
+        })
+    }
+
+    const fn fields(&self) -> [(&'static str, &Option<Cow<'a, str>>); 3] {
+        [
+            ("EIO", &self.version),
+            ("transport", &self.transport),
+            ("sid", &self.session),
+        ]
+    }
+}
+
+/// A copy of a request's head without headers, in a form that the crate can read. It keeps no part of the connection's
+/// read buffer alive for as long as the connection lives; the headers are kept by its [`Wire`](super::wire::Wire).
+pub(super) fn head(request: &Request<Body>) -> Option<Request<()>> {
+    let copy = Request::builder()
+        .method(request.method().clone())
+        .uri(readable(request.uri()));
+    copy.body(()).ok()
+}
+
+/// The address of a request. What Engine.IO is told there stands in front once more where it is percent-encoded.
+fn readable(uri: &Uri) -> String {
+    let (asked, query) = (Asked::of(uri), uri.query().unwrap_or_default());
+    if asked.is_plain_in(query) {
+        return uri.to_string();
+    }
+    let fields = asked.fields().into_iter();
+    let told = fields.filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let plain = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(told)
+        .finish();
+    format!("{}?{plain}&{query}", uri.path())
+}
+
+/// The address of the client that made a request, behind `proxies` proxies.
+pub(in crate::host) fn client(
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    proxies: usize,
+) -> Option<SocketAddr> {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    forwarded::client(peer.map(|info| info.0), headers, proxies)
+}
+
+pub(super) fn wants_websocket(headers: &HeaderMap) -> bool {
+    headers
+        .get(UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}

@@ -1,0 +1,33 @@
+//! Answers of the endpoint that are not the crate's, in Node's form.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE},
+};
+
+/// The answer when there are as many clients as may be.
+pub(super) fn full() -> Response<Body> {
+    let message = "the server has as many connections as it takes";
+    refuse_with(StatusCode::SERVICE_UNAVAILABLE, 4, message)
+}
+
+pub(super) fn refuse(code: u8, message: &str) -> Response<Body> {
+    refuse_with(StatusCode::BAD_REQUEST, code, message)
+}
+
+pub(super) fn refuse_with(status: StatusCode, code: u8, message: &str) -> Response<Body> {
+    let body = Body::from(format!(r#"{{"code":{code},"message":"{message}"}}"#));
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An answer without a body.
+pub(super) fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,117 @@
+//! WebSockets: the handshake is answered here, and the crate is handed a stream of ours.
+
+use std::{borrow::Cow, sync::Arc};
+
+use axum::{
+    body::Body,
+    http::{
+        HeaderValue, Method, Request, Response, StatusCode,
+        header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
+    },
+};
+use bytes::BytesMut;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::{io::AsyncReadExt, time::timeout};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tower::ServiceExt;
+
+use super::{
+    endpoint::Endpoint,
+    request::{Asked, head},
+    response::{full, refuse},
+    wire::Wire,
+    ws_frames,
+    ws_stream::WireStream,
+};
+use crate::host::options::Transport;
+
+/// Answers the WebSocket handshake, and hands the stream to the crate once it is there.
+pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Response<Body> {
+    let asked = Asked::of(request.uri());
+    if let Some(refusal) = check(&asked) {
+        return refusal;
+    }
+    let session = asked.session.map(Cow::into_owned);
+    let Some(key) = request
+        .headers()
+        .get(SEC_WEBSOCKET_KEY)
+        .filter(|_| request.method() == Method::GET)
+    else {
+        return refuse(3, "Bad request");
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    let Some(mut head) = head(&request) else {
+        return refuse(3, "Bad request");
+    };
+    let wire = match &session {
+        None => match endpoint.new_wire(&request, Transport::Websocket) {
+            Some(wire) => wire,
+            None => return full(),
+        },
+        Some(sid) => match endpoint.polling_wire(sid) {
+            Some(wire) if wire.has_stream() => return refuse(3, "Bad request"),
+            Some(wire) => wire,
+            None => return refuse(1, "Session ID unknown"),
+        },
+    };
+    head.extensions_mut().insert(wire.clone());
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        if let Ok(io) = upgraded.await {
+            serve(endpoint, TokioIo::new(io), wire, head, session).await;
+        }
+    });
+    switching_protocols(&accept)
+}
+
+/// Hands a WebSocket to the crate; one that belongs to a polling session only when the client begins to probe it,
+/// for the session goes on by polling if it never does.
+async fn serve(
+    endpoint: Arc<Endpoint>,
+    mut io: TokioIo<Upgraded>,
+    wire: Arc<Wire>,
+    head: Request<()>,
+    session: Option<String>,
+) {
+    let mut read = BytesMut::new();
+    if session.is_some() {
+        let probe = timeout(endpoint.options().upgrade_timeout, io.read_buf(&mut read));
+        if !matches!(probe.await, Ok(Ok(_))) || !ws_frames::begins_with_text(&read) {
+            return;
+        }
+    }
+    let Some(mut stream) = WireStream::new(wire, io, read) else {
+        return;
+    };
+    if let Some(sid) = session {
+        let endpoint = endpoint.clone();
+        stream.on_end(move || drop(tokio::spawn(endpoint.close_session(sid))));
+    }
+    // The query was checked, so the crate takes it. It keeps the stream in its task more than once.
+    let engine = endpoint.engine.clone();
+    drop(endpoint);
+    let _ = engine.oneshot((Box::new(stream), head)).await;
+}
+
+/// The answer to an upgrade request that the crate would not take, as Node words it.
+fn check(asked: &Asked<'_>) -> Option<Response<Body>> {
+    match (asked.transport.as_deref(), asked.version.as_deref()) {
+        (Some("websocket"), Some("4")) => None,
+        (Some("websocket"), _) => Some(refuse(5, "Unsupported protocol version")),
+        (Some("polling"), _) => Some(refuse(3, "Bad request")),
+        _ => Some(refuse(0, "Transport unknown")),
+    }
+}
+
+fn switching_protocols(accept: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(accept) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    response
+}

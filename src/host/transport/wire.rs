@@ -1,0 +1,448 @@
+//! What lies between the network and the Socket.IO crate, for one client.
+//!
+//! In: frames from the client, handed on in order; what follows a CONNECT in the same breath waits until the socket
+//! exists. Out: frames to the client. The crate may always write: what the network does not take at once waits
+//! here, where it is counted, and a client that lets too much pile up is cut off.
+//!
+//! Events and acks for a WebSocket the host writes here itself ([`Wire::send`]), and what the crate was handed before them
+//! and still owes, such as the answer to a CONNECT, goes first. While a client polls it is sent all by the crate: see
+//! [`Session`] for how it passes from one to the other.
+
+mod cutoff;
+mod handoff;
+
+pub(super) use handoff::GATE;
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::{
+    io::AsyncWrite,
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until},
+};
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+
+use super::{
+    connects::{Connects, Stage},
+    flush::{Flush, flushes_later},
+    request::Headers,
+    send_queue::{Amount, Backlog},
+    session::Session,
+};
+use crate::{
+    event::HostEvent,
+    host::{announce::Announcer, namespaces::Namespaces, options::Options},
+};
+
+/// So many bytes are written without waiting for the end of the call that sends them.
+const ENOUGH: usize = 64 * 1024;
+/// So long packets have to leave when a connection is closed.
+const CLOSING: Duration = Duration::from_millis(200);
+/// So long a client has to take what still waits for it when its connection ends.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Clients of which nothing is left.
+static GONE: AtomicU64 = AtomicU64::new(0);
+
+/// How many clients this process has had of which nothing is left.
+#[cfg(feature = "cli")]
+pub(crate) fn clients_gone() -> u64 {
+    GONE.load(Ordering::Relaxed)
+}
+
+/// What the wires of a host share.
+#[derive(Debug)]
+pub(in crate::host) struct WireContext {
+    pub(super) options: Arc<Options>,
+    pub(super) announcer: Arc<Announcer>,
+    /// What the wires' sockets are in, which hold their wires in turn.
+    pub(super) namespaces: Weak<Namespaces>,
+    /// The tasks that write what waits for clients: the end of the host waits for them.
+    pub(super) writes: TaskTracker,
+}
+
+impl WireContext {
+    /// What may wait for a client.
+    fn max_backlog(&self) -> Amount {
+        Amount {
+            packets: self.options.max_backlog_packets,
+            bytes: self.options.max_backlog,
+        }
+    }
+}
+
+/// What the host knows of one client's connection, whichever transport it uses.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    context: Arc<WireContext>,
+    peer: Option<SocketAddr>,
+    headers: Headers,
+    /// Of one that began with polling.
+    pub(super) session: Option<Box<Session>>,
+    /// The id of its sockets, which the crate makes.
+    id: OnceLock<String>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) io: Option<TokioIo<Upgraded>>,
+    /// What the network did not take yet.
+    pub(super) backlog: Backlog,
+    /// A task writes the backlog.
+    draining: bool,
+    /// Somebody will flush the backlog.
+    flushes_later: bool,
+    /// The crate has let go of the stream; the last of the backlog is being written.
+    ending: bool,
+    /// It ends as soon as nothing waits any more.
+    pub(super) closing: bool,
+    pub(super) dead: bool,
+    pub(super) connects: Connects,
+    reader: Option<Waker>,
+    /// Kept until the client leaves, or nothing knows of it any more.
+    seat: Option<OwnedSemaphorePermit>,
+    /// The task that writes the backlog: the network does not wake it when the stream is dropped.
+    drainer: Option<Waker>,
+}
+
+impl Wire {
+    pub(super) fn new(
+        context: Arc<WireContext>,
+        peer: Option<SocketAddr>,
+        headers: Headers,
+        seat: OwnedSemaphorePermit,
+        session: Option<Box<Session>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            context,
+            peer,
+            headers,
+            session,
+            id: OnceLock::new(),
+            state: Mutex::new(State {
+                seat: Some(seat),
+                ..State::default()
+            }),
+        })
+    }
+
+    /// The address of the client, or of the proxy that nobody told to trust.
+    pub(in crate::host) const fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// The headers of the request that opened it.
+    pub(in crate::host) const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// Learns the id of its sockets.
+    pub(in crate::host) fn is_called(&self, id: &str) {
+        // All its sockets have the same.
+        let _ = self.id.set(id.to_owned());
+    }
+
+    /// The id of its sockets, once there is one.
+    pub(in crate::host) fn id(&self) -> Option<String> {
+        self.id.get().cloned()
+    }
+
+    /// A CONNECT is handed on: the namespace that it asks for is made, if it is one that is made on demand.
+    pub(super) fn connect_requested(&self, namespace: &str) {
+        if let Some(namespaces) = self.context.namespaces.upgrade() {
+            // Nobody has connected to it yet.
+            drop(namespaces.ensure(namespace));
+        }
+        self.lock().connects.request(namespace);
+    }
+
+    /// A CONNECT waits for a reload to be decided, or does so no more.
+    pub(in crate::host) fn connect_postponed(&self, namespace: &str, is_postponed: bool) {
+        let stage = match is_postponed {
+            true => Stage::Postponed,
+            false => Stage::Requested,
+        };
+        self.lock().connects.reach(namespace, stage);
+    }
+
+    /// A CONNECT is accepted, and the crate is about to be handed the answer.
+    pub(in crate::host) fn connect_accepted(&self, namespace: &str) {
+        // What is handed to the crate meanwhile goes before the answer, or behind it.
+        let _handing = self.session.as_ref().map(|session| session.handing());
+        let mut state = self.lock();
+        state.connects.reach(namespace, Stage::Accepted);
+        if self.is_direct() {
+            state.backlog.owes(1);
+        }
+    }
+
+    /// The crate was handed the answer to a CONNECT.
+    pub(in crate::host) fn connect_answered(&self, namespace: &str) {
+        self.lock().connects.reach(namespace, Stage::Answered);
+    }
+
+    /// A CONNECT is over, and its socket has begun or is none: frames behind it may pass.
+    pub(in crate::host) fn connect_ended(&self, namespace: &str) {
+        let mut state = self.lock();
+        state.connects.end(namespace);
+        if !state.connects.hold_frames() {
+            if let Some(session) = &self.session {
+                session.open.notify_waiters();
+            }
+            state.wake_reader();
+        }
+    }
+
+    /// Whether packets wait for the network.
+    pub(in crate::host) fn is_stalled(&self) -> bool {
+        self.lock().draining
+    }
+
+    /// Whether events are sent by [`Wire::send`] and not through the crate.
+    pub(in crate::host) fn is_direct(&self) -> bool {
+        self.session
+            .as_ref()
+            .is_none_or(|session| session.is_direct())
+    }
+
+    /// The crate is handed so many frames, which go before what is sent from now on.
+    pub(in crate::host) fn owes(&self, frames: usize) {
+        self.lock().backlog.owes(frames);
+    }
+
+    /// Sends the frames of a packet; `false` when the client is gone. They leave at the end of the call that sends them.
+    pub(in crate::host) fn send(self: &Arc<Self>, frames: Bytes) -> bool {
+        let mut state = self.lock();
+        if state.dead {
+            return false;
+        }
+        state.backlog.push(frames);
+        if state.backlog.is_owed() {
+            return self.bounded(state).is_ok();
+        }
+        state.flushes_later = state.flushes_later || flushes_later(self);
+        if state.flushes_later && state.backlog.next().len() < ENOUGH {
+            return true;
+        }
+        self.flush_now(state).is_ok()
+    }
+
+    /// Writes what waits, as far as the network takes it.
+    pub(super) fn write_waiting(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.flushes_later = false;
+        // A connection that failed is dead from then on, which its reader finds.
+        let _ = self.flush_now(state);
+    }
+
+    /// Ends the connection when what was sent has left, or a moment later.
+    pub(in crate::host) fn close(self: &Arc<Self>) {
+        self.lock().closing = true;
+        let wire = self.clone();
+        tokio::spawn(async move {
+            sleep_until(Instant::now() + CLOSING).await;
+            wire.kill();
+            wire.end_session();
+        });
+    }
+
+    /// The client has said that it leaves; the crate may know of it for a while.
+    pub(super) fn left(&self) {
+        self.lock().seat = None;
+    }
+
+    /// Whether the client polls.
+    pub(in crate::host) fn polls(&self) -> bool {
+        !self.is_direct() && !self.has_stream()
+    }
+
+    /// Whether a WebSocket carries it.
+    pub(super) fn has_stream(&self) -> bool {
+        self.lock().io.is_some()
+    }
+
+    /// Ends the connection at once; what waits for the client is lost.
+    pub(in crate::host) fn kill(&self) {
+        let mut state = self.lock();
+        state.die();
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Writes frames of the crate, and behind the last one that it owes what waits for that.
+    pub(super) fn write(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.dead {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if state.backlog.is_owed() || !state.backlog.next().is_empty() {
+            state.backlog.push_of_crate(bytes);
+            return self.flush_now(state);
+        }
+        let written = write_now(state.io.as_mut(), bytes)?;
+        if written < bytes.len() {
+            state.backlog.push_of_crate(bytes);
+            state.backlog.advance(written);
+        }
+        self.flush_now(state)
+    }
+
+    fn flush_now(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> io::Result<()> {
+        if state.draining || state.backlog.next().is_empty() {
+            return self.bounded(state);
+        }
+        let State { io, backlog, .. } = &mut *state;
+        let written = write_now(io.as_mut(), backlog.next())?;
+        backlog.advance(written);
+        if !state.backlog.next().is_empty() {
+            state.draining = true;
+            tokio::spawn(Drain {
+                wire: self.clone(),
+                _busy: self.context.writes.token(),
+            });
+        }
+        self.bounded(state)
+    }
+
+    /// Cuts the client off if too much waits for it.
+    fn bounded(&self, mut state: MutexGuard<'_, State>) -> io::Result<()> {
+        let waiting = state.backlog.amount();
+        if waiting.is_within(self.context.max_backlog()) {
+            return Ok(());
+        }
+        state.die();
+        drop(state);
+        self.announce_slow(waiting);
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Says that the client is cut off, with what waited for it.
+    fn announce_slow(&self, waiting: Amount) {
+        self.context.announcer.announce(HostEvent::SlowConsumer {
+            peer: self.peer,
+            socket: self.id(),
+            packets: waiting.packets,
+            backlog: waiting.bytes,
+        });
+    }
+
+    /// The crate is done with the stream.
+    pub(super) fn end(self: &Arc<Self>) {
+        self.write_waiting();
+        let mut state = self.lock();
+        state.ending = true;
+        state.seat = None;
+        if !state.draining || state.dead {
+            state.io = None;
+            return;
+        }
+        let wire = self.clone();
+        tokio::spawn(async move {
+            sleep_until(Instant::now() + LAST_WORDS).await;
+            wire.kill();
+        });
+    }
+}
+
+impl Flush for Wire {
+    /// Writes what waits, as far as the network takes it.
+    fn flush(self: Arc<Self>) {
+        self.write_waiting();
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        GONE.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    pub(super) fn die(&mut self) {
+        self.dead = true;
+        self.io = None;
+        self.backlog = Backlog::default();
+        self.wake_reader();
+        if let Some(drainer) = self.drainer.take() {
+            drainer.wake();
+        }
+    }
+
+    fn wake_reader(&mut self) {
+        if let Some(waker) = self.reader.take() {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn wait(&mut self, context: &Context<'_>) {
+        if !self
+            .reader
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(context.waker()))
+        {
+            self.reader = Some(context.waker().clone());
+        }
+    }
+}
+
+/// Writes what the network takes now, and says how much that was.
+fn write_now(io: Option<&mut TokioIo<Upgraded>>, bytes: &[u8]) -> io::Result<usize> {
+    let Some(io) = io else {
+        return Err(io::ErrorKind::NotConnected.into());
+    };
+    match Pin::new(io).poll_write(&mut Context::from_waker(Waker::noop()), bytes) {
+        Poll::Ready(written) => written,
+        Poll::Pending => Ok(0),
+    }
+}
+
+/// Writes the backlog as fast as the network takes it. The end of the host waits for it.
+struct Drain {
+    wire: Arc<Wire>,
+    _busy: TaskTrackerToken,
+}
+
+impl Future for Drain {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut guard = self.wire.lock();
+        let state = &mut *guard;
+        while let Some(io) = state
+            .io
+            .as_mut()
+            .filter(|_| !state.backlog.next().is_empty())
+        {
+            state.drainer = Some(context.waker().clone());
+            match ready!(Pin::new(io).poll_write(context, state.backlog.next())) {
+                Ok(written) if written > 0 => state.backlog.advance(written),
+                _ => state.die(),
+            }
+        }
+        state.draining = false;
+        state.drainer = None;
+        if state.closing {
+            state.die();
+        } else if state.ending {
+            state.io = None;
+        }
+        Poll::Ready(())
+    }
+}

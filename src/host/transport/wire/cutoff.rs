@@ -1,0 +1,50 @@
+//! Clients that go beyond a limit, and are cut off for it.
+
+use std::sync::atomic::Ordering;
+
+use super::Wire;
+use crate::event::HostEvent;
+
+impl Wire {
+    /// Disconnects a client that went beyond a limit, and says so.
+    pub(in crate::host) fn cut_off(&self, reason: String) {
+        self.kill();
+        self.end_session();
+        self.context.announcer.announce(HostEvent::CutOff {
+            peer: self.peer,
+            socket: self.id(),
+            reason,
+        });
+    }
+
+    /// Cuts the client off if a packet of it has too many attachments.
+    pub(in crate::host::transport) fn check_attachments(&self, attachments: usize) -> bool {
+        let is_within = attachments <= self.context.options.max_attachments;
+        if !is_within {
+            self.cut_off(format!("a packet with {attachments} attachments or more"));
+        }
+        is_within
+    }
+
+    /// Counts the attachments in a payload of the polling transport, and cuts off a client that sends too many.
+    pub(in crate::host::transport) fn count_attachments<'a>(
+        &self,
+        packets: impl Iterator<Item = &'a [u8]>,
+    ) {
+        let Some(session) = &self.session else {
+            return;
+        };
+        let mut count = session.attachments.load(Ordering::Relaxed);
+        for packet in packets {
+            match packet.first() {
+                Some(b'b') => count += 1,
+                Some(b'4') => count = 0,
+                _ => {}
+            }
+            if !self.check_attachments(count) {
+                return;
+            }
+        }
+        session.attachments.store(count, Ordering::Relaxed);
+    }
+}
