@@ -12,10 +12,12 @@ mod data;
 mod emit;
 mod handshake;
 mod io;
-mod lists;
 mod log;
 mod operator;
+pub(crate) mod registration;
+mod rooms;
 mod socket;
+mod sockets;
 mod timers;
 
 use std::any::TypeId;
@@ -55,10 +57,10 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
     globals: &["io"],
     types: &[
         ("Operator", TypeId::of::<operator::Operator>),
-        ("Sockets", TypeId::of::<lists::Sockets>),
-        ("Rooms", TypeId::of::<lists::Rooms>),
+        ("Sockets", TypeId::of::<sockets::Sockets>),
+        ("Rooms", TypeId::of::<rooms::Rooms>),
     ],
-    elements: &[(TypeId::of::<lists::Sockets>, TypeId::of::<Socket>)],
+    elements: &[(TypeId::of::<sockets::Sockets>, TypeId::of::<Socket>)],
     callbacks: &[
         Callback::new("on", &["socket"]).of("connection").on("io"),
         Callback::new("on", &["reason"]).of("disconnect"),
@@ -90,7 +92,8 @@ pub(crate) fn register(engine: &mut Engine) {
     operator::register(&mut words);
     emit::register_spread(&mut words);
     io::register(&mut words);
-    lists::register(&mut words);
+    sockets::register(&mut words);
+    rooms::register(&mut words);
     data::register(&mut words);
     binary::register(&mut words);
     log::register(engine, &mut words);
