@@ -9,7 +9,13 @@ use std::{any::TypeId, collections::BTreeSet, sync::Arc};
 
 use rhai::{AST, Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Position, Scope};
 
-use super::{Known, Limits, Vocabulary, budget, call::catch_panic, known::nearest};
+use super::{
+    budget,
+    call::catch_panic,
+    limits::Limits,
+    symbols::{Known, nearest},
+    vocabulary::Vocabulary,
+};
 use crate::diagnostic::Diagnostic;
 
 /// What the text is called in diagnostics.
