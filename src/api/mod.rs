@@ -26,7 +26,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, Module, Position};
 
 use crate::{
     connection::{Connection, Turn},
-    script::{Callback, Globals, Vocabulary},
+    script::{Callback, EngineBuilder, Globals, Limits, Vocabulary},
 };
 
 pub(crate) use ack::{Ack, ack};
@@ -83,9 +83,17 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
     shared: "io.data",
 };
 
+/// Starts an engine whose scripts can say every word.
+pub(crate) fn engine(limits: &Limits) -> EngineBuilder {
+    EngineBuilder::new(limits)
+        .globals(GLOBALS)
+        .vocabulary(VOCABULARY)
+        .register(register)
+}
+
 /// Registers every word, in the order in which a newcomer reads them, in one module: Rhai looks a function up in one
 /// module after the other, at each call.
-pub(crate) fn register(engine: &mut Engine) {
+fn register(engine: &mut Engine) {
     let mut words = Module::new();
     socket::register(&mut words);
     any::register(&mut words);

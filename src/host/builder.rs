@@ -2,14 +2,14 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use rhai::{Engine, RhaiNativeFunc, Variant};
+use rhai::{RhaiNativeFunc, Variant};
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
 use super::{AsyncFunction, Functions, Host, Inner, Listener, OnRebindFailure, Origin, Signature};
 use crate::{
     api,
     connection::{Counters, HostEvent},
-    script::{self, Folder, Known, Limits, Loader},
+    script::{self, Folder, Limits, Loader},
 };
 
 /// The crate's own packets, such as pings, may wait beside the events that [`Options::max_backlog_packets`] allows.
@@ -356,13 +356,11 @@ impl HostBuilder {
     /// The host. It serves nothing yet: see [`Host::load`] and [`Host::service`].
     pub fn build(self) -> Host {
         let limits = &self.options.limits;
-        let mut engine: Engine = script::engine(limits, api::GLOBALS);
-        api::register(&mut engine);
-        engine.register_global_module(self.functions.into_module().into());
+        let mut engine = api::engine(limits).functions(self.functions.into_module());
         for (name, functions) in self.modules {
-            engine.register_static_module(name, functions.into_module().into());
+            engine = engine.module(&name, functions.into_module());
         }
-        let known = Known::of(&engine, api::VOCABULARY);
+        let (engine, known) = engine.build();
         let decoding = limits.decoding();
         let loader = self
             .loader

@@ -15,6 +15,7 @@ mod captures;
 mod check;
 mod compile;
 mod constants;
+mod engine;
 mod handler;
 mod hook;
 mod limits;
@@ -37,6 +38,8 @@ pub use call::CallError;
 pub(crate) use call::{catch_panic, limit};
 pub(crate) use compile::module as check_module;
 #[doc(hidden)]
+pub use engine::EngineBuilder;
+#[doc(hidden)]
 pub use handler::Handler;
 #[doc(hidden)]
 pub use hook::Hook;
@@ -49,7 +52,7 @@ pub(crate) use meter::measure_by;
 pub use reference::Words;
 pub(crate) use repl::Lines;
 #[doc(hidden)]
-pub use sandbox::{Globals, engine};
+pub use sandbox::Globals;
 #[doc(hidden)]
 pub use source::{Rejected, SourceFile, hash};
 pub use state_transfer::Carried;

@@ -14,7 +14,6 @@ use super::{
     call::catch_panic,
     limits::Limits,
     symbols::{Known, nearest},
-    vocabulary::Vocabulary,
 };
 use crate::diagnostic::Diagnostic;
 
@@ -34,11 +33,11 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// No line yet; `engine` has all that lines can call.
-    pub(crate) fn new(engine: Engine, vocabulary: Vocabulary, limits: Limits) -> Self {
+    /// No line yet; `engine` has all that lines can call, and `known` are its functions.
+    pub(crate) fn new(engine: Engine, known: Known, limits: Limits) -> Self {
         Self {
-            known: Known::of(&engine, vocabulary),
             engine,
+            known,
             limits,
             scope: Scope::new(),
             functions: AST::empty(),

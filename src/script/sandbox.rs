@@ -20,6 +20,9 @@ pub struct Globals {
 }
 
 impl Globals {
+    /// No global names and no handles.
+    pub const NONE: Self = Self::new(|_| None, |_| false);
+
     /// Both answers in one value.
     pub const fn new(
         resolve: fn(&str) -> Option<Dynamic>,
@@ -29,8 +32,8 @@ impl Globals {
     }
 }
 
-/// An engine with Rhai's standard packages, `limits` in force, and `globals` known to every script.
-pub fn engine(limits: &Limits, globals: Globals) -> Engine {
+/// Returns an engine with Rhai's standard packages and `limits` in force.
+pub(super) fn engine(limits: &Limits) -> Engine {
     let mut engine = Engine::new();
     limit(&mut engine, limits);
     // What is compiled is checked first, and optimized then.
@@ -38,7 +41,6 @@ pub fn engine(limits: &Limits, globals: Globals) -> Engine {
     without_hazards(&mut engine, limits);
     engine.set_module_resolver(compile::Loaded);
     engine.on_progress(|_| budget::spend().map(Dynamic::from));
-    resolve_variables(&mut engine, globals);
     engine
 }
 
@@ -70,7 +72,7 @@ fn without_hazards(engine: &mut Engine, limits: &Limits) {
     deprecated,
     reason = "`on_var` is marked volatile, not deprecated, and there is no other way"
 )]
-fn resolve_variables(engine: &mut Engine, globals: Globals) {
+pub(super) fn resolve_variables(engine: &mut Engine, globals: Globals) {
     engine.on_var(move |name, back, mut context| {
         if nesting::is_looked_at() {
             check_value(name, &mut context)?;

@@ -13,29 +13,32 @@ use super::{
 use crate::{
     api,
     diagnostic::type_word,
-    script::{Globals, Known, Limits, Lines, Vocabulary, engine},
+    script::{EngineBuilder, Globals, Known, Limits, Lines},
     value::{self, to_packet},
 };
 
 /// An engine with the words of tests, and what is known of it.
 pub(super) fn test_engine(limits: &Limits) -> (Engine, Known) {
-    let mut engine = engine(limits, Globals::new(|_| None, is_client));
     let mut binary = Module::new();
     api::register_binary(&mut binary);
-    engine.register_global_module(binary.into());
-    register(&mut engine);
-    engine.on_print(print).on_debug(|text, _, _| print(text));
-    let known = Known::of(&engine, Vocabulary::NONE);
-    (engine, known)
+    EngineBuilder::new(limits)
+        .globals(Globals::new(|_| None, is_client))
+        .functions(binary)
+        .register(register)
+        .register(|engine| {
+            engine.on_print(print).on_debug(|text, _, _| print(text));
+        })
+        .build()
 }
 
 /// Lines that can say what tests and scripts can.
 pub(super) fn lines(limits: Limits) -> Lines {
     let is_handle = |value: &Dynamic| is_client(value) || (api::GLOBALS.is_handle)(value);
-    let mut engine = engine(&limits, Globals::new(api::GLOBALS.resolve, is_handle));
-    api::register(&mut engine);
-    register(&mut engine);
-    Lines::new(engine, api::VOCABULARY, limits)
+    let (engine, known) = api::engine(&limits)
+        .globals(Globals::new(api::GLOBALS.resolve, is_handle))
+        .register(register)
+        .build();
+    Lines::new(engine, known, limits)
 }
 
 fn is_client(value: &Dynamic) -> bool {
