@@ -7,7 +7,7 @@ use super::{
     rounds::{Effort, pass},
     rows,
     server::{Peer, Server, peers},
-    table::median,
+    stats::median,
 };
 
 /// Connections.

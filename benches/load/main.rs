@@ -16,6 +16,7 @@ mod instructions;
 mod rounds;
 mod rows;
 mod server;
+mod stats;
 mod stock;
 mod table;
 

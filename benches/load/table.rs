@@ -4,28 +4,16 @@ use std::{fmt::Write, fs, io, path::Path};
 
 use serde_json::{Value, json};
 
-use super::{growth::Growth, rounds::Figures, rows::Limit, server::Peer};
+use super::{
+    growth::Growth,
+    rounds::Figures,
+    rows::Limit,
+    server::Peer,
+    stats::{median, spread},
+};
 
 const BEGIN: &str = "<!-- benches/run writes this table -->\n";
 const END: &str = "<!-- end of the table -->\n";
-
-/// Between which half of the figures are.
-fn spread(figures: &[f64]) -> (f64, f64) {
-    (quantile(figures, 0.25), quantile(figures, 0.75))
-}
-
-/// The figure in the middle.
-pub(crate) fn median(figures: &[f64]) -> f64 {
-    quantile(figures, 0.5)
-}
-
-fn quantile(figures: &[f64], part: f64) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = part * (sorted.len().saturating_sub(1)) as f64;
-    let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    low + (high - low) * at.fract()
-}
 
 /// One line of the table.
 struct Line {

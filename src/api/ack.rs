@@ -5,9 +5,9 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use rhai::{Dynamic, FnPtr};
+use rhai::Dynamic;
 
-use super::{Fallible, emit};
+use super::{Fallible, emit, registration::closure};
 use crate::connection::Connection;
 
 /// The ack of one event. The first answer counts.
@@ -43,14 +43,9 @@ impl Ack {
     }
 
     /// What a handler gets as its last argument: `ack.call(...)` answers with any number of arguments.
-    #[allow(
-        deprecated,
-        reason = "`from_dyn_fn` is marked volatile, not deprecated, and there is no other way"
-    )]
     pub(crate) fn into_closure(self) -> Dynamic {
-        let call = move |_: rhai::NativeCallContext<'_>, args: &mut [&mut Dynamic]| {
+        closure("ack", move |args| {
             self.answer(&emit::arguments(args)?).map(|()| Dynamic::UNIT)
-        };
-        FnPtr::from_dyn_fn("ack", Box::new(call)).map_or(Dynamic::UNIT, Dynamic::from)
+        })
     }
 }

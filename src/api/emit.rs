@@ -1,13 +1,16 @@
 //! `emit` and its kin: one event name and up to eight arguments, for everything that can send.
 
-use std::{any::TypeId, sync::Arc};
+use std::any::TypeId;
 
 use rhai::{
-    Array, Dynamic, FnPtr, FuncRegistration, ImmutableString, Module, NativeCallContext, RhaiFunc,
-    StaticVec, combine_with_exported_module, plugin::export_module,
+    Array, Dynamic, FnPtr, ImmutableString, Module, NativeCallContext, StaticVec,
+    combine_with_exported_module, plugin::export_module,
 };
 
-use super::{Fallible, data, is_reserved, operator::signature, refuse};
+use super::{
+    Fallible, data, is_reserved, refuse,
+    registration::{function, set_raw, signature},
+};
 use crate::{
     connection::{Namespace, SendError},
     diagnostic::type_word,
@@ -145,20 +148,7 @@ fn add<T: Clone + std::marker::Send + Sync + 'static>(
         };
         call(context.as_ref(), &on, args).map(|()| Dynamic::UNIT)
     };
-    FuncRegistration::new(name)
-        .in_global_namespace()
-        .with_params_info(info)
-        .with_comments(comments)
-        .set_into_module_raw(
-            module,
-            types,
-            RhaiFunc::Method {
-                func: Arc::new(call),
-                has_context: true,
-                is_pure: true,
-                is_volatile: true,
-            },
-        );
+    set_raw(function(name, comments, info), module, types, call);
 }
 
 fn emit<T>(

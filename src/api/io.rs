@@ -8,10 +8,7 @@ use rhai::{
 };
 
 use super::{
-    Fallible, Socket,
-    data::SharedMap,
-    lists::{Rooms, Sockets},
-    refuse, turn,
+    Fallible, data::SharedMap, refuse, rooms::Rooms, socket::Socket, sockets::Sockets, turn,
 };
 use crate::{
     connection::{Namespace, Turn},

@@ -3,11 +3,15 @@
 use std::any::TypeId;
 
 use rhai::{
-    Array, Blob, Dynamic, Engine, FLOAT, FnPtr, FuncRegistration, INT, ImmutableString, Map,
-    Module, NativeCallContext, RhaiFunc,
+    Array, Blob, Dynamic, Engine, FLOAT, FnPtr, INT, ImmutableString, Map, Module,
+    NativeCallContext,
 };
 
-use super::{Fallible, turn};
+use super::{
+    Fallible,
+    registration::{function, set_raw},
+    turn,
+};
 use crate::event::{HostEvent, Level};
 
 /// Rhai has a `print` of its own for each of these types, which would win over one for any type.
@@ -78,7 +82,10 @@ fn add(
     comments: &[impl AsRef<str>],
 ) {
     for (nth, id) in TYPES.iter().enumerate() {
-        let comments = if nth == 0 { comments } else { &[] };
+        let (comments, signature) = match nth {
+            0 => (comments, &["value: Dynamic", "()"][..]),
+            _ => (&[][..], &[][..]),
+        };
         let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
             if let (Some(context), Some(value)) = (context, args.first()) {
                 let value = value.flatten_clone();
@@ -87,24 +94,7 @@ fn add(
             }
             Ok(ImmutableString::new().into())
         };
-        FuncRegistration::new(name)
-            .in_global_namespace()
-            .with_params_info(if nth == 0 {
-                &["value: Dynamic", "()"][..]
-            } else {
-                &[]
-            })
-            .with_comments(comments)
-            .set_into_module_raw(
-                module,
-                [id()],
-                RhaiFunc::Method {
-                    func: std::sync::Arc::new(call),
-                    has_context: true,
-                    is_pure: true,
-                    is_volatile: true,
-                },
-            );
+        set_raw(function(name, comments, signature), module, [id()], call);
     }
 }
 

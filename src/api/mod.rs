@@ -12,10 +12,12 @@ mod data;
 mod emit;
 mod handshake;
 mod io;
-mod lists;
 mod log;
 mod operator;
+pub(crate) mod registration;
+mod rooms;
 mod socket;
+mod sockets;
 mod timers;
 
 use std::any::TypeId;
@@ -24,7 +26,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, Module, Position};
 
 use crate::{
     connection::{Connection, Turn},
-    script::{Callback, Globals, Vocabulary},
+    script::{Callback, EngineBuilder, Globals, Limits, Vocabulary},
 };
 
 pub(crate) use ack::{Ack, ack};
@@ -55,10 +57,10 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
     globals: &["io"],
     types: &[
         ("Operator", TypeId::of::<operator::Operator>),
-        ("Sockets", TypeId::of::<lists::Sockets>),
-        ("Rooms", TypeId::of::<lists::Rooms>),
+        ("Sockets", TypeId::of::<sockets::Sockets>),
+        ("Rooms", TypeId::of::<rooms::Rooms>),
     ],
-    elements: &[(TypeId::of::<lists::Sockets>, TypeId::of::<Socket>)],
+    elements: &[(TypeId::of::<sockets::Sockets>, TypeId::of::<Socket>)],
     callbacks: &[
         Callback::new("on", &["socket"]).of("connection").on("io"),
         Callback::new("on", &["reason"]).of("disconnect"),
@@ -81,16 +83,25 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
     shared: "io.data",
 };
 
+/// Starts an engine whose scripts can say every word.
+pub(crate) fn engine(limits: &Limits) -> EngineBuilder {
+    EngineBuilder::new(limits)
+        .globals(GLOBALS)
+        .vocabulary(VOCABULARY)
+        .register(register)
+}
+
 /// Registers every word, in the order in which a newcomer reads them, in one module: Rhai looks a function up in one
 /// module after the other, at each call.
-pub(crate) fn register(engine: &mut Engine) {
+fn register(engine: &mut Engine) {
     let mut words = Module::new();
     socket::register(&mut words);
     any::register(&mut words);
     operator::register(&mut words);
     emit::register_spread(&mut words);
     io::register(&mut words);
-    lists::register(&mut words);
+    sockets::register(&mut words);
+    rooms::register(&mut words);
     data::register(&mut words);
     binary::register(&mut words);
     log::register(engine, &mut words);

@@ -2,19 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rhai::{
-    Array, Dynamic, EvalAltResult, FnPtr, FuncRegistration, INT, Module, NativeCallContext,
-};
+use rhai::{Array, Dynamic, EvalAltResult, FnPtr, INT, Module, NativeCallContext};
 
-use super::{Fallible, Socket, emit, io::Io, refuse, turn};
+use super::{
+    Fallible, emit,
+    io::Io,
+    refuse,
+    registration::{getter, method},
+    rooms::{join_rooms, room_names},
+    socket::Socket,
+    turn,
+};
 use crate::{
     connection::{Asked, Connection, Namespace, Target, Turn, Work},
-    diagnostic::type_word,
     script::{Handler, limit},
 };
-
-/// Bytes of the name of a room.
-const MAX_ROOM_NAME: usize = 1024;
 
 /// A chain of operators that waits for its `emit`.
 #[derive(Debug, Clone)]
@@ -160,10 +162,10 @@ fn sending<T: Sends>(module: &mut Module) {
             },
         );
     }
-    getter::<T>("local", LOCAL).set_into_module(module, |on: &mut T| {
+    getter::<T>("local", LOCAL, "Operator").set_into_module(module, |on: &mut T| {
         on.operator().broadcast(|target| target.local = true)
     });
-    getter::<T>("volatile", VOLATILE).set_into_module(module, |on: &mut T| Operator {
+    getter::<T>("volatile", VOLATILE, "Operator").set_into_module(module, |on: &mut T| Operator {
         volatile: true,
         ..on.operator()
     });
@@ -177,7 +179,7 @@ fn sending<T: Sends>(module: &mut Module) {
 }
 
 fn broadcast<T: Sends>(module: &mut Module) {
-    getter::<T>("broadcast", BROADCAST)
+    getter::<T>("broadcast", BROADCAST, "Operator")
         .set_into_module(module, |on: &mut T| on.operator().broadcast(|_| {}));
 }
 
@@ -258,34 +260,6 @@ fn fetch(context: &NativeCallContext<'_>, operator: &Operator, then: FnPtr) -> F
     Ok(())
 }
 
-fn method<T>(name: &str, doc: &[&str], parameters: &[&str], gives: &str) -> FuncRegistration {
-    FuncRegistration::new(name)
-        .in_global_namespace()
-        .with_purity(true)
-        .with_params_info(signature::<T>(parameters, gives))
-        .with_comments(doc)
-}
-
-fn getter<T>(name: &str, doc: &[&str]) -> FuncRegistration {
-    FuncRegistration::new_getter(name)
-        .in_global_namespace()
-        .with_purity(true)
-        .with_params_info(signature::<T>(&[], "Operator"))
-        .with_comments(doc)
-}
-
-/// The parameters of a word on the type `T`, and what it gives, as definitions and checks want to know them.
-pub(super) fn signature<T>(parameters: &[&str], gives: &str) -> Vec<String> {
-    let path = std::any::type_name::<T>();
-    let name = path.rsplit("::").next().unwrap_or(path);
-    let receiver = format!("{}: &mut {name}", name.to_lowercase());
-    let parameters = parameters.iter().map(|parameter| (*parameter).to_owned());
-    std::iter::once(receiver)
-        .chain(parameters)
-        .chain([gives.to_owned()])
-        .collect()
-}
-
 /// Refuses one more closure that waits for an answer when there are as many as may be.
 fn check_waiting(connection: &Connection, ack: Option<&Handler>) -> Fallible {
     let max = limit(|limits| limits.acks);
@@ -294,39 +268,6 @@ fn check_waiting(connection: &Connection, ack: Option<&Handler>) -> Fallible {
             "this socket waits for {max} answers, which is the limit: `timeout(ms)` before `emit` gives up on old ones"
         )),
         false => Ok(()),
-    }
-}
-
-/// Has a socket join rooms, within the limit.
-pub(super) fn join_rooms(socket: &Connection, rooms: &[String]) -> Fallible {
-    let max = limit(|limits| limits.rooms);
-    match socket.join(rooms, max) {
-        true => Ok(()),
-        false => refuse(format!(
-            "the socket `{}` is in {max} rooms or nearly so, which is the limit",
-            socket.id()
-        )),
-    }
-}
-
-/// One room or an array of rooms.
-pub(super) fn room_names(word: &str, rooms: Dynamic) -> Fallible<Vec<String>> {
-    let wrong = |got: &str| {
-        refuse::<String>(format!(
-            "`{word}` takes the name of a room, a string, or an array of them, and got {}",
-            type_word(got)
-        ))
-    };
-    let name = |room: Dynamic| match room.into_string() {
-        Ok(name) if name.len() <= MAX_ROOM_NAME => Ok(name),
-        Ok(_) => refuse(format!(
-            "`{word}` takes names of rooms of up to {MAX_ROOM_NAME} bytes"
-        )),
-        Err(got) => wrong(got),
-    };
-    match rooms.try_cast_result::<Array>() {
-        Ok(rooms) => rooms.into_iter().map(name).collect(),
-        Err(room) => Ok(vec![name(room)?]),
     }
 }
 

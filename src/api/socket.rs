@@ -10,9 +10,9 @@ use rhai::{
 use super::{
     Fallible,
     data::SharedMap,
-    lists::Rooms,
-    operator::{join_rooms, room_names},
-    own_turn, refuse, turn,
+    own_turn, refuse,
+    rooms::{Rooms, join_rooms, room_names},
+    turn,
 };
 use crate::{
     connection::{Connection, MadeBy, Phase, Turn},

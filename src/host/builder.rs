@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use rhai::{Engine, RhaiNativeFunc, Variant};
+use rhai::{RhaiNativeFunc, Variant};
 
 use super::{
     Host,
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api,
     event::HostEvent,
-    script::{self, Folder, Known, Loader},
+    script::{self, Folder, Loader},
 };
 
 /// Makes a [`Host`].
@@ -212,16 +212,15 @@ impl HostBuilder {
     /// The host. It serves nothing yet: see [`Host::load`] and [`Host::service`].
     pub fn build(self) -> Host {
         let limits = &self.options.limits;
-        let mut engine: Engine = script::engine(limits, api::GLOBALS);
-        api::register(&mut engine);
-        engine.register_global_module(self.functions.into_module().into());
+        let mut engine = api::engine(limits).functions(self.functions.into_module());
         for (name, functions) in self.modules {
-            engine.register_static_module(name, functions.into_module().into());
+            engine = engine.module(&name, functions.into_module());
         }
+        let (engine, known) = engine.build();
         let scripting = Scripting {
-            known: Known::of(&engine, api::VOCABULARY),
             engine: Arc::new(engine),
-            limits: self.options.limits.clone(),
+            known,
+            limits: limits.clone(),
             loader: self
                 .loader
                 .unwrap_or_else(|| Arc::new(Folder::new("scripts"))),

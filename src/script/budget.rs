@@ -18,7 +18,10 @@ use std::{
 use rhai::{EvalAltResult, Position};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Limits;
+use super::{
+    limits::Limits,
+    meter::{self, MEMORY_EVERY},
+};
 
 /// Why a call was ended, as the token of Rhai's `ErrorTerminated`.
 pub(crate) const OPERATIONS: &str = "operations";
@@ -37,8 +40,6 @@ pub(crate) const LARGE: &str = "large";
 /// See [`OPERATIONS`]; the text of the panic follows.
 pub(crate) const PANIC: &str = "panic: ";
 
-/// The memory of a call is looked at after so many operations.
-pub(super) const MEMORY_EVERY: u64 = 8;
 /// The system's clock is read at every so many operations, even where the coarse clock does not move.
 const CLOCK_EVERY: u64 = 1024;
 /// The coarse clock moves in such steps.
@@ -77,8 +78,6 @@ thread_local! {
     static TOOK_LONG: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
-/// Net bytes that the present thread has allocated.
-static METER: OnceLock<fn() -> u64> = OnceLock::new();
 /// The coarse clock, in microseconds of [`ClockId::Monotonic`].
 static NOW: AtomicU64 = AtomicU64::new(UNKNOWN);
 /// A call has begun since the clock's last look.
@@ -119,29 +118,19 @@ impl Growth {
     };
 
     fn start(most: usize) -> Self {
-        METER.get().map_or(Self::NONE, |meter| Self {
-            from: meter(),
+        meter::allocated().map_or(Self::NONE, |from| Self {
+            from,
             most: i64::try_from(most).unwrap_or(i64::MAX),
         })
     }
 
     /// Whether so many bytes more are too many. A call that has freed what others made has grown by less than nothing.
     fn is_over(self, more: usize) -> bool {
-        METER.get().is_some_and(|meter| {
-            let grown = meter().wrapping_sub(self.from).cast_signed();
+        meter::allocated().is_some_and(|now| {
+            let grown = now.wrapping_sub(self.from).cast_signed();
             grown.saturating_add_unsigned(more as u64) > self.most
         })
     }
-}
-
-/// Has the memory of calls measured, from now on and in all hosts: a process has one allocator. The first meter stays.
-pub(crate) fn measure_by(meter: fn() -> u64) {
-    let _ = METER.set(meter);
-}
-
-/// Whether the memory of calls is measured.
-pub(crate) fn is_measured() -> bool {
-    METER.get().is_some()
 }
 
 /// Starts the budget of a call; the guard gives back what was in force before.

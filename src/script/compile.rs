@@ -8,10 +8,11 @@ use rhai::{
 };
 
 use super::{
-    Known, Limits, LoadError, Loader, SourceFile, budget,
+    Known, Limits, LoadError, Loader, budget,
     check::{self, Calls, Exports},
+    hook::Hook,
+    source::{Rejected, SourceFile},
     top_level::{self, Listener},
-    version::{Hook, Rejected, callable_later},
 };
 use crate::diagnostic::{self, Diagnostic, Place, Severity};
 
@@ -26,6 +27,15 @@ thread_local! {
 /// Keeps the state of the top level that is running on this thread.
 pub(super) fn capture(state: &GlobalRuntimeState) {
     CAPTURED.set(Some(callable_later(state)));
+}
+
+/// A copy of a running call's surroundings that another call can start from.
+pub(crate) fn callable_later(running: &GlobalRuntimeState) -> GlobalRuntimeState {
+    let mut state = running.clone();
+    state.level = 0;
+    state.scope_level = 0;
+    state.num_operations = Default::default();
+    state
 }
 
 /// Resolves imports of the top levels that run while a script loads: everything is loaded before it is imported.

@@ -2,19 +2,14 @@
 
 use std::sync::Arc;
 
-use rhai::{
-    Dynamic, FnPtr, GlobalRuntimeState, ImmutableString, NativeCallContext, Position, ScriptFuncDef,
-};
+use rhai::{Dynamic, FnPtr, GlobalRuntimeState, NativeCallContext, Position, ScriptFuncDef};
 
 use super::{
     CallError, Version,
     call::{self, run},
-    warm::Place,
+    call_cache::Place,
+    captures::{definition, is_same_variable},
 };
-use crate::value::same;
-
-/// More parameters than any function that the arity of a name is looked up for.
-const MAX_PARAMETERS: usize = 32;
 
 /// A callable of a script: a closure with the variables it captured, or a named function.
 ///
@@ -181,52 +176,4 @@ impl Handler {
             self.fn_ptr.curry().len(),
         )
     }
-}
-
-/// Where a captured variable is: clones of a shared value are the same variable. `None` for one that is in use, or
-/// that a panic has left unusable.
-pub(super) fn address(cell: &Dynamic) -> Option<usize> {
-    Some(std::ptr::from_ref(&*cell.read_lock::<Dynamic>()?).addr())
-}
-
-pub(super) fn write_cell(cell: &Dynamic, value: Dynamic) {
-    let mut cell = cell.clone();
-    // What was in it is dropped when the lock is no longer held, for it may hold the cell.
-    let before = cell
-        .write_lock::<Dynamic>()
-        .map(|mut place| std::mem::replace(&mut *place, value));
-    drop(before);
-}
-
-fn is_same_variable(a: &Dynamic, b: &Dynamic) -> bool {
-    match (a.is_shared(), b.is_shared()) {
-        (true, true) => address(a).is_some_and(|at| address(b) == Some(at)),
-        (false, false) => same(a, b),
-        _ => false,
-    }
-}
-
-/// The definition of a name, the one with the most parameters where there are several.
-fn definition(
-    state: &GlobalRuntimeState,
-    name: &str,
-    captured: usize,
-) -> Option<Arc<ScriptFuncDef>> {
-    let arities = (captured..captured + MAX_PARAMETERS).rev();
-    state
-        .lib
-        .iter()
-        .rev()
-        .find_map(|lib| arities.clone().find_map(|n| lib.get_script_fn(name, n)))
-        .cloned()
-}
-
-/// The captured variables of a closure with their names: the first parameters of its function.
-pub(super) fn captures(
-    state: &GlobalRuntimeState,
-    fn_ptr: &FnPtr,
-) -> Vec<(ImmutableString, Dynamic)> {
-    let definition = definition(state, fn_ptr.fn_name(), fn_ptr.curry().len());
-    let names = definition.iter().flat_map(|d| d.params.iter().cloned());
-    names.zip(fn_ptr.curry().iter().cloned()).collect()
 }

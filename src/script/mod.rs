@@ -10,45 +10,58 @@
 mod bounded;
 mod budget;
 mod call;
-mod carry;
+mod call_cache;
+mod captures;
 mod check;
 mod compile;
 mod constants;
+mod engine;
 mod handler;
-mod known;
-mod lines;
+mod hook;
+mod limits;
 mod loader;
+mod meter;
 mod nesting;
+mod reference;
+mod repl;
 mod sandbox;
+mod source;
+mod state_transfer;
+mod symbols;
 mod top_level;
 mod version;
 mod vocabulary;
-mod warm;
-mod words;
 
-#[cfg(feature = "cli")]
-pub(crate) use budget::is_measured;
-pub(crate) use budget::{has_taken_long, measure_by, produce, took_long};
+pub(crate) use budget::{has_taken_long, produce, took_long};
 #[doc(hidden)]
 pub use call::CallError;
 pub(crate) use call::{catch_panic, limit};
-pub use carry::Carried;
-#[doc(hidden)]
-pub use carry::{carry, release};
 pub(crate) use compile::module as check_module;
+#[doc(hidden)]
+pub use engine::EngineBuilder;
 #[doc(hidden)]
 pub use handler::Handler;
 #[doc(hidden)]
-pub use known::Known;
-pub(crate) use lines::Lines;
+pub use hook::Hook;
+pub use limits::Limits;
 pub use loader::{Folder, LoadError, Loader, Memory};
-pub use sandbox::Limits;
+#[cfg(feature = "cli")]
+pub(crate) use meter::is_measured;
+pub(crate) use meter::measure_by;
 #[doc(hidden)]
-pub use sandbox::{Globals, engine};
+pub use reference::Words;
+pub(crate) use repl::Lines;
+#[doc(hidden)]
+pub use sandbox::Globals;
+#[doc(hidden)]
+pub use source::{Rejected, SourceFile, hash};
+pub use state_transfer::Carried;
+#[doc(hidden)]
+pub use state_transfer::{carry, release};
+#[doc(hidden)]
+pub use symbols::Known;
 pub(crate) use top_level::{is_running as is_top_level, listen as listen_for_connections};
 #[doc(hidden)]
-pub use version::{Hook, Rejected, SourceFile, Version, hash};
+pub use version::Version;
 #[doc(hidden)]
 pub use vocabulary::{Callback, TypeOf, Vocabulary};
-#[doc(hidden)]
-pub use words::Words;

@@ -12,13 +12,12 @@ use rhai::{Dynamic, Engine, FnPtr};
 
 use super::{
     budget,
-    handler::{address, write_cell},
+    captures::{address, write_cell},
+    limits::CAPTURED,
 };
 
 /// Arrays, maps and closures that may stand one inside the other.
 const MAX_NESTING: usize = 128;
-/// With what its closures have captured a value may hold so many times what it may hold by itself.
-pub(super) const CAPTURED: usize = 2;
 /// One of so many reads is looked at.
 const LOOK_EVERY: u32 = 64;
 /// Values that one look goes through; what is larger than this is wide and not deep.

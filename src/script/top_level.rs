@@ -7,7 +7,7 @@ use std::{cell::RefCell, collections::BTreeSet};
 
 use rhai::{AST, ASTFlags, FnPtr, GlobalRuntimeState, Position, Stmt};
 
-use super::handler::captures;
+use super::captures::captures;
 use crate::diagnostic::Diagnostic;
 
 /// What a top level gave to `io.on("connection", ...)`.

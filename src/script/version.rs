@@ -6,89 +6,15 @@ use std::{
 };
 
 use rhai::{Engine, FnPtr, GlobalRuntimeState, Module, NativeCallContext, ScriptFuncDef, Shared};
-use sha1::{Digest, Sha1};
 
-use super::{Handler, Known, Limits, Loader, compile, constants, warm};
+use super::{
+    Handler, Known, Limits, Loader, call_cache,
+    compile::{self, callable_later},
+    constants,
+    hook::Hook,
+    source::{Rejected, SourceFile, hash},
+};
 use crate::diagnostic::Diagnostic;
-
-/// A file that a version was read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SourceFile {
-    /// Its name within the scripts folder.
-    pub name: Arc<str>,
-    /// Its text when it was read; `None` when there was no such file.
-    pub text: Option<Arc<str>>,
-}
-
-/// The top-level functions that a host calls, by their fixed names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Hook {
-    /// `on_handshake(socket)`, or `on_handshake(socket, next)`
-    Handshake,
-    /// `on_connection(socket)`
-    Connection,
-    /// `on_disconnect(socket, reason)`
-    Disconnect,
-    /// `on_load()`
-    Load,
-    /// `on_reload(socket)`
-    Reload,
-}
-
-impl Hook {
-    /// The name of the function.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Handshake => "on_handshake",
-            Self::Connection => "on_connection",
-            Self::Disconnect => "on_disconnect",
-            Self::Load => "on_load",
-            Self::Reload => "on_reload",
-        }
-    }
-
-    /// Every hook.
-    pub const ALL: [Self; 5] = [
-        Self::Handshake,
-        Self::Connection,
-        Self::Disconnect,
-        Self::Load,
-        Self::Reload,
-    ];
-
-    /// The name of the function with its parameters.
-    pub const fn signature(self) -> &'static str {
-        match self {
-            Self::Handshake => "on_handshake(socket, next)",
-            Self::Connection => "on_connection(socket)",
-            Self::Disconnect => "on_disconnect(socket, reason)",
-            Self::Load => "on_load()",
-            Self::Reload => "on_reload(socket)",
-        }
-    }
-
-    /// What it is for, in Markdown, with an example.
-    pub const fn doc(self) -> &'static str {
-        match self {
-            Self::Handshake => include_str!("hooks/handshake.md"),
-            Self::Connection => include_str!("hooks/connection.md"),
-            Self::Disconnect => include_str!("hooks/disconnect.md"),
-            Self::Load => include_str!("hooks/load.md"),
-            Self::Reload => include_str!("hooks/reload.md"),
-        }
-    }
-
-    /// How many parameters the function takes.
-    pub const fn parameters(self) -> usize {
-        match self {
-            Self::Load => 0,
-            Self::Connection | Self::Reload => 1,
-            Self::Handshake | Self::Disconnect => 2,
-        }
-    }
-}
 
 /// One compiled, immutable state of a script: its entry file and everything it imports.
 #[derive(Debug)]
@@ -107,7 +33,7 @@ pub struct Version {
     /// The same with constants of their own.
     by_thread: Vec<GlobalRuntimeState>,
     /// What calls of the entry file keep for the next ones.
-    warm: Vec<warm::Place>,
+    warm: Vec<call_cache::Place>,
     /// The same for the modules that handlers were made in so far.
     modules: Mutex<Vec<Arc<GlobalRuntimeState>>>,
 }
@@ -136,7 +62,7 @@ impl Version {
             limits: limits.clone(),
             warnings: loaded.warnings,
             by_thread: constants::copies(&loaded.state),
-            warm: warm::places(&loaded.state),
+            warm: call_cache::places(&loaded.state),
             base: loaded.state,
             modules: Mutex::default(),
         })
@@ -254,7 +180,7 @@ impl Version {
     }
 
     /// What calls of the entry file on this thread keep; `None` when they may keep nothing.
-    pub(super) fn warm(&self) -> Option<&warm::Place> {
+    pub(super) fn warm(&self) -> Option<&call_cache::Place> {
         constants::of_this_thread(&self.warm)
     }
 
@@ -277,33 +203,6 @@ impl Version {
     }
 }
 
-/// What files are known by: twelve hexadecimal digits that other names or texts would change.
-pub fn hash(files: &[SourceFile]) -> Arc<str> {
-    let mut digest = Sha1::new();
-    for SourceFile { name, text } in files {
-        for part in [&**name, text.as_deref().unwrap_or_default()] {
-            digest.update((part.len() as u64).to_le_bytes());
-            digest.update(part);
-        }
-    }
-    let digest = digest.finalize();
-    let digits: Vec<_> = digest
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    digits.concat().into()
-}
-
-/// A copy of a running call's surroundings that another call can start from.
-pub(crate) fn callable_later(running: &GlobalRuntimeState) -> GlobalRuntimeState {
-    let mut state = running.clone();
-    state.level = 0;
-    state.scope_level = 0;
-    state.num_operations = Default::default();
-    state
-}
-
 /// Whether a closure made in either can be called in both.
 fn is_like(a: &GlobalRuntimeState, b: &GlobalRuntimeState) -> bool {
     a.source == b.source
@@ -313,15 +212,4 @@ fn is_like(a: &GlobalRuntimeState, b: &GlobalRuntimeState) -> bool {
         && a.scan_imports_raw()
             .zip(b.scan_imports_raw())
             .all(|(x, y)| Arc::ptr_eq(x.1, y.1))
-}
-
-/// Why a script has no new version, and the files that were read to find out: a change of any of them is a reason
-/// to try again.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Rejected {
-    /// What is wrong.
-    pub diagnostics: Vec<Diagnostic>,
-    /// What was read, or looked for in vain.
-    pub files: Vec<SourceFile>,
 }

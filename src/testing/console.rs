@@ -8,9 +8,10 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 use rhai::Dynamic;
 
 use super::{
-    TestHost,
+    host::TestHost,
+    running::Running,
     suite::MEMORY,
-    words::{self, Running},
+    test_api::{client_id, lines, shown},
 };
 use crate::{
     api,
@@ -69,7 +70,7 @@ impl Console {
             ..Limits::default()
         };
         Ok(Self {
-            lines: words::lines(limits),
+            lines: lines(limits),
             running: Running::new(host),
         })
     }
@@ -123,17 +124,17 @@ impl Console {
 
     /// The variable that holds a client, or its id.
     fn name<'a>(&'a self, client: &'a str) -> &'a str {
-        let holds = |value| words::client_id(value).is_some_and(|id| id == client);
+        let holds = |value| client_id(value).is_some_and(|id| id == client);
         let mut variables = self.lines.variables();
         let holder = variables.find(|(_, value)| holds(value));
         holder.map_or(client, |(name, _)| name)
     }
 
     fn shown(&self, value: &Dynamic) -> String {
-        match words::client_id(value) {
+        match client_id(value) {
             Some(id) => self.name(&id).to_owned(),
             None => match api::as_value(value.flatten_clone()) {
-                Ok(value) => words::shown(&value),
+                Ok(value) => shown(&value),
                 Err(problem) => problem.to_string(),
             },
         }

@@ -11,9 +11,12 @@ use std::{
 
 use rhai::{Dynamic, Map};
 use serde::Serialize;
-use tokio::runtime::{Builder, Runtime};
 
-use super::client::{Network, News, TestClient, decode};
+use super::{
+    client::TestClient,
+    network::{Network, News, decode},
+    runtime::{Clockwork, Refused},
+};
 use crate::{
     connection::Turn,
     event::{Counters, HostEvent},
@@ -44,12 +47,6 @@ pub fn options() -> Options {
     options
 }
 
-/// A namespace did not take a client; its reason.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("connection refused: {0}")]
-#[non_exhaustive]
-pub struct Refused(pub String);
-
 /// A host in memory.
 #[derive(Debug)]
 pub struct TestHost {
@@ -59,34 +56,6 @@ pub struct TestHost {
     network: Network,
     connected: AtomicUsize,
     runtime: Clockwork,
-}
-
-/// Drives what the host does on tasks of its own.
-#[derive(Debug, Clone)]
-pub(super) struct Clockwork {
-    host: Host,
-    runtime: Arc<Runtime>,
-}
-
-impl Clockwork {
-    /// Runs a future to its end, and everything that follows from it.
-    pub(super) fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(async {
-            let done = future.await;
-            self.host.settled().await;
-            done
-        })
-    }
-
-    /// Does something, and everything that follows from it.
-    pub(super) fn run<T>(&self, act: impl FnOnce() -> T) -> T {
-        let done = {
-            let _runtime = self.runtime.enter();
-            act()
-        };
-        self.runtime.block_on(self.host.settled());
-        done
-    }
 }
 
 impl TestHost {
@@ -132,14 +101,11 @@ impl TestHost {
             .build();
         let this = Self {
             host: host.clone(),
+            runtime: Clockwork::new(host),
             scripts,
             events,
             network: Network::default(),
             connected: AtomicUsize::new(0),
-            runtime: Clockwork {
-                host,
-                runtime: runtime(),
-            },
         };
         this.runtime.wait_for(this.host.load());
         this
@@ -284,20 +250,6 @@ impl TestHost {
     pub fn close(&self) {
         self.runtime.wait_for(self.host.close());
     }
-}
-
-#[allow(
-    clippy::expect_used,
-    reason = "a test can do nothing without a runtime"
-)]
-fn runtime() -> Arc<Runtime> {
-    Arc::new(
-        Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .expect("a runtime of one thread"),
-    )
 }
 
 /// What the test has written, over the scripts of a loader.

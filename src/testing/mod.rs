@@ -15,13 +15,17 @@
 //! ```
 
 mod client;
-mod client_words;
+mod client_api;
 mod console;
 mod host;
+mod network;
+mod running;
+mod runtime;
 mod suite;
-mod words;
+mod test_api;
 
 pub use client::TestClient;
 pub use console::{Answer, Console};
-pub use host::{Refused, TestHost, options};
+pub use host::{TestHost, options};
+pub use runtime::Refused;
 pub use suite::{Outcome, Suite};

@@ -15,8 +15,9 @@ use rhai::Engine;
 use serde::Serialize;
 
 use super::{
-    TestHost,
-    words::{self, Ran},
+    host::TestHost,
+    running::{Ran, with_host},
+    test_api::test_engine,
 };
 use crate::{
     diagnostic::Diagnostic,
@@ -99,7 +100,7 @@ impl Suite {
             files.push((name, text));
         }
         let limits = limits();
-        let (engine, known) = words::test_engine(&limits);
+        let (engine, known) = test_engine(&limits);
         let mut suite = Self {
             files,
             tests: Vec::new(),
@@ -206,7 +207,7 @@ impl Suite {
             host,
             seen,
             printed,
-        } = words::with_host(host, call);
+        } = with_host(host, call);
         let mut problems: Vec<_> = match result {
             Some(Err(error)) => vec![failure(&error, test, seen)],
             _ => vec![],

@@ -25,6 +25,7 @@
 mod binary;
 mod compare;
 mod decode;
+mod decoder;
 mod encode;
 mod plain;
 mod visit;
@@ -38,7 +39,9 @@ pub use binary::Binary;
 #[doc(hidden)]
 pub use compare::same;
 #[doc(hidden)]
-pub use decode::{DecodeError, Event, Limits, answer, args, event, value};
+pub use decode::{answer, args, event, value};
+#[doc(hidden)]
+pub use decoder::{DecodeError, Event, Limits};
 #[doc(hidden)]
 pub use encode::{Args, EncodeError, Packet, Single, to_json, to_packet};
 #[doc(hidden)]

@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use crate::value::{
     Binary,
-    decode::{DecodeError, Decoder, Event},
+    decoder::{DecodeError, Decoder, Event},
 };
 
 /// Reads a whole event.

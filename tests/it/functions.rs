@@ -9,7 +9,7 @@ use std::{
 };
 
 use patchcord::{
-    script::{Globals, Limits, engine},
+    script::{EngineBuilder, Limits},
     testing::TestHost,
 };
 use rhai::{Array, Blob, Dynamic, Map};
@@ -18,7 +18,7 @@ use serde_json::Value;
 const LIST: &str = "tests/fixtures/functions.txt";
 
 fn functions() -> Vec<Value> {
-    let engine = engine(&Limits::default(), Globals::new(|_| None, |_| false));
+    let (engine, _) = EngineBuilder::new(&Limits::default()).build();
     let text = engine.gen_fn_metadata_to_json(true).unwrap();
     let mut all: Value = serde_json::from_str(&text).unwrap();
     match all["functions"].take() {

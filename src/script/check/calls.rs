@@ -7,7 +7,7 @@ use rhai::{Expr, FnCallExpr, FnPtr, Position};
 use super::{Check, Type, expressions::closure, takes};
 use crate::{
     diagnostic::{Diagnostic, javascript},
-    script::known::{Known, nearest},
+    script::symbols::{Known, nearest},
 };
 
 impl Check<'_> {
@@ -50,7 +50,7 @@ impl Check<'_> {
             (true, None) if native.is_empty() => self.unknown_function(name, position),
             (true, None) if known.is_method_only(name) => self.without_owner(name, position),
             (true, None) => {
-                let counts = native.iter().map(super::super::known::Signature::count);
+                let counts = native.iter().map(super::super::symbols::Signature::count);
                 self.wrong_count(name, counts, call, position);
             }
             (false, None) => self.wrong_count(name, own_counts.into_iter(), call, position),

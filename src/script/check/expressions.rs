@@ -9,7 +9,7 @@ use rhai::{
 use super::{Check, Type, arguments, is_closure, names::shown};
 use crate::{
     diagnostic::{Diagnostic, javascript},
-    script::known::{Member, is_closure as is_closure_type, nearest},
+    script::symbols::{Member, is_closure as is_closure_type, nearest},
 };
 
 /// A closure as it is written.

@@ -2,8 +2,11 @@
 
 use rhai::{Position, ScriptFuncDef};
 
-use super::{Check, Hook, Type};
-use crate::{diagnostic::Diagnostic, script::known::nearest};
+use super::{Check, Type};
+use crate::{
+    diagnostic::Diagnostic,
+    script::{hook::Hook, symbols::nearest},
+};
 
 impl Check<'_> {
     /// Functions that are meant to be hooks, and are none.

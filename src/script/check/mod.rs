@@ -6,12 +6,12 @@
 //! What must stay true: no false alarm. The type of a value is known where it comes from a handle (a parameter of a
 //! hook, a global name, or a chain from them); everything else is left alone.
 
-mod alike;
 mod calls;
 mod expressions;
 mod hooks;
 mod names;
 mod plain;
+mod shadowing;
 mod statements;
 
 use std::{
@@ -22,9 +22,9 @@ use std::{
 
 use rhai::{AST, ASTNode, Expr, ImmutableString, Module, Position, ScriptFuncDef, Stmt};
 
-pub(super) use alike::Calls;
+pub(super) use shadowing::Calls;
 
-use super::{Known, version::Hook};
+use super::symbols::Known;
 use crate::diagnostic::{Diagnostic, Place};
 
 /// The functions of a file that others can call, with how many parameters each takes.

@@ -5,7 +5,7 @@ use rhai::{Expr, Namespace};
 use super::{Check, Type};
 use crate::{
     diagnostic::{Diagnostic, unknown_variable},
-    script::known::nearest,
+    script::symbols::nearest,
 };
 
 impl Check<'_> {

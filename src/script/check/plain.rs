@@ -7,7 +7,7 @@ use rhai::{Expr, Position};
 use super::{Check, Type};
 use crate::{
     diagnostic::{Diagnostic, javascript},
-    script::known::{Known, is_plain, nearest},
+    script::symbols::{Known, is_plain, nearest},
 };
 
 impl Check<'_> {

@@ -3,7 +3,7 @@
 use rhai::{ASTFlags, ASTNode, Expr, FlowControl, ImmutableString, Position, Stmt};
 
 use super::{Check, Function, Type, Variable, is_closure};
-use crate::{diagnostic::Diagnostic, script::known::is_closure as is_closure_type};
+use crate::{diagnostic::Diagnostic, script::symbols::is_closure as is_closure_type};
 
 impl Check<'_> {
     pub(super) fn top_level(&mut self) {

@@ -2,15 +2,14 @@
 
 use std::{any::TypeId, sync::Arc};
 
-use rhai::{
-    Array, Dynamic, FuncRegistration, INT, ImmutableString, Module, NativeCallContext, RhaiFunc,
-};
+use rhai::{Array, Dynamic, INT, ImmutableString, Module, NativeCallContext};
 
 use super::{
-    TestClient,
-    words::{Fallible, fail, on_host},
+    client::TestClient,
+    running::{Fallible, fail, on_host},
 };
 use crate::{
+    api::registration::{function, set_raw, signature},
     diagnostic::type_word,
     value::{self, Packet, to_packet},
 };
@@ -65,10 +64,13 @@ fn word(
             first.len() + more,
         ));
         let types: Vec<_> = types.collect();
-        let mut info = vec!["client: &mut Client".to_owned()];
-        info.extend(first.iter().map(|name| (*name).to_owned()));
-        info.extend((1..=more).map(|place| format!("arg{place}: Dynamic")));
-        info.push(gives.to_owned());
+        let args: Vec<_> = (1..=more)
+            .map(|place| format!("arg{place}: Dynamic"))
+            .collect();
+        let args = args.iter().map(String::as_str);
+        let parameters: Vec<_> = first.iter().copied().chain(args).collect();
+        let doc = if more == 0 { doc } else { &[] };
+        let word = function(name, doc, &signature::<Client>(&parameters, gives));
         let native = move |_: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
             let Some((client, args)) = args.split_first_mut() else {
                 return Ok(Dynamic::UNIT);
@@ -76,20 +78,7 @@ fn word(
             let client = client.flatten_clone().cast::<Client>();
             call(&client.0, args.iter_mut().map(|arg| arg.take()).collect())
         };
-        FuncRegistration::new(name)
-            .in_global_namespace()
-            .with_params_info(info)
-            .with_comments(if more == 0 { doc } else { &[] })
-            .set_into_module_raw(
-                module,
-                types,
-                RhaiFunc::Method {
-                    func: Arc::new(native),
-                    has_context: true,
-                    is_pure: true,
-                    is_volatile: true,
-                },
-            );
+        set_raw(word, module, types, native);
     }
 }
 

@@ -11,7 +11,7 @@ use rhai::{Dynamic, FnPtr, GlobalRuntimeState};
 
 use super::{
     Handler,
-    handler::{address, captures, write_cell},
+    captures::{address, captures, write_cell},
 };
 use crate::value::{Binary, same};
 

@@ -10,7 +10,7 @@ use std::{
 
 use rhai::{Engine, FuncInfo};
 
-use super::{Hook, Vocabulary};
+use super::{hook::Hook, vocabulary::Vocabulary};
 use crate::diagnostic::type_word;
 
 /// A function of the host or of an embedder.

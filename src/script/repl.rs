@@ -9,7 +9,12 @@ use std::{any::TypeId, collections::BTreeSet, sync::Arc};
 
 use rhai::{AST, Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Position, Scope};
 
-use super::{Known, Limits, Vocabulary, budget, call::catch_panic, known::nearest};
+use super::{
+    budget,
+    call::catch_panic,
+    limits::Limits,
+    symbols::{Known, nearest},
+};
 use crate::diagnostic::Diagnostic;
 
 /// What the text is called in diagnostics.
@@ -28,11 +33,11 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// No line yet; `engine` has all that lines can call.
-    pub(crate) fn new(engine: Engine, vocabulary: Vocabulary, limits: Limits) -> Self {
+    /// No line yet; `engine` has all that lines can call, and `known` are its functions.
+    pub(crate) fn new(engine: Engine, known: Known, limits: Limits) -> Self {
         Self {
-            known: Known::of(&engine, vocabulary),
             engine,
+            known,
             limits,
             scope: Scope::new(),
             functions: AST::empty(),

@@ -1,102 +1,44 @@
 //! What a test of a script can say: clients that connect, emit, and expect; edits, time, and shared data.
 
-use std::{cell::RefCell, rc::Rc};
-
 use rhai::{
     Array, Dynamic, Engine, EvalAltResult, FnPtr, INT, ImmutableString, Map, Module,
-    NativeCallContext, Position, combine_with_exported_module, plugin::export_module,
+    NativeCallContext, combine_with_exported_module, plugin::export_module,
 };
 
 use super::{
-    Refused, TestHost,
-    client_words::{self, Client, parse, written},
+    client_api::{self, Client, parse, written},
+    running::{Fallible, fail, on_host, print},
+    runtime::Refused,
 };
 use crate::{
     api,
     diagnostic::type_word,
-    script::{Globals, Known, Limits, Lines, Vocabulary, engine},
+    script::{EngineBuilder, Globals, Known, Limits, Lines},
     value::{self, to_packet},
 };
 
-/// The host of the test that runs on this thread, and what was seen when it failed.
-#[derive(Debug)]
-pub(super) struct Running {
-    pub(super) host: RefCell<TestHost>,
-    pub(super) seen: RefCell<Vec<String>>,
-    printed: RefCell<Vec<String>>,
-}
-
-impl Running {
-    pub(super) fn new(host: TestHost) -> Rc<Self> {
-        Rc::new(Self {
-            host: RefCell::new(host),
-            seen: RefCell::default(),
-            printed: RefCell::default(),
-        })
-    }
-
-    /// Runs a test, or a part of it.
-    pub(super) fn enter<T>(self: &Rc<Self>, test: impl FnOnce() -> T) -> T {
-        RUNNING.set(Some(self.clone()));
-        let result = test();
-        RUNNING.set(None);
-        result
-    }
-}
-
-thread_local! {
-    static RUNNING: RefCell<Option<Rc<Running>>> = const { RefCell::new(None) };
-}
-
-/// What came of a test.
-pub(super) struct Ran<T> {
-    pub(super) result: T,
-    pub(super) host: TestHost,
-    /// What was seen where it failed.
-    pub(super) seen: Vec<String>,
-    /// What it printed itself.
-    pub(super) printed: Vec<String>,
-}
-
-/// Runs a test against a host.
-pub(super) fn with_host<T>(host: TestHost, test: impl FnOnce() -> T) -> Ran<T> {
-    let running = Running::new(host);
-    let result = running.enter(test);
-    let host = running.host.replace(TestHost::with([]));
-    Ran {
-        result,
-        host,
-        seen: running.seen.take(),
-        printed: running.printed.take(),
-    }
-}
-
-/// Keeps what a test prints, for the report that others may read as data.
-fn print(text: &str) {
-    if let Some(running) = RUNNING.with_borrow(Clone::clone) {
-        running.printed.borrow_mut().push(text.to_owned());
-    }
-}
-
 /// An engine with the words of tests, and what is known of it.
 pub(super) fn test_engine(limits: &Limits) -> (Engine, Known) {
-    let mut engine = engine(limits, Globals::new(|_| None, is_client));
     let mut binary = Module::new();
     api::register_binary(&mut binary);
-    engine.register_global_module(binary.into());
-    register(&mut engine);
-    engine.on_print(print).on_debug(|text, _, _| print(text));
-    let known = Known::of(&engine, Vocabulary::NONE);
-    (engine, known)
+    EngineBuilder::new(limits)
+        .globals(Globals::new(|_| None, is_client))
+        .functions(binary)
+        .register(register)
+        .register(|engine| {
+            engine.on_print(print).on_debug(|text, _, _| print(text));
+        })
+        .build()
 }
 
 /// Lines that can say what tests and scripts can.
 pub(super) fn lines(limits: Limits) -> Lines {
     let is_handle = |value: &Dynamic| is_client(value) || (api::GLOBALS.is_handle)(value);
-    let mut engine = engine(&limits, Globals::new(api::GLOBALS.resolve, is_handle));
-    api::register(&mut engine);
-    register(&mut engine);
-    Lines::new(engine, api::VOCABULARY, limits)
+    let (engine, known) = api::engine(&limits)
+        .globals(Globals::new(api::GLOBALS.resolve, is_handle))
+        .register(register)
+        .build();
+    Lines::new(engine, known, limits)
 }
 
 fn is_client(value: &Dynamic) -> bool {
@@ -110,25 +52,9 @@ pub(super) fn client_id(value: &Dynamic) -> Option<String> {
 
 fn register(engine: &mut Engine) {
     let mut module = Module::new();
-    client_words::register(&mut module);
+    client_api::register(&mut module);
     combine_with_exported_module!(&mut module, "testing", words);
     engine.register_global_module(module.into());
-}
-
-pub(super) type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
-
-pub(super) fn fail<T>(message: impl Into<String>, seen: Vec<String>) -> Fallible<T> {
-    if let Some(running) = RUNNING.with_borrow(Clone::clone) {
-        running.seen.replace(seen);
-    }
-    Err(EvalAltResult::ErrorRuntime(message.into().into(), Position::NONE).into())
-}
-
-pub(super) fn on_host<T>(act: impl FnOnce(&mut TestHost) -> T) -> Fallible<T> {
-    match RUNNING.with_borrow(Clone::clone) {
-        Some(running) => Ok(act(&mut running.host.borrow_mut())),
-        None => fail("there is no test here: write a function `test_...`", vec![]),
-    }
 }
 
 /// A client comes with `auth` and `query`, and with nothing else.

@@ -1,0 +1,88 @@
+//! How functions are registered that Rhai's macros cannot express: those of many types, and those of any number of
+//! arguments.
+
+use std::{any::TypeId, sync::Arc};
+
+use rhai::{Dynamic, FnPtr, FuncRegistration, Module, NativeCallContext, RhaiFunc};
+
+use super::Fallible;
+
+/// Starts the registration of a method of the type `T`.
+pub(super) fn method<T>(
+    name: &str,
+    doc: &[&str],
+    parameters: &[&str],
+    gives: &str,
+) -> FuncRegistration {
+    function(name, doc, &signature::<T>(parameters, gives)).with_purity(true)
+}
+
+/// Starts the registration of a property of the type `T`.
+pub(super) fn getter<T>(name: &str, doc: &[&str], gives: &str) -> FuncRegistration {
+    FuncRegistration::new_getter(name)
+        .in_global_namespace()
+        .with_purity(true)
+        .with_params_info(signature::<T>(&[], gives))
+        .with_comments(doc)
+}
+
+/// Starts the registration of a function that is found by the types of its arguments, in a module too. `signature` are
+/// its parameters and what it gives; nothing where that is not shown.
+pub(crate) fn function(
+    name: &str,
+    doc: &[impl AsRef<str>],
+    signature: &[impl AsRef<str>],
+) -> FuncRegistration {
+    FuncRegistration::new(name)
+        .in_global_namespace()
+        .with_params_info(signature)
+        .with_comments(doc)
+}
+
+/// Returns the parameters of a method of the type `T`, and what it gives, as definitions and checks want to know them.
+pub(crate) fn signature<T>(parameters: &[&str], gives: &str) -> Vec<String> {
+    let path = std::any::type_name::<T>();
+    let name = path.rsplit("::").next().unwrap_or(path);
+    let receiver = format!("{}: &mut {name}", name.to_lowercase());
+    let parameters = parameters.iter().map(|parameter| (*parameter).to_owned());
+    std::iter::once(receiver)
+        .chain(parameters)
+        .chain([gives.to_owned()])
+        .collect()
+}
+
+/// Ends the registration of a function that reads its arguments itself. It is registered as pure: handles are read-only,
+/// and Rhai calls no other methods on them.
+pub(crate) fn set_raw(
+    function: FuncRegistration,
+    module: &mut Module,
+    types: impl AsRef<[TypeId]>,
+    call: impl Fn(Option<NativeCallContext<'_>>, &mut [&mut Dynamic]) -> Fallible<Dynamic>
+    + Send
+    + Sync
+    + 'static,
+) {
+    function.set_into_module_raw(
+        module,
+        types,
+        RhaiFunc::Method {
+            func: Arc::new(call),
+            has_context: true,
+            is_pure: true,
+            is_volatile: true,
+        },
+    );
+}
+
+/// Returns a closure that scripts call with any number of arguments.
+#[allow(
+    deprecated,
+    reason = "`from_dyn_fn` is marked volatile, not deprecated, and there is no other way"
+)]
+pub(super) fn closure(
+    name: &str,
+    call: impl Fn(&mut [&mut Dynamic]) -> Fallible<Dynamic> + Send + Sync + 'static,
+) -> Dynamic {
+    let call = move |_: NativeCallContext<'_>, args: &mut [&mut Dynamic]| call(args);
+    FnPtr::from_dyn_fn(name, Box::new(call)).map_or(Dynamic::UNIT, Dynamic::from)
+}

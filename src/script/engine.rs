@@ -1,0 +1,95 @@
+//! Assembles an engine: the sandbox, the functions of the host and of the application, and the symbols that checks and
+//! editors need.
+//!
+//! In: limits, and functions that register what scripts can call. Out: an engine, and the symbols of it ([`Known`]).
+//!
+//! What must stay true: every engine that reads scripts is assembled here, so that a script means the same to the host,
+//! its tests, the console and an editor.
+
+use rhai::{Engine, Module};
+
+use super::{
+    limits::Limits,
+    sandbox::{self, Globals},
+    symbols::Known,
+    vocabulary::Vocabulary,
+};
+
+/// Assembles an engine. It runs code within the budget of a call only, such as those of a [`Handler`](super::Handler);
+/// elsewhere it compiles, and tells what there is.
+///
+/// ```
+/// use patchcord::script::{EngineBuilder, Limits};
+///
+/// let (engine, _known) = EngineBuilder::new(&Limits::default())
+///     .register(|engine| { engine.register_fn("twice", |n: i64| 2 * n); })
+///     .build();
+/// assert!(engine.gen_fn_signatures(false).iter().any(|function| function.starts_with("twice(")));
+/// assert!(engine.compile("twice(21").is_err());
+/// ```
+#[derive(Debug)]
+pub struct EngineBuilder {
+    engine: Engine,
+    globals: Globals,
+    vocabulary: Vocabulary,
+}
+
+impl EngineBuilder {
+    /// Starts with Rhai's standard packages, made safe, and `limits` in force.
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            engine: sandbox::engine(limits),
+            globals: Globals::NONE,
+            vocabulary: Vocabulary::NONE,
+        }
+    }
+
+    /// Sets the global names and the handles. Without this there are none.
+    #[must_use]
+    pub fn globals(mut self, globals: Globals) -> Self {
+        self.globals = globals;
+        self
+    }
+
+    /// Sets what the checks know beside the registered functions. Without this they know nothing else.
+    #[must_use]
+    pub fn vocabulary(mut self, vocabulary: Vocabulary) -> Self {
+        self.vocabulary = vocabulary;
+        self
+    }
+
+    /// Adds what `register` registers.
+    #[must_use]
+    pub fn register(mut self, register: impl FnOnce(&mut Engine)) -> Self {
+        register(&mut self.engine);
+        self
+    }
+
+    /// Adds functions that scripts call by their names alone.
+    #[must_use]
+    pub fn functions(self, functions: Module) -> Self {
+        self.register(|engine| {
+            engine.register_global_module(functions.into());
+        })
+    }
+
+    /// Adds functions that scripts call as `name::function(...)`.
+    #[must_use]
+    pub fn module(self, name: &str, functions: Module) -> Self {
+        self.register(|engine| {
+            engine.register_static_module(name, functions.into());
+        })
+    }
+
+    /// Returns the engine and its symbols.
+    pub fn build(self) -> (Engine, Known) {
+        let Self {
+            mut engine,
+            globals,
+            vocabulary,
+        } = self;
+        sandbox::resolve_variables(&mut engine, globals);
+        let known = Known::of(&engine, vocabulary);
+        (engine, known)
+    }
+}

@@ -1,0 +1,70 @@
+//! The functions of a script that the host calls by their names, with their documentation.
+
+/// The top-level functions that a host calls, by their fixed names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hook {
+    /// `on_handshake(socket)`, or `on_handshake(socket, next)`
+    Handshake,
+    /// `on_connection(socket)`
+    Connection,
+    /// `on_disconnect(socket, reason)`
+    Disconnect,
+    /// `on_load()`
+    Load,
+    /// `on_reload(socket)`
+    Reload,
+}
+
+impl Hook {
+    /// The name of the function.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "on_handshake",
+            Self::Connection => "on_connection",
+            Self::Disconnect => "on_disconnect",
+            Self::Load => "on_load",
+            Self::Reload => "on_reload",
+        }
+    }
+
+    /// Every hook.
+    pub const ALL: [Self; 5] = [
+        Self::Handshake,
+        Self::Connection,
+        Self::Disconnect,
+        Self::Load,
+        Self::Reload,
+    ];
+
+    /// The name of the function with its parameters.
+    pub const fn signature(self) -> &'static str {
+        match self {
+            Self::Handshake => "on_handshake(socket, next)",
+            Self::Connection => "on_connection(socket)",
+            Self::Disconnect => "on_disconnect(socket, reason)",
+            Self::Load => "on_load()",
+            Self::Reload => "on_reload(socket)",
+        }
+    }
+
+    /// What it is for, in Markdown, with an example.
+    pub const fn doc(self) -> &'static str {
+        match self {
+            Self::Handshake => include_str!("hooks/handshake.md"),
+            Self::Connection => include_str!("hooks/connection.md"),
+            Self::Disconnect => include_str!("hooks/disconnect.md"),
+            Self::Load => include_str!("hooks/load.md"),
+            Self::Reload => include_str!("hooks/reload.md"),
+        }
+    }
+
+    /// How many parameters the function takes.
+    pub const fn parameters(self) -> usize {
+        match self {
+            Self::Load => 0,
+            Self::Connection | Self::Reload => 1,
+            Self::Handshake | Self::Disconnect => 2,
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The network between the clients of a test and the host, in memory.
+//!
+//! In: what the host sends by its links. Out: the inboxes that [`TestClient`](super::TestClient)s read.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rhai::{Dynamic, Map};
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::{
+    connection::{Answer, Connection, Link, Named, NamespaceLink, NoAnswer, SendError, Work},
+    value::{self, Packet, to_packet},
+};
+
+/// The mailboxes of all clients, by namespace and id, and what happened to them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Network {
+    inboxes: Arc<Mutex<Inboxes>>,
+    /// For whoever looks on; nothing is kept for nobody.
+    news: Arc<Mutex<Option<Vec<News>>>>,
+}
+
+/// The id of a client, and what happened to it.
+pub(super) type News = (String, String);
+
+type Inboxes = BTreeMap<(String, String), Arc<Inbox>>;
+
+/// What a client was sent and has not taken, and its socket in the host.
+#[derive(Default)]
+pub(super) struct Inbox {
+    /// Events with their arguments.
+    heard: Mutex<Vec<(String, Packet)>>,
+    acks: Mutex<BTreeMap<i64, Packet>>,
+    connection: Mutex<Option<Arc<Connection>>>,
+    rooms: Mutex<BTreeSet<String>>,
+    questions: Mutex<Vec<oneshot::Sender<Vec<Dynamic>>>>,
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbox")
+            .field("heard", &self.heard)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inbox {
+    /// Takes all events.
+    pub(super) fn take_all(&self) -> Vec<(String, Packet)> {
+        std::mem::take(&mut *lock(&self.heard))
+    }
+
+    /// Takes the first event of this name, and with these arguments if they are given.
+    pub(super) fn take(&self, event: &str, args: Option<&Packet>) -> Option<Packet> {
+        let mut heard = lock(&self.heard);
+        let place = heard
+            .iter()
+            .position(|(heard, got)| heard == event && args.is_none_or(|args| args == got))?;
+        Some(heard.remove(place).1)
+    }
+
+    /// The events that were not taken.
+    pub(super) fn heard(&self) -> Vec<(String, Packet)> {
+        lock(&self.heard).clone()
+    }
+
+    /// Takes the ack of an event, if it is there.
+    pub(super) fn take_ack(&self, id: i64) -> Option<Packet> {
+        lock(&self.acks).remove(&id)
+    }
+
+    /// Takes all acks.
+    pub(super) fn take_acks(&self) -> BTreeMap<i64, Packet> {
+        std::mem::take(&mut *lock(&self.acks))
+    }
+
+    /// Takes the question that was asked first: where its answer goes.
+    pub(super) fn take_question(&self) -> Option<oneshot::Sender<Vec<Dynamic>>> {
+        let mut questions = lock(&self.questions);
+        (!questions.is_empty()).then(|| questions.remove(0))
+    }
+
+    /// Whether neither side has ended the connection.
+    pub(super) fn is_connected(&self) -> bool {
+        lock(&self.connection).is_some()
+    }
+}
+
+impl Network {
+    /// The ways to a client that is about to connect, and to all clients of its namespace.
+    pub(super) fn links(&self, path: &str, id: &str, query: Map) -> (Arc<One>, Arc<Everyone>) {
+        let one = One {
+            inbox: Arc::default(),
+            network: self.clone(),
+            path: path.to_owned(),
+            id: id.to_owned(),
+            query,
+        };
+        let everyone = Everyone {
+            network: self.clone(),
+            path: path.to_owned(),
+        };
+        (one.into(), everyone.into())
+    }
+
+    /// Adds a client that the host has accepted. Returns its inbox.
+    pub(super) fn add(&self, client: &One, connection: &Arc<Connection>) -> Arc<Inbox> {
+        let One {
+            inbox, path, id, ..
+        } = client;
+        *lock(&inbox.connection) = Some(connection.clone());
+        lock(&self.inboxes).insert((path.clone(), id.clone()), inbox.clone());
+        inbox.clone()
+    }
+
+    /// What happened to clients since this was asked last; the first time asks for it.
+    pub(super) fn news(&self) -> Vec<News> {
+        lock(&self.news).replace(Vec::new()).unwrap_or_default()
+    }
+
+    fn tell(&self, id: &str, what: impl FnOnce() -> String) {
+        if let Some(news) = &mut *lock(&self.news) {
+            news.push((id.to_owned(), what()));
+        }
+    }
+
+    fn deliver(&self, id: &str, inbox: &Inbox, event: &str, args: Packet) {
+        self.tell(id, || format!("heard {event} {}", args.text));
+        lock(&inbox.heard).push((event.to_owned(), args));
+    }
+
+    /// Ends the connection of a client.
+    pub(super) fn leave(&self, path: &str, id: &str, reason: &'static str) {
+        let inbox = lock(&self.inboxes).remove(&(path.to_owned(), id.to_owned()));
+        if let Some(connection) = inbox.and_then(|inbox| lock(&inbox.connection).take()) {
+            self.tell(id, || format!("left: {reason}"));
+            connection.post(Work::Disconnect(reason));
+        }
+    }
+}
+
+/// The way to one client.
+#[derive(Debug)]
+pub(super) struct One {
+    inbox: Arc<Inbox>,
+    network: Network,
+    path: String,
+    id: String,
+    query: Map,
+}
+
+impl Link for One {
+    fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+        let packet = encode(args)?;
+        self.network.deliver(&self.id, &self.inbox, event, packet);
+        Ok(())
+    }
+
+    fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
+        let packet = encode(args)?;
+        lock(&self.inbox.acks).insert(id, packet);
+        Ok(())
+    }
+
+    fn ask(
+        &self,
+        event: &str,
+        args: &[Dynamic],
+        timeout: Option<Duration>,
+    ) -> Result<Answer, SendError> {
+        self.emit(event, args)?;
+        let (question, answer) = oneshot::channel();
+        lock(&self.inbox.questions).push(question);
+        let answer = async { answer.await.map_err(|_| NoAnswer::Left) };
+        Ok(match timeout {
+            Some(timeout) => Box::pin(async move {
+                tokio::time::timeout(timeout, answer)
+                    .await
+                    .unwrap_or(Err(NoAnswer::TimedOut))
+            }),
+            None => Box::pin(answer),
+        })
+    }
+
+    fn disconnect(&self) {
+        self.network
+            .leave(&self.path, &self.id, "server namespace disconnect");
+    }
+
+    fn close(&self) {}
+
+    fn is_stalled(&self) -> bool {
+        false
+    }
+
+    fn join(&self, rooms: &[String]) {
+        lock(&self.inbox.rooms).extend(rooms.iter().cloned());
+    }
+
+    fn leave(&self, room: &str) {
+        lock(&self.inbox.rooms).remove(room);
+    }
+
+    fn leave_all(&self) {
+        lock(&self.inbox.rooms).clear();
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        lock(&self.inbox.rooms).iter().cloned().collect()
+    }
+
+    fn handshake(&self) -> Map {
+        Map::from([
+            ("headers".into(), Dynamic::from_map(Map::new())),
+            ("query".into(), Dynamic::from_map(self.query.clone())),
+            ("address".into(), "127.0.0.1".into()),
+            ("url".into(), "/socket.io/?EIO=4&transport=websocket".into()),
+            ("time".into(), "Thu, 01 Jan 1970 00:00:00 GMT".into()),
+            ("secure".into(), false.into()),
+            ("xdomain".into(), false.into()),
+        ])
+    }
+
+    fn transport(&self) -> &'static str {
+        "websocket"
+    }
+}
+
+/// The way to all clients of a namespace.
+#[derive(Debug)]
+pub(super) struct Everyone {
+    network: Network,
+    path: String,
+}
+
+impl Everyone {
+    fn here(&self) -> Vec<(String, Arc<Inbox>)> {
+        let inboxes = lock(&self.network.inboxes);
+        let here = inboxes.iter().filter(|((path, _), _)| *path == self.path);
+        here.map(|((_, id), inbox)| (id.clone(), inbox.clone()))
+            .collect()
+    }
+
+    fn select(&self, named: &Named<'_>) -> Vec<(String, Arc<Inbox>)> {
+        let Named {
+            target,
+            ids,
+            except,
+        } = named;
+        let is_meant = |(id, inbox): &(String, Arc<Inbox>)| {
+            let rooms = lock(&inbox.rooms);
+            let is_in = |names: &[String], ids: &[&str]| {
+                ids.contains(&&**id) || names.iter().any(|name| rooms.contains(name))
+            };
+            (target.rooms.is_empty() || is_in(&target.rooms, ids)) && !is_in(&target.except, except)
+        };
+        self.here().into_iter().filter(is_meant).collect()
+    }
+}
+
+impl NamespaceLink for Everyone {
+    fn emit(&self, target: &Named<'_>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+        let packet = encode(args)?;
+        for (id, inbox) in self.select(target) {
+            self.network.deliver(&id, &inbox, event, packet.clone());
+        }
+        Ok(())
+    }
+
+    fn ids(&self, target: &Named<'_>) -> Vec<String> {
+        self.select(target).into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        let here = self.here();
+        let rooms: BTreeSet<_> = here
+            .iter()
+            .flat_map(|(_, inbox)| lock(&inbox.rooms).clone())
+            .collect();
+        rooms.into_iter().collect()
+    }
+}
+
+/// The values of a tuple or an array.
+pub(super) fn decode(args: &impl Serialize) -> Vec<Dynamic> {
+    match serde_json::to_string(args).unwrap_or_default().as_str() {
+        "null" => vec![],
+        text => value::args(text, &[], &value::Limits::default()).unwrap_or_default(),
+    }
+}
+
+/// The packet of these arguments.
+pub(super) fn encode(args: &[Dynamic]) -> Result<Packet, SendError> {
+    to_packet(None, args).map_err(|e| SendError::Value(e.to_string()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

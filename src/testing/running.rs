@@ -1,0 +1,87 @@
+//! The test that runs on this thread: its host, what it printed, and what was seen when it failed.
+//!
+//! The words of tests are native functions without a host among their arguments: they find it here.
+
+use std::{cell::RefCell, rc::Rc};
+
+use rhai::{EvalAltResult, Position};
+
+use super::host::TestHost;
+
+/// The host of the test that runs on this thread, and what was seen when it failed.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) host: RefCell<TestHost>,
+    pub(super) seen: RefCell<Vec<String>>,
+    printed: RefCell<Vec<String>>,
+}
+
+impl Running {
+    pub(super) fn new(host: TestHost) -> Rc<Self> {
+        Rc::new(Self {
+            host: RefCell::new(host),
+            seen: RefCell::default(),
+            printed: RefCell::default(),
+        })
+    }
+
+    /// Runs a test, or a part of it.
+    pub(super) fn enter<T>(self: &Rc<Self>, test: impl FnOnce() -> T) -> T {
+        RUNNING.set(Some(self.clone()));
+        let result = test();
+        RUNNING.set(None);
+        result
+    }
+}
+
+thread_local! {
+    static RUNNING: RefCell<Option<Rc<Running>>> = const { RefCell::new(None) };
+}
+
+/// What came of a test.
+pub(super) struct Ran<T> {
+    pub(super) result: T,
+    pub(super) host: TestHost,
+    /// What was seen where it failed.
+    pub(super) seen: Vec<String>,
+    /// What it printed itself.
+    pub(super) printed: Vec<String>,
+}
+
+/// Runs a test against a host.
+pub(super) fn with_host<T>(host: TestHost, test: impl FnOnce() -> T) -> Ran<T> {
+    let running = Running::new(host);
+    let result = running.enter(test);
+    let host = running.host.replace(TestHost::with([]));
+    Ran {
+        result,
+        host,
+        seen: running.seen.take(),
+        printed: running.printed.take(),
+    }
+}
+
+/// Keeps what a test prints, for the report that others may read as data.
+pub(super) fn print(text: &str) {
+    if let Some(running) = RUNNING.with_borrow(Clone::clone) {
+        running.printed.borrow_mut().push(text.to_owned());
+    }
+}
+
+pub(super) type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
+
+/// Fails the test that runs on this thread; `seen` is what was seen then.
+pub(super) fn fail<T>(message: impl Into<String>, seen: Vec<String>) -> Fallible<T> {
+    if let Some(running) = RUNNING.with_borrow(Clone::clone) {
+        running.seen.replace(seen);
+    }
+    Err(EvalAltResult::ErrorRuntime(message.into().into(), Position::NONE).into())
+}
+
+/// Does something with the host of the test that runs on this thread.
+pub(super) fn on_host<T>(act: impl FnOnce(&mut TestHost) -> T) -> Fallible<T> {
+    match RUNNING.with_borrow(Clone::clone) {
+        Some(running) => Ok(act(&mut running.host.borrow_mut())),
+        None => fail("there is no test here: write a function `test_...`", vec![]),
+    }
+}

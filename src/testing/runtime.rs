@@ -1,0 +1,63 @@
+//! What drives a host in memory: a runtime of one thread, with a clock that moves only when a test moves it.
+//!
+//! What must stay true: everything that follows from a step has happened when the step returns.
+
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::host::Host;
+
+/// A namespace did not take a client; its reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("connection refused: {0}")]
+#[non_exhaustive]
+pub struct Refused(pub String);
+
+/// Drives what the host does on tasks of its own.
+#[derive(Debug, Clone)]
+pub(super) struct Clockwork {
+    host: Host,
+    runtime: Arc<Runtime>,
+}
+
+impl Clockwork {
+    /// Drives a host.
+    pub(super) fn new(host: Host) -> Self {
+        let runtime = runtime();
+        Self { host, runtime }
+    }
+
+    /// Runs a future to its end, and everything that follows from it.
+    pub(super) fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(async {
+            let done = future.await;
+            self.host.settled().await;
+            done
+        })
+    }
+
+    /// Does something, and everything that follows from it.
+    pub(super) fn run<T>(&self, act: impl FnOnce() -> T) -> T {
+        let done = {
+            let _runtime = self.runtime.enter();
+            act()
+        };
+        self.runtime.block_on(self.host.settled());
+        done
+    }
+}
+
+#[allow(
+    clippy::expect_used,
+    reason = "a test can do nothing without a runtime"
+)]
+fn runtime() -> Arc<Runtime> {
+    Arc::new(
+        Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("a runtime of one thread"),
+    )
+}
