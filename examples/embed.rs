@@ -29,6 +29,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("http://{}", listener.local_addr()?);
     // Events are small and must not wait for each other in the kernel.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, host.service(app)).await?;
+    axum::serve(listener, host.service(app)?).await?;
     Ok(())
 }

@@ -160,7 +160,7 @@
 //! use patchcord::{Host, Options, script::Memory};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() {
+//! # async fn main() -> Result<(), patchcord::AttachError> {
 //! async fn host(path: &str, script: &str) -> Host {
 //!     let mut options = Options::default();
 //!     options.path = path.to_owned();
@@ -170,8 +170,9 @@
 //! }
 //! let game = host("/game", "fn on_connection(socket) { socket.emit(\"go\"); }").await;
 //! let chat = host("/chat", "fn on_connection(socket) { socket.emit(\"hi\"); }").await;
-//! let app = chat.service(game.service(Router::new()));
+//! let app = chat.service(game.service(Router::new())?)?;
 //! # drop(app);
+//! # Ok(())
 //! # }
 //! ```
 //!

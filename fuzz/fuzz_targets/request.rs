@@ -36,7 +36,7 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
             .loader(Memory::from([("main.rhai", ECHO)]))
             .build();
         host.load().await;
-        host.service(Router::new())
+        host.service(Router::new()).expect("it serves nothing yet")
     });
     (runtime, app)
 });

@@ -68,7 +68,7 @@ use transport::{endpoint::Endpoint, service::HostService, wire::WireContext};
 /// let host = Host::builder().scripts("scripts").build();
 /// host.load().await;
 /// let _watching = host.watch()?;
-/// let app = host.service(Router::new().route("/health", get(|| async { "ok" })));
+/// let app = host.service(Router::new().route("/health", get(|| async { "ok" })))?;
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 /// axum::serve(listener, app).await?;
 /// # Ok(())
@@ -285,7 +285,7 @@ impl Host {
     /// called once.
     ///
     /// # Errors
-    /// When the host serves already.
+    /// When the host serves already: this or [`Host::attach`] was called before.
     pub fn service(&self, app: Router) -> Result<Router, AttachError> {
         let state = &self.state;
         let (engine, io) = state.options.socket_io().build_with_inner_svc(app.clone());
@@ -321,6 +321,8 @@ impl Host {
     /// With an adapter that reaches other processes, `emit` reaches their clients too, unless it goes through `local`.
     /// `io.sockets`, `fetch_sockets`, `sockets_join` and the like, acks of broadcasts, `volatile` broadcasts and `io.data`
     /// are this process's. Namespaces take clients as soon as the adapter is ready.
+    ///
+    /// The host serves for as long as the program keeps it: when the last [`Host`] is dropped, new clients are refused.
     ///
     /// A namespace that the program has already stays the program's, which is announced; one that it registers later takes
     /// the place of the script's, and must not. [`Host::close`] ends the host's namespaces only.
@@ -370,15 +372,16 @@ impl Host {
     /// ended and what was sent has left, or after [`Options::drain_timeout`].
     ///
     /// ```no_run
-    /// # async fn run(host: patchcord::Host, listener: tokio::net::TcpListener) -> std::io::Result<()> {
-    /// let app = host.service(axum::Router::new());
+    /// # async fn run(host: patchcord::Host, listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+    /// let app = host.service(axum::Router::new())?;
     /// axum::serve(listener, app)
     ///     .with_graceful_shutdown(async move {
     ///         // Without a signal handler it ends now.
     ///         let _ = tokio::signal::ctrl_c().await;
     ///         host.close().await;
     ///     })
-    ///     .await
+    ///     .await?;
+    /// # Ok(())
     /// # }
     /// ```
     pub async fn close(&self) {

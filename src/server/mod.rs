@@ -11,7 +11,10 @@ use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::{host::Host, watch::WatchError};
+use crate::{
+    host::{AttachError, Host},
+    watch::WatchError,
+};
 
 /// Where and what a server serves beside the scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +57,9 @@ pub enum ServerError {
     /// The server has ended by itself, which it does not do unless something in it panics.
     #[error("the server has ended")]
     Ended(#[from] tokio::task::JoinError),
+    /// The host serves another app already.
+    #[error("the host cannot serve")]
+    Attach(#[from] AttachError),
     /// The address cannot be listened at.
     #[error("cannot listen at {address}: {reason}")]
     Bind {
@@ -119,7 +125,7 @@ impl Server {
     /// Binds the address and takes clients from now on.
     ///
     /// # Errors
-    /// When the address cannot be bound, or a folder to serve is none.
+    /// When the address cannot be bound, a folder to serve is none, or the host serves already.
     pub async fn bind(host: Host, config: &Config) -> Result<Self, ServerError> {
         let mut app = pages::router(config, &host.options().path)?;
         if config.metrics {
@@ -127,7 +133,7 @@ impl Server {
         }
         let listener = listen(config).await?;
         let address = listener.local_addr().map_err(|e| bind_error(config, &e))?;
-        let app = host.service(app);
+        let app = host.service(app)?;
         let (stop, stopped) = oneshot::channel();
         let serving = accept::serve(host.clone(), listener, app, config.header_timeout, stopped);
         let serving = tokio::spawn(serving);

@@ -265,7 +265,7 @@ async fn two_hosts_serve_one_app_under_two_paths() {
         host
     };
     let (game, chat) = (host("/game").await, host("/chat").await);
-    let app = chat.service(game.service(Router::new()));
+    let app = chat.service(game.service(Router::new()).unwrap()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });

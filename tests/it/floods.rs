@@ -216,7 +216,7 @@ async fn a_body_that_never_ends_is_given_up() {
         .loader(Memory::from([("main.rhai", ECHO)]))
         .build();
     host.load().await;
-    let app = host.service(Router::new());
+    let app = host.service(Router::new()).unwrap();
     let request = |method: &str, query: &str, body| {
         Request::builder()
             .method(method)
