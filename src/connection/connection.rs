@@ -1,6 +1,6 @@
 //! One live socket: its state, its turn, its listeners.
 
-pub mod acks;
+pub(super) mod acks;
 mod namespace_unit;
 mod sending;
 mod work_loop;
@@ -37,46 +37,46 @@ pub struct Connection {
     id: Arc<str>,
     namespace: Arc<Namespace>,
     phase: phase::Current,
-    pub(super) mailbox: Mailbox,
+    mailbox: Mailbox,
     link: Mutex<Option<Arc<dyn Link>>>,
     data: OnceLock<Arc<Data>>,
     auth: Dynamic,
     issued: i64,
     /// The server has taken it out of the namespace: events that wait are not handled any more.
-    pub(super) cut: AtomicBool,
+    cut: AtomicBool,
     /// Of which events without a name it has had listeners, as their bits.
     listens: AtomicU8,
     /// Its last call took long: the next ones run where they hold up nobody else.
-    pub(super) slow: AtomicBool,
+    slow: AtomicBool,
     /// Rooms that it joined, at least as many as it is in.
-    pub(super) joined: AtomicUsize,
+    joined: AtomicUsize,
     /// It is in the room of its own id, which is kept here and not with the others: everybody has one.
-    pub(super) in_own_room: AtomicBool,
+    in_own_room: AtomicBool,
     held: Mutex<Held>,
 }
 
 #[derive(Default)]
-pub(super) struct Held {
+struct Held {
     /// The version whose `on_connection` made the listeners.
-    pub(super) version: Option<Arc<Version>>,
-    pub(super) registered: Registered,
-    pub(super) asks: Asks,
+    version: Option<Arc<Version>>,
+    registered: Registered,
+    asks: Asks,
     adoption: Option<Box<Adoption>>,
     /// Kept until `on_connection` has run: no reload decides while it is.
     pass: Option<Box<dyn Any + Send>>,
     /// What it is sent before its CONNECT is answered.
-    pub(super) early: Vec<Early>,
-    pub(super) last_rooms: Option<Vec<String>>,
+    early: Vec<Early>,
+    last_rooms: Option<Vec<String>>,
     /// Set while `on_connection` runs: what is registered then is its own.
     connecting: bool,
 }
 
 /// Sends something once the CONNECT is answered; there is no link when the client left before.
-pub(super) type Early = Box<dyn FnOnce(Option<&dyn Link>) + Send>;
+type Early = Box<dyn FnOnce(Option<&dyn Link>) + Send>;
 
 impl Held {
     /// Who registers something now.
-    pub(super) const fn made_by(&self) -> MadeBy {
+    const fn made_by(&self) -> MadeBy {
         match self.connecting {
             true => MadeBy::Connection,
             false => MadeBy::Handler,
@@ -146,7 +146,7 @@ impl Connection {
 
     /// Whether its events are handled and it is sent anything.
     pub fn is_connected(&self) -> bool {
-        self.phase() == Phase::Connected && !self.cut.load(Ordering::Acquire)
+        self.phase() == Phase::Connected && !self.is_cut()
     }
 
     // --- its turn ---
@@ -301,7 +301,7 @@ impl Connection {
     }
 
     /// Whether anybody may listen to an event, which is asked at each.
-    pub(super) fn may_hear(&self, event: &str) -> bool {
+    fn may_hear(&self, event: &str) -> bool {
         let bit = bit(event);
         bit == 0 || self.listens.load(Ordering::Relaxed) & bit != 0
     }
@@ -432,7 +432,7 @@ impl Connection {
         true
     }
 
-    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock()
     }
 }

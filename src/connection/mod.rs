@@ -4,6 +4,7 @@
 //! ever runs on the stack of another. In: [`Work`] from the wire and from timers. Out: what a
 //! [`Driver`] does with each piece of work, one after the other, and what scripts send through a [`Link`].
 
+#[allow(clippy::module_inception, reason = "it holds `Connection`")]
 mod connection;
 mod data;
 mod draft;

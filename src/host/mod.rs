@@ -43,13 +43,13 @@ pub(crate) use transport::wire::clients_gone;
 
 use crate::{
     api,
-    connection::{Connection, Link, NamespaceLink, Turn, Work},
+    connection::{Connection, Link, NamespaceLink, Serving, Turn, Work},
     diagnostic::Diagnostic,
     event::{Counters, HostEvent},
     script::{LoadError, Words},
     watch::WatchError,
 };
-use namespaces::{Backend, INVALID_NAMESPACE};
+use namespaces::INVALID_NAMESPACE;
 use reload::{Trigger, rollback::RollBack};
 use socketio::{
     attach::{has_other_parser, warnings},
@@ -289,7 +289,11 @@ impl Host {
     pub fn service(&self, app: Router) -> Result<Router, AttachError> {
         let state = &self.state;
         let (engine, io) = state.options.socket_io().build_with_inner_svc(app.clone());
-        self.serve_by(SocketIoBackend::new(io, Owner::Host, &state.server))?;
+        let backend = SocketIoBackend::new(io, Owner::Host, &state.server);
+        if !state.namespaces.take_backend(backend) {
+            return Err(AttachError::ServesAlready);
+        }
+        state.namespaces.register_all();
         let context = WireContext {
             options: state.options.clone(),
             announcer: state.announcer.clone(),
@@ -353,19 +357,16 @@ impl Host {
         if has_other_parser(io.config()) {
             return Err(AttachError::OtherParser);
         }
-        let server = &self.state.server;
-        self.serve_by(SocketIoBackend::new(io.clone(), Owner::Program, server))?;
-        for problem in warnings(io.config(), &self.state.options) {
+        let state = &self.state;
+        let backend = SocketIoBackend::new(io.clone(), Owner::Program, &state.server);
+        if !state.namespaces.take_backend(backend) {
+            return Err(AttachError::ServesAlready);
+        }
+        for problem in warnings(io.config(), &state.options) {
             self.announce(HostEvent::AttachWarning { problem });
         }
+        state.namespaces.register_all();
         Ok(())
-    }
-
-    fn serve_by(&self, backend: Arc<dyn Backend>) -> Result<(), AttachError> {
-        match self.state.namespaces.serve_by(&backend) {
-            true => Ok(()),
-            false => Err(AttachError::ServesAlready),
-        }
     }
 
     /// Ends every connection. Scripts hear the reason `server shutting down`; this returns when all their calls have
@@ -445,10 +446,14 @@ impl Host {
         network: Arc<dyn NamespaceLink>,
     ) -> Result<Arc<Connection>, String> {
         let namespaces = &self.state.namespaces;
-        let namespace = namespaces.ensure(path).ok_or(INVALID_NAMESPACE)?;
-        if let Some(reason) = namespaces.refusal(&namespace.serving()) {
-            return Err(reason.to_owned());
-        }
+        let namespace = namespaces.ensure(path);
+        let serving = namespace
+            .as_ref()
+            .map_or(Serving::Gone, |namespace| namespace.serving());
+        let (None, Some(namespace)) = (namespaces.refusal(&serving), namespace) else {
+            let reason = namespaces.refusal(&serving);
+            return Err(reason.unwrap_or(INVALID_NAMESPACE).to_owned());
+        };
         namespace.set_link(network);
         namespace.ready().await;
         let connection = Connection::new(id, namespace, auth, api::now());

@@ -94,16 +94,22 @@ impl Namespaces {
         namespace
     }
 
-    /// Has a server serve all of them, and those that come later; `false` when there is or was one already.
-    pub(super) fn serve_by(&self, backend: &Arc<dyn Backend>) -> bool {
+    /// Takes the server that is to serve them; `false` when there is or was one already.
+    pub(super) fn take_backend(&self, backend: Arc<dyn Backend>) -> bool {
         let mut current = self.backend.lock();
-        if current.is_some() || self.closing.is_cancelled() {
-            return false;
+        let is_first = current.is_none() && !self.closing.is_cancelled();
+        if is_first {
+            *current = Some(backend);
         }
-        *current = Some(backend.clone());
-        drop(current);
-        self.roots().iter().for_each(|one| backend.register(one));
-        true
+        is_first
+    }
+
+    /// Registers all that were there before the server.
+    pub(super) fn register_all(&self) {
+        let backend = self.backend.lock().clone();
+        if let Some(backend) = backend {
+            self.roots().iter().for_each(|one| backend.register(one));
+        }
     }
 
     /// Takes the server away, which ends every connection.

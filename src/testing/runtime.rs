@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::yield_now,
+};
 
 use crate::host::Host;
 
@@ -32,7 +35,7 @@ impl Clockwork {
     pub(super) fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(async {
             let done = future.await;
-            self.host.settled().await;
+            self.settled().await;
             done
         })
     }
@@ -43,8 +46,23 @@ impl Clockwork {
             let _runtime = self.runtime.enter();
             act()
         };
-        self.runtime.block_on(self.host.settled());
+        self.runtime.block_on(self.settled());
         done
+    }
+
+    /// Waits until nothing follows any more. The clock of a runtime that has nothing to do would move by itself, while
+    /// threads of the host are still at work.
+    async fn settled(&self) {
+        let busy = async {
+            loop {
+                yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.host.settled() => {}
+            () = busy => {}
+        }
     }
 }
 

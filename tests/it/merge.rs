@@ -2,7 +2,7 @@
 
 use patchcord::{
     HostEvent,
-    connection::Reload,
+    event::Reload,
     testing::{TestClient, TestHost},
 };
 

@@ -2,7 +2,7 @@
 
 use patchcord::{
     HostEvent,
-    connection::RollBackReason,
+    event::RollBackReason,
     host::{OnRebindFailure, Options, Outcome, RollBackError},
     testing::{TestClient, TestHost},
 };

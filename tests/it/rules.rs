@@ -4,7 +4,7 @@ use std::{sync::mpsc, thread};
 
 use patchcord::{
     HostEvent,
-    connection::Reload,
+    event::Reload,
     testing::{TestClient, TestHost},
 };
 

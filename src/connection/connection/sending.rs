@@ -113,6 +113,11 @@ impl Connection {
         self.cut.store(true, Ordering::Release);
     }
 
+    /// Whether it is about to be disconnected.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
     /// Takes the client out of the namespace; with `close` out of all of them, and closes its connection.
     pub fn disconnect(&self, close: bool) {
         self.cut();

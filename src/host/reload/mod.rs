@@ -105,7 +105,7 @@ impl Loaded {
 /// The right to decide what serves: no other load runs, and no client is connecting.
 pub(super) struct Permit {
     scripts: OwnedMutexGuard<Scripts>,
-    gate: ClosedGate,
+    _gate: ClosedGate,
 }
 
 impl Permit {
@@ -151,7 +151,10 @@ impl Reloader {
     pub(super) async fn permit(&self) -> Permit {
         let scripts = self.scripts.clone().lock_owned().await;
         let gate = self.lifecycle.close_gate().await;
-        Permit { scripts, gate }
+        Permit {
+            scripts,
+            _gate: gate,
+        }
     }
 
     /// The same, unless the host closes.

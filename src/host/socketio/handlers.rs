@@ -243,7 +243,8 @@ impl<A: Adapter> MessageHandler<A, Ours> for Messages {
 impl Messages {
     fn receive<A: Adapter>(&self, socket: &Socket<A>, packet: Value, ack: Option<i64>) {
         let connection = &self.connection;
-        if !self.is_in_time(socket) {
+        // What comes behind the end of a client is nothing new.
+        if connection.is_cut() || !self.is_in_time(socket) {
             return;
         }
         let Value::Str(text, attachments) = packet else {

@@ -99,6 +99,7 @@ fn layer(origin: AllowOrigin) -> CorsLayer {
         .allow_origin(origin)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
+        .vary([ORIGIN])
 }
 
 #[cfg(test)]

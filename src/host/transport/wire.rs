@@ -67,12 +67,12 @@ pub(crate) fn clients_gone() -> u64 {
 /// What the wires of a host share.
 #[derive(Debug)]
 pub(in crate::host) struct WireContext {
-    pub(super) options: Arc<Options>,
-    pub(super) announcer: Arc<Announcer>,
+    pub(in crate::host) options: Arc<Options>,
+    pub(in crate::host) announcer: Arc<Announcer>,
     /// What the wires' sockets are in, which hold their wires in turn.
-    pub(super) namespaces: Weak<Namespaces>,
+    pub(in crate::host) namespaces: Weak<Namespaces>,
     /// The tasks that write what waits for clients: the end of the host waits for them.
-    pub(super) writes: TaskTracker,
+    pub(in crate::host) writes: TaskTracker,
 }
 
 impl WireContext {
