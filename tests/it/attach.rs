@@ -6,6 +6,7 @@ use axum::Router;
 use patchcord::{
     AttachError, Host, HostBuilder, HostEvent,
     script::Memory,
+    server::{Config, Server},
     socketioxide::{
         ParserConfig, SocketIo, SocketIoBuilder,
         adapter::{Adapter, LocalAdapter},
@@ -306,6 +307,48 @@ async fn what_does_not_hold_on_a_server_of_the_programs_own_is_told() {
         program.host.attach(&program.io),
         Err(AttachError::ServesAlready)
     );
+}
+
+#[tokio::test]
+async fn a_host_has_one_server() {
+    let host = || Host::builder().loader(Memory::default()).build();
+    let serves = host();
+    let _app = serves.service(Router::new()).unwrap();
+    let second = serves.service(Router::new());
+    assert_eq!(second.err(), Some(AttachError::ServesAlready));
+    let (_, io) = SocketIo::new_layer();
+    assert_eq!(serves.attach(&io), Err(AttachError::ServesAlready));
+    let mut config = Config::default();
+    config.port = 0;
+    assert!(Server::bind(serves, &config).await.is_err());
+
+    let attached = host();
+    attached.attach(&io).unwrap();
+    let second = attached.service(Router::new());
+    assert_eq!(second.err(), Some(AttachError::ServesAlready));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_an_attached_host_are_served_after_it_has_refused_to_serve_an_app() {
+    let program = Program::of(&[("chat.rhai", CHAT)], |b| b).await;
+    let mut before = program.client().await;
+    before.connect("/chat,").await;
+    assert!(program.host.service(Router::new()).is_err());
+    let mut after = program.client().await;
+    after.connect("/chat,").await;
+    // Both are in the room then.
+    for client in [&mut before, &mut after] {
+        client.until(|packet| packet.contains("from")).await;
+    }
+    after.send("42/chat,[\"say\",\"hi\"]").await;
+    for client in [&mut before, &mut after] {
+        client.until(|packet| packet.contains("said")).await;
+    }
+    // It is the server that clients are on which `close` closes.
+    program.host.close().await;
+    for client in [&mut before, &mut after] {
+        client.until(|packet| packet == "41/chat,").await;
+    }
 }
 
 #[tokio::test]
