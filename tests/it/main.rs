@@ -17,6 +17,7 @@ mod backlog;
 mod call_time;
 mod carry;
 mod check;
+mod closing;
 mod cluster;
 mod colliding;
 mod counters;
