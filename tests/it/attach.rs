@@ -23,6 +23,7 @@ use tokio::{
 use tower::Layer;
 
 use crate::{
+    backlog::deaf_at,
     sockets::{Client, LONG, get, post, sid},
     wire::{frame, raw_at, read_until},
 };
@@ -412,6 +413,53 @@ async fn a_client_that_does_not_read_is_parted_with_and_others_are_not() {
         assert!(count > 0, "it was closed without a word");
         tail.drain(..tail.len().saturating_sub(1));
         tail.extend_from_slice(&chunk[..count]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volatile_broadcast_reaches_everybody_but_the_clients_that_do_not_read() {
+    let script = "fn on_connection(socket) {
+        let big = \"\"; big.pad(60000, 'x');
+        socket.on(\"tell\", |n| { io.volatile.emit(\"told\", n, big); });
+        socket.on(\"ping\", |n| n); }";
+    // A client takes so many packets that it has not read, and what its system and this one hold.
+    let mut options = patchcord::testing::options();
+    options.limits.time = LONG;
+    let server = options.socket_io().max_buffer_size(16);
+    let scripts = Memory::from([("main.rhai", script)]);
+    let mut program = Program::on(server, |b| b.loader(scripts).options(options)).await;
+    // Whom a broadcast reaches first is by chance: with so many of both it is hardly ever all who read.
+    let mut deaf = Vec::new();
+    for _ in 0..4 {
+        deaf.push(deaf_at(program.address).await);
+    }
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = program.client().await;
+        client.connect("").await;
+        clients.push(client);
+    }
+    let mut parted = 0;
+    for n in 0.. {
+        assert!(n < 400, "{parted} of the deaf clients were parted with");
+        clients[0].send(&format!("42[\"tell\",{n}]")).await;
+        // The first one's answer comes when the broadcast is over, and that of the others after it.
+        for client in &mut clients {
+            client.send(&format!("42{n}[\"ping\",{n}]")).await;
+            let start = format!("42[\"told\",{n},");
+            let pong = format!("43{n}[{n}]");
+            let packet = client
+                .until(|packet| packet.starts_with(&start) || packet == pong)
+                .await;
+            assert_ne!(packet, pong, "a client has missed a broadcast");
+            client.until(|packet| packet == pong).await;
+        }
+        while let Ok(event) = program.events.try_recv() {
+            parted += usize::from(matches!(event, HostEvent::CutOff { .. }));
+        }
+        if parted == deaf.len() {
+            break;
+        }
     }
 }
 

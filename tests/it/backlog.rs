@@ -1,6 +1,6 @@
 //! What is sent faster than it is taken: all of it arrives, or the client is cut off, and that is announced and counted.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use patchcord::{Host, HostEvent, Options, testing::TestHost};
 use tokio::{
@@ -31,10 +31,14 @@ async fn serving(script: &str, options: Options) -> (Running, Host) {
 
 /// A client that is in `/` and whose system takes little.
 pub(crate) async fn deaf(running: &Running) -> TcpStream {
+    deaf_at(running.address).await
+}
+
+pub(crate) async fn deaf_at(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
-    let mut stream = socket.connect(running.address).await.unwrap();
-    let request = upgrade_request(running.address);
+    let mut stream = socket.connect(address).await.unwrap();
+    let request = upgrade_request(address);
     stream.write_all(request.as_bytes()).await.unwrap();
     stream.write_all(&frame("40")).await.unwrap();
     read_until(&mut stream, "40{").await;
