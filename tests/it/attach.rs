@@ -24,6 +24,7 @@ use tower::Layer;
 
 use crate::{
     backlog::deaf_at,
+    handshake::{TIMES, assert_time_stands},
     sockets::{Client, LONG, get, post, sid},
     wire::{frame, raw_at, read_until},
 };
@@ -461,6 +462,12 @@ async fn a_volatile_broadcast_reaches_everybody_but_the_clients_that_do_not_read
             break;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_a_handshake_on_an_attached_server_is_when_the_client_connected() {
+    let program = Program::of(&[("main.rhai", TIMES)], |b| b).await;
+    assert_time_stands(program.client().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,11 @@
 //! Who is accepted, and what is known of a client before.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use patchcord::{HostEvent, testing::TestHost};
 use serde_json::json;
 
-use crate::sockets::Running;
+use crate::sockets::{Client, Running};
 
 #[test]
 fn a_client_is_refused_with_what_the_script_throws() {
@@ -106,4 +108,42 @@ async fn a_client_that_is_disconnected_in_its_handshake_is_told_and_leaves() {
         })
         .await;
     assert_eq!(reason, "server namespace disconnect");
+}
+
+/// Tells the time of the handshake, as `on_handshake` saw it and as it is now, and `issued`.
+pub(crate) const TIMES: &str = "
+    fn on_handshake(socket) { socket.data.time = socket.handshake.time; }
+    fn on_connection(socket) {
+        socket.on(\"times\", || [socket.data.time, socket.handshake.time, socket.handshake.issued]);
+    }";
+
+/// A client of [`TIMES`] is told one and the same time in another second, and that is the one of `issued`.
+pub(crate) async fn assert_time_stands(mut client: Client) {
+    client.connect("").await;
+    for n in 0..2 {
+        client.send(&format!("42{n}[\"times\"]")).await;
+        let answer = client.until(|packet| packet.starts_with("43")).await;
+        let times = answer.strip_prefix(&format!("43{n}")).unwrap();
+        let [(first, now, issued)]: [(String, String, u64); 1] =
+            serde_json::from_str(times).unwrap();
+        let issued = UNIX_EPOCH + Duration::from_millis(issued);
+        assert_eq!(now, first, "answer {n}");
+        assert_eq!(now, httpdate::fmt_http_date(issued), "answer {n}");
+        // The text of the time has seconds.
+        let second = seconds();
+        while seconds() == second {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn seconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap().as_secs()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_a_handshake_is_when_the_client_connected() {
+    let running = Running::of(&[("main.rhai", TIMES)], |b| b).await;
+    assert_time_stands(running.websocket().await).await;
 }
