@@ -54,6 +54,7 @@ mod new;
 mod options;
 mod origins;
 mod program;
+mod queries;
 mod reference;
 mod rejected;
 mod repl;
