@@ -21,7 +21,7 @@ use crate::{
     connection::{Answer, Link, NoAnswer, SendError},
     host::transport::{
         encode,
-        request::{Headers, describe},
+        request::{Headers, describe, written},
         wire::Wire,
     },
     value::{self, Args, to_packet},
@@ -234,9 +234,10 @@ impl<A: Adapter> Link for SocketLink<A> {
 
     fn handshake(&self) -> Map {
         let parts = self.socket.req_parts();
+        let uri = written(&parts.uri, &parts.extensions);
         match &self.wire {
-            Some(wire) => describe(&parts.uri, wire.headers(), wire.peer()),
-            None => describe(&parts.uri, &Headers::of(&parts.headers), self.peer),
+            Some(wire) => describe(uri, wire.headers(), wire.peer()),
+            None => describe(uri, &Headers::of(&parts.headers), self.peer),
         }
     }
 

@@ -91,14 +91,14 @@ fn pairs(query: &str) -> form_urlencoded::Parse<'_> {
     form_urlencoded::parse(query.as_bytes())
 }
 
-/// What Engine.IO is told in the query of a request. Of a name that comes twice the first counts.
+/// What Engine.IO is told in the query of a request, as Node reads it: of a name that comes twice the last counts.
 #[derive(Debug, Default)]
 pub(super) struct Asked<'a> {
     /// `EIO`
     pub(super) version: Option<Cow<'a, str>>,
     /// `transport`
     pub(super) transport: Option<Cow<'a, str>>,
-    /// `sid`
+    /// `sid`; an empty one is none.
     pub(super) session: Option<Cow<'a, str>>,
 }
 
@@ -106,23 +106,21 @@ impl<'a> Asked<'a> {
     pub(super) fn of(uri: &'a Uri) -> Self {
         let mut asked = Self::default();
         for (name, value) in pairs(uri.query().unwrap_or_default()) {
-            let field = match &*name {
-                "EIO" => &mut asked.version,
-                "transport" => &mut asked.transport,
-                "sid" => &mut asked.session,
-                _ => continue,
-            };
-            field.get_or_insert(value);
+            match &*name {
+                "EIO" => asked.version = Some(value),
+                "transport" => asked.transport = Some(value),
+                "sid" => asked.session = Some(value).filter(|sid| !sid.is_empty()),
+                _ => {}
+            }
         }
         asked
     }
 
-    /// Whether the crate reads the same in a query: it decodes nothing.
+    /// Whether the crate reads the same in a query: it decodes nothing, and takes the first of a name.
     fn is_plain_in(&self, query: &str) -> bool {
         self.fields().into_iter().all(|(name, value)| {
-            let plain = query
-                .split('&')
-                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+            let mut pairs = query.split('&');
+            let plain = pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
             plain == value.as_deref()
         })
     }
@@ -136,27 +134,33 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// A copy of a request's head without headers, in a form that the crate can read. It keeps no part of the connection's
-/// read buffer alive for as long as the connection lives; the headers are kept by its [`Wire`](super::wire::Wire).
-pub(super) fn head(request: &Request<Body>) -> Option<Request<()>> {
-    let copy = Request::builder()
-        .method(request.method().clone())
-        .uri(readable(request.uri()));
-    copy.body(()).ok()
+/// The address of a request as its client wrote it, kept where the crate is handed another one.
+#[derive(Debug, Clone)]
+struct AsWritten(Uri);
+
+/// The address of the request that opened a connection, as its client wrote it.
+pub(in crate::host) fn written<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+    extensions.get().map_or(uri, |AsWritten(uri)| uri)
 }
 
-/// The address of a request. What Engine.IO is told there stands in front once more where it is percent-encoded.
-fn readable(uri: &Uri) -> String {
-    let (asked, query) = (Asked::of(uri), uri.query().unwrap_or_default());
-    if asked.is_plain_in(query) {
-        return uri.to_string();
+/// A copy of a request's head without headers, with an address that the crate can read. It keeps no part of the
+/// connection's read buffer alive for as long as the connection lives; the headers are kept by its
+/// [`Wire`](super::wire::Wire).
+pub(super) fn head(request: &Request<Body>) -> Option<Request<()>> {
+    let written = request.uri().to_string();
+    let asked = Asked::of(request.uri());
+    let head = Request::builder().method(request.method().clone());
+    if asked.is_plain_in(request.uri().query().unwrap_or_default()) {
+        return head.uri(written).body(()).ok();
     }
     let fields = asked.fields().into_iter();
     let told = fields.filter_map(|(name, value)| Some((name, value.as_deref()?)));
-    let plain = form_urlencoded::Serializer::new(String::new())
+    let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(told)
         .finish();
-    format!("{}?{plain}&{query}", uri.path())
+    let head = head.uri(format!("{}?{query}", request.uri().path()));
+    let written = AsWritten(written.parse().ok()?);
+    head.extension(written).body(()).ok()
 }
 
 /// The address of the client that made a request, behind `proxies` proxies.
