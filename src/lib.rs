@@ -6,7 +6,7 @@
 //! # A host in ten lines
 //!
 //! ```no_run
-//! use patchcord::{Host, server::Config};
+//! use patchcord::{Host, server::{Config, serve}};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), patchcord::server::ServerError> {
@@ -14,7 +14,7 @@
 //!         .scripts("scripts") // chat.rhai is the namespace /chat
 //!         .function("twice(n)", |n: i64| n * 2)
 //!         .build();
-//!     host.serve(&Config::default()).await
+//!     serve(host, &Config::default()).await
 //! }
 //! ```
 //!
@@ -22,7 +22,7 @@
 //!
 //! | | for | |
 //! |---|---|---|
-//! | [`Host::serve`] | scripts alone | loads, watches and listens |
+//! | [`server::serve`] | scripts alone | loads, watches and listens |
 //! | [`Host::service`] | an axum app | the Socket.IO path belongs to the host, the rest to the app; all promises hold |
 //! | [`Host::attach`] | a `SocketIo` of the program's own | beside namespaces in Rust, with any adapter; lists what the host cannot hold there |
 //!

@@ -17,6 +17,7 @@
 mod error;
 mod folders;
 mod native;
+mod outbox;
 mod poll;
 #[cfg(test)]
 mod tests;
@@ -27,13 +28,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode, MetadataKind, ModifyKind};
-use notify::{Event, EventKind};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, timeout_at};
 
 pub use error::WatchError;
 use native::Native;
+use outbox::{Note, Outbox, Raw, forward};
 use poll::Poll;
 
 /// The longest wait that is taken from [`WatchOptions`]; keeps times from overflowing.
@@ -196,70 +196,4 @@ struct Open {
     everything: bool,
     first: Instant,
     last: Instant,
-}
-
-/// From notify, or from the [`Watcher`], to the watching thread.
-#[derive(Debug)]
-enum Raw {
-    Event(notify::Result<Event>),
-    Stop,
-}
-
-/// From the watching thread to the [`Batches`].
-#[derive(Debug)]
-enum Note {
-    Changed(PathBuf),
-    Everything,
-    Problem(WatchError),
-}
-
-/// The watching thread's end of the channel to the [`Batches`]. Nobody may be listening any more: that is fine.
-#[derive(Debug)]
-struct Outbox {
-    /// The target as the caller wrote it.
-    given: PathBuf,
-    /// The target as events name it: absolute and, with native events, without symbolic links.
-    root: PathBuf,
-    notes: UnboundedSender<Note>,
-}
-
-impl Outbox {
-    fn changed(&self, path: &Path) {
-        let path = match path.strip_prefix(&self.root) {
-            Ok(rest) if rest.as_os_str().is_empty() => self.given.clone(),
-            Ok(rest) => self.given.join(rest),
-            Err(_) => path.to_path_buf(),
-        };
-        let _ = self.notes.send(Note::Changed(path));
-    }
-
-    /// Everything may have changed; tells it by naming the target.
-    fn target_changed(&self) {
-        let _ = self.notes.send(Note::Changed(self.given.clone()));
-    }
-
-    /// Events were lost.
-    fn everything(&self) {
-        let _ = self.notes.send(Note::Everything);
-    }
-
-    fn problem(&self, problem: WatchError) {
-        let _ = self.notes.send(Note::Problem(problem));
-    }
-}
-
-fn forward(raw: &mpsc::Sender<Raw>) -> impl notify::EventHandler + use<> {
-    let raw = raw.clone();
-    move |event| {
-        let _ = raw.send(Raw::Event(event));
-    }
-}
-
-/// Whether an event can mean a change. Attributes count, because a file may have become readable; reading does not.
-fn is_change(kind: EventKind) -> bool {
-    match kind {
-        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
-        EventKind::Modify(ModifyKind::Metadata(kind)) => kind != MetadataKind::AccessTime,
-        _ => true,
-    }
 }

@@ -85,7 +85,7 @@ fn rooms_of(socket: &Socket) -> Vec<String> {
             connection,
             draft: Some(draft),
             ..
-        }) if Arc::ptr_eq(&connection, &socket.0) => draft.rooms(&connection),
+        }) if Arc::ptr_eq(&connection, &socket.0) => draft.rooms(connection.rooms()),
         _ => socket.0.rooms(),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 
-use super::{PROBLEMS, report, test};
+use super::{exit::PROBLEMS, report, test};
 use crate::{
     diagnostic::{self, Diagnostic, Severity},
     host::Host,

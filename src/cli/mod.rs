@@ -1,6 +1,8 @@
 //! The command line, one file per command.
 
+mod allocator;
 mod check;
+mod exit;
 mod file;
 mod junit;
 mod manual;
@@ -19,7 +21,10 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 use anyhow::anyhow;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use allocator::Allocator;
+
 use check::CheckOptions;
+use exit::CANNOT_RUN;
 use manual::{CompletionsOptions, ManOptions};
 use new::NewOptions;
 use options::ServeOptions;
@@ -28,11 +33,6 @@ use test::TestOptions;
 use types::TypesOptions;
 
 use crate::script::measure_by;
-
-/// Exit codes: 0 done, 1 the scripts have problems, 2 the command cannot run.
-const PROBLEMS: u8 = 1;
-/// See [`PROBLEMS`].
-const CANNOT_RUN: u8 = 2;
 
 /// Scripts for Socket.IO connections, edited live.
 #[derive(Debug, Parser)]
@@ -90,16 +90,6 @@ Examples:
     Man(ManOptions),
 }
 
-/// What the program asks of its allocator, for the present thread.
-#[derive(Debug, Clone, Copy)]
-#[allow(clippy::exhaustive_structs, reason = "only the program makes one")]
-pub struct Allocator {
-    /// Net bytes that it has allocated.
-    pub taken: fn() -> u64,
-    /// Gives back what it keeps of freed memory.
-    pub let_go: fn(),
-}
-
 /// Runs the program with its arguments; `allocator` is one that can be asked.
 pub fn run(allocator: Option<Allocator>) -> ExitCode {
     if let Some(allocator) = allocator {
@@ -107,7 +97,7 @@ pub fn run(allocator: Option<Allocator>) -> ExitCode {
     }
     match parse(std::env::args_os().collect()).and_then(|cli| {
         match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
-            Command::Serve(options) => serve::run(&options, allocator),
+            Command::Serve(options) => serve::run(&options, &command(), allocator),
             Command::Check(options) => check::run(&options),
             Command::Test(options) => test::run(&options),
             Command::Repl(options) => repl::run(&options),

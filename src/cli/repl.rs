@@ -22,7 +22,7 @@ use rustyline::{
     validate::{ValidationContext, ValidationResult, Validator},
 };
 
-use super::{PROBLEMS, report};
+use super::{exit::PROBLEMS, report};
 use crate::{
     event::HostEvent,
     script::Folder,

@@ -17,7 +17,9 @@ use tokio::{
 };
 
 use super::{
-    Allocator, PROBLEMS, new,
+    allocator::Allocator,
+    exit::PROBLEMS,
+    new,
     options::ServeOptions,
     report::{self, Log},
     usage,
@@ -41,6 +43,7 @@ const MIN_WORKERS: usize = 4;
 /// Serves until it is told to end.
 pub(super) fn run(
     options: &ServeOptions,
+    command: &clap::Command,
     allocator: Option<Allocator>,
 ) -> anyhow::Result<ExitCode> {
     let cores = std::thread::available_parallelism().map_or(MIN_WORKERS, usize::from);
@@ -54,7 +57,7 @@ pub(super) fn run(
         .enable_all()
         .build()
         .context("the threads cannot be started")?;
-    runtime.block_on(serve(options))
+    runtime.block_on(serve(options, command))
 }
 
 thread_local! {
@@ -72,9 +75,8 @@ fn rest(let_go: fn()) {
 }
 
 /// What may have been meant by a place that is not there.
-fn instead(path: &Path) -> String {
-    let command = super::command();
-    match path.to_str().and_then(|word| usage::like(word, &command)) {
+fn instead(path: &Path, command: &clap::Command) -> String {
+    match path.to_str().and_then(|word| usage::like(word, command)) {
         Some(name) => format!("; there is a command `{name}`"),
         None => "; `patchcord new DIR` writes a folder to begin with".to_owned(),
     }
@@ -92,7 +94,7 @@ fn memory(limits: &Limits) -> String {
     }
 }
 
-async fn serve(options: &ServeOptions) -> anyhow::Result<ExitCode> {
+async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Result<ExitCode> {
     let broken = Arc::new(AtomicBool::new(false));
     let seen = broken.clone();
     let log = Log::new(options.log_format, options.verbose);
@@ -115,7 +117,7 @@ async fn serve(options: &ServeOptions) -> anyhow::Result<ExitCode> {
         })
         .build();
     if let Err(error) = host.scripts() {
-        bail!("{error}{}", instead(&options.scripts));
+        bail!("{error}{}", instead(&options.scripts, command));
     }
     host.load().await;
     if options.strict && broken.load(Ordering::Relaxed) {

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tokio::runtime::Builder;
 
-use super::{PROBLEMS, junit, report};
+use super::{exit::PROBLEMS, junit, report};
 use crate::{
     diagnostic::Diagnostic,
     script::Folder,

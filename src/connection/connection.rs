@@ -1,6 +1,6 @@
 //! One live socket: its state, its turn, its listeners.
 
-pub(super) mod acks;
+pub(super) mod asking;
 mod namespace_unit;
 mod sending;
 mod work_loop;
@@ -18,12 +18,11 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use rhai::{Dynamic, FnPtr, ImmutableString, Map, StaticVec};
 
-use self::acks::Asks;
 use super::{
-    Adoption, Data, Event, Link, MadeBy, Namespace, OUTGOING, Registered, Rest, Turn, Verdict,
-    Work,
+    Adoption, Data, Link, MadeBy, Namespace, OUTGOING, Registered, Rest, Verdict, Work,
+    acks::Acks,
     listeners::bit,
-    mailbox::{Mailbox, Posted},
+    mailbox::Mailbox,
     merge::{merge_data, merge_rooms},
     phase::{self, Phase},
 };
@@ -60,7 +59,7 @@ struct Held {
     /// The version whose `on_connection` made the listeners.
     version: Option<Arc<Version>>,
     registered: Registered,
-    asks: Asks,
+    acks: Acks,
     adoption: Option<Box<Adoption>>,
     /// Kept until `on_connection` has run: no reload decides while it is.
     pass: Option<Box<dyn Any + Send>>,
@@ -150,30 +149,6 @@ impl Connection {
     }
 
     // --- its turn ---
-
-    /// Posts work. It runs here and now if the connection is idle and this thread is in no script call, and
-    /// otherwise in the turn of whoever is busy, or on a task of its own. Gives back an event that finds the
-    /// mailbox full of such.
-    pub fn post(self: &Arc<Self>, work: Work) -> Option<Event> {
-        match self.mailbox.post(work, &self.phase) {
-            Posted::Run(work) if Turn::is_running() || self.is_slow() => {
-                self.mailbox.post_first(work);
-                self.namespace.driver().later(self.clone());
-            }
-            Posted::Run(work) => self.work(Some(work)),
-            Posted::Waits => {}
-            Posted::Refused(event) => return Some(event),
-        }
-        None
-    }
-
-    /// Posts work that runs on a task of its own, or in the turn of whoever is busy.
-    pub fn post_elsewhere(self: &Arc<Self>, work: Work) {
-        if let Posted::Run(work) = self.mailbox.post(work, &self.phase) {
-            self.mailbox.post_first(work);
-            self.namespace.driver().later(self.clone());
-        }
-    }
 
     /// Has `on_handshake` decide, over a link that is taken away again: one that is never opened would hold itself by it.
     pub fn shake(self: &Arc<Self>, link: Arc<dyn Link>, verdict: Verdict) {
@@ -341,8 +316,18 @@ impl Connection {
             .registered
             .timers
             .set(Arc::new(handler), delay, repeats, made_by);
-        held.registered.timers.start(self);
+        held.registered.timers.start(&self.when_due());
         number
+    }
+
+    /// Has timers that are due fire, unless it is gone.
+    fn when_due(self: &Arc<Self>) -> impl FnOnce() + Clone + Send + 'static {
+        let connection = Arc::downgrade(self);
+        move || {
+            if let Some(connection) = connection.upgrade() {
+                connection.post(Work::Timers);
+            }
+        }
     }
 
     /// Clears a timer.
@@ -365,7 +350,7 @@ impl Connection {
 
     /// What to call for a timer that is due.
     pub fn fire_timer(self: &Arc<Self>, number: u32) -> Option<Arc<Handler>> {
-        self.held().registered.timers.fire(number, self)
+        self.held().registered.timers.fire(number, self.when_due())
     }
 
     // --- its version ---
@@ -421,12 +406,19 @@ impl Connection {
         let mut adopted = held
             .registered
             .adopt(&base.registered, new.registered, &version);
-        held.registered.timers.start(self);
+        held.registered.timers.start(&self.when_due());
         held.version = Some(version);
         self.note_listens(held.registered.listeners.bits());
         drop(held);
         merge_data(self.data(), &base.data, new.data, &mut adopted.carried);
-        adopted.rooms = merge_rooms(self, &base.rooms, &new.rooms);
+        let rooms = merge_rooms(|| self.rooms(), &base.rooms, &new.rooms);
+        adopted.rooms = rooms.len();
+        for (room, joins) in rooms {
+            match joins {
+                true => drop(self.join(&[room], usize::MAX)),
+                false => self.leave_room(&room),
+            }
+        }
         // Nobody waits for it when the reload has given up waiting.
         let _ = report.send(adopted);
         true

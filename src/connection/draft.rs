@@ -2,15 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, mpsc},
+    sync::Arc,
 };
 
 use parking_lot::{Mutex, MutexGuard};
 use rand::{SeedableRng, rngs::StdRng};
-use rhai::{Dynamic, Identifier};
 
-use super::{Connection, Data, Registered};
-use crate::script::{Carried, Version};
+use super::{Data, Made, Registered};
 
 /// What both drafts of a pair see alike, so that they differ by their code only.
 #[derive(Debug, Clone, Copy)]
@@ -80,18 +78,16 @@ impl Draft {
         copies.push((of.clone(), copy.clone()));
         copy
     }
-}
 
-impl Draft {
     /// Joins or leaves rooms.
     pub fn set_rooms(&self, names: impl IntoIterator<Item = String>, joined: bool) {
         let mut rooms = self.rooms.lock();
         rooms.extend(names.into_iter().map(|name| (name, joined)));
     }
 
-    /// The rooms of `connection`, as the draft sees them.
-    pub fn rooms(&self, connection: &Connection) -> Vec<String> {
-        let mut rooms: BTreeSet<_> = connection.rooms().into_iter().collect();
+    /// The rooms of a connection that is in `live`, as the draft sees them.
+    pub fn rooms(&self, live: Vec<String>) -> Vec<String> {
+        let mut rooms: BTreeSet<_> = live.into_iter().collect();
         let changed = self.rooms.lock();
         for (name, joined) in &*changed {
             match joined {
@@ -102,79 +98,16 @@ impl Draft {
         rooms.into_iter().collect()
     }
 
-    /// What the draft has made of `connection`.
-    pub fn made(&self, connection: &Connection) -> Made {
+    /// What the draft has made of a connection whose `socket.data` is `data`.
+    pub fn made(&self, data: &Arc<Data>) -> Made {
         let copies = self.copies.lock();
         let own = copies
             .iter()
-            .find(|(original, _)| Arc::ptr_eq(original, connection.data()));
+            .find(|(original, _)| Arc::ptr_eq(original, data));
         Made {
             registered: std::mem::take(&mut *self.registered()),
             data: own.map(|(_, copy)| copy.changes()).unwrap_or_default(),
             rooms: self.rooms.lock().clone(),
         }
     }
-}
-
-/// What `on_connection` makes of a connection.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Made {
-    /// Its listeners and timers.
-    pub registered: Registered,
-    /// The keys of `socket.data` that it wrote, or removed.
-    pub data: BTreeMap<Identifier, Option<Dynamic>>,
-    /// The rooms that it joined (`true`), or left.
-    pub rooms: BTreeMap<String, bool>,
-}
-
-/// What a connection takes over at the start of its first call of a new version.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Adoption {
-    /// The new version.
-    pub version: Arc<Version>,
-    /// What the old code makes of the connection.
-    pub base: Made,
-    /// What the new code makes of it.
-    pub new: Made,
-    /// Who waits for the outcome.
-    pub report: mpsc::Sender<Adopted>,
-}
-
-impl Adoption {
-    /// The outcome of a pair of drafts.
-    pub const fn new(
-        version: Arc<Version>,
-        base: Made,
-        new: Made,
-        report: mpsc::Sender<Adopted>,
-    ) -> Self {
-        Self {
-            version,
-            base,
-            new,
-            report,
-        }
-    }
-}
-
-impl Adoption {
-    /// It is not taken over: what the drafts made is freed.
-    pub fn release(&self) {
-        self.base.registered.release();
-        self.new.registered.release();
-    }
-}
-
-/// What an adoption did.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct Adopted {
-    /// What became of the variables.
-    pub carried: Carried,
-    /// How many handlers keep the old code.
-    pub keep_old: usize,
-    /// How many rooms were joined or left.
-    pub rooms: usize,
 }

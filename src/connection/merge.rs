@@ -9,7 +9,7 @@ use std::{
 
 use rhai::{Dynamic, Identifier};
 
-use super::{Connection, Data};
+use super::Data;
 use crate::{script::Carried, value::same};
 
 type Written = BTreeMap<Identifier, Option<Dynamic>>;
@@ -42,34 +42,25 @@ pub(super) fn merge_data(live: &Arc<Data>, base: &Written, new: Written, carried
     }
 }
 
-/// Joins the rooms that the new code joins and the old one does not, and leaves those of which the reverse is true.
-/// Gives how many.
+/// The rooms to join (`true`) and to leave, for a connection that is in `live`: those that the new code joins and the old
+/// one does not, and those of which the reverse is true.
 pub(super) fn merge_rooms(
-    connection: &Connection,
+    live: impl FnOnce() -> Vec<String>,
     base: &BTreeMap<String, bool>,
     new: &BTreeMap<String, bool>,
-) -> usize {
+) -> Vec<(String, bool)> {
     let mut changes = Vec::new();
     for room in base.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
         match (base.get(room), new.get(room)) {
             (old, new) if old == new => {}
-            (_, Some(joins)) => changes.push((room, *joins)),
+            (_, Some(joins)) => changes.push((room.clone(), *joins)),
             // The old code did what the new one no longer does.
-            (old, None) => changes.push((room, old == Some(&false))),
+            (old, None) => changes.push((room.clone(), old == Some(&false))),
         }
     }
-    if changes.is_empty() {
-        return 0;
+    if !changes.is_empty() {
+        let live: BTreeSet<_> = live().into_iter().collect();
+        changes.retain(|(room, joins)| live.contains(room) != *joins);
     }
-    let live: BTreeSet<_> = connection.rooms().into_iter().collect();
-    changes.retain(|(room, joins)| live.contains(*room) != *joins);
-    for (room, joins) in &changes {
-        match joins {
-            true => {
-                connection.join(std::slice::from_ref(room), usize::MAX);
-            }
-            false => connection.leave_room(room),
-        }
-    }
-    changes.len()
+    changes
 }

@@ -4,6 +4,8 @@
 //! ever runs on the stack of another. In: [`Work`] from the wire and from timers. Out: what a
 //! [`Driver`] does with each piece of work, one after the other, and what scripts send through a [`Link`].
 
+mod acks;
+mod adoption;
 #[allow(clippy::module_inception, reason = "it holds `Connection`")]
 mod connection;
 mod data;
@@ -19,18 +21,17 @@ mod registrations;
 mod timers;
 mod turn;
 
-pub use connection::{
-    Connection,
-    acks::{Answered, Asked},
-};
+pub use acks::Answered;
+pub use adoption::{Adoption, Made};
+pub use connection::{Connection, asking::Asked};
 pub use data::{Changed, Data};
-pub use draft::{Adopted, Adoption, Draft, Frozen, Made};
+pub use draft::{Draft, Frozen};
 pub use link::{Answer, Link, Named, NamespaceLink, NoAnswer, SendError, Target};
 pub use listeners::{ANY, Listener, Listeners, MIDDLEWARE, MadeBy, OUTGOING};
 pub use mailbox::{Event, Rest, Verdict, Work};
 pub use namespace::{Driver, Namespace, Serving};
 pub use pattern::NamespacePattern;
 pub use phase::Phase;
-pub use registrations::Registered;
+pub use registrations::{Adopted, Registered};
 pub use timers::Timers;
 pub use turn::Turn;

@@ -282,7 +282,7 @@ impl Namespace {
     pub fn load(self: &Arc<Self>, done: Option<mpsc::Sender<()>>) {
         let wanted = self
             .version()
-            .is_some_and(|version| version.hook(Hook::Load).is_some());
+            .is_some_and(|version| version.has(Hook::Load));
         let own = match wanted {
             true => Some(self.own_or_new()),
             false => self.own.lock().clone(),

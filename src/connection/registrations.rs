@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Adopted, Listeners, Timers};
-use crate::script::{Handler, Version, carry, release};
+use super::{Listeners, Timers};
+use crate::script::{Carried, Handler, Version, carry, release};
 
 /// What a connection, or a draft, has registered.
 #[derive(Debug, Default)]
@@ -46,4 +46,16 @@ impl Registered {
     fn keyed(&self) -> Vec<(String, Handler)> {
         self.listeners.keyed().chain(self.timers.keyed()).collect()
     }
+}
+
+/// What an adoption did.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Adopted {
+    /// What became of the variables.
+    pub carried: Carried,
+    /// How many handlers keep the old code.
+    pub keep_old: usize,
+    /// How many rooms were joined or left.
+    pub rooms: usize,
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{task::AbortHandle, time::Instant};
 
-use super::{Connection, MadeBy, Work};
+use super::MadeBy;
 use crate::script::{Handler, Version};
 
 /// Timers that handlers set are numbered from here, those of `on_connection` from 0: by their number the new code's
@@ -98,14 +98,14 @@ impl Timers {
         }
     }
 
-    /// Starts those that do not run yet.
-    pub(super) fn start(&mut self, connection: &Arc<Connection>) {
+    /// Starts those that do not run yet: `when_due` is called when one of them is due.
+    pub(super) fn start(&mut self, when_due: &(impl FnOnce() + Clone + Send + 'static)) {
         for timer in self
             .list
             .iter_mut()
             .filter(|timer| !timer.gone && timer.task.is_none())
         {
-            timer.start(connection);
+            timer.start(when_due.clone());
         }
     }
 
@@ -125,7 +125,7 @@ impl Timers {
     pub(super) fn fire(
         &mut self,
         number: u32,
-        connection: &Arc<Connection>,
+        when_due: impl FnOnce() + Send + 'static,
     ) -> Option<Arc<Handler>> {
         let timer = self
             .list
@@ -135,7 +135,7 @@ impl Timers {
         if timer.repeats {
             // A timer that is late does not fire again for the times it missed.
             timer.due = (timer.due + timer.delay).max(Instant::now());
-            timer.start(connection);
+            timer.start(when_due);
         } else {
             timer.end();
             self.sweep();
@@ -191,13 +191,11 @@ impl Timers {
 }
 
 impl Timer {
-    fn start(&mut self, connection: &Arc<Connection>) {
-        let (connection, due) = (Arc::downgrade(connection), self.due);
+    fn start(&mut self, when_due: impl FnOnce() + Send + 'static) {
+        let due = self.due;
         let task = tokio::spawn(async move {
             tokio::time::sleep_until(due).await;
-            if let Some(connection) = connection.upgrade() {
-                connection.post(Work::Timers);
-            }
+            when_due();
         });
         self.task = Some(task.abort_handle());
     }

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
-#[cfg(doc)]
-use super::Host;
 use super::origin::Origin;
 use crate::script::Limits;
 
@@ -79,7 +77,7 @@ pub struct Options {
     pub max_backlog: usize,
     /// The same in packets. It should be more than what one call sends to a client.
     pub max_backlog_packets: usize,
-    /// So long [`Host::close`] waits for the scripts, and for clients to take what was sent to them.
+    /// So long [`Host::close`](crate::Host::close) waits for the scripts, and for clients to take what was sent to them.
     pub drain_timeout: Duration,
     /// The transports that clients may use.
     pub transports: Vec<Transport>,
@@ -144,7 +142,7 @@ impl Default for Options {
 
 impl Options {
     /// A builder of a `SocketIo` with the path, times, payloads and transports of these options, and room for what one
-    /// call of a script can send: for [`Host::attach`], with an adapter of the program's choice.
+    /// call of a script can send: for [`Host::attach`](crate::Host::attach), with an adapter of the program's choice.
     ///
     /// ```
     /// let (layer, io) = patchcord::Options::default().socket_io().build_layer();

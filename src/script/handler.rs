@@ -9,6 +9,7 @@ use super::{
     call::{self, run},
     call_cache::Place,
     captures::{definition, is_same_variable},
+    hook::Hook,
 };
 
 /// A callable of a script: a closure with the variables it captured, or a named function.
@@ -30,16 +31,25 @@ impl Handler {
         Some(Self::build(fn_ptr, version, module))
     }
 
-    pub(crate) fn in_entry(fn_ptr: FnPtr, version: Arc<Version>) -> Self {
-        Self::build(fn_ptr, version, None)
+    /// The function of a hook, if the entry file of `version` defines it.
+    pub fn of_hook(version: &Arc<Version>, hook: Hook) -> Option<Self> {
+        match version.registered(hook) {
+            Some(closure) => Some(Self::build(closure.clone(), version.clone(), None)),
+            None => Self::named(version, hook.name()),
+        }
     }
 
-    pub(super) fn in_module(
-        fn_ptr: FnPtr,
-        version: Arc<Version>,
-        module: Arc<GlobalRuntimeState>,
-    ) -> Self {
-        Self::build(fn_ptr, version, Some(module))
+    /// A function of the entry file of `version`.
+    pub(crate) fn named(version: &Arc<Version>, name: &str) -> Option<Self> {
+        let handler = Self::build(FnPtr::new(name).ok()?, version.clone(), None);
+        handler.is_defined().then_some(handler)
+    }
+
+    /// A function of a file that `version` imports as `path`.
+    fn imported(version: &Arc<Version>, path: &str, name: &str, count: usize) -> Option<Self> {
+        let state = version.state_of(path, name, count)?;
+        let function = FnPtr::new(name).ok()?;
+        Some(Self::build(function, version.clone(), Some(state)))
     }
 
     fn build(
@@ -137,10 +147,10 @@ impl Handler {
     pub fn follow(self, version: &Arc<Version>) -> Self {
         let newest = match (self.name(), &self.module) {
             (None, _) => None,
-            (Some(name), None) => version.function(name),
+            (Some(name), None) => Self::named(version, name),
             (Some(name), Some(_)) => self.definition.as_ref().and_then(|definition| {
                 let path = self.version.import_of(definition)?;
-                version.function_of(path, name, definition.params.len())
+                Self::imported(version, path, name, definition.params.len())
             }),
         };
         newest.unwrap_or(self)
@@ -151,7 +161,7 @@ impl Handler {
         &self.fn_ptr
     }
 
-    pub(crate) const fn is_defined(&self) -> bool {
+    const fn is_defined(&self) -> bool {
         self.definition.is_some()
     }
 

@@ -1,14 +1,13 @@
 //! One compiled, immutable state of a script.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
+use parking_lot::Mutex;
 use rhai::{Engine, FnPtr, GlobalRuntimeState, Module, NativeCallContext, ScriptFuncDef, Shared};
 
 use super::{
-    Handler, Known, Limits, Loader, call_cache,
+    Known, Limits, Loader, call_cache,
+    captures::definition,
     compile::{self, callable_later},
     constants,
     hook::Hook,
@@ -110,14 +109,16 @@ impl Version {
             .and_then(|f| f.text.clone())
     }
 
-    /// The hook, if the entry file defines it.
-    pub fn hook(self: &Arc<Self>, hook: Hook) -> Option<Handler> {
-        match (&self.on_connection, hook) {
-            (Some(closure), Hook::Connection) => {
-                Some(Handler::in_entry(closure.clone(), self.clone()))
-            }
-            _ => self.function(hook.name()),
-        }
+    /// Whether the entry file defines a hook.
+    pub fn has(&self, hook: Hook) -> bool {
+        self.registered(hook).is_some() || definition(&self.base, hook.name(), 0).is_some()
+    }
+
+    /// What the top level registered for a hook.
+    pub(super) fn registered(&self, hook: Hook) -> Option<&FnPtr> {
+        self.on_connection
+            .as_ref()
+            .filter(|_| hook == Hook::Connection)
     }
 
     /// The names of the entry file's functions, in order.
@@ -126,12 +127,6 @@ impl Version {
         let functions = libraries.flat_map(|library| library.iter_script_fn_info());
         let names: BTreeSet<_> = functions.map(|(.., name, _, _)| name.to_owned()).collect();
         names.into_iter().collect()
-    }
-
-    /// A function of the entry file.
-    pub(crate) fn function(self: &Arc<Self>, name: &str) -> Option<Handler> {
-        let handler = Handler::in_entry(FnPtr::new(name).ok()?, self.clone());
-        handler.is_defined().then_some(handler)
     }
 
     /// The path by which the file of a function is imported.
@@ -145,13 +140,13 @@ impl Version {
             .map(|(path, _)| path)
     }
 
-    /// A function of an imported file, if a handler was made in that file: only then is it known what it runs in.
-    pub(crate) fn function_of(
-        self: &Arc<Self>,
+    /// What a function of an imported file runs in, if a handler was made in that file: only then is it known.
+    pub(super) fn state_of(
+        &self,
         path: &str,
         name: &str,
         count: usize,
-    ) -> Option<Handler> {
+    ) -> Option<Arc<GlobalRuntimeState>> {
         let (_, module) = self.imported().find(|(imported, _)| *imported == path)?;
         let definition = module.get_script_fn(name, count)?;
         let runs = |state: &GlobalRuntimeState| {
@@ -161,13 +156,8 @@ impl Version {
                 .filter_map(|l| l.get_script_fn(name, count));
             functions.into_iter().any(|f| Arc::ptr_eq(f, definition))
         };
-        let modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = modules.iter().find(|state| runs(state))?.clone();
-        Some(Handler::in_module(
-            FnPtr::new(name).ok()?,
-            self.clone(),
-            state,
-        ))
+        let modules = self.modules.lock();
+        modules.iter().find(|state| runs(state)).cloned()
     }
 
     fn imported(&self) -> impl Iterator<Item = (&str, &Shared<Module>)> {
@@ -193,7 +183,7 @@ impl Version {
         if is_like(&self.base, here) {
             return None;
         }
-        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut modules = self.modules.lock();
         if let Some(known) = modules.iter().find(|s| is_like(s, here)) {
             return Some(known.clone());
         }

@@ -73,26 +73,23 @@ pub enum ServerError {
     NoFolder(PathBuf),
 }
 
-impl Host {
-    /// Loads the scripts, watches them, and serves them alone, with no app around them, until the listener fails. A program
-    /// that has an app of its own takes [`Host::service`].
-    ///
-    /// ```no_run
-    /// # async fn run() -> Result<(), patchcord::server::ServerError> {
-    /// use patchcord::{Host, server::Config};
-    ///
-    /// Host::builder().scripts("scripts").build().serve(&Config::default()).await
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// When the scripts cannot be watched, or the address not be listened at.
-    pub async fn serve(self, config: &Config) -> Result<(), ServerError> {
-        self.load().await;
-        let _watching = self.watch()?;
-        Server::bind(self, config).await?.join().await?;
-        Ok(())
-    }
+/// Loads the scripts of a host, watches them, and serves them alone, with no app around them, until the listener fails. A
+/// program that has an app of its own takes [`Host::service`].
+///
+/// ```no_run
+/// # async fn run() -> Result<(), patchcord::server::ServerError> {
+/// use patchcord::{Host, server::{Config, serve}};
+///
+/// serve(Host::builder().scripts("scripts").build(), &Config::default()).await
+/// # }
+/// ```
+///
+/// # Errors
+/// When the scripts cannot be watched, the address not be listened at, or the host serves already.
+pub async fn serve(host: Host, config: &Config) -> Result<(), ServerError> {
+    host.load().await;
+    let _watching = host.watch()?;
+    Server::bind(host, config).await?.join().await
 }
 
 /// A server that takes clients.

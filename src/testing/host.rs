@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use rhai::{Dynamic, Map};
 use serde::Serialize;
 
@@ -93,10 +94,7 @@ impl TestHost {
         let host = build(Host::builder().options(options()))
             .loader(scripts.clone())
             .on_event(move |event| {
-                heard
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(event.clone());
+                heard.lock().push(event.clone());
             })
             .build();
         let this = Self {
@@ -222,7 +220,7 @@ impl TestHost {
 
     /// Everything the host has announced since the last time this was asked.
     pub fn events(&self) -> Vec<HostEvent> {
-        std::mem::take(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.events.lock())
     }
 
     /// The lines that scripts have logged, of the events since the last time [`TestHost::events`] was asked.
@@ -273,7 +271,7 @@ impl Files {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Edit>> {
-        self.edits.lock().unwrap_or_else(PoisonError::into_inner)
+        self.edits.lock()
     }
 
     fn write(&self, name: &str, text: &str) {

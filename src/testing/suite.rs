@@ -4,13 +4,14 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rhai::Engine;
 use serde::Serialize;
 
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     diagnostic::Diagnostic,
     event::HostEvent,
-    script::{CallError, Known, Limits, LoadError, Loader, Memory, Rejected, Version},
+    script::{CallError, Handler, Known, Limits, LoadError, Loader, Memory, Rejected, Version},
 };
 
 /// A test may do more than a call of a script, and takes as long as the machine is busy.
@@ -173,7 +174,7 @@ impl Suite {
             } {
                 let outcome = self.run_one(test);
                 done(&outcome);
-                let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut outcomes = outcomes.lock();
                 outcomes.push((place, outcome));
             }
         };
@@ -200,7 +201,7 @@ impl Suite {
             .iter()
             .map(|(name, text)| (name.as_str(), text.as_str()));
         let host = TestHost::with(files);
-        let handler = test.version.function(&test.name);
+        let handler = Handler::named(&test.version, &test.name);
         let call = || handler.map(|handler| handler.call(vec![]));
         let Ran {
             result,

@@ -21,8 +21,9 @@ use std::sync::mpsc::Receiver;
 use notify::event::{ModifyKind, RenameMode};
 use notify::{Event, EventHandler, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
+use super::error::WatchError;
 use super::folders::Folders;
-use super::{Outbox, Raw, WatchError, is_change};
+use super::outbox::{Outbox, Raw, is_change};
 
 /// Where events come from inotify a watch is one folder and cheap, so every folder and every parent gets one.
 /// Elsewhere a watch covers all that is below it, and watching `/` would mean every change of the machine.

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use notify::{Config, Event, EventHandler, PollWatcher, RecursiveMode, Watcher};
 
-use super::{Outbox, Raw, WatchError, is_change};
+use super::error::WatchError;
+use super::outbox::{Outbox, Raw, is_change};
 
 /// The shortest interval; keeps an interval of zero from spinning.
 const SHORTEST: Duration = Duration::from_millis(1);

@@ -33,10 +33,10 @@ impl Connection {
             return None;
         }
         held.version.clone_from(&version);
-        let (registered, asks) = (held.registered.end(), held.asks.end());
+        let (registered, acks) = (held.registered.end(), held.acks.end());
         drop(held);
         registered.release();
-        drop(asks);
+        drop(acks);
         version
     }
 

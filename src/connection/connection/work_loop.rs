@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::Connection;
-use crate::{connection::Work, script::took_long};
+use crate::{
+    connection::{Event, Turn, Work, mailbox::Posted},
+    script::took_long,
+};
 
 /// After so much work in one go, the rest goes to a fresh task, so that others have their turn on this thread.
 const WORK_IN_A_ROW: usize = 64;
@@ -14,6 +17,30 @@ const WORK_IN_A_ROW: usize = 64;
 const TIME_IN_A_ROW: Duration = Duration::from_millis(5);
 
 impl Connection {
+    /// Posts work. It runs here and now if the connection is idle and this thread is in no script call, and
+    /// otherwise in the turn of whoever is busy, or on a task of its own. Gives back an event that finds the
+    /// mailbox full of such.
+    pub fn post(self: &Arc<Self>, work: Work) -> Option<Event> {
+        match self.mailbox.post(work, &self.phase) {
+            Posted::Run(work) if Turn::is_running() || self.is_slow() => {
+                self.mailbox.post_first(work);
+                self.namespace.driver().later(self.clone());
+            }
+            Posted::Run(work) => self.work(Some(work)),
+            Posted::Waits => {}
+            Posted::Refused(event) => return Some(event),
+        }
+        None
+    }
+
+    /// Posts work that runs on a task of its own, or in the turn of whoever is busy.
+    pub fn post_elsewhere(self: &Arc<Self>, work: Work) {
+        if let Posted::Run(work) = self.mailbox.post(work, &self.phase) {
+            self.mailbox.post_first(work);
+            self.namespace.driver().later(self.clone());
+        }
+    }
+
     /// Does `first` and what waits behind it, in the turn that the caller holds.
     pub(super) fn work(self: &Arc<Self>, first: Option<Work>) {
         let mut turn = HandOver {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::Socket,
     connection::{Answered, Connection, Phase},
-    script::Hook,
+    script::{Handler, Hook},
 };
 
 /// A connection on its way out.
@@ -73,7 +73,8 @@ impl Dispatcher {
 
     fn left(&self, connection: &Arc<Connection>, reason: &'static str) {
         let version = connection.version();
-        if let Some(hook) = version.and_then(|version| version.hook(Hook::Disconnect)) {
+        if let Some(hook) = version.and_then(|version| Handler::of_hook(&version, Hook::Disconnect))
+        {
             let socket = Dynamic::from(Socket(connection.clone()));
             let args = vec![socket, reason.into()];
             self.call(connection, &hook, args, "`on_disconnect`");

@@ -9,7 +9,7 @@ use crate::{
     api::{self, Socket},
     connection::{Connection, Link, Turn, Verdict},
     event::HostEvent,
-    script::Hook,
+    script::{Handler, Hook},
 };
 
 /// What a client hears whose `on_handshake` failed: the error is the script's own business.
@@ -28,7 +28,7 @@ impl Dispatcher {
         link: Arc<dyn Link>,
     ) -> Result<(), String> {
         let version = connection.namespace().version();
-        if version.is_none_or(|version| version.hook(Hook::Handshake).is_none()) {
+        if version.is_none_or(|version| !version.has(Hook::Handshake)) {
             return Ok(());
         }
         let (verdict, given) = Verdict::new();
@@ -46,7 +46,8 @@ impl Dispatcher {
     /// Calls `on_handshake`. With one parameter it accepts by returning, with two by calling `next`.
     pub(super) fn handshake(&self, connection: &Arc<Connection>, verdict: &Verdict) {
         let version = connection.namespace().version();
-        let Some(hook) = version.and_then(|version| version.hook(Hook::Handshake)) else {
+        let Some(hook) = version.and_then(|version| Handler::of_hook(&version, Hook::Handshake))
+        else {
             return verdict.give(Ok(()));
         };
         let waits = hook.parameters() == Some(2);

@@ -147,7 +147,7 @@ impl Dispatcher {
     fn connect(&self, connection: &Arc<Connection>) {
         let version = connection.namespace().version();
         if let Some(version) = version.filter(|_| connection.begin()) {
-            let hook = version.hook(Hook::Connection);
+            let hook = Handler::of_hook(&version, Hook::Connection);
             let socket = Dynamic::from(Socket(connection.clone()));
             connection.connect(version, || {
                 if let Some(hook) = hook {
@@ -161,7 +161,7 @@ impl Dispatcher {
     /// The first call of a new version on a live connection.
     fn reloaded(&self, connection: &Arc<Connection>) {
         let version = connection.version();
-        if let Some(hook) = version.and_then(|version| version.hook(Hook::Reload)) {
+        if let Some(hook) = version.and_then(|version| Handler::of_hook(&version, Hook::Reload)) {
             let socket = Dynamic::from(Socket(connection.clone()));
             self.call(connection, &hook, vec![socket], "`on_reload`");
         }
@@ -169,7 +169,10 @@ impl Dispatcher {
 
     /// The first call of a new version in its namespace.
     fn load(&self, own: &Arc<Connection>, done: Option<mpsc::Sender<()>>) {
-        if let Some(hook) = own.start().and_then(|version| version.hook(Hook::Load)) {
+        if let Some(hook) = own
+            .start()
+            .and_then(|version| Handler::of_hook(&version, Hook::Load))
+        {
             self.call(own, &hook, vec![], "`on_load`");
         }
         own.namespace().loaded();

@@ -6,7 +6,19 @@ use super::{
     plan::Attempt,
     rebind::{self, Candidate, Prepared},
 };
-use crate::{connection::Namespace, diagnostic::Diagnostic, host::options::OnRebindFailure};
+use crate::{
+    connection::Namespace, diagnostic::Diagnostic, event::RollBackReason,
+    host::options::OnRebindFailure,
+};
+
+/// Why versions are to serve.
+#[derive(Debug, Clone)]
+pub(super) enum Cause {
+    /// Their files are new or have changed.
+    Edit,
+    /// Those after them are rolled back.
+    RollBack(RollBackReason),
+}
 
 /// Versions of which each works on all live connections of its namespace.
 pub(super) struct Batch {

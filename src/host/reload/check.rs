@@ -1,6 +1,6 @@
 //! What is wrong with the scripts, told without serving them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use super::{
     plan::no_connection_hook,
@@ -27,8 +27,7 @@ pub(in crate::host) fn check(scripting: &Scripting) -> Result<Vec<Diagnostic>, L
         let files = match scripting.compile(&snapshot, name, 0) {
             Ok(version) => {
                 found.extend_from_slice(version.warnings());
-                let version = Arc::new(version);
-                if version.hook(Hook::Connection).is_none() {
+                if !version.has(Hook::Connection) {
                     without_hook.push(name.clone());
                 }
                 version.files().to_vec()

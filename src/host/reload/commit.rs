@@ -4,25 +4,16 @@ use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use super::{
     Reloader,
-    batch::{Batch, Failed},
+    batch::{Batch, Cause, Failed},
     history::{Outcome, Scripts},
     rebind::{self, Candidate, Switched},
 };
 use crate::{
     connection::Adopted,
     diagnostic::Diagnostic,
-    event::{HostEvent, Reload, RollBackReason},
+    event::{HostEvent, Reload},
     script::Version,
 };
-
-/// Why versions are to serve.
-#[derive(Debug, Clone)]
-pub(super) enum Cause {
-    /// Their files are new or have changed.
-    Edit,
-    /// Those after them are rolled back.
-    RollBack(RollBackReason),
-}
 
 impl Reloader {
     /// Makes every version of a batch serve at once, and says so.

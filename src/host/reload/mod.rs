@@ -33,8 +33,7 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
 use self::{
-    batch::Batch,
-    commit::Cause,
+    batch::{Batch, Cause},
     failures::Failures,
     history::{Record, Scripts},
     plan::Plan,

@@ -78,7 +78,7 @@ impl Plan {
             let Ok(version) = &attempt.result else {
                 return true;
             };
-            if version.hook(Hook::Connection).is_some() {
+            if version.has(Hook::Connection) {
                 return true;
             }
             let served = scripts

@@ -115,12 +115,12 @@ type Failure = Option<(Handler, CallError)>;
 
 fn run(connection: &Arc<Connection>, version: &Arc<Version>, frozen: Frozen) -> (Made, Failure) {
     let draft = Arc::new(Draft::new(frozen));
-    let Some(hook) = version.hook(Hook::Connection) else {
+    let Some(hook) = Handler::of_hook(version, Hook::Connection) else {
         return Default::default();
     };
     let socket = Dynamic::from(Socket(connection.clone()));
     let result = Turn::draft(connection.clone(), draft.clone()).run(|| hook.call(vec![socket]));
-    let made = draft.made(connection);
+    let made = draft.made(connection.data());
     (made, result.err().map(|error| (hook, error)))
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     Reloader,
-    commit::Cause,
+    batch::Cause,
     failures::{Fault, MIN_CONNECTIONS, ONE_IN},
     plan::Attempt,
 };

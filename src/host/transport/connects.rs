@@ -4,6 +4,11 @@
 //! too early. Each CONNECT goes one way: it is requested, it may be postponed by a reload, it is accepted, it is
 //! answered, and then its socket has begun; or it is refused on the way.
 
+use std::time::Duration;
+
+/// So long frames wait behind a CONNECT that nobody answers.
+pub(super) const GATE: Duration = Duration::from_millis(50);
+
 /// How far a CONNECT is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {

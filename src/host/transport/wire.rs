@@ -11,8 +11,6 @@
 mod cutoff;
 mod handoff;
 
-pub(super) use handoff::GATE;
-
 use std::{
     io,
     net::SocketAddr,

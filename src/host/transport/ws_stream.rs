@@ -16,10 +16,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{
-    wire::{GATE, Wire},
-    ws_frames::Scanner,
-};
+use super::{connects::GATE, wire::Wire, ws_frames::Scanner};
 
 /// How a WebSocket ends: a frame of a client without payload.
 const CLOSE: [u8; 6] = [0x88, 0x80, 0, 0, 0, 0];

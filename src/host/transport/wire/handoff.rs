@@ -1,15 +1,10 @@
 //! What a client that began with polling is sent: by the crate while it polls, and by the host when a WebSocket has taken
 //! over. See [`Session`](crate::host::transport::session::Session).
 
-use std::time::Duration;
-
 use tokio::time::timeout;
 
 use super::Wire;
-use crate::host::transport::payload;
-
-/// So long frames wait behind a CONNECT that nobody answers.
-pub(in crate::host::transport) const GATE: Duration = Duration::from_millis(50);
+use crate::host::transport::{connects::GATE, payload};
 
 impl Wire {
     /// A WebSocket has taken over from polling.

@@ -4,7 +4,6 @@
 //! wakes a [`Knock`], which posts work to the connection that asked, before the next packet is read.
 
 use std::{
-    collections::BTreeMap,
     pin::Pin,
     sync::{Arc, Weak},
     task::{Context, Poll, Wake, Waker},
@@ -16,12 +15,9 @@ use tokio::task::unconstrained;
 
 use super::Connection;
 use crate::{
-    connection::{Answer, NoAnswer, Phase, SendError, Work},
+    connection::{Answer, Answered, NoAnswer, Phase, SendError, Work, acks::Ask},
     script::Handler,
 };
-
-/// The call that an answer means.
-pub type Answered = (Arc<Handler>, Vec<Dynamic>);
 
 /// Who is asked.
 #[derive(Debug, Clone, Copy)]
@@ -39,70 +35,6 @@ impl Asked<'_> {
             Self::One(socket) => std::slice::from_ref(socket),
             Self::Many(sockets) => sockets,
         }
-    }
-}
-
-/// The closures that wait, by number.
-#[derive(Default)]
-pub(super) struct Asks {
-    next: u64,
-    waiting: BTreeMap<u64, Ask>,
-}
-
-/// One closure that waits.
-pub(super) struct Ask {
-    handler: Arc<Handler>,
-    /// Its first parameter is the error.
-    takes_error: bool,
-    /// It gets one array of what many have answered.
-    many: bool,
-    /// The answers that are still to come.
-    open: Vec<Option<Answer>>,
-    /// How many these are.
-    missing: usize,
-    came: Vec<Dynamic>,
-    error: Option<NoAnswer>,
-}
-
-impl Asks {
-    fn add(&mut self, ask: Ask) -> u64 {
-        self.next += 1;
-        self.waiting.insert(self.next, ask);
-        self.next
-    }
-
-    fn place(&mut self, number: u64, nth: usize) -> Option<&mut Option<Answer>> {
-        self.waiting.get_mut(&number)?.open.get_mut(nth)
-    }
-
-    fn put(&mut self, number: u64, nth: usize, answer: Answer) {
-        if let Some(place) = self.place(number, nth) {
-            *place = Some(answer);
-        }
-    }
-
-    /// An answer came, or will not come: the call that is due, if it was the last one.
-    fn settle(&mut self, number: u64, answer: Result<Vec<Dynamic>, NoAnswer>) -> Option<Answered> {
-        let ask = self.waiting.get_mut(&number)?;
-        ask.missing = ask.missing.saturating_sub(1);
-        match answer {
-            Ok(values) if ask.many => ask.came.push(values.into_iter().next().unwrap_or_default()),
-            Ok(values) => ask.came = values,
-            // Of many, Node says no more than that some did not answer.
-            Err(_) if ask.many => ask.error = Some(NoAnswer::TimedOut),
-            Err(why) => ask.error = Some(why),
-        }
-        match ask.missing {
-            0 => self.waiting.remove(&number)?.call(),
-            _ => None,
-        }
-    }
-}
-
-impl Asks {
-    /// Takes out all that wait; answers to them mean nothing any more.
-    pub(super) fn end(&mut self) -> BTreeMap<u64, Ask> {
-        std::mem::take(&mut self.waiting)
     }
 }
 
@@ -130,7 +62,7 @@ impl Connection {
             }
             return Ok(());
         }
-        let number = self.held().asks.add(ask);
+        let number = self.held().acks.add(ask);
         for (nth, socket) in sockets.iter().enumerate() {
             let knock = Arc::new(Knock {
                 giver: Arc::downgrade(self),
@@ -140,7 +72,7 @@ impl Connection {
             match socket.send_question(event, args, timeout, &knock) {
                 Err(SendError::Full(_)) if many => knock.expect(will_not(NoAnswer::Left)),
                 Err(error) => {
-                    self.held().asks.waiting.remove(&number);
+                    self.held().acks.remove(number);
                     return Err(error);
                 }
                 Ok(()) => {}
@@ -178,16 +110,16 @@ impl Connection {
     /// Looks whether an answer is there, in this connection's turn: the call that it means, if it was the last one that
     /// its closure waits for.
     pub fn answered(self: &Arc<Self>, number: u64, nth: usize) -> Option<Answered> {
-        let mut answer = self.held().asks.place(number, nth)?.take()?;
+        let mut answer = self.held().acks.place(number, nth)?.take()?;
         let knock = Arc::new(Knock {
             giver: Arc::downgrade(self),
             number,
             nth,
         });
         match poll(&mut answer, &knock) {
-            Poll::Ready(result) => self.held().asks.settle(number, result),
+            Poll::Ready(result) => self.held().acks.settle(number, result),
             Poll::Pending => {
-                self.held().asks.put(number, nth, answer);
+                self.held().acks.put(number, nth, answer);
                 None
             }
         }
@@ -195,47 +127,12 @@ impl Connection {
 
     /// How many answers its closures wait for.
     pub fn waiting_for(&self) -> usize {
-        self.held().asks.waiting.len()
+        self.held().acks.len()
     }
 
     /// The calls that are due when this connection leaves: closures that wait with a time get an error at once.
     pub fn unanswered(&self) -> Vec<Answered> {
-        let waiting = std::mem::take(&mut self.held().asks.waiting);
-        waiting
-            .into_values()
-            .filter_map(|mut ask| {
-                ask.error = Some(NoAnswer::Left);
-                ask.call()
-            })
-            .collect()
-    }
-}
-
-impl Ask {
-    fn new(handler: Handler, takes_error: bool, many: bool, count: usize) -> Self {
-        Self {
-            handler: Arc::new(handler),
-            takes_error,
-            many,
-            open: std::iter::repeat_with(|| None).take(count).collect(),
-            missing: count,
-            came: Vec::new(),
-            error: None,
-        }
-    }
-
-    fn call(self) -> Option<Answered> {
-        let values = match self.many {
-            true => vec![self.came.into()],
-            false => self.came,
-        };
-        let args = match (self.error, self.takes_error) {
-            (None, false) => values,
-            (None, true) => std::iter::once(Dynamic::UNIT).chain(values).collect(),
-            (Some(why), true) => std::iter::once(why.text().into()).chain(values).collect(),
-            (Some(_), false) => return None,
-        };
-        Some((self.handler, args))
+        self.held().acks.leave()
     }
 }
 
@@ -263,7 +160,7 @@ impl Knock {
 
     fn keep(&self, answer: Answer) {
         if let Some(giver) = self.giver.upgrade() {
-            giver.held().asks.put(self.number, self.nth, answer);
+            giver.held().acks.put(self.number, self.nth, answer);
         }
     }
 

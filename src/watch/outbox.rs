@@ -1,0 +1,80 @@
+//! What goes through the watching thread: what notify says comes in, what may have changed goes out.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc,
+};
+
+use notify::{
+    Event, EventKind,
+    event::{AccessKind, AccessMode, MetadataKind, ModifyKind},
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::error::WatchError;
+
+/// From notify, or from the [`Watcher`], to the watching thread.
+#[derive(Debug)]
+pub(super) enum Raw {
+    Event(notify::Result<Event>),
+    Stop,
+}
+
+/// From the watching thread to the [`Batches`].
+#[derive(Debug)]
+pub(super) enum Note {
+    Changed(PathBuf),
+    Everything,
+    Problem(WatchError),
+}
+
+/// The watching thread's end of the channel to the [`Batches`]. Nobody may be listening any more: that is fine.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// The target as the caller wrote it.
+    pub(super) given: PathBuf,
+    /// The target as events name it: absolute and, with native events, without symbolic links.
+    pub(super) root: PathBuf,
+    pub(super) notes: UnboundedSender<Note>,
+}
+
+impl Outbox {
+    pub(super) fn changed(&self, path: &Path) {
+        let path = match path.strip_prefix(&self.root) {
+            Ok(rest) if rest.as_os_str().is_empty() => self.given.clone(),
+            Ok(rest) => self.given.join(rest),
+            Err(_) => path.to_path_buf(),
+        };
+        let _ = self.notes.send(Note::Changed(path));
+    }
+
+    /// Everything may have changed; tells it by naming the target.
+    pub(super) fn target_changed(&self) {
+        let _ = self.notes.send(Note::Changed(self.given.clone()));
+    }
+
+    /// Events were lost.
+    pub(super) fn everything(&self) {
+        let _ = self.notes.send(Note::Everything);
+    }
+
+    pub(super) fn problem(&self, problem: WatchError) {
+        let _ = self.notes.send(Note::Problem(problem));
+    }
+}
+
+pub(super) fn forward(raw: &mpsc::Sender<Raw>) -> impl notify::EventHandler + use<> {
+    let raw = raw.clone();
+    move |event| {
+        let _ = raw.send(Raw::Event(event));
+    }
+}
+
+/// Whether an event can mean a change. Attributes count, because a file may have become readable; reading does not.
+pub(super) fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        EventKind::Modify(ModifyKind::Metadata(kind)) => kind != MetadataKind::AccessTime,
+        _ => true,
+    }
+}
