@@ -3,8 +3,7 @@
 //! Rhai copies the surroundings of a call, and looks every function that it calls up in one library after the other;
 //! what it has found it remembers for as long as the call. Here both stay, for each thread on its own.
 
-use std::sync::{Mutex, TryLockError};
-
+use parking_lot::Mutex;
 use rhai::{
     Caches, Dynamic, Engine, EvalAltResult, EvalContext, FnPtr, GlobalRuntimeState, Scope,
     StaticVec,
@@ -56,15 +55,11 @@ impl Place {
     }
 
     fn take(&self) -> Option<Box<Kept>> {
-        match self.0.try_lock() {
-            Ok(mut kept) => kept.take(),
-            Err(TryLockError::Poisoned(kept)) => kept.into_inner().take(),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        self.0.try_lock()?.take()
     }
 
     fn put(&self, kept: Box<Kept>) {
-        if let Ok(mut place) = self.0.try_lock() {
+        if let Some(mut place) = self.0.try_lock() {
             *place = Some(kept);
         }
     }
@@ -102,8 +97,6 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::PoisonError;
-
     use super::*;
 
     fn script(text: &str) -> (Engine, GlobalRuntimeState) {
@@ -116,8 +109,7 @@ mod tests {
     }
 
     fn keeps(place: &Place) -> bool {
-        let kept = place.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.is_some()
+        place.0.lock().is_some()
     }
 
     #[test]

@@ -3,11 +3,10 @@
 //! Rhai locks them to read one (`global::NAME`), and where the lock is taken it sleeps, and panics after a while.
 
 use std::sync::{
-    Arc,
+    Arc, PoisonError, RwLock,
     atomic::{AtomicUsize, Ordering},
 };
 
-use parking_lot::RwLock;
 use rhai::GlobalRuntimeState;
 
 /// As many threads as call scripts, or more.
@@ -24,7 +23,7 @@ pub(super) fn copies(state: &GlobalRuntimeState) -> Vec<GlobalRuntimeState> {
     let Some(constants) = &state.constants else {
         return Vec::new();
     };
-    let constants = constants.read();
+    let constants = constants.read().unwrap_or_else(PoisonError::into_inner);
     let copy = |_| {
         let mut copy = state.clone();
         copy.constants = Some(Arc::new(RwLock::new(constants.clone())));

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rhai::{Dynamic, Map};
 use serde::Serialize;
 
@@ -270,29 +270,25 @@ impl Files {
         Self { edits, under }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Edit>> {
-        self.edits.lock()
-    }
-
     fn write(&self, name: &str, text: &str) {
         let edit = Edit {
             text: text.to_owned(),
             over: self.under.read(name).ok(),
         };
-        self.lock().insert(name.to_owned(), edit);
+        self.edits.lock().insert(name.to_owned(), edit);
     }
 }
 
 impl Loader for Files {
     fn list(&self) -> Result<Vec<String>, LoadError> {
         let mut names: BTreeSet<_> = self.under.list()?.into_iter().collect();
-        names.extend(self.lock().keys().cloned());
+        names.extend(self.edits.lock().keys().cloned());
         Ok(names.into_iter().collect())
     }
 
     fn read(&self, name: &str) -> Result<String, LoadError> {
         let below = self.under.read(name);
-        match self.lock().get(name) {
+        match self.edits.lock().get(name) {
             Some(edit) if edit.over.as_ref() == below.as_ref().ok() => Ok(edit.text.clone()),
             _ => below,
         }

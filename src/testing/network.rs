@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rhai::{Dynamic, Map};
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -53,12 +53,12 @@ impl std::fmt::Debug for Inbox {
 impl Inbox {
     /// Takes all events.
     pub(super) fn take_all(&self) -> Vec<(String, Packet)> {
-        std::mem::take(&mut *lock(&self.heard))
+        std::mem::take(&mut *self.heard.lock())
     }
 
     /// Takes the first event of this name, and with these arguments if they are given.
     pub(super) fn take(&self, event: &str, args: Option<&Packet>) -> Option<Packet> {
-        let mut heard = lock(&self.heard);
+        let mut heard = self.heard.lock();
         let place = heard
             .iter()
             .position(|(heard, got)| heard == event && args.is_none_or(|args| args == got))?;
@@ -67,28 +67,28 @@ impl Inbox {
 
     /// The events that were not taken.
     pub(super) fn heard(&self) -> Vec<(String, Packet)> {
-        lock(&self.heard).clone()
+        self.heard.lock().clone()
     }
 
     /// Takes the ack of an event, if it is there.
     pub(super) fn take_ack(&self, id: i64) -> Option<Packet> {
-        lock(&self.acks).remove(&id)
+        self.acks.lock().remove(&id)
     }
 
     /// Takes all acks.
     pub(super) fn take_acks(&self) -> BTreeMap<i64, Packet> {
-        std::mem::take(&mut *lock(&self.acks))
+        std::mem::take(&mut *self.acks.lock())
     }
 
     /// Takes the question that was asked first: where its answer goes.
     pub(super) fn take_question(&self) -> Option<oneshot::Sender<Vec<Dynamic>>> {
-        let mut questions = lock(&self.questions);
+        let mut questions = self.questions.lock();
         (!questions.is_empty()).then(|| questions.remove(0))
     }
 
     /// Whether neither side has ended the connection.
     pub(super) fn is_connected(&self) -> bool {
-        lock(&self.connection).is_some()
+        self.connection.lock().is_some()
     }
 }
 
@@ -114,31 +114,36 @@ impl Network {
         let One {
             inbox, path, id, ..
         } = client;
-        *lock(&inbox.connection) = Some(connection.clone());
-        lock(&self.inboxes).insert((path.clone(), id.clone()), inbox.clone());
+        *inbox.connection.lock() = Some(connection.clone());
+        self.inboxes
+            .lock()
+            .insert((path.clone(), id.clone()), inbox.clone());
         inbox.clone()
     }
 
     /// What happened to clients since this was asked last; the first time asks for it.
     pub(super) fn news(&self) -> Vec<News> {
-        lock(&self.news).replace(Vec::new()).unwrap_or_default()
+        self.news.lock().replace(Vec::new()).unwrap_or_default()
     }
 
     fn tell(&self, id: &str, what: impl FnOnce() -> String) {
-        if let Some(news) = &mut *lock(&self.news) {
+        if let Some(news) = &mut *self.news.lock() {
             news.push((id.to_owned(), what()));
         }
     }
 
     fn deliver(&self, id: &str, inbox: &Inbox, event: &str, args: Packet) {
         self.tell(id, || format!("heard {event} {}", args.text));
-        lock(&inbox.heard).push((event.to_owned(), args));
+        inbox.heard.lock().push((event.to_owned(), args));
     }
 
     /// Ends the connection of a client.
     pub(super) fn leave(&self, path: &str, id: &str, reason: &'static str) {
-        let inbox = lock(&self.inboxes).remove(&(path.to_owned(), id.to_owned()));
-        if let Some(connection) = inbox.and_then(|inbox| lock(&inbox.connection).take()) {
+        let inbox = self
+            .inboxes
+            .lock()
+            .remove(&(path.to_owned(), id.to_owned()));
+        if let Some(connection) = inbox.and_then(|inbox| inbox.connection.lock().take()) {
             self.tell(id, || format!("left: {reason}"));
             connection.post(Work::Disconnect(reason));
         }
@@ -164,7 +169,7 @@ impl Link for One {
 
     fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
         let packet = encode(args)?;
-        lock(&self.inbox.acks).insert(id, packet);
+        self.inbox.acks.lock().insert(id, packet);
         Ok(())
     }
 
@@ -176,7 +181,7 @@ impl Link for One {
     ) -> Result<Answer, SendError> {
         self.emit(event, args)?;
         let (question, answer) = oneshot::channel();
-        lock(&self.inbox.questions).push(question);
+        self.inbox.questions.lock().push(question);
         let answer = async { answer.await.map_err(|_| NoAnswer::Left) };
         Ok(match timeout {
             Some(timeout) => Box::pin(async move {
@@ -200,19 +205,19 @@ impl Link for One {
     }
 
     fn join(&self, rooms: &[String]) {
-        lock(&self.inbox.rooms).extend(rooms.iter().cloned());
+        self.inbox.rooms.lock().extend(rooms.iter().cloned());
     }
 
     fn leave(&self, room: &str) {
-        lock(&self.inbox.rooms).remove(room);
+        self.inbox.rooms.lock().remove(room);
     }
 
     fn leave_all(&self) {
-        lock(&self.inbox.rooms).clear();
+        self.inbox.rooms.lock().clear();
     }
 
     fn rooms(&self) -> Vec<String> {
-        lock(&self.inbox.rooms).iter().cloned().collect()
+        self.inbox.rooms.lock().iter().cloned().collect()
     }
 
     fn handshake(&self) -> Map {
@@ -241,7 +246,7 @@ pub(super) struct Everyone {
 
 impl Everyone {
     fn here(&self) -> Vec<(String, Arc<Inbox>)> {
-        let inboxes = lock(&self.network.inboxes);
+        let inboxes = self.network.inboxes.lock();
         let here = inboxes.iter().filter(|((path, _), _)| *path == self.path);
         here.map(|((_, id), inbox)| (id.clone(), inbox.clone()))
             .collect()
@@ -254,7 +259,7 @@ impl Everyone {
             except,
         } = named;
         let is_meant = |(id, inbox): &(String, Arc<Inbox>)| {
-            let rooms = lock(&inbox.rooms);
+            let rooms = inbox.rooms.lock();
             let is_in = |names: &[String], ids: &[&str]| {
                 ids.contains(&&**id) || names.iter().any(|name| rooms.contains(name))
             };
@@ -281,7 +286,7 @@ impl NamespaceLink for Everyone {
         let here = self.here();
         let rooms: BTreeSet<_> = here
             .iter()
-            .flat_map(|(_, inbox)| lock(&inbox.rooms).clone())
+            .flat_map(|(_, inbox)| inbox.rooms.lock().clone())
             .collect();
         rooms.into_iter().collect()
     }
@@ -298,8 +303,4 @@ pub(super) fn decode(args: &impl Serialize) -> Vec<Dynamic> {
 /// The packet of these arguments.
 pub(super) fn encode(args: &[Dynamic]) -> Result<Packet, SendError> {
     to_packet(None, args).map_err(|e| SendError::Value(e.to_string()))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }

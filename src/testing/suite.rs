@@ -187,9 +187,7 @@ impl Suite {
                     .spawn_scoped(scope, work);
             }
         });
-        let mut outcomes = outcomes
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut outcomes = outcomes.into_inner();
         outcomes.sort_by_key(|(place, _)| *place);
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
