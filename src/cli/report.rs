@@ -151,7 +151,7 @@ pub(super) fn event(event: &HostEvent, verbose: bool) {
             ..
         } => {
             let source = source(hash, files, verbose);
-            let rebound = rebound(reload, verbose);
+            let rebound = rebound(script, reload, verbose);
             line(&format!("{script}: version {version}, {rebound}{source}"));
         }
         HostEvent::RolledBack {
@@ -170,7 +170,7 @@ pub(super) fn event(event: &HostEvent, verbose: bool) {
                 ));
             }
             let source = source(hash, files, verbose);
-            let rebound = rebound(reload, verbose);
+            let rebound = rebound(script, reload, verbose);
             line(&format!(
                 "{script}: rolled back to version {version}, {rebound}{source}"
             ));
@@ -281,8 +281,9 @@ fn source(hash: &str, files: &[Arc<str>], verbose: bool) -> String {
 }
 
 /// What became of the live connections.
-fn rebound(reload: &Reload, verbose: bool) -> String {
+fn rebound(script: &Arc<str>, reload: &Reload, verbose: bool) -> String {
     let Reload {
+        changed,
         rebound,
         keep_old,
         rooms,
@@ -298,6 +299,9 @@ fn rebound(reload: &Reload, verbose: bool) -> String {
         "connections"
     };
     let mut text = format!("{rebound} {connections} re-bound, {milliseconds} ms");
+    if *changed != [script.clone()] {
+        text += &format!("; changed: {}", changed.join(", "));
+    }
     match keep_old {
         0 => {}
         1 => text += "; 1 handler made by another handler keeps its version",

@@ -273,3 +273,42 @@ impl Loader for Memory {
             .ok_or_else(|| LoadError::NotFound(name.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn changes_of_scripts_are_told_by_name_and_all_others_may_be_of_any() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        fs::create_dir(at("lib")).unwrap();
+        fs::write(at("chat.rhai"), "").unwrap();
+        fs::write(at("notes.txt"), "").unwrap();
+        let folder = Folder::new(place.path());
+        let changed = |paths: &[PathBuf]| folder.changed(&paths.iter().cloned().collect());
+        let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+
+        assert_eq!(changed(&[at("chat.rhai")]), names(&["chat.rhai"]));
+        // It may be gone.
+        let both = [at("chat.rhai"), at("lib/words.rhai")];
+        assert_eq!(changed(&both), names(&["chat.rhai", "lib/words.rhai"]));
+        assert_eq!(changed(&[at("notes.txt")]), names(&["notes.txt"]));
+        for any in [
+            vec![],
+            vec![place.path().to_owned()],
+            vec![at("chat.rhai"), at("lib")],
+            vec![at("gone")],
+            vec![PathBuf::from("/elsewhere/chat.rhai")],
+        ] {
+            assert_eq!(changed(&any), None, "{any:?}");
+        }
+        // A file has two paths now, and its changes are told at one of them.
+        symlink(at("chat.rhai"), at("lib/alias.rhai")).unwrap();
+        assert_eq!(changed(&[at("chat.rhai")]), None);
+        let file = Folder::new(at("chat.rhai"));
+        assert_eq!(file.changed(&[at("chat.rhai")].into()), None);
+    }
+}

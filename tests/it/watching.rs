@@ -1,11 +1,12 @@
 //! Files as editors and deployments change them, watched for real.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -441,4 +442,91 @@ async fn a_save_without_a_change_does_nothing() {
     }
     fs::write(watched.file("b.rhai"), script("b")).unwrap();
     assert_eq!(watched.until("loaded b.rhai").await, ["b", "loaded b.rhai"]);
+}
+
+/// A folder that counts how often each file is read.
+#[derive(Debug, Clone)]
+struct Counting {
+    folder: Folder,
+    reads: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+impl Counting {
+    fn reads_of(&self, name: &str) -> usize {
+        self.reads
+            .lock()
+            .unwrap()
+            .get(name)
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+impl Loader for Counting {
+    fn list(&self) -> Result<Vec<String>, LoadError> {
+        self.folder.list()
+    }
+
+    fn read(&self, name: &str) -> Result<String, LoadError> {
+        *self
+            .reads
+            .lock()
+            .unwrap()
+            .entry(name.to_owned())
+            .or_default() += 1;
+        self.folder.read(name)
+    }
+
+    fn changed(&self, paths: &BTreeSet<PathBuf>) -> Option<BTreeSet<String>> {
+        self.folder.changed(paths)
+    }
+
+    fn watched(&self) -> Option<&Path> {
+        self.folder.watched()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_save_reads_what_has_changed_and_the_report_names_it() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir(place.path().join("lib")).unwrap();
+    let write = |name: &str, text: &str| fs::write(place.path().join(name), text).unwrap();
+    let words = |word: &str| format!("fn word() {{ \"{word}\" }}");
+    let chat = "import \"lib/words\" as words;
+        fn on_connection(socket) { socket.emit(\"word\", words::word()); }";
+    write("lib/words.rhai", &words("one"));
+    write("chat.rhai", chat);
+    write("other.rhai", "fn on_connection(socket) { }");
+    let loader = Counting {
+        folder: Folder::new(place.path()),
+        reads: Arc::default(),
+    };
+    let (tell, mut events) = unbounded_channel();
+    let host = Host::builder()
+        .loader(loader.clone())
+        .on_event(move |event| drop(tell.send(event.clone())))
+        .build();
+    host.load().await;
+    let _watching = host.watch().unwrap();
+    let mut replaced = async || loop {
+        let event = tokio::time::timeout(LONG, events.recv()).await;
+        if let HostEvent::Replaced { script, reload, .. } = event.unwrap().unwrap() {
+            let changed: Vec<_> = reload.changed.iter().map(ToString::to_string).collect();
+            return (script.to_string(), changed);
+        }
+    };
+    // The first load of a watch reads everything, for it was not there before.
+    write("chat.rhai", &format!("{chat} // seen"));
+    let expected = |changed: &str| ("chat.rhai".to_owned(), vec![changed.to_owned()]);
+    assert_eq!(replaced().await, expected("chat.rhai"));
+    let others = loader.reads_of("other.rhai");
+    write("lib/words.rhai", &words("two"));
+    assert_eq!(replaced().await, expected("lib/words.rhai"));
+    write("chat.rhai", chat);
+    assert_eq!(replaced().await, expected("chat.rhai"));
+    assert_eq!(loader.reads_of("other.rhai"), others);
+    let chats = loader.reads_of("chat.rhai");
+    write("lib/words.rhai", &words("three"));
+    assert_eq!(replaced().await, expected("lib/words.rhai"));
+    assert_eq!(loader.reads_of("chat.rhai"), chats);
 }
