@@ -14,7 +14,7 @@ use super::{
     turn,
 };
 use crate::{
-    connection::{Asked, Connection, Namespace, Target, Turn, Work},
+    connection::{Asked, Connection, Namespace, OutgoingEvent, Target, Turn, Work},
     script::{Handler, limit},
 };
 
@@ -86,12 +86,13 @@ impl Operator {
             return Ok(());
         }
         check_waiting(&turn.connection, ack.as_ref())?;
+        let outgoing = OutgoingEvent::new(event, args);
         let sent = match (&self.target, &self.sender, ack) {
             (None, Some(socket), None) if self.volatile && socket.is_stalled() => Ok(()),
-            (None, Some(socket), None) => socket.emit(event, args),
+            (None, Some(socket), None) => socket.emit(&outgoing),
             (None, Some(socket), Some(handler)) => {
                 turn.connection
-                    .ask(Asked::One(socket), event, args, handler, self.timeout)
+                    .ask(Asked::One(socket), &outgoing, handler, self.timeout)
             }
             (Some(_), _, Some(_)) if self.timeout.is_none() => {
                 return refuse(
@@ -101,9 +102,9 @@ impl Operator {
             (Some(target), _, Some(handler)) => {
                 let sockets = namespace.select(target);
                 turn.connection
-                    .ask(Asked::Many(&sockets), event, args, handler, self.timeout)
+                    .ask(Asked::Many(&sockets), &outgoing, handler, self.timeout)
             }
-            (Some(target), ..) => namespace.emit(target, self.volatile, event, args),
+            (Some(target), ..) => namespace.emit(target, self.volatile, &outgoing),
             (None, None, _) => Ok(()),
         };
         let socket = self

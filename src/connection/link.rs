@@ -4,31 +4,29 @@ use std::{fmt, pin::Pin, time::Duration};
 
 use rhai::{Dynamic, Map};
 
+use crate::value::{EncodeError, EncodedEvent, Packet};
+
 /// One socket of one client.
 pub trait Link: fmt::Debug + Send + Sync {
     /// Sends an event to this client.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or the client cannot take it.
-    fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError>;
+    /// When the client cannot take it.
+    fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError>;
 
     /// Answers the event that the client sent with this acknowledgement id.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or the client cannot take it.
-    fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError>;
+    /// When the client cannot take it.
+    fn ack(&self, id: i64, args: &Packet) -> Result<(), SendError>;
 
     /// Sends an event that asks for an answer, and gives what becomes of it: the answer, or that it is too late, or that
     /// the client has left. Without a `timeout` it is never too late.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or the client cannot take it.
-    fn ask(
-        &self,
-        event: &str,
-        args: &[Dynamic],
-        timeout: Option<Duration>,
-    ) -> Result<Answer, SendError>;
+    /// When the client cannot take it.
+    fn ask(&self, event: &EncodedEvent<'_>, timeout: Option<Duration>)
+    -> Result<Answer, SendError>;
 
     /// Takes the client out of the namespace. Its disconnect follows as work of its own.
     fn disconnect(&self);
@@ -64,8 +62,8 @@ pub trait NamespaceLink: fmt::Debug + Send + Sync {
     /// Sends an event to every socket that `target` names.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or some clients cannot take it; the others have it then.
-    fn emit(&self, target: &Named<'_>, event: &str, args: &[Dynamic]) -> Result<(), SendError>;
+    /// When some clients cannot take it; the others have it then.
+    fn emit(&self, target: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError>;
 
     /// The ids of the sockets of this process that `target` names.
     fn ids(&self, target: &Named<'_>) -> Vec<String>;
@@ -140,6 +138,12 @@ pub enum SendError {
     /// The adapter that carries events to other processes failed.
     #[error("the adapter failed: {0}")]
     Adapter(String),
+}
+
+impl From<EncodeError> for SendError {
+    fn from(error: EncodeError) -> Self {
+        Self::Value(error.to_string())
+    }
 }
 
 /// What an answer is called that did not come in time, as in Node.

@@ -12,10 +12,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
-use rhai::{Dynamic, Map};
+use rhai::Map;
 use tokio::sync::{Notify, SetOnce};
 
-use super::{Connection, Data, Named, NamespaceLink, NamespacePattern, SendError, Target, Work};
+use super::{
+    Connection, Data, Named, NamespaceLink, NamespacePattern, OutgoingEvent, SendError, Target,
+    Work,
+};
 use crate::{
     event::{Counters, HostEvent},
     script::{Hook, Version},
@@ -380,11 +383,10 @@ impl Namespace {
         &self,
         target: &Target,
         volatile: bool,
-        event: &str,
-        args: &[Dynamic],
+        event: &OutgoingEvent<'_>,
     ) -> Result<(), SendError> {
         if volatile {
-            return self.emit_to_each(&self.select(target), event, args);
+            return self.emit_to_each(&self.select(target), event);
         }
         let Some(link) = self.link() else {
             return Ok(());
@@ -392,21 +394,20 @@ impl Namespace {
         if self.outgoing.load(Ordering::Relaxed) {
             self.select(target)
                 .iter()
-                .try_for_each(|socket| socket.tell(event, args))?;
+                .try_for_each(|socket| socket.tell(event))?;
         }
-        link.emit(&self.named(target), event, args)
+        link.emit(&self.named(target), event.encoded()?)
     }
 
     /// Sends an event to each of these that nothing waits for; those who cannot take it keep nobody else from it.
     fn emit_to_each(
         &self,
         sockets: &[Arc<Connection>],
-        event: &str,
-        args: &[Dynamic],
+        event: &OutgoingEvent<'_>,
     ) -> Result<(), SendError> {
         let mut full = 0;
         for socket in sockets.iter().filter(|socket| !socket.is_stalled()) {
-            match socket.emit(event, args) {
+            match socket.emit(event) {
                 Err(SendError::Full(clients)) => full += clients,
                 Ok(()) | Err(SendError::Left) => {}
                 // What it says of the arguments holds for all of them.

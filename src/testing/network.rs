@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     connection::{Answer, Connection, Link, Named, NamespaceLink, NoAnswer, SendError, Work},
-    value::{self, Packet, to_packet},
+    value::{self, EncodeError, EncodedEvent, Packet, to_packet},
 };
 
 /// The mailboxes of all clients, by namespace and id, and what happened to them.
@@ -161,25 +161,24 @@ pub(super) struct One {
 }
 
 impl Link for One {
-    fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
-        let packet = encode(args)?;
-        self.network.deliver(&self.id, &self.inbox, event, packet);
+    fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError> {
+        let args = event.arguments();
+        self.network
+            .deliver(&self.id, &self.inbox, event.name(), args);
         Ok(())
     }
 
-    fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
-        let packet = encode(args)?;
-        self.inbox.acks.lock().insert(id, packet);
+    fn ack(&self, id: i64, args: &Packet) -> Result<(), SendError> {
+        self.inbox.acks.lock().insert(id, args.clone());
         Ok(())
     }
 
     fn ask(
         &self,
-        event: &str,
-        args: &[Dynamic],
+        event: &EncodedEvent<'_>,
         timeout: Option<Duration>,
     ) -> Result<Answer, SendError> {
-        self.emit(event, args)?;
+        self.emit(event)?;
         let (question, answer) = oneshot::channel();
         self.inbox.questions.lock().push(question);
         let answer = async { answer.await.map_err(|_| NoAnswer::Left) };
@@ -270,10 +269,11 @@ impl Everyone {
 }
 
 impl NamespaceLink for Everyone {
-    fn emit(&self, target: &Named<'_>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
-        let packet = encode(args)?;
+    fn emit(&self, target: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError> {
+        let args = event.arguments();
         for (id, inbox) in self.select(target) {
-            self.network.deliver(&id, &inbox, event, packet.clone());
+            self.network
+                .deliver(&id, &inbox, event.name(), args.clone());
         }
         Ok(())
     }
@@ -301,6 +301,42 @@ pub(super) fn decode(args: &impl Serialize) -> Vec<Dynamic> {
 }
 
 /// The packet of these arguments.
-pub(super) fn encode(args: &[Dynamic]) -> Result<Packet, SendError> {
-    to_packet(None, args).map_err(|e| SendError::Value(e.to_string()))
+pub(super) fn encode(args: &[Dynamic]) -> Result<Packet, EncodeError> {
+    to_packet(None, args)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{testing::TestHost, value::ENCODED};
+
+    #[test]
+    fn an_event_is_encoded_once_whoever_it_is_sent_to_and_whoever_hears_of_it() {
+        let host = TestHost::new(
+            r#"fn on_handshake(socket) { if socket.handshake.auth == "early" { socket.emit("early", [1]); } }
+            fn on_connection(socket) {
+                socket.on_any_outgoing(|event, value| {});
+                socket.on("one", || { socket.emit("sent", [1]); });
+                socket.on("ask", || { socket.emit("sent", [1], |answer| {}); });
+                socket.on("all", || { io.emit("sent", [1]); });
+                socket.on("volatile", || { io.volatile.emit("sent", [1]); });
+                socket.on("ask all", || { io.timeout(9).emit("sent", [1], |err, answers| {}); });
+                socket.on("ack", || [1]);
+            }"#,
+        );
+        let clients = ["ada", "bob", "cleo"].map(|name| host.connect_as("/", name).unwrap());
+        for word in ["one", "ask", "all", "volatile", "ask all"] {
+            // The clients of tests encode what they send, too.
+            ENCODED.set(0);
+            clients[0].emit(word, ());
+            assert_eq!(ENCODED.get(), 2, "{word}");
+            assert_eq!(clients[0].heard(), ["sent [[1]]"], "{word}");
+        }
+        ENCODED.set(0);
+        assert_eq!(clients[0].ask("ack", ()).as_deref(), Some("[[1]]"));
+        assert_eq!(ENCODED.get(), 2);
+        ENCODED.set(0);
+        let early = host.connect_as("/", "early").unwrap();
+        assert_eq!(early.heard(), ["early [[1]]"]);
+        assert_eq!(ENCODED.get(), 1);
+    }
 }

@@ -1,8 +1,7 @@
 //! From `Dynamic` to the wire.
 //!
-//! In come the arguments a script gave; out goes either the JSON text of a packet with its attachments, written here in
-//! one pass ([`to_packet`]), or something for the Socket.IO crate to serialize ([`Args`], [`Single`]). Both are the same
-//! walk, so they cannot differ. What has no equal in JavaScript is refused with its place.
+//! In come the arguments a script gave; out goes the JSON text of a packet with its attachments, written in one pass
+//! ([`to_packet`]). What has no equal in JavaScript is refused with its place.
 
 use std::cell::{Cell, RefCell};
 
@@ -44,11 +43,32 @@ pub struct Packet {
     pub attachments: Vec<Bytes>,
 }
 
+impl Packet {
+    /// The bytes of its text and its attachments.
+    pub fn size(&self) -> usize {
+        let attachments = self.attachments.iter().map(Bytes::len);
+        self.text.len() + attachments.sum::<usize>()
+    }
+
+    /// How many messages carry it: one for its text, and one for each attachment.
+    pub const fn messages(&self) -> usize {
+        1 + self.attachments.len()
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many packets this thread has encoded.
+    pub(crate) static ENCODED: Cell<usize> = const { Cell::new(0) };
+}
+
 /// Encodes the arguments of an event, or of an ack when there is no event.
 ///
 /// # Errors
 /// When an argument holds what cannot be sent.
 pub fn to_packet(event: Option<&str>, args: &[Dynamic]) -> Result<Packet, EncodeError> {
+    #[cfg(test)]
+    ENCODED.set(ENCODED.get() + 1);
     let output = Output {
         attachments: Some(RefCell::default()),
         ..Output::new()
@@ -87,44 +107,10 @@ pub fn to_json(value: &Dynamic) -> Result<String, EncodeError> {
     }
 }
 
-/// Arguments for the Socket.IO crate, which puts the event's name before the first and makes an attachment of each
-/// binary value.
-#[derive(Debug, Clone, Copy)]
-#[allow(clippy::exhaustive_structs, reason = "a view of one slice")]
-pub struct Args<'a>(pub &'a [Dynamic]);
-
-impl Serialize for Args<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let message = Message {
-            event: None,
-            args: self.0,
-            output: &Output::new(),
-        };
-        message.serialize(serializer)
-    }
-}
-
-/// One value for the Socket.IO crate, by the rules of [`Args`].
-#[derive(Debug, Clone, Copy)]
-#[allow(clippy::exhaustive_structs, reason = "a view of one value")]
-pub struct Single<'a>(pub &'a Dynamic);
-
-impl Serialize for Single<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let output = Output::new();
-        let node = Node {
-            value: self.0,
-            place: Place::whole(&output.cells),
-            output: &output,
-        };
-        node.serialize(serializer)
-    }
-}
-
 /// What is the same for all values of one packet.
 struct Output {
     cells: Cells,
-    /// Where attachments go; without it the serializer is given the bytes.
+    /// Where attachments go; without it binary data is written as numbers.
     attachments: Option<RefCell<Vec<Bytes>>>,
     /// A binary value was written, and a map that looks like the place of one: a client could not tell them apart.
     binary: Cell<bool>,

@@ -19,18 +19,19 @@
 //! * What has no row in this table is refused and never replaced by something else.
 //! * Neither input nor a value that contains itself can exhaust the stack, hang or panic; shared variables are read
 //!   through, and one that is locked or poisoned is refused.
-//! * An attachment is copied only when it comes from or goes to a `blob`, or leaves through [`Args`] or [`Single`] (the
-//!   serializer behind them copies).
+//! * An attachment is copied only when it comes from or goes to a `blob`, or leaves through [`Written`].
 
 mod binary;
 mod compare;
 mod decode;
 mod decoder;
 mod encode;
+mod encoded;
 mod plain;
 mod visit;
 mod walk;
 mod weight;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -42,14 +43,20 @@ pub use compare::same;
 pub use decode::{answer, args, event, value};
 #[doc(hidden)]
 pub use decoder::{DecodeError, Event, Limits};
+#[cfg(test)]
+pub(crate) use encode::ENCODED;
 #[doc(hidden)]
-pub use encode::{Args, EncodeError, Packet, Single, to_json, to_packet};
+pub use encode::{EncodeError, Packet, to_json, to_packet};
+#[doc(hidden)]
+pub use encoded::EncodedEvent;
 #[doc(hidden)]
 pub use plain::{NotPlain, plain};
 #[doc(hidden)]
 pub use walk::{MAX_DEPTH, Refusal};
 #[doc(hidden)]
 pub use weight::weight;
+#[doc(hidden)]
+pub use written::Written;
 
 /// The key that marks an object as the place of an attachment.
 const PLACEHOLDER: &str = "_placeholder";

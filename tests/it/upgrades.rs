@@ -35,6 +35,83 @@ async fn polling_and_the_upgrade_to_a_websocket() {
 }
 
 #[tokio::test]
+async fn a_packet_is_the_same_by_either_transport_with_and_without_attachments() {
+    const SEND: &str = r#"fn on_connection(socket) {
+        let value = #{ "key \"1\"": [1.5, 2.0, (), 'x', "\u0001é/"], "nested": #{ "_placeholder": 1, "num": 0 } };
+        socket.emit("plain \"name\"", value, "{", #{});
+        socket.emit("binary", #{ "b": [blob(2, 65), value], "a": blob(0, 0) }, blob(1, 66), "[");
+        io.emit("all", value);
+        io.emit("all", value, [blob(3, 67)]);
+        socket.emit("none");
+        socket.emit("question", value, |answer| {});
+        socket.emit("question", [blob(1, 68)], |answer| {});
+        socket.on("ask", |ack| { ack.call(value, #{ "b": blob(1, 69) }); });
+        socket.emit("end");
+    }"#;
+    let running = Running::of(&[("main.rhai", SEND)], |b| b).await;
+    let handshake = running.get("/socket.io/?EIO=4&transport=polling").await;
+    let path = format!(
+        "/socket.io/?EIO=4&transport=polling&sid={}",
+        sid(&handshake)
+    );
+    assert!(
+        running
+            .post(&path, "40\x1e429[\"ask\"]")
+            .await
+            .ends_with("ok")
+    );
+    let mut polled = Vec::new();
+    while !polled.iter().any(|packet| packet == "bRQ==") {
+        let response = running.get(&path).await;
+        let (_, body) = response.rsplit_once("\r\n\r\n").unwrap();
+        polled.extend(body.split('\x1e').map(str::to_owned));
+    }
+    polled.retain(|packet| packet != "2" && !packet.starts_with("40"));
+
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    client.send("429[\"ask\"]").await;
+    let mut heard = Vec::new();
+    while heard.len() < polled.len() {
+        let packet = client.next().await.unwrap();
+        if !packet.starts_with("40") {
+            heard.push(packet);
+        }
+    }
+    let value = r#"{"key \"1\"":[1.5,2,null,"x","\u0001é/"],"nested":{"_placeholder":1,"num":0}}"#;
+    let place = |num| format!(r#"{{"_placeholder":true,"num":{num}}}"#);
+    let [first, second, third] = [0, 1, 2].map(place);
+    let expected = [
+        format!(r#"42["plain \"name\"",{value},"{{",{{}}]"#),
+        format!(r#"453-["binary",{{"a":{first},"b":[{second},{value}]}},{third},"["]"#),
+        "b".to_owned(),
+        "bQUE=".to_owned(),
+        "bQg==".to_owned(),
+        format!(r#"42["all",{value}]"#),
+        format!(r#"451-["all",{value},[{first}]]"#),
+        "bQ0ND".to_owned(),
+        r#"42["none"]"#.to_owned(),
+        format!(r#"421["question",{value}]"#),
+        format!(r#"451-2["question",[{first}]]"#),
+        "bRA==".to_owned(),
+        r#"42["end"]"#.to_owned(),
+        format!(r#"461-9[{value},{{"b":{first}}}]"#),
+        "bRQ==".to_owned(),
+    ];
+    assert_eq!(polled, expected);
+    let binary = |packet: &str| match packet {
+        "b" => "binary b\"\"".to_owned(),
+        "bQUE=" => "binary b\"AA\"".to_owned(),
+        "bQg==" => "binary b\"B\"".to_owned(),
+        "bQ0ND" => "binary b\"CCC\"".to_owned(),
+        "bRA==" => "binary b\"D\"".to_owned(),
+        "bRQ==" => "binary b\"E\"".to_owned(),
+        text => text.to_owned(),
+    };
+    assert_eq!(heard, expected.map(|packet| binary(&packet)));
+}
+
+#[tokio::test]
 async fn a_session_whose_upgrade_fails_ends_and_scripts_hear_of_it() {
     let mut running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
     for probes in [false, true] {

@@ -15,7 +15,7 @@ use tokio::task::unconstrained;
 
 use super::Connection;
 use crate::{
-    connection::{Answer, Answered, NoAnswer, Phase, SendError, Work, acks::Ask},
+    connection::{Answer, Answered, NoAnswer, OutgoingEvent, Phase, SendError, Work, acks::Ask},
     script::Handler,
 };
 
@@ -48,8 +48,7 @@ impl Connection {
     pub fn ask(
         self: &Arc<Self>,
         whom: Asked<'_>,
-        event: &str,
-        args: &[Dynamic],
+        event: &OutgoingEvent<'_>,
         handler: Handler,
         timeout: Option<Duration>,
     ) -> Result<(), SendError> {
@@ -69,7 +68,7 @@ impl Connection {
                 number,
                 nth,
             });
-            match socket.send_question(event, args, timeout, &knock) {
+            match socket.send_question(event, timeout, &knock) {
                 Err(SendError::Full(_)) if many => knock.expect(will_not(NoAnswer::Left)),
                 Err(error) => {
                     self.held().acks.remove(number);
@@ -83,18 +82,18 @@ impl Connection {
 
     fn send_question(
         self: &Arc<Self>,
-        event: &str,
-        args: &[Dynamic],
+        event: &OutgoingEvent<'_>,
         timeout: Option<Duration>,
         knock: &Arc<Knock>,
     ) -> Result<(), SendError> {
         let link = match (self.phase(), self.link()) {
             (phase, _) if phase < Phase::Connected => {
-                let knock = knock.clone();
-                return self.send_later(event, args, move |link, event, args| {
-                    let asked = link.and_then(|link| link.ask(event, args, timeout).ok());
+                let (event, knock) = (event.encoded()?.for_later(), knock.clone());
+                self.once_open(Box::new(move |link| {
+                    let asked = link.and_then(|link| link.ask(&event, timeout).ok());
                     knock.expect(asked.unwrap_or_else(|| will_not(NoAnswer::Left)));
-                });
+                }));
+                return Ok(());
             }
             (_, Some(link)) if self.is_connected() => link,
             _ => {
@@ -102,8 +101,8 @@ impl Connection {
                 return Ok(());
             }
         };
-        self.tell(event, args)?;
-        knock.listen(link.ask(event, args, timeout)?);
+        self.tell(event)?;
+        knock.listen(link.ask(event.encoded()?, timeout)?);
         Ok(())
     }
 

@@ -6,9 +6,9 @@ use rhai::Dynamic;
 
 use super::{Connection, Early};
 use crate::{
-    connection::{Event, Link, OUTGOING, Phase, SendError, Work},
+    connection::{Link, OUTGOING, OutgoingEvent, Phase, SendError, Work},
     event::HostEvent,
-    value::{plain, to_packet},
+    value::to_packet,
 };
 
 impl Connection {
@@ -16,32 +16,17 @@ impl Connection {
     ///
     /// # Errors
     /// When an argument cannot be sent, or the client cannot take it.
-    pub fn emit(self: &Arc<Self>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
+    pub fn emit(self: &Arc<Self>, event: &OutgoingEvent<'_>) -> Result<(), SendError> {
         if self.phase() < Phase::Connected {
-            return self.send_later(event, args, |link, event, args| {
+            let event = event.encoded()?.for_later();
+            self.once_open(Box::new(move |link| {
                 // Whoever cannot take it hears no more of it than of any other event.
-                link.map(|link| link.emit(event, args));
-            });
+                link.map(|link| link.emit(&event));
+            }));
+            return Ok(());
         }
-        self.tell(event, args)?;
-        self.send(|link| link.emit(event, args))
-    }
-
-    /// Has `send` called with a copy of what is sent once the CONNECT is answered, or without a link if the client leaves
-    /// before.
-    ///
-    /// # Errors
-    /// When an argument cannot be sent.
-    pub(super) fn send_later(
-        &self,
-        event: &str,
-        args: &[Dynamic],
-        send: impl FnOnce(Option<&dyn Link>, &str, &[Dynamic]) + Send + 'static,
-    ) -> Result<(), SendError> {
-        let (args, _) = copies(event, args)?;
-        let event = event.to_owned();
-        self.once_open(Box::new(move |link| send(link, &event, &args)));
-        Ok(())
+        self.tell(event)?;
+        self.send(|link| link.emit(event.encoded()?))
     }
 
     /// Uses the way to the client, as soon as there is one; nothing happens when it has left.
@@ -56,8 +41,8 @@ impl Connection {
         }
     }
 
-    /// Calls `send` now, or once the CONNECT is answered.
-    fn once_open(&self, send: Early) {
+    /// Calls `send` now, or once the CONNECT is answered; without a link if the client leaves before.
+    pub(super) fn once_open(&self, send: Early) {
         let mut held = self.held();
         if self.phase() < Phase::Connected {
             held.early.push(send);
@@ -74,17 +59,16 @@ impl Connection {
     /// When an argument cannot be sent.
     pub(in crate::connection) fn tell(
         self: &Arc<Self>,
-        event: &str,
-        args: &[Dynamic],
+        event: &OutgoingEvent<'_>,
     ) -> Result<(), SendError> {
-        if self.may_hear(OUTGOING) && self.is_connected() {
-            let (args, size) = copies(event, args)?;
-            if let Some(unheard) = self.post(Work::Outgoing(Event::new(event, args, None, size))) {
-                self.lost(
-                    &unheard.name,
-                    "`on_any_outgoing` does not hear of it: too much waits for it already",
-                );
-            }
+        if self.may_hear(OUTGOING)
+            && self.is_connected()
+            && let Some(unheard) = self.post(Work::Outgoing(event.heard()?))
+        {
+            self.lost(
+                &unheard.name,
+                "`on_any_outgoing` does not hear of it: too much waits for it already",
+            );
         }
         Ok(())
     }
@@ -105,7 +89,7 @@ impl Connection {
     /// # Errors
     /// When an argument cannot be sent, or the client cannot take it.
     pub fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
-        self.send(|link| link.ack(id, args))
+        self.send(|link| link.ack(id, &to_packet(None, args)?))
     }
 
     /// No event of it is handled any more, and it is sent nothing: it is about to be disconnected.
@@ -228,14 +212,4 @@ impl Connection {
             _ => Err(SendError::Left),
         }
     }
-}
-
-/// The arguments for later, or for another turn: without the variables of the call that sends them; and their bytes.
-fn copies(event: &str, args: &[Dynamic]) -> Result<(Vec<Dynamic>, usize), SendError> {
-    let refused = |error: &dyn std::fmt::Display| SendError::Value(error.to_string());
-    let packet = to_packet(Some(event), args).map_err(|error| refused(&error))?;
-    let attachments = packet.attachments.iter().map(|bytes| bytes.len());
-    let size = packet.text.len() + attachments.sum::<usize>();
-    let copies = args.iter().map(plain).collect::<Result<_, _>>();
-    Ok((copies.map_err(|error| refused(&error))?, size))
 }

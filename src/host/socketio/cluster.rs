@@ -5,7 +5,6 @@
 
 use std::{any::TypeId, sync::Arc};
 
-use rhai::Dynamic;
 use socketioxide::{
     SocketIo,
     adapter::{Adapter, LocalAdapter},
@@ -16,7 +15,7 @@ use crate::{
     connection::{SendError, Target},
     event::HostEvent,
     host::announce::Announcer,
-    value::{Args, plain},
+    value::{EncodedEvent, Written},
 };
 
 /// So many broadcasts of a namespace may wait for the adapter.
@@ -32,8 +31,7 @@ pub(super) struct Remote {
 #[derive(Debug)]
 struct Broadcast {
     target: Target,
-    event: String,
-    args: Vec<Dynamic>,
+    event: EncodedEvent<'static>,
 }
 
 impl Remote {
@@ -61,17 +59,10 @@ impl Remote {
     }
 
     /// Sends an event to the sockets of other processes that `target` names, soon.
-    pub(super) fn emit(
-        &self,
-        target: &Target,
-        event: &str,
-        args: &[Dynamic],
-    ) -> Result<(), SendError> {
-        let args: Result<_, _> = args.iter().map(plain).collect();
+    pub(super) fn emit(&self, target: &Target, event: &EncodedEvent<'_>) -> Result<(), SendError> {
         let broadcast = Broadcast {
             target: target.clone(),
-            event: event.to_owned(),
-            args: args.map_err(|error| SendError::Value(error.to_string()))?,
+            event: event.for_later(),
         };
         self.queue.try_send(broadcast).map_err(|_| {
             SendError::Adapter(format!("{MAX_WAITING} broadcasts wait for it already"))
@@ -96,22 +87,18 @@ struct Carrier<A: Adapter> {
 impl<A: Adapter> Carrier<A> {
     async fn carry(self, mut waiting: Receiver<Broadcast>) {
         while let Some(broadcast) = waiting.recv().await {
-            let Broadcast {
-                target,
-                event,
-                args,
-            } = broadcast;
+            let Broadcast { target, event } = broadcast;
             let Some(sockets) = self.io.of(&*self.path) else {
                 continue;
             };
             let mut except = target.except;
             except.push(self.here.to_string());
             let sockets = sockets.to(target.rooms).except(except);
-            if let Err(error) = sockets.emit(&event, &Args(&args)).await {
+            if let Err(error) = sockets.emit(event.name(), &Written::event(&event)).await {
                 self.announcer.announce(HostEvent::Lost {
                     namespace: self.path.clone(),
                     socket: None,
-                    event,
+                    event: event.name().to_owned(),
                     reason: format!("the adapter failed: {error}"),
                     times: 1,
                 });

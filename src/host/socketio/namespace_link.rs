@@ -1,13 +1,13 @@
 //! The way from scripts to all sockets of a namespace.
 
 use std::{
+    cell::LazyCell,
     collections::{BTreeSet, HashSet},
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
 
-use rhai::Dynamic;
 use socketioxide::{
     SocketIo,
     adapter::Adapter,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     connection::{Named, NamespaceLink, SendError},
     host::transport::encode,
-    value::Args,
+    value::{EncodedEvent, Written},
 };
 
 /// One namespace of the crate.
@@ -68,18 +68,20 @@ impl<A: Adapter> Broadcasts<A> {
 }
 
 impl<A: Adapter> NamespaceLink for Broadcasts<A> {
-    fn emit(&self, named: &Named<'_>, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
-        let frames = encode::event(&self.path, event, args)?;
+    fn emit(&self, named: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError> {
+        let frames = encode::event(&self.path, event.packet());
+        // Read once for all clients that the crate writes to, if there are any.
+        let written = LazyCell::new(|| Written::event(event));
         let mut full = 0;
         for socket in self.sockets(named) {
-            let by_crate = || socket.emit(event, &Args(args));
+            let by_crate = || socket.emit(event.name(), &*written);
             let wire = wire(&socket);
             if !wire.is_some_and(|wire| wire.is_direct()) && stalled::is_parted_with(&socket) {
                 continue;
             }
             let sent = match wire {
                 None => by_crate(),
-                Some(wire) if wire.polls() && !wire.hands(frames.len()) => continue,
+                Some(wire) if wire.polls() && !wire.hands(event.packet().size()) => continue,
                 Some(wire) => wire.hand(|| mark(&socket), by_crate).unwrap_or_else(|| {
                     // One that has left or is cut off hears no more.
                     wire.send(frames.clone());
@@ -92,7 +94,7 @@ impl<A: Adapter> NamespaceLink for Broadcasts<A> {
             }
         }
         if let Some(remote) = self.remote.as_ref().filter(|_| !named.target.local) {
-            remote.emit(named.target, event, args)?;
+            remote.emit(named.target, event)?;
         }
         match full {
             0 => Ok(()),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use socketioxide::{SendError, SocketError, adapter::Adapter, socket::Socket};
 
-use crate::{
-    host::transport::{wire::Wire, ws_frames},
-    value::Args,
-};
+use crate::host::transport::{wire::Wire, ws_frames};
+
+/// The arguments of an event that has none, as the crate takes several.
+const NO_ARGS: [(); 0] = [];
 
 /// The rooms of a socket that scripts know of.
 pub(super) fn rooms_of<A: Adapter>(socket: &Socket<A>, here: Option<&str>) -> Vec<String> {
@@ -25,7 +25,7 @@ pub(super) fn wire<A: Adapter>(socket: &Socket<A>) -> Option<&Arc<Wire>> {
 
 /// Hands the mark to the crate, if it takes it.
 pub(super) fn mark<A: Adapter>(socket: &Socket<A>) -> bool {
-    socket.emit(ws_frames::MARK, &Args(&[])).is_ok()
+    socket.emit(ws_frames::MARK, &NO_ARGS).is_ok()
 }
 
 /// Whether the crate took something for a client not, because as much waits for it as may.

@@ -24,7 +24,7 @@ use crate::{
         request::{Headers, describe, written},
         wire::Wire,
     },
-    value::{self, Args, to_packet},
+    value::{self, EncodedEvent, Packet, Written},
 };
 
 /// One socket of the crate.
@@ -86,97 +86,85 @@ impl<A: Adapter> SocketLink<A> {
     /// Sends the frames of a packet, or has the crate send it.
     fn send(
         &self,
-        frames: impl Fn() -> Result<Bytes, SendError>,
+        packet: &Packet,
+        frames: impl FnOnce() -> Bytes,
         by_crate: impl FnOnce() -> Result<(), SendError>,
     ) -> Result<(), SendError> {
         let Some(wire) = &self.wire else {
             return by_crate();
         };
-        let handed = self.hand(wire, || Ok(frames()?.len()), by_crate);
-        handed.unwrap_or_else(|| match wire.send(frames()?) {
+        let handed = self.hand(wire, packet, by_crate);
+        handed.unwrap_or_else(|| match wire.send(frames()) {
             true => Ok(()),
             false => Err(SendError::Left),
         })
     }
 
-    /// Has the crate send something of so many bytes, unless the host writes to the client.
+    /// Has the crate send a packet, unless the host writes to the client.
     fn hand<T>(
         &self,
         wire: &Wire,
-        bytes: impl FnOnce() -> Result<usize, SendError>,
+        packet: &Packet,
         by_crate: impl FnOnce() -> Result<T, SendError>,
     ) -> Option<Result<T, SendError>> {
-        if wire.polls() {
-            match bytes() {
-                Ok(bytes) if !wire.hands(bytes) => return Some(Err(SendError::Left)),
-                Ok(_) => {}
-                Err(error) => return Some(Err(error)),
-            }
+        if wire.polls() && !wire.hands(packet.size()) {
+            return Some(Err(SendError::Left));
         }
         wire.hand(|| mark(&self.socket), by_crate)
     }
 
-    fn outcome(
-        &self,
-        result: Result<(), CrateError>,
-        event: &str,
-        args: &[Dynamic],
-    ) -> Result<(), SendError> {
-        result.map_err(|error| self.error(error, event, args))
-    }
-
     /// A client whose queue is full does not read: it is cut off, for it would miss what comes now.
-    fn error(&self, error: CrateError, event: &str, args: &[Dynamic]) -> SendError {
+    fn error(&self, error: CrateError) -> SendError {
         match error {
             CrateError::Socket(SocketError::Closed) => SendError::Left,
             CrateError::Socket(SocketError::InternalChannelFull) => {
                 self.kill();
                 SendError::Full(1)
             }
-            CrateError::Serialize(error) => refused(event, args, &error),
+            CrateError::Serialize(error) => SendError::Value(error.to_string()),
         }
     }
 }
 
 impl<A: Adapter> Link for SocketLink<A> {
-    fn emit(&self, event: &str, args: &[Dynamic]) -> Result<(), SendError> {
-        self.send(
-            || encode::event(self.socket.ns(), event, args),
-            || self.outcome(self.socket.emit(event, &Args(args)), event, args),
-        )
+    fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError> {
+        let packet = event.packet();
+        let by_crate = || {
+            let sent = self.socket.emit(event.name(), &Written::event(event));
+            sent.map_err(|error| self.error(error))
+        };
+        let frames = || encode::event(self.socket.ns(), packet);
+        self.send(packet, frames, by_crate)
     }
 
-    fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
-        self.send(
-            || encode::ack(self.socket.ns(), id, args),
-            || {
-                let mut packet = Value::Str(Default::default(), None::<VecDeque<_>>);
-                let Ok(sender) =
-                    AckSender::from_message_parts(&self.socket, &mut packet, &Some(id));
-                self.outcome(sender.send(&Args(args)), "ack", args)
-            },
-        )
+    fn ack(&self, id: i64, args: &Packet) -> Result<(), SendError> {
+        let by_crate = || {
+            let mut packet = Value::Str(Default::default(), None::<VecDeque<_>>);
+            let Ok(sender) = AckSender::from_message_parts(&self.socket, &mut packet, &Some(id));
+            let sent = sender.send(&Written::ack(args));
+            sent.map_err(|error| self.error(error))
+        };
+        let frames = || encode::ack(self.socket.ns(), id, args);
+        self.send(args, frames, by_crate)
     }
 
     fn ask(
         &self,
-        event: &str,
-        args: &[Dynamic],
+        event: &EncodedEvent<'_>,
         timeout: Option<Duration>,
     ) -> Result<Answer, SendError> {
         let ask = || {
             let socket = self.socket.timeout(timeout.unwrap_or(FOR_EVER));
             socket
-                .emit_with_ack::<_, Values>(event, &Args(args))
-                .map_err(|error| self.error(error, event, args))
+                .emit_with_ack::<_, Values>(event.name(), &Written::event(event))
+                .map_err(|error| self.error(error))
         };
-        let bytes = || Ok(encode::event(self.socket.ns(), event, args)?.len());
         let wire = self.wire.as_ref();
-        let answer = match wire.and_then(|wire| self.hand(wire, bytes, ask)) {
+        let answer = match wire.and_then(|wire| self.hand(wire, event.packet(), ask)) {
             Some(answer) => answer?,
             None => {
                 if let Some(wire) = wire {
-                    wire.owes(encode::count(event, args)?);
+                    wire.owes(event.packet().messages());
                 }
                 ask()?
             }
@@ -259,12 +247,4 @@ impl<'de> Deserialize<'de> for Values {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         value::answer(deserializer).map(Self)
     }
-}
-
-/// The crate wraps what our encoding says into its own words, so it is asked again.
-fn refused(event: &str, args: &[Dynamic], error: &dyn std::error::Error) -> SendError {
-    SendError::Value(match to_packet(Some(event), args) {
-        Err(ours) => ours.to_string(),
-        Ok(_) => error.to_string(),
-    })
 }

@@ -1,50 +1,28 @@
 //! Events and acks as the WebSocket frames that carry them, for clients that the host writes to itself.
 
 use bytes::Bytes;
-use rhai::Dynamic;
 
-use crate::{
-    connection::SendError,
-    value::{EncodeError, Packet, to_packet},
-};
+use crate::value::Packet;
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 
 /// The frames of an event.
-pub(in crate::host) fn event(
-    namespace: &str,
-    event: &str,
-    args: &[Dynamic],
-) -> Result<Bytes, SendError> {
-    let packet = to_packet(Some(event), args).map_err(|error| refused(&error))?;
-    let kind = if packet.attachments.is_empty() {
-        "2"
-    } else {
-        "5"
+pub(in crate::host) fn event(namespace: &str, packet: &Packet) -> Bytes {
+    let kind = match packet.attachments.is_empty() {
+        true => "2",
+        false => "5",
     };
-    Ok(frames(kind, namespace, None, &packet))
+    frames(kind, namespace, None, packet)
 }
 
 /// The frames of an ack.
-pub(in crate::host) fn ack(namespace: &str, id: i64, args: &[Dynamic]) -> Result<Bytes, SendError> {
-    let packet = to_packet(None, args).map_err(|error| refused(&error))?;
-    let kind = if packet.attachments.is_empty() {
-        "3"
-    } else {
-        "6"
+pub(in crate::host) fn ack(namespace: &str, id: i64, packet: &Packet) -> Bytes {
+    let kind = match packet.attachments.is_empty() {
+        true => "3",
+        false => "6",
     };
-    Ok(frames(kind, namespace, Some(id), &packet))
-}
-
-/// How many frames an event has.
-pub(in crate::host) fn count(event: &str, args: &[Dynamic]) -> Result<usize, SendError> {
-    let packet = to_packet(Some(event), args).map_err(|error| refused(&error))?;
-    Ok(1 + packet.attachments.len())
-}
-
-fn refused(error: &EncodeError) -> SendError {
-    SendError::Value(error.to_string())
+    frames(kind, namespace, Some(id), packet)
 }
 
 fn frames(kind: &str, namespace: &str, id: Option<i64>, packet: &Packet) -> Bytes {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rhai::Dynamic;
 
 use crate::value::{
-    Args, Binary, EncodeError, Refusal, Single,
+    Binary, EncodeError, EncodedEvent, Refusal, Written,
     tests::{
         Handle, array, binary, closure, doubling, knot, map, nested, on_a_small_stack, poisoned,
         self_cell, timestamp,
@@ -179,32 +179,44 @@ fn a_variable_in_use_is_refused() {
 }
 
 #[test]
-fn the_serializable_forms_write_the_same() {
+fn an_event_is_handed_on_as_it_was_encoded() {
     let args = [
-        1.0.into(),
-        map([("a", 'x'.into())]),
+        1.5.into(),
+        map([("a\"b", 'x'.into()), ("c", array([().into()]))]),
         Dynamic::UNIT.into_shared(),
     ];
-    let expected = to_packet(None, &args).unwrap().text;
-    assert_eq!(serde_json::to_string(&Args(&args)).unwrap(), expected);
+    let event = EncodedEvent::new("say \"hi\"", &args).unwrap();
+    let expected = r#"[1.5,{"a\"b":"x","c":[null]},null]"#;
     assert_eq!(
-        serde_json::to_string(&Single(&args[1])).unwrap(),
-        r#"{"a":"x"}"#
+        event.packet().text,
+        format!(r#"["say \"hi\"",{}"#, &expected[1..])
     );
-    // serde_json itself writes `serialize_bytes` as an array of numbers.
-    let bytes = [binary(&[1, 2]), Dynamic::from_blob(vec![3])];
-    assert_eq!(serde_json::to_string(&Args(&bytes)).unwrap(), "[[1,2],[3]]");
+    assert_eq!(event.arguments().text, expected);
+    assert_eq!(
+        serde_json::to_string(&Written::event(&event)).unwrap(),
+        expected
+    );
+    assert_eq!(
+        serde_json::to_string(&Written::ack(&event.arguments())).unwrap(),
+        expected
+    );
+    let alone = EncodedEvent::new("e", &[]).unwrap();
+    assert_eq!(alone.arguments().text, "[]");
+    assert_eq!(
+        serde_json::to_string(&Written::event(&alone)).unwrap(),
+        "[]"
+    );
 }
 
 #[test]
-fn the_serializable_forms_refuse_the_same() {
-    let value = map([("f", closure())]);
-    let error = serde_json::to_string(&Args(&[().into(), value.clone()])).unwrap_err();
+fn attachments_are_handed_on_as_bytes_where_they_are() {
+    // serde_json itself writes `serialize_bytes` as an array of numbers.
+    let looks_alike = map([("_placeholder", 1.into()), ("num", 0.into())]);
+    let nested = map([("b", binary(&[1, 2])), ("a", array([looks_alike]))]);
+    let args = [binary(&[]), nested, "{".into(), Dynamic::from_blob(vec![3])];
+    let event = EncodedEvent::new("file", &args).unwrap();
     assert_eq!(
-        error.to_string(),
-        "a closure cannot be sent: argument 2, at `f`"
+        serde_json::to_string(&Written::event(&event)).unwrap(),
+        r#"[[],{"a":[{"_placeholder":1,"num":0}],"b":[1,2]},"{",[3]]"#
     );
-    let error = serde_json::to_string(&Single(&value)).unwrap_err();
-    assert_eq!(error.to_string(), "a closure cannot be sent: at `f`");
-    assert!(serde_json::to_string(&Single(&knot())).is_err());
 }

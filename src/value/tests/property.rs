@@ -6,8 +6,8 @@ use rhai::{Array, Blob, Dynamic, Map};
 use serde_json::{Value, json};
 
 use crate::value::{
-    Args, Binary, Limits, Single, args, event, plain, same, tests::on_a_small_stack, to_packet,
-    value,
+    Binary, EncodedEvent, Limits, Written, args, event, plain, same, tests::on_a_small_stack,
+    to_json, to_packet, value,
 };
 
 /// What a script may send, as a description that both sides are built from.
@@ -193,16 +193,16 @@ proptest! {
     }
 
     #[test]
-    fn the_serializable_forms_write_what_a_packet_has(models in collection::vec(model(), 0..4)) {
+    fn what_is_handed_on_is_what_was_encoded(models in collection::vec(model(), 0..4), name in text()) {
         let sent: Vec<_> = models.iter().map(Model::to_dynamic).collect();
         let packet = to_packet(None, &sent).unwrap();
-        let text = serde_json::to_string(&Args(&sent)).unwrap();
-        if packet.attachments.is_empty() {
-            prop_assert_eq!(text, packet.text);
-        }
-        for value in &sent {
-            serde_json::to_string(&Single(value)).unwrap();
-        }
+        let event = EncodedEvent::new(&name, &sent).unwrap();
+        prop_assert_eq!(&event.arguments(), &packet);
+        let written = serde_json::to_string(&Written::event(&event)).unwrap();
+        prop_assert_eq!(&serde_json::to_string(&Written::ack(&packet)).unwrap(), &written);
+        // It has the bytes where a packet has the places of attachments.
+        let bytes: Vec<_> = sent.iter().map(|value| to_json(value).unwrap()).collect();
+        prop_assert_eq!(written, format!("[{}]", bytes.join(",")));
     }
 
     #[test]

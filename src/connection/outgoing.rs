@@ -1,0 +1,51 @@
+//! An event on its way out, and what it is on the wire.
+
+use std::cell::OnceCell;
+
+use rhai::Dynamic;
+
+use super::{Event, SendError};
+use crate::value::{EncodedEvent, plain};
+
+/// An event that a script sends: to one client or many, now or once they are connected. The first that needs it on the wire
+/// encodes it, for all of them.
+#[derive(Debug)]
+pub struct OutgoingEvent<'a> {
+    name: &'a str,
+    args: &'a [Dynamic],
+    encoded: OnceCell<EncodedEvent<'a>>,
+}
+
+impl<'a> OutgoingEvent<'a> {
+    /// An event that nobody was sent yet.
+    pub const fn new(name: &'a str, args: &'a [Dynamic]) -> Self {
+        Self {
+            name,
+            args,
+            encoded: OnceCell::new(),
+        }
+    }
+
+    /// What it is on the wire.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent.
+    pub fn encoded(&self) -> Result<&EncodedEvent<'a>, SendError> {
+        if let Some(encoded) = self.encoded.get() {
+            return Ok(encoded);
+        }
+        let encoded = EncodedEvent::new(self.name, self.args)?;
+        Ok(self.encoded.get_or_init(|| encoded))
+    }
+
+    /// The event as listeners of another turn hear it: without the variables of the call that sends it.
+    ///
+    /// # Errors
+    /// When an argument cannot be sent.
+    pub(super) fn heard(&self) -> Result<Event, SendError> {
+        let size = self.encoded()?.packet().size();
+        let copies = self.args.iter().map(plain).collect::<Result<_, _>>();
+        let args = copies.map_err(|error| SendError::Value(error.to_string()))?;
+        Ok(Event::new(self.name, args, None, size))
+    }
+}

@@ -1,0 +1,55 @@
+//! An event as it leaves, encoded once: whoever sends it is handed this, and has no values to encode again.
+
+use std::borrow::Cow;
+
+use rhai::Dynamic;
+
+use super::encode::{EncodeError, Packet, to_packet};
+
+/// The name of an event, and its packet.
+#[derive(Debug, Clone)]
+pub struct EncodedEvent<'a> {
+    name: Cow<'a, str>,
+    packet: Packet,
+}
+
+impl<'a> EncodedEvent<'a> {
+    /// Encodes an event.
+    ///
+    /// # Errors
+    /// When an argument holds what cannot be sent.
+    pub fn new(name: &'a str, args: &[Dynamic]) -> Result<Self, EncodeError> {
+        Ok(Self {
+            name: Cow::Borrowed(name),
+            packet: to_packet(Some(name), args)?,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its name and its arguments on the wire.
+    pub const fn packet(&self) -> &Packet {
+        &self.packet
+    }
+
+    /// A copy of what is encoded, for later.
+    pub fn for_later(&self) -> EncodedEvent<'static> {
+        EncodedEvent {
+            name: Cow::Owned(self.name.clone().into_owned()),
+            packet: self.packet.clone(),
+        }
+    }
+
+    /// Its arguments on the wire, without the name.
+    pub fn arguments(&self) -> Packet {
+        let name = serde_json::Value::from(self.name()).to_string();
+        let behind = self.packet.text.get(1 + name.len()..).unwrap_or_default();
+        Packet {
+            text: format!("[{}", behind.strip_prefix(',').unwrap_or(behind)),
+            attachments: self.packet.attachments.clone(),
+        }
+    }
+}
