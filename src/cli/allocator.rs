@@ -1,11 +1,11 @@
-//! What the command line asks of the allocator of its process.
+//! Access of the command line to the allocator of its process.
 
-/// What the program asks of its allocator, for the present thread.
+/// Functions of the allocator that the command line needs, for the current thread.
 #[derive(Debug, Clone, Copy)]
 #[allow(clippy::exhaustive_structs, reason = "only the program makes one")]
 pub struct Allocator {
-    /// Net bytes that it has allocated.
+    /// Net number of bytes that the thread has allocated.
     pub taken: fn() -> u64,
-    /// Gives back what it keeps of freed memory.
+    /// Gives freed memory that the allocator keeps back to the system.
     pub let_go: fn(),
 }

@@ -1,4 +1,4 @@
-//! The closures of a connection that wait for answers.
+//! Closures of a connection that wait for answers.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,10 +7,10 @@ use rhai::Dynamic;
 use super::{Answer, NoAnswer};
 use crate::script::Handler;
 
-/// The call that an answer means.
+/// Call that an answer causes: the closure, and its arguments.
 pub type Answered = (Arc<Handler>, Vec<Dynamic>);
 
-/// The closures that wait, by number.
+/// Closures that wait, by number.
 #[derive(Default)]
 pub(super) struct Acks {
     next: u64,
@@ -20,13 +20,13 @@ pub(super) struct Acks {
 /// One closure that waits.
 pub(super) struct Ask {
     handler: Arc<Handler>,
-    /// Its first parameter is the error.
+    /// The first parameter of the closure is the error.
     takes_error: bool,
-    /// It gets one array of what many have answered.
+    /// The closure receives one array of what many sockets have answered.
     many: bool,
-    /// The answers that are still to come.
+    /// Answers that are still to come.
     open: Vec<Option<Answer>>,
-    /// How many these are.
+    /// Number of answers that are still to come.
     missing: usize,
     came: Vec<Dynamic>,
     error: Option<NoAnswer>,
@@ -49,7 +49,7 @@ impl Acks {
         }
     }
 
-    /// An answer came, or will not come: the call that is due, if it was the last one.
+    /// Records an answer that came, or will not come. Returns the call that is due, if it was the last answer.
     pub(super) fn settle(
         &mut self,
         number: u64,
@@ -60,7 +60,7 @@ impl Acks {
         match answer {
             Ok(values) if ask.many => ask.came.push(values.into_iter().next().unwrap_or_default()),
             Ok(values) => ask.came = values,
-            // Of many, Node says no more than that some did not answer.
+            // For many sockets, Node reports only that some did not answer.
             Err(_) if ask.many => ask.error = Some(NoAnswer::TimedOut),
             Err(why) => ask.error = Some(why),
         }
@@ -70,17 +70,18 @@ impl Acks {
         }
     }
 
-    /// Forgets one that cannot be answered.
+    /// Removes a closure that cannot be answered.
     pub(super) fn remove(&mut self, number: u64) {
         self.waiting.remove(&number);
     }
 
-    /// How many wait.
+    /// Returns how many closures wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// The calls that are due when the connection leaves: closures that wait with a time get an error at once.
+    /// Returns the calls that are due when the connection ends: closures that wait with a timeout receive an error at
+    /// once.
     pub(super) fn leave(&mut self) -> Vec<Answered> {
         let waiting = self.end().into_values();
         let due = waiting.filter_map(|mut ask| {
@@ -90,7 +91,7 @@ impl Acks {
         due.collect()
     }
 
-    /// Takes out all that wait; answers to them mean nothing any more.
+    /// Removes all closures that wait; answers to them have no effect any more.
     pub(super) fn end(&mut self) -> BTreeMap<u64, Ask> {
         std::mem::take(&mut self.waiting)
     }

@@ -1,4 +1,4 @@
-//! What an edit makes of a live connection, from its drafts to the connection that takes it over.
+//! Adoption of an edit by a live connection, from its drafts to its next call.
 
 use std::{
     collections::BTreeMap,
@@ -10,34 +10,34 @@ use rhai::{Dynamic, Identifier};
 use super::registrations::{Adopted, Registered};
 use crate::script::Version;
 
-/// What `on_connection` makes of a connection.
+/// Result of `on_connection` for a connection.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Made {
-    /// Its listeners and timers.
+    /// Listeners and timers.
     pub registered: Registered,
-    /// The keys of `socket.data` that it wrote, or removed.
+    /// Keys of `socket.data` that it wrote, or removed (`None`).
     pub data: BTreeMap<Identifier, Option<Dynamic>>,
-    /// The rooms that it joined (`true`), or left.
+    /// Rooms that it joined (`true`), or left.
     pub rooms: BTreeMap<String, bool>,
 }
 
-/// What a connection takes over at the start of its first call of a new version.
+/// Changes that a connection adopts at the start of its first call of a new version.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Adoption {
-    /// The new version.
+    /// New version.
     pub version: Arc<Version>,
-    /// What the old code makes of the connection.
+    /// Result of the old code for the connection.
     pub base: Made,
-    /// What the new code makes of it.
+    /// Result of the new code for the connection.
     pub new: Made,
-    /// Who waits for the outcome.
+    /// Channel to the reload that waits for the outcome.
     pub report: mpsc::Sender<Adopted>,
 }
 
 impl Adoption {
-    /// The outcome of a pair of drafts.
+    /// Creates the adoption of a pair of drafts.
     pub const fn new(
         version: Arc<Version>,
         base: Made,
@@ -52,7 +52,7 @@ impl Adoption {
         }
     }
 
-    /// It is not taken over: what the drafts made is freed.
+    /// Frees what the drafts made, because it is not adopted.
     pub fn release(&self) {
         self.base.registered.release();
         self.new.registered.release();

@@ -30,7 +30,7 @@ use crate::script::{Handler, Version};
 
 /// One live socket.
 ///
-/// It holds its listeners, and their closures hold it: [`Connection::leave`] takes both apart.
+/// A connection holds its listeners, and their closures hold the connection: [`Connection::leave`] breaks the cycle.
 #[derive(Debug)]
 pub struct Connection {
     id: Arc<str>,
@@ -41,40 +41,40 @@ pub struct Connection {
     data: OnceLock<Arc<Data>>,
     auth: Dynamic,
     issued: i64,
-    /// The server has taken it out of the namespace: events that wait are not handled any more.
+    /// The server has removed it from the namespace: events that wait are not handled any more.
     cut: AtomicBool,
-    /// Of which events without a name it has had listeners, as their bits.
+    /// Events without a name that it has had listeners for, as their bits.
     listens: AtomicU8,
-    /// Its last call took long: the next ones run where they hold up nobody else.
+    /// The last call took long: the next ones run where they hold up no other connection.
     slow: AtomicBool,
-    /// Rooms that it joined, at least as many as it is in.
+    /// Number of rooms that it joined, at least as many as it is in.
     joined: AtomicUsize,
-    /// It is in the room of its own id, which is kept here and not with the others: everybody has one.
+    /// It is in the room of its own id. The room is kept here and not with the others, because every socket has one.
     in_own_room: AtomicBool,
     held: Mutex<Held>,
 }
 
 #[derive(Default)]
 struct Held {
-    /// The version whose `on_connection` made the listeners.
+    /// Version whose `on_connection` made the listeners.
     version: Option<Arc<Version>>,
     registered: Registered,
     acks: Acks,
     adoption: Option<Box<Adoption>>,
-    /// Kept until `on_connection` has run: no reload decides while it is.
+    /// Pass of the gate, kept until `on_connection` has run: no reload decides while it is held.
     pass: Option<Box<dyn Any + Send>>,
-    /// What it is sent before its CONNECT is answered.
+    /// Packets that are sent to it before its CONNECT is answered.
     early: Vec<Early>,
     last_rooms: Option<Vec<String>>,
-    /// Set while `on_connection` runs: what is registered then is its own.
+    /// Set while `on_connection` runs: what is registered then belongs to the connection.
     connecting: bool,
 }
 
-/// Sends something once the CONNECT is answered; there is no link when the client left before.
+/// Sends something once the CONNECT is answered; there is no link if the client left before.
 type Early = Box<dyn FnOnce(Option<&dyn Link>) + Send>;
 
 impl Held {
-    /// Who registers something now.
+    /// Returns the origin of what is registered now.
     const fn made_by(&self) -> MadeBy {
         match self.connecting {
             true => MadeBy::Connection,
@@ -92,7 +92,7 @@ impl std::fmt::Debug for Held {
 }
 
 impl Connection {
-    /// A connection whose work waits until [`Connection::open`].
+    /// Creates a connection whose work waits until [`Connection::open`].
     pub fn new(id: &str, namespace: Arc<Namespace>, auth: Dynamic, issued: i64) -> Arc<Self> {
         Arc::new(Self {
             id: id.into(),
@@ -112,22 +112,22 @@ impl Connection {
         })
     }
 
-    /// `socket.id`
+    /// Returns `socket.id`.
     pub const fn id(&self) -> &Arc<str> {
         &self.id
     }
 
-    /// The namespace it is in.
+    /// Returns the namespace of the connection.
     pub const fn namespace(&self) -> &Arc<Namespace> {
         &self.namespace
     }
 
-    /// `socket.data`
+    /// Returns `socket.data`.
     pub fn data(&self) -> &Arc<Data> {
         self.data.get_or_init(Arc::default)
     }
 
-    /// `socket.handshake`
+    /// Returns `socket.handshake`.
     pub fn handshake(&self) -> Map {
         let mut handshake = self.link().map(|link| link.handshake()).unwrap_or_default();
         let issued = Duration::from_millis(self.issued.unsigned_abs());
@@ -138,25 +138,26 @@ impl Connection {
         handshake
     }
 
-    /// Where it is in its life.
+    /// Returns the phase of the connection.
     pub fn phase(&self) -> Phase {
         self.phase.get()
     }
 
-    /// Whether its events are handled and it is sent anything.
+    /// Returns whether events are handled, and something can be sent to the client.
     pub fn is_connected(&self) -> bool {
         self.phase() == Phase::Connected && !self.is_cut()
     }
 
     // --- its turn ---
 
-    /// Has `on_handshake` decide, over a link that is taken away again: one that is never opened would hold itself by it.
+    /// Lets `on_handshake` decide, over a link that is removed afterwards: otherwise a connection that is never opened
+    /// would hold itself through the link.
     pub fn shake(self: &Arc<Self>, link: Arc<dyn Link>, verdict: Verdict) {
         *self.link.lock() = Some(link);
         self.post(Work::Handshake(verdict));
     }
 
-    /// The handshake is over; a refused client leaves nothing behind.
+    /// Ends the handshake; a rejected client leaves nothing behind.
     pub fn shaken(&self, accepted: bool) {
         drop(self.link.lock().take());
         if !accepted {
@@ -165,9 +166,9 @@ impl Connection {
         }
     }
 
-    /// Its CONNECT is answered: begins its work with `on_connection`; everything posted before waits for it. Does nothing
-    /// when it was abandoned. The link comes only now, for it holds the connection in its turn: one that is never opened
-    /// would hold itself.
+    /// Begins the work, because the CONNECT is answered: `on_connection` comes first, and everything that was posted
+    /// before waits for it. Does nothing if the connection was abandoned. The link is set only now, because it holds
+    /// the connection in turn: a connection that is never opened would hold itself.
     pub fn open(self: &Arc<Self>, link: Arc<dyn Link>) {
         let is_answered = || self.phase.advance(Phase::Accepted, Phase::Answered);
         let give_link = || *self.link.lock() = Some(link);
@@ -176,20 +177,21 @@ impl Connection {
         }
     }
 
-    /// Does the work that waits. Called by whoever holds the turn: [`Driver::later`](super::Driver::later).
+    /// Does the work that waits. Called by the holder of the turn: [`Driver::later`](super::Driver::later).
     pub fn work_off(self: &Arc<Self>) {
         self.work(None);
     }
 
-    /// Does the rest of a piece of work later, before all else. In this connection's turn.
+    /// Queues the rest of a work item, before all other work. Called in this connection's turn.
     pub fn go_on(&self, rest: impl FnOnce() + Send + 'static) {
         self.mailbox.post_first(Work::Rest(Rest(Box::new(rest))));
     }
 
     // --- its life ---
 
-    /// It is accepted and enters its namespace: others find it from now on, and what they send waits until its CONNECT is
-    /// answered. No reload decides until `on_connection` has run, or never will: until then it keeps `pass`.
+    /// Enters the namespace, because the connection is accepted: others find it from now on, and what they send waits
+    /// until its CONNECT is answered. The connection keeps `pass` until `on_connection` has run, or never will, so no
+    /// reload decides before that.
     pub fn enter(self: &Arc<Self>, pass: Box<dyn Any + Send>) {
         self.held().pass = Some(pass);
         if self.phase.advance(Phase::Handshaking, Phase::Accepted) {
@@ -197,14 +199,14 @@ impl Connection {
         }
     }
 
-    /// What it was sent before goes out, and its events are handled. `false` when the client has left already.
+    /// Sends what waited for the CONNECT, and begins to handle events. Returns `false` if the client has left already.
     pub fn begin(&self) -> bool {
         let link = self.link();
         loop {
             let mut held = self.held();
             let early = std::mem::take(&mut held.early);
             if early.is_empty() {
-                // Nothing more is early from here on, for the phase is looked at with the lock held.
+                // Nothing more is early from here on, because senders check the phase while they hold the lock.
                 let begins = self.phase.advance(Phase::Answered, Phase::Connected);
                 if begins {
                     self.namespace.driver().counters().connected.add();
@@ -212,24 +214,25 @@ impl Connection {
                 return begins;
             }
             drop(held);
-            // One of them may disconnect the client, and its end looks at what is held.
+            // One of them may disconnect the client, and then takes the same lock.
             early.into_iter().for_each(|send| send(link.as_deref()));
         }
     }
 
-    /// Leaves its namespace, if its CONNECT was never answered.
+    /// Leaves the namespace, if the CONNECT was never answered.
     pub fn abandon(&self) {
         if self.phase.advance(Phase::Accepted, Phase::Left) {
             self.leave();
         }
     }
 
-    /// Marks it as left; `false` when it was already. From now on it neither sends nor handles anything.
+    /// Marks the connection as ended; returns `false` if it was already. From now on it neither sends nor handles
+    /// anything.
     pub fn close(&self) -> bool {
         self.phase.end()
     }
 
-    /// Leaves its namespace and lets go of everything it holds.
+    /// Leaves the namespace, and frees everything that the connection holds.
     pub fn leave(&self) {
         self.namespace.leave(self);
         self.end_pass();
@@ -242,13 +245,13 @@ impl Connection {
         drop((held, link));
     }
 
-    /// `on_connection` has run, or never will: reloads may decide again.
+    /// Releases the pass, because `on_connection` has run, or never will: reloads may decide again.
     pub fn end_pass(&self) {
         let pass = self.held().pass.take();
         drop(pass);
     }
 
-    /// The way to the client, while it is there.
+    /// Returns the link to the client, while the client is there.
     pub fn link(&self) -> Option<Arc<dyn Link>> {
         self.link.lock().clone()
     }
@@ -265,17 +268,17 @@ impl Connection {
             .add(event, Arc::new(handler), once, made_by);
     }
 
-    /// Takes listeners off, in the connection's turn.
+    /// Removes listeners, in the connection's turn.
     pub fn off(&self, event: &str, function: Option<&FnPtr>) {
         self.held().registered.listeners.remove(event, function);
     }
 
-    /// Whether anybody listens to an event.
+    /// Returns whether an event has a listener.
     pub fn hears(&self, event: &str) -> bool {
         self.may_hear(event) && self.held().registered.listeners.has(event)
     }
 
-    /// Whether anybody may listen to an event, which is asked at each.
+    /// Fast pre-check for listeners; runs on every event.
     fn may_hear(&self, event: &str) -> bool {
         let bit = bit(event);
         bit == 0 || self.listens.load(Ordering::Relaxed) & bit != 0
@@ -288,17 +291,17 @@ impl Connection {
         }
     }
 
-    /// The events that somebody listens to.
+    /// Returns the events that have listeners.
     pub fn events(&self) -> BTreeSet<ImmutableString> {
         self.held().registered.listeners.events()
     }
 
-    /// How many listeners it has.
+    /// Returns how many listeners the connection has.
     pub fn listener_count(&self) -> usize {
         self.held().registered.listeners.len()
     }
 
-    /// What to call for an event.
+    /// Returns the handlers to call for an event, and removes those that listen once.
     pub fn fire(&self, event: &str) -> StaticVec<Arc<Handler>> {
         match self.may_hear(event) {
             true => self.held().registered.listeners.fire(event),
@@ -308,7 +311,7 @@ impl Connection {
 
     // --- its timers ---
 
-    /// Sets a timer in the connection's turn, and gives its number.
+    /// Sets a timer in the connection's turn, and returns its number.
     pub fn set_timer(self: &Arc<Self>, handler: Handler, delay: Duration, repeats: bool) -> u32 {
         let mut held = self.held();
         let made_by = held.made_by();
@@ -320,7 +323,7 @@ impl Connection {
         number
     }
 
-    /// Has timers that are due fire, unless it is gone.
+    /// Returns a callback that fires the timers that are due, unless the connection is gone.
     fn when_due(self: &Arc<Self>) -> impl FnOnce() + Clone + Send + 'static {
         let connection = Arc::downgrade(self);
         move || {
@@ -335,12 +338,13 @@ impl Connection {
         self.held().registered.timers.clear(number);
     }
 
-    /// How many timers may still fire.
+    /// Returns how many timers may still fire.
     pub fn timer_count(&self) -> usize {
         self.held().registered.timers.len()
     }
 
-    /// Has each timer that is due fire, as a piece of work of its own: the first may take long. In this connection's turn.
+    /// Queues a work item for each timer that is due, because the first may take long. Called in this connection's
+    /// turn.
     pub fn post_due_timers(&self) {
         let due = self.held().registered.timers.due();
         for number in due.into_iter().rev() {
@@ -348,14 +352,14 @@ impl Connection {
         }
     }
 
-    /// What to call for a timer that is due.
+    /// Fires a timer that is due, and returns the handler to call.
     pub fn fire_timer(self: &Arc<Self>, number: u32) -> Option<Arc<Handler>> {
         self.held().registered.timers.fire(number, self.when_due())
     }
 
     // --- its version ---
 
-    /// Notes the version that serves, for `run`, which is its `on_connection`.
+    /// Records the version that serves, and runs `run`, which is its `on_connection`.
     pub fn connect<T>(&self, version: Arc<Version>, run: impl FnOnce() -> T) -> T {
         {
             let mut held = self.held();
@@ -369,13 +373,13 @@ impl Connection {
         result
     }
 
-    /// The version whose handlers it has.
+    /// Returns the version whose handlers the connection has.
     pub fn version(&self) -> Option<Arc<Version>> {
         self.held().version.clone()
     }
 
-    /// Prepares what it will take over once the new version serves. One that has left takes nothing over: what it would
-    /// is captured by closures that hold the connection.
+    /// Prepares what the connection adopts once the new version serves. A connection that has ended adopts nothing: its
+    /// `adoption` is freed at once, because the closures in it hold the connection.
     pub fn prepare(&self, adoption: Adoption) {
         let mut held = self.held();
         match self.phase() {
@@ -384,7 +388,7 @@ impl Connection {
         }
     }
 
-    /// Takes over the version that serves, if that is another one than its own, and says whether it did. Cannot fail.
+    /// Adopts the version that serves, if the connection has another one, and returns whether it did. Cannot fail.
     pub fn adopt(self: &Arc<Self>) -> bool {
         let mut held = self.held();
         if held
@@ -419,7 +423,7 @@ impl Connection {
                 false => self.leave_room(&room),
             }
         }
-        // Nobody waits for it when the reload has given up waiting.
+        // The reload may have given up waiting for it.
         let _ = report.send(adopted);
         true
     }

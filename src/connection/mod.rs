@@ -1,8 +1,9 @@
-//! What the host holds for one live socket, or for one namespace: no script words, no Socket.IO crate.
+//! State that the host holds for one live socket, or for one namespace. Neither the script API nor socketioxide is
+//! known here.
 //!
-//! A [`Connection`] is one unit of concurrency: its script calls never overlap and keep their order, and no call
-//! ever runs on the stack of another. In: [`Work`] from the wire and from timers. Out: what a
-//! [`Driver`] does with each piece of work, one after the other, and what scripts send through a [`Link`].
+//! A [`Connection`] is one unit of concurrency: its script calls never overlap and keep their order, and no call ever
+//! runs on the stack of another. In: [`Work`] from the wire and from timers. Out: what a [`Driver`] does with each work
+//! item, one after the other, and what scripts send through a [`Link`].
 
 mod acks;
 mod adoption;

@@ -1,4 +1,4 @@
-//! What the host holds for one namespace.
+//! State that the host holds for one namespace.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -24,39 +24,39 @@ use crate::{
     script::{Hook, Version},
 };
 
-/// The host as its connections see it: it does their work, and hears what there is to announce.
+/// Host services that connections require: doing their work, and announcing events.
 pub trait Driver: fmt::Debug + Send + Sync {
-    /// Does one piece of work, in the connection's turn.
+    /// Does one work item, in the connection's turn.
     fn run(&self, connection: &Arc<Connection>, work: Work);
 
-    /// Has [`Connection::work_off`] called soon, on a stack of its own.
+    /// Schedules a call of [`Connection::work_off`], soon, on a stack of its own.
     fn later(&self, connection: Arc<Connection>);
 
-    /// Tells everyone who listens.
+    /// Announces an event to all listeners.
     fn announce(&self, event: HostEvent);
 
-    /// What it counts.
+    /// Returns the counters of the host.
     fn counters(&self) -> &Counters;
 
-    /// Another namespace, if it is served.
+    /// Returns another namespace, if it is served.
     fn namespace(&self, path: &str) -> Option<Arc<Namespace>>;
 
-    /// Nobody is in an instance of a dynamic namespace any more.
+    /// Notes that an instance of a dynamic namespace has no connection any more.
     fn unused(&self, path: &str);
 
-    /// Takes the client of an id out of every namespace.
+    /// Removes the client with an id from every namespace.
     fn disconnect_client(&self, id: &str);
 }
 
-/// What answers for a namespace.
+/// Source that serves a namespace.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Serving {
-    /// A version of a script.
+    /// A version of a script serves it.
     Version(Arc<Version>),
-    /// A script that never loaded.
+    /// Its script never loaded.
     Broken,
-    /// Nothing any more.
+    /// Nothing serves it any more.
     Gone,
 }
 
@@ -65,26 +65,26 @@ pub enum Serving {
 pub struct Namespace {
     path: Arc<str>,
     pattern: NamespacePattern,
-    /// Shared by all instances of a dynamic namespace, so that one switch is one for all of them.
+    /// Shared by all instances of a dynamic namespace, so that one switch covers all of them.
     serving: Arc<ArcSwap<Slot>>,
     /// `socket.params` of an instance.
     params: Map,
-    /// The instances of a dynamic namespace, by their paths.
+    /// Instances of a dynamic namespace, by their paths.
     instances: RwLock<HashMap<String, Arc<Self>>>,
     connections: RwLock<HashMap<Arc<str>, Arc<Connection>>>,
-    /// Its own unit, which holds the namespace in turn: [`Namespace::end_own`] takes them apart.
+    /// Unit of the namespace itself, which holds the namespace in turn: [`Namespace::end_own`] breaks the cycle.
     own: Mutex<Option<Arc<Connection>>>,
     loaded: SetOnce<()>,
     empty: Notify,
-    /// Somebody has listened to what is sent, so broadcasts look for them.
+    /// A connection has listened to what is sent, so broadcasts look for such listeners.
     outgoing: AtomicBool,
     data: Arc<Data>,
     link: OnceLock<Arc<dyn NamespaceLink>>,
     driver: Arc<dyn Driver>,
 }
 
-/// What serves, and what serves as soon as the flag of its batch is up: one store of that flag switches every
-/// namespace of the batch at once.
+/// Source that serves now, and the one that serves as soon as the flag of its batch is up: one store of that flag
+/// switches every namespace of the batch at once.
 #[derive(Debug)]
 struct Slot {
     now: Serving,
@@ -92,7 +92,8 @@ struct Slot {
 }
 
 impl Namespace {
-    /// A namespace without connections; one whose path has parameters, such as `/room/{id}`, has instances instead.
+    /// Creates a namespace without connections. A namespace whose path has parameters, such as `/room/{id}`, has
+    /// instances instead.
     pub fn new(path: &str, serving: Serving, driver: Arc<dyn Driver>) -> Self {
         let serving = ArcSwap::from_pointee(Slot {
             now: serving,
@@ -119,18 +120,18 @@ impl Namespace {
         }
     }
 
-    /// Whether its path has parameters.
+    /// Returns whether the path has parameters.
     pub fn is_dynamic(&self) -> bool {
         self.pattern.is_dynamic()
     }
 
-    /// `socket.params`
+    /// Returns `socket.params`.
     pub const fn params(&self) -> &Map {
         &self.params
     }
 
-    /// The instance of a path, and whether it is new; `None` when the path is none of this namespace's, or there are
-    /// `max` instances already.
+    /// Returns the instance of a path, and whether it is new; `None` if the path does not match, or there are `max`
+    /// instances already.
     pub fn instance(&self, path: &str, max: usize) -> Option<(Arc<Self>, bool)> {
         let params = self.pattern.parameters(path)?;
         let mut instances = self.instances.write();
@@ -150,17 +151,17 @@ impl Namespace {
         Some((instance, true))
     }
 
-    /// The instance of a path, if there is one.
+    /// Returns the instance of a path, if there is one.
     pub fn existing_instance(&self, path: &str) -> Option<Arc<Self>> {
         self.instances.read().get(path).cloned()
     }
 
-    /// The instances there are.
+    /// Returns the instances that exist now.
     pub fn instances(&self) -> Vec<Arc<Self>> {
         self.instances.read().values().cloned().collect()
     }
 
-    /// Forgets an instance that nobody is in; `false` when somebody is.
+    /// Removes an instance that has no connection; returns `false` if it has one.
     pub fn forget(&self, path: &str) -> bool {
         let mut instances = self.instances.write();
         let empty = instances
@@ -174,43 +175,43 @@ impl Namespace {
         forgotten.inspect(|instance| instance.end_own()).is_some()
     }
 
-    /// How many connections it has, without those of its instances.
+    /// Returns how many connections the namespace has, without those of its instances.
     pub fn len(&self) -> usize {
         self.connections.read().len()
     }
 
-    /// Whether it has no connection.
+    /// Returns whether the namespace has no connection.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Its name, as clients know it.
+    /// Returns the name of the namespace, as clients know it.
     pub const fn path(&self) -> &Arc<str> {
         &self.path
     }
 
-    /// `io.data`
+    /// Returns `io.data`.
     pub const fn data(&self) -> &Arc<Data> {
         &self.data
     }
 
-    /// The host.
+    /// Returns the host.
     pub fn driver(&self) -> &dyn Driver {
         &*self.driver
     }
 
-    /// The way to all its sockets; `None` until it is connected to a server.
+    /// Returns the link to all sockets; `None` until the namespace is connected to a server.
     pub fn link(&self) -> Option<&dyn NamespaceLink> {
         self.link.get().map(|link| &**link)
     }
 
-    /// Connects it to a server, once.
+    /// Connects the namespace to a server, once.
     pub fn set_link(&self, link: Arc<dyn NamespaceLink>) {
         // A namespace is registered with one server only, so a second link cannot be another one.
         let _ = self.link.set(link);
     }
 
-    /// What answers for it.
+    /// Returns what serves the namespace.
     pub fn serving(&self) -> Serving {
         let slot = self.serving.load();
         match &slot.next {
@@ -219,7 +220,7 @@ impl Namespace {
         }
     }
 
-    /// Whether `version` is what serves.
+    /// Returns whether `version` serves.
     pub fn serves(&self, version: &Arc<Version>) -> bool {
         let slot = self.serving.load();
         let serving = match &slot.next {
@@ -229,7 +230,7 @@ impl Namespace {
         matches!(serving, Serving::Version(current) if Arc::ptr_eq(current, version))
     }
 
-    /// The version that serves.
+    /// Returns the version that serves.
     pub fn version(&self) -> Option<Arc<Version>> {
         match self.serving() {
             Serving::Version(version) => Some(version),
@@ -246,7 +247,7 @@ impl Namespace {
         }));
     }
 
-    /// Forgets the switch that was prepared, after it happened.
+    /// Forgets the prepared switch, after it has happened.
     pub fn settle(&self) {
         let now = self.serving();
         self.serving.store(Arc::new(Slot { now, next: None }));
@@ -281,7 +282,8 @@ impl Namespace {
         }
     }
 
-    /// Has `on_load` called of the version that serves, if it is to be. `done` is dropped when that is over.
+    /// Schedules `on_load` of the version that serves, if there is one to call. `done` is dropped when the call is
+    /// over.
     pub fn load(self: &Arc<Self>, done: Option<mpsc::Sender<()>>) {
         let wanted = self
             .version()
@@ -302,7 +304,7 @@ impl Namespace {
             .clone()
     }
 
-    /// Ends the unit of the namespace: its timers, and closures that wait.
+    /// Ends the unit of the namespace: its timers, and its closures that wait.
     pub fn end_own(&self) {
         let own = self.own.lock().take();
         if let Some(own) = own {
@@ -311,9 +313,9 @@ impl Namespace {
         }
     }
 
-    /// `on_load` has run for the first time, or there is none.
+    /// Notes that `on_load` has run for the first time, or that there is none.
     pub fn loaded(&self) {
-        // That it is over already is all that is wanted.
+        // An error means that this was noted before, which is as good.
         let _ = self.loaded.set(());
     }
 
@@ -322,7 +324,7 @@ impl Namespace {
         self.loaded.wait().await;
     }
 
-    /// Waits until it has no connection.
+    /// Waits until the namespace has no connection.
     pub async fn emptied(&self) {
         loop {
             let emptied = self.empty.notified();
@@ -333,26 +335,26 @@ impl Namespace {
         }
     }
 
-    /// The connection of an id.
+    /// Returns the connection with an id.
     pub fn connection(&self, id: &str) -> Option<Arc<Connection>> {
         self.connections.read().get(id).cloned()
     }
 
-    /// The connection of an id, and those in its instances.
+    /// Returns the connection with an id, and those in instances.
     pub fn sockets_of(&self, id: &str) -> Vec<Arc<Connection>> {
         let instances = self.instances.read();
         let instances = instances.values().filter_map(|one| one.connection(id));
         self.connection(id).into_iter().chain(instances).collect()
     }
 
-    /// The connections of this process that a target names.
+    /// Returns the connections of this process that a target selects.
     pub fn select(&self, target: &Target) -> Vec<Arc<Connection>> {
         let ids = self.link().map(|link| link.ids(&self.named(target)));
         let ids = ids.unwrap_or_default();
         ids.iter().filter_map(|id| self.connection(id)).collect()
     }
 
-    /// Which of the rooms of a target are the own ones of sockets.
+    /// Marks the rooms of a target that are the own rooms of sockets.
     fn named<'a>(&self, target: &'a Target) -> Named<'a> {
         let is_id = |room: &&str| {
             let connection = self.connection(room);
@@ -366,7 +368,7 @@ impl Namespace {
         }
     }
 
-    /// The rooms of this process that somebody is in.
+    /// Returns the rooms of this process that have members.
     pub fn rooms(&self) -> Vec<String> {
         let connections = self.connections();
         let own = connections.iter().filter(|one| one.is_in_own_room());
@@ -375,10 +377,11 @@ impl Namespace {
         rooms.into_iter().collect()
     }
 
-    /// Sends an event to everyone a target names; a volatile one is skipped where a client cannot take it now.
+    /// Sends an event to every socket that a target selects. A volatile event is skipped where a client cannot take it
+    /// now.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or some clients cannot take it; the others have it then.
+    /// When an argument cannot be sent, or some clients cannot take the event; then the others have it.
     pub fn emit(
         &self,
         target: &Target,
@@ -399,7 +402,8 @@ impl Namespace {
         link.emit(&self.named(target), event.encoded()?)
     }
 
-    /// Sends an event to each of these that nothing waits for; those who cannot take it keep nobody else from it.
+    /// Sends an event to each socket whose client has nothing waiting. A client that cannot take it does not keep it
+    /// from the others.
     fn emit_to_each(
         &self,
         sockets: &[Arc<Connection>],
@@ -410,7 +414,7 @@ impl Namespace {
             match socket.emit(event) {
                 Err(SendError::Full(clients)) => full += clients,
                 Ok(()) | Err(SendError::Left) => {}
-                // What it says of the arguments holds for all of them.
+                // An error about the arguments holds for all sockets.
                 Err(error) => return Err(error),
             }
         }
@@ -420,12 +424,12 @@ impl Namespace {
         }
     }
 
-    /// Somebody listens to what is sent.
+    /// Notes that a connection listens to what is sent.
     pub(super) fn hears_outgoing(&self) {
         self.outgoing.store(true, Ordering::Relaxed);
     }
 
-    /// Every connection there is now, those of its instances included.
+    /// Returns all present connections, those of instances included.
     pub fn connections(&self) -> Vec<Arc<Connection>> {
         let mut connections: Vec<_> = self.connections.read().values().cloned().collect();
         for instance in self.instances() {

@@ -1,10 +1,10 @@
-//! The path of a namespace, which is a pattern if it has parameters: `/room/{id}`.
+//! Paths of namespaces, which are patterns if they have parameters: `/room/{id}`.
 
 use std::fmt;
 
 use rhai::Map;
 
-/// The path of a namespace. With parameters it stands for many paths.
+/// Path of a namespace. With parameters it stands for many paths.
 ///
 /// ```
 /// use patchcord::connection::NamespacePattern;
@@ -30,7 +30,7 @@ impl fmt::Debug for NamespacePattern {
 }
 
 impl NamespacePattern {
-    /// The pattern of a path. A path whose braces cannot be read as parameters stands for itself only.
+    /// Reads the pattern of a path. A path whose braces cannot be read as parameters stands for itself only.
     pub fn new(path: &str) -> Self {
         let mut router = matchit::Router::new();
         let is_pattern = path.contains('{') && router.insert(path, ()).is_ok();
@@ -44,17 +44,18 @@ impl NamespacePattern {
         }
     }
 
-    /// Whether it has parameters.
+    /// Returns whether the path has parameters.
     pub const fn is_dynamic(&self) -> bool {
         self.router.is_some()
     }
 
-    /// The pattern without the names of its parameters: two patterns of one shape stand for the same paths.
+    /// Returns the pattern without the names of its parameters: two patterns of one shape stand for the same paths.
     pub fn shape(&self) -> &str {
         &self.shape
     }
 
-    /// The values of the parameters in `path`, by their names; `None` when it is not one of the pattern's paths.
+    /// Returns the values of the parameters in `path`, by their names; `None` if `path` is not one of the pattern's
+    /// paths.
     pub fn parameters(&self, path: &str) -> Option<Map> {
         let found = self.router.as_ref()?.at(path).ok()?;
         let parameters = found.params.iter();
@@ -66,7 +67,7 @@ impl NamespacePattern {
     }
 }
 
-/// A pattern with nothing between its braces.
+/// Returns a pattern with nothing between its braces.
 fn without_names(pattern: &str) -> String {
     let mut is_name = false;
     let kept = pattern.chars().filter(|c| {

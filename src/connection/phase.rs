@@ -1,21 +1,22 @@
-//! Where a connection is in its life.
+//! Phases in the life of a connection.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Where a connection is in its life. It never goes back.
+/// Phase in the life of a connection. It never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Phase {
-    /// Its client has asked for it, and `on_handshake` decides.
+    /// The client has asked to connect, and `on_handshake` decides.
     Handshaking,
-    /// It is accepted and in its namespace, but its CONNECT is not answered yet: what it is sent waits, and so do events.
+    /// The connection is accepted and in its namespace, but its CONNECT is not answered yet: what it is sent waits, and
+    /// so do events.
     Accepted,
-    /// Its CONNECT is answered, and `on_connection` is its next work.
+    /// The CONNECT is answered, and `on_connection` is the next work.
     Answered,
     /// `on_connection` has begun; events are handled.
     Connected,
-    /// It has left: nothing it does or is sent has an effect.
+    /// The connection has ended: nothing that it does or is sent has an effect.
     Left,
 }
 
@@ -31,7 +32,7 @@ impl Phase {
     }
 }
 
-/// The present phase of a connection.
+/// Current phase of a connection.
 #[derive(Debug)]
 pub(super) struct Current(AtomicU8);
 
@@ -44,19 +45,20 @@ impl Current {
         Phase::of(self.0.load(Ordering::Acquire))
     }
 
-    /// Goes on from one phase to another; `false` when it is in another one.
+    /// Advances from one phase to another; returns `false` if the connection is not in `from`.
     pub(super) fn advance(&self, from: Phase, to: Phase) -> bool {
         self.0
             .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 
-    /// Ends it; `false` when it had ended already.
+    /// Ends the connection; returns `false` if it had ended already.
     pub(super) fn end(&self) -> bool {
         Phase::of(self.0.swap(Phase::Left as u8, Ordering::AcqRel)) != Phase::Left
     }
 
-    /// Whether events are handled, or it has left and they mean nothing any more. Before they wait.
+    /// Returns whether events are handled, or have no effect because the connection has ended. Before that, events
+    /// wait.
     pub(super) fn takes_events(&self) -> bool {
         self.get() >= Phase::Answered
     }

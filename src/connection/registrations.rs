@@ -1,22 +1,22 @@
-//! What `on_connection` and the handlers register: listeners and timers.
+//! Registrations of `on_connection` and of handlers: listeners and timers.
 
 use std::sync::Arc;
 
 use super::{Listeners, Timers};
 use crate::script::{Carried, Handler, Version, carry, release};
 
-/// What a connection, or a draft, has registered.
+/// Registrations of a connection, or of a draft.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Registered {
-    /// Its listeners.
+    /// Listeners.
     pub listeners: Listeners,
-    /// Its timers.
+    /// Timers.
     pub timers: Timers,
 }
 
 impl Registered {
-    /// Takes over what the new code registers, with the variables of this connection.
+    /// Adopts what the new code registers, with the variables of this connection.
     pub(super) fn adopt(&mut self, base: &Self, new: Self, version: &Arc<Version>) -> Adopted {
         let (mut handlers, carried) = carry(&base.keyed(), &new.keyed(), &self.keyed());
         let timers = handlers.split_off(new.listeners.len());
@@ -29,7 +29,7 @@ impl Registered {
         }
     }
 
-    /// Takes everything out; timers set later have other numbers.
+    /// Removes all registrations; timers that are set later have other numbers.
     pub(super) fn end(&mut self) -> Self {
         Self {
             listeners: std::mem::take(&mut self.listeners),
@@ -37,25 +37,25 @@ impl Registered {
         }
     }
 
-    /// Nothing calls it any more: closures that captured themselves are freed.
+    /// Frees closures that captured themselves, because nothing calls the registrations any more.
     pub fn release(&self) {
         release(self.listeners.handlers().chain(self.timers.handlers()));
     }
 
-    /// The closures that `on_connection` registered, with what they are known by in every version.
+    /// Returns the closures that `on_connection` registered, with the keys that identify them in every version.
     fn keyed(&self) -> Vec<(String, Handler)> {
         self.listeners.keyed().chain(self.timers.keyed()).collect()
     }
 }
 
-/// What an adoption did.
+/// Effects of an adoption.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Adopted {
-    /// What became of the variables.
+    /// Outcome for the variables.
     pub carried: Carried,
-    /// How many handlers keep the old code.
+    /// Number of handlers that keep the old code.
     pub keep_old: usize,
-    /// How many rooms were joined or left.
+    /// Number of rooms that were joined or left.
     pub rooms: usize,
 }

@@ -1,4 +1,4 @@
-//! The timers of one socket, in the order in which they were set.
+//! Timers of one socket, in the order in which they were set.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,8 +7,8 @@ use tokio::{task::AbortHandle, time::Instant};
 use super::MadeBy;
 use crate::script::{Handler, Version};
 
-/// Timers that handlers set are numbered from here, those of `on_connection` from 0: by their number the new code's
-/// timers find the live ones.
+/// First number of the timers that handlers set; those of `on_connection` are numbered from 0. By these numbers the new
+/// code's timers find the live ones.
 const FIRST_LATE: u32 = 1 << 24;
 
 /// One timer.
@@ -19,7 +19,7 @@ struct Timer {
     delay: Duration,
     repeats: bool,
     due: Instant,
-    /// Fired for its only time, or cleared.
+    /// The timer has fired for its only time, or was cleared.
     gone: bool,
     task: Option<AbortHandle>,
 }
@@ -41,7 +41,7 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Sets a timer and gives its number. It does not run before it is started.
+    /// Sets a timer, and returns its number. The timer does not run before it is started.
     pub fn set(
         &mut self,
         handler: Arc<Handler>,
@@ -70,12 +70,12 @@ impl Timers {
         number
     }
 
-    /// How many may still fire.
+    /// Returns how many timers may still fire.
     pub fn len(&self) -> usize {
         self.list.iter().filter(|timer| !timer.gone).count()
     }
 
-    /// Whether none may.
+    /// Returns whether no timer may still fire.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -88,7 +88,7 @@ impl Timers {
         self.sweep();
     }
 
-    /// Takes all of them out and stops them; those set later have other numbers.
+    /// Removes and stops all timers; timers that are set later have other numbers.
     pub(super) fn end(&mut self) -> Self {
         let mut list = std::mem::take(&mut self.list);
         list.iter_mut().for_each(Timer::end);
@@ -98,7 +98,7 @@ impl Timers {
         }
     }
 
-    /// Starts those that do not run yet: `when_due` is called when one of them is due.
+    /// Starts the timers that do not run yet: `when_due` is called when one of them is due.
     pub(super) fn start(&mut self, when_due: &(impl FnOnce() + Clone + Send + 'static)) {
         for timer in self
             .list
@@ -109,7 +109,7 @@ impl Timers {
         }
     }
 
-    /// Those that are due, the earliest first: whichever task woke first.
+    /// Returns the timers that are due, the earliest first, whichever task woke first.
     pub(super) fn due(&self) -> Vec<u32> {
         let now = Instant::now();
         let mut due: Vec<_> = self
@@ -121,7 +121,7 @@ impl Timers {
         due.into_iter().map(|timer| timer.number).collect()
     }
 
-    /// What to call for a timer that is due.
+    /// Fires a timer that is due, and returns the handler to call.
     pub(super) fn fire(
         &mut self,
         number: u32,
@@ -133,7 +133,7 @@ impl Timers {
             .find(|timer| timer.number == number && !timer.gone)?;
         let handler = timer.handler.clone();
         if timer.repeats {
-            // A timer that is late does not fire again for the times it missed.
+            // A late timer does not fire again for the times that it missed.
             timer.due = (timer.due + timer.delay).max(Instant::now());
             timer.start(when_due);
         } else {
@@ -143,19 +143,19 @@ impl Timers {
         Some(handler)
     }
 
-    /// Every closure there is.
+    /// Returns all closures.
     pub(super) fn handlers(&self) -> impl Iterator<Item = &Handler> {
         self.list.iter().map(|timer| &*timer.handler)
     }
 
-    /// The closures of `on_connection`'s timers, with what they are known by in every version.
+    /// Returns the closures of `on_connection`'s timers, with the keys that identify them in every version.
     pub(super) fn keyed(&self) -> impl Iterator<Item = (String, Handler)> {
         let own = self.list.iter().filter(|timer| timer.number < FIRST_LATE);
         own.map(|timer| (format!("timer {}", timer.number), (*timer.handler).clone()))
     }
 
-    /// Takes over the timers of the new code, whose closures are `handlers` now: one that is pending keeps its due time,
-    /// one that has fired or was cleared stays so. Gives how many keep the old code.
+    /// Adopts the timers of the new code, whose closures are `handlers` now. A timer that is pending keeps its due
+    /// time; one that has fired or was cleared stays so. Returns how many timers keep the old code.
     pub(super) fn adopt(
         &mut self,
         new: Self,

@@ -1,4 +1,4 @@
-//! The script call that runs on this thread: whose it is, whether it is a draft, and what it has read.
+//! Script call that runs on this thread: its connection, its draft, and what it has read.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -6,20 +6,21 @@ use rhai::Identifier;
 
 use super::{Connection, Data, Draft, Namespace};
 
-/// A script call that runs on this thread. While it does, no other runs on the same stack.
+/// Script call that runs on this thread. While it does, no other call runs on the same stack.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Turn {
-    /// The connection whose call it is.
+    /// Connection that the call belongs to.
     pub connection: Arc<Connection>,
-    /// Where the call's effects go when it is a draft.
+    /// Draft that receives the call's effects, if the call is a draft.
     pub draft: Option<Arc<Draft>>,
 }
 
-/// The one place that knows of the call that runs: all that a script function asks of its caller is answered here.
+/// Context of the call that runs. No other place knows of the call: this one answers all that a script function asks
+/// about its caller.
 struct CallContext {
     turn: Turn,
-    /// The keys of shared data that the call has read or written, each with the stamp of its state then.
+    /// Keys of shared data that the call has read or written, each with the stamp of its state then.
     reads: Vec<Read>,
 }
 
@@ -34,7 +35,7 @@ thread_local! {
 }
 
 impl Turn {
-    /// An ordinary call of `connection`.
+    /// Creates the turn of an ordinary call of `connection`.
     pub const fn of(connection: Arc<Connection>) -> Self {
         Self {
             connection,
@@ -42,7 +43,7 @@ impl Turn {
         }
     }
 
-    /// A call whose effects go to `draft` only.
+    /// Creates the turn of a call whose effects go to `draft` only.
     pub const fn draft(connection: Arc<Connection>, draft: Arc<Draft>) -> Self {
         Self {
             connection,
@@ -50,17 +51,17 @@ impl Turn {
         }
     }
 
-    /// The turn of the call that runs on this thread.
+    /// Returns the turn of the call that runs on this thread.
     pub fn current() -> Option<Self> {
         CONTEXT.with_borrow(|context| context.as_ref().map(|context| context.turn.clone()))
     }
 
-    /// Whether a call runs on this thread.
+    /// Returns whether a call runs on this thread.
     pub fn is_running() -> bool {
         CONTEXT.with_borrow(Option::is_some)
     }
 
-    /// The namespace of the call.
+    /// Returns the namespace of the call.
     pub fn namespace(&self) -> &Arc<Namespace> {
         self.connection.namespace()
     }
@@ -75,7 +76,7 @@ impl Turn {
         call()
     }
 
-    /// Remembers the state in which the running call has read, or left, a key.
+    /// Records the state in which the running call has read, or left, a key.
     pub fn remember_read(data: &Arc<Data>, key: &str, stamp: u64) {
         CallContext::with(|context| {
             let reads = &mut context.reads;
@@ -90,7 +91,7 @@ impl Turn {
         });
     }
 
-    /// The state in which the running call has read a key last.
+    /// Returns the state in which the running call has last read a key.
     pub fn last_read(data: &Arc<Data>, key: &str) -> Option<u64> {
         CallContext::with(|context| {
             let read = context.reads.iter().find(|read| read.is(data, key));
@@ -99,7 +100,7 @@ impl Turn {
         .flatten()
     }
 
-    /// The running call has changed a key without reading it first.
+    /// Forgets a key, because the running call has changed it without reading it first.
     pub fn forget_read(data: &Arc<Data>, key: &str) {
         CallContext::with(|context| context.reads.retain(|read| !read.is(data, key)));
     }
@@ -117,13 +118,13 @@ impl Read {
     }
 }
 
-/// What ran on this thread before, and does so again when this is dropped.
+/// Context that ran on this thread before, and does so again when this is dropped.
 struct Before(Option<CallContext>);
 
 impl Drop for Before {
     fn drop(&mut self) {
         let done = CONTEXT.replace(self.0.take());
-        // Outside of the borrow: the last handle of a connection may go with it.
+        // Outside of the borrow, because the last handle of a connection may be dropped with it.
         drop(done);
     }
 }

@@ -1,25 +1,26 @@
-//! What happened so far, in numbers: for metrics, and for what is ignored as in Node and would otherwise leave no trace.
+//! Counters of what has happened so far: for metrics, and for what is ignored as in Node and would otherwise leave no
+//! trace.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::HostEvent;
 
-/// A number that only grows.
+/// Number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// One more.
+    /// Adds one.
     pub fn add(&self) {
         self.add_many(1);
     }
 
-    /// So many more.
+    /// Adds `count`.
     pub fn add_many(&self, count: usize) {
         self.0.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// How many so far.
+    /// Returns the number so far.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -27,7 +28,7 @@ impl Counter {
 
 macro_rules! counters {
     ($($(#[doc = $extra:literal])* $name:ident: $meaning:literal,)*) => {
-        /// What a host counts, from its start.
+        /// Counters of a host, from its start.
         ///
         /// ```
         /// use patchcord::testing::TestHost;
@@ -45,7 +46,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// All of them, by their names in metrics, with what each means.
+            /// Returns all counters: the name in metrics, the meaning, and the count.
             pub fn all(&self) -> Vec<(&'static str, &'static str, u64)> {
                 vec![$((stringify!($name), $meaning, self.$name.get())),*]
             }
@@ -57,9 +58,9 @@ counters! {
     connected: "sockets that entered a namespace",
     left: "sockets that left a namespace",
     events: "events that clients sent",
-    /// They are ignored, as in Node.
+    /// Ignored, as in Node.
     unheard: "events that nobody listened to",
-    /// It is ignored, as in Node.
+    /// Ignored, as in Node.
     ignored: "what was sent to sockets that had left",
     /// See [`HostEvent::Lost`].
     lost: "events and packets that did not arrive",
@@ -69,7 +70,7 @@ counters! {
     cut_off: "clients that were cut off because they went beyond a limit",
     /// See [`HostEvent::Refused`].
     refused: "clients and requests that were not taken",
-    /// Every time, where [`HostEvent::OriginRefused`] is announced once for each origin.
+    /// Counts every request; [`HostEvent::OriginRefused`] is announced once for each origin.
     origins_refused: "requests of pages that may not connect",
     /// See [`HostEvent::NoConnection`].
     no_connection: "times that the system gave no further connection",
@@ -81,7 +82,7 @@ counters! {
 }
 
 impl Counters {
-    /// Counts what is announced.
+    /// Counts an event that is announced.
     pub fn announced(&self, event: &HostEvent) {
         match event {
             HostEvent::Lost { times, .. } => self.lost.add_many(*times),
@@ -96,9 +97,9 @@ impl Counters {
             HostEvent::RolledBack { .. } => self.rolled_back.add(),
             HostEvent::Removed { .. } => self.removed.add(),
             HostEvent::Unreadable { .. } => self.unreadable.add(),
-            // The first of an origin is announced, and all are counted where they are refused.
+            // The first request of an origin is announced; all requests are counted where they are rejected.
             HostEvent::OriginRefused { .. } => {}
-            // Nothing was lost or refused.
+            // Nothing was lost or rejected.
             HostEvent::Loaded { .. }
             | HostEvent::Warned { .. }
             | HostEvent::AttachWarning { .. }
@@ -115,7 +116,7 @@ mod tests {
         event::{Level, Reload, RollBackReason},
     };
 
-    /// An event of the variant behind that of another one. A variant without a place here does not compile.
+    /// Returns an event of the variant behind that of `event`. A variant without a place here does not compile.
     fn next(event: Option<&HostEvent>) -> Option<HostEvent> {
         let diagnostic = || Diagnostic::error("no");
         let text = String::new;

@@ -1,4 +1,4 @@
-//! Everything the host announces, in one closed enum: log, metrics and embedders subscribe to it.
+//! Everything that the host announces, in one closed enum: logs, metrics and embedders subscribe to it.
 
 mod counters;
 
@@ -10,7 +10,7 @@ pub use counters::{Counter, Counters};
 
 use crate::{diagnostic::Diagnostic, script::Carried};
 
-/// How much a line of a script's log matters.
+/// Severity of a line in a script's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -25,30 +25,30 @@ pub enum Level {
     Error,
 }
 
-/// What a reload did.
+/// Effects of a reload.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Reload {
-    /// The files whose texts are not those of the version before, in order.
+    /// Files whose texts differ from those of the version before, in order.
     pub changed: Vec<Arc<str>>,
-    /// Live connections that have the new version's handlers.
+    /// Number of live connections that have the new version's handlers.
     pub rebound: usize,
-    /// Handlers made by other handlers, which keep their code.
+    /// Number of handlers that other handlers made, and that keep their code.
     pub keep_old: usize,
-    /// Rooms that these connections have joined or left by the edit, each counted for each of them.
+    /// Number of rooms that these connections have joined or left by the edit, each counted for each connection.
     pub rooms: usize,
-    /// Connections whose `on_connection` fails, as it did before: they have what it registered until then.
+    /// Number of connections whose `on_connection` fails, as it did before: they have what it registered until then.
     pub failing: usize,
-    /// Connections whose `on_connection` fails since the edit, and that were disconnected for it.
+    /// Number of connections whose `on_connection` fails since the edit, and that were disconnected for this reason.
     pub disconnected: usize,
-    /// Variables of these connections, and keys of their `socket.data`.
+    /// Outcome for the variables of these connections, and for the keys of their `socket.data`.
     #[serde(with = "Variables")]
     pub carried: Carried,
-    /// From the start of loading until the last connection was served, in milliseconds.
+    /// Time from the start of loading until the last connection was served, in milliseconds.
     pub milliseconds: u64,
 }
 
-/// [`Carried`], as it is written.
+/// [`Carried`], as it is serialized.
 #[derive(Serialize)]
 #[serde(remote = "Carried")]
 struct Variables {
@@ -57,32 +57,32 @@ struct Variables {
     retyped: BTreeSet<String>,
 }
 
-/// A script that was not replaced.
+/// Script that was not replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Kept {
-    /// The script.
+    /// Name of the script.
     pub script: Arc<str>,
-    /// The version that keeps serving; `None` where no version ever served.
+    /// Version that keeps serving; `None` if no version ever served.
     pub version: Option<u64>,
 }
 
-/// Why a version was rolled back.
+/// Reason for a rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RollBackReason {
-    /// The program asked for it.
+    /// The application requested it.
     Asked,
-    /// Its handlers failed on so many connections, at places where the version before it did not.
+    /// Handlers of the version failed on several connections, at places where those of the version before did not.
     Errors {
-        /// How many connections.
+        /// Number of connections.
         connections: usize,
     },
 }
 
 impl Kept {
-    /// A script and what keeps serving for it.
+    /// Creates the entry of a script, with the version that keeps serving.
     pub fn new(script: &str, version: Option<u64>) -> Self {
         Self {
             script: script.into(),
@@ -91,8 +91,8 @@ impl Kept {
     }
 }
 
-/// Something that happened and that somebody may want to know. It is written as an object whose `type` is its name,
-/// such as `handler_failed`.
+/// Event that a listener may want to know. It is serialized as an object whose `type` is its name, such as
+/// `handler_failed`.
 ///
 /// ```
 /// use patchcord::{HostEvent, testing::TestHost};
@@ -117,9 +117,9 @@ pub enum HostEvent {
         script: Arc<str>,
         /// The number of the version.
         version: u64,
-        /// What its text is known by.
+        /// Hash that identifies its text.
         hash: Arc<str>,
-        /// The files it was read from.
+        /// The files that it was read from.
         files: Vec<Arc<str>>,
     },
     /// A new version serves, on live connections too.
@@ -130,11 +130,11 @@ pub enum HostEvent {
         script: Arc<str>,
         /// The number of the version.
         version: u64,
-        /// What its text is known by.
+        /// Hash that identifies its text.
         hash: Arc<str>,
-        /// The files it was read from.
+        /// The files that it was read from.
         files: Vec<Arc<str>>,
-        /// What became of the live connections.
+        /// Effects on the live connections.
         reload: Reload,
     },
     /// The version before serves again, on live connections too.
@@ -147,123 +147,123 @@ pub enum HostEvent {
         from: u64,
         /// The number of the version that serves.
         version: u64,
-        /// What its text is known by.
+        /// Hash that identifies its text.
         hash: Arc<str>,
-        /// The files it was read from.
+        /// The files that it was read from.
         files: Vec<Arc<str>>,
-        /// Why.
+        /// Reason for the rollback.
         reason: RollBackReason,
-        /// What became of the live connections.
+        /// Effects on the live connections.
         reload: Reload,
     },
-    /// A batch of changes was refused, and nothing has changed.
+    /// A batch of changes was rejected, and nothing has changed.
     Rejected {
-        /// The scripts of the batch, those included that are fine themselves.
+        /// The scripts of the batch, including those that are valid.
         scripts: Vec<Kept>,
-        /// Why.
+        /// Reasons for the rejection.
         diagnostics: Vec<Diagnostic>,
     },
-    /// Something in the scripts that were loaded is probably not meant. They serve all the same.
+    /// The loaded scripts contain probable mistakes. They serve all the same.
     Warned {
-        /// What, and where.
+        /// The mistakes, with their places.
         diagnostics: Vec<Diagnostic>,
     },
     /// The file of a namespace is gone; its clients were disconnected.
     Removed {
         /// The namespace.
         namespace: Arc<str>,
-        /// The script it had.
+        /// Its script.
         script: Arc<str>,
     },
     /// The scripts cannot be read or watched; what serves keeps serving.
     Unreadable {
-        /// What the system says.
+        /// Error of the system.
         problem: String,
     },
-    /// A call of a script failed; it ended, and nothing else did.
+    /// A script call failed. It ended, and nothing else did.
     HandlerFailed {
-        /// What went wrong, where, and in which call.
+        /// The error, its place, and the call in which it occurred.
         diagnostic: Diagnostic,
     },
-    /// The same error came again and again; it was announced a few times, and has been counted since.
+    /// The same error came repeatedly. It was announced a few times, and has been counted since.
     Repeated {
         /// The error, as it came first.
         diagnostic: Diagnostic,
-        /// How often it was not announced.
+        /// Number of times that it was not announced.
         times: usize,
     },
-    /// Something that a script or a client sent did not arrive. The same again and again is announced a few times, and then
-    /// counted and announced in one.
+    /// Something that a script or a client sent did not arrive. Repeated losses are announced a few times, and then
+    /// counted and announced as one.
     Lost {
         /// The namespace.
         namespace: Arc<str>,
-        /// The socket, where it is known.
+        /// The socket, if it is known.
         socket: Option<String>,
         /// The name of the event.
         event: String,
-        /// Why.
+        /// Reason for the loss.
         reason: String,
-        /// How many for the same reason this stands for.
+        /// Number of losses with the same reason that this event stands for.
         times: usize,
     },
-    /// A client did not read what was sent to it and was disconnected.
+    /// A client did not read what was sent to it, and was disconnected.
     SlowConsumer {
-        /// Its address.
+        /// Address of the client.
         peer: Option<SocketAddr>,
-        /// The id of its sockets, once it has one.
+        /// Id of its sockets, once it has one.
         socket: Option<String>,
-        /// Packets that waited for it.
+        /// Number of packets that waited for it.
         packets: usize,
-        /// Bytes that waited for it.
+        /// Number of bytes that waited for it.
         backlog: usize,
     },
-    /// A client went beyond a limit again and again, or at once beyond what is reasonable, and was disconnected.
+    /// A client exceeded a limit repeatedly, or by far at once, and was disconnected.
     CutOff {
-        /// Its address.
+        /// Address of the client.
         peer: Option<SocketAddr>,
-        /// The id of its sockets, once it has one.
+        /// Id of its sockets, once it has one.
         socket: Option<String>,
-        /// What it did.
+        /// Reason for disconnecting the client.
         reason: String,
     },
-    /// A client or a request was not taken.
+    /// A client or a request was rejected.
     Refused {
-        /// Its address.
+        /// Address of the client.
         peer: Option<SocketAddr>,
-        /// Why.
+        /// Reason for the rejection.
         reason: String,
-        /// How many for the same reason this stands for.
+        /// Number of rejections with the same reason that this event stands for.
         times: usize,
     },
-    /// The system gives the server no further connection for now; those there are go on.
+    /// The server cannot accept connections for now, because the system provides none; existing connections continue.
     NoConnection {
-        /// What the system says.
+        /// Error of the system.
         problem: String,
     },
-    /// A page that may not connect tried to; announced once for each origin.
+    /// A page that may not connect tried to connect; announced once for each origin.
     OriginRefused {
-        /// Where the page comes from, as its browser says.
+        /// Origin of the page, as its browser sends it.
         origin: String,
     },
-    /// The host was attached to a `SocketIo` of the program's own, where something does not hold that it does elsewhere,
-    /// or a script cannot serve.
+    /// The host was attached to a `SocketIo` of the application. Either something does not hold there that holds
+    /// elsewhere, or a script cannot serve.
     AttachWarning {
-        /// What, and why.
+        /// The problem, with its reason.
         problem: String,
     },
-    /// A line that a script logs.
+    /// A script logged a line.
     Log {
-        /// Which function logged it.
+        /// Level of the function that logged it.
         level: Level,
         /// The text.
         text: String,
         /// The namespace.
         namespace: Arc<str>,
-        /// The socket whose call it is, if it is one's.
+        /// The socket whose call logged the line, if the call belongs to one.
         socket: Option<String>,
         /// The file, if it is known.
         script: Option<String>,
-        /// The line in it.
+        /// Number of the line in the file.
         line: Option<usize>,
     },
 }

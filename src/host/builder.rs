@@ -88,8 +88,8 @@ impl HostBuilder {
         self
     }
 
-    /// Has the memory of script calls measured, for the limit [`call_memory`](Limits::call_memory): `meter` gives what the
-    /// present thread has allocated, less what it has freed. It is asked often and must be cheap.
+    /// Measures the memory of script calls, for the limit [`call_memory`](crate::script::Limits::call_memory): `meter`
+    /// returns what the present thread has allocated, less what it has freed. It is called often and must be cheap.
     ///
     /// A process has one allocator, so this holds for all of its hosts, and the first meter stays.
     ///

@@ -1,10 +1,10 @@
-//! Scripts at work on a Socket.IO server.
+//! Runs scripts on a Socket.IO server.
 //!
-//! In: scripts from a [`Loader`], an axum [`Router`] to stand in. Out: a router that serves both, and a
-//! [`HostEvent`] for everything that happens.
+//! In: scripts from a [`Loader`](crate::script::Loader), and an axum [`Router`] to stand in. Out: a router that serves
+//! both, and a [`HostEvent`] for everything that happens.
 //!
-//! What must stay true: a namespace is registered with the Socket.IO crate once, and a reload never registers
-//! again; a failed load changes nothing that is served; no script call runs inside another one.
+//! Invariants: a namespace is registered with socketioxide once, and a reload never registers it again; a failed load
+//! changes nothing that is served; no script call runs inside another one.
 
 mod announce;
 mod builder;
@@ -58,7 +58,7 @@ use socketio::{
 use state::HostState;
 use transport::{endpoint::Endpoint, service::HostService, wire::WireContext};
 
-/// Scripts that serve Socket.IO namespaces, edited live.
+/// Host of scripts that serve Socket.IO namespaces and are edited live.
 ///
 /// ```no_run
 /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
@@ -80,13 +80,13 @@ pub struct Host {
 }
 
 impl Host {
-    /// Begins a host.
+    /// Returns the builder of a host.
     pub fn builder() -> HostBuilder {
         HostBuilder::default()
     }
 
-    /// Loads every script for the first time. One that does not load is announced, and its namespace refuses
-    /// clients until it is repaired; the others serve. Gives what is wrong with those that do not.
+    /// Loads every script for the first time. A script that does not load is announced, and its namespace rejects
+    /// clients until the script is repaired; the others serve. Returns the problems of the scripts that do not load.
     ///
     /// ```
     /// use patchcord::{Host, script::Memory};
@@ -105,8 +105,8 @@ impl Host {
         self.state.reloader.load(Trigger::Start).await.rejected
     }
 
-    /// Loads the scripts that have changed since the last time, and makes their new versions serve, live
-    /// connections included: all of them, or none if one fails. Gives what is wrong then, and nothing if all is well.
+    /// Loads the scripts that have changed since the last load, and makes their new versions serve, on live connections
+    /// too: all of them, or none if one fails. Returns the problems in that case, and nothing if all is well.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) {
@@ -120,8 +120,8 @@ impl Host {
         self.state.reloader.load(Trigger::Asked).await.rejected
     }
 
-    /// Reloads by itself when files change, for as long as the [`Watching`] lives. Scripts that do not come from
-    /// disk are not watched.
+    /// Reloads automatically when files change, until the [`Watching`] is dropped. Scripts that do not come from disk
+    /// are not watched.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) -> Result<(), patchcord::WatchError> {
@@ -139,12 +139,12 @@ impl Host {
         self.state.reloader.watch()
     }
 
-    /// Puts the version of a namespace back that served before, on live connections too, and gives its number. They are
-    /// re-bound as by an edit: all of them, or none. Called again it goes one version further back; at most eight are
-    /// kept. What was rolled back is not tried again before its files change.
+    /// Restores the version that served a namespace before, on live connections too, and returns its number. The
+    /// connections are re-bound as by an edit: all of them, or none. Each further call goes one version further back;
+    /// the host keeps at most eight. A version that was rolled back is not tried again before its files change.
     ///
     /// # Errors
-    /// When there is no such version, or it fails on a live connection; nothing has changed then.
+    /// When there is no such version, or it fails on a live connection; then nothing has changed.
     ///
     /// ```no_run
     /// # async fn undo(host: patchcord::Host) -> Result<(), Box<dyn std::error::Error>> {
@@ -158,15 +158,15 @@ impl Host {
         self.state.reloader.roll_back(what).await
     }
 
-    /// The last attempts to have versions serve a namespace, the latest at the end; at most 32. Empty for a namespace
-    /// that no script ever had.
+    /// Returns the last attempts to make versions serve a namespace, the latest at the end; at most 32. The list is
+    /// empty for a namespace that no script ever had.
     pub async fn history(&self, namespace: &str) -> Vec<Record> {
         self.state.reloader.history(namespace).await
     }
 
-    /// What is wrong with the scripts: what a load would refuse (errors), and what is probably not meant (warnings), in
-    /// the order of files and lines. Every file is looked at, those included that no script imports. Nothing is served,
-    /// and what serves is not touched.
+    /// Checks the scripts. Returns what a load would reject (errors), and what is probably a mistake (warnings), in the
+    /// order of files and lines. The check reads every file, also those that no script imports. It serves nothing, and
+    /// does not touch what serves.
     ///
     /// ```
     /// use patchcord::{Host, script::Memory};
@@ -178,13 +178,13 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// When the place of the scripts cannot be read.
+    /// When the loader cannot list the scripts.
     pub fn check(&self) -> Result<Vec<Diagnostic>, LoadError> {
         reload::check::check(&self.state.reloader.scripting)
     }
 
-    /// What scripts of this host can call, its own functions included, as definitions for the Rhai language server
-    /// (`.d.rhai`).
+    /// Returns everything that scripts of this host can call, the functions of the application included, as definitions
+    /// for the Rhai language server (`.d.rhai`).
     ///
     /// ```
     /// let host = patchcord::Host::builder().function("twice(n)", |n: i64| n * 2).build();
@@ -194,7 +194,7 @@ impl Host {
         self.words().definitions()
     }
 
-    /// The same as a page to read, in Markdown: every hook and word that has a comment.
+    /// Returns the same as a page to read, in Markdown: every hook and function that has a comment.
     pub fn reference(&self) -> String {
         self.words().reference()
     }
@@ -203,7 +203,7 @@ impl Host {
         Words::of(&self.state.reloader.scripting.engine, api::VOCABULARY)
     }
 
-    /// The namespaces that scripts serve now, in order.
+    /// Returns the namespaces that scripts serve now, in order.
     pub fn namespaces(&self) -> Vec<Arc<str>> {
         let all = self.state.namespaces.all_paths();
         let served = all.iter().filter(|namespace| namespace.version().is_some());
@@ -212,7 +212,7 @@ impl Host {
         paths
     }
 
-    /// The names of all scripts there are, modules included, whether they serve or not.
+    /// Returns the names of all scripts, modules included, whether they serve or not.
     ///
     /// ```
     /// use patchcord::{Host, script::Memory};
@@ -224,12 +224,12 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// When the place of the scripts cannot be read.
+    /// When the loader cannot list the scripts.
     pub fn scripts(&self) -> Result<Vec<String>, LoadError> {
         self.state.reloader.scripting.loader.list()
     }
 
-    /// What happened so far, in numbers.
+    /// Returns the counters of what has happened so far.
     ///
     /// ```
     /// let host = patchcord::Host::builder().build();
@@ -239,8 +239,8 @@ impl Host {
         self.state.announcer.counters()
     }
 
-    /// How many sockets are connected now, by namespace; instances of a dynamic one count for it, so that clients cannot
-    /// make the list long.
+    /// Returns how many sockets are connected now, by namespace. Instances count for their dynamic namespace, so that
+    /// clients cannot make the list long.
     ///
     /// ```
     /// # async fn run(host: patchcord::Host) {
@@ -257,7 +257,7 @@ impl Host {
         sockets.collect()
     }
 
-    /// How it serves.
+    /// Returns the options of the host.
     ///
     /// ```
     /// let host = patchcord::Host::builder().build();
@@ -271,21 +271,21 @@ impl Host {
         self.state.announcer.announce(event);
     }
 
-    /// Announces that the system gives no further connection.
+    /// Announces that the server cannot accept connections for now.
     pub(crate) fn no_connection(&self, problem: &std::io::Error) {
         self.announce(HostEvent::NoConnection {
             problem: problem.to_string(),
         });
     }
 
-    /// An app in which the Socket.IO path belongs to this host, and everything else to `app`.
+    /// Returns an app in which the Socket.IO path belongs to this host, and everything else to `app`.
     ///
-    /// The host answers WebSocket handshakes itself, which is what lets it count what waits for a client, cut off
-    /// one that does not read, and keep events that arrive together with a CONNECT. A host serves one app: this is
-    /// called once.
+    /// The host answers WebSocket handshakes itself. So it can count what waits for a client, disconnect a client that
+    /// does not read, and keep events that arrive together with a CONNECT. A host serves one app: this method is called
+    /// once.
     ///
     /// # Errors
-    /// When the host serves already: this or [`Host::attach`] was called before.
+    /// When the host serves already: this method or [`Host::attach`] was called before.
     pub fn service(&self, app: Router) -> Result<Router, AttachError> {
         let state = &self.state;
         let (engine, io) = state.options.socket_io().build_with_inner_svc(app.clone());
@@ -305,31 +305,33 @@ impl Host {
         Ok(Router::new().fallback_service(service))
     }
 
-    /// Serves the scripts on a `SocketIo` of the program's own, with any adapter, beside the namespaces that the program
-    /// has on it. It is called once, on a Tokio runtime.
+    /// Serves the scripts on a `SocketIo` of the application, with any adapter, beside the namespaces that the
+    /// application has on it. This method is called once, on a Tokio runtime.
     ///
-    /// Handlers, handshakes, rooms, acks, timers, limits and live editing are as with [`Host::service`]. But the host has
-    /// no hand in the transport here. What does not hold is told at once as [`HostEvent::AttachWarning`]:
+    /// Handlers, handshakes, rooms, acks, timers, limits and live editing work as with [`Host::service`]. But the host
+    /// does not control the transport here. [`HostEvent::AttachWarning`] reports at once what does not hold:
     ///
     /// | | [`Host::service`] | `Host::attach` |
     /// |---|---|---|
-    /// | a client that does not read | is cut off when [`Options::max_backlog`] bytes wait for it | is cut off when as many packets wait as the `max_buffer_size` of the `SocketIo` allows, of any size; the connection ends with the next heartbeat |
-    /// | `socket.disconnect(true)` | closes the connection | takes the client out of every namespace of the host; the official clients then close by themselves |
-    /// | events in the same write as a CONNECT | are kept | end the connection, as the crate does it |
+    /// | a client that does not read | is disconnected when [`Options::max_backlog`] bytes wait for it | is disconnected when as many packets wait as the `max_buffer_size` of the `SocketIo` allows, of any size; the connection ends with the next heartbeat |
+    /// | `socket.disconnect(true)` | closes the connection | removes the client from every namespace of the host; the official clients then close by themselves |
+    /// | events in the same write as a CONNECT | are kept | end the connection, as socketioxide does it |
     /// | `volatile` | is skipped while packets wait for the client | is an ordinary `emit` |
     /// | the first clients of `room/{id}.rhai` | are in one namespace | can miss each other if they come in the same instant |
-    /// | path, ping, payloads, transports, origins, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] begins one with the same |
-    /// | [`Options::max_connections`], memory of idle clients | the host's | the program's |
+    /// | path, ping, payloads, transports, origins, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] returns a builder with the same values |
+    /// | [`Options::max_connections`], memory of idle clients | the host's | the application's |
     /// | `socket.handshake.address` | the peer's | the same, if the app has axum's `ConnectInfo<SocketAddr>` |
     ///
     /// With an adapter that reaches other processes, `emit` reaches their clients too, unless it goes through `local`.
-    /// `io.sockets`, `fetch_sockets`, `sockets_join` and the like, acks of broadcasts, `volatile` broadcasts and `io.data`
-    /// are this process's. Namespaces take clients as soon as the adapter is ready.
+    /// `io.sockets`, `fetch_sockets`, `sockets_join` and the like, acks of broadcasts, `volatile` broadcasts and
+    /// `io.data` cover this process only. Namespaces accept clients as soon as the adapter is ready.
     ///
-    /// The host serves for as long as the program keeps it: when the last [`Host`] is dropped, new clients are refused.
+    /// The host serves as long as the application keeps it: when the last [`Host`] is dropped, new clients are
+    /// rejected.
     ///
-    /// A namespace that the program has already stays the program's, which is announced; one that it registers later takes
-    /// the place of the script's, and must not. [`Host::close`] ends the host's namespaces only.
+    /// A namespace that the application has already stays the application's, and the host announces this. A namespace
+    /// that the application registers later would replace the script's, so the application must not register it.
+    /// [`Host::close`] ends the namespaces of the host only.
     ///
     /// ```
     /// use axum::Router;
@@ -369,7 +371,7 @@ impl Host {
         Ok(())
     }
 
-    /// Ends every connection. Scripts hear the reason `server shutting down`; this returns when all their calls have
+    /// Ends every connection. Scripts receive the reason `server shutting down`. Returns when all their calls have
     /// ended and what was sent has left, or after [`Options::drain_timeout`].
     ///
     /// ```no_run
@@ -389,8 +391,8 @@ impl Host {
         let state = &self.state;
         state.lifecycle.closing.cancel();
         let closed = async {
-            // A reload that runs is decided first. Those who are connecting get as far as `on_connection`, so that every
-            // script that heard of a client hears of its end.
+            // A running reload is decided first. Clients that are connecting get as far as `on_connection`, so that
+            // every script that has seen a client also sees its end.
             let permit = state.reloader.permit().await;
             let namespaces = state.namespaces.all();
             let mut links = Vec::new();
@@ -404,16 +406,16 @@ impl Host {
             }
             self.settled().await;
             state.namespaces.close().await;
-            // The crate forgets its namespaces before their sockets, which hold each other then.
+            // socketioxide forgets its namespaces before their sockets, and then the two hold each other.
             for link in links {
                 link.disconnect();
             }
-            // Those who read have what was sent to them.
+            // Clients that read have then received what was sent to them.
             state.lifecycle.writes.wait().await;
             state.namespaces.clear();
             permit.forget();
         };
-        // What is left after this time is lost with the process.
+        // Everything that is left after this time is lost with the process.
         let _ = timeout(state.options.drain_timeout, closed).await;
     }
 
@@ -422,13 +424,14 @@ impl Host {
         self.state.lifecycle.work.wait().await;
     }
 
-    /// What the connections of a namespace share now.
+    /// Returns the data that the connections of a namespace share now.
     pub(crate) fn data(&self, path: &str) -> rhai::Map {
         let namespace = self.state.namespaces.find(path);
         namespace.map_or_else(rhai::Map::new, |namespace| namespace.data().to_map())
     }
 
-    /// A turn that is no client's, for whoever stands outside: in the namespace `/`, or the first that is served.
+    /// Returns a call context without a client, for the REPL and for tests: in the namespace `/`, or the first that is
+    /// served.
     pub(crate) fn turn(&self) -> Option<Turn> {
         let all = self.state.namespaces.all().into_iter();
         let served = all.filter(|namespace| namespace.version().is_some());
@@ -436,7 +439,10 @@ impl Host {
         Some(Turn::of(Connection::new("", first, Dynamic::UNIT, 0)))
     }
 
-    /// A connection to a namespace that is in no server's hands, or why it is refused.
+    /// Connects an in-memory client to a namespace.
+    ///
+    /// # Errors
+    /// The reason for which the client is rejected.
     pub(crate) async fn admit(
         &self,
         path: &str,

@@ -1,10 +1,10 @@
-//! The namespaces of a host, and the Socket.IO server that they are registered with.
+//! Namespaces of a host, and the Socket.IO server that they are registered with.
 //!
-//! What must stay true: a namespace is registered with the server once, whatever is loaded into it later.
+//! Invariant: a namespace is registered with the server once, whatever is loaded into it later.
 //!
-//! Dynamic ones, such as `room/{id}.rhai`, have instances: `/room/1`, `/room/2` and so on, each with connections and
-//! data of its own. An instance is registered before the Socket.IO crate sees the first CONNECT to it: the crate's own
-//! way to make namespaces on demand loses one of two first clients that come at the same time.
+//! A dynamic namespace, such as `room/{id}.rhai`, has instances: `/room/1`, `/room/2` and so on. Each instance has
+//! connections and data of its own. The host registers an instance before socketioxide sees the first CONNECT to it.
+//! socketioxide can create namespaces on demand, but then loses one of two first clients that come at the same time.
 
 use std::{
     collections::HashMap,
@@ -20,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Connection, Driver, Namespace, Serving};
 
-/// What a client hears whose namespace nothing serves.
+/// Error message for a client whose namespace nothing serves.
 pub(super) const INVALID_NAMESPACE: &str = "Invalid namespace";
 
-/// An instance that nobody is in is kept for so long, for those who are on their way.
+/// Time that an instance without clients is kept, for clients that are on their way.
 const KEPT_UNUSED: Duration = Duration::from_secs(30);
 
-/// The Socket.IO server that namespaces are registered with.
+/// Socket.IO server that namespaces are registered with.
 pub(super) trait Backend: Debug + Send + Sync {
     /// Serves a namespace, once.
     fn register(&self, namespace: &Arc<Namespace>);
@@ -34,21 +34,22 @@ pub(super) trait Backend: Debug + Send + Sync {
     /// Serves an instance of a dynamic namespace, once.
     fn register_instance(&self, instance: &Arc<Namespace>);
 
-    /// Forgets a namespace that nobody is in.
+    /// Removes a namespace that has no clients.
     fn delete(&self, path: &str);
 
-    /// Ends every connection, as far as they are the host's.
+    /// Ends every connection of the host.
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
-/// Every namespace of a host.
+/// All namespaces of a host.
 #[derive(Debug)]
 pub(crate) struct Namespaces {
     me: Weak<Self>,
     known: RwLock<Known>,
-    /// With whom they are registered, once there is one. Held while one is registered or forgotten.
+    /// Server that the namespaces are registered with, once there is one. Locked while a namespace is registered or
+    /// removed.
     backend: Mutex<Option<Arc<dyn Backend>>>,
-    /// The most instances of each dynamic one.
+    /// Maximum instances of each dynamic namespace.
     max_instances: usize,
     closing: CancellationToken,
 }
@@ -56,7 +57,7 @@ pub(crate) struct Namespaces {
 #[derive(Debug, Default)]
 struct Known {
     by_path: HashMap<Arc<str>, Arc<Namespace>>,
-    /// Those with parameters in their paths, which are in `by_path` too.
+    /// Dynamic namespaces: those with parameters in their paths. They are in `by_path` too.
     dynamic: Vec<Arc<Namespace>>,
 }
 
@@ -71,7 +72,7 @@ impl Namespaces {
         })
     }
 
-    /// A new namespace, known to the server from now on.
+    /// Opens a new namespace, and registers it with the server if there is one.
     pub(super) fn open(
         &self,
         path: &str,
@@ -94,7 +95,7 @@ impl Namespaces {
         namespace
     }
 
-    /// Takes the server that is to serve them; `false` when there is or was one already.
+    /// Sets the server for the namespaces. Returns `false` if there is or was one already.
     pub(super) fn take_backend(&self, backend: Arc<dyn Backend>) -> bool {
         let mut current = self.backend.lock();
         let is_first = current.is_none() && !self.closing.is_cancelled();
@@ -104,7 +105,7 @@ impl Namespaces {
         is_first
     }
 
-    /// Registers all that were there before the server.
+    /// Registers all namespaces that were opened before the server was set.
     pub(super) fn register_all(&self) {
         let backend = self.backend.lock().clone();
         if let Some(backend) = backend {
@@ -112,7 +113,7 @@ impl Namespaces {
         }
     }
 
-    /// Takes the server away, which ends every connection.
+    /// Removes the server, which ends every connection.
     pub(super) async fn close(&self) {
         let backend = self.backend.lock().take();
         if let Some(backend) = backend {
@@ -120,38 +121,38 @@ impl Namespaces {
         }
     }
 
-    /// Forgets every namespace.
+    /// Removes every namespace.
     pub(super) fn clear(&self) {
         let known = std::mem::take(&mut *self.known.write());
         drop(known);
     }
 
-    /// Those that files stand for: dynamic ones, and not their instances.
+    /// Returns the namespaces that files define: dynamic ones, and not their instances.
     pub(super) fn roots(&self) -> Vec<Arc<Namespace>> {
         self.known.read().by_path.values().cloned().collect()
     }
 
-    /// Those that connections are in: instances, and not the dynamic ones they are of.
+    /// Returns the namespaces that connections are in: instances, and not their dynamic namespaces.
     pub(super) fn all(&self) -> Vec<Arc<Namespace>> {
         let mut all = self.all_paths();
         all.retain(|namespace| !namespace.is_dynamic());
         all
     }
 
-    /// Those that a path stands for: dynamic ones, and their instances.
+    /// Returns all namespaces that have a path: dynamic ones, and their instances.
     pub(super) fn all_paths(&self) -> Vec<Arc<Namespace>> {
         let roots = self.roots();
         let instances: Vec<_> = roots.iter().flat_map(|root| root.instances()).collect();
         roots.into_iter().chain(instances).collect()
     }
 
-    /// The namespace of a path, if it is served and no pattern.
+    /// Returns the namespace of a path, if it is served and is not a pattern.
     pub(super) fn served(&self, path: &str) -> Option<Arc<Namespace>> {
         self.find(path)
             .filter(|namespace| namespace.version().is_some())
     }
 
-    /// The namespace or the instance that a path stands for now.
+    /// Returns the namespace or the existing instance of a path.
     pub(super) fn find(&self, path: &str) -> Option<Arc<Namespace>> {
         let known = self.known.read();
         match known.by_path.get(path) {
@@ -163,7 +164,7 @@ impl Namespaces {
         }
     }
 
-    /// The sockets that a client has, in whatever namespaces.
+    /// Returns the sockets of a client in all namespaces.
     pub(super) fn sockets_of(&self, client: &str) -> Vec<Arc<Connection>> {
         let known = self.known.read();
         let namespaces = known.by_path.values();
@@ -172,7 +173,7 @@ impl Namespaces {
             .collect()
     }
 
-    /// What a client hears that a namespace does not take.
+    /// Returns the error message for a client, if a namespace in this state rejects clients.
     pub(super) fn refusal(&self, serving: &Serving) -> Option<&'static str> {
         match serving {
             _ if self.closing.is_cancelled() => Some("server shutting down"),
@@ -182,8 +183,8 @@ impl Namespaces {
         }
     }
 
-    /// The namespace of a path. If a dynamic namespace has such instances, and no other namespace has the path, it is made
-    /// if there is none.
+    /// Returns the namespace of a path. Creates an instance if a dynamic namespace matches the path, and no other
+    /// namespace has it.
     pub(super) fn ensure(&self, path: &str) -> Option<Arc<Namespace>> {
         let dynamic = {
             let known = self.known.read();
@@ -192,7 +193,7 @@ impl Namespaces {
             }
             known.dynamic.clone()
         };
-        // Who asks at the same moment waits here until the instance is registered.
+        // A second request for the same path waits here until the instance is registered.
         let backend = self.backend.lock();
         let mut dynamic = dynamic
             .iter()
@@ -205,13 +206,13 @@ impl Namespaces {
             }
             drop(backend);
             instance.load(None);
-            // Whoever asked for it may be refused, and then nobody ever leaves it.
+            // The client that asked for the instance may be rejected; then no client ever leaves the instance.
             self.forget_later(path);
         }
         Some(instance)
     }
 
-    /// Forgets an instance after a while, if nobody is in it then.
+    /// Removes an instance after a while, if it has no clients then.
     pub(super) fn forget_later(&self, path: &str) {
         let (namespaces, path) = (self.me.clone(), path.to_owned());
         tokio::spawn(async move {
@@ -222,7 +223,7 @@ impl Namespaces {
         });
     }
 
-    /// Has the server forget an instance that nobody is in.
+    /// Removes an instance without clients from the server.
     pub(super) fn delete(&self, path: &str) {
         let backend = self.backend.lock().clone();
         if let Some(backend) = backend {

@@ -1,4 +1,4 @@
-//! How a host serves: what the flags of `patchcord serve` say.
+//! Options of a host: the flags of `patchcord serve` set them.
 
 use std::time::Duration;
 
@@ -7,14 +7,16 @@ use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 use super::origin::Origin;
 use crate::script::Limits;
 
-/// The crate's own packets, such as pings, may wait beside the events that [`Options::max_backlog_packets`] allows.
+/// Maximum packets of socketioxide itself, such as pings, that wait beside the events that
+/// [`Options::max_backlog_packets`] allows.
 const OWN_PACKETS: usize = 1 << 10;
-/// More do not fit into the crate's queue. It takes its memory only as it fills.
+/// Maximum packets that fit into socketioxide's queue. The queue allocates its memory only as it fills.
 const MAX_QUEUE: usize = 1 << 30;
-/// The crate keeps one such buffer for each WebSocket, for as long as it lives. Our stream reads more at once.
+/// Size in bytes of the buffer that socketioxide keeps for each WebSocket, as long as the WebSocket lives. The host's
+/// stream reads more at once.
 const READ_BUFFER: usize = 1 << 8;
 
-/// A way in which packets travel.
+/// Transport that carries the packets of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Transport {
@@ -25,7 +27,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Its name in a query.
+    /// Returns the name of the transport in a query.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Polling => "polling",
@@ -34,18 +36,18 @@ impl Transport {
     }
 }
 
-/// What becomes of a connection on which an edit fails.
+/// Reaction to an edit that fails on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnRebindFailure {
-    /// The edit is rejected, for everyone.
+    /// The edit is rejected for all connections.
     #[default]
     Reject,
-    /// The connection is disconnected, and everyone else gets the new version.
+    /// The connection is disconnected, and all others get the new version.
     Disconnect,
 }
 
-/// How a host serves. What the flags of `patchcord serve` say is here.
+/// Options of a host. The flags of `patchcord serve` set them.
 ///
 /// ```
 /// use patchcord::Options;
@@ -61,53 +63,56 @@ pub enum OnRebindFailure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// The path of the Socket.IO endpoint, without a slash at its end.
+    /// Path of the Socket.IO endpoint, without a slash at its end.
     pub path: String,
-    /// From one ping to the next.
+    /// Interval between two pings.
     pub ping_interval: Duration,
-    /// So long a client has to answer a ping.
+    /// Time limit for a client to answer a ping.
     pub ping_timeout: Duration,
-    /// So long a client has from the handshake to its first CONNECT.
+    /// Time limit for a client from the handshake to its first CONNECT.
     pub connect_timeout: Duration,
-    /// So long an upgrade from polling to WebSocket may take.
+    /// Time limit for an upgrade from polling to WebSocket.
     pub upgrade_timeout: Duration,
-    /// The most bytes of one message from a client, whatever the transport.
+    /// Maximum size of one message from a client in bytes, whatever the transport.
     pub max_payload: usize,
-    /// The most bytes that may wait for a client; one that lets more pile up is cut off.
+    /// Maximum bytes that wait for a client; a client that lets more pile up is disconnected.
     pub max_backlog: usize,
-    /// The same in packets. It should be more than what one call sends to a client.
+    /// Maximum packets that wait for a client; a client that lets more pile up is disconnected. It should be more than
+    /// one call sends to a client.
     pub max_backlog_packets: usize,
-    /// So long [`Host::close`](crate::Host::close) waits for the scripts, and for clients to take what was sent to them.
+    /// Maximum time that [`Host::close`](crate::Host::close) waits for the scripts, and for clients to take what was
+    /// sent to them.
     pub drain_timeout: Duration,
     /// The transports that clients may use.
     pub transports: Vec<Transport>,
-    /// Pages of these origins may connect, beside those that the server itself serves.
+    /// Origins whose pages may connect, beside the pages that the server itself serves.
     pub origins: Vec<Origin>,
-    /// So many clients may be connected at once.
+    /// Maximum number of clients connected at once. `None` means unlimited.
     pub max_connections: Option<usize>,
-    /// So many proxies stand in front of the server: what the outermost of them says in `X-Forwarded-For` and
-    /// `X-Forwarded-Host` is believed. 0 believes nobody.
+    /// Number of proxies in front of the server. The host believes what the outermost of them says in `X-Forwarded-For`
+    /// and `X-Forwarded-Host`. With 0 it trusts no proxy.
     pub trust_proxy: usize,
-    /// Looks at the files at this interval instead of asking the system for changes.
+    /// Interval at which the host looks at the files. `None` means that it asks the system for changes instead.
     pub poll: Option<Duration>,
-    /// A script whose file is missing keeps serving for so long, and one that fails with a file that is missing or empty
-    /// is reported after it: an editor may be in the middle of saving.
+    /// Grace period for missing files. A script whose file is missing keeps serving for this time. A script that fails
+    /// with a file that is missing or empty is reported after this time, because an editor may be in the middle of
+    /// saving.
     pub missing_grace: Duration,
-    /// What becomes of a live connection on which an edit fails.
+    /// Reaction to an edit that fails on a live connection.
     pub on_rebind_failure: OnRebindFailure,
-    /// Rolls a version back by itself that fails at places where the one before did not: on five connections, and on
-    /// one in twenty, within 30 seconds.
+    /// Automatic rollback of a version that fails at places where the one before did not: on at least five connections,
+    /// and on at least one in twenty, within 30 seconds.
     pub rollback_on_errors: bool,
-    /// So many events a second each client may send; a burst of as many may come at once. What is more is refused, and
-    /// a client that goes on is cut off.
+    /// Maximum events per second from each client; a burst of as many may come at once. Further events are rejected,
+    /// and a client that keeps exceeding the limit is disconnected. `None` means unlimited.
     pub max_events_per_second: Option<usize>,
-    /// The most attachments of one packet from a client, each of up to `max_payload` bytes: by default 16 MB together.
+    /// Maximum attachments of one packet from a client, each of up to `max_payload` bytes: by default 16 MB together.
     pub max_attachments: usize,
-    /// A handler that throws answers the ack of its event with `{ error: text }`.
+    /// Error answers: a handler that throws answers the ack of its event with `{ error: text }`.
     pub ack_errors: bool,
-    /// The most instances of one dynamic namespace at a time; beyond it new ones are refused.
+    /// Maximum instances of one dynamic namespace at a time; further ones are rejected.
     pub max_namespaces: usize,
-    /// What a script may use up.
+    /// Limits of a script.
     pub limits: Limits,
 }
 
@@ -141,8 +146,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// A builder of a `SocketIo` with the path, times, payloads and transports of these options, and room for what one
-    /// call of a script can send: for [`Host::attach`](crate::Host::attach), with an adapter of the program's choice.
+    /// Returns a builder of a `SocketIo` with the path, times, payload limits and transports of these options, and with
+    /// room for what one script call can send. It is meant for [`Host::attach`](crate::Host::attach), with an adapter
+    /// that the application chooses.
     ///
     /// ```
     /// let (layer, io) = patchcord::Options::default().socket_io().build_layer();

@@ -1,28 +1,28 @@
-//! Where a page comes from, as browsers say it with `Origin`.
+//! Origins of pages, as browsers send them in `Origin`.
 
 use std::{fmt, str::FromStr};
 
 const ANY: &str = "*";
-/// What browsers say for pages without an address.
+/// Origin that browsers send for pages without an address.
 const NULL: &str = "null";
-/// Where a page comes from: `https://example.com`, `http://localhost:8080`; `*` is every page, with whatever its
-/// visitors are logged in to left out.
+/// Origin of a page: `https://example.com`, `http://localhost:8080`. `*` stands for every page, and leaves out the
+/// credentials of its visitors.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Origin(String);
 
-/// A text that names no origin.
+/// Error for a text that names no origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected a scheme, a host and perhaps a port, such as `https://example.com`, or `*`")]
 #[non_exhaustive]
 pub struct BadOrigin;
 
 impl Origin {
-    /// Whether it is every page.
+    /// Returns whether the origin stands for every page.
     pub fn is_any(&self) -> bool {
         self.0 == ANY
     }
 
-    /// Its scheme, and its host with its port.
+    /// Returns the scheme, and the host with its port.
     pub(super) fn parts(&self) -> (&str, &str) {
         self.0.split_once("://").unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What a host knows of its scripts before any serves: where their texts are, and how they are compiled.
+//! Compiles the scripts of a host: where their texts are, and how they become versions.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Scripting {
     pub(super) engine: Arc<Engine>,
-    /// What scripts can call.
+    /// Functions that scripts can call.
     pub(super) known: Known,
     pub(super) limits: Limits,
     pub(super) loader: Arc<dyn Loader>,
 }
 
 impl Scripting {
-    /// The version that `entry` and what it imports make, as `loader` reads them.
+    /// Compiles `entry` and its imports, as `loader` reads them, into a version.
     pub(super) fn compile(
         &self,
         loader: &dyn Loader,
@@ -37,7 +37,7 @@ impl Scripting {
         )
     }
 
-    /// What is wrong with a file that no script imports.
+    /// Returns the problems of a file that no script imports.
     pub(super) fn check_module(&self, loader: &dyn Loader, name: &str) -> Vec<Diagnostic> {
         script::check_module(&self.engine, &self.known, &self.limits, loader, name)
     }

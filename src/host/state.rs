@@ -1,4 +1,4 @@
-//! What a host is made of. Each part does one thing and knows only the parts that it needs; nothing is done here.
+//! Parts of a host. Each part does one thing, and knows only the parts that it needs; this module only assembles them.
 
 use std::sync::Arc;
 
@@ -13,22 +13,22 @@ use super::{
     socketio::handlers::ServerContext,
 };
 
-/// The parts of a host. Dropped with the last [`Host`](super::Host) and the last service of it.
+/// Parts of a host. Dropped with the last [`Host`](super::Host) and its last service.
 #[derive(Debug)]
 pub(crate) struct HostState {
-    /// How it serves.
+    /// Options of the host.
     pub(super) options: Arc<Options>,
-    /// Tells what happens.
+    /// Announces what happens.
     pub(super) announcer: Arc<Announcer>,
-    /// What clients connect to.
+    /// Namespaces that clients connect to.
     pub(super) namespaces: Arc<Namespaces>,
     /// Calls the scripts.
     pub(super) dispatcher: Arc<Dispatcher>,
     /// Loads the scripts.
     pub(super) reloader: Arc<Reloader>,
-    /// What the Socket.IO crate's handlers know of it.
+    /// Context of the handlers that socketioxide calls.
     pub(super) server: Arc<ServerContext>,
-    /// What it waits for before it ends.
+    /// Signal to close, and the work that a close waits for.
     pub(super) lifecycle: Lifecycle,
 }
 
@@ -68,7 +68,7 @@ impl HostState {
 }
 
 impl Drop for HostState {
-    /// A namespace's own unit and the namespace hold each other.
+    /// Breaks the cycles of namespaces: a namespace and its unit hold each other.
     fn drop(&mut self) {
         self.lifecycle.closing.cancel();
         for namespace in self.namespaces.all() {

@@ -1,4 +1,4 @@
-//! What goes through the watching thread: what notify says comes in, what may have changed goes out.
+//! Messages of the watching thread: events of notify come in, paths that may have changed go out.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,14 +13,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::error::WatchError;
 
-/// From notify, or from the [`Watcher`], to the watching thread.
+/// Message from notify, or from the [`Watcher`], to the watching thread.
 #[derive(Debug)]
 pub(super) enum Raw {
     Event(notify::Result<Event>),
     Stop,
 }
 
-/// From the watching thread to the [`Batches`].
+/// Message from the watching thread to the [`Batches`].
 #[derive(Debug)]
 pub(super) enum Note {
     Changed(PathBuf),
@@ -28,7 +28,8 @@ pub(super) enum Note {
     Problem(WatchError),
 }
 
-/// The watching thread's end of the channel to the [`Batches`]. Nobody may be listening any more: that is fine.
+/// The watching thread's end of the channel to the [`Batches`]. Sending ignores errors, because the receiver may be
+/// gone.
 #[derive(Debug)]
 pub(super) struct Outbox {
     /// The target as the caller wrote it.
@@ -48,12 +49,12 @@ impl Outbox {
         let _ = self.notes.send(Note::Changed(path));
     }
 
-    /// Everything may have changed; tells it by naming the target.
+    /// Reports that everything may have changed, by naming the target.
     pub(super) fn target_changed(&self) {
         let _ = self.notes.send(Note::Changed(self.given.clone()));
     }
 
-    /// Events were lost.
+    /// Reports that events were lost.
     pub(super) fn everything(&self) {
         let _ = self.notes.send(Note::Everything);
     }
@@ -70,7 +71,8 @@ pub(super) fn forward(raw: &mpsc::Sender<Raw>) -> impl notify::EventHandler + us
     }
 }
 
-/// Whether an event can mean a change. Attributes count, because a file may have become readable; reading does not.
+/// Returns whether an event can mean a change. Attributes count, because a file may have become readable; reading does
+/// not.
 pub(super) fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),

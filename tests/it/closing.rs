@@ -1,5 +1,5 @@
-//! The end of a host: it closes whatever happens meanwhile, serves nothing afterwards, and leaves nothing behind, even
-//! when nobody closes it.
+//! End of a host: it closes whatever happens meanwhile, serves nothing afterwards, and leaves nothing behind, even if
+//! it is never closed.
 
 use std::{
     fs,
@@ -28,30 +28,30 @@ use crate::{
     sockets::{Client, Running},
 };
 
-/// Longer than a host takes to end here; only a failure waits for it.
+/// Longer than a host takes to end here; only a failing test waits for it.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Options with which a host that waits for `drain_timeout` is one that never ends.
+/// Returns options with which a host that waits for `drain_timeout` never ends.
 fn options() -> Options {
     let mut options = patchcord::testing::options();
     options.drain_timeout = Duration::from_secs(3600);
     options
 }
 
-/// Waits for what must come soon.
+/// Waits for something that must happen soon.
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let ended = tokio::time::timeout(SOON, future).await;
     ended.unwrap_or_else(|_| panic!("{what} does not end"))
 }
 
-/// A script whose clients, when they leave, wait at the gate.
+/// Returns a script whose clients wait at the gate when they leave.
 fn gated(version: u32) -> String {
     format!(
         "fn on_connection(socket) {{ }} fn on_disconnect(socket, reason) {{ pass(); }} // {version}"
     )
 }
 
-/// A host that is closing: the `on_disconnect` of a client waits at a gate.
+/// Host that is closing: the `on_disconnect` of a client waits at a gate.
 struct Closing {
     scripts: TempDir,
     host: Host,
@@ -62,7 +62,7 @@ struct Closing {
 }
 
 impl Closing {
-    /// Begins to close a host in which the second version of a script serves. Gives what `prepare` makes before that.
+    /// Begins to close a host in which the second version of a script serves. Returns what `prepare` makes before that.
     async fn begin<T>(prepare: impl FnOnce(&Host) -> T) -> (Self, T) {
         let scripts = tempfile::tempdir().unwrap();
         save(scripts.path(), 1);
@@ -99,7 +99,7 @@ impl Closing {
         (this, prepared)
     }
 
-    /// Opens the gate: `close` ends, and so does what was begun meanwhile.
+    /// Opens the gate, and waits for `close` and for what was begun meanwhile.
     async fn ends(self, meanwhile: impl Future) {
         self.gate.open();
         let both = async { tokio::join!(self.closed, meanwhile).0 };
@@ -119,7 +119,7 @@ async fn a_host_closes_while_a_reload_begins() {
     let (closing, ()) = Closing::begin(|_| ()).await;
     let host = closing.host.clone();
     save(closing.scripts.path(), 3);
-    // It goes as far as it can while the host closes.
+    // The reload goes as far as it can while the host closes.
     let mut reload = pin!(maybe_done(host.reload()));
     let _ = poll!(&mut reload);
     closing.ends(reload).await;
@@ -139,7 +139,7 @@ async fn a_host_closes_while_files_are_saved() {
     let (closing, _watching) = Closing::begin(|host| host.watch().unwrap()).await;
     let options = WatchOptions::default();
     let (_watcher, mut batches) = Watcher::start(closing.scripts.path(), options).unwrap();
-    // The host has heard of the first save, at the latest, when the second one is told.
+    // The host has received the first save, at the latest, when the second one is reported.
     for version in 3..5 {
         save(closing.scripts.path(), version);
         soon("the wait for a save", batches.next()).await.unwrap();
@@ -174,7 +174,8 @@ async fn a_host_that_closes_waits_for_handlers_without_using_a_processor() {
         }
         gate.open();
     });
-    // On the thread of the test: one of the others waits at the gate, with what it is to do next.
+    // `close` runs on the thread of the test, because a worker waits at the gate, and with it the next tasks of that
+    // worker.
     let mut polls = 0;
     let mut close = pin!(host.close());
     let closed = poll_fn(|context| {
@@ -203,7 +204,7 @@ async fn a_host_that_was_closed_serves_nothing_again() {
     soon("a second `close`", host.close()).await;
 }
 
-/// Closes a host that rolls back by itself, with six clients whose `on_disconnect` fails.
+/// Closes a host that rolls back automatically, with six clients whose `on_disconnect` fails.
 async fn close_with_failures(versions: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let main = folder.path().join("main.rhai");
@@ -249,7 +250,7 @@ async fn a_host_closes_although_a_later_version_fails_on_every_client_that_leave
     close_with_failures(&[FINE, FAILS]).await;
 }
 
-/// Scripts of the program's own, which are freed with the host that reads them.
+/// Loader of the application, which is freed with the host that reads from it.
 #[derive(Debug)]
 struct Own {
     files: Memory,
@@ -258,7 +259,7 @@ struct Own {
 }
 
 impl Own {
-    /// One script, and what tells whether it is freed.
+    /// Returns a loader of one script, and a handle that shows whether the loader is freed.
     fn new(script: &str, watched: Option<PathBuf>) -> (Self, Weak<()>) {
         let alive = Arc::new(());
         let freed = Arc::downgrade(&alive);
@@ -285,7 +286,7 @@ impl Loader for Own {
     }
 }
 
-/// Waits until nothing of a host is left; tasks that have ended let go of it a moment later.
+/// Waits until nothing of a host is left; tasks that have ended release it a moment later.
 async fn until_freed(host: &Weak<()>) {
     let freed = async {
         while host.strong_count() > 0 {
@@ -295,7 +296,7 @@ async fn until_freed(host: &Weak<()>) {
     soon("the life of a host that nobody holds", freed).await;
 }
 
-/// Has a client connect to an app and leave, and ends the app. Its connections end with the client.
+/// Connects a client to an app and disconnects it, and then ends the app. Its connections end with the client.
 async fn visit(app: Router, host: &Host) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -315,7 +316,7 @@ async fn visit(app: Router, host: &Host) {
     };
     soon("the connection of a client that has left", left).await;
     serving.abort();
-    // It was cancelled.
+    // The task was cancelled.
     drop(serving.await);
 }
 
@@ -324,7 +325,7 @@ const ASK: &str = "fn on_connection(socket) {
     socket.on(\"ask\", || { io.to(\"room\").emit(\"asked\"); io.data.asked = 1; io.data.asked });
 }";
 
-/// The same answer, with what a namespace does when nobody is in it.
+/// Script that returns the same answer, and works in its namespace while no client is in it.
 const WORKS: &str =
     "fn on_load() { let n = 0; set_interval(|| { n += 1; io.data.n = n; }, 3600000); }
     io.on(\"connection\", |socket| {
@@ -393,7 +394,7 @@ async fn a_host_that_watched_its_scripts_is_freed_when_both_are_dropped() {
     until_freed(&freed).await;
 }
 
-/// A value of the program's own that scripts are given.
+/// Value of the application that scripts receive.
 #[derive(Clone)]
 struct Held(#[allow(dead_code, reason = "its clones are counted")] Arc<()>);
 

@@ -1,4 +1,5 @@
-//! The rules of the code that a compiler does not hold: who may import whom, and where the code of a type stands.
+//! Rules of the code that the compiler does not check: which module may import which, and where the code of a type
+//! stands.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +25,7 @@ const ROW: [&str; 12] = [
     "cli",
 ];
 
-/// The same inside `host/`. `mod` is `Host` itself.
+/// The same rule inside `host/`. `mod` is `Host` itself.
 const HOST: [&str; 14] = [
     "origin",
     "options",
@@ -42,7 +43,7 @@ const HOST: [&str; 14] = [
     "builder",
 ];
 
-/// Files that know each other, and why.
+/// Files that import each other, and why.
 const KNOW_EACH_OTHER: [(&str, &str); 1] = [
     // A namespace has connections, and a connection is in a namespace.
     ("connection/connection.rs", "connection/namespace.rs"),
@@ -50,9 +51,9 @@ const KNOW_EACH_OTHER: [(&str, &str); 1] = [
 
 /// One file of `src/`, without its tests.
 struct Source {
-    /// Its path below `src/`.
+    /// Path below `src/`.
     name: String,
-    /// The path of its module, from the crate.
+    /// Path of its module, from the root of patchcord.
     module: Vec<String>,
     code: syn::File,
 }
@@ -106,12 +107,12 @@ fn is_for_tests(item: &syn::Item) -> bool {
     })
 }
 
-/// What a file names of others.
+/// References of a file to other files.
 #[derive(Default)]
 struct Named {
     /// Paths that it imports or writes out, as they are written.
     paths: Vec<Vec<String>>,
-    /// What it gives on under its own name, by that name.
+    /// Paths that it re-exports, by their new names.
     gives_on: BTreeMap<String, Vec<String>>,
 }
 
@@ -147,10 +148,10 @@ impl Named {
 }
 
 impl Visit<'_> for Named {
-    /// Who may see something imports nothing.
+    /// Skips visibilities, because they import nothing.
     fn visit_visibility(&mut self, _: &syn::Visibility) {}
 
-    /// A module within the file is part of it: what it names of its parents is the file's own.
+    /// Treats a module within the file as part of it: what the module names of its parents is the file's own.
     fn visit_item_mod(&mut self, item: &syn::ItemMod) {
         let mut inside = Self::default();
         visit::visit_item_mod(&mut inside, item);
@@ -180,7 +181,7 @@ impl Visit<'_> for Named {
     }
 }
 
-/// All files, and what each names of others.
+/// All files, with their references to others.
 struct House {
     files: BTreeMap<Vec<String>, (Source, Named)>,
 }
@@ -199,7 +200,7 @@ impl House {
         }
     }
 
-    /// A path from the crate on, if it is one of ours.
+    /// Returns a path from the root of patchcord, if it is a path of patchcord.
     fn absolute(&self, from: &Source, path: &[String]) -> Option<Vec<String>> {
         let mut here = from.module.clone();
         match path.first().map(String::as_str)? {
@@ -221,7 +222,7 @@ impl House {
         }
     }
 
-    /// The file that defines what a path names, also where another one gives it on.
+    /// Returns the file that defines what a path names, even if another file re-exports it.
     fn file_of(&self, path: &[String]) -> Option<&Source> {
         let modules = (0..=path.len()).rev();
         let mut found = modules.filter_map(|count| self.files.get_key_value(&path[..count]));
@@ -236,7 +237,7 @@ impl House {
         }
     }
 
-    /// The files whose code a file names.
+    /// Returns the files whose code a file names.
     fn imports(&self, source: &Source, named: &Named) -> BTreeSet<&str> {
         let paths = named.paths.iter();
         let paths = paths.filter_map(|path| self.absolute(source, path));
@@ -255,7 +256,7 @@ impl House {
     }
 }
 
-/// The module of a file in a row: `host/` and `watch.rs` are `host` and `watch`.
+/// Returns the place of a file's module in a row: `host/` and `watch.rs` are `host` and `watch`.
 fn place(row: &[&str], file: &str) -> Option<usize> {
     let module = file.split(['/', '.']).next().unwrap();
     row.iter().position(|other| *other == module)
@@ -318,7 +319,7 @@ fn no_files_import_each_other() {
             assert!(is_there, "src/{from} no longer imports src/{to}");
         }
     }
-    // What imports nothing that is left, or what nothing that is left imports, is in no circle.
+    // A file that imports no remaining file, or that no remaining file imports, is in no cycle.
     loop {
         let imported: BTreeSet<_> = imports.values().flatten().copied().collect();
         let mut files = imports.iter();
@@ -390,7 +391,7 @@ fn the_code_of_a_type_stands_in_its_file_or_in_a_child_of_it() {
                 continue;
             };
             let name = of.path.segments.last().unwrap().ident.to_string();
-            // A macro makes the others.
+            // A macro generates the others.
             let Some(places) = types.get(&name) else {
                 continue;
             };

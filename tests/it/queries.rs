@@ -1,6 +1,6 @@
-//! The query of a request: its names and values are decoded, and of two values of one name the last counts, as in Node.
+//! Query of a request: its names and values are decoded, and of two values with one name the last counts, as in Node.
 //!
-//! What is expected here is what a server of socket.io 4.8.4 answers.
+//! The tests expect what a server of socket.io 4.8.4 answers.
 
 use patchcord::host::Transport;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -13,7 +13,7 @@ use crate::{
 const UNKNOWN_TRANSPORT: &str = "{\"code\":0,\"message\":\"Transport unknown\"}";
 const UNSUPPORTED: &str = "{\"code\":5,\"message\":\"Unsupported protocol version\"}";
 
-/// What a request begins with that asks for a WebSocket.
+/// Returns the beginning of a request for a WebSocket.
 fn upgrade(path: &str, connection: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {{host}}\r\nConnection: {connection}\r\nUpgrade: websocket\r\n\
@@ -21,7 +21,7 @@ fn upgrade(path: &str, connection: &str) -> String {
     )
 }
 
-/// A WebSocket that is opened with this query; `None` when the answer is another one than `101`.
+/// Opens a WebSocket with this query; returns `None` if the answer is not `101`.
 async fn websocket(running: &Running, query: &str) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let request = upgrade(&format!("/socket.io/?{query}"), "Upgrade");
@@ -31,7 +31,7 @@ async fn websocket(running: &Running, query: &str) -> Option<TcpStream> {
     answer.starts_with("HTTP/1.1 101").then_some(stream)
 }
 
-/// Every byte as `%` and two digits.
+/// Encodes every byte as `%` and two digits.
 fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
@@ -103,7 +103,7 @@ async fn of_two_values_of_one_name_in_a_query_the_last_counts() {
         ("EIO=4&transport=websocket&transport=polling", "0{\"sid\":"),
         ("EIO=4&transport=nothing&tr%61nsport=polling", "0{\"sid\":"),
         ("EIO=4&EIO=3&transport=polling", UNSUPPORTED),
-        // No WebSocket is asked for.
+        // The request asks for no WebSocket.
         (
             "EIO=4&transport=polling&transport=websocket",
             "HTTP/1.1 400",

@@ -1,7 +1,7 @@
 //! Answers that a connection's scripts wait for.
 //!
-//! Clients answer in the order of their packets, whoever was asked, and so the closures are called: an answer that comes
-//! wakes a [`Knock`], which posts work to the connection that asked, before the next packet is read.
+//! Clients answer in the order of their packets, whichever socket was asked, and the closures are called in that order:
+//! an answer wakes a [`Knock`], which posts work to the requesting connection, before the next packet is read.
 
 use std::{
     pin::Pin,
@@ -19,13 +19,13 @@ use crate::{
     script::Handler,
 };
 
-/// Who is asked.
+/// Sockets that are asked.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Asked<'a> {
-    /// One socket: the closure gets the arguments of its answer.
+    /// One socket: the closure receives the arguments of its answer.
     One(&'a Arc<Connection>),
-    /// Many: the closure gets an array of the first argument of each answer.
+    /// Many sockets: the closure receives an array of the first argument of each answer.
     Many(&'a [Arc<Connection>]),
 }
 
@@ -39,12 +39,12 @@ impl Asked<'_> {
 }
 
 impl Connection {
-    /// Sends an event that asks for an answer; `handler` is called with it in this connection's turn, whoever is asked.
-    /// After `timeout` it is called with an error, and its first parameter is the error then; without one it waits for
-    /// ever, as in Node. To be called in this connection's turn.
+    /// Sends an event that asks for an answer. `handler` is called with the answer in this connection's turn, whichever
+    /// socket is asked. With a `timeout`, the first parameter of `handler` is the error, and after that time `handler`
+    /// is called with one. Without a timeout it waits for ever, as in Node. Called in this connection's turn.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or the one client that is asked cannot take it; `handler` is not called then.
+    /// When an argument cannot be sent, or the one client that is asked cannot take it; then `handler` is not called.
     pub fn ask(
         self: &Arc<Self>,
         whom: Asked<'_>,
@@ -106,8 +106,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Looks whether an answer is there, in this connection's turn: the call that it means, if it was the last one that
-    /// its closure waits for.
+    /// Polls an answer, in this connection's turn. Returns the call that is due, if it was the last answer that its
+    /// closure waits for.
     pub fn answered(self: &Arc<Self>, number: u64, nth: usize) -> Option<Answered> {
         let mut answer = self.held().acks.place(number, nth)?.take()?;
         let knock = Arc::new(Knock {
@@ -124,18 +124,19 @@ impl Connection {
         }
     }
 
-    /// How many answers its closures wait for.
+    /// Returns how many closures wait for answers.
     pub fn waiting_for(&self) -> usize {
         self.held().acks.len()
     }
 
-    /// The calls that are due when this connection leaves: closures that wait with a time get an error at once.
+    /// Returns the calls that are due when this connection ends: closures that wait with a timeout receive an error at
+    /// once.
     pub fn unanswered(&self) -> Vec<Answered> {
         self.held().acks.leave()
     }
 }
 
-/// Woken by an answer, it has the connection that asked look at it.
+/// Waker that schedules the requesting connection to poll the answer.
 struct Knock {
     giver: Weak<Connection>,
     number: u64,
@@ -143,7 +144,7 @@ struct Knock {
 }
 
 impl Knock {
-    /// Waits for an answer, in the turn of the connection that asked.
+    /// Waits for an answer, in the turn of the requesting connection.
     fn listen(self: &Arc<Self>, mut answer: Answer) {
         match poll(&mut answer, self) {
             Poll::Pending => self.keep(answer),
@@ -151,7 +152,7 @@ impl Knock {
         }
     }
 
-    /// The same outside that turn.
+    /// Waits for an answer, outside of that turn.
     fn expect(&self, answer: Answer) {
         self.keep(answer);
         self.post();
@@ -176,7 +177,7 @@ impl Wake for Knock {
     }
 }
 
-/// Not counted against the task that happens to run.
+/// Polls an answer, without charging the budget of the task that happens to run.
 fn poll(answer: &mut Answer, knock: &Arc<Knock>) -> Poll<Result<Vec<Dynamic>, NoAnswer>> {
     let waker = Waker::from(knock.clone());
     Pin::new(&mut unconstrained(answer)).poll(&mut Context::from_waker(&waker))

@@ -1,7 +1,7 @@
-//! A namespace is one unit more beside its connections: `on_load`, its timers and its closures run in a turn of its own.
+//! Unit of a namespace, beside its connections: `on_load`, its timers and its closures run in a turn of its own.
 //!
-//! That turn is a [`Connection`] without a client. What its calls register belongs to the version that serves: it is
-//! gone when another one does.
+//! That turn is a [`Connection`] without a client. What its calls register belongs to the version that serves, and is
+//! removed when another version does.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use super::Connection;
 use crate::{connection::Namespace, script::Version};
 
 impl Connection {
-    /// The unit of a namespace itself: it has no client and is not one of the namespace's connections.
+    /// Creates the unit of a namespace itself: it has no client, and is not one of the namespace's connections.
     pub(crate) fn of_namespace(namespace: Arc<Namespace>) -> Arc<Self> {
         Self::new("", namespace, rhai::Dynamic::UNIT, 0)
     }
 
-    /// The id of its socket; `None` for the unit of a namespace.
+    /// Returns the id of the socket; `None` for the unit of a namespace.
     pub fn socket(&self) -> Option<&Arc<str>> {
         Some(self.id()).filter(|id| !id.is_empty())
     }
 
-    /// Starts with the version that serves, and lets go of what an earlier one left; `None` when it has started already.
-    /// For the unit of a namespace.
+    /// Starts with the version that serves, and frees what an earlier one left; returns `None` if it has started
+    /// already. For the unit of a namespace.
     pub fn start(&self) -> Option<Arc<Version>> {
         let version = self.namespace().version();
         let mut held = self.held();
@@ -40,7 +40,8 @@ impl Connection {
         version
     }
 
-    /// Whether its work is that of a version that no longer serves. Never so for a client's: it adopts the new one.
+    /// Returns whether the work belongs to a version that no longer serves. Always `false` for a client's connection,
+    /// which adopts the new version.
     pub fn is_outdated(&self) -> bool {
         let version = self.version();
         self.socket().is_none() && version.is_none_or(|version| !self.namespace().serves(&version))

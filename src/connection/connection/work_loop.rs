@@ -1,4 +1,4 @@
-//! How a connection does its work: piece after piece, and not so much in a row that others wait.
+//! Work loop of a connection: item after item, and not so many in a row that others wait.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -11,15 +11,15 @@ use crate::{
     script::took_long,
 };
 
-/// After so much work in one go, the rest goes to a fresh task, so that others have their turn on this thread.
+/// Maximum work items in a row. The rest goes to a fresh task, so that others have their turn on this thread.
 const WORK_IN_A_ROW: usize = 64;
-/// The same as time.
+/// Maximum time in a row, for the same reason.
 const TIME_IN_A_ROW: Duration = Duration::from_millis(5);
 
 impl Connection {
-    /// Posts work. It runs here and now if the connection is idle and this thread is in no script call, and
-    /// otherwise in the turn of whoever is busy, or on a task of its own. Gives back an event that finds the
-    /// mailbox full of such.
+    /// Posts work. The work runs here and now if the connection is idle and this thread is in no script call. Otherwise
+    /// it runs in the turn of the thread that is busy with the connection, or on a task of its own. Returns an event
+    /// that the mailbox rejects because it is full of events.
     pub fn post(self: &Arc<Self>, work: Work) -> Option<Event> {
         match self.mailbox.post(work, &self.phase) {
             Posted::Run(work) if Turn::is_running() || self.is_slow() => {
@@ -33,7 +33,7 @@ impl Connection {
         None
     }
 
-    /// Posts work that runs on a task of its own, or in the turn of whoever is busy.
+    /// Posts work that runs on a task of its own, or in the turn of the thread that is busy with the connection.
     pub fn post_elsewhere(self: &Arc<Self>, work: Work) {
         if let Posted::Run(work) = self.mailbox.post(work, &self.phase) {
             self.mailbox.post_first(work);
@@ -53,7 +53,7 @@ impl Connection {
         while let Some(work) = next {
             self.namespace().driver().run(self, work);
             let took_long = took_long();
-            // Work without a call, such as a timer that another one has done, says nothing.
+            // Work without a call, such as a timer that another item has fired, says nothing about speed.
             if let Some(slow) = took_long.filter(|slow| *slow != self.is_slow()) {
                 self.slow.store(slow, Ordering::Relaxed);
             }
@@ -72,13 +72,13 @@ impl Connection {
         turn.armed = false;
     }
 
-    /// Whether its last call took long: its next ones do not run on threads that serve others.
+    /// Returns whether the last call took long: the next ones do not run on threads that serve others.
     pub fn is_slow(&self) -> bool {
         self.slow.load(Ordering::Relaxed)
     }
 }
 
-/// Gives the turn to a fresh task when work ends before the mailbox is empty, a panic included.
+/// Hands the turn to a fresh task when work ends before the mailbox is empty, even by a panic.
 struct HandOver<'a> {
     connection: &'a Arc<Connection>,
     armed: bool,

@@ -1,7 +1,7 @@
-//! What happens in a host, on its way to those who want to hear of it.
+//! Announces what happens in a host.
 //!
-//! In: a [`HostEvent`] from anywhere in the host. Out: the counters, and the listeners of the program or, without any,
-//! [`tracing`](mod@self::tracing). The same again and again is announced a few times and then counted.
+//! In: a [`HostEvent`] from anywhere in the host. Out: the counters, and the listeners of the application or, if there
+//! are none, [`tracing`](mod@self::tracing). A repeated event is announced a few times, and then only counted.
 
 mod throttle;
 mod tracing;
@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep_until};
 use self::throttle::{Throttle, WINDOW};
 use crate::event::{Counters, HostEvent};
 
-/// Somebody who wants to hear of everything.
+/// Listener of the application; receives every event that is announced.
 pub(super) type Listener = Box<dyn Fn(&HostEvent) + Send + Sync>;
 
-/// Counts what happens, and tells everybody who listens.
+/// Counts events, and announces them to all listeners.
 #[derive(Default)]
 pub(crate) struct Announcer {
     listeners: Vec<Listener>,
@@ -47,7 +47,7 @@ impl Announcer {
         &self.counters
     }
 
-    /// Counts an event, and tells everybody who listens unless the same was announced often enough.
+    /// Counts an event, and announces it unless the same event was announced often enough.
     pub(crate) fn announce(self: &Arc<Self>, event: HostEvent) {
         self.counters.announced(&event);
         let admitted = self.throttle.admit(&event);
@@ -59,7 +59,7 @@ impl Announcer {
         }
     }
 
-    /// Waits until a window of the throttle ends, and says how often its event came beyond what was announced.
+    /// Waits until a window of the throttle ends, and announces how many of its events were counted and not announced.
     async fn announce_repeats(self: Arc<Self>, key: u64, event: HostEvent) {
         let announcer = Arc::downgrade(&self);
         drop(self);

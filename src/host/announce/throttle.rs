@@ -1,4 +1,4 @@
-//! The same again and again: announced a few times, and then counted.
+//! Throttles repeated events: the first few are announced, the rest are only counted.
 
 use std::{
     collections::HashMap,
@@ -10,24 +10,24 @@ use parking_lot::Mutex;
 
 use crate::{diagnostic::Diagnostic, event::HostEvent};
 
-/// So often the same is announced within [`WINDOW`].
+/// Maximum announcements of the same event within [`WINDOW`].
 const ANNOUNCED: usize = 5;
-/// After this time it is announced how often it came.
+/// Window of the throttle; at its end the number of further events is announced.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
-/// So many different things are told apart at a time; further ones are taken for one.
+/// Maximum distinct events tracked at a time; all others share one entry.
 const DIFFERENT: usize = 1_000;
-/// See [`DIFFERENT`].
+/// Key of the entry that all events beyond [`DIFFERENT`] share.
 const FURTHER: u64 = 0;
 
-/// What came in the last [`WINDOW`], and how often.
+/// Events of the last [`WINDOW`], with the number of times that each came.
 #[derive(Debug, Default)]
 pub(super) struct Throttle(Mutex<HashMap<u64, usize>>);
 
-/// What becomes of an event.
+/// Decision on an event.
 pub(super) struct Admitted {
-    /// It is told now; otherwise it is counted.
+    /// The event is announced now; otherwise it is only counted.
     pub(super) is_told: bool,
-    /// The window that begins with it: after [`WINDOW`] its end is to be asked for.
+    /// Key of the window that begins with the event; the caller ends this window after [`WINDOW`].
     pub(super) begins: Option<u64>,
 }
 
@@ -52,7 +52,8 @@ impl Throttle {
         }
     }
 
-    /// Ends the window that began with `event`: what stands for those that were counted and not told, if there were any.
+    /// Ends the window that began with `event`. Returns one event that stands for all that were counted and not
+    /// announced, if there were any.
     pub(super) fn end(&self, key: u64, event: HostEvent) -> Option<HostEvent> {
         let times = self.0.lock().remove(&key).unwrap_or_default();
         let more = times.saturating_sub(ANNOUNCED);
@@ -60,7 +61,7 @@ impl Throttle {
     }
 }
 
-/// What stands for so many more of an event.
+/// Returns one event that stands for `more` further ones.
 fn repeated(event: HostEvent, more: usize) -> HostEvent {
     let mut event = match event {
         HostEvent::HandlerFailed { diagnostic } => HostEvent::Repeated {
@@ -75,7 +76,7 @@ fn repeated(event: HostEvent, more: usize) -> HostEvent {
     event
 }
 
-/// What makes two events the same, for those that a client or a script can cause without end.
+/// Returns a key that equal events share. Only events that a client or a script can cause without end have a key.
 fn identity(event: &HostEvent) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     match event {
@@ -92,7 +93,8 @@ fn identity(event: &HostEvent) -> Option<u64> {
     Some(hasher.finish())
 }
 
-/// Where an error is. What it says, and the event of its call, a client may choose.
+/// Hashes the place of an error, and not its message or the event of its call, because a client may choose these.
+/// Without a place, the message is all there is.
 fn failure(diagnostic: &Diagnostic, hasher: &mut DefaultHasher) {
     match &diagnostic.place {
         Some(place) => (&place.file, place.line, place.column).hash(hasher),
@@ -103,7 +105,7 @@ fn failure(diagnostic: &Diagnostic, hasher: &mut DefaultHasher) {
     }
 }
 
-/// A reason without its details, which may come from a client.
+/// Returns a reason without its details, which may come from a client.
 fn kind(reason: &str) -> &str {
     reason.split(':').next().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Host events as log lines, for a host whose embedder listens to none: nothing is lost in silence.
+//! Writes events as log lines when the application has no listener, so that nothing is lost in silence.
 
 use crate::event::{HostEvent, Level};
 

@@ -1,4 +1,4 @@
-//! What scripts hear of the end of a connection, in Node's order.
+//! Calls the scripts at the end of a connection, in Node's order.
 
 use std::{sync::Arc, vec};
 
@@ -14,12 +14,12 @@ use crate::{
     script::{Handler, Hook},
 };
 
-/// A connection on its way out.
+/// Connection that is being disconnected.
 struct Leaving {
     reason: &'static str,
-    /// Acks that wait for an answer in vain, with what they are told.
+    /// Closures whose acks get no answer, with the arguments for them.
     unanswered: vec::IntoIter<Answered>,
-    /// The listeners that are called now.
+    /// Listeners that are called now.
     handlers: Handlers,
 }
 
@@ -50,7 +50,7 @@ impl Dispatcher {
 
     fn disconnecting(&self, connection: &Arc<Connection>, leaving: &mut Leaving) -> Next<Leaving> {
         let Some(handler) = leaving.handlers.next() else {
-            // From here on nobody finds it any more, and it is in no room.
+            // From here on no other connection finds this one, and it is in no room.
             connection.namespace().leave(connection);
             connection.forget_rooms();
             leaving.handlers = connection.fire("disconnect").into_iter();

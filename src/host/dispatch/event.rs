@@ -1,4 +1,4 @@
-//! An event on its way through the handlers of a connection.
+//! Dispatches an event through the handlers of a connection.
 
 use std::sync::Arc;
 
@@ -14,18 +14,19 @@ use crate::{
     script::{CallError, Handler},
 };
 
-/// An event, and those of its handlers that are called now.
+/// Event, with those of its handlers that are called now.
 struct Firing {
     name: Identifier,
     args: Vec<Dynamic>,
     ack: Option<Ack>,
     handlers: Handlers,
-    /// A listener that declares the ack answers; others do by what they return, if none does.
+    /// The return value of a listener answers the ack, because no listener declares the ack as a parameter. A listener
+    /// that declares it answers the ack by itself.
     by_value: bool,
 }
 
 impl Firing {
-    /// An event that comes to these handlers first.
+    /// Creates the dispatch of an event; the handlers of `first` come first.
     fn new(connection: &Arc<Connection>, event: Event, first: &str) -> Self {
         Self {
             name: event.name,
@@ -36,12 +37,12 @@ impl Firing {
         }
     }
 
-    /// This step is next, if there are handlers left for it.
+    /// Returns `step` as the next step, if handlers are left for it.
     fn while_any(&self, step: Step<Self>) -> Next<Self> {
         (!self.handlers.as_slice().is_empty()).then_some(step)
     }
 
-    /// Its name and its arguments, the ack among them.
+    /// Returns the name and the arguments, the ack among them.
     fn in_two(&self) -> Vec<Dynamic> {
         let ack = self.ack.clone().map(Ack::into_closure);
         let args: Vec<_> = self.args.iter().cloned().chain(ack).collect();
@@ -49,13 +50,13 @@ impl Firing {
     }
 }
 
-/// Whether a listener has a parameter more than there are arguments.
+/// Returns whether a listener has a parameter more than there are arguments.
 fn declares_ack(handler: &Handler, arguments: usize) -> bool {
     handler.parameters().is_none_or(|count| count > arguments)
 }
 
 impl Dispatcher {
-    /// An event from the client: its middlewares, the listeners of any event, its own.
+    /// Handles an event from the client: middleware, then catch-all listeners, then its own listeners.
     pub(super) fn event(&self, connection: &Arc<Connection>, event: Event) {
         if !connection.is_connected() {
             return;
@@ -69,7 +70,7 @@ impl Dispatcher {
         self.go_through(connection, firing, Step(Self::middleware));
     }
 
-    /// An event to the client.
+    /// Handles an event to the client.
     pub(super) fn outgoing(&self, connection: &Arc<Connection>, event: Event) {
         let firing = Firing::new(connection, event, OUTGOING);
         self.go_through(connection, firing, Step(Self::any_outgoing));
@@ -92,8 +93,8 @@ impl Dispatcher {
         }
     }
 
-    /// A middleware refused it: the `error` listeners hear what it threw; a fault of the script itself is announced, and
-    /// so is what nobody listens to.
+    /// Handles an event that a middleware rejected: the `error` listeners receive the value that it threw. A fault of
+    /// the script itself is announced, and so is a rejection without an `error` listener.
     fn refused(
         &self,
         connection: &Arc<Connection>,
@@ -138,7 +139,7 @@ impl Dispatcher {
         firing.while_any(Step(Self::any_outgoing))
     }
 
-    /// It comes to its own listeners.
+    /// Calls the event's own listeners.
     fn own(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
         let handlers = connection.fire(&firing.name);
         if handlers.is_empty() && !connection.hears(ANY) {
@@ -188,7 +189,7 @@ impl Dispatcher {
         }
     }
 
-    /// Answers with what a handler returned.
+    /// Answers the ack with the value that a handler returned.
     fn answer(
         &self,
         connection: &Arc<Connection>,

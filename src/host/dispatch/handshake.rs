@@ -1,4 +1,4 @@
-//! A client that asks to be accepted: `on_handshake`.
+//! Handshake of a client that asks to be accepted: `on_handshake`.
 
 use std::sync::Arc;
 
@@ -12,16 +12,17 @@ use crate::{
     script::{Handler, Hook},
 };
 
-/// What a client hears whose `on_handshake` failed: the error is the script's own business.
+/// Error message for a client whose `on_handshake` failed. It has no details, because the error is the script's own
+/// business.
 const FAILED: &str = "handshake failed";
-/// What a client hears whose `on_handshake` did not answer in time.
+/// Error message for a client whose `on_handshake` did not answer in time.
 const TOO_LATE: &str = "handshake timed out";
 
 impl Dispatcher {
-    /// Asks the script, over `link`, whether it takes the client.
+    /// Asks the script, over `link`, whether it accepts the client.
     ///
     /// # Errors
-    /// The reason for the client.
+    /// The reason that the client receives.
     pub(in crate::host) async fn shake(
         &self,
         connection: &Arc<Connection>,

@@ -1,4 +1,4 @@
-//! One piece of work to the script calls it means.
+//! Maps a queued work item to script calls.
 
 mod disconnect;
 mod event;
@@ -24,15 +24,15 @@ use crate::{
     script::{CallError, Handler, Hook, Version},
 };
 
-/// Hears of each call that fails, of a version whose code it was.
+/// Callback for each failed call, with the version whose code failed.
 pub(super) type OnFailure = Box<dyn Fn(&Connection, &Arc<Version>, &Diagnostic) + Send + Sync>;
 
-/// Does the work of connections: one piece after the other, each by the script calls that it means.
+/// Does the work of connections: one item after the other, each as the script calls that it means.
 pub(crate) struct Dispatcher {
     me: Weak<Self>,
     options: Arc<Options>,
     announcer: Arc<Announcer>,
-    /// The namespaces hold it in turn.
+    /// Weak, because the namespaces hold the dispatcher in turn.
     namespaces: Weak<Namespaces>,
     /// Work that was handed over to other tasks or threads.
     handed_over: TaskTracker,
@@ -109,7 +109,7 @@ impl Dispatcher {
         })
     }
 
-    /// One piece of work.
+    /// Does one work item.
     fn work(&self, connection: &Arc<Connection>, work: Work) {
         let work = match work {
             Work::Rest(rest) => return rest.run(),
@@ -136,7 +136,7 @@ impl Dispatcher {
                     self.call(connection, &handler, vec![], "timer");
                 }
             }
-            // Its variables are gone with the client.
+            // The variables of the closure are gone with the client.
             Work::Call(..) if connection.phase() == Phase::Left => {}
             Work::Call(handler, args, what) => drop(self.call(connection, &handler, args, what)),
             Work::Outgoing(event) => self.outgoing(connection, event),
@@ -158,7 +158,7 @@ impl Dispatcher {
         connection.end_pass();
     }
 
-    /// The first call of a new version on a live connection.
+    /// Calls `on_reload`, the first call of a new version on a live connection.
     fn reloaded(&self, connection: &Arc<Connection>) {
         let version = connection.version();
         if let Some(hook) = version.and_then(|version| Handler::of_hook(&version, Hook::Reload)) {
@@ -167,7 +167,7 @@ impl Dispatcher {
         }
     }
 
-    /// The first call of a new version in its namespace.
+    /// Calls `on_load`, the first call of a new version in its namespace.
     fn load(&self, own: &Arc<Connection>, done: Option<mpsc::Sender<()>>) {
         if let Some(hook) = own
             .start()
@@ -179,7 +179,7 @@ impl Dispatcher {
         drop(done);
     }
 
-    /// Calls script code in the connection's turn; a failure is announced and ends nothing but the call.
+    /// Calls script code in the connection's turn. A failure is announced, and ends nothing but the call.
     pub(super) fn call(
         &self,
         connection: &Arc<Connection>,
@@ -190,7 +190,7 @@ impl Dispatcher {
         self.try_call(connection, handler, args, call).ok()
     }
 
-    /// The same; what the script threw, if it was meant to be seen, is its error.
+    /// Does the same as `call`; its error is what the script threw, if that was meant to be seen.
     pub(super) fn try_call(
         &self,
         connection: &Arc<Connection>,
@@ -221,7 +221,7 @@ impl Dispatcher {
     }
 }
 
-/// What went wrong in a call, with the place in the version whose code it was.
+/// Returns the diagnostic of a failed call, with the place in the version whose code ran.
 pub(super) fn diagnose(
     connection: &Connection,
     handler: &Handler,
@@ -236,7 +236,7 @@ pub(super) fn diagnose(
         CallError::Panic(text) => Diagnostic::error(format!("a native function panicked: {text}"))
             .hint("this is a fault of the program and not of the script"),
     };
-    // Rhai forgets the place of what no script can catch; the handler's own is the nearest there is.
+    // Rhai forgets the place of errors that no script can catch; the handler's own place is the nearest one.
     let place = diagnostic.place.clone().or_else(|| place(handler));
     let origin = Origin::new(
         &**connection.namespace().path(),
@@ -249,7 +249,7 @@ pub(super) fn diagnose(
     })
 }
 
-/// Where a handler stands.
+/// Returns the place where a handler is defined.
 fn place(handler: &Handler) -> Option<Place> {
     let (line, column) = handler.position()?;
     let place = Place::new(handler.file(), line, column);

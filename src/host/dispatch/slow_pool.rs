@@ -1,4 +1,4 @@
-//! A few threads for connections whose calls take long: they hold up each other, and nobody else.
+//! Pool of a few threads for connections with slow calls: they hold up each other, and no other connection.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,28 +12,28 @@ use std::{
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-/// Fewer than there are cores on any machine, or little more: calls that run to their deadline again and again leave
-/// the others theirs.
+/// Number of threads. Deliberately small, so that calls that run to their deadline again and again cannot occupy every
+/// core.
 const THREADS: usize = 2;
-/// Script calls nest on the stack of the thread they run on.
+/// Stack size in bytes: script calls nest on the stack of their thread.
 const STACK: usize = 8 << 20;
-/// What they are called where the system shows them.
+/// Name of the threads, as the system shows it.
 pub(super) const NAME: &str = "scripts";
 
 type Job = (Handle, Box<dyn FnOnce() + Send>);
 
-/// Threads that begin with the first job, and end with this.
+/// Threads that start with the first job, and end when the pool is dropped.
 #[derive(Debug, Default)]
 pub(super) struct SlowPool {
     jobs: OnceLock<Sender<Job>>,
 }
 
 impl SlowPool {
-    /// Does `job` on one of these threads, after those that wait already.
+    /// Runs `job` on one of the threads, after the jobs that wait already.
     pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
         let jobs = self.jobs.get_or_init(start);
         if let Err(SendError((runtime, job))) = jobs.send((Handle::current(), Box::new(job))) {
-            // There are no threads.
+            // There are no threads, so the runtime does the job.
             runtime.spawn(async move { job() });
         }
     }
@@ -47,7 +47,7 @@ fn start() -> Sender<Job> {
         let thread = thread::Builder::new()
             .name(NAME.to_owned())
             .stack_size(STACK);
-        // Without one thread the others do its work, and without any the runtime does.
+        // If one thread cannot start, the others do its work; without any thread the runtime does.
         let _ = thread.spawn(move || work(&jobs));
     }
     sender
@@ -60,7 +60,7 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
             return;
         };
         let _runtime = runtime.enter();
-        // A panic was reported where it was caught first, if it was one of a script.
+        // A panic of a script was reported where it was caught first.
         let _ = catch_unwind(AssertUnwindSafe(job));
     }
 }

@@ -1,7 +1,7 @@
-//! Work of many calls, one after the other.
+//! Runs work of many calls, one after the other.
 //!
-//! Each may run to its deadline: after one that takes long the rest is a piece of work of its own, which goes where it
-//! holds up nobody else. Nothing else of the connection comes between.
+//! Each call may use its full time limit. After a slow call the remaining steps are queued as a work item of their own,
+//! which runs where it holds up no other connection. Nothing else of this connection comes between.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use crate::{
     script::{Handler, has_taken_long},
 };
 
-/// A step of some work: it makes one call at most, and says what is next.
+/// Step of some work: makes one call at most, and returns the next step.
 pub(super) struct Step<T>(pub(super) fn(&Dispatcher, &Arc<Connection>, &mut T) -> Next<T>);
 
-/// The next step; `None` when all is done.
+/// Next step; `None` when all work is done.
 pub(super) type Next<T> = Option<Step<T>>;
 
 /// Handlers that are still to be called.
 pub(super) type Handlers = <StaticVec<Arc<Handler>> as IntoIterator>::IntoIter;
 
 impl Dispatcher {
-    /// Does work from this step on.
+    /// Does work from the step `first` on.
     pub(super) fn go_through<T: Send + 'static>(
         &self,
         connection: &Arc<Connection>,

@@ -11,25 +11,25 @@ use crate::{
     host::options::OnRebindFailure,
 };
 
-/// Why versions are to serve.
+/// Reason for which versions are to serve.
 #[derive(Debug, Clone)]
 pub(super) enum Cause {
     /// Their files are new or have changed.
     Edit,
-    /// Those after them are rolled back.
+    /// The versions after them are rolled back.
     RollBack(RollBackReason),
 }
 
-/// Versions of which each works on all live connections of its namespace.
+/// Versions that each work on all live connections of their namespace.
 pub(super) struct Batch {
     pub(super) ready: Vec<(Candidate, Vec<Prepared>)>,
 }
 
-/// A batch of which nothing takes effect.
+/// Rejected batch: nothing of it takes effect.
 pub(super) struct Failed {
-    /// The paths of the namespaces whose scripts fail, with what is wrong with them.
+    /// Paths of the namespaces whose scripts fail, with the diagnostics.
     pub(super) failed: Vec<(String, Vec<Diagnostic>)>,
-    /// Those whose scripts are fine.
+    /// Paths of the namespaces whose scripts are valid.
     pub(super) fine: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ impl Batch {
     /// Drafts the versions on live connections, as soon as all of them have loaded.
     ///
     /// # Errors
-    /// When one has not, or fails on a live connection.
+    /// When a script has not loaded, or a version fails on a live connection.
     pub(super) fn draft(
         attempts: Vec<Attempt>,
         mut namespace_of: impl FnMut(&str) -> Arc<Namespace>,
@@ -45,7 +45,7 @@ impl Batch {
     ) -> Result<Self, Failed> {
         let (mut candidates, mut failed) = (Vec::new(), Vec::new());
         for Attempt { path, result } in attempts {
-            // A namespace whose script never loaded is known too: it says so to its clients.
+            // A namespace whose script never loaded is opened too: it reports the problem to its clients.
             let namespace = namespace_of(&path);
             match result {
                 Ok(version) => candidates.push((path, Candidate { namespace, version })),

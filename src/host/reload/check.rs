@@ -1,4 +1,4 @@
-//! What is wrong with the scripts, told without serving them.
+//! Checks the scripts without serving them.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use crate::{
     script::{Hook, LoadError, Loader, Rejected},
 };
 
-/// What is wrong with the scripts, in the order of files and lines.
+/// Returns the problems of the scripts, in the order of files and lines.
 ///
 /// # Errors
-/// When the place of the scripts cannot be read.
+/// When the loader cannot list the scripts.
 pub(in crate::host) fn check(scripting: &Scripting) -> Result<Vec<Diagnostic>, LoadError> {
     let loader = &*scripting.loader;
     let snapshot = Snapshot::of(loader, &Changed::Everything, &mut Texts::default());
@@ -51,7 +51,7 @@ pub(in crate::host) fn check(scripting: &Scripting) -> Result<Vec<Diagnostic>, L
     Ok(diagnostic::in_order(found))
 }
 
-/// The entry files with their namespaces, and the files that are for import.
+/// Separates the entry files, with their namespaces, from the files that are for import.
 fn sort(loader: &dyn Loader, names: Vec<String>) -> (Vec<(String, String)>, Vec<String>) {
     let (mut entries, mut modules) = (Vec::new(), Vec::new());
     for name in names {

@@ -1,4 +1,4 @@
-//! A batch takes effect, or is rejected: the one switch for all of it, the history, the report.
+//! Commits or rejects a batch: the one switch for all of it, the history, the report.
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Reloader {
-    /// Makes every version of a batch serve at once, and says so.
+    /// Makes every version of a batch serve at once, and announces it.
     pub(super) fn commit(
         &self,
         scripts: &mut Scripts,
@@ -52,7 +52,8 @@ impl Reloader {
         }
     }
 
-    /// Nothing changes. What is fine itself is tried again with the next batch. Gives what is wrong.
+    /// Rejects the whole batch, and changes nothing. Valid scripts in it are tried again with the next batch. Returns
+    /// the diagnostics.
     pub(super) fn reject(
         &self,
         scripts: &mut Scripts,
@@ -85,7 +86,7 @@ impl Reloader {
     }
 }
 
-/// What is said of a version that serves now.
+/// Returns the event that announces a version that serves now.
 fn announcement(
     cause: &Cause,
     namespace: Arc<str>,
@@ -125,7 +126,7 @@ fn announcement(
     }
 }
 
-/// What a switch did to live connections.
+/// Returns the effects of a switch on live connections.
 fn report(switched: Switched, before: Option<&Version>, began: Instant) -> Reload {
     let mut reload = Reload {
         changed: before.map_or_else(Vec::new, |before| {
@@ -153,7 +154,7 @@ fn report(switched: Switched, before: Option<&Version>, began: Instant) -> Reloa
     reload
 }
 
-/// The files that are not the same in both versions, in order.
+/// Returns the files that differ between the two versions, in order.
 fn changed(version: &Version, before: &Version) -> Vec<Arc<str>> {
     let only = |one: &Version, other: &Version| -> Vec<_> {
         let files = one.files().iter();

@@ -1,4 +1,4 @@
-//! Where calls of scripts fail, and whether a version fails where the one before it did not.
+//! Counts failed calls of scripts, and finds versions that fail where the version before did not.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -8,34 +8,35 @@ use std::{
 
 use crate::diagnostic::Diagnostic;
 
-/// A version is rolled back by itself when it fails on so many connections,
+/// Minimum number of connections on which a version fails before it is rolled back automatically.
 pub(super) const MIN_CONNECTIONS: usize = 5;
-/// which are at least one in so many of its namespace,
+/// Minimum share of these in the connections of its namespace: one in this many.
 pub(super) const ONE_IN: usize = 20;
-/// within this time.
+/// Time within which the version fails on these connections.
 const WITHIN: Duration = Duration::from_secs(30);
-/// So many places of errors are told apart; further ones count for no version.
+/// Maximum distinct places of errors tracked; failures at further places count for no version.
 const MAX_PLACES: usize = 256;
 
-/// Where calls of a script fail, and on which connections.
+/// Failures of a script: their places, and the connections on which it failed.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     version: u64,
-    /// Where the version before failed.
+    /// Places where the version before failed.
     known: BTreeSet<Fault>,
-    /// Where this one does, too.
+    /// Places where this version failed.
     seen: BTreeSet<Fault>,
-    /// The connections on which it failed elsewhere, and when it did last.
+    /// Connections on which this version failed elsewhere, with the time of the last failure.
     sockets: HashMap<Arc<str>, Instant>,
 }
 
 impl Failures {
-    /// Forgets on which connections it fails.
+    /// Forgets the connections on which the version failed.
     pub(super) fn forget_sockets(&mut self) {
         self.sockets.clear();
     }
 
-    /// Adds a failure of a version, and gives on how many connections it fails where the one before did not.
+    /// Adds a failure of a version. Returns the number of connections on which the version fails where the one before
+    /// did not.
     pub(super) fn add(&mut self, version: u64, fault: Fault, socket: &Arc<str>) -> usize {
         if self.version != version {
             *self = Self {
@@ -61,7 +62,8 @@ impl Failures {
     }
 }
 
-/// The place of an error: the file and the text of the line, for its number changes with every edit above it.
+/// Place of an error: the file and the text of the line. The line number is no part of it, because the number changes
+/// with every edit above the line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Fault {
     file: Arc<str>,

@@ -1,4 +1,4 @@
-//! What the host remembers of the scripts between two loads: what was tried, what served before, and what came of it.
+//! Memory of the host between two loads: the last attempts, the versions that served before, and the outcomes.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -15,42 +15,42 @@ use crate::{
     script::{self, SourceFile, Version},
 };
 
-/// So many versions of a script are kept for rolling back.
+/// Maximum earlier versions of a script that are kept for a rollback.
 const KEPT_VERSIONS: usize = 8;
-/// So much is remembered of the history of a script.
+/// Maximum records in the history of a script.
 const KEPT_RECORDS: usize = 32;
 
-/// Every script, by the path of its namespace.
+/// All scripts, by the paths of their namespaces.
 #[derive(Debug, Default)]
 pub(super) struct Scripts {
     pub(super) by_namespace: BTreeMap<String, Script>,
-    /// Since when a file of a script that fails is empty, missing, or changes while it is read.
+    /// Time since when a file of a failing script is empty, missing, or changes while it is read.
     pub(super) written_since: Option<Instant>,
-    /// The files that did not serve at the last load because another one serves their namespace.
+    /// Files that did not serve at the last load, because another file serves their namespace.
     pub(super) colliding: BTreeSet<String>,
-    /// What the last load has read.
+    /// Texts that the last load read.
     pub(super) texts: Texts,
-    /// Why they could not be read at the last load.
+    /// Error of the last load, if it could not read the scripts.
     pub(super) unreadable: Option<String>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Script {
     pub(super) entry: String,
-    /// What the last attempt to load it read, whatever came of it.
+    /// Files that the last attempt to load the script read, whatever its outcome.
     pub(super) tried: Vec<SourceFile>,
-    /// It was fine itself, and rejected because of others: the next batch tries it again.
+    /// The script was valid, and was rejected because of others: the next batch tries it again.
     pub(super) held_back: bool,
-    /// The highest number of a version that served.
+    /// Highest number of a version that served.
     pub(super) number: u64,
     pub(super) missing_since: Option<Instant>,
     pub(super) namespace: Option<Arc<Namespace>>,
-    /// The versions that served before the one that serves, the last one at the end.
+    /// Versions that served before the current one, the latest at the end.
     pub(super) previous: VecDeque<Arc<Version>>,
     pub(super) history: VecDeque<Record>,
 }
 
-/// One attempt to have a version of a script serve.
+/// One attempt to make a version of a script serve.
 ///
 /// ```
 /// use patchcord::{host::Outcome, testing::TestHost};
@@ -63,31 +63,31 @@ pub(super) struct Script {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Record {
-    /// The number of the version; one that was rejected leaves its number to the next.
+    /// Number of the version. A rejected version leaves its number to the next one.
     pub number: u64,
-    /// When it was decided.
+    /// Time of the decision.
     #[serde(serialize_with = "seconds")]
     pub time: SystemTime,
-    /// What the text is known by: twelve hexadecimal digits.
+    /// Hash that identifies the text: twelve hexadecimal digits.
     pub hash: Arc<str>,
-    /// The files that were read.
+    /// Files that were read.
     pub files: Vec<Arc<str>>,
-    /// What came of it.
+    /// Outcome of the attempt.
     pub outcome: Outcome,
 }
 
-/// What came of a version.
+/// Outcome of an attempt to make a version serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It was the first to serve its namespace, or the first after the file was gone.
+    /// The version was the first to serve its namespace, or the first after the file was gone.
     Loaded,
-    /// It took the place of another one.
+    /// The version replaced another one.
     Replaced,
-    /// It never served.
+    /// The version never served.
     Rejected,
-    /// It served before, and serves again in the place of a later one.
+    /// The version served before, and serves again in place of a later one.
     RolledBack,
 }
 
@@ -97,7 +97,7 @@ fn seconds<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Script {
-    /// The version that serves.
+    /// Returns the version that serves.
     pub(super) fn serves(&self) -> Option<Arc<Version>> {
         self.namespace
             .as_ref()
@@ -108,7 +108,7 @@ impl Script {
         Kept::new(&self.entry, self.serves().map(|version| version.number()))
     }
 
-    /// Notes that `version` serves now, and `before` did until then.
+    /// Records that `version` serves now, and that `before` served until then.
     pub(super) fn serving(
         &mut self,
         version: &Arc<Version>,
@@ -129,7 +129,7 @@ impl Script {
         self.note(version.number(), version.files(), outcome);
     }
 
-    /// Notes that what was tried is rejected.
+    /// Records that the last attempt was rejected.
     pub(super) fn rejected(&mut self) {
         let files = std::mem::take(&mut self.tried);
         self.note(self.number + 1, &files, Outcome::Rejected);

@@ -1,15 +1,15 @@
-//! From changed files to versions that serve: all of them, or none.
+//! Turns changed files into versions that serve: all of them, or none.
 //!
-//! In: what may have changed. Out: versions that serve, and a [`HostEvent`] that says so.
+//! In: what may have changed. Out: versions that serve, and a [`HostEvent`] that reports the outcome.
 //!
 //! | step | | |
 //! |---|---|---|
-//! | what is there? | [`snapshot`], [`routes`] | texts as of one moment; which file serves which namespace |
-//! | what has changed? | [`plan`] | the scripts that are tried, each with its version or what is wrong with it |
-//! | does it work? | [`batch`] | drafts on live connections, and the vote |
-//! | make it so | [`commit`] | one switch for all, the history, the report |
+//! | read | [`snapshot`], [`routes`] | texts as of one moment; which file serves which namespace |
+//! | compile what has changed | [`plan`] | the scripts that are tried, each with its version or its diagnostics |
+//! | try it | [`batch`] | drafts on live connections, and the vote |
+//! | make it serve | [`commit`] | one switch for all, the history, the report |
 //!
-//! What must stay true: a load that fails changes nothing that is served.
+//! Invariant: a load that fails changes nothing that is served.
 
 mod batch;
 pub(super) mod check;
@@ -54,10 +54,10 @@ use crate::{
     event::HostEvent,
 };
 
-/// So long after files that are being written they are read again.
+/// Delay before files that look half-written are read again.
 const WRITING: Duration = Duration::from_millis(50);
 
-/// Loads scripts, and has their versions serve.
+/// Loads scripts, and makes their versions serve.
 #[derive(Debug)]
 pub(crate) struct Reloader {
     me: Weak<Self>,
@@ -68,31 +68,31 @@ pub(crate) struct Reloader {
     lifecycle: Lifecycle,
     dispatcher: Arc<Dispatcher>,
     scripts: Arc<tokio::sync::Mutex<Scripts>>,
-    /// Where scripts fail, by the name of the entry file; for rolling back by itself.
+    /// Failures of scripts, by the name of the entry file; for the automatic rollback.
     failures: Mutex<HashMap<Arc<str>, Failures>>,
 }
 
-/// Why the scripts are loaded.
+/// Reason for which the scripts are loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trigger {
-    /// For the first time: every script stands for itself.
+    /// The scripts are loaded for the first time: every script stands for itself.
     Start,
-    /// The program asks for it.
+    /// The application requests it.
     Asked,
-    /// Something has happened in the folder.
+    /// The watcher reports a change in the folder.
     Watched(Changed),
 }
 
-/// What came of it.
+/// Outcome of a load.
 pub(super) struct Loaded {
-    /// What is wrong with the scripts that were not used; announced already.
+    /// Problems of the rejected scripts; already announced.
     pub(super) rejected: Vec<Diagnostic>,
-    /// When to look again, if a file is missing or is being written.
+    /// Time of the next look, if a file is missing or half-written.
     pub(super) look_again: Option<Instant>,
 }
 
 impl Loaded {
-    /// Nothing was loaded, for this reason.
+    /// Returns the outcome of a load that loaded nothing, for this reason.
     fn nothing(problem: String) -> Self {
         Self {
             rejected: vec![Diagnostic::error(problem)],
@@ -101,7 +101,7 @@ impl Loaded {
     }
 }
 
-/// The right to decide what serves: no other load runs, and no client is connecting.
+/// Permission to decide what serves: no other load runs, and no client is connecting.
 pub(super) struct Permit {
     scripts: OwnedMutexGuard<Scripts>,
     _gate: ClosedGate,
@@ -141,12 +141,13 @@ impl Reloader {
         })
     }
 
-    /// What does the work of the namespaces that it opens.
+    /// Returns the dispatcher, which does the work of all namespaces that are opened here.
     pub(super) const fn dispatcher(&self) -> &Arc<Dispatcher> {
         &self.dispatcher
     }
 
-    /// The only way to what serves: first the scripts, then the gate.
+    /// Waits for the permit, which is the only access to what serves. Locks the list of scripts first, and then closes
+    /// the gate.
     pub(super) async fn permit(&self) -> Permit {
         let scripts = self.scripts.clone().lock_owned().await;
         let gate = self.lifecycle.close_gate().await;
@@ -156,7 +157,7 @@ impl Reloader {
         }
     }
 
-    /// The same, unless the host closes.
+    /// Waits for the permit; returns `None` when the host closes.
     async fn permit_while_open(&self) -> Option<Permit> {
         let closing = self.lifecycle.closing.cancelled();
         tokio::select! {
@@ -166,7 +167,7 @@ impl Reloader {
         }
     }
 
-    /// Loads what is new or has changed.
+    /// Loads the scripts that are new or have changed.
     pub(super) async fn load(self: &Arc<Self>, trigger: Trigger) -> Loaded {
         let Some(mut permit) = self.permit_while_open().await else {
             return Loaded::nothing("the host is closing".to_owned());
@@ -183,14 +184,15 @@ impl Reloader {
         })
     }
 
-    /// What came of the last attempts to have versions serve a namespace.
+    /// Returns the records of the last attempts to make versions serve a namespace.
     pub(super) async fn history(&self, namespace: &str) -> Vec<Record> {
         let scripts = self.scripts.lock().await;
         let script = scripts.by_namespace.get(namespace);
         script.map_or_else(Vec::new, |script| script.history.iter().cloned().collect())
     }
 
-    /// At the start every script stands for itself; later the scripts of a batch take effect together or not at all.
+    /// Loads the scripts. At the start every script stands for itself; later the scripts of a batch take effect
+    /// together or not at all.
     fn reload(&self, scripts: &mut Scripts, trigger: Trigger) -> Loaded {
         let began = Instant::now();
         let (is_start, is_watched, changed) = match trigger {
@@ -242,10 +244,10 @@ impl Reloader {
         loaded
     }
 
-    /// Makes these serve, or none of them.
+    /// Makes all of these versions serve, or none of them.
     ///
     /// # Errors
-    /// Why none of them does, announced already.
+    /// The diagnostics, already announced, if none of them serves.
     fn settle(
         &self,
         scripts: &mut Scripts,
@@ -275,7 +277,7 @@ impl Reloader {
         script.namespace.get_or_insert_with(open).clone()
     }
 
-    /// Nothing could be loaded, for a reason that is announced.
+    /// Announces the problem for which nothing could be loaded, and returns the outcome.
     fn unreadable(&self, problem: String) -> Loaded {
         self.announcer.announce(HostEvent::Unreadable {
             problem: problem.clone(),
@@ -283,7 +285,8 @@ impl Reloader {
         Loaded::nothing(problem)
     }
 
-    /// Whether somebody is in the middle of saving. Then all of it is tried again, until the grace is over.
+    /// Returns whether an editor is in the middle of saving. Then the whole plan is tried again, until the grace period
+    /// is over.
     fn is_being_written(&self, scripts: &mut Scripts, plan: &Plan) -> bool {
         if !plan.is_half_written(scripts, &*self.scripting.loader) {
             scripts.written_since = None;
@@ -293,7 +296,7 @@ impl Reloader {
         since.elapsed() < self.options.missing_grace
     }
 
-    /// Retires namespaces whose files are gone for good, and gives when to look at the others again.
+    /// Retires namespaces whose files are gone for good. Returns the time of the next look at the other missing files.
     fn retire_missing(&self, scripts: &mut Scripts, files: &[(String, String)]) -> Option<Instant> {
         let listed: BTreeSet<_> = files.iter().map(|(path, _)| path).collect();
         let mut look_again = None;
@@ -325,7 +328,7 @@ impl Reloader {
     }
 }
 
-/// Has calls that fail counted, for rolling back by itself.
+/// Returns the callback that counts failed calls, for the automatic rollback.
 fn on_failure(options: &Options, reloader: Weak<Reloader>) -> OnFailure {
     if !options.rollback_on_errors {
         return Box::new(|_, _, _| {});

@@ -1,4 +1,4 @@
-//! What a load would change: the scripts that are new or have changed, each as it was tried.
+//! Plan of a load: the scripts that are new or have changed, each with its result.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -13,22 +13,22 @@ use crate::{
     script::{Hook, Loader, Rejected, SourceFile, Version},
 };
 
-/// One script, as it was tried.
+/// One script that was tried, with its result.
 pub(super) struct Attempt {
-    /// The path of its namespace.
+    /// Path of its namespace.
     pub(super) path: String,
     pub(super) result: Tried,
 }
 
 type Tried = Result<Arc<Version>, Vec<Diagnostic>>;
 
-/// The scripts that are tried in one load.
+/// Scripts that one load tries.
 pub(super) struct Plan {
     pub(super) attempts: Vec<Attempt>,
 }
 
 impl Plan {
-    /// Loads every script that is new or has changed.
+    /// Compiles every script that is new or has changed.
     pub(super) fn of(
         scripting: &Scripting,
         scripts: &mut Scripts,
@@ -63,8 +63,8 @@ impl Plan {
         plan
     }
 
-    /// A file without `on_connection` that another one imports is a module and no namespace; one that nobody imports is
-    /// an error.
+    /// Removes modules. A file without `on_connection` that another file imports is a module, and serves no namespace;
+    /// if no file imports it, it is an error.
     fn drop_modules(&mut self, scripts: &Scripts) {
         let mut imported = BTreeSet::new();
         let versions = self.attempts.iter().filter_map(|a| a.result.as_ref().ok());
@@ -93,8 +93,8 @@ impl Plan {
         });
     }
 
-    /// Whether a script fails because somebody is in the middle of saving: one of its files is empty or missing, or is
-    /// another by now.
+    /// Returns whether a script fails because an editor is in the middle of saving: one of its files is empty or
+    /// missing, or has changed since it was read.
     pub(super) fn is_half_written(&self, scripts: &Scripts, loader: &dyn Loader) -> bool {
         let is_half = |file: &SourceFile| {
             let now = loader.read(&file.name).ok();
@@ -106,7 +106,7 @@ impl Plan {
         failed.any(|script| script.tried.iter().any(is_half))
     }
 
-    /// All of it is tried again by the next load.
+    /// Makes the next load try all of these scripts again.
     pub(super) fn forget(&self, scripts: &mut Scripts) {
         for attempt in &self.attempts {
             if let Some(script) = scripts.by_namespace.get_mut(&attempt.path) {
@@ -115,7 +115,7 @@ impl Plan {
         }
     }
 
-    /// What is probably not meant in its scripts, each once: many may import the same file.
+    /// Returns the warnings of the scripts, each once, because many scripts may import the same file.
     pub(super) fn warnings(&self) -> Vec<Diagnostic> {
         let versions = self
             .attempts
@@ -126,7 +126,7 @@ impl Plan {
     }
 }
 
-/// Tries one script; `None` when it is what was tried last, or what serves.
+/// Tries one script; returns `None` if it is what was tried last, or what serves.
 fn try_script(
     scripting: &Scripting,
     script: &mut Script,

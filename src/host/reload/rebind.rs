@@ -1,4 +1,4 @@
-//! A new version on live connections: drafts, the vote, and the switch.
+//! Applies a new version to live connections: drafts, the vote, and the switch.
 
 use std::sync::{
     Arc,
@@ -18,14 +18,14 @@ use crate::{
     script::{CallError, Handler, Hook, Version},
 };
 
-/// A version that is to serve a namespace.
+/// Version that is to serve a namespace.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
     pub(super) namespace: Arc<Namespace>,
     pub(super) version: Arc<Version>,
 }
 
-/// What the drafts of one live connection made.
+/// Drafts of one live connection, with their results.
 #[derive(Debug)]
 pub(super) struct Prepared {
     connection: Arc<Connection>,
@@ -35,30 +35,31 @@ pub(super) struct Prepared {
     fails: Fails,
 }
 
-/// Whether `on_connection` fails on a connection.
+/// Failure of `on_connection` on a connection.
 #[derive(Debug)]
 enum Fails {
     No,
-    /// As it did in the version before.
+    /// It fails, as it did in the version before.
     Still,
-    /// Only in the new version.
+    /// It fails only in the new version.
     Now(Box<Diagnostic>),
 }
 
-/// A candidate that serves, and what became of its connections.
+/// Candidate that serves, with the effects on its connections.
 pub(super) struct Switched {
     pub(super) candidate: Candidate,
     pub(super) adopted: Vec<Adopted>,
-    /// Those whose `on_connection` fails as before.
+    /// Number of connections whose `on_connection` fails as before.
     pub(super) failing: usize,
-    /// Why others were disconnected.
+    /// Reasons for which other connections were disconnected.
     pub(super) disconnected: Vec<Diagnostic>,
 }
 
 /// Drafts the candidate on every live connection of its namespace.
 ///
 /// # Errors
-/// The failure of the first connection whose new draft fails where its old one does not, if that rejects the version.
+/// The diagnostic of the first connection whose new draft fails where its old one does not, if that rejects the
+/// version.
 pub(super) fn draft(
     candidate: &Candidate,
     on_failure: OnRebindFailure,
@@ -90,7 +91,7 @@ fn prepare(connection: &Arc<Connection>, version: &Arc<Version>) -> Prepared {
         .map_or_else(Default::default, |old| run(connection, old, frozen));
     let (mut new, mut result) = run(connection, version, frozen);
     if timed_out(&result) {
-        // The machine may have been busy; a second time it is the script.
+        // The machine may have been busy; a second timeout is the script's fault.
         new.registered.release();
         (new, result) = run(connection, version, frozen);
     }
@@ -135,7 +136,7 @@ struct Waiting {
     adopted: mpsc::Receiver<Adopted>,
 }
 
-/// Makes every candidate serve at once, on live connections too, and waits until these have taken it over.
+/// Makes every candidate serve at once, on live connections too, and waits until these have adopted it.
 pub(super) fn switch(batch: Vec<(Candidate, Vec<Prepared>)>) -> Vec<Switched> {
     let up = Arc::new(AtomicBool::new(false));
     let mut waiting = Vec::new();
@@ -180,7 +181,7 @@ impl Waiting {
     }
 }
 
-/// Has `on_load` called in every namespace and instance, and waits for it: live connections come after it.
+/// Calls `on_load` in every namespace and instance, and waits for all of them, because live connections come after it.
 fn load<'a>(namespaces: impl Iterator<Item = &'a Arc<Namespace>>) {
     let (done, loaded) = mpsc::channel();
     for namespace in namespaces {
@@ -197,7 +198,7 @@ fn load<'a>(namespaces: impl Iterator<Item = &'a Arc<Namespace>>) {
 }
 
 impl Prepared {
-    /// The version is rejected: what the drafts made is freed.
+    /// Frees what the drafts made, because the version is rejected.
     pub(super) fn release(&self) {
         self.base.registered.release();
         self.new.registered.release();
@@ -207,14 +208,14 @@ impl Prepared {
         let adoption = Adoption::new(self.version, self.base, self.new, report.clone());
         self.connection.prepare(adoption);
         if matches!(self.fails, Fails::Now(_)) {
-            // From here on none of its events is handled.
+            // From here on, the host handles none of its events.
             self.connection.cut();
         }
         (self.connection, self.fails)
     }
 }
 
-/// Takes a namespace out of service: its clients are disconnected, new ones are refused.
+/// Takes a namespace out of service: disconnects its clients, and lets it reject new ones.
 pub(super) fn retire(namespace: &Namespace) {
     namespace.prepare(Serving::Gone, Arc::new(AtomicBool::new(true)));
     namespace.settle();

@@ -1,4 +1,4 @@
-//! The version before, back again: when the program asks for it, or by itself when handlers fail.
+//! Restores the version before, at the request of the application, or automatically when handlers fail.
 
 use std::{sync::Arc, time::Instant};
 
@@ -12,14 +12,14 @@ use crate::{
     connection::Connection, diagnostic::Diagnostic, event::RollBackReason, script::Version,
 };
 
-/// Why a version could not be rolled back.
+/// Reason for which a version could not be rolled back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RollBackError {
     /// No script serves the namespace.
     #[error("no script serves `{0}`")]
     NotServed(String),
-    /// The version that serves is the first one, or those before it are forgotten.
+    /// The version that serves is the first one, or the host has forgotten those before it.
     #[error("there is no version before the one that serves `{0}`")]
     NoPrevious(String),
     /// The host is closing.
@@ -30,21 +30,21 @@ pub enum RollBackError {
     Rejected {
         /// The namespace.
         namespace: String,
-        /// Why, and on which.
+        /// The problems, with the connections on which they occur.
         diagnostics: Vec<Diagnostic>,
     },
 }
 
-/// What is to be rolled back.
+/// Request for a rollback.
 pub(in crate::host) struct RollBack {
     pub(in crate::host) namespace: String,
-    /// This version, if it still serves.
+    /// Version to roll back, if it still serves; `None` stands for the one that serves.
     only: Option<Arc<Version>>,
     reason: RollBackReason,
 }
 
 impl RollBack {
-    /// What the program asks for.
+    /// Creates the request of the application.
     pub(in crate::host) fn asked(namespace: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
@@ -55,7 +55,7 @@ impl RollBack {
 }
 
 impl Reloader {
-    /// Puts the version of a namespace back that served before, and gives its number.
+    /// Restores the version that served a namespace before, and returns its number.
     pub(in crate::host) async fn roll_back(
         self: &Arc<Self>,
         what: RollBack,
@@ -102,7 +102,7 @@ impl Reloader {
         }
     }
 
-    /// Counts a failed call of the version that serves, and rolls it back if that was one too many.
+    /// Counts a failed call of the version that serves, and rolls the version back if that was one too many.
     pub(in crate::host) fn count_failure(
         &self,
         connection: &Connection,
@@ -127,7 +127,7 @@ impl Reloader {
         }
     }
 
-    /// Rolls a version back that fails.
+    /// Rolls back a version that fails.
     fn undo(&self, version: &Arc<Version>, connections: usize) {
         let namespaces = self.namespaces.roots();
         let namespace = namespaces.iter().find(|n| n.serves(version));
@@ -143,7 +143,7 @@ impl Reloader {
             reason: RollBackReason::Errors { connections },
         };
         let roll_back = async move {
-            // Whatever comes of it is announced.
+            // The outcome is announced in any case.
             drop(reloader.roll_back(what).await);
         };
         self.lifecycle.work.spawn(roll_back);

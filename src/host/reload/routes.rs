@@ -1,7 +1,7 @@
-//! Which file serves which namespace, and which files may not because another one serves it.
+//! Decides which file serves which namespace, and which files may not, because another one serves it.
 //!
-//! In: the files of the scripts with their namespaces, and what serves now. Out: [`Entries`]. What serves is never
-//! refused in favour of a file that comes later, whatever their order.
+//! In: the files of the scripts with their namespaces, and what serves now. Out: [`Entries`]. A file that serves is
+//! never rejected in favour of a file that comes later, whatever their order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,36 +12,37 @@ use crate::{
     script::{LoadError, Loader},
 };
 
-/// The files that serve namespaces, or would.
+/// Files that serve namespaces, or would serve them.
 pub(super) struct Entries {
-    /// Path of the namespace, name of the file.
+    /// Path of the namespace, and name of the file.
     pub(super) files: Vec<(String, String)>,
     collisions: HashMap<String, Collision>,
 }
 
-/// Why a file does not serve its namespace.
+/// Reason for which a file does not serve its namespace.
 pub(super) struct Collision {
-    /// The file that may not serve.
+    /// File that may not serve.
     pub(super) name: String,
-    /// The one that serves, or comes first.
+    /// File that serves, or that comes first.
     other: String,
-    /// Both have the very same path, and not only the same shape.
+    /// Both files have exactly the same path, and not only the same shape.
     is_same_path: bool,
     pub(super) problem: Diagnostic,
 }
 
-/// Whether a file may serve its namespace.
+/// Claim of a file to its namespace.
 pub(super) enum Turn<'a> {
     Free,
-    /// The file that serves it is missing, and may come back: it is retired soon.
+    /// The file that serves the namespace is missing. It may reappear within the grace period, and is retired
+    /// otherwise.
     Waits,
-    /// Another one serves it, under a path of its own shape.
+    /// Another file serves the namespace, under a path of its own with the same shape.
     Refused(&'a Diagnostic),
-    /// Another one serves it, and has the place of this one.
+    /// Another file serves the namespace, under the same path, and takes the place of this one.
     Displaced(&'a Diagnostic),
 }
 
-/// The namespaces that the files stand for, with their entry files, in their order.
+/// Returns the namespaces that the files define, with their entry files, in order.
 pub(super) fn listed(snapshot: &Snapshot<'_>) -> Result<Vec<(String, String)>, LoadError> {
     let names = snapshot.list()?;
     let mut entries: Vec<_> = names
@@ -53,7 +54,7 @@ pub(super) fn listed(snapshot: &Snapshot<'_>) -> Result<Vec<(String, String)>, L
 }
 
 impl Entries {
-    /// `files` may name a namespace more than once.
+    /// Finds the collisions of `files`, which may name a namespace more than once.
     pub(super) fn of(scripts: &Scripts, files: Vec<(String, String)>) -> Self {
         let paths: BTreeSet<_> = files.iter().map(|(path, _)| path).collect();
         let known: BTreeSet<_> = files.iter().collect();
@@ -75,7 +76,7 @@ impl Entries {
         }
     }
 
-    /// The files that may not serve.
+    /// Returns the files that may not serve.
     pub(super) fn colliding(&self) -> BTreeSet<String> {
         self.collisions.keys().cloned().collect()
     }
@@ -93,7 +94,7 @@ impl Entries {
     }
 }
 
-/// Files that serve the same namespaces as one before them: `room/{id}.rhai` and `room/{name}.rhai`.
+/// Finds the files that serve the same namespace as one before them: `room/{id}.rhai` and `room/{name}.rhai`.
 pub(super) fn collisions(entries: &[(String, String)]) -> Vec<Collision> {
     let mut first: BTreeMap<_, (&String, &String)> = BTreeMap::new();
     let mut found = Vec::new();

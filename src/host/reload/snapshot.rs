@@ -1,4 +1,4 @@
-//! The texts of one load.
+//! Texts of the scripts as of one load.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -9,12 +9,12 @@ use parking_lot::Mutex;
 
 use crate::script::{LoadError, Loader, SourceFile};
 
-/// What may be another than at the load before.
+/// Files that may differ from those of the last load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::host) enum Changed {
-    /// Anything.
+    /// Any file.
     Everything,
-    /// These files, by their names.
+    /// These files, by name.
     Files(BTreeSet<String>),
 }
 
@@ -27,8 +27,8 @@ impl Changed {
     }
 }
 
-/// The scripts as they were when they were first read in this load, so that all of it sees one state. Files that have
-/// not changed since the load before are not read again.
+/// Scripts as they were when this load first read them, so that the whole load sees one state. Files that have not
+/// changed since the last load are not read again.
 #[derive(Debug)]
 pub(super) struct Snapshot<'a> {
     loader: &'a dyn Loader,
@@ -37,11 +37,11 @@ pub(super) struct Snapshot<'a> {
 
 type Text = Result<Arc<str>, Arc<LoadError>>;
 
-/// The texts that a load has read, by the names of the files.
+/// Texts that a load has read, by the names of the files.
 pub(super) type Texts = HashMap<String, Arc<str>>;
 
 impl<'a> Snapshot<'a> {
-    /// `before` are the texts of the load before, which are taken.
+    /// Creates a snapshot, and takes the texts of the last load out of `before`.
     pub(super) fn of(loader: &'a dyn Loader, changed: &Changed, before: &mut Texts) -> Self {
         let before = std::mem::take(before).into_iter();
         let same = before.filter(|(name, _)| !changed.may_be(name));
@@ -51,7 +51,7 @@ impl<'a> Snapshot<'a> {
         }
     }
 
-    /// The texts that could be read.
+    /// Returns the texts that could be read.
     pub(super) fn into_texts(self) -> Texts {
         let read = self.read.into_inner().into_iter();
         read.filter_map(|(name, text)| Some((name, text.ok()?)))

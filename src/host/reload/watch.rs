@@ -1,4 +1,4 @@
-//! Reloads by themselves, when files change.
+//! Reloads automatically when files change.
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Reloader {
-    /// Reloads when files change, for as long as the [`Watching`] lives.
+    /// Reloads when files change, until the [`Watching`] is dropped.
     pub(in crate::host) fn watch(self: &Arc<Self>) -> Result<Watching, WatchError> {
         let stop = Arc::new(Notify::new());
         if let Some(target) = self.scripting.loader.watched() {
@@ -43,21 +43,21 @@ impl Reloader {
         }
     }
 
-    /// What a batch of paths may have changed.
+    /// Returns the files that a batch of paths may have changed.
     fn changed(&self, paths: &BTreeSet<PathBuf>) -> Changed {
         let names = self.scripting.loader.changed(paths);
         names.map_or(Changed::Everything, Changed::Files)
     }
 }
 
-/// Loads after each batch of changes, and when a file that was missing or half written is to be looked at again.
+/// Loads after each batch of changes, and when a missing or half-written file is due for another look.
 async fn follow(
     reloader: Weak<Reloader>,
     watcher: Watcher,
     mut batches: Batches,
     stop: Arc<Notify>,
 ) {
-    // What was saved before the watch was in place.
+    // The first load finds what was saved before the watch was in place.
     let mut changed = Changed::Everything;
     loop {
         let Some(host) = reloader.upgrade() else {
@@ -84,7 +84,7 @@ async fn follow(
     drop(watcher);
 }
 
-/// Files are watched while this lives.
+/// Guard of a watch: files are watched until it is dropped.
 #[derive(Debug)]
 #[must_use = "the files are watched while it lives"]
 pub struct Watching {

@@ -1,31 +1,33 @@
-//! What a `SocketIo` of the program's own cannot promise, told when a host is attached to it.
+//! Reports what a `SocketIo` of the application cannot promise, when a host is attached to it.
 
 use socketioxide::SocketIoConfig;
 
 use crate::host::options::Options;
 
-/// One call of a script may send a client so many packets, with the limits that a host begins with.
+/// Number of packets that one script call may send to a client, with the default limits.
 const ENOUGH: usize = 10_000;
 
-/// Why a host could not be attached.
+/// Reason for which a host could not be attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachError {
-    /// The host serves already: [`Host::service`](crate::Host::service) or [`Host::attach`](crate::Host::attach) was called before.
+    /// The host serves already: [`Host::service`](crate::Host::service) or [`Host::attach`](crate::Host::attach) was
+    /// called before.
     #[error("the host serves already; a host has one server")]
     ServesAlready,
-    /// The `SocketIo` has another parser than Socket.IO's common one.
+    /// The `SocketIo` has a parser other than Socket.IO's common one.
     #[error("scripts need the common parser of Socket.IO, and this `SocketIo` has another one")]
     OtherParser,
 }
 
-/// The crate shows its parser in this way only. If it no longer does, the first event still tells.
+/// Returns whether the parser is not the common one. socketioxide shows its parser in this way only. If it no longer
+/// does, the first event still reveals the parser.
 pub(in crate::host) fn has_other_parser(config: &SocketIoConfig) -> bool {
     let config = format!("{config:?}");
     config.contains("parser: ") && !config.contains("parser: Common")
 }
 
-/// What does not hold on a `SocketIo` of this configuration.
+/// Returns a warning for each promise that does not hold on a `SocketIo` with this configuration.
 pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> Vec<String> {
     let engine = &config.engine_config;
     let mut warnings = Vec::new();

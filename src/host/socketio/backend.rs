@@ -1,4 +1,4 @@
-//! The namespaces of a host on a `SocketIo`: the host's own, or one of the program's.
+//! Registers the namespaces of a host with a `SocketIo`: the host's own, or one of the application.
 
 use std::{
     collections::BTreeSet,
@@ -21,12 +21,12 @@ use crate::{
     host::namespaces::Backend,
 };
 
-/// Whose a `SocketIo` is.
+/// Owner of a `SocketIo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::host) enum Owner {
-    /// The host's: nobody else has namespaces there, and its wires see a CONNECT before the crate does.
+    /// The host: nothing else has namespaces there, and its wires see a CONNECT before socketioxide does.
     Host,
-    /// The program's.
+    /// The application.
     Program,
 }
 
@@ -34,9 +34,9 @@ pub(in crate::host) enum Owner {
 pub(in crate::host) struct SocketIoBackend<A: Adapter> {
     io: SocketIo<A>,
     owner: Owner,
-    /// The namespaces hold this in turn.
+    /// Weak, because the namespaces, which the context holds, hold this backend in turn.
     context: Weak<ServerContext>,
-    /// Paths, and shapes of patterns, that are the host's.
+    /// Paths, and shapes of patterns, that the host serves.
     served: Mutex<BTreeSet<String>>,
 }
 
@@ -66,12 +66,12 @@ impl<A: Adapter> SocketIoBackend<A> {
         self.served.lock()
     }
 
-    /// Takes the clients of a namespace, or of those that the crate makes.
+    /// Returns the handler that accepts the clients of a namespace, or of those that socketioxide creates.
     fn connects(&self, namespace: Option<&Arc<Namespace>>) -> Connects {
         Connects::new(self.context.clone(), namespace, cluster::room(&self.io))
     }
 
-    /// Connects a namespace of the host to the crate's.
+    /// Links a namespace of the host to the one of socketioxide.
     fn link(&self, namespace: &Namespace) {
         let path = namespace.path();
         let announcer = self
@@ -85,8 +85,9 @@ impl<A: Adapter> SocketIoBackend<A> {
         }));
     }
 
-    /// Has the crate make the instances of a dynamic namespace: nobody sees a CONNECT before it does. A pattern cannot be
-    /// taken back, so each shape is registered once, whatever its parameters are called.
+    /// Lets socketioxide create the instances of a dynamic namespace, because here nothing sees a CONNECT before
+    /// socketioxide does. A pattern cannot be removed, so each shape is registered once, whatever its parameters are
+    /// called.
     fn pattern(&self, pattern: &str) -> Result<(), NsInsertError> {
         let shape = NamespacePattern::new(pattern).shape().to_owned();
         if !self.served().insert(shape) {
@@ -105,7 +106,7 @@ impl<A: Adapter> SocketIoBackend<A> {
 }
 
 impl<A: Adapter + DefinedAdapter> SocketIoBackend<A> {
-    /// Links a namespace and takes its clients.
+    /// Links a namespace, and accepts its clients.
     fn serve(&self, namespace: &Arc<Namespace>) {
         self.link(namespace);
         let path = namespace.path().to_string();
@@ -118,7 +119,7 @@ impl<A: Adapter + DefinedAdapter> Backend for SocketIoBackend<A> {
     fn register(&self, namespace: &Arc<Namespace>) {
         let path = namespace.path();
         match (namespace.is_dynamic(), self.owner) {
-            // The wire has instances registered, as they are asked for.
+            // The wire registers instances when clients ask for them.
             (true, Owner::Host) => {}
             (true, Owner::Program) => {
                 if let Err(error) = self.pattern(path) {
@@ -146,7 +147,7 @@ impl<A: Adapter + DefinedAdapter> Backend for SocketIoBackend<A> {
         self.served().insert(instance.path().to_string());
         match self.owner {
             Owner::Host => self.serve(instance),
-            // The crate has made it.
+            // socketioxide has created it.
             Owner::Program => self.link(instance),
         }
     }
@@ -163,10 +164,10 @@ impl<A: Adapter + DefinedAdapter> Backend for SocketIoBackend<A> {
         let served = std::mem::take(&mut *self.served());
         for path in served {
             for socket in self.io.of(&path).into_iter().flat_map(|all| all.sockets()) {
-                // One that takes nothing more is closed by the heartbeat.
+                // The heartbeat closes a socket whose queue is full.
                 let _ = socket.disconnect();
             }
-            // For clients of the legacy protocol the crate cannot do without this one.
+            // socketioxide needs this one for clients of the legacy protocol.
             if path != "/" {
                 self.io.delete_ns(path);
             }

@@ -1,7 +1,8 @@
-//! The way to the sockets of other processes, on a `SocketIo` of the program's own whose adapter has one.
+//! Sends to the sockets of other processes, on a `SocketIo` of the application whose adapter reaches them.
 //!
-//! The sockets of this process are sent to at once, in the order of everything else; an adapter takes its time. So what
-//! goes to the others waits in a queue of its own, one for each namespace, and a dead backend stops nothing here.
+//! The host sends to the sockets of this process at once, in the order of everything else; an adapter takes its time.
+//! So broadcasts to other processes wait in a queue of their own, one for each namespace, and a dead backend stops
+//! nothing here.
 
 use std::{any::TypeId, sync::Arc};
 
@@ -18,7 +19,7 @@ use crate::{
     value::{EncodedEvent, Written},
 };
 
-/// So many broadcasts of a namespace may wait for the adapter.
+/// Maximum broadcasts of a namespace that wait for the adapter.
 const MAX_WAITING: usize = 1024;
 
 /// Sends broadcasts of one namespace to other processes.
@@ -35,7 +36,7 @@ struct Broadcast {
 }
 
 impl Remote {
-    /// The way that the adapter of `io` has; `None` when it has none.
+    /// Starts the queue for the adapter of `io`; returns `None` if the adapter reaches no other process.
     pub(super) fn start<A: Adapter>(
         io: &SocketIo<A>,
         path: &Arc<str>,
@@ -53,12 +54,12 @@ impl Remote {
         Some(Self { here, queue })
     }
 
-    /// The room that every socket of this process is in, and no other one: scripts do not see it.
+    /// Returns the room that every socket of this process is in, and no other socket; scripts do not see it.
     pub(super) const fn here(&self) -> &Arc<str> {
         &self.here
     }
 
-    /// Sends an event to the sockets of other processes that `target` names, soon.
+    /// Queues an event for the sockets of other processes that `target` names.
     pub(super) fn emit(&self, target: &Target, event: &EncodedEvent<'_>) -> Result<(), SendError> {
         let broadcast = Broadcast {
             target: target.clone(),
@@ -70,13 +71,13 @@ impl Remote {
     }
 }
 
-/// [`Remote::here`], if the adapter of `io` reaches other processes.
+/// Returns [`Remote::here`], if the adapter of `io` reaches other processes.
 pub(super) fn room<A: Adapter>(io: &SocketIo<A>) -> Option<Arc<str>> {
     let is_local = TypeId::of::<A>() == TypeId::of::<LocalAdapter>();
     (!is_local).then(|| format!("patchcord:{}", io.config().server_id).into())
 }
 
-/// Has the adapter take one broadcast after the other.
+/// Hands one broadcast after the other to the adapter.
 struct Carrier<A: Adapter> {
     io: SocketIo<A>,
     path: Arc<str>,

@@ -1,4 +1,4 @@
-//! The handlers that the Socket.IO crate calls: a namespace and its sockets come to life and end here.
+//! Handlers that socketioxide calls: a namespace and its sockets come to life and end here.
 
 use std::{
     net::SocketAddr,
@@ -37,13 +37,13 @@ use crate::{
     value,
 };
 
-/// Marks the handler implementations as ours.
+/// Marker for the handler implementations of the host.
 pub(super) enum Ours {}
 
-/// What a client hears whose events cannot be read.
+/// Error message for packets that cannot be read.
 const OTHER_PARSER: &str = "a parser other than Socket.IO's common one is in use";
 
-/// What the handlers of all sockets share.
+/// Context that the handlers of all sockets share.
 #[derive(Debug)]
 pub(in crate::host) struct ServerContext {
     pub(in crate::host) options: Arc<Options>,
@@ -51,16 +51,16 @@ pub(in crate::host) struct ServerContext {
     pub(in crate::host) namespaces: Arc<Namespaces>,
     pub(in crate::host) dispatcher: Arc<Dispatcher>,
     pub(in crate::host) lifecycle: Lifecycle,
-    /// How much of a packet is read.
+    /// Limits for decoding a packet.
     pub(in crate::host) decoding: value::Limits,
 }
 
-/// Takes the clients of a namespace. The crate keeps it for as long as the `SocketIo` lives, which the host may not
-/// outlive: it holds nothing of the host.
+/// Accepts the clients of a namespace. socketioxide keeps this handler as long as the `SocketIo` lives. The `SocketIo`
+/// may outlive the host, so the handler holds nothing of the host.
 #[derive(Clone)]
 pub(super) struct Connects {
     context: Weak<ServerContext>,
-    /// `None` for instances that the crate makes: they are found by their paths.
+    /// `None` for instances that socketioxide creates: they are found by their paths.
     namespace: Option<Weak<Namespace>>,
     /// See [`Remote::here`](super::cluster::Remote::here).
     here: Option<Arc<str>>,
@@ -79,7 +79,7 @@ impl Connects {
         }
     }
 
-    /// The namespace of a socket, while it is served.
+    /// Returns the namespace of a socket, while it is served.
     fn namespace(
         &self,
         context: &ServerContext,
@@ -89,7 +89,7 @@ impl Connects {
         let namespace = match &self.namespace {
             Some(namespace) => namespace.upgrade().ok_or(INVALID_NAMESPACE)?,
             None => namespaces.ensure(path).ok_or_else(|| {
-                // The crate has made it for nothing.
+                // socketioxide has created it for nothing.
                 namespaces.delete(path);
                 INVALID_NAMESPACE
             })?,
@@ -100,18 +100,18 @@ impl Connects {
         }
     }
 
-    /// Decides on a client. Everything is in place before its CONNECT is answered, for events and a disconnect may follow
-    /// at once.
+    /// Accepts or rejects a client. Everything is in place before its CONNECT is answered, because events and a
+    /// disconnect may follow at once.
     ///
     /// # Errors
-    /// The reason for the client.
+    /// The reason that the client receives.
     async fn accept<A: Adapter>(
         &self,
         socket: &Arc<Socket<A>>,
         auth: Option<&Value>,
     ) -> Result<(), String> {
         let context = self.context.upgrade().ok_or(INVALID_NAMESPACE)?;
-        // A handshake may take long and must not keep a reload waiting: only its ends do.
+        // A handshake may take long and must not delay a reload: only its beginning and its end wait at the gate.
         drop(context.pass(socket).await);
         let namespace = self.namespace(&context, socket.ns())?;
         namespace.ready().await;
@@ -122,7 +122,7 @@ impl Connects {
         wire(socket).inspect(|wire| wire.is_called(&id));
         let connection = Connection::new(&id, namespace, auth, api::now());
         if wire(socket).is_none() {
-            // The program and other processes know it by its id, too.
+            // The application and other processes know the socket by its id, too.
             socket.join(id);
         }
         if let Some(here) = &self.here {
@@ -152,7 +152,7 @@ impl Connects {
         Ok(())
     }
 
-    /// Begins the connection of a client, unless it has left already.
+    /// Opens the connection of a client, unless the client has left already.
     fn open<A: Adapter>(&self, socket: &Arc<Socket<A>>) {
         let Some(context) = self.context.upgrade() else {
             return;
@@ -170,7 +170,7 @@ impl Connects {
 }
 
 impl ServerContext {
-    /// The address of a client without a wire, which would know it.
+    /// Returns the address of a client that has no wire; a wire would know the address.
     fn peer<A: Adapter>(&self, socket: &Socket<A>) -> Option<SocketAddr> {
         let parts = socket.req_parts();
         let proxies = self.options.trust_proxy;
@@ -189,7 +189,7 @@ impl ServerContext {
         }
     }
 
-    /// The leave to connect, which is given as soon as no reload is being decided.
+    /// Waits until no reload is being decided, and returns the pass to connect.
     async fn pass<A: Adapter>(&self, socket: &Socket<A>) -> Pass {
         if let Some(pass) = self.lifecycle.try_pass() {
             return pass;
@@ -205,7 +205,7 @@ type Accepted<'a> =
     Pin<Box<dyn Future<Output = Result<(), Box<dyn std::fmt::Display + Send>>> + Send + 'a>>;
 
 impl<A: Adapter> ConnectHandler<A, Ours> for Connects {
-    /// The CONNECT was answered: `on_connection`, and then what the client has sent meanwhile.
+    /// Runs after the CONNECT was answered: `on_connection` first, and then what the client has sent meanwhile.
     fn call(&self, socket: Arc<Socket<A>>, _: Option<Value>) {
         wire(&socket).inspect(|wire| wire.connect_answered(socket.ns()));
         self.open(&socket);
@@ -233,7 +233,7 @@ struct Messages {
 }
 
 impl<A: Adapter> MessageHandler<A, Ours> for Messages {
-    /// Called in the order of the packets, in the task that reads them.
+    /// Runs in the order of the packets, in the task that reads them.
     fn call(&self, socket: Arc<Socket<A>>, packet: Value, ack: Option<i64>) {
         let reader = wire(&socket).map(|wire| &**wire as &dyn Flush);
         flush::collect(reader, || self.receive(&socket, packet, ack));
@@ -243,7 +243,7 @@ impl<A: Adapter> MessageHandler<A, Ours> for Messages {
 impl Messages {
     fn receive<A: Adapter>(&self, socket: &Socket<A>, packet: Value, ack: Option<i64>) {
         let connection = &self.connection;
-        // What comes behind the end of a client is nothing new.
+        // Packets that follow the end of a client are no loss to report.
         if connection.is_cut() || !self.is_in_time(socket) {
             return;
         }
@@ -266,7 +266,7 @@ impl Messages {
         }
     }
 
-    /// Whether the client may send one more event now.
+    /// Returns whether the client may send one more event now.
     fn is_in_time<A: Adapter>(&self, socket: &Socket<A>) -> bool {
         let Some(rate) = &self.rate else {
             return true;
@@ -298,7 +298,8 @@ struct Leaves {
 }
 
 impl<A: Adapter> DisconnectHandler<A, Ours> for Leaves {
-    /// `defer` takes the socket out of the crate's tables; a panic before it would leave it there.
+    /// Handles a disconnect. `defer` removes the socket from socketioxide's tables; a panic before it would leave the
+    /// socket there.
     fn call_with_defer(
         &self,
         socket: Arc<Socket<A>>,
@@ -313,14 +314,14 @@ impl<A: Adapter> DisconnectHandler<A, Ours> for Leaves {
     }
 }
 
-/// The crate may drop a socket whose CONNECT it has not answered.
+/// Abandons the connection, because socketioxide may drop a socket whose CONNECT it has not answered.
 impl Drop for Leaves {
     fn drop(&mut self) {
         self.connection.abandon();
     }
 }
 
-/// Node's word for a reason.
+/// Returns Node's name for a reason.
 const fn reason_text(reason: DisconnectReason) -> &'static str {
     match reason {
         DisconnectReason::TransportClose => "transport close",

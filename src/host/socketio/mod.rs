@@ -1,7 +1,7 @@
-//! The Socket.IO crate: its handlers, and the ways from scripts to its sockets.
+//! Connects the host to socketioxide: the handlers, and the links from scripts to sockets.
 //!
-//! In: what the crate calls for a CONNECT, an event and a disconnect. Out: work of connections, and packets by a
-//! [`Link`](crate::connection::Link). Nothing else of the host calls the crate for a socket.
+//! In: the calls of socketioxide for a CONNECT, an event and a disconnect. Out: work of connections, and packets
+//! through a [`Link`](crate::connection::Link). No other part of the host calls socketioxide for a socket.
 
 pub(super) mod attach;
 pub(super) mod backend;

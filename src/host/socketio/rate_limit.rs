@@ -1,24 +1,24 @@
-//! How many events a client may send in a second: a bucket of tokens that fills up again.
+//! Limits how many events a client may send per second: a token bucket that fills up again.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// A client that goes on for so long, at twice the rate, is cut off; one that sends faster, sooner.
+/// Time after which a client that sends at twice its limit is disconnected; at higher rates it is disconnected sooner.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What becomes of an event.
+/// Decision on an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is handled.
+    /// The event is handled.
     Passes,
-    /// It is refused.
+    /// The event is rejected.
     Refused,
-    /// It is refused, and the client has gone on for too long.
+    /// The event is rejected, and the client has exceeded its limit for too long.
     Abuse,
 }
 
-/// The bucket of one client.
+/// Token bucket of one client.
 #[derive(Debug)]
 pub(super) struct Rate {
     per_second: f64,
@@ -29,12 +29,12 @@ pub(super) struct Rate {
 struct State {
     tokens: f64,
     filled: Instant,
-    /// Since the bucket was last half full.
+    /// Events rejected since the bucket was last at least half full.
     refused: f64,
 }
 
 impl Rate {
-    /// A full bucket: as many events as a second allows may come at once.
+    /// Creates a full bucket: as many events as a second allows may come at once.
     pub(super) fn new(per_second: usize, now: Instant) -> Self {
         let per_second = u32::try_from(per_second).map_or(f64::MAX, f64::from);
         Self {

@@ -1,7 +1,8 @@
-//! Clients that do not read, where there is no wire to cut: on a `SocketIo` of the program's own.
+//! Disconnects stalled clients where there is no wire to abort: on a `SocketIo` of the application.
 //!
-//! The crate takes nothing more for such a client, not even the packet that disconnects it. The host parts with it at
-//! once, and tells it as soon as the crate takes that; a client that never reads again is closed by the heartbeat.
+//! socketioxide's queue for such a client is full, so even a disconnect packet cannot be enqueued. The host ends the
+//! connection at once, and sends the packet as soon as the queue accepts it. The heartbeat closes a client that never
+//! reads again.
 
 use std::{
     sync::{Arc, Weak},
@@ -16,14 +17,14 @@ use crate::{
     event::HostEvent,
 };
 
-/// So long until the crate is asked again to take the last packet.
+/// Interval between attempts to enqueue the disconnect packet.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// The connection of a socket that has no wire.
+/// Connection of a socket that has no wire.
 #[derive(Clone)]
 struct Watched(Weak<Connection>);
 
-/// The host has parted with the socket.
+/// Marker of a socket whose connection the host has ended.
 #[derive(Clone)]
 struct Parted;
 
@@ -34,12 +35,12 @@ pub(super) fn watch<A: Adapter>(socket: &Socket<A>, connection: &Arc<Connection>
         .insert(Watched(Arc::downgrade(connection)));
 }
 
-/// Whether nothing is sent to it any more.
+/// Returns whether the host has ended the connection, and sends nothing more to the socket.
 pub(super) fn is_parted_with<A: Adapter>(socket: &Socket<A>) -> bool {
     socket.extensions.get::<Parted>().is_some()
 }
 
-/// Says that a client is cut off.
+/// Announces that a client is disconnected.
 pub(super) fn announce(connection: &Connection, reason: String) {
     connection.namespace().driver().announce(HostEvent::CutOff {
         peer: None,
@@ -48,7 +49,7 @@ pub(super) fn announce(connection: &Connection, reason: String) {
     });
 }
 
-/// Parts with a client that takes nothing more, once.
+/// Disconnects a client whose queue is full, once.
 pub(super) fn part_with<A: Adapter>(socket: SocketRef<A>) {
     let Some(Watched(connection)) = socket.extensions.remove::<Watched>() else {
         return;

@@ -1,24 +1,24 @@
-//! The CONNECTs of one client that are on their way.
+//! CONNECTs of one client that are in progress.
 //!
-//! Frames behind a CONNECT wait until its socket exists, for the crate would close the connection on an event that comes
-//! too early. Each CONNECT goes one way: it is requested, it may be postponed by a reload, it is accepted, it is
-//! answered, and then its socket has begun; or it is refused on the way.
+//! Frames behind a CONNECT wait until its socket exists, because socketioxide would close the connection on an event
+//! that comes too early. Each CONNECT goes one way: it is requested, a reload may postpone it, it is accepted, it is
+//! answered, and then its socket has begun; or it is rejected on the way.
 
 use std::time::Duration;
 
-/// So long frames wait behind a CONNECT that nobody answers.
+/// Maximum time that frames wait behind an unanswered CONNECT.
 pub(super) const GATE: Duration = Duration::from_millis(50);
 
-/// How far a CONNECT is.
+/// Progress of a CONNECT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
-    /// The crate was handed it.
+    /// The host has handed it to socketioxide.
     Requested,
-    /// It waits for a reload to be decided: the time of the gate does not run then.
+    /// It waits for a reload to be decided; meanwhile the time of [`GATE`] does not run.
     Postponed,
-    /// It is accepted, and the crate was perhaps not handed the answer yet.
+    /// It is accepted; socketioxide may not have received the answer yet.
     Accepted,
-    /// The crate was handed the answer; `on_connection` has not begun.
+    /// socketioxide has received the answer; `on_connection` has not begun.
     Answered,
 }
 
@@ -30,12 +30,12 @@ struct Connect {
     is_overdue: bool,
 }
 
-/// The CONNECTs of one client that are on their way, in order.
+/// CONNECTs of one client that are in progress, in order.
 #[derive(Debug, Default)]
 pub(super) struct Connects(Vec<Connect>);
 
 impl Connects {
-    /// The crate is handed one.
+    /// Records a CONNECT that the host hands to socketioxide.
     pub(super) fn request(&mut self, namespace: &str) {
         self.0.push(Connect {
             namespace: namespace.into(),
@@ -44,11 +44,11 @@ impl Connects {
         });
     }
 
-    /// The one to a namespace has come so far.
+    /// Records the progress of the CONNECT to a namespace.
     pub(super) fn reach(&mut self, namespace: &str, stage: Stage) {
         match self.0.iter_mut().find(|one| &*one.namespace == namespace) {
             Some(connect) => connect.stage = stage,
-            // Nobody waited for it any more.
+            // Frames no longer waited for it.
             None => self.0.push(Connect {
                 namespace: namespace.into(),
                 stage,
@@ -57,33 +57,34 @@ impl Connects {
         }
     }
 
-    /// The one to a namespace is over: its socket has begun, or it was refused.
+    /// Removes the CONNECT to a namespace: its socket has begun, or it was rejected.
     pub(super) fn end(&mut self, namespace: &str) {
         let found = self.0.iter().position(|one| &*one.namespace == namespace);
         if let Some(at) = found {
             self.0.remove(at);
         }
         if self.0.is_empty() {
-            // It takes no memory in an idle client.
+            // An idle client keeps no memory for it.
             self.0 = Vec::new();
         }
     }
 
-    /// Whether frames wait for one.
+    /// Returns whether frames wait for a CONNECT.
     pub(super) fn hold_frames(&self) -> bool {
         self.0.iter().any(|one| !one.is_overdue)
     }
 
-    /// Whether the crate is still to be handed the answer to one that was accepted.
+    /// Returns whether socketioxide has yet to receive the answer to an accepted CONNECT.
     pub(super) fn owe_answers(&self) -> bool {
         self.0.iter().any(|one| one.stage == Stage::Accepted)
     }
 
-    /// The time is over that frames wait: they wait no longer, unless a reload is being decided.
+    /// Lets frames wait no longer, because their time is over, unless a reload is being decided. Returns whether it
+    /// did.
     pub(super) fn give_up(&mut self) -> bool {
         let is_postponed = self.0.iter().any(|one| one.stage == Stage::Postponed);
         if !is_postponed {
-            // Of others the crate may say nothing, ever.
+            // socketioxide may never answer the others.
             self.0.retain(|one| one.stage >= Stage::Accepted);
             self.0.iter_mut().for_each(|one| one.is_overdue = true);
         }

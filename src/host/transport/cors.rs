@@ -1,8 +1,8 @@
-//! Which pages may connect, over polling and WebSocket alike.
+//! Decides which pages may connect, over polling and WebSocket alike.
 //!
-//! A browser says with `Origin` which page a request comes from. Pages that this server serves may connect, those of
-//! listed origins too, and whoever sends no `Origin`, which is no page. The browser must hear of it to let the page
-//! read the answers (CORS).
+//! A browser says with `Origin` which page a request comes from. Pages that this server serves may connect, and so may
+//! pages of listed origins. A client that sends no `Origin` is not a page, and may connect too. The answer must tell
+//! the browser so (CORS), or the browser does not let the page read it.
 
 use std::collections::HashSet;
 
@@ -19,25 +19,25 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use super::forwarded;
 use crate::host::origin::{Origin, without_default_port};
 
-/// So many refused origins are announced; they come from outside and must not fill the memory.
+/// Maximum rejected origins that are announced; they come from outside and must not fill the memory.
 const MOST_ANNOUNCED: usize = 1000;
 const LONGEST: usize = 300;
 
-/// Which pages may connect.
+/// Decides which pages may connect.
 pub(super) struct Cors {
     allowed: Vec<Origin>,
     behind_proxy: bool,
     refused: Mutex<HashSet<String>>,
-    /// What the browser hears for a page of an origin that is listed, or is the server's own.
+    /// CORS headers for a page whose origin is listed, or is the server's own.
     listed: CorsLayer,
-    /// What it hears for any other page.
+    /// CORS headers for any other page.
     any: CorsLayer,
 }
 
-/// A page that may not connect.
+/// Page that may not connect.
 pub(super) struct Refused {
     pub(super) origin: String,
-    /// It was not refused before.
+    /// The origin was not rejected before.
     pub(super) is_new: bool,
 }
 
@@ -52,7 +52,7 @@ impl Cors {
         }
     }
 
-    /// What the browser is to hear with the answer; nothing if no page asks.
+    /// Returns the CORS headers for the answer; `None` if the request comes from no page.
     pub(super) fn check(&self, request: &Request<Body>) -> Result<Option<&CorsLayer>, Refused> {
         let Some(header) = request.headers().get(ORIGIN) else {
             return Ok(None);
@@ -71,7 +71,8 @@ impl Cors {
         Err(self.refuse(&text))
     }
 
-    /// Whether the page comes from this server. Its scheme tells nothing: a proxy may speak TLS in our place.
+    /// Returns whether the page comes from this server. Its scheme says nothing, because a proxy may speak TLS in place
+    /// of the server.
     fn is_own(&self, origin: &Origin, request: &Request<Body>) -> bool {
         let (scheme, authority) = origin.parts();
         let headers = request.headers();
@@ -93,7 +94,7 @@ impl Cors {
     }
 }
 
-/// What pages may do: what the official client does.
+/// Returns the CORS headers for an origin; they allow what the official client does.
 fn layer(origin: AllowOrigin) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origin)

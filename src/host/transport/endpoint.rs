@@ -1,4 +1,4 @@
-//! What all requests to the Socket.IO path share: the crate's engine, the sessions that poll, the limits.
+//! State that all requests to the Socket.IO path share: socketioxide's engine, the sessions that poll, the limits.
 
 use std::{
     collections::HashMap,
@@ -25,16 +25,16 @@ use crate::{
     host::options::{Options, Transport},
 };
 
-/// The crate's service, around the app it passes other requests to; we never send it any.
+/// Service of socketioxide, around the app to which it would pass other requests; the host never sends it any.
 pub(in crate::host) type Engine = SocketIoService<Router>;
 
-/// The Socket.IO path of a host.
+/// Socket.IO path of a host.
 pub(in crate::host) struct Endpoint {
     pub(super) engine: Engine,
     pub(super) context: Arc<WireContext>,
-    /// The wires of sessions that began with polling, by session id: their upgrade needs it.
+    /// Wires of sessions that began with polling, by session id; their upgrades need these wires.
     sessions: Mutex<HashMap<String, Weak<Wire>>>,
-    /// A permit for each client that may be connected.
+    /// Permits for connections, one for each client.
     seats: Arc<Semaphore>,
 }
 
@@ -57,7 +57,7 @@ impl Endpoint {
         &self.context.options
     }
 
-    /// Has the crate answer a request.
+    /// Lets socketioxide answer a request.
     pub(super) async fn ask(&self, request: Request<Body>) -> Response<Body> {
         match self.engine.clone().oneshot(request).await {
             Ok(response) => response.map(Body::new),
@@ -65,7 +65,7 @@ impl Endpoint {
         }
     }
 
-    /// Who sent a request, as far as the host's proxies are believed.
+    /// Returns the address of the client that sent a request, as far as the host trusts its proxies.
     pub(super) fn peer(&self, request: &Request<Body>) -> Option<SocketAddr> {
         request::client(
             request.headers(),
@@ -74,7 +74,7 @@ impl Endpoint {
         )
     }
 
-    /// Announces that a request is not taken.
+    /// Announces that a request is rejected.
     pub(super) fn refused(&self, peer: Option<SocketAddr>, reason: &str) {
         self.context.announcer.announce(HostEvent::Refused {
             peer,
@@ -83,7 +83,7 @@ impl Endpoint {
         });
     }
 
-    /// The wire of a new session; `None` when there are as many as may be.
+    /// Creates the wire of a new session; returns `None` at the connection limit.
     pub(super) fn new_wire(&self, request: &Request<Body>, by: Transport) -> Option<Arc<Wire>> {
         let peer = self.peer(request);
         let Ok(seat) = self.seats.clone().try_acquire_owned() else {
@@ -99,12 +99,12 @@ impl Endpoint {
         ))
     }
 
-    /// The wire of a session that began with polling.
+    /// Returns the wire of a session that began with polling.
     pub(super) fn polling_wire(&self, sid: &str) -> Option<Arc<Wire>> {
         self.sessions.lock().get(sid).and_then(Weak::upgrade)
     }
 
-    /// Remembers the wire of a session that began with polling, and how the session is ended.
+    /// Records the wire of a session that began with polling, and how the wire ends its session.
     pub(super) fn remember(self: &Arc<Self>, sid: String, wire: &Arc<Wire>) {
         let mut sessions = self.sessions.lock();
         if sessions.len() == sessions.capacity() {
@@ -121,9 +121,9 @@ impl Endpoint {
         });
     }
 
-    /// Ends a session. It is needed when the WebSocket of one that began with polling has ended. After an upgrade that
-    /// failed, the crate answers its polls with nothing and pings it no more, for ever; after one that succeeded there is
-    /// nothing left to end.
+    /// Ends a session. This is necessary when the WebSocket of a session that began with polling has ended. After an
+    /// upgrade that failed, socketioxide answers its polls with nothing, and never pings it again; after one that
+    /// succeeded there is nothing left to end.
     pub(super) async fn close_session(self: Arc<Self>, sid: String) {
         let path = &self.options().path;
         let uri = format!("{path}/?EIO=4&transport=polling&sid={sid}");

@@ -1,5 +1,5 @@
-//! What proxies say of the client behind them. Anybody can write these headers, so only those are read that a trusted
-//! proxy has written.
+//! Headers in which proxies describe the client behind them. Anybody can write these headers, so the host reads only
+//! what a trusted proxy has written.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,10 +8,10 @@ use axum::http::HeaderMap;
 const FOR: &str = "x-forwarded-for";
 const HOST: &str = "x-forwarded-host";
 
-/// The address of the client behind `proxies` proxies, of which `peer` is the nearest.
+/// Returns the address of the client behind `proxies` proxies, of which `peer` is the nearest.
 ///
-/// Each proxy adds the address that it sees to the end of the list, so the client of the outermost one stands
-/// `proxies` places from there; what stands before that, the client may have invented.
+/// Each proxy adds the address that it sees to the end of the list, so the client of the outermost proxy stands
+/// `proxies` places from there. The client may have invented what stands before that.
 pub(super) fn client(
     peer: Option<SocketAddr>,
     headers: &HeaderMap,
@@ -30,13 +30,13 @@ pub(super) fn client(
     client.and_then(|hop| address(hop)).or(peer)
 }
 
-/// The `Host` that the outermost proxy was asked for.
+/// Returns the `Host` that the client asked of the outermost proxy.
 pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
     let line = headers.get(HOST)?.to_str().ok()?;
     line.split(',').next().map(str::trim)
 }
 
-/// `192.0.2.1`, `192.0.2.1:4000`, `2001:db8::1` or `[2001:db8::1]:4000`.
+/// Parses `192.0.2.1`, `192.0.2.1:4000`, `2001:db8::1` or `[2001:db8::1]:4000`.
 fn address(hop: &str) -> Option<SocketAddr> {
     let bare = hop.trim_start_matches('[').trim_end_matches(']');
     hop.parse()

@@ -1,7 +1,7 @@
-//! The wire: everything between the network and the Socket.IO crate, for one client.
+//! Wire of one client: everything between the network and socketioxide.
 //!
-//! In: HTTP requests to the Socket.IO path. Out: what the crate is handed, and bytes to the client. The host answers
-//! WebSocket handshakes itself, and hands the crate a stream of its own; see [`wire`].
+//! In: HTTP requests to the Socket.IO path. Out: what the host hands to socketioxide, and bytes to the client. The host
+//! answers WebSocket handshakes itself, and hands socketioxide a stream of its own; see [`wire`].
 //!
 //! | | |
 //! |---|---|

@@ -1,11 +1,11 @@
-//! Answers of the endpoint that are not the crate's, in Node's form.
+//! Responses of the endpoint itself, without socketioxide, in Node's form.
 
 use axum::{
     body::Body,
     http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE},
 };
 
-/// The answer when there are as many clients as may be.
+/// Returns the response at the connection limit.
 pub(super) fn full() -> Response<Body> {
     let message = "the server has as many connections as it takes";
     refuse_with(StatusCode::SERVICE_UNAVAILABLE, 4, message)
@@ -25,7 +25,7 @@ pub(super) fn refuse_with(status: StatusCode, code: u8, message: &str) -> Respon
     response
 }
 
-/// An answer without a body.
+/// Returns a response without a body.
 pub(super) fn status(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;

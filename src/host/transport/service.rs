@@ -1,4 +1,4 @@
-//! The HTTP side: requests to the Socket.IO path go to the [`Endpoint`], all others to the app.
+//! HTTP service of a host: requests to the Socket.IO path go to the [`Endpoint`], all others to the app.
 
 use std::{
     any::Any,
@@ -25,13 +25,13 @@ use super::{
 };
 use crate::{event::HostEvent, host::options::Transport};
 
-/// Everything under one address: the Socket.IO path and the app around it.
+/// Service for everything under one address: the Socket.IO path and the app around it.
 #[derive(Clone)]
 pub(in crate::host) struct HostService {
     endpoint: Arc<Endpoint>,
     cors: Arc<Cors>,
     app: Router,
-    /// What lives for as long as somebody may be served.
+    /// State of the host, which lives as long as this service may serve clients.
     _host: Arc<dyn Any + Send + Sync>,
 }
 
@@ -55,7 +55,7 @@ impl HostService {
         path.strip_suffix('/').unwrap_or(path) == self.endpoint.options().path
     }
 
-    /// Answers a request to the Socket.IO path, for a page that may connect or for no page.
+    /// Answers a request to the Socket.IO path, if it comes from a page that may connect, or from no page.
     async fn answer(self, request: Request<Body>) -> Response<Body> {
         let endpoint = self.endpoint;
         match self.cors.check(&request) {
