@@ -6,13 +6,16 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
     coding::{Data, OpCode},
 };
 
+use super::protocol::{
+    ACK, ATTACHMENTS_END, BINARY_ACK, BINARY_EVENT, EVENT, MESSAGE, NAMESPACE_END, ROOT,
+};
 use crate::value::Packet;
 
 /// The frames of an event.
 pub(in crate::host) fn event(namespace: &str, packet: &Packet) -> Bytes {
     let kind = match packet.attachments.is_empty() {
-        true => b'2',
-        false => b'5',
+        true => EVENT,
+        false => BINARY_EVENT,
     };
     frames(kind, namespace, None, packet)
 }
@@ -20,8 +23,8 @@ pub(in crate::host) fn event(namespace: &str, packet: &Packet) -> Bytes {
 /// The frames of an ack.
 pub(in crate::host) fn ack(namespace: &str, id: i64, packet: &Packet) -> Bytes {
     let kind = match packet.attachments.is_empty() {
-        true => b'3',
-        false => b'6',
+        true => ACK,
+        false => BINARY_ACK,
     };
     frames(kind, namespace, Some(id), packet)
 }
@@ -29,16 +32,15 @@ pub(in crate::host) fn ack(namespace: &str, id: i64, packet: &Packet) -> Bytes {
 fn frames(kind: u8, namespace: &str, id: Option<i64>, packet: &Packet) -> Bytes {
     let attachments = match packet.attachments.len() {
         0 => String::new(),
-        count => format!("{count}-"),
+        count => format!("{count}{ATTACHMENTS_END}"),
     };
     let (namespace, end): (&str, &[u8]) = match namespace {
-        "/" => ("", &[]),
-        other => (other, b","),
+        ROOT => ("", &[]),
+        other => (other, &[NAMESPACE_END]),
     };
     let id = id.map_or_else(String::new, |id| id.to_string());
     let text: [&[u8]; 6] = [
-        // Engine.IO's message, Socket.IO's type, and what belongs to it.
-        &[b'4', kind],
+        &[MESSAGE, kind],
         attachments.as_bytes(),
         namespace.as_bytes(),
         end,

@@ -10,17 +10,15 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
+use super::protocol::{
+    BINARY_EVENT, CONNECT, CONNECT_START, EVENT, MESSAGE, NAMESPACE_END, UPGRADE, connect,
+};
+
 /// Frames of a client are at most this long before their payload: two bytes, eight of length, four of mask.
 const MAX_HEADER: usize = 14;
 
-/// A text frame that begins like this is a CONNECT: Engine.IO message, Socket.IO connect.
-const CONNECT: [u8; 2] = *b"40";
-
 /// Longer names of namespaces are not looked at.
 const MAX_NAMESPACE: usize = 256;
-
-/// A text frame that is this and nothing else ends an upgrade: a WebSocket takes over from polling.
-const UPGRADE: &[u8] = b"5";
 
 /// An event that the crate is handed and that is never sent: what it was handed before has left when it writes this.
 pub(in crate::host) const MARK: &str = "\0mark";
@@ -70,8 +68,8 @@ impl Scanner {
                 Some(frame) => frame.skip_payload(rest, &mut self.start),
                 None => self.read_header(rest),
             };
-            if let Some(opcode) = self.frame.take_if(|frame| frame.rest == 0) {
-                self.connect = self.end_frame(opcode.opcode);
+            if let Some(frame) = self.frame.take_if(|frame| frame.rest == 0) {
+                self.connect = self.end_frame(frame.opcode);
                 if self.connect.is_some() {
                     return bytes.len() - rest.len();
                 }
@@ -134,7 +132,7 @@ impl Scanner {
     fn end_frame(&mut self, opcode: OpCode) -> Option<String> {
         let is_text = opcode == TEXT;
         let connect = if is_text { connect(&self.start) } else { None };
-        self.upgraded |= is_text && self.start == UPGRADE;
+        self.upgraded |= is_text && self.start == UPGRADE.as_bytes();
         self.start.clear();
         connect
     }
@@ -159,20 +157,10 @@ impl Frame {
 
 /// Whether more of a payload is needed to know a CONNECT and its namespace.
 fn wants_more(start: &[u8]) -> bool {
-    match start.strip_prefix(&CONNECT) {
-        Some(rest) => rest.len() < MAX_NAMESPACE && !rest.contains(&b','),
-        None => start.len() < CONNECT.len(),
+    match start.strip_prefix(&CONNECT_START) {
+        Some(rest) => rest.len() < MAX_NAMESPACE && !rest.contains(&NAMESPACE_END),
+        None => start.len() < CONNECT_START.len(),
     }
-}
-
-/// The namespace of a CONNECT, as the Socket.IO crate will read it; `None` for any other packet.
-pub(super) fn connect(packet: &[u8]) -> Option<String> {
-    let rest = packet.strip_prefix(&CONNECT)?;
-    let name = match rest.first() {
-        Some(b'/') => rest.split(|byte| *byte == b',').next().unwrap_or_default(),
-        _ => b"/",
-    };
-    Some(String::from_utf8_lossy(name).into_owned())
 }
 
 /// The header that these bytes begin with, its length, and the length of the payload; `None` when it has not come to its
@@ -202,7 +190,7 @@ pub(super) fn of_server(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub(super) fn is_owed(frame: &[u8]) -> bool {
     let payload = payload_of_server(frame).and_then(|(start, _)| frame.get(start..));
     match opcode(frame) {
-        Some(TEXT) => matches!(payload, Some([b'4', b'0' | b'2' | b'5', ..])),
+        Some(TEXT) => matches!(payload, Some([MESSAGE, CONNECT | EVENT | BINARY_EVENT, ..])),
         Some(BINARY) => true,
         _ => false,
     }
