@@ -1,17 +1,21 @@
 //! Events and acks as the WebSocket frames that carry them, for clients that the host writes to itself.
 
 use bytes::Bytes;
+use tokio_tungstenite::tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{Data, OpCode},
+};
 
+use super::protocol::{
+    ACK, ATTACHMENTS_END, BINARY_ACK, BINARY_EVENT, EVENT, MESSAGE, NAMESPACE_END, ROOT,
+};
 use crate::value::Packet;
-
-const TEXT: u8 = 0x81;
-const BINARY: u8 = 0x82;
 
 /// The frames of an event.
 pub(in crate::host) fn event(namespace: &str, packet: &Packet) -> Bytes {
     let kind = match packet.attachments.is_empty() {
-        true => "2",
-        false => "5",
+        true => EVENT,
+        false => BINARY_EVENT,
     };
     frames(kind, namespace, None, packet)
 }
@@ -19,38 +23,37 @@ pub(in crate::host) fn event(namespace: &str, packet: &Packet) -> Bytes {
 /// The frames of an ack.
 pub(in crate::host) fn ack(namespace: &str, id: i64, packet: &Packet) -> Bytes {
     let kind = match packet.attachments.is_empty() {
-        true => "3",
-        false => "6",
+        true => ACK,
+        false => BINARY_ACK,
     };
     frames(kind, namespace, Some(id), packet)
 }
 
-fn frames(kind: &str, namespace: &str, id: Option<i64>, packet: &Packet) -> Bytes {
+fn frames(kind: u8, namespace: &str, id: Option<i64>, packet: &Packet) -> Bytes {
     let attachments = match packet.attachments.len() {
         0 => String::new(),
-        count => format!("{count}-"),
+        count => format!("{count}{ATTACHMENTS_END}"),
     };
-    let (namespace, comma) = match namespace {
-        "/" => ("", ""),
-        other => (other, ","),
+    let (namespace, end): (&str, &[u8]) = match namespace {
+        ROOT => ("", &[]),
+        other => (other, &[NAMESPACE_END]),
     };
-    // Engine.IO's message, Socket.IO's type, and what belongs to it.
-    let text = [
-        "4",
-        kind,
-        &attachments,
-        namespace,
-        comma,
-        &id.map_or_else(String::new, |id| id.to_string()),
-        &packet.text,
+    let id = id.map_or_else(String::new, |id| id.to_string());
+    let text: [&[u8]; 6] = [
+        &[MESSAGE, kind],
+        attachments.as_bytes(),
+        namespace.as_bytes(),
+        end,
+        id.as_bytes(),
+        packet.text.as_bytes(),
     ];
-    let text = text.map(str::as_bytes);
-    let size = size(&text) + packet.attachments.iter().map(|a| size(&[a])).sum::<usize>();
+    let binary = packet.attachments.iter();
+    let size = size(&text) + binary.map(|bytes| size(&[bytes])).sum::<usize>();
     // Without room to spare it becomes `Bytes` as it is.
     let mut frames = Vec::with_capacity(size);
-    frame(&mut frames, TEXT, &text);
+    frame(&mut frames, Data::Text, &text);
     for attachment in &packet.attachments {
-        frame(&mut frames, BINARY, &[attachment]);
+        frame(&mut frames, Data::Binary, &[attachment]);
     }
     frames.into()
 }
@@ -58,34 +61,25 @@ fn frames(kind: &str, namespace: &str, id: Option<i64>, packet: &Packet) -> Byte
 /// Bytes of a frame.
 fn size(payload: &[&[u8]]) -> usize {
     let length = length(payload);
-    let head = match length {
-        0..126 => 2,
-        126..=0xffff => 4,
-        _ => 10,
-    };
-    head + length
+    header(Data::Text).len(length as u64) + length
 }
 
 fn length(payload: &[&[u8]]) -> usize {
     payload.iter().map(|part| part.len()).sum()
 }
 
-/// A frame of a server, which has no mask.
-fn frame(frames: &mut Vec<u8>, kind: u8, payload: &[&[u8]]) {
-    frames.push(kind);
-    let length = length(payload);
-    match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(short @ 0..126), _) => frames.push(short),
-        (_, Ok(medium)) => {
-            frames.push(126);
-            frames.extend(medium.to_be_bytes());
-        }
-        _ => {
-            frames.push(127);
-            frames.extend((length as u64).to_be_bytes());
-        }
-    }
+fn frame(frames: &mut Vec<u8>, kind: Data, payload: &[&[u8]]) {
+    // It fails only where writing does, and there is always memory to write to.
+    let _ = header(kind).format(length(payload) as u64, frames);
     for part in payload {
         frames.extend_from_slice(part);
+    }
+}
+
+/// The header of a whole message of a server, which has no mask.
+fn header(kind: Data) -> FrameHeader {
+    FrameHeader {
+        opcode: OpCode::Data(kind),
+        ..FrameHeader::default()
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use super::{
+    protocol::{CLOSE, VERSION},
     request::{self, Headers},
     wire::{Wire, WireContext},
 };
@@ -126,8 +127,8 @@ impl Endpoint {
     /// succeeded there is nothing left to end.
     pub(super) async fn close_session(self: Arc<Self>, sid: String) {
         let path = &self.options().path;
-        let uri = format!("{path}/?EIO=4&transport=polling&sid={sid}");
-        if let Ok(request) = Request::post(uri).body(Body::from("1")) {
+        let uri = format!("{path}/?EIO={VERSION}&transport=polling&sid={sid}");
+        if let Ok(request) = Request::post(uri).body(Body::from(CLOSE)) {
             self.ask(request).await;
         }
     }

@@ -8,6 +8,7 @@
 //! | a request | [`service`], [`cors`], [`endpoint`], [`request`], [`response`], [`forwarded`] |
 //! | a WebSocket | [`upgrade`], [`ws_stream`], [`ws_frames`] |
 //! | polling | [`polling`], [`payload`], [`session`], [`poll_queue`] |
+//! | all of it | [`protocol`]: what stands on the wire |
 //! | both | [`wire`] with [`connects`], [`send_queue`], [`encode`], [`flush`] |
 
 mod connects;
@@ -19,6 +20,7 @@ mod forwarded;
 mod payload;
 mod poll_queue;
 mod polling;
+mod protocol;
 pub(super) mod request;
 mod response;
 mod send_queue;

@@ -2,12 +2,9 @@
 
 use bytes::Bytes;
 
-use super::ws_frames;
-
-/// Between the packets of a payload.
-const SEPARATOR: u8 = 0x1e;
-/// A packet that begins like this is a CONNECT.
-const CONNECT: &[u8] = b"40";
+use super::protocol::{
+    ACK, BINARY_ACK, BINARY_EVENT, CONNECT_START, EVENT, MESSAGE, SEPARATOR, connect,
+};
 
 /// The packets of a payload.
 pub(super) fn packets(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -23,7 +20,7 @@ pub(super) fn parts(payload: &Bytes) -> Vec<Bytes> {
         .enumerate()
         .filter(|(_, byte)| **byte == SEPARATOR)
     {
-        if payload.slice(packet..end).starts_with(CONNECT) {
+        if payload.slice(packet..end).starts_with(&CONNECT_START) {
             parts.push(payload.slice(start..end));
             start = end + 1;
         }
@@ -37,11 +34,14 @@ pub(super) fn parts(payload: &Bytes) -> Vec<Bytes> {
 pub(super) fn connect_at_end(part: &[u8]) -> Option<String> {
     part.rsplit(|byte| *byte == SEPARATOR)
         .next()
-        .and_then(ws_frames::connect)
+        .and_then(connect)
 }
 
 /// How many events and acks there are in a payload.
 pub(super) fn events_and_acks(payload: &[u8]) -> usize {
-    let is_one = |packet: &&[u8]| matches!(packet, [b'4', b'2' | b'3' | b'5' | b'6', ..]);
+    let is_one = |packet: &&[u8]| match packet {
+        [MESSAGE, kind, ..] => matches!(*kind, EVENT | ACK | BINARY_EVENT | BINARY_ACK),
+        _ => false,
+    };
     packets(payload).filter(is_one).count()
 }

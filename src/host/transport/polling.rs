@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::{
     endpoint::Endpoint,
     payload::{connect_at_end, packets, parts},
+    protocol::{CLOSE, OPEN},
     request::{Asked, head},
     response::{full, refuse, status},
     wire::Wire,
@@ -22,8 +23,6 @@ use crate::host::options::Transport;
 
 /// So long a client has to send the body of a request.
 const BODY: Duration = Duration::from_secs(30);
-/// The packet of a client that leaves.
-const CLOSE: &[u8] = b"1";
 
 /// Answers a request of the polling transport.
 pub(super) async fn answer(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Response<Body> {
@@ -126,7 +125,7 @@ async fn post(
     if let Some(wire) = &wire {
         wire.count_attachments(packets(&payload));
     }
-    let leaves = packets(&payload).any(|packet| packet == CLOSE);
+    let leaves = packets(&payload).any(|packet| packet == CLOSE.as_bytes());
     let mut parts = parts(&payload).into_iter().peekable();
     loop {
         let part = parts.next().unwrap_or_default();
@@ -180,6 +179,6 @@ fn opened_sid(body: &[u8]) -> Option<String> {
     struct Open {
         sid: String,
     }
-    let open: Open = serde_json::from_slice(body.strip_prefix(b"0")?).ok()?;
+    let open: Open = serde_json::from_slice(body.strip_prefix(&[OPEN])?).ok()?;
     Some(open.sid)
 }

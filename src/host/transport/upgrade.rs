@@ -18,6 +18,7 @@ use tower::ServiceExt;
 
 use super::{
     endpoint::Endpoint,
+    protocol::VERSION,
     request::{Asked, head},
     response::{full, refuse},
     wire::Wire,
@@ -97,7 +98,7 @@ async fn serve(
 /// The answer to an upgrade request that the crate would not take, as Node words it.
 fn check(asked: &Asked<'_>) -> Option<Response<Body>> {
     match (asked.transport.as_deref(), asked.version.as_deref()) {
-        (Some("websocket"), Some("4")) => None,
+        (Some("websocket"), Some(VERSION)) => None,
         (Some("websocket"), _) => Some(refuse(5, "Unsupported protocol version")),
         (Some("polling"), _) => Some(refuse(3, "Bad request")),
         _ => Some(refuse(0, "Transport unknown")),

@@ -1,43 +1,61 @@
 //! Finds the end of each CONNECT in the frames that a client sends, however they are cut into reads.
 
+use std::io::Cursor;
+
+use tokio_tungstenite::tungstenite::{
+    self,
+    protocol::frame::{
+        FrameHeader,
+        coding::{Data, OpCode},
+    },
+};
+
+use super::protocol::{
+    BINARY_EVENT, CONNECT, CONNECT_START, EVENT, MESSAGE, NAMESPACE_END, UPGRADE, connect,
+};
+
 /// Frames of a client are at most this long before their payload: two bytes, eight of length, four of mask.
 const MAX_HEADER: usize = 14;
 
-/// A text frame that begins like this is a CONNECT: Engine.IO message, Socket.IO connect.
-const CONNECT: [u8; 2] = *b"40";
-
 /// Longer names of namespaces are not looked at.
 const MAX_NAMESPACE: usize = 256;
-
-/// A text frame that is this and nothing else ends an upgrade: a WebSocket takes over from polling.
-const UPGRADE: &[u8] = b"5";
 
 /// An event that the crate is handed and that is never sent: what it was handed before has left when it writes this.
 pub(in crate::host) const MARK: &str = "\0mark";
 /// As it is written, behind the type of the packet and the namespace.
 const MARK_WRITTEN: &[u8] = br#"["\u0000mark"]"#;
 
-const TEXT: u8 = 0x01;
-const BINARY: u8 = 0x02;
+const TEXT: OpCode = OpCode::Data(Data::Text);
+const BINARY: OpCode = OpCode::Data(Data::Binary);
+/// Where the first byte of a frame has its opcode.
 const OPCODE: u8 = 0x0f;
-const MASKED: u8 = 0x80;
-const LENGTH: u8 = 0x7f;
 
 /// Where the scan stands between two reads.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
+    /// The header of the next frame, as far as it has come.
     header: Vec<u8>,
-    /// Payload bytes of the frame still to come.
-    payload: u64,
-    /// The first bytes of the payload, as they are unmasked.
+    /// The frame whose header was read.
+    frame: Option<Frame>,
+    /// The first bytes of its payload, as they are unmasked.
     start: Vec<u8>,
-    in_payload: bool,
     /// Binary frames since the last text.
     attachments: usize,
     /// The namespace of the CONNECT that the last scan ended at.
     connect: Option<String>,
     /// The end of an upgrade has passed.
     upgraded: bool,
+    /// A header has come that is none. The crate ends the connection when it reads that, whatever comes behind.
+    is_broken: bool,
+}
+
+/// A frame that has not come to its end.
+#[derive(Debug)]
+struct Frame {
+    opcode: OpCode,
+    mask: [u8; 4],
+    /// Bytes of its payload still to come.
+    rest: u64,
 }
 
 impl Scanner {
@@ -45,20 +63,19 @@ impl Scanner {
     pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
         self.connect = None;
         let mut rest = bytes;
-        while !rest.is_empty() {
-            rest = if self.in_payload {
-                self.skip_payload(rest)
-            } else {
-                self.read_header(rest)
+        while !rest.is_empty() && !self.is_broken {
+            rest = match &mut self.frame {
+                Some(frame) => frame.skip_payload(rest, &mut self.start),
+                None => self.read_header(rest),
             };
-            if self.in_payload && self.payload == 0 {
-                self.connect = self.end_frame();
+            if let Some(frame) = self.frame.take_if(|frame| frame.rest == 0) {
+                self.connect = self.end_frame(frame.opcode);
                 if self.connect.is_some() {
-                    break;
+                    return bytes.len() - rest.len();
                 }
             }
         }
-        bytes.len() - rest.len()
+        bytes.len()
     }
 
     /// The namespace of the CONNECT that the last scan ended at, if it did.
@@ -73,7 +90,7 @@ impl Scanner {
 
     /// Whether the last frame was read to its end.
     pub(super) const fn is_between_frames(&self) -> bool {
-        self.header.is_empty()
+        self.header.is_empty() && self.frame.is_none()
     }
 
     /// Attachments since the last packet that is a text.
@@ -85,81 +102,74 @@ impl Scanner {
         if self.header.capacity() == 0 {
             self.header.reserve_exact(MAX_HEADER);
         }
-        let whole = self
-            .header
-            .get(1)
-            .map_or(2, |second| header_length(*second));
-        let (here, rest) = bytes.split_at(bytes.len().min(whole - self.header.len()));
+        let known = self.header.len();
+        let (here, _) = bytes.split_at(bytes.len().min(MAX_HEADER - known));
         self.header.extend_from_slice(here);
-        if let Some(payload) = payload_length(&self.header) {
-            self.payload = payload;
-            self.in_payload = true;
-            match self.header.first().map(|first| first & OPCODE) {
-                Some(TEXT) => self.attachments = 0,
-                Some(BINARY) => self.attachments += 1,
-                _ => {}
+        match parse(&self.header) {
+            Ok(Some((header, length, payload))) => {
+                match header.opcode {
+                    TEXT => self.attachments = 0,
+                    BINARY => self.attachments += 1,
+                    _ => {}
+                }
+                self.frame = Some(Frame {
+                    opcode: header.opcode,
+                    mask: header.mask.unwrap_or_default(),
+                    rest: payload,
+                });
+                self.header.clear();
+                bytes.get(length - known..).unwrap_or_default()
             }
-        }
-        rest
-    }
-
-    fn skip_payload<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let here = usize::try_from(self.payload)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
-        let (payload, rest) = bytes.split_at(here);
-        for byte in payload {
-            if !self.wants_more() {
-                break;
+            Ok(None) => &[],
+            Err(_) => {
+                self.is_broken = true;
+                &[]
             }
-            let unmasked = byte ^ self.mask(self.start.len());
-            self.start.push(unmasked);
-        }
-        self.payload -= here as u64;
-        rest
-    }
-
-    fn mask(&self, place: usize) -> u8 {
-        let masked = self.header.get(1).is_some_and(|b| b & MASKED != 0);
-        let start = self.header.len().saturating_sub(4);
-        match masked {
-            true => self
-                .header
-                .get(start + place % 4)
-                .copied()
-                .unwrap_or_default(),
-            false => 0,
-        }
-    }
-
-    /// Whether more of the payload is needed to know a CONNECT and its namespace.
-    fn wants_more(&self) -> bool {
-        match self.start.strip_prefix(&CONNECT) {
-            Some(rest) => rest.len() < MAX_NAMESPACE && !rest.contains(&b','),
-            None => self.start.len() < CONNECT.len(),
         }
     }
 
     /// Ends a frame, and gives the namespace if it was a CONNECT.
-    fn end_frame(&mut self) -> Option<String> {
-        let text = self.header.first().is_some_and(|b| b & OPCODE == TEXT);
-        let connect = if text { connect(&self.start) } else { None };
-        self.upgraded |= text && self.start == UPGRADE;
-        self.header.clear();
+    fn end_frame(&mut self, opcode: OpCode) -> Option<String> {
+        let is_text = opcode == TEXT;
+        let connect = if is_text { connect(&self.start) } else { None };
+        self.upgraded |= is_text && self.start == UPGRADE.as_bytes();
         self.start.clear();
-        self.in_payload = false;
         connect
     }
 }
 
-/// The namespace of a CONNECT, as the Socket.IO crate will read it; `None` for any other packet.
-pub(super) fn connect(packet: &[u8]) -> Option<String> {
-    let rest = packet.strip_prefix(&CONNECT)?;
-    let name = match rest.first() {
-        Some(b'/') => rest.split(|byte| *byte == b',').next().unwrap_or_default(),
-        _ => b"/",
-    };
-    Some(String::from_utf8_lossy(name).into_owned())
+impl Frame {
+    /// Goes through its payload, and keeps the start of it.
+    fn skip_payload<'a>(&mut self, bytes: &'a [u8], start: &mut Vec<u8>) -> &'a [u8] {
+        let rest = usize::try_from(self.rest).unwrap_or(usize::MAX);
+        let (payload, behind) = bytes.split_at(rest.min(bytes.len()));
+        let mask = self.mask.iter().cycle().skip(start.len() % 4);
+        for (byte, mask) in payload.iter().zip(mask) {
+            if !wants_more(start) {
+                break;
+            }
+            start.push(byte ^ mask);
+        }
+        self.rest -= payload.len() as u64;
+        behind
+    }
+}
+
+/// Whether more of a payload is needed to know a CONNECT and its namespace.
+fn wants_more(start: &[u8]) -> bool {
+    match start.strip_prefix(&CONNECT_START) {
+        Some(rest) => rest.len() < MAX_NAMESPACE && !rest.contains(&NAMESPACE_END),
+        None => start.len() < CONNECT_START.len(),
+    }
+}
+
+/// The header that these bytes begin with, its length, and the length of the payload; `None` when it has not come to its
+/// end.
+fn parse(bytes: &[u8]) -> tungstenite::Result<Option<(FrameHeader, usize, u64)>> {
+    let mut cursor = Cursor::new(bytes);
+    let parsed = FrameHeader::parse(&mut cursor)?;
+    // It has not gone beyond the bytes.
+    Ok(parsed.map(|(header, payload)| (header, cursor.position() as usize, payload)))
 }
 
 /// The frames that a server writes, which have no mask. What is no whole frame at the end is one.
@@ -179,8 +189,8 @@ pub(super) fn of_server(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// attachment.
 pub(super) fn is_owed(frame: &[u8]) -> bool {
     let payload = payload_of_server(frame).and_then(|(start, _)| frame.get(start..));
-    match frame.first().map(|first| first & OPCODE) {
-        Some(TEXT) => matches!(payload, Some([b'4', b'0' | b'2' | b'5', ..])),
+    match opcode(frame) {
+        Some(TEXT) => matches!(payload, Some([MESSAGE, CONNECT | EVENT | BINARY_EVENT, ..])),
         Some(BINARY) => true,
         _ => false,
     }
@@ -188,55 +198,23 @@ pub(super) fn is_owed(frame: &[u8]) -> bool {
 
 /// Whether a frame of the crate is [`MARK`].
 pub(super) fn is_mark(frame: &[u8]) -> bool {
-    frame.first().is_some_and(|first| first & OPCODE == TEXT) && frame.ends_with(MARK_WRITTEN)
+    begins_with_text(frame) && frame.ends_with(MARK_WRITTEN)
 }
 
-/// Where the payload of a frame without a mask begins, and its length.
+/// Where the payload of a frame begins, and its length.
 fn payload_of_server(frame: &[u8]) -> Option<(usize, usize)> {
-    let header = match frame.get(1)? & LENGTH {
-        126 => 4,
-        127 => 10,
-        _ => 2,
-    };
-    let length = payload_length(frame.get(..header)?)?;
-    Some((header, usize::try_from(length).ok()?))
+    let (_, length, payload) = parse(frame).ok()??;
+    Some((length, usize::try_from(payload).ok()?))
 }
 
 /// Whether the first of these frames is a text.
 pub(super) fn begins_with_text(bytes: &[u8]) -> bool {
-    bytes.first().is_some_and(|first| first & OPCODE == TEXT)
+    opcode(bytes) == Some(TEXT)
 }
 
-/// How long a header is, by its second byte.
-const fn header_length(second: u8) -> usize {
-    let mask = if second & MASKED != 0 { 4 } else { 0 };
-    2 + extended_length(second) + mask
-}
-
-/// How many bytes say a length that the second byte of a header does not.
-const fn extended_length(second: u8) -> usize {
-    match second & LENGTH {
-        126 => 2,
-        127 => 8,
-        _ => 0,
-    }
-}
-
-/// The length of the payload, once the header is complete.
-fn payload_length(header: &[u8]) -> Option<u64> {
-    let second = *header.get(1)?;
-    if header.len() < header_length(second) {
-        return None;
-    }
-    match extended_length(second) {
-        0 => Some(u64::from(second & LENGTH)),
-        extended => Some(
-            header
-                .get(2..2 + extended)?
-                .iter()
-                .fold(0, |length, b| (length << 8) | u64::from(*b)),
-        ),
-    }
+/// The opcode of a frame, of which perhaps no more than one byte has come.
+fn opcode(frame: &[u8]) -> Option<OpCode> {
+    frame.first().map(|first| OpCode::from(first & OPCODE))
 }
 
 #[cfg(test)]
@@ -246,11 +224,16 @@ mod tests {
     fn frame(text: &str) -> Vec<u8> {
         let mask = [7, 11, 13, 17];
         let mut frame = vec![0x81];
-        match text.len() {
-            n @ 0..126 => frame.push(0x80 | n as u8),
-            n => {
+        let length = text.len();
+        match length {
+            0..126 => frame.push(0x80 | length as u8),
+            126..=0xffff => {
                 frame.push(0x80 | 126);
-                frame.extend((n as u16).to_be_bytes());
+                frame.extend((length as u16).to_be_bytes());
+            }
+            _ => {
+                frame.push(0x80 | 127);
+                frame.extend((length as u64).to_be_bytes());
             }
         }
         frame.extend(mask);
@@ -294,5 +277,32 @@ mod tests {
         let mut stream = frame("40");
         stream[0] = 0x82;
         assert!(stops(&stream, 1).is_empty());
+    }
+
+    #[test]
+    fn a_frame_of_any_length_is_passed_over() {
+        for length in [0, 125, 126, 0xffff, 0x1_0000] {
+            let long = frame(&"x".repeat(length));
+            let stream = [long, frame("40/chat,")].concat();
+            for read in [1, 13, 4096, stream.len()] {
+                let context = format!("{length} bytes, reads of {read}");
+                assert_eq!(stops(&stream, read), [stream.len()], "{context}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_frame_passes_with_all_that_follows() {
+        for first in [0x83, 0x8b, 0xff] {
+            let mut stream = [frame("x"), frame("40"), frame("40")].concat();
+            let broken = frame("x").len();
+            stream[broken] = first;
+            for read in 1..stream.len() {
+                let mut scanner = Scanner::default();
+                for bytes in stream.chunks(read) {
+                    assert_eq!(scanner.pass(bytes), bytes.len());
+                }
+            }
+        }
     }
 }

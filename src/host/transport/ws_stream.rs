@@ -8,18 +8,20 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
+use tokio_tungstenite::tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{Control, OpCode},
+};
 
 use super::{connects::GATE, wire::Wire, ws_frames::Scanner};
 
-/// How a WebSocket ends: a frame of a client without payload.
-const CLOSE: [u8; 6] = [0x88, 0x80, 0, 0, 0, 0];
 /// So much is read from the network at once.
 const AT_ONCE: usize = 16 * 1024;
 /// The answers to so much leave together, and sooner when nothing more has been read.
@@ -127,11 +129,14 @@ impl WireStream {
     /// Tells the crate that a client which goes without a word has closed its transport, as in Node.
     fn says_goodbye(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         let first = !std::mem::replace(&mut self.ended, true);
-        let says = first && self.scanner.is_between_frames() && buffer.remaining() >= CLOSE.len();
-        if says {
-            buffer.put_slice(&CLOSE);
-        }
-        says
+        let close = FrameHeader {
+            opcode: OpCode::Control(Control::Close),
+            // Frames of a client have one.
+            mask: Some([0; 4]),
+            ..FrameHeader::default()
+        };
+        let says = first && self.scanner.is_between_frames() && buffer.remaining() >= close.len(0);
+        says && close.format(0, &mut buffer.writer()).is_ok()
     }
 
     /// Hands on as much as may pass and as there is room for, and says how much that was.

@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::Wire;
-use crate::event::HostEvent;
+use crate::{
+    event::HostEvent,
+    host::transport::protocol::{ATTACHMENT, MESSAGE},
+};
 
 impl Wire {
     /// Disconnects a client that went beyond a limit, and says so.
@@ -37,8 +40,8 @@ impl Wire {
         let mut count = session.attachments.load(Ordering::Relaxed);
         for packet in packets {
             match packet.first() {
-                Some(b'b') => count += 1,
-                Some(b'4') => count = 0,
+                Some(&ATTACHMENT) => count += 1,
+                Some(&MESSAGE) => count = 0,
                 _ => {}
             }
             if !self.check_attachments(count) {
