@@ -99,13 +99,20 @@ impl Namespace {
             now: serving,
             next: None,
         });
-        Self::with(path, Arc::new(serving), Map::new(), driver)
+        let pattern = NamespacePattern::new(path);
+        Self::with(path, pattern, Arc::new(serving), Map::new(), driver)
     }
 
-    fn with(path: &str, serving: Arc<ArcSwap<Slot>>, params: Map, driver: Arc<dyn Driver>) -> Self {
+    fn with(
+        path: &str,
+        pattern: NamespacePattern,
+        serving: Arc<ArcSwap<Slot>>,
+        params: Map,
+        driver: Arc<dyn Driver>,
+    ) -> Self {
         Self {
             path: path.into(),
-            pattern: NamespacePattern::new(path),
+            pattern,
             serving,
             params,
             instances: RwLock::default(),
@@ -143,12 +150,18 @@ impl Namespace {
         }
         let instance = Arc::new(Self::with(
             path,
+            NamespacePattern::exactly(path),
             self.serving.clone(),
             params,
             self.driver.clone(),
         ));
         instances.insert(path.to_owned(), instance.clone());
         Some((instance, true))
+    }
+
+    /// Takes the instance of a path out, if there is one.
+    pub fn remove_instance(&self, path: &str) -> Option<Arc<Self>> {
+        self.instances.write().remove(path)
     }
 
     /// Returns the instance of a path, if there is one.

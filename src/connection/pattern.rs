@@ -44,6 +44,14 @@ impl NamespacePattern {
         }
     }
 
+    /// Creates the pattern of one path, which may have braces: a client chose it.
+    pub(super) fn exactly(path: &str) -> Self {
+        Self {
+            router: None,
+            shape: path.to_owned(),
+        }
+    }
+
     /// Returns whether the path has parameters.
     pub const fn is_dynamic(&self) -> bool {
         self.router.is_some()
@@ -71,9 +79,10 @@ impl NamespacePattern {
 fn without_names(pattern: &str) -> String {
     let mut is_name = false;
     let kept = pattern.chars().filter(|c| {
-        let is_brace = matches!(c, '{' | '}');
-        is_name = if is_brace { *c == '{' } else { is_name };
-        is_brace || !is_name
+        // A catch-all, `{*rest}`, stands for other paths than a parameter does.
+        let is_kept = matches!(c, '{' | '}' | '*');
+        is_name = if is_kept { *c != '}' } else { is_name };
+        is_kept || !is_name
     });
     kept.collect()
 }
@@ -106,6 +115,22 @@ mod tests {
         assert_eq!(shape("/room/{id}"), shape("/room/{name}"));
         assert_ne!(shape("/room/{id}"), shape("/room/{id}/{seat}"));
         assert_ne!(shape("/room/{id}"), shape("/room/id"));
+        assert_ne!(shape("/{id}"), shape("/{*rest}"));
+        assert_eq!(shape("/dynamic-{n}"), shape("/dynamic-{number}"));
+    }
+
+    #[test]
+    fn a_parameter_may_be_a_part_of_a_segment_or_the_rest_of_a_path() {
+        let value = |pattern: &str, path: &str, name: &str| {
+            let parameters = NamespacePattern::new(pattern).parameters(path)?;
+            Some(parameters[name].to_string())
+        };
+        assert_eq!(
+            value("/dynamic-{n}", "/dynamic-7", "n").as_deref(),
+            Some("7")
+        );
+        assert_eq!(value("/dynamic-{n}", "/dynamic-", "n"), None);
+        assert_eq!(value("/{*rest}", "/a/b", "rest").as_deref(), Some("a/b"));
     }
 
     #[test]

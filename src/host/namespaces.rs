@@ -7,7 +7,7 @@
 //! socketioxide can create namespaces on demand, but then loses one of two first clients that come at the same time.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fmt::Debug,
     pin::Pin,
     sync::{Arc, Weak},
@@ -56,7 +56,7 @@ pub(crate) struct Namespaces {
 
 #[derive(Debug, Default)]
 struct Known {
-    by_path: HashMap<Arc<str>, Arc<Namespace>>,
+    by_path: BTreeMap<Arc<str>, Arc<Namespace>>,
     /// Dynamic namespaces: those with parameters in their paths. They are in `by_path` too.
     dynamic: Vec<Arc<Namespace>>,
 }
@@ -123,8 +123,34 @@ impl Namespaces {
 
     /// Removes every namespace.
     pub(super) fn clear(&self) {
+        self.end_units();
         let known = std::mem::take(&mut *self.known.write());
         drop(known);
+    }
+
+    /// Ends the units of all namespaces: a unit and its namespace hold each other.
+    pub(super) fn end_units(&self) {
+        self.all().iter().for_each(|namespace| namespace.end_own());
+    }
+
+    /// Registers a namespace for a path that an instance of a dynamic namespace has so far: the clients of the instance are
+    /// disconnected.
+    pub(super) fn claim(&self, namespace: &Arc<Namespace>) {
+        let path = namespace.path();
+        let dynamic = self.known.read().dynamic.clone();
+        let instance = dynamic.iter().find_map(|one| one.remove_instance(path));
+        let Some(instance) = instance.filter(|_| !namespace.is_dynamic()) else {
+            return;
+        };
+        for connection in instance.connections() {
+            connection.disconnect(false);
+        }
+        instance.end_own();
+        let backend = self.backend.lock().clone();
+        if let Some(backend) = backend {
+            backend.delete(path);
+            backend.register(namespace);
+        }
     }
 
     /// Returns the namespaces that files define: dynamic ones, and not their instances.
@@ -193,6 +219,9 @@ impl Namespaces {
             }
             known.dynamic.clone()
         };
+        if self.closing.is_cancelled() {
+            return dynamic.iter().find_map(|one| one.existing_instance(path));
+        }
         // A second request for the same path waits here until the instance is registered.
         let backend = self.backend.lock();
         let mut dynamic = dynamic
@@ -214,6 +243,10 @@ impl Namespaces {
 
     /// Removes an instance after a while, if it has no clients then.
     pub(super) fn forget_later(&self, path: &str) {
+        // The end of the host forgets all of them, and there may be no runtime any more.
+        if self.closing.is_cancelled() {
+            return;
+        }
         let (namespaces, path) = (self.me.clone(), path.to_owned());
         tokio::spawn(async move {
             sleep_until(Instant::now() + KEPT_UNUSED).await;
@@ -232,7 +265,14 @@ impl Namespaces {
     }
 
     fn forget(&self, path: &str) {
-        let dynamic = self.known.read().dynamic.clone();
+        let dynamic = {
+            let known = self.known.read();
+            // A file has the path now.
+            if known.by_path.contains_key(path) {
+                return;
+            }
+            known.dynamic.clone()
+        };
         let backend = self.backend.lock();
         if dynamic.iter().any(|namespace| namespace.forget(path))
             && let Some(backend) = &*backend

@@ -68,11 +68,8 @@ impl HostState {
 }
 
 impl Drop for HostState {
-    /// Breaks the cycles of namespaces: a namespace and its unit hold each other.
     fn drop(&mut self) {
+        // A reload that still runs is the last one, and ends what it began: see `Reloader`.
         self.lifecycle.closing.cancel();
-        for namespace in self.namespaces.all() {
-            namespace.end_own();
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs,
     io::ErrorKind,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -223,19 +224,25 @@ impl Loader for Folder {
     }
 }
 
-/// Whether a folder is, or has in it, a symbolic link; or what it has cannot be told.
+/// Returns whether a file in a folder may have another path too: by a symbolic link, or as a hard link. `true` as well
+/// where the folder cannot be read.
 fn has_links(folder: &Path, depth: usize) -> bool {
     let Ok(entries) = fs::read_dir(folder) else {
         return true;
     };
-    depth >= MAX_DEPTH
-        || entries.into_iter().any(|entry| match entry {
-            Ok(entry) => entry.file_type().is_ok_and(|kind| match kind.is_dir() {
-                true => has_links(&entry.path(), depth + 1),
-                false => kind.is_symlink(),
-            }),
-            Err(_) => true,
+    let is_link = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry?;
+        // That of a symbolic link itself.
+        let metadata = entry.metadata()?;
+        Ok::<_, std::io::Error>(match metadata.is_dir() {
+            true => has_links(&entry.path(), depth + 1),
+            false => metadata.is_symlink() || metadata.nlink() > 1,
         })
+    };
+    depth >= MAX_DEPTH
+        || entries
+            .into_iter()
+            .any(|entry| is_link(entry).unwrap_or(true))
 }
 
 /// Scripts that are held in memory: presets, tests, an embedder's own strings.
@@ -307,6 +314,10 @@ mod tests {
         }
         // A file has two paths now, and its changes are told at one of them.
         symlink(at("chat.rhai"), at("lib/alias.rhai")).unwrap();
+        assert_eq!(changed(&[at("chat.rhai")]), None);
+        fs::remove_file(at("lib/alias.rhai")).unwrap();
+        assert_eq!(changed(&[at("chat.rhai")]), names(&["chat.rhai"]));
+        fs::hard_link(at("chat.rhai"), at("lib/alias.rhai")).unwrap();
         assert_eq!(changed(&[at("chat.rhai")]), None);
         let file = Folder::new(at("chat.rhai"));
         assert_eq!(file.changed(&[at("chat.rhai")].into()), None);

@@ -413,3 +413,135 @@ fn a_host_in_memory_is_freed_when_it_is_dropped() {
         assert_eq!(Arc::strong_count(&token), 1, "{script}");
     }
 }
+
+/// Waits until nothing holds a value any more.
+async fn is_freed(value: &Weak<()>) {
+    let freed = async {
+        while value.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("the life of what a host that nobody holds has begun", freed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_an_instance_with_braces_in_its_path_hears_of_the_end() {
+    let script = "fn on_connection(socket) { }
+        fn on_disconnect(socket, reason) { print(`${socket.nsp} ${reason}`); }";
+    let scripts = Memory::from([("room/{id}.rhai", script)]);
+    let build = |builder: patchcord::HostBuilder| builder.loader(scripts).options(options());
+    let (mut running, host) = Running::reloadable(build).await;
+    let mut client = running.websocket().await;
+    client.connect("/room/{x},").await;
+    soon("`close`", host.close()).await;
+    let heard = running
+        .announced(|event| match event {
+            HostEvent::Log { text, .. } => Some(text),
+            _ => None,
+        })
+        .await;
+    assert_eq!(heard, "/room/{x} server shutting down");
+}
+
+#[test]
+fn a_host_is_dropped_outside_of_a_runtime() {
+    let script = "fn on_load() { io.data.n = 1; } fn on_connection(socket) { }";
+    let scripts = Memory::from([("room/{id}.rhai", script)]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let host = runtime.block_on(async {
+        let (running, host) = Running::reloadable(|builder| builder.loader(scripts)).await;
+        let mut client = running.websocket().await;
+        client.connect("/room/1,").await;
+        host
+    });
+    drop(runtime);
+    // A panic fails the test.
+    drop(host);
+}
+
+/// Loader of one script, which waits at a gate.
+#[derive(Debug)]
+struct Slow {
+    text: Arc<std::sync::Mutex<String>>,
+    gate: Gate,
+}
+
+impl Loader for Slow {
+    fn list(&self) -> Result<Vec<String>, LoadError> {
+        Ok(vec!["main.rhai".to_owned()])
+    }
+
+    fn read(&self, _: &str) -> Result<String, LoadError> {
+        self.gate.pass();
+        Ok(self.text.lock().unwrap().clone())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_runs_when_the_host_is_dropped_leaves_nothing_behind() {
+    let (gate, text) = (Gate::default(), Arc::new(std::sync::Mutex::default()));
+    "fn on_connection(socket) { }".clone_into(&mut *text.lock().unwrap());
+    let loader = Slow {
+        text: text.clone(),
+        gate: gate.clone(),
+    };
+    let token = Arc::new(());
+    let life = Arc::downgrade(&token);
+    let host = Host::builder()
+        .loader(loader)
+        .function("token", move || drop(token.clone()))
+        .build();
+    host.load().await;
+    "fn on_load() { set_interval(|| token(), 50); } fn on_connection(socket) { }"
+        .clone_into(&mut *text.lock().unwrap());
+    gate.shut_after(0);
+    let reloading = host.clone();
+    let reloading = tokio::spawn(async move { drop(reloading.reload().await) });
+    let reached = gate.clone();
+    tokio::task::spawn_blocking(move || reached.reached())
+        .await
+        .unwrap();
+    reloading.abort();
+    drop(reloading.await);
+    drop(host);
+    gate.open();
+    is_freed(&life).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_is_asked_for_while_the_host_closes_is_not_made() {
+    let (gate, token) = (Gate::default(), Arc::new(()));
+    let (pass, life) = (gate.clone(), Arc::downgrade(&token));
+    let script = "fn on_load() { set_interval(|| { }, 50); } fn on_connection(socket) { }
+        fn on_disconnect(socket, reason) { pass(); }";
+    let scripts = Memory::from([("room/{id}.rhai", script)]);
+    let build = |builder: patchcord::HostBuilder| {
+        let pass = move || {
+            let _held = &token;
+            pass.pass();
+        };
+        builder
+            .loader(scripts)
+            .options(options())
+            .function("pass", pass)
+    };
+    let (running, host) = Running::reloadable(build).await;
+    let mut first = running.websocket().await;
+    first.connect("/room/1,").await;
+    let mut second = running.websocket().await;
+    second.next().await;
+    gate.shut_after(0);
+    let closing = host.clone();
+    let closing = tokio::spawn(async move { closing.close().await });
+    let reached = gate.clone();
+    tokio::task::spawn_blocking(move || reached.reached())
+        .await
+        .unwrap();
+    second.send("40/room/2,").await;
+    let answer = second.until(|packet| packet.contains("/room/2,")).await;
+    assert!(answer.starts_with("44/room/2,"), "{answer}");
+    gate.open();
+    soon("`close`", closing).await.unwrap();
+    drop((first, second, running, host));
+    is_freed(&life).await;
+}

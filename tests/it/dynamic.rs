@@ -122,3 +122,52 @@ async fn a_dynamic_namespace_over_polling() {
         "{heard}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_takes_over_the_path_of_an_instance() {
+    let script =
+        |name: &str| format!("fn on_connection(socket) {{ socket.on(\"who\", || \"{name}\"); }}");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("room")).unwrap();
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    write("room/{id}.rhai", script("dynamic"));
+    let (running, host) = Running::reloadable(|builder| builder.scripts(folder.path())).await;
+    let who = async || {
+        let mut client = running.websocket().await;
+        client.connect("/room/lobby,").await;
+        client.send("42/room/lobby,1[\"who\"]").await;
+        let answer = client.until(|packet| packet.starts_with("43")).await;
+        (client, answer)
+    };
+    let (mut first, answer) = who().await;
+    assert_eq!(answer, "43/room/lobby,1[\"dynamic\"]");
+    // A file that does not load changes nothing for those who are there.
+    write("room/lobby.rhai", "fn on_connection(".to_owned());
+    assert_eq!(host.reload().await.len(), 1);
+    first.send("42/room/lobby,2[\"who\"]").await;
+    first
+        .until(|packet| packet == "43/room/lobby,2[\"dynamic\"]")
+        .await;
+    write("room/lobby.rhai", script("named"));
+    assert_eq!(host.reload().await, []);
+    first.until(|packet| packet == "41/room/lobby,").await;
+    let (_second, answer) = who().await;
+    assert_eq!(answer, "43/room/lobby,1[\"named\"]");
+}
+
+#[test]
+fn a_parameter_may_be_a_part_of_a_name_or_the_rest_of_a_path() {
+    let who = "fn on_connection(socket) { socket.on(\"who\", || socket.params); }";
+    let host = TestHost::with([("dynamic-{n}.rhai", who), ("files/{*path}.rhai", who)]);
+    for (path, params) in [
+        ("/dynamic-7", "[{\"n\":\"7\"}]"),
+        ("/files/a/b", "[{\"path\":\"a/b\"}]"),
+    ] {
+        let client = host.connect(path).unwrap();
+        assert_eq!(client.ask("who", ()).as_deref(), Some(params), "{path}");
+    }
+    for path in ["/dynamic-", "/dynamic", "/files"] {
+        let refused = host.connect(path).unwrap_err();
+        assert_eq!(refused.0, "Invalid namespace", "{path}");
+    }
+}

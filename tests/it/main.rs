@@ -33,6 +33,7 @@ mod floods;
 mod functions;
 mod gate;
 mod handshake;
+mod hijack;
 mod hooks;
 mod imports;
 mod isolation;

@@ -24,6 +24,9 @@ impl Reloader {
         cause: &Cause,
         began: Instant,
     ) {
+        for (candidate, _) in &ready {
+            self.namespaces.claim(&candidate.namespace);
+        }
         let before: Vec<_> = ready.iter().map(|(c, _)| c.namespace.version()).collect();
         for (switched, before) in rebind::switch(ready).into_iter().zip(before) {
             let Candidate { namespace, version } = &switched.candidate;

@@ -114,6 +114,13 @@ impl Permit {
     }
 }
 
+impl Drop for Reloader {
+    /// Ends the units of namespaces after the last reload, which may have begun some.
+    fn drop(&mut self) {
+        self.namespaces.end_units();
+    }
+}
+
 impl Reloader {
     pub(super) fn new(
         scripting: Scripting,
@@ -178,10 +185,16 @@ impl Reloader {
             drop(permit);
             loaded
         });
-        loaded.await.unwrap_or_else(|panic| {
-            let problem = format!("the reload ended early: {panic}");
-            self.unreadable(problem)
-        })
+        match loaded.await {
+            Ok(loaded) => loaded,
+            Err(panic) => {
+                // Nothing of it counts as tried.
+                for script in self.scripts.lock().await.by_namespace.values_mut() {
+                    script.tried.clear();
+                }
+                self.unreadable(format!("the reload ended early: {panic}"))
+            }
+        }
     }
 
     /// Returns the records of the last attempts to make versions serve a namespace.

@@ -59,6 +59,8 @@ async fn follow(
 ) {
     // The first load finds what was saved before the watch was in place.
     let mut changed = Changed::Everything;
+    // Changes at a place that cannot be watched are found when everything is read.
+    let mut is_blind = false;
     loop {
         let Some(host) = reloader.upgrade() else {
             break;
@@ -76,8 +78,12 @@ async fn follow(
             () = timer => changed = Changed::Everything,
             batch = batches.next() => {
                 let (Some(batch), Some(host)) = (batch, reloader.upgrade()) else { break };
+                is_blind |= !batch.problems.is_empty();
                 host.unwatched(batch.problems);
-                changed = host.changed(&batch.paths);
+                changed = match is_blind {
+                    true => Changed::Everything,
+                    false => host.changed(&batch.paths),
+                };
             }
         }
     }

@@ -159,7 +159,7 @@ impl Connects {
         };
         let namespace = match &self.namespace {
             Some(namespace) => namespace.upgrade(),
-            None => context.namespaces.served(socket.ns()),
+            None => context.namespaces.find(socket.ns()),
         };
         let id = socket.id.to_string();
         if let Some(connection) = namespace.and_then(|namespace| namespace.connection(&id)) {

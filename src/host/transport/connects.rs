@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// Maximum time that frames wait behind an unanswered CONNECT.
 pub(super) const GATE: Duration = Duration::from_millis(50);
 
@@ -26,6 +28,7 @@ pub(super) enum Stage {
 struct Connect {
     namespace: Box<str>,
     stage: Stage,
+    since: Instant,
     /// Frames no longer wait for it.
     is_overdue: bool,
 }
@@ -35,12 +38,22 @@ struct Connect {
 pub(super) struct Connects(Vec<Connect>);
 
 impl Connects {
-    /// Records a CONNECT that the host hands to socketioxide.
+    /// Records a CONNECT that the host hands to socketioxide. One to a namespace that nothing serves is never answered,
+    /// and forgotten with the next one: a client cannot make the list long.
     pub(super) fn request(&mut self, namespace: &str) {
+        let is_stale = |one: &Connect| one.stage == Stage::Requested && one.since.elapsed() > GATE;
+        self.0.retain(|one| !is_stale(one));
+        if !self.0.iter().any(|one| &*one.namespace == namespace) {
+            self.add(namespace, Stage::Requested, false);
+        }
+    }
+
+    fn add(&mut self, namespace: &str, stage: Stage, is_overdue: bool) {
         self.0.push(Connect {
             namespace: namespace.into(),
-            stage: Stage::Requested,
-            is_overdue: false,
+            stage,
+            since: Instant::now(),
+            is_overdue,
         });
     }
 
@@ -49,11 +62,7 @@ impl Connects {
         match self.0.iter_mut().find(|one| &*one.namespace == namespace) {
             Some(connect) => connect.stage = stage,
             // Frames no longer waited for it.
-            None => self.0.push(Connect {
-                namespace: namespace.into(),
-                stage,
-                is_overdue: true,
-            }),
+            None => self.add(namespace, stage, true),
         }
     }
 
@@ -144,5 +153,22 @@ mod tests {
         assert!(connects.owe_answers() && !connects.hold_frames());
         connects.end("/");
         assert!(!connects.owe_answers());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connects_that_are_never_answered_do_not_pile_up() {
+        let mut connects = Connects::default();
+        for round in 0..10 {
+            connects.request("/twice");
+            connects.request("/twice");
+            connects.request(&format!("/{round}"));
+            assert_eq!(connects.0.len(), 2);
+            tokio::time::advance(2 * GATE).await;
+        }
+        connects.request("/");
+        connects.reach("/", Stage::Accepted);
+        tokio::time::advance(2 * GATE).await;
+        connects.request("/later");
+        assert!(connects.owe_answers(), "an accepted one is kept");
     }
 }

@@ -19,6 +19,7 @@ use tower::ServiceExt;
 use super::{
     protocol::{CLOSE, VERSION},
     request::{self, Headers},
+    secret,
     wire::{Wire, WireContext},
 };
 use crate::{
@@ -33,10 +34,17 @@ pub(in crate::host) type Engine = SocketIoService<Router>;
 pub(in crate::host) struct Endpoint {
     pub(super) engine: Engine,
     pub(super) context: Arc<WireContext>,
-    /// Wires of sessions that began with polling, by session id; their upgrades need these wires.
-    sessions: Mutex<HashMap<String, Weak<Wire>>>,
+    /// Sessions that began with polling, by the secret ids that their clients have.
+    sessions: Mutex<HashMap<String, Known>>,
     /// Permits for connections, one for each client.
     seats: Arc<Semaphore>,
+}
+
+/// Session that began with polling.
+struct Known {
+    /// Its id at socketioxide, which is public.
+    sid: Arc<str>,
+    wire: Weak<Wire>,
 }
 
 impl Endpoint {
@@ -100,32 +108,42 @@ impl Endpoint {
         ))
     }
 
-    /// Returns the wire of a session that began with polling.
-    pub(super) fn polling_wire(&self, sid: &str) -> Option<Arc<Wire>> {
-        self.sessions.lock().get(sid).and_then(Weak::upgrade)
+    /// Returns the session that began with polling and whose client has this secret id: its id at socketioxide, and its
+    /// wire.
+    pub(super) fn session(&self, secret: &str) -> Option<(Arc<str>, Arc<Wire>)> {
+        let sessions = self.sessions.lock();
+        let known = sessions.get(secret)?;
+        Some((known.sid.clone(), known.wire.upgrade()?))
     }
 
-    /// Records the wire of a session that began with polling, and how the wire ends its session.
-    pub(super) fn remember(self: &Arc<Self>, sid: String, wire: &Arc<Wire>) {
+    /// Records a session that began with polling, and how its wire ends it. Returns the secret id for its client.
+    pub(super) fn remember(self: &Arc<Self>, sid: &str, wire: &Arc<Wire>) -> String {
+        let (secret, sid) = (secret::new(), Arc::<str>::from(sid));
+        let known = Known {
+            sid: sid.clone(),
+            wire: Arc::downgrade(wire),
+        };
         let mut sessions = self.sessions.lock();
         if sessions.len() == sessions.capacity() {
-            sessions.retain(|_, wire| wire.strong_count() > 0);
+            sessions.retain(|_, known| known.wire.strong_count() > 0);
         }
-        sessions.insert(sid.clone(), Arc::downgrade(wire));
+        sessions.insert(secret.clone(), known);
         drop(sessions);
         let endpoint = Arc::downgrade(self);
-        let Some(session) = &wire.session else { return };
-        session.ends_by(move || {
-            if let Some(endpoint) = endpoint.upgrade() {
-                tokio::spawn(endpoint.close_session(sid.clone()));
-            }
-        });
+        if let Some(session) = &wire.session {
+            session.ends_by(move || {
+                if let Some(endpoint) = endpoint.upgrade() {
+                    tokio::spawn(endpoint.close_session(sid.clone()));
+                }
+            });
+        }
+        secret
     }
 
     /// Ends a session. This is necessary when the WebSocket of a session that began with polling has ended. After an
     /// upgrade that failed, socketioxide answers its polls with nothing, and never pings it again; after one that
     /// succeeded there is nothing left to end.
-    pub(super) async fn close_session(self: Arc<Self>, sid: String) {
+    pub(super) async fn close_session(self: Arc<Self>, sid: Arc<str>) {
         let path = &self.options().path;
         let uri = format!("{path}/?EIO={VERSION}&transport=polling&sid={sid}");
         if let Ok(request) = Request::post(uri).body(Body::from(CLOSE)) {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | a request | [`service`], [`cors`], [`endpoint`], [`request`], [`response`], [`forwarded`] |
 //! | a WebSocket | [`upgrade`], [`ws_stream`], [`ws_frames`] |
-//! | polling | [`polling`], [`payload`], [`session`], [`poll_queue`] |
+//! | polling | [`polling`], [`payload`], [`session`], [`poll_queue`], [`secret`] |
 //! | all of it | [`protocol`]: what stands on the wire |
 //! | both | [`wire`] with [`connects`], [`send_queue`], [`encode`], [`flush`] |
 
@@ -23,6 +23,7 @@ mod polling;
 mod protocol;
 pub(super) mod request;
 mod response;
+mod secret;
 mod send_queue;
 pub(super) mod service;
 mod session;

@@ -1,7 +1,7 @@
 //! The polling transport, in front of the crate: sessions get a wire, and what follows a CONNECT in one payload waits
 //! until the socket exists.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -24,27 +24,38 @@ use crate::host::options::Transport;
 /// So long a client has to send the body of a request.
 const BODY: Duration = Duration::from_secs(30);
 
-/// Answers a request of the polling transport.
+/// Answers a request of the polling transport. One with an id that no client has is answered before its body is read,
+/// and socketioxide does not hear of it.
 pub(super) async fn answer(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Response<Body> {
-    let Some(mut head) = head(&request) else {
+    let asked = Asked::of(request.uri());
+    if !matches!(asked.transport.as_deref(), Some("polling" | "websocket")) {
+        return refuse(0, "Transport unknown");
+    }
+    let session = match &asked.session {
+        None => None,
+        Some(secret) => match endpoint.session(secret) {
+            Some(session) => Some(session),
+            None => return refuse(1, "Session ID unknown"),
+        },
+    };
+    let sid = session.as_ref().map(|(sid, _)| &**sid);
+    let Some(mut head) = head(&request, &asked, sid) else {
         return refuse(3, "Bad request");
     };
-    let session = Asked::of(request.uri()).session.map(Cow::into_owned);
-    let response = if let (&Method::GET, None) = (request.method(), &session) {
-        match endpoint.new_wire(&request, Transport::Polling) {
+    if session.is_some() {
+        request.headers().clone_into(head.headers_mut());
+    }
+    let response = match (request.method(), session) {
+        (&Method::GET, None) => match endpoint.new_wire(&request, Transport::Polling) {
             Some(wire) => open(endpoint, head, wire).await,
             None => return full(),
+        },
+        (&Method::POST, Some((_, wire))) => {
+            let peer = endpoint.peer(&request);
+            post(endpoint, &head, peer, &wire, request.into_body()).await
         }
-    } else {
-        request.headers().clone_into(head.headers_mut());
-        match (request.method(), session) {
-            (&Method::POST, Some(sid)) => {
-                let peer = endpoint.peer(&request);
-                post(endpoint, &head, peer, &sid, request.into_body()).await
-            }
-            (&Method::GET, Some(sid)) => wait(endpoint, head, &sid).await,
-            _ => endpoint.ask(head.map(|()| Body::empty())).await,
-        }
+        (&Method::GET, Some((_, wire))) => wait(endpoint, head, &wire).await,
+        _ => endpoint.ask(head.map(|()| Body::empty())).await,
     };
     match response.status() {
         StatusCode::BAD_REQUEST => in_nodes_form(response).await,
@@ -62,7 +73,7 @@ async fn open(endpoint: &Arc<Endpoint>, mut head: Request<()>, wire: Arc<Wire>) 
     }
 }
 
-/// Learns the id of a new polling session from the answer that tells it to the client.
+/// Replaces the id of a new session, in the answer that tells it to the client, by a secret one.
 async fn opened(
     endpoint: &Arc<Endpoint>,
     wire: &Arc<Wire>,
@@ -78,20 +89,20 @@ async fn opened(
         .contains(&Transport::Websocket)
     {
         bytes = without_upgrades(&bytes);
-        parts.headers.remove(CONTENT_LENGTH);
     }
     if let Some(sid) = opened_sid(&bytes) {
-        endpoint.remember(sid, wire);
+        let secret = endpoint.remember(&sid, wire);
+        bytes = String::from_utf8_lossy(&bytes)
+            .replacen(&sid, &secret, 1)
+            .into();
     }
+    parts.headers.remove(CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(bytes))
 }
 
 /// A request that waits for packets.
-async fn wait(endpoint: &Endpoint, head: Request<()>, session: &str) -> Response<Body> {
+async fn wait(endpoint: &Endpoint, head: Request<()>, wire: &Wire) -> Response<Body> {
     let response = endpoint.ask(head.map(|()| Body::empty())).await;
-    let Some(wire) = endpoint.polling_wire(session) else {
-        return response;
-    };
     let (parts, body) = response.into_parts();
     let body = collect(body).await.unwrap_or_default();
     wire.polled(&body);
@@ -103,7 +114,7 @@ async fn post(
     endpoint: &Endpoint,
     head: &Request<()>,
     peer: Option<SocketAddr>,
-    session: &str,
+    wire: &Wire,
     body: Body,
 ) -> Response<Body> {
     let limit = endpoint.options().max_payload;
@@ -121,27 +132,22 @@ async fn post(
             return status(StatusCode::REQUEST_TIMEOUT);
         }
     };
-    let wire = endpoint.polling_wire(session);
-    if let Some(wire) = &wire {
-        wire.count_attachments(packets(&payload));
-    }
+    wire.count_attachments(packets(&payload));
     let leaves = packets(&payload).any(|packet| packet == CLOSE.as_bytes());
     let mut parts = parts(&payload).into_iter().peekable();
     loop {
         let part = parts.next().unwrap_or_default();
-        if let (Some(wire), Some(namespace)) = (&wire, connect_at_end(&part)) {
+        if let Some(namespace) = connect_at_end(&part) {
             wire.connect_requested(&namespace);
         }
         let response = endpoint.ask(head.clone().map(|()| Body::from(part))).await;
         if parts.peek().is_none() || response.status() != StatusCode::OK {
-            if let Some(wire) = wire.filter(|_| leaves) {
+            if leaves {
                 wire.left();
             }
             return response;
         }
-        if let Some(wire) = &wire {
-            wire.connects_answered().await;
-        }
+        wire.connects_answered().await;
     }
 }
 

@@ -38,9 +38,13 @@ pub(super) const ROOT: &str = "/";
 /// The start of a packet that is a CONNECT.
 pub(super) const CONNECT_START: [u8; 2] = [MESSAGE, CONNECT];
 
+/// Maximum length of a namespace's name, in bytes; of a longer one only the beginning is read.
+pub(super) const MAX_NAMESPACE: usize = 256;
+
 /// The namespace of a CONNECT, as the Socket.IO crate will read it; `None` for any other packet.
 pub(super) fn connect(packet: &[u8]) -> Option<String> {
     let rest = packet.strip_prefix(&CONNECT_START)?;
+    let rest = rest.get(..MAX_NAMESPACE).unwrap_or(rest);
     let name = match rest.starts_with(ROOT.as_bytes()) {
         true => rest.split(|byte| *byte == NAMESPACE_END).next(),
         false => None,

@@ -143,24 +143,36 @@ pub(in crate::host) fn written<'a>(uri: &'a Uri, extensions: &'a Extensions) -> 
     extensions.get().map_or(uri, |AsWritten(uri)| uri)
 }
 
-/// A copy of a request's head without headers, with an address that the crate can read. It keeps no part of the
-/// connection's read buffer alive for as long as the connection lives; the headers are kept by its
-/// [`Wire`](super::wire::Wire).
-pub(super) fn head(request: &Request<Body>) -> Option<Request<()>> {
-    let written = request.uri().to_string();
-    let asked = Asked::of(request.uri());
+/// Returns a copy of a request's head without headers, with an address that socketioxide can read: `sid` is the session's
+/// id there, and nothing of the client's query goes along with it. The copy keeps no part of the connection's read buffer
+/// alive for as long as the connection lives; the headers are kept by its [`Wire`](super::wire::Wire).
+pub(super) fn head(
+    request: &Request<Body>,
+    asked: &Asked<'_>,
+    sid: Option<&str>,
+) -> Option<Request<()>> {
+    let (path, query) = (request.uri().path(), request.uri().query());
     let head = Request::builder().method(request.method().clone());
-    if asked.is_plain_in(request.uri().query().unwrap_or_default()) {
-        return head.uri(written).body(()).ok();
+    if sid.is_none() && asked.is_plain_in(query.unwrap_or_default()) {
+        return head.uri(request.uri().to_string()).body(()).ok();
     }
-    let fields = asked.fields().into_iter();
-    let told = fields.filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let told = [
+        ("EIO", asked.version.as_deref()),
+        ("transport", asked.transport.as_deref()),
+        ("sid", sid),
+    ];
+    let told = told
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(told)
         .finish();
-    let head = head.uri(format!("{}?{query}", request.uri().path()));
-    let written = AsWritten(written.parse().ok()?);
-    head.extension(written).body(()).ok()
+    let mut head = head.uri(format!("{path}?{query}"));
+    if sid.is_none() {
+        // Only the request that opens a session is shown to scripts: the address of a later one has the secret id.
+        head = head.extension(AsWritten(request.uri().to_string().parse().ok()?));
+    }
+    head.body(()).ok()
 }
 
 /// The address of the client that made a request, behind `proxies` proxies.

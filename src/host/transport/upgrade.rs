@@ -1,6 +1,6 @@
 //! WebSockets: the handshake is answered here, and the crate is handed a stream of ours.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -33,7 +33,14 @@ pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Res
     if let Some(refusal) = check(&asked) {
         return refusal;
     }
-    let session = asked.session.map(Cow::into_owned);
+    let session = match &asked.session {
+        None => None,
+        Some(secret) => match endpoint.session(secret) {
+            Some((_, wire)) if wire.has_stream() => return refuse(3, "Bad request"),
+            Some(session) => Some(session),
+            None => return refuse(1, "Session ID unknown"),
+        },
+    };
     let Some(key) = request
         .headers()
         .get(SEC_WEBSOCKET_KEY)
@@ -42,25 +49,22 @@ pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Res
         return refuse(3, "Bad request");
     };
     let accept = derive_accept_key(key.as_bytes());
-    let Some(mut head) = head(&request) else {
+    let sid = session.as_ref().map(|(sid, _)| &**sid);
+    let Some(mut head) = head(&request, &asked, sid) else {
         return refuse(3, "Bad request");
     };
-    let wire = match &session {
+    let (sid, wire) = match session {
+        Some((sid, wire)) => (Some(sid), wire),
         None => match endpoint.new_wire(&request, Transport::Websocket) {
-            Some(wire) => wire,
+            Some(wire) => (None, wire),
             None => return full(),
-        },
-        Some(sid) => match endpoint.polling_wire(sid) {
-            Some(wire) if wire.has_stream() => return refuse(3, "Bad request"),
-            Some(wire) => wire,
-            None => return refuse(1, "Session ID unknown"),
         },
     };
     head.extensions_mut().insert(wire.clone());
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         if let Ok(io) = upgraded.await {
-            serve(endpoint, TokioIo::new(io), wire, head, session).await;
+            serve(endpoint, TokioIo::new(io), wire, head, sid).await;
         }
     });
     switching_protocols(&accept)
@@ -73,10 +77,10 @@ async fn serve(
     mut io: TokioIo<Upgraded>,
     wire: Arc<Wire>,
     head: Request<()>,
-    session: Option<String>,
+    sid: Option<Arc<str>>,
 ) {
     let mut read = BytesMut::new();
-    if session.is_some() {
+    if sid.is_some() {
         let probe = timeout(endpoint.options().upgrade_timeout, io.read_buf(&mut read));
         if !matches!(probe.await, Ok(Ok(_))) || !ws_frames::begins_with_text(&read) {
             return;
@@ -85,7 +89,7 @@ async fn serve(
     let Some(mut stream) = WireStream::new(wire, io, read) else {
         return;
     };
-    if let Some(sid) = session {
+    if let Some(sid) = sid {
         let endpoint = endpoint.clone();
         stream.on_end(move || drop(tokio::spawn(endpoint.close_session(sid))));
     }

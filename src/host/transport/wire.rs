@@ -38,6 +38,7 @@ use super::{
     connects::{Connects, Stage},
     flush::{Flush, flushes_later},
     request::Headers,
+    secret,
     send_queue::{Amount, Backlog},
     session::Session,
 };
@@ -101,6 +102,8 @@ pub(super) struct State {
     pub(super) io: Option<TokioIo<Upgraded>>,
     /// What the network did not take yet.
     pub(super) backlog: Backlog,
+    /// socketioxide has written its first packet, which tells the client the id of its session.
+    has_begun: bool,
     /// A task writes the backlog.
     draining: bool,
     /// Somebody will flush the backlog.
@@ -290,6 +293,9 @@ impl Wire {
         if state.dead {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
+        let is_first = !std::mem::replace(&mut state.has_begun, true);
+        let hidden = (is_first && self.session.is_none()).then(|| secret::hide(bytes));
+        let bytes = hidden.as_deref().unwrap_or(bytes);
         if state.backlog.is_owed() || !state.backlog.next().is_empty() {
             state.backlog.push_of_crate(bytes);
             return self.flush_now(state);

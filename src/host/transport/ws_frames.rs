@@ -11,14 +11,12 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::protocol::{
-    BINARY_EVENT, CONNECT, CONNECT_START, EVENT, MESSAGE, NAMESPACE_END, UPGRADE, connect,
+    BINARY_EVENT, CONNECT, CONNECT_START, EVENT, MAX_NAMESPACE, MESSAGE, NAMESPACE_END, UPGRADE,
+    connect,
 };
 
 /// Frames of a client are at most this long before their payload: two bytes, eight of length, four of mask.
 const MAX_HEADER: usize = 14;
-
-/// Longer names of namespaces are not looked at.
-const MAX_NAMESPACE: usize = 256;
 
 /// An event that the crate is handed and that is never sent: what it was handed before has left when it writes this.
 pub(in crate::host) const MARK: &str = "\0mark";
