@@ -8,7 +8,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest, handshake::client::Response},
 };
 
-use crate::sockets::{Client, Running};
+use crate::sockets::{Client, Running, sid};
 
 const SCRIPT: &str = "fn on_connection(socket) { socket.on(\"disconnect\", |r| { print(r); }); }";
 const POLL: &str = "/socket.io/?EIO=4&transport=polling";
@@ -195,7 +195,7 @@ async fn the_address_of_a_client_is_what_a_trusted_proxy_says() {
         options.trust_proxy = proxies;
         let mut running = Running::of(&[("main.rhai", script)], |b| b.options(options)).await;
         let answer = polls(&running, &format!("X-Forwarded-For: {forwarded}\r\n")).await;
-        let sid = &answer.split("\"sid\":\"").nth(1).unwrap()[..16];
+        let sid = sid(&answer);
         running.post(&format!("{POLL}&sid={sid}"), "40").await;
         assert_eq!(printed(&mut running).await, expected, "polling");
         let (mut client, _) = connect(&running, &[("x-forwarded-for", forwarded)])
@@ -219,7 +219,7 @@ async fn seat(running: &Running) -> String {
     loop {
         let answer = polls(running, "").await;
         if answer.starts_with("HTTP/1.1 200") {
-            return answer.split("\"sid\":\"").nth(1).unwrap()[..16].to_owned();
+            return sid(&answer).to_owned();
         }
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     }
@@ -289,7 +289,6 @@ async fn a_transport_that_is_off_is_unknown() {
     assert_eq!(upgrades(&polling, &[]).await, 400);
     let answer = polls(&polling, "").await;
     assert!(answer.contains("\"upgrades\":[]"), "{answer}");
-    let sid = answer.split("\"sid\":\"").nth(1).unwrap()[..16].to_owned();
-    let path = format!("{POLL}&sid={sid}");
+    let path = format!("{POLL}&sid={}", sid(&answer));
     assert!(polling.post(&path, "40").await.ends_with("ok"));
 }

@@ -12,7 +12,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::wire::{frame, upgrade_request};
+use crate::{
+    sockets::sid,
+    wire::{frame, upgrade_request},
+};
 
 /// Longer than anything here takes; only a failure waits for it.
 const LONG: Duration = Duration::from_secs(20);
@@ -352,11 +355,21 @@ fn who_does_not_read_is_in_the_log_with_its_id_and_what_waited() {
 fn a_second_signal_ends_it_at_once() {
     let place = Place::new(&[]);
     let mut serving = place.serve(&["--port", "0", "--drain-timeout", "1h"], &[]);
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let mut stream = TcpStream::connect(&serving.address).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let open = format!(
+        "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        serving.address
+    );
+    stream.write_all(open.as_bytes()).unwrap();
+    let mut opened = String::new();
+    stream.read_to_string(&mut opened).unwrap();
     let mut stream = TcpStream::connect(&serving.address).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();
     let request = format!(
-        "POST /socket.io/?EIO=4&transport=polling&sid=x HTTP/1.1\r\nHost: {}\r\nExpect: 100-continue\r\n\
-         Content-Length: 10\r\n\r\n",
+        "POST {path}&sid={} HTTP/1.1\r\nHost: {}\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n",
+        sid(&opened),
         serving.address
     );
     stream.write_all(request.as_bytes()).unwrap();
