@@ -1,28 +1,28 @@
-//! What script calls send leaves when they have ended: one write for all of it, and not one for each event.
+//! Writes what script calls send after they have ended: one write for all of it, instead of one for each event.
 
 use std::{cell::RefCell, sync::Arc};
 
 use rhai::StaticVec;
 
-/// So many clients are written to by the thread that sent; more are left to tasks, which take so many each.
+/// Maximum clients that the sending thread writes to itself. The rest goes to tasks, each of which writes to as many.
 const AT_ONCE: usize = 64;
 
-/// Something that waits to be written.
+/// Queue whose contents wait to be written.
 pub(crate) trait Flush: Send + Sync {
-    /// Writes what waits.
+    /// Writes the queued data.
     fn flush(self: Arc<Self>);
 }
 
-/// What something waits in.
+/// Queues that wait to be flushed.
 type Waiting = StaticVec<Arc<dyn Flush>>;
 
 thread_local! {
-    /// `None` while nothing collects them.
+    /// Queues of the current work; `None` while no work collects them.
     static WAITING: RefCell<Option<Waiting>> = const { RefCell::new(None) };
 }
 
-/// Does some work, and lets what it sends leave afterwards. What it sends to `reader` leaves with the next read from it,
-/// which must follow.
+/// Does some work, and flushes afterwards what the work sends. What the work sends to `reader` leaves with the next
+/// read from `reader`, which must follow.
 pub(in crate::host) fn collect<T>(reader: Option<&dyn Flush>, work: impl FnOnce() -> T) -> T {
     if WAITING.with_borrow(Option::is_some) {
         return work();
@@ -32,7 +32,7 @@ pub(in crate::host) fn collect<T>(reader: Option<&dyn Flush>, work: impl FnOnce(
     work()
 }
 
-/// Has this flushed when the work of this thread is done; `false` when it does no such work.
+/// Schedules a flush for the end of this thread's current work. Returns `false` if the thread does no such work.
 pub(super) fn flushes_later(one: &Arc<impl Flush + 'static>) -> bool {
     WAITING.with_borrow_mut(|waiting| match waiting {
         Some(all) => {
@@ -43,7 +43,7 @@ pub(super) fn flushes_later(one: &Arc<impl Flush + 'static>) -> bool {
     })
 }
 
-/// The end of the work.
+/// Guard that flushes the queues when the work ends.
 struct End<'a>(Option<&'a dyn Flush>);
 
 impl Drop for End<'_> {

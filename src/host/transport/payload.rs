@@ -1,4 +1,4 @@
-//! The body of a request or an answer of the polling transport: packets, one behind the other.
+//! Body of a request or a response of the polling transport: packets, one behind the other.
 
 use bytes::Bytes;
 
@@ -6,12 +6,12 @@ use super::protocol::{
     ACK, BINARY_ACK, BINARY_EVENT, CONNECT_START, EVENT, MESSAGE, SEPARATOR, connect,
 };
 
-/// The packets of a payload.
+/// Returns the packets of a payload.
 pub(super) fn packets(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     payload.split(|byte| *byte == SEPARATOR)
 }
 
-/// A payload cut behind each CONNECT.
+/// Cuts a payload behind each CONNECT.
 pub(super) fn parts(payload: &Bytes) -> Vec<Bytes> {
     let mut parts = Vec::new();
     let (mut start, mut packet) = (0, 0);
@@ -30,14 +30,14 @@ pub(super) fn parts(payload: &Bytes) -> Vec<Bytes> {
     parts
 }
 
-/// The namespace of the CONNECT that a part ends with, if it does.
+/// Returns the namespace of the CONNECT at the end of a part, if the part ends with one.
 pub(super) fn connect_at_end(part: &[u8]) -> Option<String> {
     part.rsplit(|byte| *byte == SEPARATOR)
         .next()
         .and_then(connect)
 }
 
-/// How many events and acks there are in a payload.
+/// Counts the events and acks in a payload.
 pub(super) fn events_and_acks(payload: &[u8]) -> usize {
     let is_one = |packet: &&[u8]| match packet {
         [MESSAGE, kind, ..] => matches!(*kind, EVENT | ACK | BINARY_EVENT | BINARY_ACK),

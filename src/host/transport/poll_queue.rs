@@ -1,4 +1,4 @@
-//! What a client of the polling transport was sent and has not polled: the crate holds it, and does not count bytes.
+//! Size of what a polling client was sent and has not polled: socketioxide holds the packets, and does not count bytes.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::send_queue::Amount;
 
-/// The bytes of each event and each ack, in order.
+/// Sizes of each event and each ack in bytes, in order.
 #[derive(Debug, Default)]
 pub(super) struct PollQueue(Mutex<Sizes>);
 
@@ -21,7 +21,7 @@ impl PollQueue {
         self.0.lock()
     }
 
-    /// One more waits; how much that is now.
+    /// Adds a packet. Returns the amount that waits now.
     pub(super) fn push(&self, bytes: usize) -> Amount {
         let mut sizes = self.lock();
         sizes.each.push_back(bytes);
@@ -32,7 +32,7 @@ impl PollQueue {
         }
     }
 
-    /// So many packets have left.
+    /// Removes packets that have left.
     pub(super) fn pop(&self, packets: usize) {
         let mut sizes = self.lock();
         for _ in 0..packets {
@@ -41,7 +41,7 @@ impl PollQueue {
         }
     }
 
-    /// Nothing waits any more.
+    /// Removes all packets.
     pub(super) fn clear(&self) {
         *self.lock() = Sizes::default();
     }

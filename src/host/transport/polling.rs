@@ -1,5 +1,5 @@
-//! The polling transport, in front of the crate: sessions get a wire, and what follows a CONNECT in one payload waits
-//! until the socket exists.
+//! Polling transport, in front of socketioxide: gives each session a wire, and holds what follows a CONNECT in one
+//! payload until the socket exists.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,11 +21,11 @@ use super::{
 };
 use crate::host::options::Transport;
 
-/// So long a client has to send the body of a request.
+/// Maximum time for a client to send the body of a request.
 const BODY: Duration = Duration::from_secs(30);
 
-/// Answers a request of the polling transport. One with an id that no client has is answered before its body is read,
-/// and socketioxide does not hear of it.
+/// Answers a request of the polling transport. The host answers a request whose id no client has before it reads the
+/// body, and socketioxide does not see that request.
 pub(super) async fn answer(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Response<Body> {
     let asked = Asked::of(request.uri());
     if !matches!(asked.transport.as_deref(), Some("polling" | "websocket")) {
@@ -63,7 +63,7 @@ pub(super) async fn answer(endpoint: &Arc<Endpoint>, request: Request<Body>) -> 
     }
 }
 
-/// The first request of a session opens its wire.
+/// Answers the first request of a session, which opens the session's wire.
 async fn open(endpoint: &Arc<Endpoint>, mut head: Request<()>, wire: Arc<Wire>) -> Response<Body> {
     head.extensions_mut().insert(wire.clone());
     let response = endpoint.ask(head.map(|()| Body::empty())).await;
@@ -73,7 +73,7 @@ async fn open(endpoint: &Arc<Endpoint>, mut head: Request<()>, wire: Arc<Wire>) 
     }
 }
 
-/// Replaces the id of a new session, in the answer that tells it to the client, by a secret one.
+/// Replaces the id of a new session by a secret one, in the answer that carries the id to the client.
 async fn opened(
     endpoint: &Arc<Endpoint>,
     wire: &Arc<Wire>,
@@ -100,7 +100,7 @@ async fn opened(
     Response::from_parts(parts, Body::from(bytes))
 }
 
-/// A request that waits for packets.
+/// Answers a request that waits for packets.
 async fn wait(endpoint: &Endpoint, head: Request<()>, wire: &Wire) -> Response<Body> {
     let response = endpoint.ask(head.map(|()| Body::empty())).await;
     let (parts, body) = response.into_parts();
@@ -109,7 +109,8 @@ async fn wait(endpoint: &Endpoint, head: Request<()>, wire: &Wire) -> Response<B
     Response::from_parts(parts, Body::from(body))
 }
 
-/// A payload of packets. It is cut behind each CONNECT, and the crate gets the next part when that is answered.
+/// Answers a request with a payload of packets. The host cuts the payload behind each CONNECT, and passes the next part
+/// to socketioxide when the CONNECT is answered.
 async fn post(
     endpoint: &Endpoint,
     head: &Request<()>,
@@ -125,7 +126,7 @@ async fn post(
             endpoint.refused(peer, "the body of a request is larger than `max-payload`");
             return status(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        // The client is gone.
+        // The client has disconnected.
         Ok(Err(_)) => return status(StatusCode::BAD_REQUEST),
         Err(_) => {
             endpoint.refused(peer, "the body of a request did not come in time");
@@ -151,7 +152,7 @@ async fn post(
     }
 }
 
-/// The crate gives the codes of its errors as text, Node as numbers.
+/// Rewrites an error response: socketioxide writes the codes of its errors as text, Node as numbers.
 async fn in_nodes_form(response: Response<Body>) -> Response<Body> {
     #[derive(serde::Deserialize)]
     struct Refusal {
@@ -171,7 +172,7 @@ async fn collect(body: Body) -> Option<Bytes> {
     body.collect().await.ok().map(Collected::to_bytes)
 }
 
-/// The crate offers an upgrade to a WebSocket although that transport is off.
+/// Removes the offer of an upgrade from a handshake: socketioxide offers a WebSocket even if that transport is off.
 fn without_upgrades(handshake: &[u8]) -> Bytes {
     let offer = "\"upgrades\":[\"websocket\"]";
     String::from_utf8_lossy(handshake)
@@ -179,7 +180,7 @@ fn without_upgrades(handshake: &[u8]) -> Bytes {
         .into()
 }
 
-/// The `sid` in the body of an Engine.IO handshake: `0{"sid":"...",...}`.
+/// Returns the `sid` in the body of an Engine.IO handshake: `0{"sid":"...",...}`.
 fn opened_sid(body: &[u8]) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Open {

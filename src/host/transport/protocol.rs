@@ -1,23 +1,24 @@
-//! What Engine.IO and Socket.IO write on the wire. An Engine.IO packet begins with its type; that of a message has a
-//! Socket.IO packet behind it, which begins with a type of its own: `42["event"]` is an event in a message.
+//! Format of Engine.IO and Socket.IO on the wire. An Engine.IO packet begins with its type. In a message, a Socket.IO
+//! packet follows, which begins with a type of its own: `42["event"]` is an event in a message.
 
-/// The version of Engine.IO, as the query of a request has it in `EIO`.
+/// Version of Engine.IO, as `EIO` in the query of a request.
 pub(super) const VERSION: &str = "4";
 
-/// Begins the first packet of a session, which tells the client its id.
+/// First byte of a session's first packet, which tells the client its id.
 pub(super) const OPEN: u8 = b'0';
-/// The packet of one that closes the session.
+/// Packet with which either side closes the session.
 pub(super) const CLOSE: &str = "1";
-/// Begins a packet of Socket.IO.
+/// First byte of a Socket.IO packet.
 pub(super) const MESSAGE: u8 = b'4';
-/// The packet that ends an upgrade: a WebSocket takes over from polling.
+/// Packet that ends an upgrade: a WebSocket replaces polling.
 pub(super) const UPGRADE: &str = "5";
-/// Begins an attachment in a payload of the polling transport, as base64; by a WebSocket it is a binary frame.
+/// First byte of an attachment in a payload of the polling transport, as base64. On a WebSocket, an attachment is a
+/// binary frame.
 pub(super) const ATTACHMENT: u8 = b'b';
-/// Between the packets of a payload of the polling transport.
+/// Separator of the packets in a payload of the polling transport.
 pub(super) const SEPARATOR: u8 = 0x1e;
 
-/// Behind [`MESSAGE`]: a client asks for a namespace, or is told that it may have it.
+/// Behind [`MESSAGE`]: a client asks for a namespace, or the server grants it.
 pub(super) const CONNECT: u8 = b'0';
 /// Behind [`MESSAGE`]: an event.
 pub(super) const EVENT: u8 = b'2';
@@ -28,20 +29,20 @@ pub(super) const BINARY_EVENT: u8 = b'5';
 /// Behind [`MESSAGE`]: an answer with attachments, whose number comes next.
 pub(super) const BINARY_ACK: u8 = b'6';
 
-/// Behind the number of attachments.
+/// End of the number of attachments.
 pub(super) const ATTACHMENTS_END: char = '-';
-/// Behind the name of a namespace.
+/// End of a namespace's name.
 pub(super) const NAMESPACE_END: u8 = b',';
-/// The namespace of a packet that names none; the names of others begin with it.
+/// Namespace of a packet that names none. The names of all others begin with it.
 pub(super) const ROOT: &str = "/";
 
-/// The start of a packet that is a CONNECT.
+/// Start of a CONNECT packet.
 pub(super) const CONNECT_START: [u8; 2] = [MESSAGE, CONNECT];
 
-/// Maximum length of a namespace's name, in bytes; of a longer one only the beginning is read.
+/// Maximum length of a namespace's name, in bytes. Of a longer name, only the beginning is read.
 pub(super) const MAX_NAMESPACE: usize = 256;
 
-/// The namespace of a CONNECT, as the Socket.IO crate will read it; `None` for any other packet.
+/// Returns the namespace of a CONNECT, as socketioxide will read it; `None` for any other packet.
 pub(super) fn connect(packet: &[u8]) -> Option<String> {
     let rest = packet.strip_prefix(&CONNECT_START)?;
     let rest = rest.get(..MAX_NAMESPACE).unwrap_or(rest);

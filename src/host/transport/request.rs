@@ -1,4 +1,4 @@
-//! What is read from the head of a request: who sent it, what it asks for, and what a script can know of it.
+//! Reads the head of a request: its client, its Engine.IO parameters, and the description for scripts.
 
 use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr};
 
@@ -14,8 +14,8 @@ use rhai::{Dynamic, Identifier, Map};
 
 use super::forwarded;
 
-/// The headers of a request, a line each with its end: less than half of what a `HeaderMap` takes for as long as the
-/// connection lives.
+/// Headers of a request, each as a line with its end. They take less than half the memory of a `HeaderMap`, for as long
+/// as the connection lives.
 #[derive(Debug)]
 pub(in crate::host) struct Headers(Box<str>);
 
@@ -35,7 +35,7 @@ impl Headers {
         self.0.lines().filter_map(|line| line.split_once(':'))
     }
 
-    /// Names in lower case; values of one name are joined, as in Node.
+    /// Returns the headers as a map. Names are in lower case, and the values of one name are joined, as in Node.
     fn map(&self) -> Map {
         let mut joined = BTreeMap::<_, String>::new();
         for (name, value) in self.iter() {
@@ -51,7 +51,7 @@ impl Headers {
     }
 }
 
-/// The request as `socket.handshake` has it.
+/// Describes a request, as `socket.handshake`.
 pub(in crate::host) fn describe(uri: &Uri, headers: &Headers, peer: Option<SocketAddr>) -> Map {
     let url = uri.path_and_query().map_or("/", |url| url.as_str());
     let text = |text: &str| Dynamic::from(text.to_owned());
@@ -86,19 +86,19 @@ fn query(query: &str) -> Map {
         .collect()
 }
 
-/// The pairs of a query, percent-decoded.
+/// Returns the pairs of a query, percent-decoded.
 fn pairs(query: &str) -> form_urlencoded::Parse<'_> {
     form_urlencoded::parse(query.as_bytes())
 }
 
-/// What Engine.IO is told in the query of a request, as Node reads it: of a name that comes twice the last counts.
+/// Engine.IO parameters in the query of a request, as Node reads them: if a name occurs twice, the last one counts.
 #[derive(Debug, Default)]
 pub(super) struct Asked<'a> {
-    /// `EIO`
+    /// Value of `EIO`.
     pub(super) version: Option<Cow<'a, str>>,
-    /// `transport`
+    /// Value of `transport`.
     pub(super) transport: Option<Cow<'a, str>>,
-    /// `sid`; an empty one is none.
+    /// Value of `sid`; an empty one counts as none.
     pub(super) session: Option<Cow<'a, str>>,
 }
 
@@ -116,7 +116,8 @@ impl<'a> Asked<'a> {
         asked
     }
 
-    /// Whether the crate reads the same in a query: it decodes nothing, and takes the first of a name.
+    /// Returns `true` if socketioxide reads the same parameters in a query: it decodes nothing, and uses the first
+    /// occurrence of a name.
     fn is_plain_in(&self, query: &str) -> bool {
         self.fields().into_iter().all(|(name, value)| {
             let mut pairs = query.split('&');
@@ -134,11 +135,11 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The address of a request as its client wrote it, kept where the crate is handed another one.
+/// Address of a request as its client wrote it, kept where socketioxide receives another one.
 #[derive(Debug, Clone)]
 struct AsWritten(Uri);
 
-/// The address of the request that opened a connection, as its client wrote it.
+/// Returns the address of the request that opened a connection, as its client wrote it.
 pub(in crate::host) fn written<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     extensions.get().map_or(uri, |AsWritten(uri)| uri)
 }
@@ -169,13 +170,13 @@ pub(super) fn head(
         .finish();
     let mut head = head.uri(format!("{path}?{query}"));
     if sid.is_none() {
-        // Only the request that opens a session is shown to scripts: the address of a later one has the secret id.
+        // Scripts see only the request that opens a session: the address of a later one contains the secret id.
         head = head.extension(AsWritten(request.uri().to_string().parse().ok()?));
     }
     head.body(()).ok()
 }
 
-/// The address of the client that made a request, behind `proxies` proxies.
+/// Returns the address of the client that made a request, behind `proxies` proxies.
 pub(in crate::host) fn client(
     headers: &HeaderMap,
     extensions: &Extensions,

@@ -1,4 +1,4 @@
-//! What waits for one client, in order, counted in packets and in bytes.
+//! Queue of what waits for one client, in order, counted in packets and in bytes.
 
 use std::{cell::Cell, collections::VecDeque};
 
@@ -6,36 +6,36 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::ws_frames;
 
-/// A buffer that has grown to more is not kept.
+/// Maximum capacity of a buffer that is kept for reuse, in bytes.
 const SPARE: usize = 16 * 1024;
 
 thread_local! {
-    /// A buffer for whoever sends several packets next: that of an idle connection takes no memory.
+    /// Buffer for the next connection that sends several packets, so that an idle connection needs no memory for one.
     static BUFFER: Cell<Option<BytesMut>> = const { Cell::new(None) };
 }
 
-/// How much waits, or may wait.
+/// Amount that waits, or the maximum that may wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Amount {
-    /// Packets. One that has left in part is none any more, and an attachment is part of its packet.
+    /// Number of packets. A packet that has left in part does not count, and an attachment is part of its packet.
     pub(crate) packets: usize,
-    /// Bytes.
+    /// Number of bytes.
     pub(crate) bytes: usize,
 }
 
 impl Amount {
-    /// Whether a limit allows it.
+    /// Returns `true` if the amount is within a limit.
     pub(super) const fn is_within(self, most: Self) -> bool {
         self.packets <= most.packets && self.bytes <= most.bytes
     }
 }
 
-/// What can be written now.
+/// Data that can be written now.
 #[derive(Debug)]
 enum Next {
-    /// One packet, which others may be sent too.
+    /// One packet, whose bytes may be shared with other clients.
     One(Bytes),
-    /// Several, or what is left of them.
+    /// Several packets, or the rest of them.
     Many(BytesMut),
 }
 
@@ -73,7 +73,7 @@ impl Next {
         }
     }
 
-    /// All of it has left.
+    /// Removes all data after it has left.
     fn clear(&mut self) {
         if let Self::Many(mut buffer) = std::mem::take(self)
             && buffer.capacity() <= SPARE
@@ -84,41 +84,43 @@ impl Next {
     }
 }
 
-/// Frames that the network did not take yet.
+/// Frames that the network has not accepted yet.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     next: Next,
     packets: usize,
-    /// Bytes still to come of the frame that has left in part.
+    /// Remaining bytes of the frame that has left in part.
     begun: usize,
-    /// Frames that the crate was handed, and how many of them it has written.
+    /// Number of frames that socketioxide received, and number of those that it has written.
     handed: u64,
     written: u64,
-    /// The crate is handed [`ws_frames::MARK`], and has not written it: what it writes until then it does not owe.
+    /// `true` while socketioxide has [`ws_frames::MARK`], and has not written this barrier. Until then, what it writes
+    /// does not count as owed.
     until_mark: bool,
-    /// Packets of the host behind those: each may pass when so many are written.
+    /// Packets of the host behind those frames. Each may pass when socketioxide has written the given number of frames.
     behind: VecDeque<(u64, BytesMut)>,
     waiting_behind: Amount,
 }
 
 impl Backlog {
-    /// The crate is handed so many frames, which go before what is pushed from now on.
+    /// Records that socketioxide receives `frames` frames, which precede what is pushed from now on.
     pub(super) const fn owes(&mut self, frames: usize) {
         self.handed += frames as u64;
     }
 
-    /// The crate is about to be handed the mark, and nothing of the host passes before it is written; or it did not take it.
+    /// Starts or stops the wait for the barrier. It starts just before socketioxide receives the barrier: nothing of
+    /// the host passes until socketioxide has written it. It stops if socketioxide did not accept the barrier.
     pub(super) const fn waits_for_mark(&mut self, waits: bool) {
         self.until_mark = waits;
         self.handed = self.written + waits as u64;
     }
 
-    /// Whether the crate has not written all that it was handed.
+    /// Returns `true` if socketioxide has not yet written everything that it received.
     pub(super) const fn is_owed(&self) -> bool {
         self.written < self.handed
     }
 
-    /// What can be written now.
+    /// Returns the data that can be written now.
     pub(super) fn next(&self) -> &[u8] {
         self.next.bytes()
     }
@@ -130,7 +132,7 @@ impl Backlog {
         }
     }
 
-    /// Appends a packet of the host, behind what the crate owes.
+    /// Appends a packet of the host, behind the frames that socketioxide owes.
     pub(super) fn push(&mut self, frames: Bytes) {
         if !self.is_owed() {
             match self.next().is_empty() {
@@ -150,7 +152,7 @@ impl Backlog {
         }
     }
 
-    /// Appends frames of the crate, and behind each what waits for it.
+    /// Appends frames of socketioxide, and behind each frame the packets that wait for it.
     pub(super) fn push_of_crate(&mut self, bytes: &[u8]) {
         for frame in ws_frames::of_server(bytes) {
             if self.until_mark && ws_frames::is_mark(frame) {
@@ -178,7 +180,7 @@ impl Backlog {
         self.packets += usize::from(ws_frames::begins_with_text(frame));
     }
 
-    /// So many bytes have left.
+    /// Removes bytes that have left.
     pub(super) fn advance(&mut self, bytes: usize) {
         if bytes >= self.next().len() {
             self.next.clear();
@@ -206,7 +208,7 @@ impl Backlog {
 mod tests {
     use super::*;
 
-    /// A frame of a server with a text of so many bytes.
+    /// Returns a frame of a server with a text of `length` bytes.
     fn text(length: u8) -> Vec<u8> {
         [&[0x81, length][..], &vec![b'x'; length.into()]].concat()
     }

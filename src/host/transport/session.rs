@@ -1,8 +1,9 @@
-//! What a wire has beyond others when its client begins with polling.
+//! State that a wire has in addition if its client begins with polling.
 //!
-//! While it polls, the crate is handed what it is sent. When a WebSocket has taken over, the first thing that is sent has
-//! the host write from then on: the crate is handed a mark as the last of all, and what the host sends waits until the
-//! crate writes that. The mark itself is not sent.
+//! While the client polls, the host passes what it sends to socketioxide. After a WebSocket has replaced polling, the
+//! host writes by itself, beginning with the first thing that is sent: the host passes a barrier to socketioxide as the
+//! last packet of all, and holds what it sends until socketioxide writes the barrier. The barrier itself is not sent to
+//! the client.
 
 use std::sync::{
     OnceLock,
@@ -14,29 +15,29 @@ use tokio::sync::Notify;
 
 use super::poll_queue::PollQueue;
 
-/// A session that begins with polling.
+/// Session that begins with polling.
 #[derive(Debug, Default)]
 pub(super) struct Session {
-    /// Attachments since the last packet that is a text.
+    /// Number of attachments since the last text packet.
     pub(super) attachments: AtomicUsize,
-    /// What the client was sent since it last polled.
+    /// Sizes of what the client was sent since it last polled.
     pub(super) unpolled: PollQueue,
-    /// Tells a request that the gate is open.
+    /// Notifies a waiting request that the gate is open.
     pub(super) open: Notify,
     end: OnceLock<End>,
     handing: Mutex<Handing>,
-    /// The crate has its mark, and is handed nothing more.
+    /// `true` after socketioxide has received its barrier: the host passes it nothing more.
     direct: AtomicBool,
 }
 
-/// Held while the crate is handed something, so that nothing comes behind its mark.
+/// Lock that is held while the host passes something to socketioxide, so that nothing comes behind the barrier.
 #[derive(Debug, Default)]
 pub(super) struct Handing {
-    /// A WebSocket has taken over.
+    /// `true` after a WebSocket has replaced polling.
     pub(super) is_upgraded: bool,
 }
 
-/// How it is ended.
+/// Function that ends a session.
 struct End(Box<dyn Fn() + Send + Sync>);
 
 impl std::fmt::Debug for End {
@@ -46,25 +47,25 @@ impl std::fmt::Debug for End {
 }
 
 impl Session {
-    /// Says how it is ended while the client polls.
+    /// Sets the function that ends the session while the client polls.
     pub(super) fn ends_by(&self, end: impl Fn() + Send + Sync + 'static) {
-        // It has one id, by which it is ended.
+        // A session has only one id, by which it is ended.
         let _ = self.end.set(End(Box::new(end)));
     }
 
-    /// Ends it.
+    /// Ends the session.
     pub(super) fn end(&self) {
         if let Some(end) = self.end.get() {
             (end.0)();
         }
     }
 
-    /// Whether the host writes.
+    /// Returns `true` if the host writes to the client by itself.
     pub(super) fn is_direct(&self) -> bool {
         self.direct.load(Ordering::Acquire)
     }
 
-    /// The crate has its mark.
+    /// Records that socketioxide has its barrier.
     pub(super) fn becomes_direct(&self) {
         self.direct.store(true, Ordering::Release);
     }

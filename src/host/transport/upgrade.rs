@@ -1,4 +1,4 @@
-//! WebSockets: the handshake is answered here, and the crate is handed a stream of ours.
+//! WebSockets: the host answers the handshake, and passes a stream of its own to socketioxide.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::host::options::Transport;
 
-/// Answers the WebSocket handshake, and hands the stream to the crate once it is there.
+/// Answers the WebSocket handshake, and passes the stream to socketioxide when it is ready.
 pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Response<Body> {
     let asked = Asked::of(request.uri());
     if let Some(refusal) = check(&asked) {
@@ -70,8 +70,8 @@ pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Res
     switching_protocols(&accept)
 }
 
-/// Hands a WebSocket to the crate; one that belongs to a polling session only when the client begins to probe it,
-/// for the session goes on by polling if it never does.
+/// Passes a WebSocket to socketioxide. A WebSocket of a polling session is passed only when the client begins to probe
+/// it, because the session continues with polling if the client never does.
 async fn serve(
     endpoint: Arc<Endpoint>,
     mut io: TokioIo<Upgraded>,
@@ -93,13 +93,14 @@ async fn serve(
         let endpoint = endpoint.clone();
         stream.on_end(move || drop(tokio::spawn(endpoint.close_session(sid))));
     }
-    // The query was checked, so the crate takes it. It keeps the stream in its task more than once.
+    // The query was checked, so socketioxide accepts it. Boxed, because socketioxide's task stores the stream more than
+    // once.
     let engine = endpoint.engine.clone();
     drop(endpoint);
     let _ = engine.oneshot((Box::new(stream), head)).await;
 }
 
-/// The answer to an upgrade request that the crate would not take, as Node words it.
+/// Returns the error response to an upgrade request that socketioxide would not accept, as Node words it.
 fn check(asked: &Asked<'_>) -> Option<Response<Body>> {
     match (asked.transport.as_deref(), asked.version.as_deref()) {
         (Some("websocket"), Some(VERSION)) => None,

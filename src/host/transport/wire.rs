@@ -1,12 +1,12 @@
-//! What lies between the network and the Socket.IO crate, for one client.
+//! Layer between the network and socketioxide, for one client.
 //!
-//! In: frames from the client, handed on in order; what follows a CONNECT in the same breath waits until the socket
-//! exists. Out: frames to the client. The crate may always write: what the network does not take at once waits
-//! here, where it is counted, and a client that lets too much pile up is cut off.
+//! In: the wire passes frames from the client on in order. What the client sends right behind a CONNECT waits until the
+//! socket exists. Out: frames to the client. socketioxide may always write: what the network does not accept at once
+//! waits here, where it is counted, and a client for which too much piles up is disconnected.
 //!
-//! Events and acks for a WebSocket the host writes here itself ([`Wire::send`]), and what the crate was handed before them
-//! and still owes, such as the answer to a CONNECT, goes first. While a client polls it is sent all by the crate: see
-//! [`Session`] for how it passes from one to the other.
+//! The host itself writes events and acks for a WebSocket here ([`Wire::send`]). What socketioxide received before them
+//! and still owes, such as the answer to a CONNECT, goes first. While a client polls, socketioxide sends everything:
+//! see [`Session`] for how sending passes from one to the other.
 
 mod cutoff;
 mod handoff;
@@ -47,35 +47,35 @@ use crate::{
     host::{announce::Announcer, namespaces::Namespaces, options::Options},
 };
 
-/// So many bytes are written without waiting for the end of the call that sends them.
+/// Flush threshold in bytes: above it, data is written before the end of the call that sends it.
 const ENOUGH: usize = 64 * 1024;
-/// So long packets have to leave when a connection is closed.
+/// Maximum time for packets to leave when a connection is closed.
 const CLOSING: Duration = Duration::from_millis(200);
-/// So long a client has to take what still waits for it when its connection ends.
+/// Maximum time for a client to accept what still waits for it when its connection ends.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// Clients of which nothing is left.
+/// Number of clients of which nothing is left.
 static GONE: AtomicU64 = AtomicU64::new(0);
 
-/// How many clients this process has had of which nothing is left.
+/// Returns the number of clients that this process has had and of which nothing is left.
 #[cfg(feature = "cli")]
 pub(crate) fn clients_gone() -> u64 {
     GONE.load(Ordering::Relaxed)
 }
 
-/// What the wires of a host share.
+/// State that the wires of a host share.
 #[derive(Debug)]
 pub(in crate::host) struct WireContext {
     pub(in crate::host) options: Arc<Options>,
     pub(in crate::host) announcer: Arc<Announcer>,
-    /// What the wires' sockets are in, which hold their wires in turn.
+    /// Namespaces of the wires' sockets, which hold their wires in turn.
     pub(in crate::host) namespaces: Weak<Namespaces>,
-    /// The tasks that write what waits for clients: the end of the host waits for them.
+    /// Tasks that write what waits for clients: the end of the host waits for them.
     pub(in crate::host) writes: TaskTracker,
 }
 
 impl WireContext {
-    /// What may wait for a client.
+    /// Returns the maximum amount that may wait for a client.
     fn max_backlog(&self) -> Amount {
         Amount {
             packets: self.options.max_backlog_packets,
@@ -84,15 +84,15 @@ impl WireContext {
     }
 }
 
-/// What the host knows of one client's connection, whichever transport it uses.
+/// State of one client's connection in the host, for both transports.
 #[derive(Debug)]
 pub(crate) struct Wire {
     context: Arc<WireContext>,
     peer: Option<SocketAddr>,
     headers: Headers,
-    /// Of one that began with polling.
+    /// Session, if the connection began with polling.
     pub(super) session: Option<Box<Session>>,
-    /// The id of its sockets, which the crate makes.
+    /// Id of its sockets, which socketioxide creates.
     id: OnceLock<String>,
     state: Mutex<State>,
 }
@@ -100,24 +100,24 @@ pub(crate) struct Wire {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) io: Option<TokioIo<Upgraded>>,
-    /// What the network did not take yet.
+    /// Data that the network has not accepted yet.
     pub(super) backlog: Backlog,
-    /// socketioxide has written its first packet, which tells the client the id of its session.
+    /// `true` after socketioxide has written its first packet, which tells the client the id of its session.
     has_begun: bool,
-    /// A task writes the backlog.
+    /// `true` while a task writes the backlog.
     draining: bool,
-    /// Somebody will flush the backlog.
+    /// `true` while a flush of the backlog is scheduled.
     flushes_later: bool,
-    /// The crate has let go of the stream; the last of the backlog is being written.
+    /// `true` after socketioxide has dropped the stream: the rest of the backlog is being written.
     ending: bool,
-    /// It ends as soon as nothing waits any more.
+    /// `true` if the connection ends as soon as nothing waits any more.
     pub(super) closing: bool,
     pub(super) dead: bool,
     pub(super) connects: Connects,
     reader: Option<Waker>,
-    /// Kept until the client leaves, or nothing knows of it any more.
+    /// Connection permit, kept until the client disconnects, or until nothing refers to it any more.
     seat: Option<OwnedSemaphorePermit>,
-    /// The task that writes the backlog: the network does not wake it when the stream is dropped.
+    /// Waker of the task that writes the backlog: the network does not wake this task when the stream is dropped.
     drainer: Option<Waker>,
 }
 
@@ -142,37 +142,38 @@ impl Wire {
         })
     }
 
-    /// The address of the client, or of the proxy that nobody told to trust.
+    /// Returns the address of the client, or of a proxy that the host is not configured to trust.
     pub(in crate::host) const fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
 
-    /// The headers of the request that opened it.
+    /// Returns the headers of the request that opened the connection.
     pub(in crate::host) const fn headers(&self) -> &Headers {
         &self.headers
     }
 
-    /// Learns the id of its sockets.
+    /// Records the id of the connection's sockets.
     pub(in crate::host) fn is_called(&self, id: &str) {
-        // All its sockets have the same.
+        // All sockets of the connection have the same id.
         let _ = self.id.set(id.to_owned());
     }
 
-    /// The id of its sockets, once there is one.
+    /// Returns the id of the connection's sockets, once there is one.
     pub(in crate::host) fn id(&self) -> Option<String> {
         self.id.get().cloned()
     }
 
-    /// A CONNECT is handed on: the namespace that it asks for is made, if it is one that is made on demand.
+    /// Records that a CONNECT is passed on. Creates the namespace that the CONNECT asks for, if it is an instance that
+    /// is created on demand.
     pub(super) fn connect_requested(&self, namespace: &str) {
         if let Some(namespaces) = self.context.namespaces.upgrade() {
-            // Nobody has connected to it yet.
+            // No client has connected to it yet.
             drop(namespaces.ensure(namespace));
         }
         self.lock().connects.request(namespace);
     }
 
-    /// A CONNECT waits for a reload to be decided, or does so no more.
+    /// Records that a CONNECT waits for the decision about a reload, or no longer does.
     pub(in crate::host) fn connect_postponed(&self, namespace: &str, is_postponed: bool) {
         let stage = match is_postponed {
             true => Stage::Postponed,
@@ -181,9 +182,9 @@ impl Wire {
         self.lock().connects.reach(namespace, stage);
     }
 
-    /// A CONNECT is accepted, and the crate is about to be handed the answer.
+    /// Records that a CONNECT is accepted, just before socketioxide receives the answer.
     pub(in crate::host) fn connect_accepted(&self, namespace: &str) {
-        // What is handed to the crate meanwhile goes before the answer, or behind it.
+        // What socketioxide receives meanwhile goes either before the answer or behind it.
         let _handing = self.session.as_ref().map(|session| session.handing());
         let mut state = self.lock();
         state.connects.reach(namespace, Stage::Accepted);
@@ -192,12 +193,12 @@ impl Wire {
         }
     }
 
-    /// The crate was handed the answer to a CONNECT.
+    /// Records that socketioxide has received the answer to a CONNECT.
     pub(in crate::host) fn connect_answered(&self, namespace: &str) {
         self.lock().connects.reach(namespace, Stage::Answered);
     }
 
-    /// A CONNECT is over, and its socket has begun or is none: frames behind it may pass.
+    /// Records the end of a CONNECT: either its socket has begun, or there is none. Frames behind the CONNECT may pass.
     pub(in crate::host) fn connect_ended(&self, namespace: &str) {
         let mut state = self.lock();
         state.connects.end(namespace);
@@ -209,24 +210,25 @@ impl Wire {
         }
     }
 
-    /// Whether packets wait for the network.
+    /// Returns `true` if packets wait for the network.
     pub(in crate::host) fn is_stalled(&self) -> bool {
         self.lock().draining
     }
 
-    /// Whether events are sent by [`Wire::send`] and not through the crate.
+    /// Returns `true` if [`Wire::send`] sends events, and not socketioxide.
     pub(in crate::host) fn is_direct(&self) -> bool {
         self.session
             .as_ref()
             .is_none_or(|session| session.is_direct())
     }
 
-    /// The crate is handed so many frames, which go before what is sent from now on.
+    /// Records that socketioxide receives `frames` frames, which precede what is sent from now on.
     pub(in crate::host) fn owes(&self, frames: usize) {
         self.lock().backlog.owes(frames);
     }
 
-    /// Sends the frames of a packet; `false` when the client is gone. They leave at the end of the call that sends them.
+    /// Sends the frames of a packet, which leave at the end of the call that sends them. Returns `false` if the client
+    /// has disconnected.
     pub(in crate::host) fn send(self: &Arc<Self>, frames: Bytes) -> bool {
         let mut state = self.lock();
         if state.dead {
@@ -243,15 +245,15 @@ impl Wire {
         self.flush_now(state).is_ok()
     }
 
-    /// Writes what waits, as far as the network takes it.
+    /// Writes the queued data, as far as the network accepts it.
     pub(super) fn write_waiting(self: &Arc<Self>) {
         let mut state = self.lock();
         state.flushes_later = false;
-        // A connection that failed is dead from then on, which its reader finds.
+        // A connection that failed is dead from then on, which its reader notices.
         let _ = self.flush_now(state);
     }
 
-    /// Ends the connection when what was sent has left, or a moment later.
+    /// Ends the connection when everything that was sent has left, or after a short time.
     pub(in crate::host) fn close(self: &Arc<Self>) {
         self.lock().closing = true;
         let wire = self.clone();
@@ -262,22 +264,22 @@ impl Wire {
         });
     }
 
-    /// The client has said that it leaves; the crate may know of it for a while.
+    /// Releases the permit of a client that has announced its disconnect; socketioxide may know the client for a while.
     pub(super) fn left(&self) {
         self.lock().seat = None;
     }
 
-    /// Whether the client polls.
+    /// Returns `true` if the client polls.
     pub(in crate::host) fn polls(&self) -> bool {
         !self.is_direct() && !self.has_stream()
     }
 
-    /// Whether a WebSocket carries it.
+    /// Returns `true` if the connection uses a WebSocket.
     pub(super) fn has_stream(&self) -> bool {
         self.lock().io.is_some()
     }
 
-    /// Ends the connection at once; what waits for the client is lost.
+    /// Ends the connection at once, and discards what waits for the client.
     pub(in crate::host) fn kill(&self) {
         let mut state = self.lock();
         state.die();
@@ -287,7 +289,7 @@ impl Wire {
         self.state.lock()
     }
 
-    /// Writes frames of the crate, and behind the last one that it owes what waits for that.
+    /// Writes frames of socketioxide, and behind the last one that it owes, the packets that wait for that frame.
     pub(super) fn write(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         if state.dead {
@@ -325,7 +327,7 @@ impl Wire {
         self.bounded(state)
     }
 
-    /// Cuts the client off if too much waits for it.
+    /// Disconnects the client if too much waits for it.
     fn bounded(&self, mut state: MutexGuard<'_, State>) -> io::Result<()> {
         let waiting = state.backlog.amount();
         if waiting.is_within(self.context.max_backlog()) {
@@ -337,7 +339,7 @@ impl Wire {
         Err(io::ErrorKind::BrokenPipe.into())
     }
 
-    /// Says that the client is cut off, with what waited for it.
+    /// Announces that the client is disconnected, and the amount that waited for it.
     fn announce_slow(&self, waiting: Amount) {
         self.context.announcer.announce(HostEvent::SlowConsumer {
             peer: self.peer,
@@ -347,7 +349,7 @@ impl Wire {
         });
     }
 
-    /// The crate is done with the stream.
+    /// Ends the stream when socketioxide no longer needs it.
     pub(super) fn end(self: &Arc<Self>) {
         self.write_waiting();
         let mut state = self.lock();
@@ -366,7 +368,7 @@ impl Wire {
 }
 
 impl Flush for Wire {
-    /// Writes what waits, as far as the network takes it.
+    /// Writes the queued data, as far as the network accepts it.
     fn flush(self: Arc<Self>) {
         self.write_waiting();
     }
@@ -406,7 +408,7 @@ impl State {
     }
 }
 
-/// Writes what the network takes now, and says how much that was.
+/// Writes what the network accepts now, and returns the number of bytes.
 fn write_now(io: Option<&mut TokioIo<Upgraded>>, bytes: &[u8]) -> io::Result<usize> {
     let Some(io) = io else {
         return Err(io::ErrorKind::NotConnected.into());
@@ -417,7 +419,7 @@ fn write_now(io: Option<&mut TokioIo<Upgraded>>, bytes: &[u8]) -> io::Result<usi
     }
 }
 
-/// Writes the backlog as fast as the network takes it. The end of the host waits for it.
+/// Task that writes the backlog as fast as the network accepts it. The end of the host waits for the task.
 struct Drain {
     wire: Arc<Wire>,
     _busy: TaskTrackerToken,
