@@ -1,4 +1,4 @@
-//! The way to the wire, as far as anything above needs to know it.
+//! Interface to the wire, as far as the layers above need it.
 
 use std::{fmt, pin::Pin, time::Duration};
 
@@ -20,24 +20,25 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// When the client cannot take it.
     fn ack(&self, id: i64, args: &Packet) -> Result<(), SendError>;
 
-    /// Sends an event that asks for an answer, and gives what becomes of it: the answer, or that it is too late, or that
-    /// the client has left. Without a `timeout` it is never too late.
+    /// Sends an event that asks for an answer. Returns a future of the outcome: the answer, or the reason why there is
+    /// none: the answer is too late, or the client has left. Without a `timeout` an answer is never too late.
     ///
     /// # Errors
     /// When the client cannot take it.
     fn ask(&self, event: &EncodedEvent<'_>, timeout: Option<Duration>)
     -> Result<Answer, SendError>;
 
-    /// Takes the client out of the namespace. Its disconnect follows as work of its own.
+    /// Removes the client from the namespace. Its disconnect follows as separate work.
     fn disconnect(&self);
 
-    /// Closes the client's connection, once what was sent is on its way.
+    /// Closes the client's connection, after everything that was sent has left.
     fn close(&self);
 
-    /// Whether earlier packets wait for this client, so that a volatile one is skipped.
+    /// Returns `true` if earlier packets wait for this client, so that a volatile one is skipped.
     fn is_stalled(&self) -> bool;
 
-    /// Joins rooms. Does nothing for a client that has left. Whether it is in the room of its own id, its connection knows.
+    /// Joins rooms. Does nothing for a client that has left. The link does not keep the room of the client's own id;
+    /// the connection does.
     fn join(&self, rooms: &[String]);
 
     /// Leaves a room.
@@ -46,14 +47,14 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// Leaves every room.
     fn leave_all(&self);
 
-    /// The rooms it is in.
+    /// Returns the rooms that the client is in.
     fn rooms(&self) -> Vec<String>;
 
-    /// What is known of the request that opened the client's connection: `headers`, `query`, `address`, `url`, `time`,
+    /// Describes the request that opened the client's connection: `headers`, `query`, `address`, `url`, `time`,
     /// `secure`, `xdomain`.
     fn handshake(&self) -> Map;
 
-    /// `websocket` or `polling`.
+    /// Returns `websocket` or `polling`.
     fn transport(&self) -> &'static str;
 }
 
@@ -62,21 +63,22 @@ pub trait NamespaceLink: fmt::Debug + Send + Sync {
     /// Sends an event to every socket that `target` names.
     ///
     /// # Errors
-    /// When some clients cannot take it; the others have it then.
+    /// When some clients cannot take it; the others have received it then.
     fn emit(&self, target: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError>;
 
-    /// The ids of the sockets of this process that `target` names.
+    /// Returns the ids of the sockets of this process that `target` names.
     fn ids(&self, target: &Named<'_>) -> Vec<String>;
 
-    /// The rooms of this process that somebody is in, beside those of the sockets' own ids.
+    /// Returns the rooms of this process that have sockets, except the rooms of the sockets' own ids.
     fn rooms(&self) -> Vec<String>;
 }
 
-/// A target, and those of its rooms whose sockets are in the rooms of their own ids, which links do not keep.
+/// Target, and those of its rooms that are the ids of sockets in the rooms of their own ids. Links do not keep these
+/// rooms.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Named<'a> {
-    /// Who gets it.
+    /// Recipients of the broadcast.
     pub target: &'a Target,
     /// Ids among the rooms.
     pub ids: Vec<&'a str>,
@@ -84,26 +86,26 @@ pub struct Named<'a> {
     pub except: Vec<&'a str>,
 }
 
-/// Who gets a broadcast: the sockets of any of `rooms` (all sockets, if there are none) that are in none of
+/// Recipients of a broadcast: the sockets of any of `rooms` (all sockets, if there are none) that are in none of
 /// `except`. A socket is in the room of its own id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Target {
-    /// The rooms.
+    /// Rooms of the recipients.
     pub rooms: Vec<String>,
-    /// The rooms left out.
+    /// Rooms whose sockets are left out.
     pub except: Vec<String>,
-    /// Only sockets of this process.
+    /// Restricts the target to sockets of this process.
     pub local: bool,
 }
 
 impl Target {
-    /// Everyone in the namespace.
+    /// Returns the target of all sockets in the namespace.
     pub fn everyone() -> Self {
         Self::default()
     }
 
-    /// Everyone but one socket.
+    /// Returns the target of all sockets but one.
     pub fn all_but(id: &str) -> Self {
         Self {
             except: vec![id.to_owned()],
@@ -113,7 +115,7 @@ impl Target {
 }
 
 impl SendError {
-    /// How many clients do not get what was sent.
+    /// Returns the number of clients that do not receive what was sent.
     pub const fn clients(&self) -> usize {
         match self {
             Self::Full(clients) => *clients,
@@ -122,17 +124,17 @@ impl SendError {
     }
 }
 
-/// Why something was not sent.
+/// Reason why something was not sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// A value has no form on the wire.
+    /// A value that has no form on the wire.
     #[error("{0}")]
     Value(String),
     /// The client has left.
     #[error("the socket has left")]
     Left,
-    /// So much waits for this client that nothing more is taken.
+    /// So much waits for some clients that they cannot accept more. The number is that of these clients.
     #[error("{0} of the clients cannot take more: too much waits for them already")]
     Full(usize),
     /// The adapter that carries events to other processes failed.
@@ -146,18 +148,18 @@ impl From<EncodeError> for SendError {
     }
 }
 
-/// What an answer is called that did not come in time, as in Node.
+/// Error message for an answer that did not come in time, as in Node.
 const TIMED_OUT: &str = "operation has timed out";
-/// What an answer is called whose client left, as in Node.
+/// Error message for an answer whose client has left, as in Node.
 const LEFT: &str = "socket has been disconnected";
 
-/// Why there is no answer.
+/// Reason why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoAnswer {
-    /// It did not come in time.
+    /// The answer did not come in time.
     TimedOut,
-    /// The client left.
+    /// The client has left.
     Left,
 }
 
@@ -170,5 +172,5 @@ impl NoAnswer {
     }
 }
 
-/// What a client answers, when it does: the arguments, or why there are none.
+/// Future of a client's answer: its arguments, or the reason why there are none.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Vec<Dynamic>, NoAnswer>> + Send>>;

@@ -1,4 +1,4 @@
-//! An event on its way out, and what it is on the wire.
+//! Outgoing event, and its form on the wire.
 
 use std::cell::OnceCell;
 
@@ -7,8 +7,8 @@ use rhai::Dynamic;
 use super::{Event, SendError};
 use crate::value::{EncodedEvent, plain};
 
-/// An event that a script sends: to one client or many, now or once they are connected. The first that needs it on the wire
-/// encodes it, for all of them.
+/// Event that a script sends, to one client or many, now or after they have connected. The first recipient that needs
+/// its form on the wire encodes it, for all of them.
 #[derive(Debug)]
 pub struct OutgoingEvent<'a> {
     name: &'a str,
@@ -17,7 +17,7 @@ pub struct OutgoingEvent<'a> {
 }
 
 impl<'a> OutgoingEvent<'a> {
-    /// An event that nobody was sent yet.
+    /// Creates an event that was not sent to any client yet.
     pub const fn new(name: &'a str, args: &'a [Dynamic]) -> Self {
         Self {
             name,
@@ -26,7 +26,7 @@ impl<'a> OutgoingEvent<'a> {
         }
     }
 
-    /// What it is on the wire.
+    /// Returns the form of the event on the wire.
     ///
     /// # Errors
     /// When an argument cannot be sent.
@@ -38,7 +38,7 @@ impl<'a> OutgoingEvent<'a> {
         Ok(self.encoded.get_or_init(|| encoded))
     }
 
-    /// The event as listeners of another turn hear it: without the variables of the call that sends it.
+    /// Returns the event as listeners of another turn receive it: without the variables of the call that sends it.
     ///
     /// # Errors
     /// When an argument cannot be sent.

@@ -1,4 +1,4 @@
-//! An event as it leaves, encoded once: whoever sends it is handed this, and has no values to encode again.
+//! Outgoing event, encoded once: every sender receives this form, and has no values to encode again.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use rhai::Dynamic;
 
 use super::encode::{EncodeError, Packet, to_packet};
 
-/// The name of an event, and its packet.
+/// Name of an event, and its packet.
 #[derive(Debug, Clone)]
 pub struct EncodedEvent<'a> {
     name: Cow<'a, str>,
@@ -25,17 +25,17 @@ impl<'a> EncodedEvent<'a> {
         })
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its name and its arguments on the wire.
+    /// Returns the name and the arguments in their form on the wire.
     pub const fn packet(&self) -> &Packet {
         &self.packet
     }
 
-    /// A copy of what is encoded, for later.
+    /// Copies the encoded event, for later.
     pub fn for_later(&self) -> EncodedEvent<'static> {
         EncodedEvent {
             name: Cow::Owned(self.name.clone().into_owned()),
@@ -43,7 +43,7 @@ impl<'a> EncodedEvent<'a> {
         }
     }
 
-    /// Its arguments on the wire, without the name.
+    /// Returns the arguments in their form on the wire, without the name.
     pub fn arguments(&self) -> Packet {
         let name = serde_json::Value::from(self.name()).to_string();
         let behind = self.packet.text.get(1 + name.len()..).unwrap_or_default();

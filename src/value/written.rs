@@ -1,8 +1,8 @@
-//! A packet as the Socket.IO crate takes it, which takes no text, but only values to serialize.
+//! Packet in the form that socketioxide accepts: no text, but only values to serialize.
 //!
-//! So it is given the text of each argument as a value that writes itself, and nothing is encoded again. The places of
-//! attachments the crate writes by itself, for it counts them: of a packet that has some, arrays and maps are taken apart
-//! down to these. It copies the attachments, since it is shown them as slices.
+//! So it receives the text of each argument as a value that writes itself, and nothing is encoded again. socketioxide
+//! itself writes the placeholders of attachments, because it counts them: in a packet with attachments, arrays and maps
+//! are taken apart down to the placeholders. socketioxide copies the attachments, because it sees them as slices.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::{NUM, PLACEHOLDER, encode::Packet, encoded::EncodedEvent};
 
-/// The arguments of a packet, for the crate to serialize. It writes the name of an event by itself.
+/// Arguments of a packet, for socketioxide to serialize. socketioxide itself writes the name of an event.
 #[derive(Debug)]
 pub struct Written<'a> {
     args: serde_json::Result<Vec<&'a RawValue>>,
@@ -23,14 +23,14 @@ pub struct Written<'a> {
 }
 
 impl<'a> Written<'a> {
-    /// The arguments of an event.
+    /// Returns the arguments of an event.
     pub fn event(event: &'a EncodedEvent<'_>) -> Self {
         let Self { args, attachments } = Self::ack(event.packet());
         let args = args.map(|args| args.into_iter().skip(1).collect());
         Self { args, attachments }
     }
 
-    /// The arguments of an ack.
+    /// Returns the arguments of an ack.
     pub fn ack(packet: &'a Packet) -> Self {
         Self {
             args: serde_json::from_str(&packet.text),
@@ -53,7 +53,7 @@ impl Serialize for Written<'_> {
     }
 }
 
-/// The text of one value, and the attachments of the packet it is in.
+/// Text of one value, and the attachments of the packet that contains it.
 struct Part<'a> {
     text: &'a RawValue,
     attachments: &'a [Bytes],
@@ -67,7 +67,7 @@ impl Serialize for Part<'_> {
                 serializer.collect_seq(elements.into_iter().map(|text| self.inner(text)))
             }
             Some(b'{') if !self.attachments.is_empty() => {
-                // A map of a script has its keys in this order.
+                // A script's map has its keys in this order.
                 let entries: BTreeMap<String, _> = self.read()?;
                 match self.attachment(&entries) {
                     Some(bytes) => serializer.serialize_bytes(bytes),
@@ -94,7 +94,8 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The attachment whose place a map is. None that only looks like one is in a packet with attachments.
+    /// Returns the attachment for which a map is the placeholder. A packet with attachments contains no map that only
+    /// looks like a placeholder.
     fn attachment(&self, entries: &BTreeMap<String, &RawValue>) -> Option<&'a Bytes> {
         let field = |name| entries.get(name).map(|value| value.get());
         let num = field(NUM).filter(|_| field(PLACEHOLDER) == Some("true"))?;

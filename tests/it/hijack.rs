@@ -1,4 +1,4 @@
-//! `socket.id` is public: scripts show it to everybody. It is of no use to anyone who wants to act as its client.
+//! The public `socket.id`, which scripts show to everybody, is of no use to an attacker who wants to act as its client.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,7 +11,8 @@ use crate::sockets::{Client, LONG, Running, sid};
 const UNKNOWN: &str = "{\"code\":1,\"message\":\"Session ID unknown\"}";
 const POLL: &str = "/socket.io/?EIO=4&transport=polling";
 
-/// Shows the id and the handshake of each client, says what clients say to all, and asks each client for money.
+/// Script that shows the id and the handshake of each client, sends what clients say to all, and asks each client for
+/// money.
 const BANK: &str = r#"
     fn on_connection(socket) {
         socket.emit("you", socket.id, socket.handshake);
@@ -20,10 +21,10 @@ const BANK: &str = r#"
         socket.on("disconnect", |reason| { io.emit("gone", reason); });
     }"#;
 
-/// A client that polls.
+/// Client that polls.
 struct Poller<'a> {
     running: &'a Running,
-    /// The secret id of its session.
+    /// Secret id of its session.
     secret: String,
     heard: String,
 }
@@ -50,7 +51,7 @@ impl<'a> Poller<'a> {
         assert!(posted.ends_with("ok"), "{posted}");
     }
 
-    /// Polls until it has heard this.
+    /// Polls until the client has received `wanted`.
     async fn until(&mut self, wanted: &str) {
         let heard = timeout(LONG, self.poll_until(wanted)).await;
         assert!(heard.is_ok(), "no `{wanted}` in {}", self.heard);
@@ -60,7 +61,7 @@ impl<'a> Poller<'a> {
         while !self.heard.contains(wanted) {
             let polled = self.running.get(&self.path()).await;
             assert!(polled.starts_with("HTTP/1.1 200"), "{polled}");
-            // Pings are answered as the official client does.
+            // The client answers pings as the official client does.
             if polled.ends_with('2') {
                 self.post("3").await;
             }
@@ -68,14 +69,14 @@ impl<'a> Poller<'a> {
         }
     }
 
-    /// The packet that answers the question of the server with this.
+    /// Returns the packet that answers the server's question with `paid`.
     fn answer(&self, paid: bool) -> String {
         let before = self.heard.split("[\"pay?\"]").next().unwrap();
         let id = before.rsplit("42").next().unwrap();
         format!("43{id}[{paid}]")
     }
 
-    /// The id that scripts see.
+    /// Returns the id that scripts see.
     fn id(&self) -> String {
         public_id(&self.heard)
     }
@@ -86,7 +87,7 @@ fn public_id(heard: &str) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
-/// Everything that somebody who knows an id tries, each with the answer.
+/// Tries everything that an attacker who knows an id can try. Returns each attempt with the answer.
 async fn attacks(running: &Running, id: &str, paid: &str) -> Vec<(String, String)> {
     let mut answers = Vec::new();
     let path = format!("{POLL}&sid={id}");
@@ -131,7 +132,7 @@ async fn the_id_of_a_client_that_polls_lets_nobody_act_as_it() {
     assert_ne!(id, ada.secret);
     ada.heard.clear();
     all_are_refused(&attacks(&running, &id, &paid).await);
-    // Nothing of it was done, and Ada goes on.
+    // No attack had an effect, and Ada continues.
     ada.post("42[\"say\",\"I am Ada\"]").await;
     ada.until("I am Ada").await;
     for stolen in ["Eve", "paid", "gone"] {
@@ -151,7 +152,7 @@ async fn what_waits_for_a_client_that_polls_is_given_to_nobody_else() {
     let stolen = running.get(&format!("{POLL}&sid={id}")).await;
     assert!(stolen.ends_with(UNKNOWN), "{stolen}");
     ada.until("for my eyes").await;
-    // The same while a request of Ada's waits: it is answered by what comes, and not by the attack.
+    // The same while a request of Ada's waits: what comes for Ada answers that request, and the attack does not.
     let path = ada.path();
     let waiting = running.get(&path);
     let attack = async {
@@ -177,7 +178,7 @@ async fn the_id_of_a_client_with_a_websocket_lets_nobody_act_as_it() {
     let id = public_id(&you);
     assert_ne!(sid(&opened), id);
     all_are_refused(&attacks(&running, &id, "430[true]").await);
-    // Nor does the secret one: its session does not poll.
+    // The secret id does not work either: its session does not poll.
     let answer = running.get(&format!("{POLL}&sid={}", sid(&opened))).await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     ada.send("42[\"say\",\"I am Ada\"]").await;

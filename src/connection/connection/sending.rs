@@ -1,4 +1,4 @@
-//! What a connection sends, and the rooms by which it is reached.
+//! Sends events for a connection, and manages the rooms in which it is reached.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Connection {
-    /// Sends an event to the client; one that has left is sent nothing.
+    /// Sends an event to the client; does nothing if the client has left.
     ///
     /// # Errors
     /// When an argument cannot be sent, or the client cannot take it.
@@ -20,7 +20,7 @@ impl Connection {
         if self.phase() < Phase::Connected {
             let event = event.encoded()?.for_later();
             self.once_open(Box::new(move |link| {
-                // Whoever cannot take it hears no more of it than of any other event.
+                // A client that cannot accept this event learns no more of it than of any other event.
                 link.map(|link| link.emit(&event));
             }));
             return Ok(());
@@ -29,7 +29,7 @@ impl Connection {
         self.send(|link| link.emit(event.encoded()?))
     }
 
-    /// Uses the way to the client, as soon as there is one; nothing happens when it has left.
+    /// Uses the link to the client as soon as there is one; does nothing if the client has left.
     fn reach(&self, with: impl FnOnce(&dyn Link) + Send + 'static) {
         match self.link() {
             Some(link) => with(&*link),
@@ -41,7 +41,7 @@ impl Connection {
         }
     }
 
-    /// Calls `send` now, or once the CONNECT is answered; without a link if the client leaves before.
+    /// Calls `send` now, or after the CONNECT is answered; without a link if the client leaves before.
     pub(super) fn once_open(&self, send: Early) {
         let mut held = self.held();
         if self.phase() < Phase::Connected {
@@ -52,8 +52,8 @@ impl Connection {
         }
     }
 
-    /// Tells the `on_any_outgoing` listeners, soon, what is sent. They are told before it is on its way, so that they have
-    /// heard of it when the client answers.
+    /// Schedules the `on_any_outgoing` listeners for an event. This happens before the event is on its way, so that
+    /// they have received it when the client answers.
     ///
     /// # Errors
     /// When an argument cannot be sent.
@@ -73,7 +73,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Announces that an event did not arrive where it should.
+    /// Announces that an event did not reach its destination.
     pub fn lost(&self, event: &str, reason: impl Into<String>) {
         self.namespace().driver().announce(HostEvent::Lost {
             namespace: self.namespace().path().clone(),
@@ -92,17 +92,17 @@ impl Connection {
         self.send(|link| link.ack(id, &to_packet(None, args)?))
     }
 
-    /// No event of it is handled any more, and it is sent nothing: it is about to be disconnected.
+    /// Stops the handling of the client's events and all sends to it: the client is about to be disconnected.
     pub fn cut(&self) {
         self.cut.store(true, Ordering::Release);
     }
 
-    /// Whether it is about to be disconnected.
+    /// Returns `true` if the client is about to be disconnected.
     pub fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Acquire)
     }
 
-    /// Takes the client out of the namespace; with `close` out of all of them, and closes its connection.
+    /// Removes the client from the namespace. With `close`, removes it from all namespaces and closes its connection.
     pub fn disconnect(&self, close: bool) {
         self.cut();
         if !close {
@@ -117,17 +117,18 @@ impl Connection {
         }));
     }
 
-    /// Whether a volatile event is skipped now.
+    /// Returns `true` if a volatile event is skipped now.
     pub fn is_stalled(&self) -> bool {
         self.link().is_some_and(|link| link.is_stalled())
     }
 
-    /// `socket.transport`; empty once it has left.
+    /// Returns `socket.transport`; an empty text after the client has left.
     pub fn transport(&self) -> &'static str {
         self.link().map_or("", |link| link.transport())
     }
 
-    /// Joins rooms, unless it has left. `false` when it would be in more than `max` then, and has joined none.
+    /// Joins rooms, unless the client has left. Returns `false`, and joins none, if the client would be in more than
+    /// `max` rooms then.
     pub fn join(&self, rooms: &[String], max: usize) -> bool {
         let fits = self.fits(rooms, max);
         if fits {
@@ -140,8 +141,8 @@ impl Connection {
         fits
     }
 
-    /// Whether it is in `max` rooms at most when it has joined these. Counting its rooms takes long, so it is done only
-    /// when so many joins make it worth while.
+    /// Returns `true` if the client is in at most `max` rooms after it has joined these. Counting its rooms takes long,
+    /// so it is counted only when the number of joins makes that worth while.
     fn fits(&self, rooms: &[String], max: usize) -> bool {
         let joined = self.joined.fetch_add(rooms.len(), Ordering::Relaxed);
         if joined + rooms.len() <= max {
@@ -167,13 +168,13 @@ impl Connection {
         self.reach(move |link| link.leave(&room));
     }
 
-    /// Leaves every room, that of its own id included.
+    /// Leaves every room, including that of the client's own id.
     pub fn leave_all(&self) {
         self.in_own_room.store(false, Ordering::Relaxed);
         self.reach(|link| link.leave_all());
     }
 
-    /// The rooms it is in; while its `disconnecting` listeners run, those it was in.
+    /// Returns the rooms that the client is in; while its `disconnecting` listeners run, those that it was in.
     pub fn rooms(&self) -> Vec<String> {
         let last = match self.phase() {
             Phase::Left => self.held().last_rooms.clone(),
@@ -183,7 +184,7 @@ impl Connection {
             .unwrap_or_default()
     }
 
-    /// Whether it is in the room of its own id.
+    /// Returns `true` if the client is in the room of its own id.
     pub fn is_in_own_room(&self) -> bool {
         self.in_own_room.load(Ordering::Relaxed)
     }
@@ -195,13 +196,13 @@ impl Connection {
         rooms
     }
 
-    /// It leaves, and was in these rooms beside its own until now.
+    /// Records the rooms that a leaving client was in until now, beside its own.
     pub fn remember_rooms(&self, rooms: Vec<String>) {
         self.held().last_rooms = Some(self.with_own_room(rooms));
         self.in_own_room.store(false, Ordering::Relaxed);
     }
 
-    /// From now on it is in no room.
+    /// Records that the client is in no room from now on.
     pub fn forget_rooms(&self) {
         self.held().last_rooms = Some(Vec::new());
     }

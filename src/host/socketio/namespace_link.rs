@@ -1,4 +1,4 @@
-//! The way from scripts to all sockets of a namespace.
+//! Link from scripts to all sockets of a namespace.
 
 use std::{
     cell::LazyCell,
@@ -26,11 +26,11 @@ use crate::{
     value::{EncodedEvent, Written},
 };
 
-/// One namespace of the crate.
+/// One namespace of socketioxide.
 pub(super) struct Broadcasts<A: Adapter> {
     pub(super) io: SocketIo<A>,
     pub(super) path: Arc<str>,
-    /// The way to the sockets of other processes, if the adapter has one.
+    /// Link to the sockets of other processes, if the adapter has one.
     pub(super) remote: Option<Remote>,
 }
 
@@ -70,7 +70,7 @@ impl<A: Adapter> Broadcasts<A> {
 impl<A: Adapter> NamespaceLink for Broadcasts<A> {
     fn emit(&self, named: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError> {
         let frames = encode::event(&self.path, event.packet());
-        // Read once for all clients that the crate writes to, if there are any.
+        // Parsed once for all clients to which socketioxide writes, if there are any.
         let written = LazyCell::new(|| Written::event(event));
         let mut full = 0;
         for socket in self.sockets(named) {
@@ -83,7 +83,7 @@ impl<A: Adapter> NamespaceLink for Broadcasts<A> {
                 None => by_crate(),
                 Some(wire) if wire.polls() && !wire.hands(event.packet().size()) => continue,
                 Some(wire) => wire.hand(|| mark(&socket), by_crate).unwrap_or_else(|| {
-                    // One that has left or is cut off hears no more.
+                    // A client that has left or was disconnected receives nothing more.
                     wire.send(frames.clone());
                     Ok(())
                 }),
@@ -137,7 +137,7 @@ fn is_in<A: Adapter>(socket: &Socket<A>, rooms: &[String]) -> bool {
             .any(|room| rooms.iter().any(|one| one == room))
 }
 
-/// Nothing of this process has to be waited for.
+/// Polls a future once: nothing of this process has to be waited for.
 fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),

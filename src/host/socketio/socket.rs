@@ -1,4 +1,4 @@
-//! What is asked of a socket of the crate, whichever link it is behind.
+//! Functions for a socket of socketioxide that both links share.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use socketioxide::{SendError, SocketError, adapter::Adapter, socket::Socket};
 
 use crate::host::transport::{wire::Wire, ws_frames};
 
-/// The arguments of an event that has none, as the crate takes several.
+/// Arguments of an event that has none; socketioxide accepts several in this form.
 const NO_ARGS: [(); 0] = [];
 
-/// The rooms of a socket that scripts know of.
+/// Returns the rooms of a socket that scripts know.
 pub(super) fn rooms_of<A: Adapter>(socket: &Socket<A>, here: Option<&str>) -> Vec<String> {
     let rooms = socket.rooms().into_iter();
     rooms
@@ -18,17 +18,18 @@ pub(super) fn rooms_of<A: Adapter>(socket: &Socket<A>, here: Option<&str>) -> Ve
         .collect()
 }
 
-/// What the host knows of the socket's connection, if it came through the host's own service.
+/// Returns the wire of the socket's connection, if the connection came through the host's own service.
 pub(super) fn wire<A: Adapter>(socket: &Socket<A>) -> Option<&Arc<Wire>> {
     socket.req_parts().extensions.get()
 }
 
-/// Hands the mark to the crate, if it takes it.
+/// Passes the barrier to socketioxide. Returns `false` if socketioxide does not accept it.
 pub(super) fn mark<A: Adapter>(socket: &Socket<A>) -> bool {
     socket.emit(ws_frames::MARK, &NO_ARGS).is_ok()
 }
 
-/// Whether the crate took something for a client not, because as much waits for it as may.
+/// Returns `true` if socketioxide did not accept something for a client because the maximum amount waits for the
+/// client.
 pub(super) fn is_full(result: &Result<(), SendError>) -> bool {
     matches!(
         result,

@@ -1,4 +1,4 @@
-//! The way from scripts to one socket: the wire, or the Socket.IO crate.
+//! Link from scripts to one socket, through the wire or through socketioxide.
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -27,14 +27,14 @@ use crate::{
     value::{self, EncodedEvent, Packet, Written},
 };
 
-/// One socket of the crate.
+/// One socket of socketioxide.
 pub(super) struct SocketLink<A: Adapter> {
     socket: Arc<Socket<A>>,
-    /// The host's own connection to the client, if it has one.
+    /// The host's own connection to the client, if there is one.
     wire: Option<Arc<Wire>>,
-    /// The address of a client without a wire.
+    /// Address of a client without a wire.
     peer: Option<SocketAddr>,
-    /// The client is not accepted yet: it may join rooms although the crate calls it disconnected.
+    /// `true` while the client is not accepted yet: it may join rooms although socketioxide reports it as disconnected.
     handshaking: bool,
     /// See [`Remote::here`](super::cluster::Remote::here).
     here: Option<Arc<str>>,
@@ -49,7 +49,7 @@ impl<A: Adapter> std::fmt::Debug for SocketLink<A> {
 }
 
 impl<A: Adapter> SocketLink<A> {
-    /// A client that is connected.
+    /// Creates the link of a client that is connected.
     pub(super) fn new(
         socket: Arc<Socket<A>>,
         peer: Option<SocketAddr>,
@@ -64,7 +64,7 @@ impl<A: Adapter> SocketLink<A> {
         }
     }
 
-    /// A client that asks to be.
+    /// Creates the link of a client that asks to connect.
     pub(super) fn handshaking(
         socket: Arc<Socket<A>>,
         peer: Option<SocketAddr>,
@@ -83,7 +83,7 @@ impl<A: Adapter> SocketLink<A> {
         }
     }
 
-    /// Sends the frames of a packet, or has the crate send it.
+    /// Sends the frames of a packet, or lets socketioxide send it.
     fn send(
         &self,
         packet: &Packet,
@@ -100,7 +100,7 @@ impl<A: Adapter> SocketLink<A> {
         })
     }
 
-    /// Has the crate send a packet, unless the host writes to the client.
+    /// Lets socketioxide send a packet, unless the host itself writes to the client.
     fn hand<T>(
         &self,
         wire: &Wire,
@@ -113,7 +113,7 @@ impl<A: Adapter> SocketLink<A> {
         wire.hand(|| mark(&self.socket), by_crate)
     }
 
-    /// A client whose queue is full does not read: it is cut off, for it would miss what comes now.
+    /// Converts an error. Disconnects a client whose queue is full: it does not read, and would miss what is sent now.
     fn error(&self, error: CrateError) -> SendError {
         match error {
             CrateError::Socket(SocketError::Closed) => SendError::Left,
@@ -200,7 +200,7 @@ impl<A: Adapter> Link for SocketLink<A> {
         }
         self.socket.join(rooms.to_vec());
         if !self.handshaking && !self.socket.connected() {
-            // It left meanwhile, and the crate has emptied its rooms already.
+            // The client has left meanwhile, and socketioxide has emptied its rooms already.
             self.socket.leave_all();
         }
     }
@@ -237,10 +237,10 @@ impl<A: Adapter> Link for SocketLink<A> {
     }
 }
 
-/// The crate wants a time for every answer.
+/// Timeout of an answer without a time limit: socketioxide requires a timeout for every answer.
 const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
-/// The arguments of an answer, as the crate's parser gives them.
+/// Arguments of an answer, as socketioxide's parser returns them.
 struct Values(Vec<Dynamic>);
 
 impl<'de> Deserialize<'de> for Values {

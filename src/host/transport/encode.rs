@@ -1,4 +1,4 @@
-//! Events and acks as the WebSocket frames that carry them, for clients that the host writes to itself.
+//! Encodes events and acks as the WebSocket frames that carry them, for clients to which the host itself writes.
 
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::{
@@ -11,7 +11,7 @@ use super::protocol::{
 };
 use crate::value::Packet;
 
-/// The frames of an event.
+/// Returns the frames of an event.
 pub(in crate::host) fn event(namespace: &str, packet: &Packet) -> Bytes {
     let kind = match packet.attachments.is_empty() {
         true => EVENT,
@@ -20,7 +20,7 @@ pub(in crate::host) fn event(namespace: &str, packet: &Packet) -> Bytes {
     frames(kind, namespace, None, packet)
 }
 
-/// The frames of an ack.
+/// Returns the frames of an ack.
 pub(in crate::host) fn ack(namespace: &str, id: i64, packet: &Packet) -> Bytes {
     let kind = match packet.attachments.is_empty() {
         true => ACK,
@@ -49,7 +49,7 @@ fn frames(kind: u8, namespace: &str, id: Option<i64>, packet: &Packet) -> Bytes 
     ];
     let binary = packet.attachments.iter();
     let size = size(&text) + binary.map(|bytes| size(&[bytes])).sum::<usize>();
-    // Without room to spare it becomes `Bytes` as it is.
+    // A vector without spare capacity becomes `Bytes` without a copy.
     let mut frames = Vec::with_capacity(size);
     frame(&mut frames, Data::Text, &text);
     for attachment in &packet.attachments {
@@ -58,7 +58,7 @@ fn frames(kind: u8, namespace: &str, id: Option<i64>, packet: &Packet) -> Bytes 
     frames.into()
 }
 
-/// Bytes of a frame.
+/// Returns the size of a frame in bytes.
 fn size(payload: &[&[u8]]) -> usize {
     let length = length(payload);
     header(Data::Text).len(length as u64) + length
@@ -69,14 +69,14 @@ fn length(payload: &[&[u8]]) -> usize {
 }
 
 fn frame(frames: &mut Vec<u8>, kind: Data, payload: &[&[u8]]) {
-    // It fails only where writing does, and there is always memory to write to.
+    // Formatting fails only if writing fails, and there is always memory to write to.
     let _ = header(kind).format(length(payload) as u64, frames);
     for part in payload {
         frames.extend_from_slice(part);
     }
 }
 
-/// The header of a whole message of a server, which has no mask.
+/// Returns the header of a whole message of a server, which has no mask.
 fn header(kind: Data) -> FrameHeader {
     FrameHeader {
         opcode: OpCode::Data(kind),

@@ -21,7 +21,7 @@ fn random(length: usize) -> String {
     Alphanumeric.sample_string(&mut rand::rng(), length)
 }
 
-/// Replaces the id in the first packet of a session, which may stand in a frame, by one that leads nowhere. The packet
+/// Replaces the id in the first packet of a session by one that leads nowhere. The packet may stand in a frame, and
 /// keeps its length.
 pub(super) fn hide(packet: &[u8]) -> Vec<u8> {
     let mut hidden = packet.to_vec();

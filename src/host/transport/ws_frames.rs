@@ -1,4 +1,4 @@
-//! Finds the end of each CONNECT in the frames that a client sends, however they are cut into reads.
+//! Scanner that finds the end of each CONNECT in the frames that a client sends, however they are cut into reads.
 
 use std::io::Cursor;
 
@@ -15,49 +15,51 @@ use super::protocol::{
     connect,
 };
 
-/// Frames of a client are at most this long before their payload: two bytes, eight of length, four of mask.
+/// Maximum length of a client frame before its payload, in bytes: two, plus eight of length and four of mask.
 const MAX_HEADER: usize = 14;
 
-/// An event that the crate is handed and that is never sent: what it was handed before has left when it writes this.
+/// Event that serves as a barrier: socketioxide receives it, and it is never sent to the client. When socketioxide
+/// writes it, everything that socketioxide received before has left.
 pub(in crate::host) const MARK: &str = "\0mark";
-/// As it is written, behind the type of the packet and the namespace.
+/// The barrier as socketioxide writes it, behind the type of the packet and the namespace.
 const MARK_WRITTEN: &[u8] = br#"["\u0000mark"]"#;
 
 const TEXT: OpCode = OpCode::Data(Data::Text);
 const BINARY: OpCode = OpCode::Data(Data::Binary);
-/// Where the first byte of a frame has its opcode.
+/// Bits of the opcode in the first byte of a frame.
 const OPCODE: u8 = 0x0f;
 
-/// Where the scan stands between two reads.
+/// State of the scan between two reads.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    /// The header of the next frame, as far as it has come.
+    /// Header of the next frame, as far as it has come.
     header: Vec<u8>,
-    /// The frame whose header was read.
+    /// Frame whose header was read.
     frame: Option<Frame>,
-    /// The first bytes of its payload, as they are unmasked.
+    /// First bytes of its payload, unmasked.
     start: Vec<u8>,
-    /// Binary frames since the last text.
+    /// Number of binary frames since the last text.
     attachments: usize,
-    /// The namespace of the CONNECT that the last scan ended at.
+    /// Namespace of the CONNECT that the last scan ended at.
     connect: Option<String>,
-    /// The end of an upgrade has passed.
+    /// `true` after the end of an upgrade has passed.
     upgraded: bool,
-    /// A header has come that is none. The crate ends the connection when it reads that, whatever comes behind.
+    /// `true` after an invalid header has come. socketioxide ends the connection when it reads that header, whatever
+    /// comes behind.
     is_broken: bool,
 }
 
-/// A frame that has not come to its end.
+/// Frame whose end has not come yet.
 #[derive(Debug)]
 struct Frame {
     opcode: OpCode,
     mask: [u8; 4],
-    /// Bytes of its payload still to come.
+    /// Remaining bytes of its payload.
     rest: u64,
 }
 
 impl Scanner {
-    /// How many of these bytes may pass: all of them, or those up to the end of the first CONNECT.
+    /// Returns how many of these bytes may pass: all of them, or those up to the end of the first CONNECT.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
         self.connect = None;
         let mut rest = bytes;
@@ -76,22 +78,22 @@ impl Scanner {
         bytes.len()
     }
 
-    /// The namespace of the CONNECT that the last scan ended at, if it did.
+    /// Returns the namespace of the CONNECT that the last scan ended at, if there was one.
     pub(super) fn connect(&self) -> Option<&str> {
         self.connect.as_deref()
     }
 
-    /// Whether the end of an upgrade has passed since this was asked last.
+    /// Returns `true` if the end of an upgrade has passed since the last call.
     pub(super) const fn has_upgraded(&mut self) -> bool {
         std::mem::replace(&mut self.upgraded, false)
     }
 
-    /// Whether the last frame was read to its end.
+    /// Returns `true` if the last frame was read to its end.
     pub(super) const fn is_between_frames(&self) -> bool {
         self.header.is_empty() && self.frame.is_none()
     }
 
-    /// Attachments since the last packet that is a text.
+    /// Returns the number of attachments since the last text packet.
     pub(super) const fn attachments(&self) -> usize {
         self.attachments
     }
@@ -126,7 +128,7 @@ impl Scanner {
         }
     }
 
-    /// Ends a frame, and gives the namespace if it was a CONNECT.
+    /// Ends a frame, and returns the namespace if the frame was a CONNECT.
     fn end_frame(&mut self, opcode: OpCode) -> Option<String> {
         let is_text = opcode == TEXT;
         let connect = if is_text { connect(&self.start) } else { None };
@@ -137,7 +139,7 @@ impl Scanner {
 }
 
 impl Frame {
-    /// Goes through its payload, and keeps the start of it.
+    /// Skips the frame's payload, and keeps the start of it.
     fn skip_payload<'a>(&mut self, bytes: &'a [u8], start: &mut Vec<u8>) -> &'a [u8] {
         let rest = usize::try_from(self.rest).unwrap_or(usize::MAX);
         let (payload, behind) = bytes.split_at(rest.min(bytes.len()));
@@ -153,7 +155,7 @@ impl Frame {
     }
 }
 
-/// Whether more of a payload is needed to know a CONNECT and its namespace.
+/// Returns `true` if more of a payload is needed to recognize a CONNECT and its namespace.
 fn wants_more(start: &[u8]) -> bool {
     match start.strip_prefix(&CONNECT_START) {
         Some(rest) => rest.len() < MAX_NAMESPACE && !rest.contains(&NAMESPACE_END),
@@ -161,16 +163,16 @@ fn wants_more(start: &[u8]) -> bool {
     }
 }
 
-/// The header that these bytes begin with, its length, and the length of the payload; `None` when it has not come to its
-/// end.
+/// Parses the header at the start of these bytes. Returns the header, its length, and the length of the payload; `None`
+/// if the end of the header has not come.
 fn parse(bytes: &[u8]) -> tungstenite::Result<Option<(FrameHeader, usize, u64)>> {
     let mut cursor = Cursor::new(bytes);
     let parsed = FrameHeader::parse(&mut cursor)?;
-    // It has not gone beyond the bytes.
+    // The parser has not gone beyond the bytes.
     Ok(parsed.map(|(header, payload)| (header, cursor.position() as usize, payload)))
 }
 
-/// The frames that a server writes, which have no mask. What is no whole frame at the end is one.
+/// Splits the bytes that a server writes into frames, which have no mask. An incomplete frame at the end counts as one.
 pub(super) fn of_server(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         if bytes.is_empty() {
@@ -183,8 +185,8 @@ pub(super) fn of_server(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Whether a frame of the crate is part of what a script is to be told in order: the answer to a CONNECT, an event, an
-/// attachment.
+/// Returns `true` if a frame of socketioxide is part of what a script sends in order: the answer to a CONNECT, an
+/// event, an attachment.
 pub(super) fn is_owed(frame: &[u8]) -> bool {
     let payload = payload_of_server(frame).and_then(|(start, _)| frame.get(start..));
     match opcode(frame) {
@@ -194,23 +196,23 @@ pub(super) fn is_owed(frame: &[u8]) -> bool {
     }
 }
 
-/// Whether a frame of the crate is [`MARK`].
+/// Returns `true` if a frame of socketioxide is the barrier, [`MARK`].
 pub(super) fn is_mark(frame: &[u8]) -> bool {
     begins_with_text(frame) && frame.ends_with(MARK_WRITTEN)
 }
 
-/// Where the payload of a frame begins, and its length.
+/// Returns the position of a frame's payload, and its length.
 fn payload_of_server(frame: &[u8]) -> Option<(usize, usize)> {
     let (_, length, payload) = parse(frame).ok()??;
     Some((length, usize::try_from(payload).ok()?))
 }
 
-/// Whether the first of these frames is a text.
+/// Returns `true` if the first of these frames is a text.
 pub(super) fn begins_with_text(bytes: &[u8]) -> bool {
     opcode(bytes) == Some(TEXT)
 }
 
-/// The opcode of a frame, of which perhaps no more than one byte has come.
+/// Returns the opcode of a frame, of which perhaps only one byte has come.
 fn opcode(frame: &[u8]) -> Option<OpCode> {
     frame.first().map(|first| OpCode::from(first & OPCODE))
 }

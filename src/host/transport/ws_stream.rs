@@ -1,4 +1,4 @@
-//! The stream that the Socket.IO crate is handed for a WebSocket: the crate's end of a [`Wire`].
+//! Stream that socketioxide receives for a WebSocket: the side of a [`Wire`] that socketioxide uses.
 
 use std::{
     cell::Cell,
@@ -22,34 +22,35 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 
 use super::{connects::GATE, wire::Wire, ws_frames::Scanner};
 
-/// So much is read from the network at once.
+/// Maximum bytes of one read from the network.
 const AT_ONCE: usize = 16 * 1024;
-/// The answers to so much leave together, and sooner when nothing more has been read.
+/// Number of bytes whose answers leave together. The answers leave sooner if nothing more has been read.
 const ANSWERED_AT_ONCE: usize = 1024;
 
 thread_local! {
-    /// What is being read.
+    /// Buffer for the current read.
     static READ: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 type OnEnd = Box<dyn FnOnce() + Send>;
 
-/// The crate's end of a [`Wire`].
+/// Side of a [`Wire`] that socketioxide uses.
 pub(super) struct WireStream {
     wire: Arc<Wire>,
     scanner: Scanner,
-    /// Read, but more than the crate had room for, or behind a CONNECT that was not answered yet.
+    /// Bytes that were read, but that exceed the room in socketioxide's buffer, or come behind a CONNECT without an
+    /// answer.
     held: BytesMut,
-    /// How much the crate was handed since answers have left.
+    /// Number of bytes that socketioxide has received since answers last left.
     unanswered: usize,
     gate: Option<Pin<Box<Sleep>>>,
-    /// The crate was told that the client is gone.
+    /// `true` after socketioxide was informed that the client has disconnected.
     ended: bool,
     on_end: Option<OnEnd>,
 }
 
 impl WireStream {
-    /// A stream over `io`, from which `read` was read already. `None` when the wire has a stream.
+    /// Creates a stream over `io`, from which `read` was read already. Returns `None` if the wire has a stream.
     pub(super) fn new(wire: Arc<Wire>, io: TokioIo<Upgraded>, read: BytesMut) -> Option<Self> {
         {
             let mut state = wire.lock();
@@ -72,12 +73,12 @@ impl WireStream {
         })
     }
 
-    /// Calls this when the stream ends.
+    /// Sets a function that is called when the stream ends.
     pub(super) fn on_end(&mut self, call: impl FnOnce() + Send + 'static) {
         self.on_end = Some(Box::new(call));
     }
 
-    /// Whether frames may pass; otherwise the task is woken when they may.
+    /// Returns ready if frames may pass; otherwise wakes the task when they may.
     fn poll_gate(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(gate) = &mut self.gate else {
             return Poll::Ready(());
@@ -96,8 +97,8 @@ impl WireStream {
         Poll::Ready(())
     }
 
-    /// Reads as much as there is, however little the crate has room for: its buffer is small, for it is kept as long as
-    /// the connection.
+    /// Reads all available bytes, however little room socketioxide's buffer has: this buffer is small, because it is
+    /// kept as long as the connection.
     fn poll_network(
         &mut self,
         context: &mut Context<'_>,
@@ -126,12 +127,13 @@ impl WireStream {
         }
     }
 
-    /// Tells the crate that a client which goes without a word has closed its transport, as in Node.
+    /// Reports to socketioxide that a client which disconnects without a close frame has closed its transport, as in
+    /// Node.
     fn says_goodbye(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         let first = !std::mem::replace(&mut self.ended, true);
         let close = FrameHeader {
             opcode: OpCode::Control(Control::Close),
-            // Frames of a client have one.
+            // Frames of a client have a mask.
             mask: Some([0; 4]),
             ..FrameHeader::default()
         };
@@ -139,7 +141,7 @@ impl WireStream {
         says && close.format(0, &mut buffer.writer()).is_ok()
     }
 
-    /// Hands on as much as may pass and as there is room for, and says how much that was.
+    /// Passes on as many bytes as may pass and fit the buffer, and returns their number.
     fn hand_on(&mut self, bytes: &[u8], buffer: &mut ReadBuf<'_>) -> usize {
         let (fits, _) = bytes.split_at(bytes.len().min(buffer.remaining()));
         let passed = self.pass(fits);
@@ -148,7 +150,7 @@ impl WireStream {
         passed
     }
 
-    /// How many of these bytes may pass.
+    /// Returns how many of these bytes may pass.
     fn pass(&mut self, bytes: &[u8]) -> usize {
         let passed = self.scanner.pass(bytes);
         let attachments = self.scanner.attachments();
@@ -200,7 +202,7 @@ impl AsyncWrite for WireStream {
         Poll::Ready(self.wire.write(bytes).map(|()| bytes.len()))
     }
 
-    /// The crate flushes when it has written all there is.
+    /// Handles a flush: socketioxide flushes when it has written everything.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.wire.lock();
         if state.closing && state.backlog.next().is_empty() {

@@ -1,4 +1,4 @@
-//! Clients that go beyond a limit, and are cut off for it.
+//! Disconnects clients that exceed a limit.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Wire {
-    /// Disconnects a client that went beyond a limit, and says so.
+    /// Disconnects a client that exceeded a limit, and announces the reason.
     pub(in crate::host) fn cut_off(&self, reason: String) {
         self.kill();
         self.end_session();
@@ -20,7 +20,7 @@ impl Wire {
         });
     }
 
-    /// Cuts the client off if a packet of it has too many attachments.
+    /// Disconnects the client if one of its packets has too many attachments.
     pub(in crate::host::transport) fn check_attachments(&self, attachments: usize) -> bool {
         let is_within = attachments <= self.context.options.max_attachments;
         if !is_within {
@@ -29,7 +29,7 @@ impl Wire {
         is_within
     }
 
-    /// Counts the attachments in a payload of the polling transport, and cuts off a client that sends too many.
+    /// Counts the attachments in a payload of the polling transport, and disconnects a client that sends too many.
     pub(in crate::host::transport) fn count_attachments<'a>(
         &self,
         packets: impl Iterator<Item = &'a [u8]>,

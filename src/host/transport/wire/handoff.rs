@@ -1,5 +1,5 @@
-//! What a client that began with polling is sent: by the crate while it polls, and by the host when a WebSocket has taken
-//! over. See [`Session`](crate::host::transport::session::Session).
+//! Sends to a client that began with polling: through socketioxide while the client polls, and by the host itself after
+//! a WebSocket has replaced polling. See [`Session`](crate::host::transport::session::Session).
 
 use tokio::time::timeout;
 
@@ -7,15 +7,16 @@ use super::Wire;
 use crate::host::transport::{connects::GATE, payload};
 
 impl Wire {
-    /// A WebSocket has taken over from polling.
+    /// Records that a WebSocket has replaced polling.
     pub(in crate::host::transport) fn upgraded(&self) {
         if let Some(session) = &self.session {
             session.handing().is_upgraded = true;
         }
     }
 
-    /// Hands something to the crate, or gives `None` where the host writes, which it begins with if it can: `mark` hands
-    /// [`MARK`](crate::host::transport::ws_frames::MARK) to the crate, if that takes it.
+    /// Passes something to socketioxide, or returns `None` if the host itself writes to the client. Tries first to make
+    /// the host the writer: `mark` passes the barrier, [`MARK`](crate::host::transport::ws_frames::MARK), to
+    /// socketioxide, and returns `false` if socketioxide does not accept it.
     pub(in crate::host) fn hand<T>(
         &self,
         mark: impl FnOnce() -> bool,
@@ -27,7 +28,7 @@ impl Wire {
             .filter(|session| !session.is_direct())?;
         let handing = session.handing();
         if handing.is_upgraded && !session.is_direct() && !self.lock().connects.owe_answers() {
-            // The crate may write it before this thread goes on.
+            // socketioxide may write the barrier before this thread continues.
             self.lock().backlog.waits_for_mark(true);
             match mark() {
                 true => session.becomes_direct(),
@@ -37,8 +38,8 @@ impl Wire {
         (!session.is_direct()).then(hand)
     }
 
-    /// The crate is about to be handed an event or an ack of so many bytes for a client that polls. `false` when the client
-    /// is gone, or is cut off now because too much waits for it.
+    /// Counts an event or an ack of `bytes` bytes for a client that polls, just before socketioxide receives it.
+    /// Returns `false` if the client has disconnected, or if this call disconnects it because too much waits for it.
     pub(in crate::host) fn hands(&self, bytes: usize) -> bool {
         let Some(session) = self.session.as_ref().filter(|_| !self.lock().dead) else {
             return false;
@@ -49,20 +50,20 @@ impl Wire {
         }
         session.unpolled.clear();
         self.kill();
-        // Before scripts hear of its end.
+        // Announced before scripts learn of the client's disconnect.
         self.announce_slow(waiting);
         self.end_session();
         false
     }
 
-    /// A poll is answered with this.
+    /// Removes the packets in the answer to a poll from the queue.
     pub(in crate::host::transport) fn polled(&self, body: &[u8]) {
         if let Some(session) = &self.session {
             session.unpolled.pop(payload::events_and_acks(body));
         }
     }
 
-    /// Waits until every CONNECT that was handed on is answered, or for as long as frames wait behind one.
+    /// Waits until every CONNECT that was passed on is answered, or until frames no longer have to wait behind one.
     pub(in crate::host::transport) async fn connects_answered(&self) {
         let Some(session) = &self.session else {
             return;
@@ -84,7 +85,7 @@ impl Wire {
         }
     }
 
-    /// Ends the session, if it began with polling.
+    /// Ends the session, if the connection began with polling.
     pub(super) fn end_session(&self) {
         if let Some(session) = &self.session {
             session.end();
