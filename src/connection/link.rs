@@ -134,7 +134,7 @@ pub enum SendError {
     /// The client has left.
     #[error("the socket has left")]
     Left,
-    /// So much waits for some clients that they cannot accept more. The number is that of these clients.
+    /// Some clients cannot accept more, because too much waits for them already. Contains the number of these clients.
     #[error("{0} of the clients cannot take more: too much waits for them already")]
     Full(usize),
     /// The adapter that carries events to other processes failed.

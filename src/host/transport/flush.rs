@@ -21,8 +21,8 @@ thread_local! {
     static WAITING: RefCell<Option<Waiting>> = const { RefCell::new(None) };
 }
 
-/// Does some work, and flushes afterwards what the work sends. What the work sends to `reader` leaves with the next
-/// read from `reader`, which must follow.
+/// Does some work, and afterwards flushes everything that the work sends. Data that the work sends to `reader` leaves
+/// with the next read from `reader`, which must follow.
 pub(in crate::host) fn collect<T>(reader: Option<&dyn Flush>, work: impl FnOnce() -> T) -> T {
     if WAITING.with_borrow(Option::is_some) {
         return work();

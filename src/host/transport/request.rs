@@ -144,9 +144,10 @@ pub(in crate::host) fn written<'a>(uri: &'a Uri, extensions: &'a Extensions) -> 
     extensions.get().map_or(uri, |AsWritten(uri)| uri)
 }
 
-/// Returns a copy of a request's head without headers, with an address that socketioxide can read: `sid` is the session's
-/// id there, and nothing of the client's query goes along with it. The copy keeps no part of the connection's read buffer
-/// alive for as long as the connection lives; the headers are kept by its [`Wire`](super::wire::Wire).
+/// Returns a copy of a request's head without headers, with an address that socketioxide can read: `sid` is the
+/// session's id there, and nothing of the client's query goes along with it. The copy keeps no part of the connection's
+/// read buffer alive for as long as the connection lives; the connection's [`Wire`](super::wire::Wire) keeps the
+/// headers.
 pub(super) fn head(
     request: &Request<Body>,
     asked: &Asked<'_>,

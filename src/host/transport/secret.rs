@@ -1,8 +1,8 @@
 //! Session ids that clients receive: secrets between one client and the host.
 //!
-//! A request with the id of a polling session acts as its client. The ids that socketioxide creates cannot serve for that:
-//! they are the ids of its sockets too, which scripts show to everybody. So each client receives another id, and only
-//! this module and the [`Endpoint`](super::endpoint::Endpoint) know both.
+//! A request with the id of a polling session acts as its client. The ids that socketioxide creates cannot serve for
+//! that: they are the ids of its sockets too, which scripts show to everybody. So each client receives another id, and
+//! only this module and the [`Endpoint`](super::endpoint::Endpoint) know both.
 
 use rand::distr::{Alphanumeric, SampleString};
 

@@ -20,7 +20,7 @@ impl Wire {
         });
     }
 
-    /// Disconnects the client if one of its packets has too many attachments.
+    /// Disconnects the client, and returns `false`, if one of its packets has too many attachments.
     pub(in crate::host::transport) fn check_attachments(&self, attachments: usize) -> bool {
         let is_within = attachments <= self.context.options.max_attachments;
         if !is_within {
