@@ -109,7 +109,9 @@ pub(super) fn remove(
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// The id of this socket, a random text. It is new after each reconnection.
+    /// The id of this socket, a random text. It is new after each reconnection. Other clients may know it: it is not the
+    /// id of the client's Engine.IO session, which is a secret. (Where a program attaches the host to a `SocketIo` of its
+    /// own, it is: give clients ids of your own there, `random_id()` for example.)
     ///
     /// ```rhai
     /// print(`connected: ${socket.id}`);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use patchcord::{
     AttachError, Host, HostBuilder, HostEvent,
+    host::Transport,
     script::Memory,
     server::{Config, Server},
     socketioxide::{
@@ -146,7 +147,9 @@ async fn scripts_and_rust_share_one_server_and_edits_are_live() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("chat.rhai");
     std::fs::write(&file, CHAT).unwrap();
-    let server = patchcord::testing::options().socket_io();
+    let mut options = patchcord::testing::options();
+    options.transports = vec![Transport::Websocket];
+    let server = options.socket_io();
     let mut program = Program::on(server, |builder| builder.scripts(folder.path())).await;
     assert_eq!(program.warnings(), [] as [&str; 0]);
 
@@ -289,6 +292,8 @@ async fn what_does_not_hold_on_a_server_of_the_programs_own_is_told() {
     assert_eq!(
         program.warnings(),
         [
+            "`socket.id` is the session id of Engine.IO on a `SocketIo` of the program's own: whoever learns that of a \
+             client that polls can act as it; give clients ids of your own, or allow WebSockets only",
             "`max_buffer_size` of the `SocketIo` is 128: a client is cut off when a call sends it more packets than that; \
              a call may send 10000 and more",
             "`ws_max_message_size` of the `SocketIo` is 67108864: `Options::max_payload`, 1000000, does not hold",

@@ -1,6 +1,6 @@
 //! Reports what a `SocketIo` of the application cannot promise, when a host is attached to it.
 
-use socketioxide::SocketIoConfig;
+use socketioxide::{SocketIoConfig, TransportType};
 
 use crate::host::options::Options;
 
@@ -31,6 +31,13 @@ pub(in crate::host) fn has_other_parser(config: &SocketIoConfig) -> bool {
 pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> Vec<String> {
     let engine = &config.engine_config;
     let mut warnings = Vec::new();
+    if engine.allowed_transport(TransportType::Polling) {
+        warnings.push(
+            "`socket.id` is the session id of Engine.IO on a `SocketIo` of the program's own: whoever learns that of a \
+             client that polls can act as it; give clients ids of your own, or allow WebSockets only"
+                .to_owned(),
+        );
+    }
     if engine.max_buffer_size < ENOUGH {
         warnings.push(format!(
             "`max_buffer_size` of the `SocketIo` is {}: a client is cut off when a call sends it more packets than that; \
