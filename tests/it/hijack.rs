@@ -208,3 +208,28 @@ async fn a_request_with_an_unknown_id_is_answered_before_its_body() {
     let answer = String::from_utf8_lossy(&answer[..read.unwrap().unwrap()]).into_owned();
     assert!(answer.ends_with(UNKNOWN), "{answer}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_cannot_be_taken_over_while_it_is_under_way() {
+    let running = Running::of(&[("main.rhai", BANK)], |b| b).await;
+    let address = running.address;
+    for _ in 0..20 {
+        let ada = Poller::open(&running).await;
+        let (id, paid) = (ada.id(), ada.answer(true));
+        let upgrade = async {
+            let secret = &ada.secret;
+            let mut socket = Client::at(&format!(
+                "ws://{address}/socket.io/?EIO=4&transport=websocket&sid={secret}"
+            ))
+            .await;
+            socket.send("2probe").await;
+            socket.until(|packet| packet == "3probe").await;
+            socket.send("5").await;
+            socket.send("42[\"say\",\"I am Ada\"]").await;
+            let said = socket.until(|packet| packet.contains("I am Ada")).await;
+            assert!(said.contains(&id), "{said}");
+        };
+        let (answers, ()) = tokio::join!(attacks(&running, &id, &paid), upgrade);
+        all_are_refused(&answers);
+    }
+}
