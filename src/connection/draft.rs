@@ -98,7 +98,7 @@ impl Draft {
         rooms.into_iter().collect()
     }
 
-    /// What the draft has made of a connection whose `socket.data` is `data`.
+    /// Takes what the draft has made of a connection; `data` is its `socket.data`.
     pub fn made(&self, data: &Arc<Data>) -> Made {
         let copies = self.copies.lock();
         let own = copies

@@ -126,7 +126,7 @@ pub(super) enum Posted {
     Refused(Event),
 }
 
-/// What waits for a connection's turn. Events and the disconnect wait until its CONNECT is answered.
+/// Queue of a connection's work. Events and the disconnect wait until the CONNECT is answered.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
     inner: Mutex<Inner>,
@@ -248,7 +248,7 @@ impl Inner {
     }
 }
 
-/// Whether it is the time for some work.
+/// Returns `true` if work in this phase may run.
 fn may_run(work: &Work, phase: &Current) -> bool {
     phase.takes_events() || !matches!(work, Work::Event(_) | Work::Disconnect(_))
 }

@@ -138,8 +138,7 @@ impl Namespaces {
     pub(super) fn claim(&self, namespace: &Arc<Namespace>) {
         let path = namespace.path();
         let dynamic = self.known.read().dynamic.clone();
-        let instance = dynamic.iter().find_map(|one| one.remove_instance(path));
-        let Some(instance) = instance.filter(|_| !namespace.is_dynamic()) else {
+        let Some(instance) = dynamic.iter().find_map(|one| one.remove_instance(path)) else {
             return;
         };
         for connection in instance.connections() {

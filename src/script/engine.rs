@@ -3,7 +3,7 @@
 //!
 //! In: limits, and functions that register what scripts can call. Out: an engine, and the symbols of it ([`Known`]).
 //!
-//! What must stay true: every engine that reads scripts is assembled here, so that a script means the same to the host,
+//! Invariant: every engine that reads scripts is assembled here, so that a script means the same to the host,
 //! its tests, the console and an editor.
 
 use rhai::{Engine, Module};

@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 use super::{
     protocol::{CLOSE, VERSION},
-    request::{self, Headers},
+    request::{self, Asked, Headers},
     secret,
     wire::{Wire, WireContext},
 };
@@ -39,6 +39,12 @@ pub(in crate::host) struct Endpoint {
     /// Permits for connections, one for each client.
     seats: Arc<Semaphore>,
 }
+
+/// Id at socketioxide of a session that began with polling, and its wire.
+pub(super) type PollingSession = (Arc<str>, Arc<Wire>);
+
+/// No session has the id of a request.
+pub(super) struct UnknownSession;
 
 /// Session that began with polling.
 struct Known {
@@ -108,12 +114,22 @@ impl Endpoint {
         ))
     }
 
-    /// Returns the session that began with polling and whose client has this secret id: its id at socketioxide, and its
-    /// wire.
-    pub(super) fn session(&self, secret: &str) -> Option<(Arc<str>, Arc<Wire>)> {
+    /// Returns the session that a request belongs to: its id at socketioxide, and its wire. `None` for a request that opens
+    /// one.
+    ///
+    /// # Errors
+    /// When no client of a session that began with polling has the id of the request.
+    pub(super) fn session(
+        &self,
+        asked: &Asked<'_>,
+    ) -> Result<Option<PollingSession>, UnknownSession> {
+        let Some(secret) = asked.session.as_deref() else {
+            return Ok(None);
+        };
         let sessions = self.sessions.lock();
-        let known = sessions.get(secret)?;
-        Some((known.sid.clone(), known.wire.upgrade()?))
+        let known = sessions.get(secret).ok_or(UnknownSession)?;
+        let wire = known.wire.upgrade().ok_or(UnknownSession)?;
+        Ok(Some((known.sid.clone(), wire)))
     }
 
     /// Records a session that began with polling, and how its wire ends it. Returns the secret id for its client.

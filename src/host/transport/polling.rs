@@ -16,7 +16,7 @@ use super::{
     payload::{connect_at_end, packets, parts},
     protocol::{CLOSE, OPEN},
     request::{Asked, head},
-    response::{full, refuse, status},
+    response::{full, refuse, status, unknown_session},
     wire::Wire,
 };
 use crate::host::options::Transport;
@@ -31,12 +31,8 @@ pub(super) async fn answer(endpoint: &Arc<Endpoint>, request: Request<Body>) -> 
     if !matches!(asked.transport.as_deref(), Some("polling" | "websocket")) {
         return refuse(0, "Transport unknown");
     }
-    let session = match &asked.session {
-        None => None,
-        Some(secret) => match endpoint.session(secret) {
-            Some(session) => Some(session),
-            None => return refuse(1, "Session ID unknown"),
-        },
+    let Ok(session) = endpoint.session(&asked) else {
+        return unknown_session();
     };
     let sid = session.as_ref().map(|(sid, _)| &**sid);
     let Some(mut head) = head(&request, &asked, sid) else {

@@ -11,6 +11,11 @@ pub(super) fn full() -> Response<Body> {
     refuse_with(StatusCode::SERVICE_UNAVAILABLE, 4, message)
 }
 
+/// Returns the answer to a request with an id that no session has.
+pub(super) fn unknown_session() -> Response<Body> {
+    refuse(1, "Session ID unknown")
+}
+
 pub(super) fn refuse(code: u8, message: &str) -> Response<Body> {
     refuse_with(StatusCode::BAD_REQUEST, code, message)
 }

@@ -17,10 +17,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::ServiceExt;
 
 use super::{
-    endpoint::Endpoint,
+    endpoint::{Endpoint, UnknownSession},
     protocol::VERSION,
     request::{Asked, head},
-    response::{full, refuse},
+    response::{full, refuse, unknown_session},
     wire::Wire,
     ws_frames,
     ws_stream::WireStream,
@@ -33,13 +33,10 @@ pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Res
     if let Some(refusal) = check(&asked) {
         return refusal;
     }
-    let session = match &asked.session {
-        None => None,
-        Some(secret) => match endpoint.session(secret) {
-            Some((_, wire)) if wire.has_stream() => return refuse(3, "Bad request"),
-            Some(session) => Some(session),
-            None => return refuse(1, "Session ID unknown"),
-        },
+    let session = match endpoint.session(&asked) {
+        Ok(Some((_, wire))) if wire.has_stream() => return refuse(3, "Bad request"),
+        Ok(session) => session,
+        Err(UnknownSession) => return unknown_session(),
     };
     let Some(key) = request
         .headers()
