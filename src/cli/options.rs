@@ -124,6 +124,10 @@ struct ClientOptions {
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_namespaces),
         env = "PATCHCORD_MAX_NAMESPACES")]
     max_namespaces: Count,
+    /// Namespaces that one client may be in
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_namespaces_per_client),
+        env = "PATCHCORD_MAX_NAMESPACES_PER_CLIENT")]
+    max_namespaces_per_client: Count,
     /// Believe the `X-Forwarded-For` and `X-Forwarded-Host` of so many proxies in front of the server (1 without a
     /// value); only behind proxies that write them
     #[arg(long, value_name = "COUNT", num_args = 0..=1, require_equals = true, default_value = "0",
@@ -296,6 +300,7 @@ impl ServeOptions {
             max_attachments: clients.max_attachments.0,
             ack_errors: clients.ack_errors,
             max_namespaces: clients.max_namespaces.0,
+            max_namespaces_per_client: clients.max_namespaces_per_client.0,
             poll: self.poll.map(|time| time.0),
             missing_grace: self.missing_grace.0,
             on_rebind_failure: self.on_rebind_failure,

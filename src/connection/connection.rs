@@ -199,6 +199,13 @@ impl Connection {
         }
     }
 
+    /// Keeps something until `on_connection` has run, or never will, as it keeps its pass.
+    pub fn hold_until_begun(&self, hold: Box<dyn Any + Send>) {
+        let pass = &mut self.held().pass;
+        let before = pass.take();
+        *pass = Some(Box::new((before, hold)));
+    }
+
     /// Sends what waited for the CONNECT, and begins to handle events. Returns `false` if the client has left already.
     pub fn begin(&self) -> bool {
         let link = self.link();

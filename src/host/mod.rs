@@ -37,7 +37,7 @@ pub use reload::{
     rollback::RollBackError,
     watch::Watching,
 };
-pub use socketio::attach::AttachError;
+pub use socketio::attached::warnings::AttachError;
 #[cfg(feature = "cli")]
 pub(crate) use transport::wire::clients_gone;
 
@@ -52,11 +52,11 @@ use crate::{
 use namespaces::INVALID_NAMESPACE;
 use reload::{Trigger, rollback::RollBack};
 use socketio::{
-    attach::{has_other_parser, warnings},
+    attached::warnings::{has_other_parser, warnings},
     backend::{Owner, SocketIoBackend},
 };
 use state::HostState;
-use transport::{endpoint::Endpoint, service::HostService, wire::WireContext};
+use transport::{endpoint::Endpoint, service::HostService, sessions::Sessions, wire::WireContext};
 
 /// Host of scripts that serve Socket.IO namespaces and are edited live.
 ///
@@ -288,7 +288,10 @@ impl Host {
     /// When the host serves already: this method or [`Host::attach`] was called before.
     pub fn service(&self, app: Router) -> Result<Router, AttachError> {
         let state = &self.state;
-        let (engine, io) = state.options.socket_io().build_with_inner_svc(app.clone());
+        let (engine, io) = state
+            .options
+            .socket_io_of_host()
+            .build_with_inner_svc(app.clone());
         let backend = SocketIoBackend::new(io, Owner::Host, &state.server);
         if !state.namespaces.take_backend(backend) {
             return Err(AttachError::ServesAlready);
@@ -299,6 +302,7 @@ impl Host {
             announcer: state.announcer.clone(),
             namespaces: Arc::downgrade(&state.namespaces),
             writes: state.lifecycle.writes.clone(),
+            sessions: Sessions::default(),
         };
         let endpoint = Endpoint::new(engine, Arc::new(context));
         let service = HostService::new(endpoint, app, self.state.clone());

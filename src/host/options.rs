@@ -112,6 +112,8 @@ pub struct Options {
     pub ack_errors: bool,
     /// Maximum instances of one dynamic namespace at a time; further ones are rejected.
     pub max_namespaces: usize,
+    /// Maximum namespaces that one client may be in; CONNECTs to further ones are rejected.
+    pub max_namespaces_per_client: usize,
     /// Limits of a script.
     pub limits: Limits,
 }
@@ -140,6 +142,7 @@ impl Default for Options {
             max_attachments: 16,
             ack_errors: false,
             max_namespaces: 10_000,
+            max_namespaces_per_client: 32,
             limits: Limits::default(),
         }
     }
@@ -154,13 +157,21 @@ impl Options {
     /// let (layer, io) = patchcord::Options::default().socket_io().build_layer();
     /// ```
     pub fn socket_io(&self) -> SocketIoBuilder {
-        let builder = SocketIo::builder();
-        let builder = match self.transports.as_slice() {
+        let builder = self.any_socket_io();
+        match self.transports.as_slice() {
             [Transport::Polling] => builder.transports([TransportType::Polling]),
             [Transport::Websocket] => builder.transports([TransportType::Websocket]),
             _ => builder,
-        };
-        builder
+        }
+    }
+
+    /// Returns the builder of the host's own `SocketIo`, for which each client is a WebSocket.
+    pub(super) fn socket_io_of_host(&self) -> SocketIoBuilder {
+        self.any_socket_io().transports([TransportType::Websocket])
+    }
+
+    fn any_socket_io(&self) -> SocketIoBuilder {
+        SocketIo::builder()
             .req_path(self.path.clone())
             .ping_interval(self.ping_interval)
             .ping_timeout(self.ping_timeout)

@@ -10,7 +10,7 @@ use super::{
     options::Options,
     reload::Reloader,
     scripting::Scripting,
-    socketio::handlers::ServerContext,
+    socketio::context::ServerContext,
 };
 
 /// Parts of a host. Dropped with the last [`Host`](super::Host) and its last service.

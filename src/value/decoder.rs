@@ -65,8 +65,8 @@ pub enum DecodeError {
     /// An event without any element.
     #[error("the event has no name")]
     NameMissing,
-    /// An event whose first element is not a string.
-    #[error("the event name is not a string")]
+    /// An event whose first element is neither a string nor a number.
+    #[error("the event name is neither a string nor a number")]
     NameNotString,
     /// A string, a key or an event name is too long.
     #[error("string of more than {limit} bytes")]
@@ -109,6 +109,21 @@ pub enum DecodeError {
         /// How many came.
         count: usize,
     },
+}
+
+impl DecodeError {
+    /// Returns `true` if the payload is not what it claims to be, whatever the limits.
+    pub const fn is_malformed(&self) -> bool {
+        matches!(
+            self,
+            Self::Malformed { .. }
+                | Self::NotAnArray
+                | Self::NameMissing
+                | Self::NameNotString
+                | Self::PlaceholderNum
+                | Self::NoAttachment { .. }
+        )
+    }
 }
 
 /// A decoded event.

@@ -50,7 +50,7 @@ impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
         self.0.fault.set(Some(DecodeError::NameNotString));
-        deserializer.deserialize_str(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -69,6 +69,18 @@ impl<'de> Visitor<'de> for NameSeed<'_> {
     fn visit_str<E: Error>(self, name: &str) -> Result<Cow<'de, str>, E> {
         self.0.check_string(name)?;
         Ok(Cow::Owned(name.to_owned()))
+    }
+
+    fn visit_u64<E: Error>(self, name: u64) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(name.to_string()))
+    }
+
+    fn visit_i64<E: Error>(self, name: i64) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(name.to_string()))
+    }
+
+    fn visit_f64<E: Error>(self, name: f64) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(name.to_string()))
     }
 }
 

@@ -129,7 +129,7 @@ async fn a_client_that_does_not_poll_is_cut_off() {
             HostEvent::Log { text, .. } => Some(text),
             _ => None,
         });
-        assert_eq!(gone.await, format!("{id} gone: transport close"));
+        assert_eq!(gone.await, format!("{id} gone: transport error"));
     }
 }
 

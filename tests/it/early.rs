@@ -215,7 +215,7 @@ async fn a_disconnect_packet_during_the_handshake_ends_the_connection_as_in_node
     send(&mut client, &["40"]).await;
     scene.logs(&["handshake"]).await;
     send(&mut client, &["41"]).await;
-    scene.logs(&["watch: transport close"]).await;
+    scene.logs(&["watch: forced server close"]).await;
     closed(client).await;
     scene.handshakes.add_permits(1);
     scene.logs(&["next"]).await;
@@ -263,7 +263,7 @@ async fn an_event_after_the_disconnect_packet_ends_the_connection_as_in_node() {
         .logs(&[
             "event 1",
             "gone: client namespace disconnect",
-            "watch: transport close",
+            "watch: forced server close",
         ])
         .await;
     closed(client).await;

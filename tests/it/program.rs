@@ -345,7 +345,7 @@ fn who_does_not_read_is_in_the_log_with_its_id_and_what_waited() {
     else {
         panic!("{line}");
     };
-    assert_eq!(id.len(), 16, "{line}");
+    assert_eq!(id.len(), 20, "{line}");
     assert_eq!(peer, format!("({})", client.local_addr().unwrap()));
     assert_eq!(packets, "21");
     assert!(bytes.parse::<usize>().unwrap() > 2_000_000, "{line}");

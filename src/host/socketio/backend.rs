@@ -11,9 +11,13 @@ use socketioxide::{NsInsertError, SocketIo, adapter::Adapter};
 use socketioxide_core::adapter::{DefinedAdapter, Spawnable};
 
 use super::{
-    cluster::{self, Remote},
-    handlers::{Connects, Ours, ServerContext},
-    namespace_link::Broadcasts,
+    attached::{
+        self,
+        cluster::{self, Remote},
+        namespace_link::Broadcasts,
+    },
+    context::{Ours, ServerContext},
+    wired::{self, members::Members},
 };
 use crate::{
     connection::{Namespace, NamespacePattern},
@@ -67,8 +71,9 @@ impl<A: Adapter> SocketIoBackend<A> {
     }
 
     /// Returns the handler that accepts the clients of a namespace, or of those that socketioxide creates.
-    fn connects(&self, namespace: Option<&Arc<Namespace>>) -> Connects {
-        Connects::new(self.context.clone(), namespace, cluster::room(&self.io))
+    fn connects(&self, namespace: Option<&Arc<Namespace>>) -> attached::handlers::Connects {
+        let here = cluster::room(&self.io);
+        attached::handlers::Connects::new(self.context.clone(), namespace, here)
     }
 
     /// Links a namespace of the host to the one of socketioxide.
@@ -108,10 +113,21 @@ impl<A: Adapter> SocketIoBackend<A> {
 impl<A: Adapter + DefinedAdapter> SocketIoBackend<A> {
     /// Links a namespace, and accepts its clients.
     fn serve(&self, namespace: &Arc<Namespace>) {
-        self.link(namespace);
         let path = namespace.path().to_string();
-        let connects = self.connects(Some(namespace));
-        self.io.ns::<_, Ours>(path, connects).spawn();
+        match self.owner {
+            Owner::Host => {
+                let members = Members::new(namespace.path());
+                namespace.set_link(members.clone());
+                let context = self.context.clone();
+                let connects = wired::handlers::Connects::new(context, namespace, members);
+                self.io.ns::<_, Ours>(path, connects).spawn();
+            }
+            Owner::Program => {
+                self.link(namespace);
+                let connects = self.connects(Some(namespace));
+                self.io.ns::<_, Ours>(path, connects).spawn();
+            }
+        }
     }
 }
 

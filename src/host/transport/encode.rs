@@ -1,4 +1,4 @@
-//! Encodes events and acks as the WebSocket frames that carry them, for clients to which the host itself writes.
+//! Encodes events and acks as the WebSocket frames that carry them.
 
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::{
@@ -6,18 +6,21 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
     coding::{Data, OpCode},
 };
 
-use super::protocol::{
-    ACK, ATTACHMENTS_END, BINARY_ACK, BINARY_EVENT, EVENT, MESSAGE, NAMESPACE_END, ROOT,
+use super::{
+    protocol::{
+        ACK, ATTACHMENTS_END, BINARY_ACK, BINARY_EVENT, EVENT, MESSAGE, NAMESPACE_END, ROOT,
+    },
+    server_frames,
 };
 use crate::value::Packet;
 
-/// Returns the frames of an event.
-pub(in crate::host) fn event(namespace: &str, packet: &Packet) -> Bytes {
+/// Returns the frames of an event, with the id of an ack if it asks for one.
+pub(in crate::host) fn event(namespace: &str, id: Option<i64>, packet: &Packet) -> Bytes {
     let kind = match packet.attachments.is_empty() {
         true => EVENT,
         false => BINARY_EVENT,
     };
-    frames(kind, namespace, None, packet)
+    frames(kind, namespace, id, packet)
 }
 
 /// Returns the frames of an ack.
@@ -61,7 +64,7 @@ fn frames(kind: u8, namespace: &str, id: Option<i64>, packet: &Packet) -> Bytes 
 /// Returns the size of a frame in bytes.
 fn size(payload: &[&[u8]]) -> usize {
     let length = length(payload);
-    header(Data::Text).len(length as u64) + length
+    FrameHeader::default().len(length as u64) + length
 }
 
 fn length(payload: &[&[u8]]) -> usize {
@@ -69,17 +72,8 @@ fn length(payload: &[&[u8]]) -> usize {
 }
 
 fn frame(frames: &mut Vec<u8>, kind: Data, payload: &[&[u8]]) {
-    // Formatting fails only if writing fails, and there is always memory to write to.
-    let _ = header(kind).format(length(payload) as u64, frames);
+    server_frames::push_header(frames, OpCode::Data(kind), length(payload));
     for part in payload {
         frames.extend_from_slice(part);
-    }
-}
-
-/// Returns the header of a whole message of a server, which has no mask.
-fn header(kind: Data) -> FrameHeader {
-    FrameHeader {
-        opcode: OpCode::Data(kind),
-        ..FrameHeader::default()
     }
 }

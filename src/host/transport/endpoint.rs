@@ -1,26 +1,21 @@
-//! State that all requests to the Socket.IO path share: socketioxide's engine, the sessions that poll, the limits.
+//! State that all requests to the Socket.IO path share: socketioxide's engine, the sessions, the limits.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::{Arc, Weak},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
     body::Body,
-    http::{Request, Response},
+    http::{Request, Uri},
 };
-use parking_lot::Mutex;
 use socketioxide::service::SocketIoService;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use super::{
-    protocol::{CLOSE, VERSION},
-    request::{self, Asked, Headers},
-    secret,
-    wire::{Wire, WireContext},
+    bridge::Bridge,
+    protocol::{OPEN, VERSION},
+    request::{self, Headers},
+    wire::{Opening, Wire, WireContext},
 };
 use crate::{
     event::HostEvent,
@@ -32,30 +27,18 @@ pub(in crate::host) type Engine = SocketIoService<Router>;
 
 /// Socket.IO path of a host.
 pub(in crate::host) struct Endpoint {
-    pub(super) engine: Engine,
+    engine: Engine,
     pub(super) context: Arc<WireContext>,
-    /// Sessions that began with polling, by the secret ids that their clients have.
-    sessions: Mutex<HashMap<String, Known>>,
+    /// Address of the requests that socketioxide sees.
+    uri: Uri,
     /// Permits for connections, one for each client.
     seats: Arc<Semaphore>,
-}
-
-/// Id at socketioxide of a session that began with polling, and its wire.
-pub(super) type PollingSession = (Arc<str>, Arc<Wire>);
-
-/// No session has the id of a request.
-pub(super) struct UnknownSession;
-
-/// Session that began with polling.
-struct Known {
-    /// Its id at socketioxide, which is public.
-    sid: Arc<str>,
-    wire: Weak<Wire>,
 }
 
 impl Endpoint {
     pub(in crate::host) fn new(engine: Engine, context: Arc<WireContext>) -> Arc<Self> {
         let seats = context.options.max_connections;
+        let path = &context.options.path;
         Arc::new(Self {
             engine,
             seats: Arc::new(Semaphore::new(
@@ -63,8 +46,10 @@ impl Endpoint {
                     .unwrap_or(Semaphore::MAX_PERMITS)
                     .min(Semaphore::MAX_PERMITS),
             )),
+            uri: format!("{path}/?EIO={VERSION}&transport=websocket")
+                .parse()
+                .unwrap_or_default(),
             context,
-            sessions: Mutex::default(),
         })
     }
 
@@ -72,12 +57,10 @@ impl Endpoint {
         &self.context.options
     }
 
-    /// Lets socketioxide answer a request.
-    pub(super) async fn ask(&self, request: Request<Body>) -> Response<Body> {
-        match self.engine.clone().oneshot(request).await {
-            Ok(response) => response.map(Body::new),
-            Err(never) => match never {},
-        }
+    /// Returns the session with an id, unless it is over.
+    pub(super) fn session(&self, sid: &str) -> Option<Arc<Wire>> {
+        let session = self.context.sessions.find(sid);
+        session.filter(|wire| !wire.is_over())
     }
 
     /// Returns the address of the client that sent a request, as far as the host trusts its proxies.
@@ -105,65 +88,45 @@ impl Endpoint {
             self.refused(peer, "`max-connections` clients are connected");
             return None;
         };
-        Some(Wire::new(
-            self.context.clone(),
+        let opening = Opening {
             peer,
-            Headers::of(request.headers()),
-            seat,
-            (by == Transport::Polling).then(Box::default),
-        ))
-    }
-
-    /// Returns the session that a request belongs to: its id at socketioxide, and its wire. `None` for a request that opens
-    /// one.
-    ///
-    /// # Errors
-    /// When no client of a session that began with polling has the id of the request.
-    pub(super) fn session(
-        &self,
-        asked: &Asked<'_>,
-    ) -> Result<Option<PollingSession>, UnknownSession> {
-        let Some(secret) = asked.session.as_deref() else {
-            return Ok(None);
+            // A copy keeps no part of the connection's read buffer alive for as long as the connection lives.
+            uri: request.uri().to_string().parse().unwrap_or_default(),
+            headers: Headers::of(request.headers()),
         };
-        let sessions = self.sessions.lock();
-        let known = sessions.get(secret).ok_or(UnknownSession)?;
-        let wire = known.wire.upgrade().ok_or(UnknownSession)?;
-        Ok(Some((known.sid.clone(), wire)))
+        let polls = by == Transport::Polling;
+        Some(Wire::new(self.context.clone(), opening, seat, polls))
     }
 
-    /// Records a session that began with polling, and how its wire ends it. Returns the secret id for its client.
-    pub(super) fn remember(self: &Arc<Self>, sid: &str, wire: &Arc<Wire>) -> String {
-        let (secret, sid) = (secret::new(), Arc::<str>::from(sid));
-        let known = Known {
-            sid: sid.clone(),
-            wire: Arc::downgrade(wire),
+    /// Lets socketioxide serve a new session. For socketioxide, each client is a WebSocket.
+    pub(super) async fn start(&self, wire: Arc<Wire>) {
+        let mut head = Request::new(());
+        *head.uri_mut() = self.uri.clone();
+        head.extensions_mut().insert(wire.clone());
+        // Boxed, because socketioxide's task stores the stream more than once. It accepts this request, for the host
+        // wrote it.
+        let stream = Box::new(Bridge::new(wire));
+        let _ = self.engine.clone().oneshot((stream, head)).await;
+    }
+
+    /// Returns the first packet of a session, which tells the client its id.
+    pub(super) fn open_packet(&self, wire: &Wire) -> String {
+        let options = self.options();
+        let can_upgrade =
+            !wire.is_websocket() && options.transports.contains(&Transport::Websocket);
+        let upgrades = match can_upgrade {
+            true => r#"["websocket"]"#,
+            false => "[]",
         };
-        let mut sessions = self.sessions.lock();
-        if sessions.len() == sessions.capacity() {
-            sessions.retain(|_, known| known.wire.strong_count() > 0);
-        }
-        sessions.insert(secret.clone(), known);
-        drop(sessions);
-        let endpoint = Arc::downgrade(self);
-        if let Some(session) = &wire.session {
-            session.ends_by(move || {
-                if let Some(endpoint) = endpoint.upgrade() {
-                    tokio::spawn(endpoint.close_session(sid.clone()));
-                }
-            });
-        }
-        secret
-    }
-
-    /// Ends a session. This is necessary when the WebSocket of a session that began with polling has ended. After an
-    /// upgrade that failed, socketioxide answers its polls with nothing, and never pings it again; after one that
-    /// succeeded there is nothing left to end.
-    pub(super) async fn close_session(self: Arc<Self>, sid: Arc<str>) {
-        let path = &self.options().path;
-        let uri = format!("{path}/?EIO={VERSION}&transport=polling&sid={sid}");
-        if let Ok(request) = Request::post(uri).body(Body::from(CLOSE)) {
-            self.ask(request).await;
-        }
+        let (interval, timeout) = (options.ping_interval, options.ping_timeout);
+        // In Node's order. The id consists of letters and digits.
+        format!(
+            r#"{}{{"sid":"{}","upgrades":{upgrades},"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
+            char::from(OPEN),
+            wire.sid(),
+            interval.as_millis(),
+            timeout.as_millis(),
+            options.max_payload,
+        )
     }
 }

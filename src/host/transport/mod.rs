@@ -1,33 +1,37 @@
-//! Wire of one client: everything between the network and socketioxide.
+//! Sessions of clients: everything between the network and socketioxide.
 //!
-//! In: HTTP requests to the Socket.IO path. Out: what the host hands to socketioxide, and bytes to the client. The host
-//! answers WebSocket handshakes itself, and hands socketioxide a stream of its own; see [`wire`].
+//! In: HTTP requests to the Socket.IO path. Out: events and acks for the sockets of a client, what the host hands to
+//! socketioxide, and bytes to the client. The host speaks Engine.IO itself, for both transports; for socketioxide each
+//! client is a WebSocket; see [`wire`] and [`bridge`].
 //!
 //! | | |
 //! |---|---|
 //! | a request | [`service`], [`cors`], [`endpoint`], [`request`], [`response`], [`forwarded`] |
-//! | a WebSocket | [`upgrade`], [`ws_stream`], [`ws_frames`] |
-//! | polling | [`polling`], [`payload`], [`session`], [`poll_queue`], [`secret`] |
-//! | all of it | [`protocol`]: what stands on the wire |
-//! | both | [`wire`] with [`connects`], [`send_queue`], [`encode`], [`flush`] |
+//! | a WebSocket | [`upgrade`], [`client_frames`], [`server_frames`] |
+//! | polling | [`polling`], [`requests`] |
+//! | a session | [`wire`] with [`sessions`], [`secret`], [`bridge`], [`connects`], [`sockets`], [`rate`], [`send_queue`], [`flush`] |
+//! | what stands on the wire | [`protocol`], [`packet`], [`encode`] |
 
+mod bridge;
+mod client_frames;
 mod connects;
 mod cors;
 pub(super) mod encode;
 pub(super) mod endpoint;
 pub(super) mod flush;
 mod forwarded;
-mod payload;
-mod poll_queue;
+mod packet;
 mod polling;
 mod protocol;
+pub(super) mod rate;
 pub(super) mod request;
+mod requests;
 mod response;
-mod secret;
+pub(super) mod secret;
 mod send_queue;
+mod server_frames;
 pub(super) mod service;
-mod session;
+pub(super) mod sessions;
+pub(super) mod sockets;
 mod upgrade;
 pub(super) mod wire;
-pub(super) mod ws_frames;
-mod ws_stream;

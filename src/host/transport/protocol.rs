@@ -6,12 +6,22 @@ pub(super) const VERSION: &str = "4";
 
 /// First byte of a session's first packet, which tells the client its id.
 pub(super) const OPEN: u8 = b'0';
-/// Packet with which either side closes the session.
-pub(super) const CLOSE: &str = "1";
+/// First byte of the packet with which either side closes the session.
+pub(super) const CLOSE: u8 = b'1';
+/// First byte of the server's question whether the client is alive.
+pub(super) const PING: u8 = b'2';
+/// First byte of the client's answer to it.
+pub(super) const PONG: u8 = b'3';
 /// First byte of a Socket.IO packet.
 pub(super) const MESSAGE: u8 = b'4';
 /// Packet that ends an upgrade: a WebSocket replaces polling.
-pub(super) const UPGRADE: &str = "5";
+pub(super) const UPGRADE: &[u8] = b"5";
+/// Packet that answers a poll when there is nothing else to answer.
+pub(super) const NOOP: &[u8] = b"6";
+/// Packet with which a client tries a WebSocket before it upgrades to it.
+pub(super) const PROBE: &[u8] = b"2probe";
+/// Answer to [`PROBE`].
+pub(super) const PROBED: &[u8] = b"3probe";
 /// First byte of an attachment in a payload of the polling transport, as base64. On a WebSocket, an attachment is a
 /// binary frame.
 pub(super) const ATTACHMENT: u8 = b'b';
@@ -20,10 +30,14 @@ pub(super) const SEPARATOR: u8 = 0x1e;
 
 /// Behind [`MESSAGE`]: a client asks for a namespace, or the server grants it.
 pub(super) const CONNECT: u8 = b'0';
+/// Behind [`MESSAGE`]: either side ends a socket.
+pub(super) const DISCONNECT: u8 = b'1';
 /// Behind [`MESSAGE`]: an event.
 pub(super) const EVENT: u8 = b'2';
 /// Behind [`MESSAGE`]: the answer to an event.
 pub(super) const ACK: u8 = b'3';
+/// Behind [`MESSAGE`]: the server refuses a CONNECT.
+pub(super) const CONNECT_ERROR: u8 = b'4';
 /// Behind [`MESSAGE`]: an event with attachments, whose number comes next.
 pub(super) const BINARY_EVENT: u8 = b'5';
 /// Behind [`MESSAGE`]: an answer with attachments, whose number comes next.
@@ -36,20 +50,5 @@ pub(super) const NAMESPACE_END: u8 = b',';
 /// Namespace of a packet that names none. The names of all others begin with it.
 pub(super) const ROOT: &str = "/";
 
-/// Start of a CONNECT packet.
-pub(super) const CONNECT_START: [u8; 2] = [MESSAGE, CONNECT];
-
-/// Maximum length of a namespace's name, in bytes. Of a longer name, only the beginning is read.
+/// Maximum length of a namespace's name, in bytes.
 pub(super) const MAX_NAMESPACE: usize = 256;
-
-/// Returns the namespace of a CONNECT, as socketioxide will read it; `None` for any other packet.
-pub(super) fn connect(packet: &[u8]) -> Option<String> {
-    let rest = packet.strip_prefix(&CONNECT_START)?;
-    let rest = rest.get(..MAX_NAMESPACE).unwrap_or(rest);
-    let name = match rest.starts_with(ROOT.as_bytes()) {
-        true => rest.split(|byte| *byte == NAMESPACE_END).next(),
-        false => None,
-    };
-    let name = name.unwrap_or(ROOT.as_bytes());
-    Some(String::from_utf8_lossy(name).into_owned())
-}

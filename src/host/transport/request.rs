@@ -3,10 +3,9 @@
 use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr};
 
 use axum::{
-    body::Body,
     extract::ConnectInfo,
     http::{
-        Extensions, HeaderMap, Request, Uri,
+        Extensions, HeaderMap, Uri,
         header::{ORIGIN, UPGRADE},
     },
 };
@@ -115,66 +114,6 @@ impl<'a> Asked<'a> {
         }
         asked
     }
-
-    /// Returns `true` if socketioxide reads the same parameters in a query: it decodes nothing, and uses the first
-    /// occurrence of a name.
-    fn is_plain_in(&self, query: &str) -> bool {
-        self.fields().into_iter().all(|(name, value)| {
-            let mut pairs = query.split('&');
-            let plain = pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-            plain == value.as_deref()
-        })
-    }
-
-    const fn fields(&self) -> [(&'static str, &Option<Cow<'a, str>>); 3] {
-        [
-            ("EIO", &self.version),
-            ("transport", &self.transport),
-            ("sid", &self.session),
-        ]
-    }
-}
-
-/// Address of a request as its client wrote it, kept where socketioxide receives another one.
-#[derive(Debug, Clone)]
-struct AsWritten(Uri);
-
-/// Returns the address of the request that opened a connection, as its client wrote it.
-pub(in crate::host) fn written<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
-    extensions.get().map_or(uri, |AsWritten(uri)| uri)
-}
-
-/// Returns a copy of a request's head without headers, with an address that socketioxide can read: `sid` is the
-/// session's id there, and nothing of the client's query goes along with it. The copy keeps no part of the connection's
-/// read buffer alive for as long as the connection lives; the connection's [`Wire`](super::wire::Wire) keeps the
-/// headers.
-pub(super) fn head(
-    request: &Request<Body>,
-    asked: &Asked<'_>,
-    sid: Option<&str>,
-) -> Option<Request<()>> {
-    let (path, query) = (request.uri().path(), request.uri().query());
-    let head = Request::builder().method(request.method().clone());
-    if sid.is_none() && asked.is_plain_in(query.unwrap_or_default()) {
-        return head.uri(request.uri().to_string()).body(()).ok();
-    }
-    let told = [
-        ("EIO", asked.version.as_deref()),
-        ("transport", asked.transport.as_deref()),
-        ("sid", sid),
-    ];
-    let told = told
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)));
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(told)
-        .finish();
-    let mut head = head.uri(format!("{path}?{query}"));
-    if sid.is_none() {
-        // Scripts see only the request that opens a session: the address of a later one contains the secret id.
-        head = head.extension(AsWritten(request.uri().to_string().parse().ok()?));
-    }
-    head.body(()).ok()
 }
 
 /// Returns the address of the client that made a request, behind `proxies` proxies.

@@ -1,17 +1,33 @@
-//! Queue of what waits for one client, in order, counted in packets and in bytes.
+//! Send queue: what waits for one client, in order, for both transports.
+//!
+//! In: whole WebSocket frames of a server, of the host or of socketioxide. Out: slices for a vectored write, or whole
+//! packets for the answer to a poll. A queue always knows its size, in packets and in bytes.
+//!
+//! Small frames are joined in one buffer, so that one write sends many packets. A buffer of [`SHARED_FROM`] bytes or
+//! more is not copied: the queues of all clients of a broadcast hold the same one. An empty queue has no memory on the
+//! heap. One packet, or several small ones, need none beside their buffer; only a queue that holds more, or that the
+//! network has accepted in part, does.
 
-use std::{cell::Cell, collections::VecDeque};
+mod segments;
+#[cfg(test)]
+mod tests;
 
-use bytes::{Buf, Bytes, BytesMut};
+use std::{cell::Cell, io::IoSlice, mem};
 
-use super::ws_frames;
+use bytes::Bytes;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::OpCode;
 
-/// Maximum capacity of a buffer that is kept for reuse, in bytes.
-const SPARE: usize = 16 * 1024;
+pub(super) use self::segments::SHARED_FROM;
+use self::segments::{CHUNK, Segment, Segments, append, fits};
+use super::server_frames;
+
+/// Maximum number of slices of one vectored write. Each slice holds a whole buffer of small frames, or at least
+/// [`SHARED_FROM`] bytes, so that a write with all of them is not small.
+pub(super) const MAX_SLICES: usize = 16;
 
 thread_local! {
-    /// Buffer for the next connection that sends several packets, so that an idle connection needs no memory for one.
-    static BUFFER: Cell<Option<BytesMut>> = const { Cell::new(None) };
+    /// Buffer for the next queue that joins small frames, so that an idle queue needs no memory for one.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Amount that waits, or the maximum that may wait.
@@ -30,257 +46,214 @@ impl Amount {
     }
 }
 
-/// Data that can be written now.
-#[derive(Debug)]
-enum Next {
-    /// One packet, whose bytes may be shared with other clients.
+/// Frames that wait for a client, in order.
+#[derive(Debug, Default)]
+pub(super) struct SendQueue {
+    content: Content,
+    /// Number of text frames that have not begun to leave.
+    packets: usize,
+}
+
+/// Frames of a queue. Only [`Content::Several`] can have left in part.
+#[derive(Debug, Default)]
+enum Content {
+    #[default]
+    Empty,
+    /// Frames of one push, whose buffer other queues may hold as well.
     One(Bytes),
-    /// Several packets, or the rest of them.
-    Many(BytesMut),
+    /// Frames that were copied into one buffer.
+    Joined(Vec<u8>),
+    /// More than that, or the rest of it.
+    Several(Box<Segments>),
 }
 
-impl Default for Next {
-    fn default() -> Self {
-        Self::One(Bytes::new())
+impl Content {
+    fn into_segments(self) -> Box<Segments> {
+        match self {
+            Self::Empty => Box::default(),
+            Self::One(frames) => Box::new(Segments::new(Segment::Shared(frames))),
+            Self::Joined(frames) => Box::new(Segments::new(Segment::Copied(frames))),
+            Self::Several(segments) => segments,
+        }
     }
 }
 
-impl Next {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::One(bytes) => bytes,
-            Self::Many(bytes) => bytes,
+impl SendQueue {
+    /// Appends the frames of one packet: a text frame, and a binary frame for each attachment. Control frames count in
+    /// bytes, and not as packets. A buffer of [`SHARED_FROM`] bytes or more is shared, and not copied.
+    pub(super) fn push(&mut self, frames: Bytes) {
+        if frames.is_empty() {
+            return;
+        }
+        self.packets += count_texts(&frames);
+        match self.content {
+            Content::Empty => self.content = Content::One(frames),
+            _ if frames.len() < SHARED_FROM => self.join(&frames),
+            _ => self.change_segments(|segments| segments.push(Segment::Shared(frames))),
         }
     }
 
-    fn extend(&mut self, more: &[u8]) {
-        match self {
-            Self::One(one) => {
-                let mut many = BUFFER.take().unwrap_or_default();
-                many.reserve(one.len() + more.len());
-                many.extend_from_slice(one);
-                many.extend_from_slice(more);
-                *self = Self::Many(many);
+    /// Appends frames of any number of packets, and copies them.
+    pub(super) fn push_slice(&mut self, frames: &[u8]) {
+        if !frames.is_empty() {
+            self.packets += count_texts(frames);
+            self.join(frames);
+        }
+    }
+
+    /// Returns `true` if nothing waits.
+    pub(super) const fn is_empty(&self) -> bool {
+        matches!(self.content, Content::Empty)
+    }
+
+    /// Returns the amount that waits: the packets that have not begun to leave, and all bytes.
+    pub(super) fn amount(&self) -> Amount {
+        let bytes = match &self.content {
+            Content::Empty => 0,
+            Content::One(frames) => frames.len(),
+            Content::Joined(frames) => frames.len(),
+            Content::Several(segments) => segments.bytes(),
+        };
+        Amount {
+            packets: self.packets,
+            bytes,
+        }
+    }
+
+    /// Returns the memory that only this queue holds, in bytes: everything except the buffers that it may share with
+    /// other queues. A shared buffer counts where it is made.
+    pub(super) fn owned(&self) -> usize {
+        match &self.content {
+            Content::Empty => 0,
+            Content::One(frames) if frames.len() >= SHARED_FROM => 0,
+            Content::One(frames) => frames.len(),
+            Content::Joined(frames) => frames.capacity(),
+            Content::Several(segments) => segments.owned(),
+        }
+    }
+
+    /// Fills `into` for one vectored write, and returns the part that is filled.
+    pub(super) fn slices<'a, 'b>(
+        &'a self,
+        into: &'b mut [IoSlice<'a>; MAX_SLICES],
+    ) -> &'b [IoSlice<'a>] {
+        let mut filled = 0;
+        for (slice, part) in into.iter_mut().zip(self.parts()) {
+            *slice = IoSlice::new(part);
+            filled += 1;
+        }
+        into.get(..filled).unwrap_or_default()
+    }
+
+    /// Removes bytes that have left. A packet counts as waiting until its first byte has left.
+    pub(super) fn advance(&mut self, bytes: usize) {
+        if bytes >= self.amount().bytes {
+            self.clear();
+        } else if bytes > 0 {
+            let mut begun = 0;
+            self.change_segments(|segments| begun = segments.advance(bytes));
+            self.packets -= begun;
+        }
+    }
+
+    /// Takes whole packets for the answer to a poll, and calls `each` with the kind and the payload of each frame, in
+    /// order. Takes the first packet, and those behind it whose frames fit in `limit` bytes together with it. Does not
+    /// part a text frame from its attachments. Takes nothing while a frame has left in part, because only a write can
+    /// continue it.
+    pub(super) fn take_packets(&mut self, limit: usize, mut each: impl FnMut(OpCode, &[u8])) {
+        if matches!(&self.content, Content::Several(segments) if segments.is_within_frame()) {
+            return;
+        }
+        let taken = self.whole_packets(limit);
+        let mut rest = taken;
+        let mut frames = self.frames();
+        while rest > 0
+            && let Some(frame) = frames.next()
+        {
+            if let Some((kind, payload)) = server_frames::read(frame) {
+                each(kind, payload);
             }
-            Self::Many(many) => many.extend_from_slice(more),
+            rest -= frame.len();
         }
+        drop(frames);
+        self.advance(taken);
     }
 
-    fn advance(&mut self, bytes: usize) {
-        match self {
-            Self::One(one) => one.advance(bytes),
-            Self::Many(many) => many.advance(bytes),
-        }
-    }
-
-    /// Removes all data after it has left.
-    fn clear(&mut self) {
-        if let Self::Many(mut buffer) = std::mem::take(self)
-            && buffer.capacity() <= SPARE
+    /// Removes everything.
+    pub(super) fn clear(&mut self) {
+        self.packets = 0;
+        if let Content::Joined(mut buffer) = mem::take(&mut self.content)
+            && buffer.capacity() <= CHUNK
         {
             buffer.clear();
-            BUFFER.set(Some(buffer));
+            SPARE.set(buffer);
         }
+    }
+
+    /// Appends frames to the buffer at the end, if there is one that has room for them.
+    fn join(&mut self, frames: &[u8]) {
+        match &mut self.content {
+            Content::Empty => self.content = Content::Joined(joined(&[], frames)),
+            Content::One(first) if first.len() < SHARED_FROM && fits(first, frames) => {
+                self.content = Content::Joined(joined(first, frames));
+            }
+            Content::Joined(buffer) if fits(buffer, frames) => append(buffer, frames),
+            _ => self.change_segments(|segments| segments.join(frames)),
+        }
+    }
+
+    fn change_segments(&mut self, change: impl FnOnce(&mut Segments)) {
+        let mut segments = mem::take(&mut self.content).into_segments();
+        change(&mut segments);
+        self.content = Content::Several(segments);
+    }
+
+    /// Returns the size of the packets that an answer of `limit` bytes has room for.
+    fn whole_packets(&self, limit: usize) -> usize {
+        let (mut whole, mut end) = (0, 0);
+        for frame in self.frames() {
+            if !server_frames::begins_with_binary(frame) {
+                whole = end;
+            }
+            end += frame.len();
+            if end > limit && whole > 0 {
+                return whole;
+            }
+        }
+        end
+    }
+
+    /// Returns what waits, in pieces that are each a number of frames, except that the first frame may have left in
+    /// part.
+    fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let (one, several): (Option<&[u8]>, _) = match &self.content {
+            Content::Empty => (None, None),
+            Content::One(frames) => (Some(frames), None),
+            Content::Joined(frames) => (Some(frames), None),
+            Content::Several(segments) => (None, Some(segments)),
+        };
+        let several = several.into_iter().flat_map(|segments| segments.parts());
+        one.into_iter().chain(several)
+    }
+
+    fn frames(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts().flat_map(server_frames::all)
     }
 }
 
-/// Frames that the network has not accepted yet.
-#[derive(Debug, Default)]
-pub(super) struct Backlog {
-    next: Next,
-    packets: usize,
-    /// Remaining bytes of the frame that has left in part.
-    begun: usize,
-    /// Number of frames that socketioxide received, and number of those that it has written.
-    handed: u64,
-    written: u64,
-    /// `true` while socketioxide has [`ws_frames::MARK`], and has not written this barrier. Until then, what it writes
-    /// does not count as owed.
-    until_mark: bool,
-    /// Packets of the host behind those frames. Each may pass when socketioxide has written the given number of frames.
-    behind: VecDeque<(u64, BytesMut)>,
-    waiting_behind: Amount,
+/// Returns a buffer with these frames: the spare one, unless the frames are larger than that.
+fn joined(first: &[u8], second: &[u8]) -> Vec<u8> {
+    if first.len() + second.len() > CHUNK {
+        return [first, second].concat();
+    }
+    let mut buffer = SPARE.take();
+    append(&mut buffer, first);
+    append(&mut buffer, second);
+    buffer
 }
 
-impl Backlog {
-    /// Records that socketioxide receives `frames` frames, which precede what is pushed from now on.
-    pub(super) const fn owes(&mut self, frames: usize) {
-        self.handed += frames as u64;
-    }
-
-    /// Starts or stops the wait for the barrier. It starts just before socketioxide receives the barrier: nothing of
-    /// the host passes until socketioxide has written it. It stops if socketioxide did not accept the barrier.
-    pub(super) const fn waits_for_mark(&mut self, waits: bool) {
-        self.until_mark = waits;
-        self.handed = self.written + waits as u64;
-    }
-
-    /// Returns `true` if socketioxide has not yet written everything that it received.
-    pub(super) const fn is_owed(&self) -> bool {
-        self.written < self.handed
-    }
-
-    /// Returns the data that can be written now.
-    pub(super) fn next(&self) -> &[u8] {
-        self.next.bytes()
-    }
-
-    pub(super) fn amount(&self) -> Amount {
-        Amount {
-            packets: self.packets + self.waiting_behind.packets,
-            bytes: self.next().len() + self.waiting_behind.bytes,
-        }
-    }
-
-    /// Appends a packet of the host, behind the frames that socketioxide owes.
-    pub(super) fn push(&mut self, frames: Bytes) {
-        if !self.is_owed() {
-            match self.next().is_empty() {
-                true => self.next = Next::One(frames),
-                false => self.next.extend(&frames),
-            }
-            self.packets += 1;
-            return;
-        }
-        self.waiting_behind.packets += 1;
-        self.waiting_behind.bytes += frames.len();
-        match self.behind.back_mut() {
-            Some((handed, waiting)) if *handed == self.handed => {
-                waiting.extend_from_slice(&frames);
-            }
-            _ => self.behind.push_back((self.handed, (&*frames).into())),
-        }
-    }
-
-    /// Appends frames of socketioxide, and behind each frame the packets that wait for it.
-    pub(super) fn push_of_crate(&mut self, bytes: &[u8]) {
-        for frame in ws_frames::of_server(bytes) {
-            if self.until_mark && ws_frames::is_mark(frame) {
-                self.until_mark = false;
-                self.written += 1;
-            } else {
-                self.append(frame);
-                let is_owed = !self.until_mark && self.is_owed() && ws_frames::is_owed(frame);
-                self.written += u64::from(is_owed);
-            }
-            while let Some((_, waiting)) = self
-                .behind
-                .pop_front_if(|(after, _)| *after <= self.written)
-            {
-                let before = self.packets;
-                ws_frames::of_server(&waiting).for_each(|frame| self.append(frame));
-                self.waiting_behind.packets -= self.packets - before;
-                self.waiting_behind.bytes -= waiting.len();
-            }
-        }
-    }
-
-    fn append(&mut self, frame: &[u8]) {
-        self.next.extend(frame);
-        self.packets += usize::from(ws_frames::begins_with_text(frame));
-    }
-
-    /// Removes bytes that have left.
-    pub(super) fn advance(&mut self, bytes: usize) {
-        if bytes >= self.next().len() {
-            self.next.clear();
-            (self.packets, self.begun) = (0, 0);
-            return;
-        }
-        let mut rest = bytes;
-        while rest > 0 {
-            if self.begun == 0 {
-                self.begun = ws_frames::of_server(self.next.bytes())
-                    .next()
-                    .map_or(0, <[u8]>::len);
-                let text = ws_frames::begins_with_text(self.next.bytes());
-                self.packets = self.packets.saturating_sub(text.into());
-            }
-            let now = rest.min(self.begun);
-            self.next.advance(now);
-            self.begun -= now;
-            rest -= now;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Returns a frame of a server with a text of `length` bytes.
-    fn text(length: u8) -> Vec<u8> {
-        [&[0x81, length][..], &vec![b'x'; length.into()]].concat()
-    }
-
-    fn amount(backlog: &Backlog) -> (usize, usize) {
-        let Amount { packets, bytes } = backlog.amount();
-        (packets, bytes)
-    }
-
-    #[test]
-    fn packets_count_until_they_begin_to_leave() {
-        let mut backlog = Backlog::default();
-        for length in [3, 5, 7] {
-            backlog.push(text(length).into());
-        }
-        assert_eq!(amount(&backlog), (3, 21));
-        backlog.advance(1);
-        assert_eq!(amount(&backlog), (2, 20));
-        backlog.advance(4);
-        assert_eq!(amount(&backlog), (2, 16));
-        backlog.advance(8);
-        assert_eq!(amount(&backlog), (0, 8));
-        backlog.push(text(1).into());
-        assert_eq!(amount(&backlog), (1, 11));
-        backlog.advance(11);
-        assert_eq!(amount(&backlog), (0, 0));
-    }
-
-    #[test]
-    fn attachments_are_part_of_their_packet() {
-        let mut backlog = Backlog::default();
-        let attachment = [0x82, 2, 1, 2];
-        backlog.push([&text(3)[..], &attachment, &attachment].concat().into());
-        backlog.push_of_crate(&[&text(1)[..], &attachment].concat());
-        assert_eq!(amount(&backlog), (2, 20));
-        backlog.advance(6);
-        assert_eq!(amount(&backlog), (1, 14));
-        backlog.advance(8);
-        assert_eq!(amount(&backlog), (0, 6));
-    }
-
-    #[test]
-    fn what_waits_behind_the_crate_counts() {
-        let mut backlog = Backlog::default();
-        backlog.owes(1);
-        backlog.push(text(3).into());
-        backlog.push(text(4).into());
-        assert_eq!(amount(&backlog), (2, 11));
-        assert!(backlog.next().is_empty());
-        let answer = [0x81, 3, b'4', b'0', b'{'];
-        backlog.push_of_crate(&answer);
-        assert_eq!(amount(&backlog), (3, 16));
-        assert_eq!(
-            backlog.next(),
-            [&answer[..], &text(3), &text(4)].concat(),
-            "in order"
-        );
-        assert!(!backlog.is_owed());
-    }
-
-    #[test]
-    fn nothing_of_the_host_passes_before_the_mark_which_is_not_sent() {
-        let mut backlog = Backlog::default();
-        backlog.waits_for_mark(true);
-        backlog.push(text(3).into());
-        let event = [0x81, 5, b'4', b'2', b'[', b'1', b']'];
-        backlog.push_of_crate(&event);
-        assert_eq!(backlog.next(), event);
-        let packet = format!("42/chat,{}", serde_json::json!([ws_frames::MARK]));
-        let mark = [&[0x81, packet.len() as u8], packet.as_bytes()].concat();
-        backlog.push_of_crate(&[&event[..], &mark].concat());
-        assert_eq!(backlog.next(), [&event[..], &event, &text(3)].concat());
-        assert!(!backlog.is_owed());
-    }
+fn count_texts(frames: &[u8]) -> usize {
+    server_frames::all(frames)
+        .filter(|frame| server_frames::begins_with_text(frame))
+        .count()
 }

@@ -1,103 +1,143 @@
-//! WebSockets: the host answers the handshake, and passes a stream of its own to socketioxide.
+//! WebSockets: the host answers the handshake, and gives the WebSocket to the wire of its session.
 
 use std::sync::Arc;
 
 use axum::{
     body::Body,
     http::{
-        HeaderValue, Method, Request, Response, StatusCode,
-        header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
+        HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+        header::{
+            CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+            UPGRADE,
+        },
     },
 };
-use bytes::BytesMut;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncReadExt, time::timeout};
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tower::ServiceExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::{
+    handshake::derive_accept_key,
+    protocol::frame::coding::{Control, Data, OpCode},
+};
 
 use super::{
-    endpoint::{Endpoint, UnknownSession},
-    protocol::VERSION,
-    request::{Asked, head},
-    response::{full, refuse, unknown_session},
+    client_frames::{self, Content, First},
+    endpoint::Endpoint,
+    protocol::{PROBE, PROBED, UPGRADE as UPGRADED, VERSION},
+    request::Asked,
+    response::{full, refuse, refuse_with, unknown_session},
+    server_frames,
     wire::Wire,
-    ws_frames,
-    ws_stream::WireStream,
 };
 use crate::host::options::Transport;
 
-/// Answers the WebSocket handshake, and passes the stream to socketioxide when it is ready.
+/// Version of the WebSocket protocol.
+const WEBSOCKET: &str = "13";
+/// Length of the random key of a handshake, in bytes.
+const KEY: usize = 16;
+/// Maximum size of a frame before the end of an upgrade, in bytes.
+const SMALL: usize = 128;
+
+/// Answers the WebSocket handshake, and gives the WebSocket to the wire of its session when it is ready.
 pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Response<Body> {
     let asked = Asked::of(request.uri());
     if let Some(refusal) = check(&asked) {
         return refusal;
     }
-    let session = match endpoint.session(&asked) {
-        Ok(Some((_, wire))) if wire.has_stream() => return refuse(3, "Bad request"),
-        Ok(session) => session,
-        Err(UnknownSession) => return unknown_session(),
+    let session = match asked.session.as_deref().map(|sid| endpoint.session(sid)) {
+        Some(None) => return unknown_session(),
+        Some(Some(wire)) => Some(wire),
+        None => None,
     };
-    let Some(key) = request
-        .headers()
-        .get(SEC_WEBSOCKET_KEY)
-        .filter(|_| request.method() == Method::GET)
-    else {
-        return refuse(3, "Bad request");
+    let accept = match handshake(&request) {
+        Ok(accept) => accept,
+        Err(refusal) => return *refusal,
     };
-    let accept = derive_accept_key(key.as_bytes());
-    let sid = session.as_ref().map(|(sid, _)| &**sid);
-    let Some(mut head) = head(&request, &asked, sid) else {
-        return refuse(3, "Bad request");
-    };
-    let (sid, wire) = match session {
-        Some((sid, wire)) => (Some(sid), wire),
+    let (wire, is_new) = match session {
+        Some(wire) => (wire, false),
         None => match endpoint.new_wire(&request, Transport::Websocket) {
-            Some(wire) => (None, wire),
+            Some(wire) => (wire, true),
             None => return full(),
         },
     };
-    head.extensions_mut().insert(wire.clone());
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
-        if let Ok(io) = upgraded.await {
-            serve(endpoint, TokioIo::new(io), wire, head, sid).await;
+        let Ok(io) = upgraded.await else {
+            return;
+        };
+        let io = TokioIo::new(io);
+        match is_new {
+            true => {
+                wire.attach(io);
+                wire.send_text(endpoint.open_packet(&wire).as_bytes());
+                endpoint.start(wire).await;
+            }
+            false => upgrade(&endpoint, &wire, io).await,
         }
     });
-    switching_protocols(&accept)
+    switching_protocols(accept)
 }
 
-/// Passes a WebSocket to socketioxide. A WebSocket of a polling session is passed only when the client begins to probe
-/// it, because the session continues with polling if the client never does.
-async fn serve(
-    endpoint: Arc<Endpoint>,
-    mut io: TokioIo<Upgraded>,
-    wire: Arc<Wire>,
-    head: Request<()>,
-    sid: Option<Arc<str>>,
-) {
-    let mut read = BytesMut::new();
-    if sid.is_some() {
-        let probe = timeout(endpoint.options().upgrade_timeout, io.read_buf(&mut read));
-        if !matches!(probe.await, Ok(Ok(_))) || !ws_frames::begins_with_text(&read) {
-            return;
-        }
-    }
-    let Some(mut stream) = WireStream::new(wire, io, read) else {
+/// Upgrades a session from polling to a WebSocket. The session goes on with polling if the client does not finish that.
+async fn upgrade(endpoint: &Endpoint, wire: &Arc<Wire>, mut io: TokioIo<Upgraded>) {
+    let Some(_probing) = wire.begin_upgrade() else {
+        // The client has a WebSocket already; the second one is closed, as in Node.
+        let _ = close(&mut io).await;
         return;
     };
-    if let Some(sid) = sid {
-        let endpoint = endpoint.clone();
-        stream.on_end(move || drop(tokio::spawn(endpoint.close_session(sid))));
+    let mut read = Vec::new();
+    let finished = timeout(
+        endpoint.options().upgrade_timeout,
+        probe(wire, &mut io, &mut read),
+    );
+    match finished.await {
+        Ok(Some(())) => drop(wire.upgrade(io, read)),
+        _ => drop(close(&mut io).await),
     }
-    // The query was checked, so socketioxide accepts it. Boxed, because socketioxide's task stores the stream more than
-    // once.
-    let engine = endpoint.engine.clone();
-    drop(endpoint);
-    let _ = engine.oneshot((Box::new(stream), head)).await;
 }
 
-/// Returns the error response to an upgrade request that socketioxide would not accept, as Node words it.
+/// Answers the probe of a client, and waits for the end of its upgrade. What the client sent behind it stays in `read`.
+async fn probe(wire: &Wire, io: &mut TokioIo<Upgraded>, read: &mut Vec<u8>) -> Option<()> {
+    if next_text(io, read).await? != PROBE {
+        return None;
+    }
+    let mut probed = Vec::new();
+    server_frames::push(&mut probed, OpCode::Data(Data::Text), PROBED);
+    io.write_all(&probed).await.ok()?;
+    wire.release_poll();
+    (next_text(io, read).await? == UPGRADED).then_some(())
+}
+
+/// Returns the next message of a WebSocket, which must be a short text. `None` for anything else.
+async fn next_text(io: &mut TokioIo<Upgraded>, read: &mut Vec<u8>) -> Option<Vec<u8>> {
+    loop {
+        match client_frames::first(read, SMALL) {
+            First::Incomplete => {}
+            First::Data(part, payload, length) if part.is_last => {
+                let payload = payload.to_vec();
+                read.drain(..length);
+                return (part.begins == Some(Content::Text)).then_some(payload);
+            }
+            _ => return None,
+        }
+        if io.read_buf(read).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+async fn close(io: &mut TokioIo<Upgraded>) -> std::io::Result<()> {
+    let mut frame = Vec::new();
+    server_frames::push(&mut frame, OpCode::Control(Control::Close), &[]);
+    io.write_all(&frame).await?;
+    io.shutdown().await
+}
+
+/// Returns the error response to a query that no session can have, as Node words it.
 fn check(asked: &Asked<'_>) -> Option<Response<Body>> {
     match (asked.transport.as_deref(), asked.version.as_deref()) {
         (Some("websocket"), Some(VERSION)) => None,
@@ -107,14 +147,51 @@ fn check(asked: &Asked<'_>) -> Option<Response<Body>> {
     }
 }
 
-fn switching_protocols(accept: &str) -> Response<Body> {
+/// Checks a WebSocket handshake as RFC 6455, 4.2.1 asks, and returns the key that accepts it.
+fn handshake(request: &Request<Body>) -> Result<HeaderValue, Box<Response<Body>>> {
+    let headers = request.headers();
+    let version = headers.get(SEC_WEBSOCKET_VERSION);
+    if version.is_some_and(|version| version != WEBSOCKET) {
+        let mut response = refuse_with(StatusCode::UPGRADE_REQUIRED, 3, "Bad request");
+        let wanted = HeaderValue::from_static(WEBSOCKET);
+        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, wanted);
+        return Err(Box::new(response));
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY);
+    let is_key = |key: &&HeaderValue| {
+        BASE64_STANDARD
+            .decode(key.as_bytes())
+            .is_ok_and(|key| key.len() == KEY)
+    };
+    let is_valid = request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && version.is_some()
+        && names(headers, "connection", "upgrade")
+        && names(headers, "upgrade", "websocket")
+        && headers.get_all(HOST).iter().count() == 1;
+    let key = key.filter(is_key).filter(|_| is_valid);
+    let accept = key.map(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())));
+    match accept {
+        Some(Ok(accept)) => Ok(accept),
+        _ => Err(Box::new(refuse(3, "Bad request"))),
+    }
+}
+
+/// Returns `true` if one of the values in a header, which are separated by commas, is `wanted`.
+fn names(headers: &HeaderMap, header: &str, wanted: &str) -> bool {
+    let lines = headers.get_all(header).iter();
+    lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .any(|value| value.trim().eq_ignore_ascii_case(wanted))
+}
+
+fn switching_protocols(accept: HeaderValue) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    if let Ok(accept) = HeaderValue::from_str(accept) {
-        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    }
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     response
 }

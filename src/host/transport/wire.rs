@@ -1,28 +1,29 @@
-//! Layer between the network and socketioxide, for one client.
+//! Session of one client: everything between the network and socketioxide.
 //!
-//! In: the wire passes frames from the client on in order. What the client sends right behind a CONNECT waits until the
-//! socket exists. Out: frames to the client. socketioxide may always write: what the network does not accept at once
-//! waits here, where it is counted, and a client for which too much piles up is disconnected.
+//! In: the packets of the client, by polling or by a WebSocket. The wire hands events and acks to the sockets of the
+//! client, and everything else (CONNECT, DISCONNECT, pongs) to socketioxide, for which each client is a WebSocket: see
+//! [`Bridge`](super::bridge::Bridge). What the client sends right behind a CONNECT waits until the socket exists.
 //!
-//! The host itself writes events and acks for a WebSocket here ([`Wire::send`]). What socketioxide received before them
-//! and still owes, such as the answer to a CONNECT, goes first. While a client polls, socketioxide sends everything:
-//! see [`Session`] for how sending passes from one to the other.
+//! Out: one send queue for both transports. It takes everything at once; what the network does not accept, or the
+//! client does not poll, waits there, where it is counted, and a client for which too much piles up is disconnected.
 
 mod cutoff;
-mod handoff;
+mod incoming;
+mod polled;
 
 use std::{
-    io,
+    io::{self, IoSlice},
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use axum::http::Uri;
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -32,15 +33,22 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until},
 };
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{
-    connects::{Connects, Stage},
+    client_frames,
+    connects::{Connects, Kept},
     flush::{Flush, flushes_later},
+    packet::{self, Partial},
+    protocol::{CLOSE, PONG},
+    rate::Rate,
     request::Headers,
-    secret,
-    send_queue::{Amount, Backlog},
-    session::Session,
+    requests::Requests,
+    send_queue::{Amount, MAX_SLICES, SendQueue},
+    server_frames::{self, Frame},
+    sessions::Sessions,
+    sockets::{Receiver, Sockets},
 };
 use crate::{
     event::HostEvent,
@@ -53,6 +61,9 @@ const ENOUGH: usize = 64 * 1024;
 const CLOSING: Duration = Duration::from_millis(200);
 /// Maximum time for a client to accept what still waits for it when its connection ends.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Maximum CONNECTs of a client per second, beyond those to its first namespaces. Each counts for ten events.
+const MAX_CONNECTS: usize = 10;
 
 /// Number of clients of which nothing is left.
 static GONE: AtomicU64 = AtomicU64::new(0);
@@ -72,6 +83,8 @@ pub(in crate::host) struct WireContext {
     pub(in crate::host) namespaces: Weak<Namespaces>,
     /// Tasks that write what waits for clients: the end of the host waits for them.
     pub(in crate::host) writes: TaskTracker,
+    /// Sessions, by the ids that their clients have.
+    pub(in crate::host) sessions: Sessions<Wire>,
 }
 
 impl WireContext {
@@ -84,147 +97,208 @@ impl WireContext {
     }
 }
 
-/// State of one client's connection in the host, for both transports.
+/// Request that opened a session.
+#[derive(Debug)]
+pub(in crate::host) struct Opening {
+    /// Address of the client, or of a proxy that the host is not configured to trust.
+    pub(in crate::host) peer: Option<SocketAddr>,
+    pub(in crate::host) uri: Uri,
+    pub(in crate::host) headers: Headers,
+}
+
+/// Session of one client.
 #[derive(Debug)]
 pub(crate) struct Wire {
     context: Arc<WireContext>,
-    peer: Option<SocketAddr>,
-    headers: Headers,
-    /// Session, if the connection began with polling.
-    pub(super) session: Option<Box<Session>>,
-    /// Id of its sockets, which socketioxide creates.
-    id: OnceLock<String>,
+    opening: Opening,
+    /// Secret id of the session. `Sessions` finds the wire by it.
+    sid: Box<str>,
+    /// Limits the packets of the client; `None` without a limit.
+    rate: Option<Rate>,
+    /// Limits its CONNECTs, each of which runs `on_handshake` and `on_connection`.
+    connect_rate: Rate,
+    /// Packet of the client whose attachments have not come yet.
+    partial: Mutex<Option<Box<Partial>>>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct State {
+    /// WebSocket of the client.
     pub(super) io: Option<TokioIo<Upgraded>>,
-    /// Data that the network has not accepted yet.
-    pub(super) backlog: Backlog,
-    /// `true` after socketioxide has written its first packet, which tells the client the id of its session.
-    has_begun: bool,
-    /// `true` while a task writes the backlog.
+    /// Bytes of the WebSocket that were read before it was given to the wire.
+    pub(super) read: Vec<u8>,
+    /// Requests of the polling transport; `None` on a WebSocket.
+    polling: Option<Box<Requests>>,
+    /// Frames that wait for the network, or for the next poll.
+    queue: SendQueue,
+    /// Frames that wait for socketioxide to read them.
+    inbox: Vec<u8>,
+    /// `true` while socketioxide has handled everything that it was handed.
+    is_idle: bool,
+    /// `true` after socketioxide has been answered its first ping: see [`Wire::write`].
+    has_pinged: bool,
+    /// Number of sockets whose `on_connection` runs: nothing leaves meanwhile.
+    held: u32,
+    /// `true` while a task writes the queue.
     draining: bool,
-    /// `true` while a flush of the backlog is scheduled.
+    /// `true` while a flush of the queue is scheduled.
     flushes_later: bool,
-    /// `true` after socketioxide has dropped the stream: the rest of the backlog is being written.
+    /// `true` after socketioxide has dropped the stream: the rest of the queue is being written.
     ending: bool,
     /// `true` if the connection ends as soon as nothing waits any more.
-    pub(super) closing: bool,
-    pub(super) dead: bool,
+    closing: bool,
+    dead: bool,
+    /// Reason for which the host ends the session, in Node's words.
+    reason: Option<&'static str>,
     pub(super) connects: Connects,
+    sockets: Sockets,
+    /// Waker of the task in which socketioxide reads.
     reader: Option<Waker>,
     /// Connection permit, kept until the client disconnects, or until nothing refers to it any more.
     seat: Option<OwnedSemaphorePermit>,
-    /// Waker of the task that writes the backlog: the network does not wake this task when the stream is dropped.
+    /// Waker of the task that writes the queue: the network does not wake this task when the stream is dropped.
     drainer: Option<Waker>,
 }
 
 impl Wire {
+    /// Creates the wire of a new session, which begins with polling or with a WebSocket.
     pub(super) fn new(
         context: Arc<WireContext>,
-        peer: Option<SocketAddr>,
-        headers: Headers,
+        opening: Opening,
         seat: OwnedSemaphorePermit,
-        session: Option<Box<Session>>,
+        polls: bool,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            context,
-            peer,
-            headers,
-            session,
-            id: OnceLock::new(),
+        let (options, now) = (&context.options, std::time::Instant::now());
+        let rate = options.max_events_per_second;
+        let connects = rate.map_or(MAX_CONNECTS, |rate| (rate / 10).clamp(1, MAX_CONNECTS));
+        let wire = Arc::new(Self {
+            rate: rate.map(|rate| Rate::new(rate, now)),
+            connect_rate: Rate::with_burst(connects, options.max_namespaces_per_client, now),
+            opening,
+            sid: super::secret::new().into(),
+            partial: Mutex::default(),
             state: Mutex::new(State {
                 seat: Some(seat),
+                polling: polls.then(Box::default),
                 ..State::default()
             }),
-        })
+            context,
+        });
+        wire.context.sessions.add(&wire.sid, &wire);
+        wire
     }
 
-    /// Returns the address of the client, or of a proxy that the host is not configured to trust.
-    pub(in crate::host) const fn peer(&self) -> Option<SocketAddr> {
-        self.peer
+    /// Returns the request that opened the session.
+    pub(in crate::host) const fn opening(&self) -> &Opening {
+        &self.opening
     }
 
-    /// Returns the headers of the request that opened the connection.
-    pub(in crate::host) const fn headers(&self) -> &Headers {
-        &self.headers
+    /// Returns the secret id of the session.
+    pub(super) fn sid(&self) -> &str {
+        &self.sid
     }
 
-    /// Records the id of the connection's sockets.
-    pub(in crate::host) fn is_called(&self, id: &str) {
-        // All sockets of the connection have the same id.
-        let _ = self.id.set(id.to_owned());
+    /// Returns `true` if the client has a WebSocket.
+    pub(in crate::host) fn is_websocket(&self) -> bool {
+        self.lock().polling.is_none()
     }
 
-    /// Returns the id of the connection's sockets, once there is one.
-    pub(in crate::host) fn id(&self) -> Option<String> {
-        self.id.get().cloned()
+    /// Returns `true` if the session has ended, or its client receives only what waits for it and does not poll.
+    pub(super) fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.dead || state.ending && state.queue.is_empty()
     }
 
-    /// Records that a CONNECT is passed on. Creates the namespace that the CONNECT asks for, if it is an instance that
-    /// is created on demand.
-    pub(super) fn connect_requested(&self, namespace: &str) {
-        if let Some(namespaces) = self.context.namespaces.upgrade() {
-            // No client has connected to it yet.
-            drop(namespaces.ensure(namespace));
-        }
-        self.lock().connects.request(namespace);
+    /// Returns the reason for which the host has ended the session, if it has.
+    pub(in crate::host) fn reason(&self) -> Option<&'static str> {
+        self.lock().reason
     }
+
+    /// Returns the options of the host.
+    pub(super) fn options(&self) -> &Options {
+        &self.context.options
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Gives the wire the WebSocket of its client.
+    pub(super) fn attach(self: &Arc<Self>, io: TokioIo<Upgraded>) {
+        self.lock().io = Some(io);
+    }
+
+    // --- its sockets ---
 
     /// Records that a CONNECT waits for the decision about a reload, or no longer does.
     pub(in crate::host) fn connect_postponed(&self, namespace: &str, is_postponed: bool) {
-        let stage = match is_postponed {
-            true => Stage::Postponed,
-            false => Stage::Requested,
-        };
-        self.lock().connects.reach(namespace, stage);
+        self.lock().connects.postpone(namespace, is_postponed);
     }
 
-    /// Records that a CONNECT is accepted, just before socketioxide receives the answer.
-    pub(in crate::host) fn connect_accepted(&self, namespace: &str) {
-        // What socketioxide receives meanwhile goes either before the answer or behind it.
-        let _handing = self.session.as_ref().map(|session| session.handing());
-        let mut state = self.lock();
-        state.connects.reach(namespace, Stage::Accepted);
-        if self.is_direct() {
-            state.backlog.owes(1);
-        }
+    /// Keeps something of a client that is accepted, until its socket begins.
+    pub(in crate::host) fn connect_accepted(&self, namespace: &str, kept: Kept) {
+        self.lock().connects.accept(namespace, kept);
     }
 
-    /// Records that socketioxide has received the answer to a CONNECT.
-    pub(in crate::host) fn connect_answered(&self, namespace: &str) {
-        self.lock().connects.reach(namespace, Stage::Answered);
+    /// Returns what is kept of an accepted client.
+    pub(in crate::host) fn take_accepted(&self, namespace: &str) -> Option<Kept> {
+        self.lock().connects.take_accepted(namespace)
     }
 
-    /// Records the end of a CONNECT: either its socket has begun, or there is none. Frames behind the CONNECT may pass.
+    /// Records the end of a CONNECT: either its socket has begun, or there is none. Packets behind it may pass.
     pub(in crate::host) fn connect_ended(&self, namespace: &str) {
         let mut state = self.lock();
         state.connects.end(namespace);
-        if !state.connects.hold_frames() {
-            if let Some(session) = &self.session {
-                session.open.notify_waiters();
-            }
+        if !state.connects.hold_packets() {
             state.wake_reader();
+            state.wake_poster();
         }
     }
 
-    /// Returns `true` if packets wait for the network.
-    pub(in crate::host) fn is_stalled(&self) -> bool {
-        self.lock().draining
+    /// Answers a CONNECT, and adds its socket. Nothing leaves until the returned guard is dropped, so the client
+    /// receives the answer after `on_connection` has run. Returns `None` if the client has left.
+    pub(in crate::host) fn open_socket(
+        self: &Arc<Self>,
+        namespace: &Arc<str>,
+        socket: Arc<dyn Receiver>,
+    ) -> Option<Hold> {
+        let mut state = self.lock();
+        if state.dead || state.ending {
+            return None;
+        }
+        let answer = packet::connected(namespace, socket.id());
+        state.sockets.add(namespace, socket);
+        state.held += 1;
+        state.push_text(answer.as_bytes());
+        Some(Hold(self.clone()))
     }
 
-    /// Returns `true` if [`Wire::send`] sends events, and not socketioxide.
-    pub(in crate::host) fn is_direct(&self) -> bool {
-        self.session
-            .as_ref()
-            .is_none_or(|session| session.is_direct())
+    /// Removes the socket of a namespace.
+    pub(in crate::host) fn end_socket(&self, namespace: &str) {
+        let keep = self.options().max_namespaces_per_client;
+        let socket = self.lock().sockets.end(namespace, keep);
+        drop(socket);
     }
 
-    /// Records that socketioxide receives `frames` frames, which precede what is sent from now on.
-    pub(in crate::host) fn owes(&self, frames: usize) {
-        self.lock().backlog.owes(frames);
+    /// Returns the public ids of the client's sockets.
+    pub(in crate::host) fn socket_ids(&self) -> Vec<String> {
+        let state = self.lock();
+        let sockets = state.sockets.live();
+        sockets.map(|socket| socket.id().to_owned()).collect()
+    }
+
+    // --- what it sends ---
+
+    /// Returns `true` if a volatile event would wait: something else is on its way to the client, or the client does
+    /// not poll.
+    pub(in crate::host) fn is_busy(&self) -> bool {
+        let state = self.lock();
+        let is_ready = match &state.polling {
+            Some(polling) => polling.is_polled,
+            None => state.io.is_some() && !state.draining,
+        };
+        !is_ready || !state.queue.is_empty()
     }
 
     /// Sends the frames of a packet, which leave at the end of the call that sends them. Returns `false` if the client
@@ -234,90 +308,67 @@ impl Wire {
         if state.dead {
             return false;
         }
-        state.backlog.push(frames);
-        if state.backlog.is_owed() {
-            return self.bounded(state).is_ok();
-        }
+        state.queue.push(frames);
         state.flushes_later = state.flushes_later || flushes_later(self);
-        if state.flushes_later && state.backlog.next().len() < ENOUGH {
+        if state.flushes_later && state.queue.amount().bytes < ENOUGH {
             return true;
         }
         self.flush_now(state).is_ok()
+    }
+
+    /// Sends a packet of text.
+    pub(super) fn send_text(self: &Arc<Self>, text: &[u8]) {
+        let mut state = self.lock();
+        state.push_text(text);
+        // A connection that failed is dead from then on, which its reader notices.
+        let _ = self.flush_now(state);
     }
 
     /// Writes the queued data, as far as the network accepts it.
     pub(super) fn write_waiting(self: &Arc<Self>) {
         let mut state = self.lock();
         state.flushes_later = false;
+        if state.queue.is_empty() {
+            return;
+        }
         // A connection that failed is dead from then on, which its reader notices.
         let _ = self.flush_now(state);
     }
 
-    /// Ends the connection when everything that was sent has left, or after a short time.
-    pub(in crate::host) fn close(self: &Arc<Self>) {
-        self.lock().closing = true;
-        let wire = self.clone();
-        tokio::spawn(async move {
-            sleep_until(Instant::now() + CLOSING).await;
-            wire.kill();
-            wire.end_session();
-        });
-    }
-
-    /// Releases the permit of a client that has announced its disconnect; socketioxide may know the client for a while.
-    pub(super) fn left(&self) {
-        self.lock().seat = None;
-    }
-
-    /// Returns `true` if the client polls.
-    pub(in crate::host) fn polls(&self) -> bool {
-        !self.is_direct() && !self.has_stream()
-    }
-
-    /// Returns `true` if the connection uses a WebSocket.
-    pub(super) fn has_stream(&self) -> bool {
-        self.lock().io.is_some()
-    }
-
-    /// Ends the connection at once, and discards what waits for the client.
-    pub(in crate::host) fn kill(&self) {
-        let mut state = self.lock();
-        state.die();
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
-    /// Writes frames of socketioxide, and behind the last one that it owes, the packets that wait for that frame.
+    /// Takes what socketioxide writes: what concerns the session itself stays here, because the host has told the
+    /// client already, or the client is not to know.
     pub(super) fn write(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         if state.dead {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let is_first = !std::mem::replace(&mut state.has_begun, true);
-        let hidden = (is_first && self.session.is_none()).then(|| secret::hide(bytes));
-        let bytes = hidden.as_deref().unwrap_or(bytes);
-        if state.backlog.is_owed() || !state.backlog.next().is_empty() {
-            state.backlog.push_of_crate(bytes);
-            return self.flush_now(state);
-        }
-        let written = write_now(state.io.as_mut(), bytes)?;
-        if written < bytes.len() {
-            state.backlog.push_of_crate(bytes);
-            state.backlog.advance(written);
+        for frame in server_frames::all(bytes) {
+            match server_frames::classify(frame) {
+                // The host has opened the session, and answers each CONNECT itself.
+                Frame::Open | Frame::Connected => {}
+                // socketioxide asks at once; a client expects the first ping after an interval, as Node sends it.
+                Frame::Ping if !state.has_pinged => {
+                    state.has_pinged = true;
+                    state.hand_text(&[PONG]);
+                }
+                // A client that polls has no WebSocket to control.
+                Frame::Control if state.polling.is_some() => {}
+                _ => state.queue.push_slice(frame),
+            }
         }
         self.flush_now(state)
     }
 
     fn flush_now(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> io::Result<()> {
-        if state.draining || state.backlog.next().is_empty() {
+        if state.held > 0 || state.draining || state.queue.is_empty() {
             return self.bounded(state);
         }
-        let State { io, backlog, .. } = &mut *state;
-        let written = write_now(io.as_mut(), backlog.next())?;
-        backlog.advance(written);
-        if !state.backlog.next().is_empty() {
+        if state.polling.is_some() {
+            state.wake_poll();
+            return self.bounded(state);
+        }
+        state.write_queue(&mut Context::from_waker(Waker::noop()))?;
+        if !state.queue.is_empty() {
             state.draining = true;
             tokio::spawn(Drain {
                 wire: self.clone(),
@@ -329,24 +380,70 @@ impl Wire {
 
     /// Disconnects the client if too much waits for it.
     fn bounded(&self, mut state: MutexGuard<'_, State>) -> io::Result<()> {
-        let waiting = state.backlog.amount();
+        let waiting = state.queue.amount();
         if waiting.is_within(self.context.max_backlog()) {
             return Ok(());
         }
-        state.die();
+        let is_first = state.die(Some("transport error"));
         drop(state);
-        self.announce_slow(waiting);
+        if is_first {
+            self.announce_slow(waiting);
+        }
         Err(io::ErrorKind::BrokenPipe.into())
     }
 
     /// Announces that the client is disconnected, and the amount that waited for it.
     fn announce_slow(&self, waiting: Amount) {
         self.context.announcer.announce(HostEvent::SlowConsumer {
-            peer: self.peer,
-            socket: self.id(),
+            peer: self.opening.peer,
+            socket: self.socket_ids().into_iter().next(),
             packets: waiting.packets,
             backlog: waiting.bytes,
         });
+    }
+
+    // --- its end ---
+
+    /// Ends all sockets of the client, and then the connection: when everything that was sent has left, or after a
+    /// short time.
+    pub(in crate::host) fn close(self: &Arc<Self>) {
+        let sockets: Vec<_> = self.lock().sockets.live().cloned().collect();
+        for socket in sockets {
+            socket.disconnect();
+        }
+        self.lock().closing = true;
+        let wire = self.clone();
+        tokio::spawn(async move {
+            sleep_until(Instant::now() + CLOSING).await;
+            wire.finish_closing(true);
+        });
+    }
+
+    /// Ends a connection that closes, if nothing waits any more, or in any case.
+    pub(super) fn finish_closing(self: &Arc<Self>, in_any_case: bool) {
+        let mut state = self.lock();
+        if !state.closing || state.dead || state.ending {
+            return;
+        }
+        if state.polling.is_some() {
+            state.closing = false;
+            // The next poll takes what waits.
+            state.push_text(&[CLOSE]);
+            state.hand_text(&[CLOSE]);
+            state.wake_poll();
+        } else if in_any_case || state.queue.is_empty() {
+            state.die(None);
+        }
+    }
+
+    /// Releases the permit of a client that has announced its disconnect; socketioxide may know the client for a while.
+    fn left(&self) {
+        self.lock().seat = None;
+    }
+
+    /// Ends the session at once, for a reason in Node's words, and discards what waits for the client.
+    pub(in crate::host) fn kill(&self, reason: &'static str) {
+        self.lock().die(Some(reason));
     }
 
     /// Ends the stream when socketioxide no longer needs it.
@@ -355,15 +452,25 @@ impl Wire {
         let mut state = self.lock();
         state.ending = true;
         state.seat = None;
-        if !state.draining || state.dead {
-            state.io = None;
-            return;
+        let sockets = std::mem::take(&mut state.sockets);
+        state.wake_poll();
+        state.wake_poster();
+        let waits = match state.polling {
+            // The next poll takes what waits, and ends the session for the client.
+            Some(_) => !state.queue.is_empty(),
+            None => state.draining,
+        };
+        if !waits || state.dead {
+            state.die(None);
+        } else {
+            let wire = self.clone();
+            tokio::spawn(async move {
+                sleep_until(Instant::now() + LAST_WORDS).await;
+                wire.lock().die(None);
+            });
         }
-        let wire = self.clone();
-        tokio::spawn(async move {
-            sleep_until(Instant::now() + LAST_WORDS).await;
-            wire.kill();
-        });
+        drop(state);
+        drop(sockets);
     }
 }
 
@@ -376,19 +483,74 @@ impl Flush for Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
+        self.context.sessions.remove(&self.sid);
         GONE.fetch_add(1, Ordering::Relaxed);
     }
 }
 
+/// Keeps everything from leaving while `on_connection` of a new socket runs.
+pub(in crate::host) struct Hold(Arc<Wire>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.lock().held -= 1;
+        self.0.write_waiting();
+    }
+}
+
 impl State {
-    pub(super) fn die(&mut self) {
-        self.dead = true;
+    /// Returns `true` if the session has ended, or its client receives only what waits for it.
+    pub(super) const fn is_over(&self) -> bool {
+        self.dead || self.ending
+    }
+
+    /// Ends the session, if by the host for a reason in Node's words. Returns `false` if it has ended already.
+    fn die(&mut self, reason: Option<&'static str>) -> bool {
+        let is_first = !std::mem::replace(&mut self.dead, true);
+        self.reason = self.reason.or(reason);
         self.io = None;
-        self.backlog = Backlog::default();
+        self.queue = SendQueue::default();
         self.wake_reader();
+        self.wake_poll();
+        self.wake_poster();
         if let Some(drainer) = self.drainer.take() {
             drainer.wake();
         }
+        is_first
+    }
+
+    /// Queues a packet of text for the client.
+    fn push_text(&mut self, text: &[u8]) {
+        let mut frame = Vec::new();
+        server_frames::push(&mut frame, OpCode::Data(Data::Text), text);
+        self.queue.push_slice(&frame);
+    }
+
+    /// Hands a packet of text to socketioxide.
+    fn hand_text(&mut self, text: &[u8]) {
+        client_frames::push(&mut self.inbox, OpCode::Data(Data::Text), text);
+        self.is_idle = false;
+        self.wake_reader();
+    }
+
+    /// Takes what waits for socketioxide. If nothing does, socketioxide has handled all that it was handed.
+    pub(super) fn take_inbox(&mut self) -> Option<Vec<u8>> {
+        if self.inbox.is_empty() {
+            self.is_idle = true;
+            self.wake_poster();
+            return None;
+        }
+        Some(std::mem::take(&mut self.inbox))
+    }
+
+    /// Returns `true` if the next packet of the client can be handled at once.
+    pub(super) fn is_free(&self) -> bool {
+        self.inbox.is_empty() && !self.connects.hold_packets() && !self.is_over()
+    }
+
+    /// Returns `true` if socketioxide has handled everything that it was handed.
+    const fn is_idle(&self) -> bool {
+        self.is_idle && self.inbox.is_empty()
     }
 
     fn wake_reader(&mut self) {
@@ -406,20 +568,27 @@ impl State {
             self.reader = Some(context.waker().clone());
         }
     }
-}
 
-/// Writes what the network accepts now, and returns the number of bytes.
-fn write_now(io: Option<&mut TokioIo<Upgraded>>, bytes: &[u8]) -> io::Result<usize> {
-    let Some(io) = io else {
-        return Err(io::ErrorKind::NotConnected.into());
-    };
-    match Pin::new(io).poll_write(&mut Context::from_waker(Waker::noop()), bytes) {
-        Poll::Ready(written) => written,
-        Poll::Pending => Ok(0),
+    /// Writes as much of the queue as the network accepts.
+    fn write_queue(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        while !self.queue.is_empty() {
+            let Some(io) = self.io.as_mut() else {
+                return Err(io::ErrorKind::NotConnected.into());
+            };
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let slices = self.queue.slices(&mut slices);
+            match Pin::new(io).poll_write_vectored(context, slices) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => self.queue.advance(written),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
     }
 }
 
-/// Task that writes the backlog as fast as the network accepts it. The end of the host waits for the task.
+/// Task that writes the queue as fast as the network accepts it. The end of the host waits for the task.
 struct Drain {
     wire: Arc<Wire>,
     _busy: TaskTrackerToken,
@@ -429,25 +598,21 @@ impl Future for Drain {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut guard = self.wire.lock();
-        let state = &mut *guard;
-        while let Some(io) = state
-            .io
-            .as_mut()
-            .filter(|_| !state.backlog.next().is_empty())
-        {
+        let mut state = self.wire.lock();
+        if !state.dead {
             state.drainer = Some(context.waker().clone());
-            match ready!(Pin::new(io).poll_write(context, state.backlog.next())) {
-                Ok(written) if written > 0 => state.backlog.advance(written),
-                _ => state.die(),
+            match state.write_queue(context) {
+                Ok(()) if !state.queue.is_empty() => return Poll::Pending,
+                Ok(()) => {}
+                Err(_) => {
+                    state.die(Some("transport error"));
+                }
             }
         }
         state.draining = false;
         state.drainer = None;
-        if state.closing {
-            state.die();
-        } else if state.ending {
-            state.io = None;
+        if state.closing || state.ending {
+            state.die(None);
         }
         Poll::Ready(())
     }

@@ -92,6 +92,14 @@ fn an_escaped_event_name_is_unescaped() {
 }
 
 #[test]
+fn a_number_is_an_event_name_as_in_node() {
+    for (text, name) in [("[5, 1]", "5"), ("[-1, 1]", "-1"), ("[1.5, 1]", "1.5")] {
+        let event = event(text, &[], &Limits::default()).unwrap();
+        assert_eq!((&*event.name, event.args.len()), (name, 1));
+    }
+}
+
+#[test]
 fn what_is_not_an_event_is_refused() {
     let refused = |text| {
         event(text, &[], &Limits::default())
@@ -101,8 +109,10 @@ fn what_is_not_an_event_is_refused() {
     assert_eq!(refused(r#"{"a": 1}"#), "the payload is not an array");
     assert_eq!(refused("null"), "the payload is not an array");
     assert_eq!(refused("[]"), "the event has no name");
-    assert_eq!(refused("[1, 2]"), "the event name is not a string");
-    assert_eq!(refused("[[]]"), "the event name is not a string");
+    let name = "the event name is neither a string nor a number";
+    for text in ["[[]]", "[null]", "[true, 1]", "[{}]"] {
+        assert_eq!(refused(text), name);
+    }
     assert_eq!(refused("[nope"), "malformed JSON at line 1, column 3");
     assert_eq!(refused(""), "malformed JSON at line 1, column 0");
     assert_eq!(refused(r#"["a"] []"#), "malformed JSON at line 1, column 7");

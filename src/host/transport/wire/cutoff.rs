@@ -1,53 +1,60 @@
-//! Disconnects clients that exceed a limit.
-
-use std::sync::atomic::Ordering;
+//! Disconnects clients that exceed a limit, or whose packets cannot be read.
 
 use super::Wire;
-use crate::{
-    event::HostEvent,
-    host::transport::protocol::{ATTACHMENT, MESSAGE},
-};
+use crate::event::HostEvent;
 
 impl Wire {
     /// Disconnects a client that exceeded a limit, and announces the reason.
-    pub(in crate::host) fn cut_off(&self, reason: String) {
-        self.kill();
-        self.end_session();
+    pub(in crate::host) fn cut_off(&self, problem: &str) {
+        self.disconnect_for("transport error", problem);
+    }
+
+    /// Disconnects a client that sent what cannot be read, and announces the reason.
+    pub(in crate::host::transport) fn malformed(&self, problem: &str) {
+        self.disconnect_for("parse error", &format!("it sent {problem}"));
+    }
+
+    /// Disconnects a client that sent a message larger than `max-payload`.
+    pub(in crate::host::transport) fn too_large(&self) {
+        let max = self.options().max_payload;
+        self.cut_off(&format!(
+            "a message larger than `max-payload`, which is {max} bytes"
+        ));
+    }
+
+    /// Disconnects a client whose WebSocket does not follow the protocol.
+    pub(in crate::host::transport) fn broken_frame(&self) {
+        self.cut_off("a WebSocket frame that no client may send");
+    }
+
+    /// Disconnects a client for a reason in Node's words, and announces the problem, once.
+    pub(super) fn disconnect_for(&self, reason: &'static str, problem: &str) {
+        let socket = self.socket_ids().into_iter().next();
+        if !self.lock().die(Some(reason)) {
+            return;
+        }
         self.context.announcer.announce(HostEvent::CutOff {
-            peer: self.peer,
-            socket: self.id(),
-            reason,
+            peer: self.opening.peer,
+            socket,
+            reason: problem.to_owned(),
+        });
+    }
+
+    /// Announces that a request of the client is rejected.
+    pub(super) fn refused(&self, reason: &str) {
+        self.context.announcer.announce(HostEvent::Refused {
+            peer: self.opening.peer,
+            reason: reason.to_owned(),
+            times: 1,
         });
     }
 
     /// Disconnects the client, and returns `false`, if one of its packets has too many attachments.
-    pub(in crate::host::transport) fn check_attachments(&self, attachments: usize) -> bool {
-        let is_within = attachments <= self.context.options.max_attachments;
+    pub(super) fn check_attachments(&self, attachments: usize) -> bool {
+        let is_within = attachments <= self.options().max_attachments;
         if !is_within {
-            self.cut_off(format!("a packet with {attachments} attachments or more"));
+            self.cut_off(&format!("a packet with {attachments} attachments"));
         }
         is_within
-    }
-
-    /// Counts the attachments in a payload of the polling transport, and disconnects a client that sends too many.
-    pub(in crate::host::transport) fn count_attachments<'a>(
-        &self,
-        packets: impl Iterator<Item = &'a [u8]>,
-    ) {
-        let Some(session) = &self.session else {
-            return;
-        };
-        let mut count = session.attachments.load(Ordering::Relaxed);
-        for packet in packets {
-            match packet.first() {
-                Some(&ATTACHMENT) => count += 1,
-                Some(&MESSAGE) => count = 0,
-                _ => {}
-            }
-            if !self.check_attachments(count) {
-                return;
-            }
-        }
-        session.attachments.store(count, Ordering::Relaxed);
     }
 }

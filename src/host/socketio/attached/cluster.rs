@@ -24,7 +24,7 @@ const MAX_WAITING: usize = 1024;
 
 /// Sends broadcasts of one namespace to other processes.
 #[derive(Debug)]
-pub(super) struct Remote {
+pub(in crate::host::socketio) struct Remote {
     here: Arc<str>,
     queue: Sender<Broadcast>,
 }
@@ -37,7 +37,7 @@ struct Broadcast {
 
 impl Remote {
     /// Starts the queue for the adapter of `io`; returns `None` if the adapter reaches no other process.
-    pub(super) fn start<A: Adapter>(
+    pub(in crate::host::socketio) fn start<A: Adapter>(
         io: &SocketIo<A>,
         path: &Arc<str>,
         announcer: &Arc<Announcer>,
@@ -72,7 +72,7 @@ impl Remote {
 }
 
 /// Returns [`Remote::here`], if the adapter of `io` reaches other processes.
-pub(super) fn room<A: Adapter>(io: &SocketIo<A>) -> Option<Arc<str>> {
+pub(in crate::host::socketio) fn room<A: Adapter>(io: &SocketIo<A>) -> Option<Arc<str>> {
     let is_local = TypeId::of::<A>() == TypeId::of::<LocalAdapter>();
     (!is_local).then(|| format!("patchcord:{}", io.config().server_id).into())
 }

@@ -1,8 +1,7 @@
-//! Link from scripts to one socket, through the wire or through socketioxide.
+//! Link from scripts to one socket, through socketioxide.
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use rhai::{Dynamic, Map};
 use serde::{Deserialize, Deserializer};
 use socketioxide::{
@@ -13,26 +12,17 @@ use socketioxide::{
     socket::Socket,
 };
 
-use super::{
-    socket::{mark, rooms_of, wire},
-    stalled,
-};
+use super::{socket::rooms_of, stalled};
 use crate::{
     connection::{Answer, Link, NoAnswer, SendError},
-    host::transport::{
-        encode,
-        request::{Headers, describe, written},
-        wire::Wire,
-    },
+    host::transport::request::{Headers, describe},
     value::{self, EncodedEvent, Packet, Written},
 };
 
 /// One socket of socketioxide.
 pub(super) struct SocketLink<A: Adapter> {
     socket: Arc<Socket<A>>,
-    /// The host's own connection to the client, if there is one.
-    wire: Option<Arc<Wire>>,
-    /// Address of a client without a wire.
+    /// Address of the client.
     peer: Option<SocketAddr>,
     /// `true` while the client is not accepted yet: it may join rooms although socketioxide reports it as disconnected.
     handshaking: bool,
@@ -56,7 +46,6 @@ impl<A: Adapter> SocketLink<A> {
         here: Option<Arc<str>>,
     ) -> Self {
         Self {
-            wire: wire(&socket).cloned(),
             socket,
             peer,
             handshaking: false,
@@ -77,40 +66,7 @@ impl<A: Adapter> SocketLink<A> {
     }
 
     fn kill(&self) {
-        match &self.wire {
-            Some(wire) => wire.kill(),
-            None => stalled::part_with(self.socket.clone().into()),
-        }
-    }
-
-    /// Sends the frames of a packet, or lets socketioxide send it.
-    fn send(
-        &self,
-        packet: &Packet,
-        frames: impl FnOnce() -> Bytes,
-        by_crate: impl FnOnce() -> Result<(), SendError>,
-    ) -> Result<(), SendError> {
-        let Some(wire) = &self.wire else {
-            return by_crate();
-        };
-        let handed = self.hand(wire, packet, by_crate);
-        handed.unwrap_or_else(|| match wire.send(frames()) {
-            true => Ok(()),
-            false => Err(SendError::Left),
-        })
-    }
-
-    /// Lets socketioxide send a packet, unless the host itself writes to the client.
-    fn hand<T>(
-        &self,
-        wire: &Wire,
-        packet: &Packet,
-        by_crate: impl FnOnce() -> Result<T, SendError>,
-    ) -> Option<Result<T, SendError>> {
-        if wire.polls() && !wire.hands(packet.size()) {
-            return Some(Err(SendError::Left));
-        }
-        wire.hand(|| mark(&self.socket), by_crate)
+        stalled::part_with(self.socket.clone().into());
     }
 
     /// Converts an error. Disconnects a client whose queue is full: it does not read, and would miss what is sent now.
@@ -128,24 +84,15 @@ impl<A: Adapter> SocketLink<A> {
 
 impl<A: Adapter> Link for SocketLink<A> {
     fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError> {
-        let packet = event.packet();
-        let by_crate = || {
-            let sent = self.socket.emit(event.name(), &Written::event(event));
-            sent.map_err(|error| self.error(error))
-        };
-        let frames = || encode::event(self.socket.ns(), packet);
-        self.send(packet, frames, by_crate)
+        let sent = self.socket.emit(event.name(), &Written::event(event));
+        sent.map_err(|error| self.error(error))
     }
 
     fn ack(&self, id: i64, args: &Packet) -> Result<(), SendError> {
-        let by_crate = || {
-            let mut packet = Value::Str(Default::default(), None::<VecDeque<_>>);
-            let Ok(sender) = AckSender::from_message_parts(&self.socket, &mut packet, &Some(id));
-            let sent = sender.send(&Written::ack(args));
-            sent.map_err(|error| self.error(error))
-        };
-        let frames = || encode::ack(self.socket.ns(), id, args);
-        self.send(args, frames, by_crate)
+        let mut packet = Value::Str(Default::default(), None::<VecDeque<_>>);
+        let Ok(sender) = AckSender::from_message_parts(&self.socket, &mut packet, &Some(id));
+        let sent = sender.send(&Written::ack(args));
+        sent.map_err(|error| self.error(error))
     }
 
     fn ask(
@@ -153,22 +100,10 @@ impl<A: Adapter> Link for SocketLink<A> {
         event: &EncodedEvent<'_>,
         timeout: Option<Duration>,
     ) -> Result<Answer, SendError> {
-        let ask = || {
-            let socket = self.socket.timeout(timeout.unwrap_or(FOR_EVER));
-            socket
-                .emit_with_ack::<_, Values>(event.name(), &Written::event(event))
-                .map_err(|error| self.error(error))
-        };
-        let wire = self.wire.as_ref();
-        let answer = match wire.and_then(|wire| self.hand(wire, event.packet(), ask)) {
-            Some(answer) => answer?,
-            None => {
-                if let Some(wire) = wire {
-                    wire.owes(event.packet().messages());
-                }
-                ask()?
-            }
-        };
+        let socket = self.socket.timeout(timeout.unwrap_or(FOR_EVER));
+        let answer = socket
+            .emit_with_ack::<_, Values>(event.name(), &Written::event(event))
+            .map_err(|error| self.error(error))?;
         Ok(Box::pin(async move {
             match answer.await {
                 Ok(Values(values)) => Ok(values),
@@ -184,14 +119,11 @@ impl<A: Adapter> Link for SocketLink<A> {
         }
     }
 
-    fn close(&self) {
-        if let Some(wire) = &self.wire {
-            wire.close();
-        }
-    }
+    /// Does nothing more: the official clients close a connection without sockets by themselves.
+    fn close(&self) {}
 
     fn is_stalled(&self) -> bool {
-        self.wire.as_ref().is_some_and(|wire| wire.is_stalled())
+        false
     }
 
     fn join(&self, rooms: &[String]) {
@@ -222,11 +154,7 @@ impl<A: Adapter> Link for SocketLink<A> {
 
     fn handshake(&self) -> Map {
         let parts = self.socket.req_parts();
-        let uri = written(&parts.uri, &parts.extensions);
-        match &self.wire {
-            Some(wire) => describe(uri, wire.headers(), wire.peer()),
-            None => describe(uri, &Headers::of(&parts.headers), self.peer),
-        }
+        describe(&parts.uri, &Headers::of(&parts.headers), self.peer)
     }
 
     fn transport(&self) -> &'static str {

@@ -1,7 +1,6 @@
 //! Link from scripts to all sockets of a namespace.
 
 use std::{
-    cell::LazyCell,
     collections::{BTreeSet, HashSet},
     pin::pin,
     sync::Arc,
@@ -15,23 +14,18 @@ use socketioxide::{
     socket::{Sid, Socket},
 };
 
-use super::{
-    cluster::Remote,
-    socket::{is_full, mark, wire},
-    stalled,
-};
+use super::{cluster::Remote, socket::is_full, stalled};
 use crate::{
     connection::{Named, NamespaceLink, SendError},
-    host::transport::encode,
     value::{EncodedEvent, Written},
 };
 
 /// One namespace of socketioxide.
-pub(super) struct Broadcasts<A: Adapter> {
-    pub(super) io: SocketIo<A>,
-    pub(super) path: Arc<str>,
+pub(in crate::host::socketio) struct Broadcasts<A: Adapter> {
+    pub(in crate::host::socketio) io: SocketIo<A>,
+    pub(in crate::host::socketio) path: Arc<str>,
     /// Link to the sockets of other processes, if the adapter has one.
-    pub(super) remote: Option<Remote>,
+    pub(in crate::host::socketio) remote: Option<Remote>,
 }
 
 impl<A: Adapter> std::fmt::Debug for Broadcasts<A> {
@@ -69,26 +63,13 @@ impl<A: Adapter> Broadcasts<A> {
 
 impl<A: Adapter> NamespaceLink for Broadcasts<A> {
     fn emit(&self, named: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError> {
-        let frames = encode::event(&self.path, event.packet());
-        // Parsed once for all clients to which socketioxide writes, if there are any.
-        let written = LazyCell::new(|| Written::event(event));
+        let written = Written::event(event);
         let mut full = 0;
         for socket in self.sockets(named) {
-            let by_crate = || socket.emit(event.name(), &*written);
-            let wire = wire(&socket);
-            if !wire.is_some_and(|wire| wire.is_direct()) && stalled::is_parted_with(&socket) {
+            if stalled::is_parted_with(&socket) {
                 continue;
             }
-            let sent = match wire {
-                None => by_crate(),
-                Some(wire) if wire.polls() && !wire.hands(event.packet().size()) => continue,
-                Some(wire) => wire.hand(|| mark(&socket), by_crate).unwrap_or_else(|| {
-                    // A client that has left or was disconnected receives nothing more.
-                    wire.send(frames.clone());
-                    Ok(())
-                }),
-            };
-            if is_full(&sent) {
+            if is_full(&socket.emit(event.name(), &written)) {
                 full += 1;
                 stalled::part_with(socket);
             }

@@ -1,4 +1,4 @@
-//! Limits how many events a client may send per second: a token bucket that fills up again.
+//! Limits how many packets a client may send per second: a token bucket that fills up again.
 
 use std::time::{Duration, Instant};
 
@@ -7,21 +7,23 @@ use parking_lot::Mutex;
 /// Time after which a client that sends at twice its limit is disconnected; at higher rates it is disconnected sooner.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Decision on an event.
+/// Decision on a packet.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The event is handled.
+pub(in crate::host) enum Verdict {
+    /// The packet is handled.
     Passes,
-    /// The event is rejected.
+    /// The packet is rejected.
     Refused,
-    /// The event is rejected, and the client has exceeded its limit for too long.
+    /// The packet is rejected, and the client has exceeded its limit for too long.
     Abuse,
 }
 
 /// Token bucket of one client.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(in crate::host) struct Rate {
     per_second: f64,
+    /// Tokens of a full bucket.
+    burst: f64,
     state: Mutex<State>,
 }
 
@@ -29,31 +31,37 @@ pub(super) struct Rate {
 struct State {
     tokens: f64,
     filled: Instant,
-    /// Events rejected since the bucket was last at least half full.
+    /// Packets rejected since the bucket was last at least half full.
     refused: f64,
 }
 
 impl Rate {
-    /// Creates a full bucket: as many events as a second allows may come at once.
-    pub(super) fn new(per_second: usize, now: Instant) -> Self {
-        let per_second = u32::try_from(per_second).map_or(f64::MAX, f64::from);
+    /// Creates a full bucket: as many packets as a second allows may come at once.
+    pub(in crate::host) fn new(per_second: usize, now: Instant) -> Self {
+        Self::with_burst(per_second, per_second, now)
+    }
+
+    /// Creates a full bucket with `burst` tokens.
+    pub(in crate::host) fn with_burst(per_second: usize, burst: usize, now: Instant) -> Self {
+        let number = |count| u32::try_from(count).map_or(f64::MAX, f64::from);
         Self {
-            per_second,
+            per_second: number(per_second),
+            burst: number(burst),
             state: Mutex::new(State {
-                tokens: per_second,
+                tokens: number(burst),
                 filled: now,
                 refused: 0.0,
             }),
         }
     }
 
-    /// Takes a token for an event.
-    pub(super) fn take(&self, now: Instant) -> Verdict {
+    /// Takes a token for a packet.
+    pub(in crate::host) fn take(&self, now: Instant) -> Verdict {
         let mut state = self.state.lock();
         let since = now.saturating_duration_since(state.filled).as_secs_f64();
-        state.tokens = (state.tokens + since * self.per_second).min(self.per_second);
+        state.tokens = (state.tokens + since * self.per_second).min(self.burst);
         state.filled = now;
-        if state.tokens * 2.0 >= self.per_second {
+        if state.tokens * 2.0 >= self.burst {
             state.refused = 0.0;
         }
         if state.tokens >= 1.0 {

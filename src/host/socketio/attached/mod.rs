@@ -1,0 +1,9 @@
+//! Sockets on a `SocketIo` of the application: everything of theirs passes socketioxide.
+
+pub(super) mod cluster;
+pub(super) mod handlers;
+pub(super) mod namespace_link;
+mod socket;
+mod socket_link;
+mod stalled;
+pub(in crate::host) mod warnings;

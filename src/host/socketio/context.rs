@@ -1,0 +1,119 @@
+//! What the handlers of all sockets share.
+
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Weak},
+};
+
+use rhai::Dynamic;
+use socketioxide::{
+    adapter::Adapter,
+    handler::Value,
+    socket::{DisconnectReason, Socket},
+};
+
+use crate::{
+    connection::Namespace,
+    host::{
+        announce::Announcer,
+        dispatch::Dispatcher,
+        lifecycle::{Lifecycle, Pass},
+        namespaces::{INVALID_NAMESPACE, Namespaces},
+        options::Options,
+        transport::request,
+    },
+    value,
+};
+
+/// Marker for the handler implementations of the host.
+pub(super) enum Ours {}
+
+/// Future of a decision on a client; its error is the reason that the client receives.
+pub(super) type Accepted<'a> =
+    Pin<Box<dyn Future<Output = Result<(), Box<dyn std::fmt::Display + Send>>> + Send + 'a>>;
+
+/// Error message for packets that cannot be read.
+pub(super) const OTHER_PARSER: &str = "a parser other than Socket.IO's common one is in use";
+
+/// Context that the handlers of all sockets share.
+#[derive(Debug)]
+pub(in crate::host) struct ServerContext {
+    pub(in crate::host) options: Arc<Options>,
+    pub(in crate::host) announcer: Arc<Announcer>,
+    pub(in crate::host) namespaces: Arc<Namespaces>,
+    pub(in crate::host) dispatcher: Arc<Dispatcher>,
+    pub(in crate::host) lifecycle: Lifecycle,
+    /// Limits for decoding a packet.
+    pub(in crate::host) decoding: value::Limits,
+}
+
+impl ServerContext {
+    /// Returns a namespace, while it is served.
+    ///
+    /// # Errors
+    /// The reason that the client receives.
+    pub(super) fn served(
+        &self,
+        namespace: &Weak<Namespace>,
+    ) -> Result<Arc<Namespace>, &'static str> {
+        let namespace = namespace.upgrade().ok_or(INVALID_NAMESPACE)?;
+        match self.namespaces.refusal(&namespace.serving()) {
+            Some(reason) => Err(reason),
+            None => Ok(namespace),
+        }
+    }
+
+    /// Returns the address of a client that has no wire; a wire would know the address.
+    pub(super) fn peer<A: Adapter>(&self, socket: &Socket<A>) -> Option<SocketAddr> {
+        let parts = socket.req_parts();
+        let proxies = self.options.trust_proxy;
+        request::client(&parts.headers, &parts.extensions, proxies)
+    }
+
+    /// Reads the `auth` of a CONNECT.
+    ///
+    /// # Errors
+    /// The reason that the client receives.
+    pub(super) fn auth(&self, auth: Option<&Value>) -> Result<Dynamic, String> {
+        let problem = match auth {
+            None => return Ok(Dynamic::from_map(rhai::Map::new())),
+            Some(Value::Bytes(_)) => OTHER_PARSER.to_owned(),
+            Some(Value::Str(text, attachments)) => {
+                let mut attachments = attachments.clone().unwrap_or_default();
+                match value::value(text, attachments.make_contiguous(), &self.decoding) {
+                    Ok(auth) => return Ok(auth),
+                    Err(error) => error.to_string(),
+                }
+            }
+        };
+        Err(format!("the auth of the client cannot be read: {problem}"))
+    }
+
+    /// Waits until no reload is being decided, and returns the pass to connect. `postponed` is called with whether the
+    /// client waits.
+    pub(super) async fn pass(&self, postponed: impl Fn(bool) + Send + Sync) -> Pass {
+        if let Some(pass) = self.lifecycle.try_pass() {
+            return pass;
+        }
+        postponed(true);
+        let pass = self.lifecycle.pass().await;
+        postponed(false);
+        pass
+    }
+}
+
+/// Returns Node's name for a reason.
+pub(super) const fn reason_text(reason: DisconnectReason) -> &'static str {
+    match reason {
+        DisconnectReason::TransportClose => "transport close",
+        DisconnectReason::TransportError | DisconnectReason::MultipleHttpPollingError => {
+            "transport error"
+        }
+        DisconnectReason::PacketParsingError => "parse error",
+        DisconnectReason::HeartbeatTimeout => "ping timeout",
+        DisconnectReason::ClientNSDisconnect => "client namespace disconnect",
+        DisconnectReason::ServerNSDisconnect => "server namespace disconnect",
+        DisconnectReason::ClosingServer => "server shutting down",
+    }
+}

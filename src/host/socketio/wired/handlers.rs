@@ -1,0 +1,242 @@
+//! Handlers that socketioxide calls for the sockets of the host's own service: a socket begins and ends here.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use socketioxide::{
+    adapter::Adapter,
+    handler::{ConnectHandler, DisconnectHandler, Value},
+    socket::{DisconnectReason, Socket},
+};
+
+use super::{link::WireLink, member::Member, members::Members};
+use crate::{
+    api,
+    connection::{Connection, Event, Namespace, Phase, Work},
+    host::{
+        namespaces::INVALID_NAMESPACE,
+        socketio::context::{Accepted, Ours, ServerContext, reason_text},
+        transport::{sockets::Receiver, wire::Wire},
+    },
+    value,
+};
+
+/// Accepts the clients of a namespace. socketioxide keeps this handler as long as the `SocketIo` lives. The `SocketIo`
+/// may outlive the host, so the handler holds nothing of the host.
+#[derive(Clone)]
+pub(in crate::host::socketio) struct Connects {
+    context: Weak<ServerContext>,
+    namespace: Weak<Namespace>,
+    members: Arc<Members>,
+}
+
+/// Client that is accepted, and whose CONNECT socketioxide has yet to answer.
+struct Entering {
+    connection: Arc<Connection>,
+    member: Arc<Member>,
+}
+
+impl Connects {
+    pub(in crate::host::socketio) fn new(
+        context: Weak<ServerContext>,
+        namespace: &Arc<Namespace>,
+        members: Arc<Members>,
+    ) -> Self {
+        Self {
+            context,
+            namespace: Arc::downgrade(namespace),
+            members,
+        }
+    }
+
+    /// Accepts or rejects a client. Everything is in place before its CONNECT is answered, because events and a
+    /// disconnect may follow at once.
+    ///
+    /// # Errors
+    /// The reason that the client receives.
+    async fn accept<A: Adapter>(
+        &self,
+        socket: &Arc<Socket<A>>,
+        wire: &Arc<Wire>,
+        auth: Option<&Value>,
+    ) -> Result<(), String> {
+        let path = self.members.path();
+        let postponed = |is_postponed| wire.connect_postponed(path, is_postponed);
+        let context = self.context.upgrade().ok_or(INVALID_NAMESPACE)?;
+        // A handshake may take long and must not delay a reload: only its beginning and its end wait at the gate.
+        drop(context.pass(postponed).await);
+        let namespace = context.served(&self.namespace)?;
+        namespace.ready().await;
+        let auth = context.auth(auth)?;
+        let member = self.members.expect(wire.clone());
+        let connection = Connection::new(&member.id, namespace, auth, api::now());
+        let leaves = Leaves {
+            connection: connection.clone(),
+            member: member.clone(),
+            members: self.members.clone(),
+        };
+        let link = WireLink::new(self.members.clone(), member.clone(), socket.clone());
+        context
+            .dispatcher
+            .shake(&connection, Arc::new(link))
+            .await?;
+        connection.enter(Box::new(context.pass(postponed).await));
+        socket.on_disconnect::<_, Ours>(leaves);
+        wire.connect_accepted(path, Box::new(Entering { connection, member }));
+        Ok(())
+    }
+
+    /// Answers the CONNECT of a client, and runs `on_connection`, unless the client has left already.
+    fn open<A: Adapter>(&self, socket: &Arc<Socket<A>>, wire: &Arc<Wire>) {
+        let path = self.members.path();
+        let accepted = wire.take_accepted(path);
+        let entering = accepted.and_then(|accepted| accepted.downcast::<Entering>().ok());
+        let (Some(entering), Some(context)) = (entering, self.context.upgrade()) else {
+            return;
+        };
+        let Entering { connection, member } = *entering;
+        let inbound = Inbound {
+            context,
+            connection: connection.clone(),
+            member: member.clone(),
+        };
+        if let Some(hold) = wire.open_socket(path, Arc::new(inbound)) {
+            self.members.enter(&member);
+            connection.hold_until_begun(Box::new(hold));
+            let link = WireLink::new(self.members.clone(), member.clone(), socket.clone());
+            connection.open(Arc::new(link));
+        }
+        // socketioxide may have ended the socket meanwhile, before it had a place anywhere.
+        if connection.phase() == Phase::Left {
+            self.members.leave(&member);
+            wire.end_socket(path);
+            connection.end_pass();
+        }
+    }
+}
+
+impl<A: Adapter> ConnectHandler<A, Ours> for Connects {
+    /// Runs after the CONNECT was accepted: `on_connection` first, and then what the client has sent meanwhile.
+    fn call(&self, socket: Arc<Socket<A>>, _: Option<Value>) {
+        if let Some(wire) = wire(&socket) {
+            self.open(&socket, wire);
+            wire.connect_ended(socket.ns());
+        }
+    }
+
+    fn call_middleware<'a>(
+        &'a self,
+        socket: Arc<Socket<A>>,
+        auth: &'a Option<Value>,
+    ) -> Accepted<'a> {
+        Box::pin(async move {
+            let wire = wire(&socket).ok_or_else(|| Box::new(INVALID_NAMESPACE) as _)?;
+            self.accept(&socket, wire, auth.as_ref())
+                .await
+                .map_err(|reason| {
+                    wire.connect_ended(socket.ns());
+                    Box::new(reason) as _
+                })
+        })
+    }
+}
+
+/// Takes the packets of a socket.
+struct Inbound {
+    context: Arc<ServerContext>,
+    connection: Arc<Connection>,
+    member: Arc<Member>,
+}
+
+impl Receiver for Inbound {
+    fn id(&self) -> &str {
+        &self.member.id
+    }
+
+    fn event(&self, text: &str, attachments: &[Bytes], ack: Option<i64>) -> Result<(), String> {
+        // Packets that follow the end of a client are no loss to report.
+        if self.connection.is_cut() {
+            return Ok(());
+        }
+        let event = match value::event(text, attachments, &self.context.decoding) {
+            Ok(event) => event,
+            Err(error) if error.is_malformed() => return Err(error.to_string()),
+            Err(error) => {
+                let problem = format!("the packet cannot be read: {error}");
+                self.connection.lost("?", problem);
+                return Ok(());
+            }
+        };
+        let size = text.len() + attachments.iter().map(Bytes::len).sum::<usize>();
+        let event = Event::new(&event.name, event.args, ack, size);
+        if let Some(refused) = self.connection.post(Work::Event(event)) {
+            let problem = "too many events wait for the socket's handlers";
+            self.connection.lost(&refused.name, problem);
+        }
+        Ok(())
+    }
+
+    fn answer(&self, id: i64, text: &str, attachments: &[Bytes]) -> Result<bool, String> {
+        let Some(answer) = self.member.asks.take(id) else {
+            return Ok(false);
+        };
+        let args = value::args(text, attachments, &self.context.decoding);
+        let args = args.map_err(|error| error.to_string())?;
+        // Nobody may wait for it any more.
+        let _ = answer.send(args);
+        Ok(true)
+    }
+
+    fn dropped(&self, reason: &str) {
+        self.connection.lost("?", reason);
+    }
+
+    fn disconnect(&self) {
+        self.connection.disconnect(false);
+    }
+}
+
+struct Leaves {
+    connection: Arc<Connection>,
+    member: Arc<Member>,
+    members: Arc<Members>,
+}
+
+impl<A: Adapter> DisconnectHandler<A, Ours> for Leaves {
+    /// Handles a disconnect. `defer` removes the socket from socketioxide's tables.
+    fn call_with_defer(
+        &self,
+        socket: Arc<Socket<A>>,
+        reason: DisconnectReason,
+        defer: fn(Arc<Socket<A>>),
+    ) {
+        self.connection.abandon();
+        self.connection
+            .remember_rooms(self.members.rooms_of(&self.member));
+        self.members.leave(&self.member);
+        self.member.wire.end_socket(self.members.path());
+        self.member.asks.close();
+        let ended_by_host = match reason {
+            DisconnectReason::ClientNSDisconnect
+            | DisconnectReason::ServerNSDisconnect
+            | DisconnectReason::ClosingServer => None,
+            _ => self.member.wire.reason(),
+        };
+        defer(socket);
+        let reason = ended_by_host.unwrap_or(reason_text(reason));
+        self.connection.post(Work::Disconnect(reason));
+    }
+}
+
+/// Abandons the connection, because socketioxide may drop a socket whose CONNECT it has not answered.
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.connection.abandon();
+        self.members.leave(&self.member);
+    }
+}
+
+/// Returns the wire of the socket's client.
+fn wire<A: Adapter>(socket: &Socket<A>) -> Option<&Arc<Wire>> {
+    socket.req_parts().extensions.get()
+}

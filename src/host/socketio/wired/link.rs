@@ -1,0 +1,113 @@
+//! Link from scripts to one socket.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use rhai::Map;
+use socketioxide::{adapter::Adapter, socket::Socket};
+
+use super::{member::Member, members::Members};
+use crate::{
+    connection::{Answer, Link, SendError},
+    host::transport::{encode, request::describe},
+    value::{EncodedEvent, Packet},
+};
+
+/// Link from scripts to one socket.
+pub(super) struct WireLink<A: Adapter> {
+    members: Arc<Members>,
+    member: Arc<Member>,
+    /// The same socket, as socketioxide knows it.
+    socket: Arc<Socket<A>>,
+}
+
+impl<A: Adapter> std::fmt::Debug for WireLink<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WireLink")
+            .field("member", &self.member)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A: Adapter> WireLink<A> {
+    pub(super) const fn new(
+        members: Arc<Members>,
+        member: Arc<Member>,
+        socket: Arc<Socket<A>>,
+    ) -> Self {
+        Self {
+            members,
+            member,
+            socket,
+        }
+    }
+
+    fn send(&self, frames: Bytes) -> Result<(), SendError> {
+        match self.member.wire.send(frames) {
+            true => Ok(()),
+            false => Err(SendError::Left),
+        }
+    }
+}
+
+impl<A: Adapter> Link for WireLink<A> {
+    fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError> {
+        self.send(encode::event(self.members.path(), None, event.packet()))
+    }
+
+    fn ack(&self, id: i64, args: &Packet) -> Result<(), SendError> {
+        self.send(encode::ack(self.members.path(), id, args))
+    }
+
+    fn ask(
+        &self,
+        event: &EncodedEvent<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<Answer, SendError> {
+        let (id, answer) = self.member.asks.ask(timeout);
+        let frames = encode::event(self.members.path(), Some(id), event.packet());
+        self.send(frames).map(|()| answer)
+    }
+
+    fn disconnect(&self) {
+        if self.socket.clone().disconnect().is_err() {
+            self.member.wire.kill("transport error");
+        }
+    }
+
+    fn close(&self) {
+        self.member.wire.close();
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.member.wire.is_busy()
+    }
+
+    fn join(&self, rooms: &[String]) {
+        self.members.join(&self.member, rooms);
+    }
+
+    fn leave(&self, room: &str) {
+        self.members.leave_room(&self.member, room);
+    }
+
+    fn leave_all(&self) {
+        self.members.leave_rooms(&self.member);
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        self.members.rooms_of(&self.member)
+    }
+
+    fn handshake(&self) -> Map {
+        let opening = self.member.wire.opening();
+        describe(&opening.uri, &opening.headers, opening.peer)
+    }
+
+    fn transport(&self) -> &'static str {
+        match self.member.wire.is_websocket() {
+            true => "websocket",
+            false => "polling",
+        }
+    }
+}

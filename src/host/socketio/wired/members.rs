@@ -1,0 +1,222 @@
+//! Sockets of one namespace, and its rooms.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, atomic::Ordering},
+};
+
+use parking_lot::RwLock;
+
+use super::member::{Member, Presence};
+use crate::{
+    connection::{Named, NamespaceLink, SendError},
+    host::transport::{encode, wire::Wire},
+    value::EncodedEvent,
+};
+
+/// Sockets of one namespace, and its rooms. All lists are in the order of connecting, or of joining.
+#[derive(Debug)]
+pub(in crate::host::socketio) struct Members {
+    path: Arc<str>,
+    table: RwLock<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// Number of the last socket, and of the last join.
+    last: u64,
+    present: BTreeMap<u64, Arc<Member>>,
+    by_id: HashMap<Arc<str>, Arc<Member>>,
+    rooms: HashMap<Arc<str>, Room>,
+}
+
+/// Sockets in a room, by the order of their joins.
+type Room = BTreeMap<u64, Arc<Member>>;
+
+impl Members {
+    pub(in crate::host::socketio) fn new(path: &Arc<str>) -> Arc<Self> {
+        Arc::new(Self {
+            path: path.clone(),
+            table: RwLock::default(),
+        })
+    }
+
+    /// Returns the path of the namespace.
+    pub(super) const fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    /// Creates a socket that is not present yet.
+    pub(super) fn expect(&self, wire: Arc<Wire>) -> Arc<Member> {
+        let mut table = self.table.write();
+        table.last += 1;
+        Arc::new(Member::new(table.last, wire))
+    }
+
+    /// Makes a socket present, because its CONNECT is answered.
+    pub(super) fn enter(&self, member: &Arc<Member>) {
+        let mut table = self.table.write();
+        if presence_of(member) == Presence::Expected as u8 {
+            set_presence(member, Presence::Present);
+            table.present.insert(member.number, member.clone());
+            table.by_id.insert(member.id.clone(), member.clone());
+        }
+    }
+
+    /// Removes a socket. It can join no room from now on.
+    pub(super) fn leave(&self, member: &Member) {
+        let mut table = self.table.write();
+        set_presence(member, Presence::Gone);
+        table.present.remove(&member.number);
+        table.by_id.remove(&member.id);
+        shrink(&mut table.by_id);
+        let rooms = std::mem::take(&mut *member.rooms.lock());
+        for (room, place) in rooms {
+            table.leave(&room, place);
+        }
+    }
+
+    /// Lets a socket join rooms, unless it is gone.
+    pub(super) fn join(&self, member: &Arc<Member>, rooms: &[String]) {
+        let mut table = self.table.write();
+        if presence_of(member) == Presence::Gone as u8 {
+            return;
+        }
+        let mut joined = member.rooms.lock();
+        for room in rooms {
+            if joined.contains_key(&**room) {
+                continue;
+            }
+            table.last += 1;
+            let place = table.last;
+            let name = table.name(room);
+            let members = table.rooms.entry(name.clone()).or_default();
+            members.insert(place, member.clone());
+            joined.insert(name, place);
+        }
+    }
+
+    /// Lets a socket leave a room.
+    pub(super) fn leave_room(&self, member: &Member, room: &str) {
+        let mut table = self.table.write();
+        let place = member.rooms.lock().remove(room);
+        if let Some(place) = place {
+            table.leave(room, place);
+        }
+    }
+
+    /// Lets a socket leave all its rooms.
+    pub(super) fn leave_rooms(&self, member: &Member) {
+        let mut table = self.table.write();
+        let rooms = std::mem::take(&mut *member.rooms.lock());
+        for (room, place) in rooms {
+            table.leave(&room, place);
+        }
+    }
+
+    /// Returns the rooms of a socket, in the order of joining.
+    pub(super) fn rooms_of(&self, member: &Member) -> Vec<String> {
+        let rooms = member.rooms.lock();
+        let mut rooms: Vec<_> = rooms.iter().collect();
+        rooms.sort_unstable_by_key(|(_, place)| **place);
+        rooms
+            .into_iter()
+            .map(|(room, _)| room.to_string())
+            .collect()
+    }
+
+    /// Returns the sockets that a broadcast reaches.
+    fn select(&self, named: &Named<'_>) -> Vec<Arc<Member>> {
+        let table = self.table.read();
+        let target = named.target;
+        let is_out = |member: &Member| {
+            named.except.iter().any(|id| **id == *member.id)
+                || !target.except.is_empty() && is_in_any(member, &target.except)
+        };
+        if target.rooms.is_empty() {
+            let present = table.present.values().filter(|member| !is_out(member));
+            return present.cloned().collect();
+        }
+        let mut found = HashSet::new();
+        let is_one = target.rooms.len() == 1 && named.ids.is_empty();
+        let own = named.ids.iter().filter_map(|id| table.by_id.get(&**id));
+        let rooms = target
+            .rooms
+            .iter()
+            .filter_map(|room| table.rooms.get(&**room));
+        own.chain(rooms.flat_map(BTreeMap::values))
+            .filter(|member| presence_of(member) == Presence::Present as u8 && !is_out(member))
+            .filter(|member| is_one || found.insert(member.number))
+            .cloned()
+            .collect()
+    }
+}
+
+impl Table {
+    /// Returns the name of a room, which all its sockets share.
+    fn name(&self, room: &str) -> Arc<str> {
+        match self.rooms.get_key_value(room) {
+            Some((name, _)) => name.clone(),
+            None => room.into(),
+        }
+    }
+
+    fn leave(&mut self, room: &str, place: u64) {
+        if let Some(members) = self.rooms.get_mut(room) {
+            members.remove(&place);
+            if members.is_empty() {
+                self.rooms.remove(room);
+                shrink(&mut self.rooms);
+            }
+        }
+    }
+}
+
+impl NamespaceLink for Members {
+    fn emit(&self, named: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError> {
+        let frames = encode::event(&self.path, None, event.packet());
+        for member in self.select(named) {
+            // A client that has left, or was disconnected, receives nothing more.
+            member.wire.send(frames.clone());
+        }
+        Ok(())
+    }
+
+    fn ids(&self, named: &Named<'_>) -> Vec<String> {
+        let members = self.select(named);
+        members.iter().map(|member| member.id.to_string()).collect()
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        let table = self.table.read();
+        // Of each room, the oldest membership.
+        let mut rooms: Vec<_> = table
+            .rooms
+            .iter()
+            .map(|(room, members)| (members.keys().next(), room.to_string()))
+            .collect();
+        rooms.sort_unstable();
+        rooms.into_iter().map(|(_, room)| room).collect()
+    }
+}
+
+fn is_in_any(member: &Member, rooms: &[String]) -> bool {
+    let joined = member.rooms.lock();
+    rooms.iter().any(|room| joined.contains_key(&**room))
+}
+
+fn presence_of(member: &Member) -> u8 {
+    member.presence.load(Ordering::Acquire)
+}
+
+fn set_presence(member: &Member, presence: Presence) {
+    member.presence.store(presence as u8, Ordering::Release);
+}
+
+/// Gives back the memory of a table that most entries have left.
+fn shrink<V>(table: &mut HashMap<Arc<str>, V>) {
+    if table.len() < table.capacity() / 8 {
+        let few = 2 * table.len();
+        table.shrink_to(few);
+    }
+}

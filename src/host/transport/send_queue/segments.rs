@@ -1,0 +1,155 @@
+//! Segments of a send queue that holds more than one buffer, or the rest of one.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::host::transport::server_frames;
+
+/// Minimum size of a buffer that is shared, in bytes. The copy of a smaller one costs less than its place in the queue
+/// and its slice in a write.
+pub(in crate::host::transport) const SHARED_FROM: usize = 1024;
+
+/// Maximum size of a buffer that small frames are joined in, in bytes. Its memory is given back when all of it has left.
+pub(super) const CHUNK: usize = 16 * 1024;
+
+/// Frames in order, of which the first may have left in part.
+#[derive(Debug, Default)]
+pub(super) struct Segments {
+    segments: VecDeque<Segment>,
+    /// Number of bytes that wait.
+    bytes: usize,
+    /// Number of bytes of memory that no other queue holds.
+    owned: usize,
+    /// Number of bytes of the first segment that have left.
+    left: usize,
+    /// Remaining bytes of the frame that has left in part.
+    begun: usize,
+}
+
+/// A number of whole frames.
+#[derive(Debug)]
+pub(super) enum Segment {
+    /// Frames of one push, whose buffer other queues may hold as well.
+    Shared(Bytes),
+    /// Frames that were copied.
+    Copied(Vec<u8>),
+}
+
+impl Segment {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Shared(frames) => frames,
+            Self::Copied(frames) => frames,
+        }
+    }
+
+    /// Returns the memory that only this queue holds, in bytes. Small frames count for each queue, even if it shares them.
+    fn owned(&self) -> usize {
+        let buffer = match self {
+            Self::Shared(frames) if frames.len() >= SHARED_FROM => 0,
+            Self::Shared(frames) => frames.len(),
+            Self::Copied(frames) => frames.capacity(),
+        };
+        size_of::<Self>() + buffer
+    }
+}
+
+impl Segments {
+    pub(super) fn new(first: Segment) -> Self {
+        let mut segments = Self::default();
+        segments.push(first);
+        segments
+    }
+
+    /// Appends a segment.
+    pub(super) fn push(&mut self, segment: Segment) {
+        self.bytes += segment.bytes().len();
+        self.owned += segment.owned();
+        self.segments.push_back(segment);
+    }
+
+    /// Copies frames to the end of the last buffer, or into a new one if the last one is shared or full.
+    pub(super) fn join(&mut self, frames: &[u8]) {
+        let capacity = match self.segments.back_mut() {
+            Some(Segment::Copied(buffer)) if fits(buffer, frames) => {
+                self.owned -= buffer.capacity();
+                append(buffer, frames);
+                self.owned += buffer.capacity();
+                self.bytes += frames.len();
+                return;
+            }
+            // The next buffer becomes full, too.
+            Some(Segment::Copied(full)) if full.capacity() == CHUNK => CHUNK,
+            _ => 0,
+        };
+        let mut buffer = Vec::with_capacity(capacity.max(frames.len()));
+        buffer.extend_from_slice(frames);
+        self.push(Segment::Copied(buffer));
+    }
+
+    /// Returns the number of bytes that wait.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns the memory that only this queue holds, in bytes. A buffer counts until all of it has left.
+    pub(super) const fn owned(&self) -> usize {
+        self.owned
+    }
+
+    /// Returns `true` if a frame has left in part.
+    pub(super) const fn is_within_frame(&self) -> bool {
+        self.begun > 0
+    }
+
+    /// Returns what waits of each segment.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let mut left = self.left;
+        self.segments.iter().map(move |segment| {
+            let start = std::mem::take(&mut left);
+            segment.bytes().get(start..).unwrap_or_default()
+        })
+    }
+
+    /// Removes bytes that have left. Returns the number of text frames that have begun to leave with them.
+    pub(super) fn advance(&mut self, bytes: usize) -> usize {
+        let (mut rest, mut texts) = (bytes, 0);
+        while rest > 0
+            && let Some(first) = self.segments.front()
+        {
+            let waiting = first.bytes().get(self.left..).unwrap_or_default();
+            if self.begun == 0 {
+                let frame = server_frames::all(waiting).next().unwrap_or_default();
+                self.begun = frame.len();
+                texts += usize::from(server_frames::begins_with_text(frame));
+            }
+            let now = rest.min(self.begun);
+            rest -= now;
+            self.begun -= now;
+            self.bytes -= now;
+            self.left += now;
+            if now == waiting.len() {
+                self.owned -= first.owned();
+                self.segments.pop_front();
+                self.left = 0;
+            }
+        }
+        texts
+    }
+}
+
+/// Returns `true` if frames have room in a buffer.
+pub(super) const fn fits(buffer: &[u8], frames: &[u8]) -> bool {
+    buffer.len() + frames.len() <= CHUNK
+}
+
+/// Appends frames that fit. The buffer grows in powers of two, up to [`CHUNK`] exactly.
+pub(super) fn append(buffer: &mut Vec<u8>, frames: &[u8]) {
+    let needed = buffer.len() + frames.len();
+    if needed > buffer.capacity() {
+        let capacity = needed.next_power_of_two();
+        buffer.reserve_exact(capacity - buffer.len());
+    }
+    buffer.extend_from_slice(frames);
+}

@@ -1,0 +1,136 @@
+//! WebSocket frames of a server, which have no mask.
+
+use std::io::Cursor;
+
+use tokio_tungstenite::tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{Data, OpCode},
+};
+
+use super::protocol::{CONNECT, MESSAGE, OPEN, PING};
+
+/// Bits of the opcode in the first byte of a frame.
+const OPCODE: u8 = 0x0f;
+
+/// Purpose of a frame that socketioxide writes, as far as the host is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// The first packet of a session.
+    Open,
+    /// The answer to a CONNECT.
+    Connected,
+    /// The question whether the client is alive.
+    Ping,
+    /// A frame of the WebSocket itself: a ping, a pong, a close.
+    Control,
+    /// Anything else.
+    Other,
+}
+
+/// Returns the purpose of a frame.
+pub(super) fn classify(frame: &[u8]) -> Frame {
+    match read(frame) {
+        Some((OpCode::Control(_), _)) => Frame::Control,
+        Some((OpCode::Data(Data::Text), payload)) => match payload {
+            [OPEN, ..] => Frame::Open,
+            [MESSAGE, CONNECT, ..] => Frame::Connected,
+            [PING] => Frame::Ping,
+            _ => Frame::Other,
+        },
+        _ => Frame::Other,
+    }
+}
+
+/// Splits bytes into frames. An incomplete frame at the end counts as one.
+pub(super) fn all(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let length = header(bytes).map_or(bytes.len(), |(_, start, payload)| start + payload);
+        let (frame, rest) = bytes.split_at(length.min(bytes.len()));
+        bytes = rest;
+        Some(frame)
+    })
+}
+
+/// Returns the opcode and the payload of a whole frame.
+pub(super) fn read(frame: &[u8]) -> Option<(OpCode, &[u8])> {
+    let (opcode, start, _) = header(frame)?;
+    Some((opcode, frame.get(start..)?))
+}
+
+/// Returns `true` if the first of these frames is a text.
+pub(super) fn begins_with_text(frames: &[u8]) -> bool {
+    opcode(frames) == Some(OpCode::Data(Data::Text))
+}
+
+/// Returns `true` if the first of these frames is binary.
+pub(super) fn begins_with_binary(frames: &[u8]) -> bool {
+    opcode(frames) == Some(OpCode::Data(Data::Binary))
+}
+
+/// Returns the opcode of a frame, of which perhaps only one byte has come.
+fn opcode(frame: &[u8]) -> Option<OpCode> {
+    frame.first().map(|first| OpCode::from(first & OPCODE))
+}
+
+/// Reads the header at the start of these bytes: the opcode, the length of the header, and that of the payload.
+fn header(bytes: &[u8]) -> Option<(OpCode, usize, usize)> {
+    let mut cursor = Cursor::new(bytes);
+    let (header, payload) = FrameHeader::parse(&mut cursor).ok()??;
+    let start = usize::try_from(cursor.position()).ok()?;
+    Some((header.opcode, start, usize::try_from(payload).ok()?))
+}
+
+/// Appends the header of a whole message.
+pub(super) fn push_header(frames: &mut Vec<u8>, opcode: OpCode, length: usize) {
+    let header = FrameHeader {
+        opcode,
+        ..FrameHeader::default()
+    };
+    // Formatting fails only if writing fails, and there is always memory to write to.
+    let _ = header.format(length as u64, frames);
+}
+
+/// Appends a frame.
+pub(super) fn push(frames: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
+    push_header(frames, opcode, payload.len());
+    frames.extend_from_slice(payload);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
+
+    use super::*;
+
+    const TEXT: OpCode = OpCode::Data(Data::Text);
+
+    #[test]
+    fn frames_are_told_apart() {
+        let of = |opcode, payload: &[u8]| {
+            let mut frame = Vec::new();
+            push(&mut frame, opcode, payload);
+            classify(&frame)
+        };
+        assert_eq!(of(TEXT, b"0{\"sid\":\"x\"}"), Frame::Open);
+        assert_eq!(of(TEXT, b"40{\"sid\":\"x\"}"), Frame::Connected);
+        assert_eq!(of(TEXT, b"2"), Frame::Ping);
+        assert_eq!(of(TEXT, b"42[\"x\"]"), Frame::Other);
+        assert_eq!(of(OpCode::Data(Data::Binary), b"0"), Frame::Other);
+        assert_eq!(of(OpCode::Control(Control::Close), b""), Frame::Control);
+    }
+
+    #[test]
+    fn frames_of_any_length_are_split() {
+        let payloads = [0, 1, 125, 126, 0xffff, 0x1_0000].map(|length| vec![b'x'; length]);
+        let mut bytes = Vec::new();
+        for payload in &payloads {
+            push(&mut bytes, TEXT, payload);
+        }
+        let frames: Vec<_> = all(&bytes).map(read).collect();
+        let expected: Vec<_> = payloads.iter().map(|one| Some((TEXT, &**one))).collect();
+        assert!(frames == expected);
+    }
+}

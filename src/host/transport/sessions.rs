@@ -1,0 +1,40 @@
+//! Sessions of a host, by the secret ids that their clients have.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+
+/// Sessions that exist. Each adds itself, and removes itself when nothing refers to it any more.
+#[derive(Debug)]
+pub(in crate::host) struct Sessions<T>(Mutex<HashMap<Box<str>, Weak<T>>>);
+
+impl<T> Default for Sessions<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Sessions<T> {
+    /// Adds a session.
+    pub(super) fn add(&self, sid: &str, session: &Arc<T>) {
+        self.0.lock().insert(sid.into(), Arc::downgrade(session));
+    }
+
+    /// Returns the session with an id.
+    pub(super) fn find(&self, sid: &str) -> Option<Arc<T>> {
+        self.0.lock().get(sid).and_then(Weak::upgrade)
+    }
+
+    /// Removes a session.
+    pub(super) fn remove(&self, sid: &str) {
+        let mut sessions = self.0.lock();
+        sessions.remove(sid);
+        if sessions.len() < sessions.capacity() / 8 {
+            let few = 2 * sessions.len();
+            sessions.shrink_to(few);
+        }
+    }
+}

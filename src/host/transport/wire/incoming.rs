@@ -1,0 +1,203 @@
+//! What a client sends, by either transport.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use super::Wire;
+use crate::host::{
+    namespaces::INVALID_NAMESPACE,
+    transport::{
+        flush::{self, Flush},
+        packet::{self, Kind, Packet, Partial},
+        protocol::{CLOSE, MAX_NAMESPACE, MESSAGE, PONG},
+        rate::{Rate, Verdict},
+        sockets::{Found, Receiver},
+    },
+};
+
+impl Wire {
+    /// Handles an Engine.IO packet of text.
+    pub(in crate::host::transport) fn receive_text(self: &Arc<Self>, packet: &[u8]) {
+        match packet.split_first() {
+            Some((&MESSAGE, message)) => match std::str::from_utf8(message) {
+                Ok(message) => self.message(message),
+                Err(_) => self.malformed("a text that is not UTF-8"),
+            },
+            Some((&PONG, _)) => {
+                self.is_in_time();
+                self.lock().hand_text(&[PONG]);
+            }
+            Some((&CLOSE, [])) => {
+                self.left();
+                self.lock().hand_text(&[CLOSE]);
+            }
+            _ => self.malformed("a packet that is none of Engine.IO's"),
+        }
+    }
+
+    /// Handles an attachment.
+    pub(in crate::host::transport) fn receive_binary(self: &Arc<Self>, attachment: Bytes) {
+        let Some(mut partial) = self.partial.lock().take() else {
+            return self.malformed("an attachment that belongs to no packet");
+        };
+        partial.attachments.push(attachment);
+        if partial.attachments.len() < partial.expected {
+            *self.partial.lock() = Some(partial);
+        } else if let Some(packet) = Packet::parse(&partial.text) {
+            self.deliver(&packet, &partial.attachments);
+        }
+    }
+
+    /// Hands a frame of the WebSocket itself to socketioxide, which answers pings and closes.
+    pub(in crate::host::transport) fn receive_control(&self, frame: &[u8]) {
+        self.is_in_time();
+        self.lock().inbox.extend_from_slice(frame);
+    }
+
+    /// Handles a Socket.IO packet.
+    fn message(self: &Arc<Self>, text: &str) {
+        let Some(packet) = Packet::parse(text) else {
+            return self.malformed("a packet that is none of Socket.IO's");
+        };
+        if self.partial.lock().is_some() {
+            return self.malformed("a packet between another one and its attachments");
+        }
+        match packet.kind {
+            Kind::Connect => self.connect(&packet, text),
+            Kind::Disconnect => {
+                if self.find(packet.namespace).is_some() {
+                    self.hand_message(text);
+                    let socket = self.lock().sockets.forget(packet.namespace);
+                    drop(socket);
+                }
+            }
+            Kind::Event | Kind::Ack if packet.attachments == 0 => self.deliver(&packet, &[]),
+            Kind::Event | Kind::Ack => self.begin_partial(&packet, text),
+        }
+    }
+
+    fn begin_partial(&self, packet: &Packet<'_>, text: &str) {
+        if self.check_attachments(packet.attachments) {
+            *self.partial.lock() = Some(Box::new(Partial {
+                text: text.into(),
+                expected: packet.attachments,
+                attachments: Vec::new(),
+            }));
+        }
+    }
+
+    /// Hands an event or an ack to its socket.
+    fn deliver(self: &Arc<Self>, packet: &Packet<'_>, attachments: &[Bytes]) {
+        let Some(socket) = self.find(packet.namespace) else {
+            return;
+        };
+        let reader = &**self as &dyn Flush;
+        let handled = match packet.kind {
+            Kind::Ack => {
+                let Some(id) = packet.id else {
+                    return self.malformed("an ack without an id");
+                };
+                let answered = flush::collect(Some(reader), || {
+                    socket.answer(id, packet.payload, attachments)
+                });
+                answered.map(|was_asked_for| {
+                    if !was_asked_for {
+                        self.is_in_time();
+                    }
+                })
+            }
+            _ if !self.takes(&*socket) => return,
+            _ => flush::collect(Some(reader), || {
+                socket.event(packet.payload, attachments, packet.id)
+            }),
+        };
+        if let Err(problem) = handled {
+            self.malformed(&format!("a packet that cannot be read: {problem}"));
+        }
+    }
+
+    /// Returns the socket of a namespace. A client that never was there is disconnected, as in Node.
+    fn find(&self, namespace: &str) -> Option<Arc<dyn Receiver>> {
+        let found = self.lock().sockets.find(namespace);
+        match found {
+            Found::Socket(socket) => Some(socket),
+            Found::Ended => None,
+            Found::Unknown => {
+                let problem = "a packet for a namespace that it has not connected to";
+                self.disconnect_for("forced server close", problem);
+                None
+            }
+        }
+    }
+
+    /// Handles a CONNECT: refuses it, or hands it to socketioxide.
+    fn connect(self: &Arc<Self>, packet: &Packet<'_>, text: &str) {
+        let namespace = packet.namespace;
+        if !packet.payload.is_empty() && !packet.payload.starts_with('{') {
+            return self.malformed("a CONNECT whose `auth` is no object");
+        }
+        let (is_known, count) = {
+            let state = self.lock();
+            let is_there = matches!(state.sockets.find(namespace), Found::Socket(_));
+            let count = state.sockets.live().count() + state.connects.len();
+            (is_there || state.connects.has(namespace), count)
+        };
+        // A second CONNECT changes nothing, as with socketioxide.
+        if is_known {
+            return;
+        }
+        if !self.is_within(&self.connect_rate, "it goes on to connect and disconnect") {
+            self.refused("a client connects to namespaces again and again");
+            return self.refuse_connect(namespace, "too many CONNECTs");
+        }
+        let max = self.options().max_namespaces_per_client;
+        if count >= max {
+            self.refused(&format!("a client asks for more than {max} namespaces"));
+            return self.refuse_connect(namespace, "too many namespaces");
+        }
+        let namespaces = self.context.namespaces.upgrade();
+        let is_served = namespace.len() <= MAX_NAMESPACE
+            && namespaces.is_some_and(|all| all.ensure(namespace).is_some());
+        if !is_served {
+            self.refused(&format!("`{namespace}` is no namespace"));
+            return self.refuse_connect(namespace, INVALID_NAMESPACE);
+        }
+        self.lock().connects.request(namespace);
+        self.hand_message(text);
+    }
+
+    fn refuse_connect(self: &Arc<Self>, namespace: &str, reason: &str) {
+        self.send_text(packet::refused(namespace, reason).as_bytes());
+    }
+
+    fn hand_message(&self, text: &str) {
+        let packet = [&[MESSAGE], text.as_bytes()].concat();
+        self.lock().hand_text(&packet);
+    }
+
+    /// Returns whether the client may send one more event now; otherwise the event is dropped.
+    fn takes(&self, socket: &dyn Receiver) -> bool {
+        let takes = self.is_in_time();
+        if !takes {
+            socket.dropped("the client sends more than `max-events-per-second`");
+        }
+        takes
+    }
+
+    /// Returns whether the client may send one more packet now.
+    fn is_in_time(&self) -> bool {
+        let problem = "it goes on beyond `max-events-per-second`";
+        let rate = self.rate.as_ref();
+        rate.is_none_or(|rate| self.is_within(rate, problem))
+    }
+
+    /// Returns whether a limit allows one more packet now. Disconnects a client that goes on beyond it.
+    fn is_within(&self, rate: &Rate, problem: &str) -> bool {
+        let verdict = rate.take(Instant::now());
+        if verdict == Verdict::Abuse {
+            self.cut_off(problem);
+        }
+        verdict == Verdict::Passes
+    }
+}

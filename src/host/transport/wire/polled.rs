@@ -1,0 +1,231 @@
+//! The polling transport of a wire: one request at a time that waits for packets, and one that brings some.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use super::{State, Wire};
+use crate::host::transport::{
+    connects::GATE,
+    protocol::{ATTACHMENT, CLOSE, NOOP, SEPARATOR},
+};
+
+/// Request that waits for packets. Dropped before its end, its client is gone.
+struct Waiting<'a> {
+    wire: &'a Arc<Wire>,
+    is_over: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.wire.kill("transport error");
+        }
+    }
+}
+
+/// Request that brings packets.
+pub(in crate::host::transport) struct Posting(Arc<Wire>);
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        if let Some(polling) = &mut self.0.lock().polling {
+            polling.is_posted = false;
+        }
+    }
+}
+
+/// Attempt of a client to upgrade to a WebSocket.
+pub(in crate::host::transport) struct Probing(Arc<Wire>);
+
+impl Drop for Probing {
+    fn drop(&mut self) {
+        if let Some(polling) = &mut self.0.lock().polling {
+            polling.is_probed = false;
+        }
+    }
+}
+
+impl Wire {
+    /// Waits for packets, and returns them as a payload. Returns `None` if another request waits already; then the
+    /// session has ended, as in Node.
+    pub(in crate::host::transport) async fn poll(self: &Arc<Self>) -> Option<Vec<u8>> {
+        let is_free = match &mut self.lock().polling {
+            Some(polling) => !std::mem::replace(&mut polling.is_polled, true),
+            None => true,
+        };
+        if !is_free {
+            self.kill("transport error");
+            return None;
+        }
+        let mut waiting = Waiting {
+            wire: self,
+            is_over: false,
+        };
+        let payload = poll_fn(|context| self.lock().poll_payload(context)).await;
+        waiting.is_over = true;
+        Some(payload)
+    }
+
+    /// Begins to take packets from a request. Returns `None` if another request brings packets already; then the
+    /// session has ended, as in Node.
+    pub(in crate::host::transport) fn begin_post(self: &Arc<Self>) -> Option<Posting> {
+        let is_free = match &mut self.lock().polling {
+            Some(polling) => !std::mem::replace(&mut polling.is_posted, true),
+            None => false,
+        };
+        if !is_free {
+            self.kill("transport error");
+        }
+        is_free.then(|| Posting(self.clone()))
+    }
+
+    /// Handles the packets of a request, one after the other.
+    pub(in crate::host::transport) async fn take_payload(self: &Arc<Self>, payload: &[u8]) {
+        for packet in payload.split(|byte| *byte == SEPARATOR) {
+            match packet.split_first() {
+                Some((&ATTACHMENT, encoded)) => match BASE64_STANDARD.decode(encoded) {
+                    Ok(attachment) => self.receive_binary(attachment.into()),
+                    Err(_) => self.malformed("an attachment that is not base64"),
+                },
+                _ => self.receive_text(packet),
+            }
+            // A WebSocket's reader would do so before it reads on.
+            self.write_waiting();
+            self.handled().await;
+            if self.lock().is_over() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until socketioxide has handled what it was handed, and until nothing waits behind a CONNECT any more.
+    async fn handled(&self) {
+        let handled = || poll_fn(|context| self.lock().poll_handled(context));
+        while timeout(GATE, handled()).await.is_err() {
+            let mut state = self.lock();
+            if state.is_idle() && state.connects.give_up() {
+                return;
+            }
+        }
+    }
+
+    /// Begins an upgrade. Returns `None` if the client has a WebSocket already, or tries another one.
+    pub(in crate::host::transport) fn begin_upgrade(self: &Arc<Self>) -> Option<Probing> {
+        let mut state = self.lock();
+        let polling = state.polling.as_mut()?;
+        let is_free = !std::mem::replace(&mut polling.is_probed, true);
+        is_free.then(|| Probing(self.clone()))
+    }
+
+    /// Ends the request that waits for packets, because the client tries a WebSocket.
+    pub(in crate::host::transport) fn release_poll(&self) {
+        self.lock().wake_poll();
+    }
+
+    /// Replaces polling by a WebSocket, of which `read` was read already. Returns `false` if the session has ended.
+    pub(in crate::host::transport) fn upgrade(
+        self: &Arc<Self>,
+        io: TokioIo<Upgraded>,
+        read: Vec<u8>,
+    ) -> bool {
+        let mut state = self.lock();
+        if state.is_over() {
+            return false;
+        }
+        state.wake_poll();
+        state.polling = None;
+        (state.io, state.read) = (Some(io), read);
+        state.wake_reader();
+        drop(state);
+        self.write_waiting();
+        true
+    }
+}
+
+impl State {
+    pub(super) fn wake_poll(&mut self) {
+        let poll = self
+            .polling
+            .as_mut()
+            .and_then(|polling| polling.poll.take());
+        if let Some(waker) = poll {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn wake_poster(&mut self) {
+        let post = self
+            .polling
+            .as_mut()
+            .and_then(|polling| polling.post.take());
+        if let Some(waker) = post {
+            waker.wake();
+        }
+    }
+
+    /// Returns what waits for the client, as soon as there is something.
+    fn poll_payload(&mut self, context: &Context<'_>) -> Poll<Vec<u8>> {
+        let is_over = self.is_over();
+        let payload = match &mut self.polling {
+            None => NOOP.to_vec(),
+            Some(_) if !self.queue.is_empty() && self.held == 0 => {
+                let payload = self.payload();
+                if self.ending {
+                    self.die(None);
+                }
+                payload
+            }
+            Some(_) if is_over => vec![CLOSE],
+            Some(polling) if polling.is_probed => NOOP.to_vec(),
+            Some(polling) => {
+                polling.poll = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+        };
+        if let Some(polling) = &mut self.polling {
+            polling.is_polled = false;
+        }
+        Poll::Ready(payload)
+    }
+
+    /// Takes what waits for the client.
+    fn payload(&mut self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        self.queue.take_packets(usize::MAX, |opcode, packet| {
+            if !payload.is_empty() {
+                payload.push(SEPARATOR);
+            }
+            match opcode {
+                OpCode::Data(Data::Binary) => {
+                    payload.push(ATTACHMENT);
+                    payload.extend_from_slice(BASE64_STANDARD.encode(packet).as_bytes());
+                }
+                _ => payload.extend_from_slice(packet),
+            }
+        });
+        payload
+    }
+
+    fn poll_handled(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.is_over() || self.is_idle() && !self.connects.hold_packets() {
+            return Poll::Ready(());
+        }
+        match &mut self.polling {
+            Some(polling) => {
+                polling.post = Some(context.waker().clone());
+                Poll::Pending
+            }
+            // A WebSocket has replaced polling, and its reader waits.
+            None => Poll::Ready(()),
+        }
+    }
+}
