@@ -38,6 +38,9 @@ export class Web {
     this.web = new WebSocket(address);
     this.web.on("message", (data, binary) => this.#received(binary ? data : data.toString()));
     this.#closed = new Promise((resolve) => this.web.on("close", resolve).on("error", () => {}));
+    /** Answers when the server has agreed to the WebSocket; fails with its refusal. */
+    this.opened = new Promise((resolve, reject) => this.web.once("open", resolve).once("error", reject));
+    this.opened.catch(() => {});
     t.after(() => this.web.terminate());
   }
 
