@@ -17,14 +17,13 @@ export function openTcp(t, url) {
 export async function exchange(t, url, text) {
   const tcp = openTcp(t, url);
   tcp.write(text);
-  return tcp.answer();
+  return tcp.answer({ toHead: text.startsWith("HEAD ") });
 }
 
-/** The text of a request without a body. `headers` are lines; a `Host` is added unless there is one or `host` is false. */
-export function request(url, method, address, headers = [], { host = true, version = "1.1" } = {}) {
-  const lines = [`${method} ${address.pathname}${address.search} HTTP/${version}`];
-  if (host) lines.push(`Host: ${new URL(url).host}`);
-  return [...lines, ...headers, "", ""].join("\r\n");
+/** The text of a request without a body. `headers` are lines. */
+export function request(url, method, address, headers = [], { hosts = [new URL(url).host], version = "1.1" } = {}) {
+  const first = `${method} ${address.pathname}${address.search} HTTP/${version}`;
+  return [first, ...hosts.map((host) => `Host: ${host}`), ...headers, "", ""].join("\r\n");
 }
 
 class Tcp {
@@ -47,9 +46,9 @@ class Tcp {
     });
   }
 
-  /** Answers when the operating system has taken the text. */
+  /** Each character is a byte. Answers when the operating system has taken them. */
   write(text) {
-    return new Promise((resolve) => this.#socket.write(text, resolve));
+    return new Promise((resolve) => this.#socket.write(text, "latin1", resolve));
   }
 
   /** Ends the connection as a client does that is gone. */
@@ -58,8 +57,13 @@ class Tcp {
   }
 
   /** The next answer; a `100 Continue` is one, too. Answers `undefined` when the connection ends before a head came. */
-  answer() {
-    return this.#until(() => this.#take(), "no answer came");
+  answer({ toHead = false } = {}) {
+    return this.#until(() => this.#take(toHead), "no answer came");
+  }
+
+  /** All that came behind the last answer, as soon as it matches `pattern`. */
+  until(pattern) {
+    return this.#until(() => (pattern.test(this.#text) ? { value: this.#text } : undefined), `no ${pattern} came`);
   }
 
   /** Answers when the connection has ended. */
@@ -67,14 +71,14 @@ class Tcp {
     return this.#until(() => (this.#closed ? { value: undefined } : undefined), "the connection was not ended");
   }
 
-  #take() {
+  #take(toHead) {
     const split = this.#text.indexOf("\r\n\r\n");
     if (split < 0) return this.#closed ? { value: undefined } : undefined;
     const [first, ...lines] = this.#text.slice(0, split).split("\r\n");
     const status = Number(first.split(" ")[1]);
     const headers = Object.fromEntries(lines.map((line) => [line.split(":")[0].toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]));
     const rest = this.#text.slice(split + 4);
-    const hasBody = status >= 200;
+    const hasBody = status >= 200 && !toHead;
     if (hasBody && headers["transfer-encoding"] === "chunked") return this.#takeChunked(status, headers, rest);
     const length = hasBody ? Number(headers["content-length"] ?? (this.#closed ? rest.length : NaN)) : 0;
     if (!(rest.length >= length)) return undefined;
