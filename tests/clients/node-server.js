@@ -11,10 +11,16 @@ import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { Server } from "socket.io";
 
-const { positionals: [, folder], values } = parseArgs({
+const {
+  positionals: [, folder],
+  values,
+} = parseArgs({
   allowPositionals: true,
   options: Object.fromEntries(
-    ["port", "ping-interval", "ping-timeout", "connect-timeout", "upgrade-timeout"].map((name) => [name, { type: "string" }]),
+    ["port", "ping-interval", "ping-timeout", "connect-timeout", "upgrade-timeout"].map((name) => [
+      name,
+      { type: "string" },
+    ]),
   ),
 });
 

@@ -16,10 +16,11 @@ export const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** The scripts that patchcord ships. */
 export const shippedScripts = here("../../scripts");
 
-/** Whether the tests run against Node's server, with the twins of the scripts, to show that they expect what it does. */
+/** True when the tests run against Node's server, on twins of the scripts, to show that they expect what it does. */
 export const onNode = process.env.SERVER === "node";
 
-const program = onNode ? [process.execPath, here("node-server.js")] : [process.env.PATCHCORD ?? here("../../target/release/patchcord")];
+const patchcord = process.env.PATCHCORD ?? here("../../target/release/patchcord");
+const program = onNode ? [process.execPath, here("node-server.js")] : [patchcord];
 /** So long a test waits for what must come; it is generous, and only a failure takes it. */
 export const DEADLINE_MS = 20_000;
 

@@ -8,13 +8,13 @@ import { openPoll, openWeb, pollSession, reasonOf, watching } from "./raw.js";
 import { here, serveAll } from "./server.js";
 
 const twins = here("twins");
-/** Sends no ping for so long that no test sees one. */
+/** A server whose first ping comes later than any test ends. */
 const calm = serveAll(twins, ["--ping-interval", "60s"]);
 const impatient = serveAll(twins, ["--ping-interval", "60s", "--connect-timeout", "1s"]);
 
 const sessions = {
-  "WebSocket": (t, url) => openWeb(t, url),
-  "polling": async (t, url) => pollSession(await openPoll(url)),
+  WebSocket: (t, url) => openWeb(t, url),
+  polling: async (t, url) => pollSession(await openPoll(url)),
 };
 
 for (const [transport, openSession] of Object.entries(sessions)) {
@@ -46,7 +46,11 @@ for (const [transport, openSession] of Object.entries(sessions)) {
       "to `/` with a payload": ['40{"token":"123"}', "40", '42["welcome",{"token":"123"}]'],
       "to a namespace": ["40/custom,", "40/custom,", '42/custom,["welcome",{}]'],
       "to a namespace, without the comma": ["40/custom", "40/custom,", '42/custom,["welcome",{}]'],
-      "to a namespace with a payload": ['40/custom,{"token":"abc"}', "40/custom,", '42/custom,["welcome",{"token":"abc"}]'],
+      "to a namespace with a payload": [
+        '40/custom,{"token":"abc"}',
+        "40/custom,",
+        '42/custom,["welcome",{"token":"abc"}]',
+      ],
     };
     for (const [name, [packet, prefix, greeting]] of Object.entries(accepted)) {
       test(`${name} is answered with the id of the socket`, async (t) => {
@@ -74,7 +78,21 @@ for (const [transport, openSession] of Object.entries(sessions)) {
       assert.equal(await session.next(), '44/custom?token=abc,{"message":"Invalid namespace"}');
     });
 
-    for (const packet of ["4abc", "4", "40[1]", '40"text"', "40null", "40{", '42["echo",1]', "43[1]", '430["x"]', "41", '42/custom,["echo",1]', '44{"message":"x"}', Buffer.from([1])]) {
+    for (const packet of [
+      "4abc",
+      "4",
+      "40[1]",
+      '40"text"',
+      "40null",
+      "40{",
+      '42["echo",1]',
+      "43[1]",
+      '430["x"]',
+      "41",
+      '42/custom,["echo",1]',
+      '44{"message":"x"}',
+      Buffer.from([1]),
+    ]) {
       test(`${text(packet)} in place of CONNECT ends the session`, async (t) => {
         const session = await openSession(t, calm.url);
         session.send(packet);
@@ -91,7 +109,9 @@ for (const [transport, openSession] of Object.entries(sessions)) {
     // At the same time, for each waits for the server's clock.
     describe("not in time", { concurrency: true }, () => {
       test("ends the session", async (t) => {
-        await (await openSession(t, impatient.url)).closed;
+        await (
+          await openSession(t, impatient.url)
+        ).closed;
       });
 
       test("or to an unknown namespace only, ends the session", async (t) => {
@@ -113,10 +133,13 @@ for (const [transport, openSession] of Object.entries(sessions)) {
   });
 
   describe(`ids, ${transport}`, () => {
-    test("every namespace has an id of its own, which its script knows, and none is the secret of the session", async (t) => {
+    test("every namespace has an id of its own, which its script knows and which is not the secret sid", async (t) => {
       const session = await openSession(t, calm.url);
       const ids = [];
-      for (const [namespace, address] of [["/", ""], ["/custom", "/custom,"]]) {
+      for (const [namespace, address] of [
+        ["/", ""],
+        ["/custom", "/custom,"],
+      ]) {
         const id = sidOf(await session.connect(namespace), `40${address}`);
         await session.next();
         session.send(`42${address}7["id"]`);
@@ -202,12 +225,19 @@ for (const [transport, openSession] of Object.entries(sessions)) {
       const session = await connected(t);
       const bytes = [Buffer.from([1, 2, 3]), Buffer.from([])];
       session.send('452-789["answer",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]', ...bytes);
-      assert.deepEqual(await take(session, 3), ['462-789[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]', ...bytes]);
+      assert.deepEqual(await take(session, 3), [
+        '462-789[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]',
+        ...bytes,
+      ]);
     });
 
     test("attachments in another order than their placeholders find their places", async (t) => {
       const session = await connected(t);
-      session.send('452-["echo",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]', Buffer.from([1]), Buffer.from([2]));
+      session.send(
+        '452-["echo",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]',
+        Buffer.from([1]),
+        Buffer.from([2]),
+      );
       const packet = '452-["echo",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]';
       assert.deepEqual(await take(session, 3), [packet, Buffer.from([2]), Buffer.from([1])]);
     });
@@ -231,7 +261,12 @@ for (const [transport, openSession] of Object.entries(sessions)) {
 
     test("an unknown event is harmless", async (t) => {
       const session = await connected(t);
-      session.send('42["nobody listens",1]', '429["nobody answers"]', '451-["nobody listens",{"_placeholder":true,"num":0}]', Buffer.from([1]));
+      session.send(
+        '42["nobody listens",1]',
+        '429["nobody answers"]',
+        '451-["nobody listens",{"_placeholder":true,"num":0}]',
+        Buffer.from([1]),
+      );
       session.send('42["echo","still here"]');
       assert.equal(await session.next(), '42["echo","still here"]');
     });
@@ -247,15 +282,15 @@ for (const [transport, openSession] of Object.entries(sessions)) {
   describe(`event names, ${transport}`, () => {
     const names = {
       "chat/join": ['"chat/join"', '"chat\\/join"', '"\\u0063hat/join"'],
-      "café": ['"café"', '"caf\\u00e9"', '"caf\\u00E9"'],
+      café: ['"café"', '"caf\\u00e9"', '"caf\\u00E9"'],
       "🎉": ['"🎉"', '"\\ud83c\\udf89"', '"\\uD83C\\uDF89"'],
       'a "quoted" name': ['"a \\"quoted\\" name"', '"a \\u0022quoted\\u0022 name"'],
       "two\nlines": ['"two\\nlines"', '"two\\u000alines"'],
       "": ['""'],
       // Node emits these by what JavaScript makes of the number.
-      "5": ['"5"', "5", "5.0"],
-      "100": ["100", "1e2"],
-      "0.5": ["0.5", "5e-1"],
+      5: ['"5"', "5", "5.0"],
+      100: ["100", "1e2"],
+      0.5: ["0.5", "5e-1"],
     };
     for (const [name, writtenAs] of Object.entries(names)) {
       for (const written of writtenAs) {
@@ -265,9 +300,20 @@ for (const [transport, openSession] of Object.entries(sessions)) {
           session.send(`42/names,[${written},"x"]`, `42/names,7[ ${written} , "y"]`);
           // Node's server sends what the listener emitted before the ack. The order is not what this is about.
           const packets = (await take(session, 3)).sort();
-          assert.deepEqual(packets.map((packet) => packet.slice(0, "4x/names,".length)), ["42/names,", "42/names,", "43/names,"]);
-          const [first, second] = packets.map((packet) => JSON.parse(packet.slice("42/names,".length + (packet[1] === "3"))));
-          assert.deepEqual([first, second], [[name, "x"], [name, "y"]]);
+          assert.deepEqual(
+            packets.map((packet) => packet.slice(0, "4x/names,".length)),
+            ["42/names,", "42/names,", "43/names,"],
+          );
+          const [first, second] = packets.map((packet) =>
+            JSON.parse(packet.slice("42/names,".length + (packet[1] === "3"))),
+          );
+          assert.deepEqual(
+            [first, second],
+            [
+              [name, "x"],
+              [name, "y"],
+            ],
+          );
           assert.equal(packets[2], `43/names,7${JSON.stringify([[name, "y"]])}`);
         });
       }
@@ -280,7 +326,16 @@ for (const [transport, openSession] of Object.entries(sessions)) {
       assert.deepEqual(await take(session, 2), ['451-/names,["café",{"_placeholder":true,"num":0}]', Buffer.from([1])]);
     });
 
-    for (const written of ["null", "true", "{}", "[]", '"connect"', '"disconnect"', '"newListener"', '"dis\\u0063onnect"']) {
+    for (const written of [
+      "null",
+      "true",
+      "{}",
+      "[]",
+      '"connect"',
+      '"disconnect"',
+      '"newListener"',
+      '"dis\\u0063onnect"',
+    ]) {
       test(`${written} is no name of an event and ends the session`, async (t) => {
         const session = await connected(t);
         session.send(`42[${written},1]`);
@@ -302,7 +357,7 @@ for (const [transport, openSession] of Object.entries(sessions)) {
       "an ack id that is no number": ['42abc["echo",1]'],
       "an ack that is no array": ["430{}"],
       "DISCONNECT with a payload": ["41{}"],
-      "CONNECT_ERROR": ['44{"message":"x"}'],
+      CONNECT_ERROR: ['44{"message":"x"}'],
       "an event to a namespace that the client is not in": ['42/custom,["echo",1]'],
       "DISCONNECT from a namespace that the client is not in": ["41/custom,"],
       "a binary event without a number of attachments": ['45["echo",{"_placeholder":true,"num":0}]'],
@@ -348,10 +403,12 @@ describe("the answer to CONNECT comes when `on_connection` has run", () => {
   }
 
   test("WebSocket, many at the same time", async (t) => {
-    await Promise.all(Array.from({ length: ROUNDS }, async () => {
-      const [isReady, session] = [await observer(t), await openWeb(t, calm.url)];
-      await isReady(sidOf(await session.connect("/slow"), "40/slow,"));
-    }));
+    await Promise.all(
+      Array.from({ length: ROUNDS }, async () => {
+        const [isReady, session] = [await observer(t), await openWeb(t, calm.url)];
+        await isReady(sidOf(await session.connect("/slow"), "40/slow,"));
+      }),
+    );
   });
 
   onEachTransport("by the official client", ({ connect }) => {

@@ -76,7 +76,9 @@ class Tcp {
     if (split < 0) return this.#closed ? { value: undefined } : undefined;
     const [first, ...lines] = this.#text.slice(0, split).split("\r\n");
     const status = Number(first.split(" ")[1]);
-    const headers = Object.fromEntries(lines.map((line) => [line.split(":")[0].toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]));
+    const headers = Object.fromEntries(
+      lines.map((line) => [line.split(":")[0].toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]),
+    );
     const rest = this.#text.slice(split + 4);
     const hasBody = status >= 200 && !toHead;
     if (hasBody && headers["transfer-encoding"] === "chunked") return this.#takeChunked(status, headers, rest);

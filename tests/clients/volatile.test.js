@@ -32,7 +32,10 @@ describe("volatile events to a WebSocket", () => {
   });
 
   test("one between ordinary events is lost, and these are sent", async (t) => {
-    assert.deepEqual(await afterCall(t, "between"), [["ev", 7, 1], ["ev", 7, 3]]);
+    assert.deepEqual(await afterCall(t, "between"), [
+      ["ev", 7, 1],
+      ["ev", 7, 3],
+    ]);
   });
 
   test("one behind an ordinary event is lost in `on_connection`, too", async (t) => {
@@ -90,7 +93,10 @@ describe("volatile events to a client that polls", () => {
   test("one between ordinary events is lost, and these are sent", async () => {
     const poll = await polling();
     await poll.post('42/volatile,["between",7]');
-    assert.deepEqual(await untilEnd(poll), [["ev", 7, 1], ["ev", 7, 3]]);
+    assert.deepEqual(await untilEnd(poll), [
+      ["ev", 7, 1],
+      ["ev", 7, 3],
+    ]);
   });
 
   test("one behind an ordinary event is lost in `on_connection`, too", async () => {
@@ -172,7 +178,7 @@ async function untilEnd(session) {
   }
 }
 
-/** What one call of the listener of this event sends to a quiet client, before its `end`. */
+/** The events that one call of the listener of this event sends to a quiet client, before its `end`. */
 async function afterCall(t, event) {
   const web = await connected(t);
   send(web, event, 7);
@@ -180,8 +186,8 @@ async function afterCall(t, event) {
 }
 
 /**
- * Which of the volatile events of one call comes to a client whose poll waits. The POST may overtake the poll, which
- * travels on a connection of its own; then nothing comes, and it is tried again.
+ * The numbers of the volatile events of one call that come to a client whose poll waits. The POST may overtake the
+ * poll, which travels on a connection of its own; then nothing comes, and it is tried again.
  */
 async function whilePolling(event) {
   const poll = await polling();
@@ -192,7 +198,10 @@ async function whilePolling(event) {
     const events = await waiting;
     if (event === "two") assert.deepEqual(await untilEnd(poll), []);
     if (events.length === 0) continue;
-    assert.ok(events.every(([, call]) => call === n), JSON.stringify(events));
+    assert.ok(
+      events.every(([, call]) => call === n),
+      JSON.stringify(events),
+    );
     return events.map(([, , nth]) => nth);
   }
   return [];

@@ -30,7 +30,10 @@ describe("agreed to:", () => {
     "another key": { "Sec-WebSocket-Key": Buffer.from("0123456789abcdef").toString("base64") },
     "a key with the last letters of base64": { "Sec-WebSocket-Key": Buffer.alloc(16, 0xfb).toString("base64") },
     "an extension that the server does not have": { "Sec-WebSocket-Extensions": "x-webkit-deflate-frame" },
-    "headers of proxies, which nobody was told to trust": { "X-Forwarded-For": "203.0.113.1, 203.0.113.2", Via: "1.1 proxy" },
+    "headers of proxies, which nobody was told to trust": {
+      "X-Forwarded-For": "203.0.113.1, 203.0.113.2",
+      Via: "1.1 proxy",
+    },
   };
   for (const [name, changed] of Object.entries(right)) {
     test(name, async (t) => {
@@ -113,7 +116,8 @@ describe("rejected:", () => {
     test(`the method ${method}`, async (t) => {
       const answer = await exchange(t, server.url, request(server.url, method, address(), lines(RIGHT)));
       assert.equal(answer.status, 400);
-      if (!onNode && method !== "HEAD") assert.deepEqual(JSON.parse(answer.body), { code: 2, message: "Bad handshake method" });
+      if (!onNode && method !== "HEAD")
+        assert.deepEqual(JSON.parse(answer.body), { code: 2, message: "Bad handshake method" });
     });
   }
 
@@ -128,8 +132,17 @@ describe("rejected:", () => {
     const poll = await openPoll(server.url);
     await poll.connect("/");
     await poll.next();
-    for (const changed of [{ "Sec-WebSocket-Key": "x" }, { "Sec-WebSocket-Version": "99" }, { Upgrade: "h2c" }, { Connection: [] }]) {
-      const answer = await exchange(t, server.url, request(server.url, "GET", address({ sid: poll.sid }), lines({ ...RIGHT, ...changed })));
+    for (const changed of [
+      { "Sec-WebSocket-Key": "x" },
+      { "Sec-WebSocket-Version": "99" },
+      { Upgrade: "h2c" },
+      { Connection: [] },
+    ]) {
+      const answer = await exchange(
+        t,
+        server.url,
+        request(server.url, "GET", address({ sid: poll.sid }), lines({ ...RIGHT, ...changed })),
+      );
       assert.ok(answer.status === 400 || answer.status === 426, `it was answered with ${answer.status}`);
     }
     await poll.post('42["echo","still here"]');
