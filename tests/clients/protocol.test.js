@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { endpoint, openPoll, openWeb, Web } from "./raw.js";
+import { endpoint, openPoll, openWeb, pollSession, Web } from "./raw.js";
 import { here, serve, serveAll, shippedScripts } from "./server.js";
 
 const quickPings = ["--ping-interval", "300ms", "--ping-timeout", "200ms"];
@@ -403,23 +403,3 @@ describe("a connection that never sends CONNECT", () => {
     assert.equal((await (await openPoll(server.url)).untilGone()).status, 400);
   });
 });
-
-/** A polling session with the words of a WebSocket one. */
-function pollSession(poll) {
-  let sent = Promise.resolve();
-  return {
-    connect: (...args) => poll.connect(...args),
-    send(...packets) {
-      const texts = packets.map((packet) => (typeof packet === "string" ? packet : `b${packet.toString("base64")}`));
-      sent = sent.then(() => poll.post(...texts));
-    },
-    async next() {
-      await sent;
-      const packet = await poll.next();
-      return packet[0] === "b" ? Buffer.from(packet.slice(1), "base64") : packet;
-    },
-    get closed() {
-      return sent.then(() => poll.untilGone());
-    },
-  };
-}

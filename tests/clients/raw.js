@@ -38,6 +38,9 @@ export class Web {
     this.web = new WebSocket(address);
     this.web.on("message", (data, binary) => this.#received(binary ? data : data.toString()));
     this.#closed = new Promise((resolve) => this.web.on("close", resolve).on("error", () => {}));
+    /** Answers when the server has agreed to the WebSocket; fails with its refusal. */
+    this.opened = new Promise((resolve, reject) => this.web.once("open", resolve).once("error", reject));
+    this.opened.catch(() => {});
     t.after(() => this.web.terminate());
   }
 
@@ -137,5 +140,45 @@ class Poll {
   async #request(request) {
     const response = await fetch(this.address, { ...request, signal: AbortSignal.timeout(DEADLINE_MS) });
     return { status: response.status, text: await response.text() };
+  }
+}
+
+/** A polling session with the words of a WebSocket one. */
+export function pollSession(poll) {
+  let sent = Promise.resolve();
+  return {
+    open: poll.open,
+    async connect(...args) {
+      await sent;
+      return poll.connect(...args);
+    },
+    send(...packets) {
+      const texts = packets.map((packet) => (typeof packet === "string" ? packet : `b${packet.toString("base64")}`));
+      sent = sent.then(() => poll.post(...texts));
+    },
+    async next() {
+      await sent;
+      const packet = await poll.next();
+      return packet[0] === "b" ? Buffer.from(packet.slice(1), "base64") : packet;
+    },
+    get closed() {
+      // A server that ends the session may end the connection of the request with it.
+      return sent.catch(() => {}).then(() => poll.untilGone());
+    },
+  };
+}
+
+/** A client that hears of those who leave `/leaving` (of `twins/`), and a name for the one of this test. */
+export async function watching(t, url) {
+  const watcher = await openWeb(t, url);
+  await watcher.connect("/leaving");
+  return { watcher, name: t.name };
+}
+
+/** The reason for which the client of this name left. */
+export async function reasonOf(watcher, name) {
+  for (;;) {
+    const [, who, reason] = JSON.parse((await watcher.next()).slice("42/leaving,".length));
+    if (who === name) return reason;
   }
 }

@@ -16,7 +16,11 @@ export const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** The scripts that patchcord ships. */
 export const shippedScripts = here("../../scripts");
 
-const program = process.env.PATCHCORD ?? here("../../target/release/patchcord");
+/** True when the tests run against Node's server, on twins of the scripts, to show that they expect what it does. */
+export const onNode = process.env.SERVER === "node";
+
+const patchcord = process.env.PATCHCORD ?? here("../../target/release/patchcord");
+const program = onNode ? [process.execPath, here("node-server.js")] : [patchcord];
 /** So long a test waits for what must come; it is generous, and only a failure takes it. */
 export const DEADLINE_MS = 20_000;
 
@@ -60,7 +64,8 @@ class Server {
   async start() {
     this.folder = await temporaryFolder(this.#source);
     const port = this.#args.includes("--port") ? [] : ["--port", "0"];
-    this.#child = spawn(program, ["serve", this.folder, ...port, ...this.#args], {
+    const [command, ...before] = program;
+    this.#child = spawn(command, [...before, "serve", this.folder, ...port, ...this.#args], {
       stdio: ["ignore", "pipe", "pipe"],
       // A machine that is busy with other tests must not end calls of scripts.
       env: { PATCHCORD_MAX_CALL_TIME: "20s", ...process.env, NO_COLOR: "1" },
