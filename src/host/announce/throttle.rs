@@ -62,50 +62,54 @@ impl Throttle {
 }
 
 /// Returns one event that stands for `more` further ones.
-fn repeated(event: HostEvent, more: usize) -> HostEvent {
-    let mut event = match event {
+fn repeated(mut event: HostEvent, more: usize) -> HostEvent {
+    match event {
         HostEvent::HandlerFailed { diagnostic } => HostEvent::Repeated {
             diagnostic,
             times: more,
         },
-        event => event,
-    };
-    if let HostEvent::Lost { times, .. } | HostEvent::Refused { times, .. } = &mut event {
-        *times = more;
+        HostEvent::Lost { ref mut times, .. } | HostEvent::Refused { ref mut times, .. } => {
+            *times = more;
+            event
+        }
+        event => HostEvent::Suppressed {
+            event: Box::new(event),
+            times: more,
+        },
     }
-    event
 }
 
-/// Returns a key that equal events share. Only events that a client or a script can cause without end have a key.
+/// Returns a key that events of one kind share. Only events that a client or a script can cause without end have a key.
+/// Nothing that a client chooses is part of it, such as the id of a socket that comes again and again.
 fn identity(event: &HostEvent) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
+    std::mem::discriminant(event).hash(&mut hasher);
     match event {
         HostEvent::HandlerFailed { diagnostic } => failure(diagnostic, &mut hasher),
-        HostEvent::Lost {
-            namespace,
-            socket,
-            reason,
-            ..
-        } => (namespace, socket, kind(reason)).hash(&mut hasher),
-        HostEvent::Refused { reason, .. } => kind(reason).hash(&mut hasher),
+        HostEvent::Lost { reason, .. }
+        | HostEvent::Refused { reason, .. }
+        | HostEvent::CutOff { reason, .. } => kind(reason).hash(&mut hasher),
+        HostEvent::ConnectRefused { kind, .. } => kind.hash(&mut hasher),
+        HostEvent::SlowConsumer { .. } | HostEvent::OriginRefused { .. } => {}
         _ => return None,
     }
     Some(hasher.finish())
 }
 
-/// Hashes the place of an error, and not its message or the event of its call, because a client may choose these.
-/// Without a place, the message is all there is.
+/// Hashes the place of an error, and not its message, or the event or namespace of its call, because a client may choose
+/// these. Without a place, the message is all there is.
 fn failure(diagnostic: &Diagnostic, hasher: &mut DefaultHasher) {
     match &diagnostic.place {
         Some(place) => (&place.file, place.line, place.column).hash(hasher),
         None => diagnostic.message.hash(hasher),
     }
     if let Some(origin) = &diagnostic.origin {
-        (&origin.namespace, origin.version).hash(hasher);
+        origin.version.hash(hasher);
     }
 }
 
-/// Returns a reason without its details, which may come from a client.
-fn kind(reason: &str) -> &str {
-    reason.split(':').next().unwrap_or_default()
+/// Returns a reason without its details, which may come from a client: numbers, and what follows a colon.
+fn kind(reason: &str) -> String {
+    let kind = reason.split(':').next().unwrap_or_default();
+    kind.chars().filter(|c| !c.is_numeric()).collect()
 }
