@@ -1,30 +1,7 @@
 //! Counters of what has happened so far: for metrics, and for what is ignored as in Node and would otherwise leave no
 //! trace.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use super::{HostEvent, RefusedConnects};
-
-/// Number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds one.
-    pub fn add(&self) {
-        self.add_many(1);
-    }
-
-    /// Adds `count`.
-    pub fn add_many(&self, count: usize) {
-        self.0.fetch_add(count as u64, Ordering::Relaxed);
-    }
-
-    /// Returns the number so far.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use super::{Counter, HostEvent, RefusedConnects};
 
 /// Name and meaning of the counters that differ by the reason.
 const REFUSED_CONNECTS: (&str, &str) = (

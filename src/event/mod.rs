@@ -1,5 +1,6 @@
 //! Everything that the host announces, in one closed enum: logs, metrics and embedders subscribe to it.
 
+mod counter;
 mod counters;
 mod refusal;
 #[cfg(test)]
@@ -13,7 +14,8 @@ use std::{
 
 use serde::Serialize;
 
-pub use counters::{Counter, Counters};
+pub use counter::Counter;
+pub use counters::Counters;
 pub use refusal::{ConnectRefusal, RefusedConnects};
 
 use crate::{diagnostic::Diagnostic, script::Carried};

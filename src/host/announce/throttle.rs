@@ -113,3 +113,80 @@ fn kind(reason: &str) -> String {
     let kind = reason.split(':').next().unwrap_or_default();
     kind.chars().filter(|c| !c.is_numeric()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ConnectRefusal, tests::every};
+
+    fn told(events: impl Iterator<Item = HostEvent>) -> usize {
+        let throttle = Throttle::default();
+        events.filter(|event| throttle.admit(event).is_told).count()
+    }
+
+    #[test]
+    fn a_client_that_comes_again_and_again_as_somebody_else_is_the_same_event() {
+        let socket = |n: usize| Some(format!("socket{n}"));
+        let address = |n: usize| Some(([127, 0, 0, 1], n as u16).into());
+        type Make<'a> = &'a dyn Fn(usize) -> HostEvent;
+        let kinds: [Make<'_>; 7] = [
+            &|n| HostEvent::SlowConsumer {
+                peer: address(n),
+                socket: socket(n),
+                packets: n,
+                backlog: n,
+            },
+            &|n| HostEvent::CutOff {
+                peer: address(n),
+                socket: socket(n),
+                reason: format!("a packet with {n} attachments or more"),
+            },
+            &|n| HostEvent::Refused {
+                peer: address(n),
+                reason: format!("no: {n}"),
+                times: 1,
+            },
+            &|n| HostEvent::Lost {
+                namespace: format!("/room/{n}").into(),
+                socket: socket(n),
+                event: format!("event {n}"),
+                reason: format!("the packet cannot be read: {n}"),
+                times: 1,
+            },
+            &|n| HostEvent::OriginRefused {
+                origin: format!("https://{n}.example"),
+            },
+            &|n| {
+                let kind = ConnectRefusal::InvalidNamespace;
+                HostEvent::connect_refused(&format!("/{n}"), None, kind)
+            },
+            &|n| HostEvent::ConnectRefused {
+                namespace: format!("/room/{n}"),
+                address: None,
+                socket: socket(n),
+                kind: ConnectRefusal::Handshake,
+                reason: format!("the token {n} is not known"),
+            },
+        ];
+        for kind in kinds {
+            assert_eq!(told((1..200).map(kind)), ANNOUNCED, "{:?}", kind(1));
+        }
+        assert_eq!(
+            told((1..200).flat_map(|n| kinds.map(|kind| kind(n)))),
+            7 * ANNOUNCED
+        );
+    }
+
+    #[test]
+    fn every_event_that_stands_for_others_says_for_how_many() {
+        for event in every("x") {
+            match repeated(event, 45) {
+                HostEvent::Repeated { times, .. }
+                | HostEvent::Lost { times, .. }
+                | HostEvent::Refused { times, .. }
+                | HostEvent::Suppressed { times, .. } => assert_eq!(times, 45),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
