@@ -1,7 +1,7 @@
 //! What the person at the terminal reads: host events, one line each, and diagnostics in full.
 //!
-//! Invariant: no text of a client or a script reaches the terminal as a control sequence, or begins a line that could be
-//! taken for one of patchcord. Only [`output`] writes text as it is.
+//! Invariant: no text of a client or a script reaches the terminal as a control sequence, or begins a line that could
+//! be taken for one of patchcord. Only [`output`] writes text as it is.
 
 mod text;
 

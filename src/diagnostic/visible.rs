@@ -31,8 +31,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Does the same for a text of several lines. Its second and all further lines are indented, so that none of them can be
-/// taken for a line of somebody else.
+/// Does the same for a text of several lines. Its second and all further lines are indented, so that none of them can
+/// be taken for a line of somebody else.
 ///
 /// ```
 /// use patchcord::diagnostic::visible_lines;
@@ -45,8 +45,8 @@ pub fn visible_lines(text: &str) -> String {
     lines.join(&format!("\n{CONTINUATION}"))
 }
 
-/// Returns JSON with `\u001b` escapes in place of the same characters. They can stand in the strings of JSON only, so it
-/// stays the same value.
+/// Returns JSON with `\u001b` escapes in place of the same characters. They can stand in the strings of JSON only, so
+/// it stays the same value.
 #[must_use]
 pub(crate) fn visible_json(json: &str) -> Cow<'_, str> {
     // A line break is the layout of JSON, because the strings in it have none.
@@ -80,7 +80,8 @@ pub(crate) mod tests {
     use super::*;
 
     /// Text of a client that wants to clear the screen, to set the title of the terminal, and to forge lines.
-    pub(crate) const TEXT: &str = "name\u{1b}[2J\u{1b}]0;own\u{7}\nFORGED: line\rFORGED\r\nFORGED\u{202e}\u{2028}FORGED\u{85}\
+    pub(crate) const TEXT: &str = "name\u{1b}[2J\u{1b}]0;own\u{7}\nFORGED: line\rFORGED\
+        \r\nFORGED\u{202e}\u{2028}FORGED\u{85}\
         FORGED\0\u{7f}\u{9b}2J\u{2066}\u{200f}\u{2029}FORGED\n\nFORGED";
 
     #[test]

@@ -72,7 +72,8 @@ counters! {
 }
 
 impl Counters {
-    /// Returns the counts of a counter by their reasons, which are labels in metrics; `None` for a counter without them.
+    /// Returns the counts of a counter by their reasons, which are labels in metrics; `None` for a counter without
+    /// reasons.
     pub fn reasons(&self, name: &str) -> Option<Vec<(&'static str, u64)>> {
         (name == REFUSED_CONNECTS.0).then(|| self.connects_refused.all())
     }
@@ -91,7 +92,7 @@ impl Counters {
             HostEvent::CutOff { .. } => self.cut_off.add_many(times),
             HostEvent::Refused { times: refused, .. } => self.refused.add_many(times * refused),
             HostEvent::ConnectRefused { kind, .. } => {
-                self.connects_refused.by(*kind).add_many(times)
+                self.connects_refused.by(*kind).add_many(times);
             }
             HostEvent::Suppressed {
                 event,

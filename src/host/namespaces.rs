@@ -228,8 +228,8 @@ impl Namespaces {
         }
     }
 
-    /// Returns the namespace of the CONNECT of a client. Creates an instance if a dynamic namespace matches the path, and
-    /// no other namespace has it. Announces a CONNECT that is rejected, so it is called once for each.
+    /// Returns the namespace of the CONNECT of a client. Creates an instance if a dynamic namespace matches the path,
+    /// and no other namespace has it. Announces a CONNECT that is rejected, so it is called once for each.
     pub(super) fn ensure(&self, path: &str) -> Option<Arc<Namespace>> {
         self.ensure_for(path, None)
     }

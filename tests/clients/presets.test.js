@@ -91,7 +91,11 @@ onEachTransport("presets", ({ connect, open }) => {
   describe("auth", () => {
     test("without a token, or with a wrong one, nobody comes in", async (t) => {
       const server = await serve(t, shippedScripts);
-      for (const [auth, message] of [[undefined, "a token is needed"], [{ token: [1] }, "a token is needed"], [{ token: "guessed" }, "this token is not known"]]) {
+      for (const [auth, message] of [
+        [undefined, "a token is needed"],
+        [{ token: [1] }, "a token is needed"],
+        [{ token: "guessed" }, "this token is not known"],
+      ]) {
         const client = open(t, server.url, "/auth", { auth });
         assert.equal((await client.next("connect_error"))[0].message, message);
       }

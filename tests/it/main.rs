@@ -23,6 +23,7 @@ mod colliding;
 mod counters;
 mod crowd;
 mod data;
+mod dependencies;
 mod documents;
 mod dynamic;
 mod early;

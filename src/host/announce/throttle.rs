@@ -96,8 +96,8 @@ fn identity(event: &HostEvent) -> Option<u64> {
     Some(hasher.finish())
 }
 
-/// Hashes the place of an error, and not its message, or the event or namespace of its call, because a client may choose
-/// these. Without a place, the message is all there is.
+/// Hashes the place of an error, and not its message, or the event or namespace of its call, because a client may
+/// choose these. Without a place, the message is all there is.
 fn failure(diagnostic: &Diagnostic, hasher: &mut DefaultHasher) {
     match &diagnostic.place {
         Some(place) => (&place.file, place.line, place.column).hash(hasher),

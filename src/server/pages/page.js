@@ -43,7 +43,8 @@ function join(view, namespace, missing) {
   socket.on("connect", () => status("good", `connected to ${namespace}`));
   socket.on("disconnect", (reason) => {
     const ended = reason === "io server disconnect";
-    status(ended ? "bad" : "waiting", ended ? "the server ended the connection; reload the page to come back" : "connection lost, trying again");
+    if (ended) status("bad", "the server ended the connection; reload the page to come back");
+    else status("waiting", "connection lost, trying again");
   });
   socket.on("connect_error", ({ message }) => {
     if (message === NO_SUCH_NAMESPACE && missing?.()) return;
