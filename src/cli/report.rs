@@ -3,6 +3,7 @@
 //! Invariant: no text of a client or a script reaches the terminal as a control sequence, or begins a line that could
 //! be taken for one of patchcord. Only [`output`] writes text as it is.
 
+mod json;
 mod text;
 
 use std::{
@@ -14,7 +15,7 @@ use serde::Serialize;
 
 use super::values::LogFormat;
 use crate::{
-    diagnostic::{Diagnostic, Style, render, visible, visible_json, visible_lines},
+    diagnostic::{Diagnostic, Style, render, visible, visible_lines},
     event::{HostEvent, Level},
 };
 
@@ -58,7 +59,7 @@ pub(super) fn problem(diagnostic: &Diagnostic) {
 
 /// One JSON document.
 pub(super) fn document(value: &impl Serialize) -> anyhow::Result<()> {
-    output(&visible_json(&serde_json::to_string_pretty(value)?));
+    output(&json::visible(&serde_json::to_string_pretty(value)?));
     Ok(())
 }
 
@@ -91,7 +92,7 @@ impl Log {
         match self.format {
             _ if debug && !self.verbose => {}
             LogFormat::Text => event(happened, self.verbose),
-            LogFormat::Json => json(happened),
+            LogFormat::Json => entry(happened),
         }
     }
 
@@ -100,7 +101,7 @@ impl Log {
         match self.format {
             _ if !self.verbose => {}
             LogFormat::Text => line(text),
-            LogFormat::Json => json(&Note {
+            LogFormat::Json => entry(&Note {
                 kind: "detail",
                 text,
             }),
@@ -111,7 +112,7 @@ impl Log {
     pub(super) fn warning(self, text: &str) {
         match self.format {
             LogFormat::Text => line(&format!("warning: {text}")),
-            LogFormat::Json => json(&Note {
+            LogFormat::Json => entry(&Note {
                 kind: "warning",
                 text,
             }),
@@ -127,7 +128,7 @@ struct Note<'a> {
 }
 
 /// One object in one line, with the time.
-fn json(what: &impl Serialize) {
+fn entry(what: &impl Serialize) {
     #[derive(Serialize)]
     struct Entry<'a, T> {
         time: String,
@@ -136,7 +137,7 @@ fn json(what: &impl Serialize) {
     }
     let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     if let Ok(text) = serde_json::to_string(&Entry { time, what }) {
-        write(&visible_json(&text));
+        write(&json::visible(&text));
     }
 }
 

@@ -39,7 +39,6 @@ use serde::{Serialize, Serializer};
 
 pub use self::render::{Style, render};
 pub(crate) use self::rhai::{place, type_word, unknown_variable};
-pub(crate) use self::visible::visible_json;
 pub use self::visible::{is_hidden, visible, visible_lines};
 
 /// Gives the text of a file by its path relative to the scripts folder, if it is known.

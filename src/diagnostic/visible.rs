@@ -3,7 +3,7 @@
 //! In: any text. Out: the same text, with escapes in place of the characters that a terminal obeys, that end a line, or
 //! that reverse the direction of writing. Every line of a log and every label of a metric goes through here.
 
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
 
 /// Indentation of the second and all further lines of a text.
 const CONTINUATION: &str = "    ";
@@ -43,26 +43,6 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 pub fn visible_lines(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(visible).collect();
     lines.join(&format!("\n{CONTINUATION}"))
-}
-
-/// Returns JSON with `\u001b` escapes in place of the same characters. They can stand in the strings of JSON only, so
-/// it stays the same value.
-#[must_use]
-pub(crate) fn visible_json(json: &str) -> Cow<'_, str> {
-    // A line break is the layout of JSON, because the strings in it have none.
-    let escaped = |c: char| c != '\n' && is_hidden(c);
-    if !json.chars().any(escaped) {
-        return Cow::Borrowed(json);
-    }
-    let mut shown = String::with_capacity(json.len());
-    for c in json.chars() {
-        match escaped(c) {
-            // Writing to a string cannot fail. All of these characters are in the first plane.
-            true => drop(write!(shown, "\\u{:04x}", u32::from(c))),
-            false => shown.push(c),
-        }
-    }
-    Cow::Owned(shown)
 }
 
 /// Returns whether a character is a control character, ends a line, or changes the direction of writing.
@@ -123,21 +103,5 @@ pub(crate) mod tests {
             1
         );
         assert_eq!(visible_lines(""), "");
-    }
-
-    #[test]
-    fn json_keeps_its_value() {
-        let value = serde_json::json!({ "a\u{202e}": "\u{7f}\u{85}\u{9b}2J\u{2028}\n\u{1b}\"\\" });
-        for json in [
-            value.to_string(),
-            serde_json::to_string_pretty(&value).unwrap(),
-        ] {
-            let shown = visible_json(&json);
-            assert!(!shown.chars().any(|c| c != '\n' && is_hidden(c)), "{shown}");
-            assert_eq!(
-                serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
-                value
-            );
-        }
     }
 }

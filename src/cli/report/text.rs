@@ -339,7 +339,8 @@ fn rejected(lines: &mut Lines, scripts: &[Kept], diagnostics: &[Diagnostic]) {
 mod tests {
     use super::*;
     use crate::{
-        diagnostic::{hostile::TEXT, is_hidden, visible_json},
+        cli::report::json,
+        diagnostic::{hostile::TEXT, is_hidden},
         event::tests::every,
     };
 
@@ -378,8 +379,8 @@ mod tests {
     #[test]
     fn an_event_is_one_object_of_json_in_one_line_and_keeps_its_texts() {
         for event in every(TEXT) {
-            let json = serde_json::to_string(&event).unwrap();
-            let shown = visible_json(&json);
+            let written = serde_json::to_string(&event).unwrap();
+            let shown = json::visible(&written);
             assert!(!shown.contains(is_hidden), "{shown:?}");
             let value: serde_json::Value = serde_json::from_str(&shown).unwrap();
             assert_eq!(value, serde_json::to_value(&event).unwrap());
