@@ -199,7 +199,10 @@ mod api;
 
 pub mod host;
 
-pub use event::{Counter, Counters, HostEvent, Kept, Level, Reload, RollBackReason};
+pub use event::{
+    ConnectRefusal, Counter, Counters, HostEvent, Kept, Level, RefusedConnects, Reload,
+    RollBackReason,
+};
 pub use host::{AttachError, Functions, Host, HostBuilder, Options, Signature};
 pub use watch::WatchError;
 /// The crates whose types this one takes and gives, in the versions that it needs.

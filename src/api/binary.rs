@@ -15,7 +15,7 @@ pub(crate) fn register(module: &mut Module) {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// How many bytes it has.
+    /// How many bytes it has. `type_of` of such a value is `"Binary"`, and that of Rhai's own blobs is `"blob"`.
     ///
     /// ```rhai
     /// socket.on("upload", |bytes| bytes.len());

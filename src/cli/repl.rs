@@ -116,9 +116,9 @@ impl Session {
             events,
         } = answer;
         self.announce(&events);
-        heard.iter().for_each(|sentence| report::output(sentence));
+        heard.iter().for_each(|sentence| report::said(sentence));
         match value {
-            Ok(value) => value.iter().for_each(|value| report::output(value)),
+            Ok(value) => value.iter().for_each(|value| report::said(value)),
             Err(problem) => {
                 self.failed = true;
                 report::problem(&problem);

@@ -1,9 +1,13 @@
 //! What the person at the terminal reads: host events, one line each, and diagnostics in full.
+//!
+//! Invariant: no text of a client or a script reaches the terminal as a control sequence, or begins a line that could
+//! be taken for one of patchcord. Only [`output`] writes text as it is.
+
+mod json;
+mod text;
 
 use std::{
     io::{self, IsTerminal, Write},
-    net::SocketAddr,
-    sync::Arc,
     time::SystemTime,
 };
 
@@ -11,22 +15,32 @@ use serde::Serialize;
 
 use super::values::LogFormat;
 use crate::{
-    diagnostic::{Diagnostic, Style, render},
-    event::{HostEvent, Kept, Level, Reload, RollBackReason},
+    diagnostic::{Diagnostic, Style, render, visible, visible_lines},
+    event::{HostEvent, Level},
 };
 
 /// Writes to the terminal. A terminal that is gone is no reason to stop serving.
+fn write(lines: &str) {
+    let _ = writeln!(io::stderr().lock(), "{lines}");
+}
+
+/// Writes one line to the terminal, whatever is in the text.
 fn line(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    write(&visible(text));
 }
 
 pub(super) fn error(error: &anyhow::Error) {
-    line(&format!("error: {error:#}"));
+    write(&visible_lines(&format!("error: {error:#}")));
 }
 
-/// What a command was asked for: it goes to the standard output.
+/// What a command was asked for: it goes to the standard output. The text is patchcord's own.
 pub(super) fn output(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Writes text to the standard output that a client or a script may have chosen.
+pub(super) fn said(text: &str) {
+    output(&visible_lines(text));
 }
 
 /// One finding of a command that looks for them, and an empty line.
@@ -40,12 +54,12 @@ pub(super) fn finding(diagnostic: &Diagnostic) {
 
 /// Why a line of a console has no value.
 pub(super) fn problem(diagnostic: &Diagnostic) {
-    line(&render(diagnostic, style()));
+    write(&render(diagnostic, style()));
 }
 
 /// One JSON document.
 pub(super) fn document(value: &impl Serialize) -> anyhow::Result<()> {
-    output(&serde_json::to_string_pretty(value)?);
+    output(&json::visible(&serde_json::to_string_pretty(value)?));
     Ok(())
 }
 
@@ -78,7 +92,7 @@ impl Log {
         match self.format {
             _ if debug && !self.verbose => {}
             LogFormat::Text => event(happened, self.verbose),
-            LogFormat::Json => json(happened),
+            LogFormat::Json => entry(happened),
         }
     }
 
@@ -87,7 +101,7 @@ impl Log {
         match self.format {
             _ if !self.verbose => {}
             LogFormat::Text => line(text),
-            LogFormat::Json => json(&Note {
+            LogFormat::Json => entry(&Note {
                 kind: "detail",
                 text,
             }),
@@ -98,7 +112,7 @@ impl Log {
     pub(super) fn warning(self, text: &str) {
         match self.format {
             LogFormat::Text => line(&format!("warning: {text}")),
-            LogFormat::Json => json(&Note {
+            LogFormat::Json => entry(&Note {
                 kind: "warning",
                 text,
             }),
@@ -114,7 +128,7 @@ struct Note<'a> {
 }
 
 /// One object in one line, with the time.
-fn json(what: &impl Serialize) {
+fn entry(what: &impl Serialize) {
     #[derive(Serialize)]
     struct Entry<'a, T> {
         time: String,
@@ -123,241 +137,13 @@ fn json(what: &impl Serialize) {
     }
     let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     if let Ok(text) = serde_json::to_string(&Entry { time, what }) {
-        line(&text);
+        write(&json::visible(&text));
     }
 }
 
 /// One line, or a diagnostic, for something that happened.
 pub(super) fn event(event: &HostEvent, verbose: bool) {
-    match event {
-        HostEvent::Loaded {
-            namespace,
-            script,
-            version,
-            hash,
-            files,
-        } => {
-            let source = source(hash, files, verbose);
-            line(&format!(
-                "{script}: version {version} serves {namespace}{source}"
-            ));
-        }
-        HostEvent::Replaced {
-            script,
-            version,
-            hash,
-            files,
-            reload,
-            ..
-        } => {
-            let source = source(hash, files, verbose);
-            let rebound = rebound(script, reload, verbose);
-            line(&format!("{script}: version {version}, {rebound}{source}"));
-        }
-        HostEvent::RolledBack {
-            script,
-            from,
-            version,
-            hash,
-            files,
-            reason,
-            reload,
-            ..
-        } => {
-            if let RollBackReason::Errors { connections } = reason {
-                line(&format!(
-                    "{script}: version {from} fails on {connections} connections where version {version} did not"
-                ));
-            }
-            let source = source(hash, files, verbose);
-            let rebound = rebound(script, reload, verbose);
-            line(&format!(
-                "{script}: rolled back to version {version}, {rebound}{source}"
-            ));
-        }
-        HostEvent::Rejected {
-            scripts,
-            diagnostics,
-            ..
-        } => rejected(scripts, diagnostics),
-        HostEvent::Warned { diagnostics } => {
-            diagnostics
-                .iter()
-                .for_each(|diagnostic| line(&render(diagnostic, style())));
-        }
-        HostEvent::Removed { namespace, script } => {
-            line(&format!(
-                "{script}: the file is gone, {namespace} is no longer served"
-            ));
-        }
-        HostEvent::Unreadable { problem } => {
-            line(&format!("error: {problem}\nwhat was loaded keeps serving"));
-        }
-        HostEvent::HandlerFailed { diagnostic } => line(&render(diagnostic, style())),
-        HostEvent::Lost {
-            namespace,
-            socket,
-            event,
-            reason,
-            times,
-        } => {
-            let socket = socket.as_deref().unwrap_or("-");
-            let what = match times {
-                1 => format!("event `{event}`"),
-                _ => format!("{times} more events, such as `{event}`,"),
-            };
-            line(&format!(
-                "warning: {what} lost in {namespace}, socket {socket}: {reason}"
-            ));
-        }
-        HostEvent::Repeated { diagnostic, times } => {
-            line(&format!("{times} times more in 10 s: {diagnostic}"));
-        }
-        HostEvent::SlowConsumer {
-            peer,
-            socket,
-            packets,
-            backlog,
-        } => {
-            let client = client(*peer, socket.as_deref());
-            line(&format!(
-                "warning: slow consumer {client} disconnected, {packets} packets of {backlog} bytes waited for it"
-            ));
-        }
-        HostEvent::CutOff {
-            peer,
-            socket,
-            reason,
-        } => {
-            let client = client(*peer, socket.as_deref());
-            line(&format!("warning: client {client} disconnected: {reason}"));
-        }
-        HostEvent::Refused {
-            peer,
-            reason,
-            times,
-        } => {
-            let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
-            let more = match times {
-                1 => String::new(),
-                _ => format!(" and {times} more in 10 s"),
-            };
-            line(&format!("warning: refused {peer}{more}: {reason}"));
-        }
-        HostEvent::NoConnection { problem } => {
-            line(&format!("error: no connection is taken for now: {problem}"));
-        }
-        HostEvent::AttachWarning { problem } => line(&format!("warning: {problem}")),
-        HostEvent::OriginRefused { origin } => line(&format!(
-            "warning: a page of `{origin}` was refused\nhint: `--origin {origin}` lets its pages connect"
-        )),
-        HostEvent::Log {
-            text,
-            namespace,
-            socket,
-            script,
-            line: at,
-            ..
-        } => {
-            let script = script.as_deref().unwrap_or("-");
-            let at = at.map_or_else(String::new, |at| format!(":{at}"));
-            let socket = socket.as_deref().unwrap_or("-");
-            line(&format!("{namespace} {socket} {script}{at} {text}"));
-        }
-    }
-}
-
-/// What a version was read from, for those who ask for more.
-fn client(peer: Option<SocketAddr>, socket: Option<&str>) -> String {
-    let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
-    format!("{} ({peer})", socket.unwrap_or("-"))
-}
-
-fn source(hash: &str, files: &[Arc<str>], verbose: bool) -> String {
-    match verbose {
-        true => format!("; {hash} of {}", files.join(", ")),
-        false => String::new(),
-    }
-}
-
-/// What became of the live connections.
-fn rebound(script: &Arc<str>, reload: &Reload, verbose: bool) -> String {
-    let Reload {
-        changed,
-        rebound,
-        keep_old,
-        rooms,
-        failing,
-        disconnected,
-        carried,
-        milliseconds,
-        ..
-    } = reload;
-    let connections = if *rebound == 1 {
-        "connection"
-    } else {
-        "connections"
-    };
-    let mut text = format!("{rebound} {connections} re-bound, {milliseconds} ms");
-    if *changed != [script.clone()] {
-        text += &format!("; changed: {}", changed.join(", "));
-    }
-    match keep_old {
-        0 => {}
-        1 => text += "; 1 handler made by another handler keeps its version",
-        _ => text += &format!("; {keep_old} handlers made by other handlers keep their version"),
-    }
-    if *failing > 0 {
-        text += &format!("; `on_connection` still fails on {failing} of them");
-    }
-    if *disconnected > 0 {
-        text += &format!("; {disconnected} disconnected, for `on_connection` fails on them");
-    }
-    for (names, what) in [
-        (&carried.lost, "no longer used"),
-        (&carried.retyped, "changed their type and begin anew"),
-    ] {
-        if !names.is_empty() {
-            text += &format!("; {what}: {}", join(names));
-        }
-    }
-    if verbose && !carried.kept.is_empty() {
-        text += &format!("; kept: {}", join(&carried.kept));
-    }
-    if verbose && *rooms > 0 {
-        text += &format!("; rooms joined or left: {rooms}");
-    }
-    text
-}
-
-/// The first of many names: keys of data may be drawn from what clients send.
-fn join(names: &std::collections::BTreeSet<String>) -> String {
-    const SHOWN: usize = 20;
-    let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`"));
-    let shown = shown.collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
-}
-
-fn rejected(scripts: &[Kept], diagnostics: &[Diagnostic]) {
-    for diagnostic in diagnostics {
-        line(&render(diagnostic, style()));
-    }
-    for Kept {
-        script, version, ..
-    } in scripts
-    {
-        line(&match version {
-            Some(version) => {
-                format!("{script}: version {version} keeps serving, nothing has changed")
-            }
-            None => format!(
-                "{script}: not loaded, its namespace refuses clients until a save repairs it"
-            ),
-        });
-    }
+    write(&text::of(event, verbose, style()));
 }
 
 fn style() -> Style {

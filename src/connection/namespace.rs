@@ -20,7 +20,8 @@ use super::{
     Work,
 };
 use crate::{
-    event::{Counters, HostEvent},
+    diagnostic::is_hidden,
+    event::{ConnectRefusal, Counters, HostEvent},
     script::{Hook, Version},
 };
 
@@ -137,16 +138,25 @@ impl Namespace {
         &self.params
     }
 
-    /// Returns the instance of a path, and whether it is new; `None` if the path does not match, or there are `max`
-    /// instances already.
-    pub fn instance(&self, path: &str, max: usize) -> Option<(Arc<Self>, bool)> {
+    /// Returns the instance of a path, and whether it is new; `None` if the path does not match.
+    ///
+    /// # Errors
+    /// When the path has control characters, or there are `max` instances already.
+    pub fn instance(
+        &self,
+        path: &str,
+        max: usize,
+    ) -> Option<Result<(Arc<Self>, bool), ConnectRefusal>> {
         let params = self.pattern.parameters(path)?;
+        if path.contains(is_hidden) {
+            return Some(Err(ConnectRefusal::UnreadableName));
+        }
         let mut instances = self.instances.write();
         if let Some(instance) = instances.get(path) {
-            return Some((instance.clone(), false));
+            return Some(Ok((instance.clone(), false)));
         }
         if instances.len() >= max {
-            return None;
+            return Some(Err(ConnectRefusal::NamespaceLimit));
         }
         let instance = Arc::new(Self::with(
             path,
@@ -156,7 +166,7 @@ impl Namespace {
             self.driver.clone(),
         ));
         instances.insert(path.to_owned(), instance.clone());
-        Some((instance, true))
+        Some(Ok((instance, true)))
     }
 
     /// Takes the instance of a path out, if there is one.

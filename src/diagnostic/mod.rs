@@ -29,6 +29,9 @@ mod render;
 mod rhai;
 #[cfg(test)]
 mod tests;
+mod visible;
+#[cfg(test)]
+pub(crate) use self::visible::tests as hostile;
 
 use std::{fmt, sync::Arc};
 
@@ -36,6 +39,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::render::{Style, render};
 pub(crate) use self::rhai::{place, type_word, unknown_variable};
+pub use self::visible::{is_hidden, visible, visible_lines};
 
 /// Gives the text of a file by its path relative to the scripts folder, if it is known.
 pub type Sources<'a> = &'a dyn Fn(&str) -> Option<Arc<str>>;

@@ -11,7 +11,10 @@ use annotate_snippets::{
     renderer::{AnsiColor, Style as Paint},
 };
 
-use super::{Diagnostic, Frame, Place, Severity};
+use super::{
+    Diagnostic, Frame, Place, Severity,
+    visible::{is_hidden, visible},
+};
 
 const HINT: Paint = AnsiColor::BrightCyan.on_default().bold();
 
@@ -48,10 +51,10 @@ pub fn render(diagnostic: &Diagnostic, style: Style) -> String {
         } else {
             String::new()
         };
-        lines.push(visible(&format!("{frame}{repeated}")));
+        lines.push(visible(&format!("{frame}{repeated}")).into_owned());
     }
     if let Some(origin) = &diagnostic.origin {
-        lines.push(visible(&format!("called from {origin}")));
+        lines.push(visible(&format!("called from {origin}")).into_owned());
     }
     lines.join("\n")
 }
@@ -93,7 +96,8 @@ fn excerpt(place: &Place) -> Option<(String, Range<usize>)> {
         .trim_end_matches('\r')
         .chars()
         .map(|c| {
-            if is_c1(c) {
+            // The renderer shows the other control characters by their symbols.
+            if is_hidden(c) && !c.is_ascii() {
                 char::REPLACEMENT_CHARACTER
             } else {
                 c
@@ -132,24 +136,6 @@ fn painted(head: &str, style: Style) -> String {
         Style::Plain => head.to_owned(),
         Style::Color => format!("{HINT}{head}{HINT:#}"),
     }
-}
-
-/// Text without control characters and without marks that reverse the direction of writing.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
-
-/// Control characters that some terminals obey and the renderer lets through.
-fn is_c1(c: char) -> bool {
-    matches!(c, '\u{80}'..='\u{9f}')
 }
 
 #[cfg(test)]

@@ -1,12 +1,22 @@
 //! Everything that the host announces, in one closed enum: logs, metrics and embedders subscribe to it.
 
+mod counter;
 mod counters;
+mod refusal;
+#[cfg(test)]
+pub(crate) mod tests;
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
-pub use counters::{Counter, Counters};
+pub use counter::Counter;
+pub use counters::Counters;
+pub use refusal::{ConnectRefusal, RefusedConnects};
 
 use crate::{diagnostic::Diagnostic, script::Carried};
 
@@ -217,7 +227,7 @@ pub enum HostEvent {
         /// Number of bytes that waited for it.
         backlog: usize,
     },
-    /// A client exceeded a limit repeatedly, or by far at once, and was disconnected.
+    /// A client exceeded a limit repeatedly, or by far at once, or its `on_connection` failed. It was disconnected.
     CutOff {
         /// Address of the client.
         peer: Option<SocketAddr>,
@@ -233,6 +243,26 @@ pub enum HostEvent {
         /// Reason for the rejection.
         reason: String,
         /// Number of rejections with the same reason that this event stands for.
+        times: usize,
+    },
+    /// A client was not let into a namespace.
+    ConnectRefused {
+        /// The namespace, as the client named it.
+        namespace: String,
+        /// Address of the client, if it is known.
+        address: Option<IpAddr>,
+        /// Id of its sockets, once it has one.
+        socket: Option<String>,
+        /// Kind of the reason.
+        kind: ConnectRefusal,
+        /// Reason for the rejection. A script may have chosen it.
+        reason: String,
+    },
+    /// Events of one kind came repeatedly. They were announced a few times, and have been counted since.
+    Suppressed {
+        /// The first event of the kind.
+        event: Box<Self>,
+        /// Number of events that were not announced.
         times: usize,
     },
     /// The server cannot accept connections for now, because the system provides none; existing connections continue.
@@ -266,4 +296,24 @@ pub enum HostEvent {
         /// Number of the line in the file.
         line: Option<usize>,
     },
+}
+
+impl HostEvent {
+    /// Creates the event of a CONNECT that is rejected, with the reason that its kind has by itself.
+    ///
+    /// ```
+    /// use patchcord::{HostEvent, event::ConnectRefusal};
+    ///
+    /// let refused = HostEvent::connect_refused("/nowhere", None, ConnectRefusal::InvalidNamespace);
+    /// assert_eq!(serde_json::to_value(refused).unwrap()["kind"], "invalid_namespace");
+    /// ```
+    pub fn connect_refused(namespace: &str, address: Option<IpAddr>, kind: ConnectRefusal) -> Self {
+        Self::ConnectRefused {
+            namespace: namespace.to_owned(),
+            address,
+            socket: None,
+            kind,
+            reason: kind.reason().to_owned(),
+        }
+    }
 }

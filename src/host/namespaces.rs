@@ -9,6 +9,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Debug,
+    net::IpAddr,
     pin::Pin,
     sync::{Arc, Weak},
     time::Duration,
@@ -18,7 +19,11 @@ use parking_lot::{Mutex, RwLock};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Connection, Driver, Namespace, Serving};
+use super::announce::Announcer;
+use crate::{
+    connection::{Connection, Driver, Namespace, Serving},
+    event::{ConnectRefusal, HostEvent},
+};
 
 /// Error message for a client whose namespace nothing serves.
 pub(super) const INVALID_NAMESPACE: &str = "Invalid namespace";
@@ -51,6 +56,7 @@ pub(crate) struct Namespaces {
     backend: Mutex<Option<Arc<dyn Backend>>>,
     /// Maximum instances of each dynamic namespace.
     max_instances: usize,
+    announcer: Arc<Announcer>,
     closing: CancellationToken,
 }
 
@@ -62,12 +68,17 @@ struct Known {
 }
 
 impl Namespaces {
-    pub(super) fn new(max_instances: usize, closing: CancellationToken) -> Arc<Self> {
+    pub(super) fn new(
+        max_instances: usize,
+        announcer: Arc<Announcer>,
+        closing: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             known: RwLock::default(),
             backend: Mutex::default(),
             max_instances,
+            announcer,
             closing,
         })
     }
@@ -200,34 +211,66 @@ impl Namespaces {
 
     /// Returns the error message for a client, if a namespace in this state rejects clients.
     pub(super) fn refusal(&self, serving: &Serving) -> Option<&'static str> {
+        self.refuses(serving).map(|kind| match kind {
+            ConnectRefusal::Closing => "server shutting down",
+            ConnectRefusal::NotLoaded => "script failed to load",
+            _ => INVALID_NAMESPACE,
+        })
+    }
+
+    /// Returns the kind of the refusal, if a namespace in this state rejects clients.
+    fn refuses(&self, serving: &Serving) -> Option<ConnectRefusal> {
         match serving {
-            _ if self.closing.is_cancelled() => Some("server shutting down"),
+            _ if self.closing.is_cancelled() => Some(ConnectRefusal::Closing),
             Serving::Version(_) => None,
-            Serving::Broken => Some("script failed to load"),
-            Serving::Gone => Some(INVALID_NAMESPACE),
+            Serving::Broken => Some(ConnectRefusal::NotLoaded),
+            Serving::Gone => Some(ConnectRefusal::InvalidNamespace),
         }
     }
 
-    /// Returns the namespace of a path. Creates an instance if a dynamic namespace matches the path, and no other
-    /// namespace has it.
+    /// Returns the namespace of the CONNECT of a client. Creates an instance if a dynamic namespace matches the path,
+    /// and no other namespace has it. Announces a CONNECT that is rejected, so it is called once for each.
     pub(super) fn ensure(&self, path: &str) -> Option<Arc<Namespace>> {
+        self.ensure_for(path, None)
+    }
+
+    /// Does the same for a client whose address is known.
+    pub(super) fn ensure_for(&self, path: &str, address: Option<IpAddr>) -> Option<Arc<Namespace>> {
+        let found = self.resolve(path);
+        let refusal = match &found {
+            Ok(namespace) => self.refuses(&namespace.serving()),
+            Err(refusal) => Some(*refusal),
+        };
+        if let Some(kind) = refusal {
+            self.announcer
+                .announce(HostEvent::connect_refused(path, address, kind));
+        }
+        found.ok()
+    }
+
+    fn resolve(&self, path: &str) -> Result<Arc<Namespace>, ConnectRefusal> {
         let dynamic = {
             let known = self.known.read();
             if let Some(named) = known.by_path.get(path) {
-                return Some(named.clone()).filter(|namespace| !namespace.is_dynamic());
+                return match named.is_dynamic() {
+                    true => Err(ConnectRefusal::InvalidNamespace),
+                    false => Ok(named.clone()),
+                };
             }
             known.dynamic.clone()
         };
         if self.closing.is_cancelled() {
-            return dynamic.iter().find_map(|one| one.existing_instance(path));
+            let existing = dynamic.iter().find_map(|one| one.existing_instance(path));
+            return existing.ok_or(ConnectRefusal::Closing);
         }
         // A second request for the same path waits here until the instance is registered.
         let backend = self.backend.lock();
         let mut dynamic = dynamic
             .iter()
             .filter(|namespace| namespace.version().is_some());
-        let (instance, is_new) =
-            dynamic.find_map(|namespace| namespace.instance(path, self.max_instances))?;
+        let (instance, is_new) = dynamic
+            .find_map(|namespace| namespace.instance(path, self.max_instances))
+            .unwrap_or(Err(ConnectRefusal::InvalidNamespace))?;
         if is_new {
             if let Some(backend) = &*backend {
                 backend.register_instance(&instance);
@@ -237,7 +280,7 @@ impl Namespaces {
             // The client that asked for the instance may be rejected; then no client ever leaves the instance.
             self.forget_later(path);
         }
-        Some(instance)
+        Ok(instance)
     }
 
     /// Removes an instance after a while, if it has no clients then.

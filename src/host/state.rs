@@ -37,7 +37,11 @@ impl HostState {
         let options = Arc::new(options);
         let announcer = Announcer::new(listeners);
         let lifecycle = Lifecycle::new();
-        let namespaces = Namespaces::new(options.max_namespaces, lifecycle.closing.clone());
+        let namespaces = Namespaces::new(
+            options.max_namespaces,
+            announcer.clone(),
+            lifecycle.closing.clone(),
+        );
         let decoding = scripting.limits.decoding();
         let reloader = Reloader::new(
             scripting,

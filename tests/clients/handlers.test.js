@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { onEachTransport } from "./client.js";
-import { here, serveAll } from "./server.js";
+import { here, serve, serveAll } from "./server.js";
 
 onEachTransport("handlers", ({ connect, open }) => {
   const server = serveAll(here("scripts"));
@@ -23,6 +23,23 @@ onEachTransport("handlers", ({ connect, open }) => {
     other.emit("note", "mine");
     assert.deepEqual(await one.ask("state"), [{ count: 1, words: [] }]);
     assert.deepEqual(await other.ask("state"), [{ count: 11, words: ["mine"] }]);
+  });
+
+  test("a client whose `on_connection` fails is disconnected, and one that comes back is served", async (t) => {
+    const failing = await serve(t, {
+      "main.rhai": `fn on_connection(socket) {
+          socket.on("ready", || "yes");
+          if io.data.incr("clients", 1) == 1 { throw "not yet"; }
+      }
+      fn on_disconnect(socket, reason) { print(\`gone: \${reason}\`); }`,
+    });
+    const client = await connect(t, failing.url);
+    assert.equal((await client.next("disconnect"))[0], "io server disconnect");
+    client.socket.connect();
+    await client.next("connect");
+    assert.deepEqual(await client.ask("ready"), ["yes"]);
+    assert.match(failing.output, /error: not yet[^]*gone: server namespace disconnect/);
+    assert.match(failing.output, /disconnected: its `on_connection` failed/);
   });
 
   test("several listeners of an event run in the order of their registration", async (t) => {

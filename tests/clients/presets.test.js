@@ -91,7 +91,11 @@ onEachTransport("presets", ({ connect, open }) => {
   describe("auth", () => {
     test("without a token, or with a wrong one, nobody comes in", async (t) => {
       const server = await serve(t, shippedScripts);
-      for (const [auth, message] of [[undefined, "a token is needed"], [{ token: "guessed" }, "this token is not known"]]) {
+      for (const [auth, message] of [
+        [undefined, "a token is needed"],
+        [{ token: [1] }, "a token is needed"],
+        [{ token: "guessed" }, "this token is not known"],
+      ]) {
         const client = open(t, server.url, "/auth", { auth });
         assert.equal((await client.next("connect_error"))[0].message, message);
       }
@@ -133,6 +137,24 @@ onEachTransport("presets", ({ connect, open }) => {
       const late = await connect(t, server.url, "/whiteboard");
       assert.deepEqual(await late.next("picture"), [lines]);
       assert.ok(!bob.untaken.includes("line"), "who draws needs no echo");
+    });
+
+    test("a visitor cannot keep others from drawing", async (t) => {
+      const all = await people(t, "/whiteboard", 1);
+      const [eve] = all;
+      const colour = "x".repeat(900_000);
+      for (let n = 0; n < 20; n++) assert.deepEqual(await eve.ask("line", { ...line(n), colour }), ["this is no line"]);
+      for (const wrong of [null, 1, "line", [], {}, { ...line(1), to: [1] }, { ...line(1), from: [0, 1e9] }]) {
+        assert.deepEqual(await eve.ask("line", wrong), ["this is no line"]);
+      }
+      await eve.leave();
+      const ada = await connect(t, all.server.url, "/whiteboard");
+      const bob = await connect(t, all.server.url, "/whiteboard");
+      assert.deepEqual(await ada.next("picture"), [[]]);
+      assert.deepEqual(await ada.ask("line", { ...line(1), more: colour }), ["drawn"]);
+      assert.deepEqual(await bob.next("line"), [line(1)]);
+      await bob.ask("clear");
+      assert.deepEqual(await ada.next("picture"), [[]]);
     });
 
     test("its page is served", async (t) => {

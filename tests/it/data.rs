@@ -76,9 +76,13 @@ fn code_and_wrong_types_are_refused_and_change_nothing() {
         ),
     ] {
         let host = TestHost::new(&format!(
-            "fn on_connection(socket) {{ socket.on(\"x\", || io.data.x); {call}; }}"
+            "fn on_connection(socket) {{
+                socket.on(\"x\", || io.data.x);
+                socket.on(\"try\", || {{ {call}; }});
+            }}"
         ));
         let client = host.connect("/").unwrap();
+        client.emit("try", ());
         let problems = host.problems();
         assert!(problems[0].contains(message), "{call}: {problems:?}");
         let kept = if call.contains('a') && call.contains("\"a\"") {

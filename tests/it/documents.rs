@@ -37,6 +37,7 @@ fn every_script_in_a_document_loads_and_takes_a_client() {
         "COMPATIBILITY.md",
         "docs/editing-live.md",
         "docs/reference.md",
+        "docs/security.md",
     ] {
         for block in blocks(&read(document), "rhai") {
             let host = TestHost::new(&script(block));
@@ -175,5 +176,48 @@ fn every_shipped_script_loads_and_takes_a_client() {
     assert_eq!(host.problems(), [] as [&str; 0]);
     for path in ["/", "/chat", "/echo"] {
         host.connect(path).unwrap();
+    }
+}
+
+/// The flags of a help text, with their defaults.
+fn flags(help: &str) -> Vec<(&str, &str)> {
+    let mut flags = Vec::new();
+    for line in help.lines().map(str::trim) {
+        if let Some(flag) = line.strip_prefix("--") {
+            flags.push((flag.split([' ', '[', '=']).next().unwrap(), "none"));
+        } else if let (Some(default), Some(last)) =
+            (line.strip_prefix("[default: "), flags.last_mut())
+        {
+            last.1 = default.trim_end_matches(']');
+        }
+    }
+    flags
+}
+
+#[test]
+fn every_limit_is_in_the_table_with_its_default() {
+    let (help, table) = (
+        read("tests/fixtures/help/patchcord-serve.txt"),
+        read("docs/security.md"),
+    );
+    let flags = flags(&help);
+    let limits = flags
+        .iter()
+        .filter(|(flag, _)| flag.starts_with("max-") || flag.ends_with("-timeout"));
+    let rows: Vec<_> = limits
+        .map(|(flag, default)| format!("| `--{flag}` | {default} |"))
+        .collect();
+    assert!(rows.len() > 25, "{rows:?}");
+    for row in &rows {
+        assert!(table.contains(row), "docs/security.md has no row {row}");
+    }
+    let listed = table
+        .lines()
+        .filter(|line| line.starts_with("| `--max-") || line.contains("-timeout` |"));
+    for row in listed {
+        assert!(
+            rows.iter().any(|known| known == row),
+            "there is no such limit: {row}"
+        );
     }
 }

@@ -307,15 +307,20 @@ fn a_change_in_an_imported_module_reaches_live_connections() {
 
 #[test]
 fn a_connection_whose_old_draft_fails_too_has_no_vote() {
-    let mut host = TestHost::new(
-        "fn on_connection(socket) { socket.on(\"v\", || 1); if socket.id == \"client2\" { throw 1; } }",
-    );
+    let script = |version: i64| {
+        format!(
+            "fn on_connection(socket) {{
+                socket.on(\"v\", || {version});
+                socket.on(\"spoil\", || {{ io.data.spoilt = socket.id; }});
+                if io.data.spoilt == socket.id {{ throw 1; }}
+            }}"
+        )
+    };
+    let mut host = TestHost::new(&script(1));
     let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
+    bob.emit("spoil", ());
     host.events();
-    host.edit(
-        "main.rhai",
-        "fn on_connection(socket) { socket.on(\"v\", || 2); if socket.id == \"client2\" { throw 1; } }",
-    );
+    host.edit("main.rhai", &script(2));
     assert_eq!(ada.ask("v", ()).as_deref(), Some("[2]"));
     assert_eq!(bob.ask("v", ()).as_deref(), Some("[2]"));
     assert_eq!(host.problems(), NONE);

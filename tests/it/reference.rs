@@ -4,6 +4,8 @@ use std::{env, fs, path::Path};
 
 use patchcord::Host;
 
+use crate::sockets::{Running, sid};
+
 const HEAD: &str = "# Reference
 
 Everything that a script can say, beside [Rhai's own language](https://rhai.rs/book). This page is made of the comments
@@ -113,4 +115,22 @@ fn rhai_reads_the_names_of_the_definitions_and_an_embedders_functions_are_there(
         .check()
         .unwrap();
     assert_eq!(problems, []);
+}
+
+#[tokio::test]
+async fn the_types_of_binary_values_are_those_that_the_reference_names() {
+    let script =
+        "fn on_connection(socket) { socket.on(\"b\", |b| [type_of(b), type_of(b.to_blob())]); }";
+    let running = Running::of(&[("main.rhai", script)], |b| b).await;
+    let opened = running.get("/socket.io/?EIO=4&transport=polling").await;
+    let path = format!("/socket.io/?EIO=4&transport=polling&sid={}", sid(&opened));
+    let packets = ["40", r#"451-1["b",{"_placeholder":true,"num":0}]"#, "bAQID"];
+    running.post(&path, &packets.join("\u{1e}")).await;
+    let mut heard = String::new();
+    while !heard.contains("431[") {
+        heard += &running.get(&path).await;
+    }
+    assert!(heard.contains(r#"431[["Binary","blob"]]"#), "{heard}");
+    let reference = Host::builder().build().reference();
+    assert!(reference.contains("`type_of` of such a value is `\"Binary\"`"));
 }

@@ -284,11 +284,17 @@ fn connections_on_which_an_edit_fails_are_disconnected_if_the_operator_wants_tha
 fn connections_on_which_both_versions_fail_are_counted_and_have_what_was_registered_until_then() {
     let script = |version: i64| {
         format!(
-            "fn on_connection(socket) {{ socket.on(\"v\", || {version}); if socket.id == \"client2\" {{ throw \"no\"; }} socket.on(\"w\", || {version}); }}"
+            "fn on_connection(socket) {{
+                socket.on(\"v\", || {version});
+                socket.on(\"spoil\", || {{ io.data.spoilt = socket.id; }});
+                if io.data.spoilt == socket.id {{ throw \"no\"; }}
+                socket.on(\"w\", || {version});
+            }}"
         )
     };
     let mut host = TestHost::new(&script(1));
     let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
+    bob.emit("spoil", ());
     host.events();
     host.edit("main.rhai", &script(2));
     let failing = host.events().into_iter().find_map(|event| match event {

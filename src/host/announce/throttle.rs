@@ -62,50 +62,131 @@ impl Throttle {
 }
 
 /// Returns one event that stands for `more` further ones.
-fn repeated(event: HostEvent, more: usize) -> HostEvent {
-    let mut event = match event {
+fn repeated(mut event: HostEvent, more: usize) -> HostEvent {
+    match event {
         HostEvent::HandlerFailed { diagnostic } => HostEvent::Repeated {
             diagnostic,
             times: more,
         },
-        event => event,
-    };
-    if let HostEvent::Lost { times, .. } | HostEvent::Refused { times, .. } = &mut event {
-        *times = more;
+        HostEvent::Lost { ref mut times, .. } | HostEvent::Refused { ref mut times, .. } => {
+            *times = more;
+            event
+        }
+        event => HostEvent::Suppressed {
+            event: Box::new(event),
+            times: more,
+        },
     }
-    event
 }
 
-/// Returns a key that equal events share. Only events that a client or a script can cause without end have a key.
+/// Returns a key that events of one kind share. Only events that a client or a script can cause without end have a key.
+/// Nothing that a client chooses is part of it, such as the id of a socket that comes again and again.
 fn identity(event: &HostEvent) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
+    std::mem::discriminant(event).hash(&mut hasher);
     match event {
         HostEvent::HandlerFailed { diagnostic } => failure(diagnostic, &mut hasher),
-        HostEvent::Lost {
-            namespace,
-            socket,
-            reason,
-            ..
-        } => (namespace, socket, kind(reason)).hash(&mut hasher),
-        HostEvent::Refused { reason, .. } => kind(reason).hash(&mut hasher),
+        HostEvent::Lost { reason, .. }
+        | HostEvent::Refused { reason, .. }
+        | HostEvent::CutOff { reason, .. } => kind(reason).hash(&mut hasher),
+        HostEvent::ConnectRefused { kind, .. } => kind.hash(&mut hasher),
+        HostEvent::SlowConsumer { .. } | HostEvent::OriginRefused { .. } => {}
         _ => return None,
     }
     Some(hasher.finish())
 }
 
-/// Hashes the place of an error, and not its message or the event of its call, because a client may choose these.
-/// Without a place, the message is all there is.
+/// Hashes the place of an error, and not its message, or the event or namespace of its call, because a client may
+/// choose these. Without a place, the message is all there is.
 fn failure(diagnostic: &Diagnostic, hasher: &mut DefaultHasher) {
     match &diagnostic.place {
         Some(place) => (&place.file, place.line, place.column).hash(hasher),
         None => diagnostic.message.hash(hasher),
     }
     if let Some(origin) = &diagnostic.origin {
-        (&origin.namespace, origin.version).hash(hasher);
+        origin.version.hash(hasher);
     }
 }
 
-/// Returns a reason without its details, which may come from a client.
-fn kind(reason: &str) -> &str {
-    reason.split(':').next().unwrap_or_default()
+/// Returns a reason without its details, which may come from a client: numbers, and what follows a colon.
+fn kind(reason: &str) -> String {
+    let kind = reason.split(':').next().unwrap_or_default();
+    kind.chars().filter(|c| !c.is_numeric()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ConnectRefusal, tests::every};
+
+    fn told(events: impl Iterator<Item = HostEvent>) -> usize {
+        let throttle = Throttle::default();
+        events.filter(|event| throttle.admit(event).is_told).count()
+    }
+
+    #[test]
+    fn a_client_that_comes_again_and_again_as_somebody_else_is_the_same_event() {
+        let socket = |n: usize| Some(format!("socket{n}"));
+        let address = |n: usize| Some(([127, 0, 0, 1], n as u16).into());
+        type Make<'a> = &'a dyn Fn(usize) -> HostEvent;
+        let kinds: [Make<'_>; 7] = [
+            &|n| HostEvent::SlowConsumer {
+                peer: address(n),
+                socket: socket(n),
+                packets: n,
+                backlog: n,
+            },
+            &|n| HostEvent::CutOff {
+                peer: address(n),
+                socket: socket(n),
+                reason: format!("a packet with {n} attachments or more"),
+            },
+            &|n| HostEvent::Refused {
+                peer: address(n),
+                reason: format!("no: {n}"),
+                times: 1,
+            },
+            &|n| HostEvent::Lost {
+                namespace: format!("/room/{n}").into(),
+                socket: socket(n),
+                event: format!("event {n}"),
+                reason: format!("the packet cannot be read: {n}"),
+                times: 1,
+            },
+            &|n| HostEvent::OriginRefused {
+                origin: format!("https://{n}.example"),
+            },
+            &|n| {
+                let kind = ConnectRefusal::InvalidNamespace;
+                HostEvent::connect_refused(&format!("/{n}"), None, kind)
+            },
+            &|n| HostEvent::ConnectRefused {
+                namespace: format!("/room/{n}"),
+                address: None,
+                socket: socket(n),
+                kind: ConnectRefusal::Handshake,
+                reason: format!("the token {n} is not known"),
+            },
+        ];
+        for kind in kinds {
+            assert_eq!(told((1..200).map(kind)), ANNOUNCED, "{:?}", kind(1));
+        }
+        assert_eq!(
+            told((1..200).flat_map(|n| kinds.map(|kind| kind(n)))),
+            7 * ANNOUNCED
+        );
+    }
+
+    #[test]
+    fn every_event_that_stands_for_others_says_for_how_many() {
+        for event in every("x") {
+            match repeated(event, 45) {
+                HostEvent::Repeated { times, .. }
+                | HostEvent::Lost { times, .. }
+                | HostEvent::Refused { times, .. }
+                | HostEvent::Suppressed { times, .. } => assert_eq!(times, 45),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }

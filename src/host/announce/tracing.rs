@@ -1,8 +1,57 @@
 //! Writes events as log lines when the application has no listener, so that nothing is lost in silence.
+//!
+//! Invariant: no text of a client or a script gets into a field as it is, because a subscriber may write fields as they
+//! are: each goes through [`visible`]. A diagnostic does so by itself.
 
-use crate::event::{HostEvent, Level};
+use crate::{
+    diagnostic::visible,
+    event::{HostEvent, Level},
+};
 
 pub(super) fn trace(event: &HostEvent) {
+    match event {
+        HostEvent::Loaded { .. }
+        | HostEvent::Replaced { .. }
+        | HostEvent::RolledBack { .. }
+        | HostEvent::Rejected { .. }
+        | HostEvent::Warned { .. }
+        | HostEvent::Removed { .. }
+        | HostEvent::Unreadable { .. } => scripts(event),
+        HostEvent::HandlerFailed { diagnostic } => tracing::error!(%diagnostic, "handler failed"),
+        HostEvent::Repeated { diagnostic, times } => {
+            tracing::error!(%diagnostic, times, "the same error again and again");
+        }
+        HostEvent::Log {
+            level,
+            text,
+            namespace,
+            socket,
+            script,
+            line,
+        } => {
+            let (namespace, text) = (visible(namespace), visible(text));
+            let (socket, script) = (shown(socket.as_ref()), shown(script.as_ref()));
+            match level {
+                Level::Debug => tracing::debug!(%namespace, socket, script, line, "{text}"),
+                Level::Info => tracing::info!(%namespace, socket, script, line, "{text}"),
+                Level::Warn => tracing::warn!(%namespace, socket, script, line, "{text}"),
+                Level::Error => tracing::error!(%namespace, socket, script, line, "{text}"),
+            }
+        }
+        HostEvent::Lost { .. }
+        | HostEvent::CutOff { .. }
+        | HostEvent::SlowConsumer { .. }
+        | HostEvent::Refused { .. }
+        | HostEvent::ConnectRefused { .. }
+        | HostEvent::Suppressed { .. }
+        | HostEvent::NoConnection { .. }
+        | HostEvent::AttachWarning { .. }
+        | HostEvent::OriginRefused { .. } => clients(event),
+    }
+}
+
+/// Writes an event about the scripts.
+fn scripts(event: &HostEvent) {
     match event {
         HostEvent::Loaded {
             namespace,
@@ -11,6 +60,8 @@ pub(super) fn trace(event: &HostEvent) {
             hash,
             ..
         } => {
+            let (namespace, script) = (visible(namespace), visible(script));
+            let hash = visible(hash);
             tracing::info!(%namespace, %script, version, %hash, "script loaded");
         }
         HostEvent::Replaced {
@@ -21,7 +72,8 @@ pub(super) fn trace(event: &HostEvent) {
             reload,
             ..
         } => {
-            let rebound = reload.rebound;
+            let (namespace, script) = (visible(namespace), visible(script));
+            let (hash, rebound) = (visible(hash), reload.rebound);
             tracing::info!(%namespace, %script, version, %hash, rebound, "script replaced");
         }
         HostEvent::RolledBack {
@@ -33,14 +85,18 @@ pub(super) fn trace(event: &HostEvent) {
             reason,
             ..
         } => {
+            let (namespace, script) = (visible(namespace), visible(script));
+            let hash = visible(hash);
             tracing::warn!(%namespace, %script, from, version, %hash, ?reason, "script rolled back");
         }
         HostEvent::Rejected {
             scripts,
             diagnostics,
         } => {
+            let scripts = format!("{scripts:?}");
+            let scripts = visible(&scripts);
             for problem in diagnostics {
-                tracing::error!(?scripts, %problem, "scripts rejected");
+                tracing::error!(%scripts, %problem, "scripts rejected");
             }
         }
         HostEvent::Warned { diagnostics } => {
@@ -49,10 +105,19 @@ pub(super) fn trace(event: &HostEvent) {
             }
         }
         HostEvent::Removed { namespace, script } => {
+            let (namespace, script) = (visible(namespace), visible(script));
             tracing::warn!(%namespace, %script, "script removed");
         }
-        HostEvent::Unreadable { problem } => tracing::error!(problem, "scripts cannot be read"),
-        HostEvent::HandlerFailed { diagnostic } => tracing::error!(%diagnostic, "handler failed"),
+        HostEvent::Unreadable { problem } => {
+            tracing::error!(problem = %visible(problem), "scripts cannot be read");
+        }
+        _ => {}
+    }
+}
+
+/// Writes an event about clients.
+fn clients(event: &HostEvent) {
+    match event {
         HostEvent::Lost {
             namespace,
             socket,
@@ -60,22 +125,25 @@ pub(super) fn trace(event: &HostEvent) {
             reason,
             times,
         } => {
-            tracing::warn!(%namespace, socket, event, reason, times, "event lost");
-        }
-        HostEvent::Repeated { diagnostic, times } => {
-            tracing::error!(%diagnostic, times, "the same error again and again");
+            let (namespace, socket) = (visible(namespace), shown(socket.as_ref()));
+            let (event, reason) = (visible(event), visible(reason));
+            tracing::warn!(%namespace, socket, %event, %reason, times, "event lost");
         }
         HostEvent::CutOff {
             peer,
             socket,
             reason,
-        } => tracing::warn!(?peer, socket, reason, "client disconnected"),
+        } => {
+            let (socket, reason) = (shown(socket.as_ref()), visible(reason));
+            tracing::warn!(?peer, socket, %reason, "client disconnected");
+        }
         HostEvent::SlowConsumer {
             peer,
             socket,
             packets,
             backlog,
         } => {
+            let socket = shown(socket.as_ref());
             tracing::warn!(
                 ?peer,
                 socket,
@@ -88,24 +156,115 @@ pub(super) fn trace(event: &HostEvent) {
             peer,
             reason,
             times,
-        } => tracing::warn!(?peer, reason, times, "client refused"),
-        HostEvent::NoConnection { problem } => {
-            tracing::error!(problem, "no connection is taken for now");
-        }
-        HostEvent::AttachWarning { problem } => tracing::warn!(problem, "host attached"),
-        HostEvent::OriginRefused { origin } => tracing::warn!(origin, "origin refused"),
-        HostEvent::Log {
-            level,
-            text,
+        } => tracing::warn!(?peer, reason = %visible(reason), times, "client refused"),
+        HostEvent::ConnectRefused {
             namespace,
+            address,
             socket,
-            script,
-            line,
-        } => match level {
-            Level::Debug => tracing::debug!(%namespace, socket, script, line, "{text}"),
-            Level::Info => tracing::info!(%namespace, socket, script, line, "{text}"),
-            Level::Warn => tracing::warn!(%namespace, socket, script, line, "{text}"),
-            Level::Error => tracing::error!(%namespace, socket, script, line, "{text}"),
-        },
+            kind,
+            reason,
+        } => {
+            let (namespace, socket) = (visible(namespace), shown(socket.as_ref()));
+            let reason = visible(reason);
+            tracing::warn!(?address, socket, %namespace, ?kind, %reason, "client not let into a namespace");
+        }
+        HostEvent::Suppressed { event, times } => {
+            tracing::warn!(
+                times,
+                "the following was announced a few times, and then counted"
+            );
+            trace(event);
+        }
+        HostEvent::NoConnection { problem } => {
+            tracing::error!(problem = %visible(problem), "no connection is taken for now");
+        }
+        HostEvent::AttachWarning { problem } => {
+            tracing::warn!(problem = %visible(problem), "host attached");
+        }
+        HostEvent::OriginRefused { origin } => {
+            tracing::warn!(origin = %visible(origin), "origin refused");
+        }
+        _ => {}
+    }
+}
+
+fn shown(text: Option<&String>) -> Option<String> {
+    text.map(|text| visible(text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fmt::Debug,
+        sync::{Arc, Mutex},
+    };
+
+    use tracing::{
+        Event, Metadata, Subscriber,
+        field::{Field, Visit},
+        span::{Attributes, Id, Record},
+    };
+
+    use super::*;
+    use crate::{
+        diagnostic::{hostile::TEXT, is_hidden},
+        event::tests::every,
+    };
+
+    /// Subscriber that writes the fields of all events as they are.
+    #[derive(Clone, Default)]
+    struct Fields(Arc<Mutex<Vec<String>>>);
+
+    impl Visit for Fields {
+        fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+            self.0.lock().unwrap().push(format!("{field}={value:?}"));
+        }
+
+        fn record_str(&mut self, field: &Field, value: &str) {
+            self.0.lock().unwrap().push(format!("{field}={value}"));
+        }
+    }
+
+    impl Subscriber for Fields {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            event.record(&mut self.clone());
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn no_field_of_any_event_is_written_as_a_client_chose_it() {
+        for event in every(TEXT) {
+            let fields = Fields::default();
+            tracing::subscriber::with_default(fields.clone(), || trace(&event));
+            let fields = fields.0.lock().unwrap();
+            assert!(
+                fields.iter().any(|field| field.starts_with("message=")),
+                "{event:?}"
+            );
+            for field in fields.iter() {
+                // A diagnostic has several lines, and none of them begins with the text.
+                let hidden = |c| c != '\n' && is_hidden(c);
+                assert!(
+                    !field.contains(hidden) && !field.contains("\nFORGED"),
+                    "{field:?}"
+                );
+            }
+        }
     }
 }

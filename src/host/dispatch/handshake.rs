@@ -8,7 +8,7 @@ use super::{Dispatcher, diagnose};
 use crate::{
     api::{self, Socket},
     connection::{Connection, Link, Turn, Verdict},
-    event::HostEvent,
+    event::{ConnectRefusal, HostEvent},
     script::{Handler, Hook},
 };
 
@@ -33,7 +33,7 @@ impl Dispatcher {
             return Ok(());
         }
         let (verdict, given) = Verdict::new();
-        connection.shake(link, verdict);
+        connection.shake(link.clone(), verdict);
         let given = tokio::time::timeout(self.options.connect_timeout, given).await;
         let verdict = match given {
             Ok(Ok(verdict)) => verdict,
@@ -41,7 +41,20 @@ impl Dispatcher {
             Err(_) => Err(TOO_LATE.to_owned()),
         };
         connection.shaken(verdict.is_ok());
-        verdict
+        verdict.inspect_err(|reason| self.not_let_in(connection, &*link, reason))
+    }
+
+    /// Announces that a client is rejected.
+    fn not_let_in(&self, connection: &Connection, link: &dyn Link, reason: &str) {
+        let address = link.handshake().remove("address");
+        let address = address.and_then(|address| address.into_immutable_string().ok());
+        self.announcer.announce(HostEvent::ConnectRefused {
+            namespace: connection.namespace().path().to_string(),
+            address: address.and_then(|address| address.parse().ok()),
+            socket: Some(connection.id().to_string()),
+            kind: ConnectRefusal::Handshake,
+            reason: reason.to_owned(),
+        });
     }
 
     /// Calls `on_handshake`. With one parameter it accepts by returning, with two by calling `next`.

@@ -149,13 +149,29 @@ impl Dispatcher {
         if let Some(version) = version.filter(|_| connection.begin()) {
             let hook = Handler::of_hook(&version, Hook::Connection);
             let socket = Dynamic::from(Socket(connection.clone()));
-            connection.connect(version, || {
-                if let Some(hook) = hook {
-                    self.call(connection, &hook, vec![socket], "`on_connection`");
-                }
+            let result = connection.connect(version, || match hook {
+                Some(hook) => self.try_call(connection, &hook, vec![socket], "`on_connection`"),
+                None => Ok(Dynamic::UNIT),
             });
+            if result.is_err() {
+                self.part_with(connection);
+            }
         }
         connection.end_pass();
+    }
+
+    /// Disconnects a client whose `on_connection` failed, because it does not have all of its handlers. `on_disconnect`
+    /// follows as at any other end.
+    fn part_with(&self, connection: &Connection) {
+        if !connection.is_connected() {
+            return;
+        }
+        connection.disconnect(false);
+        self.announcer.announce(HostEvent::CutOff {
+            peer: None,
+            socket: Some(connection.id().to_string()),
+            reason: "its `on_connection` failed".to_owned(),
+        });
     }
 
     /// Calls `on_reload`, the first call of a new version on a live connection.

@@ -43,7 +43,8 @@ function join(view, namespace, missing) {
   socket.on("connect", () => status("good", `connected to ${namespace}`));
   socket.on("disconnect", (reason) => {
     const ended = reason === "io server disconnect";
-    status(ended ? "bad" : "waiting", ended ? "the server ended the connection" : "connection lost, trying again");
+    if (ended) status("bad", "the server ended the connection; reload the page to come back");
+    else status("waiting", "connection lost, trying again");
   });
   socket.on("connect_error", ({ message }) => {
     if (message === NO_SUCH_NAMESPACE && missing?.()) return;
@@ -67,7 +68,9 @@ function startChat(view) {
   at("say").addEventListener("submit", (event) => {
     event.preventDefault();
     if (!chat.socket.connected || !at("text").value.trim()) return;
-    chat.socket.emit("chat message", at("text").value);
+    chat.socket.emit("chat message", at("text").value, (answer) => {
+      if (answer?.error) notice(answer.error);
+    });
     at("text").value = "";
   });
   at("rename").addEventListener("submit", (event) => {

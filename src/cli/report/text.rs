@@ -1,0 +1,389 @@
+//! Host events as text for people.
+//!
+//! In: an event. Out: its lines. Invariant: each line goes through [`visible`], which escapes what a client may have
+//! chosen; only a diagnostic is drawn, by [`render`], which does the same.
+
+use std::{collections::BTreeSet, fmt::Display, sync::Arc};
+
+use crate::{
+    diagnostic::{Diagnostic, Style, render, visible, visible_lines},
+    event::{HostEvent, Kept, Reload, RollBackReason},
+};
+
+/// Names that are listed of many. Keys of data may be drawn from what clients send.
+const SHOWN: usize = 20;
+
+/// Lines of one event.
+struct Lines {
+    lines: Vec<String>,
+    style: Style,
+}
+
+impl Lines {
+    /// Adds one line, whatever is in the text.
+    fn line(&mut self, text: &str) {
+        self.lines.push(visible(text).into_owned());
+    }
+
+    /// Adds one line, and further ones for the line breaks of `text`, which are indented.
+    fn said(&mut self, head: &str, text: &str) {
+        self.lines
+            .push(format!("{} {}", visible(head), visible_lines(text)));
+    }
+
+    fn diagnostic(&mut self, diagnostic: &Diagnostic) {
+        self.lines.push(render(diagnostic, self.style));
+    }
+}
+
+/// Returns the lines of an event, without a final line break.
+pub(super) fn of(event: &HostEvent, verbose: bool, style: Style) -> String {
+    let mut lines = Lines {
+        lines: Vec::new(),
+        style,
+    };
+    match event {
+        HostEvent::Loaded { .. }
+        | HostEvent::Replaced { .. }
+        | HostEvent::RolledBack { .. }
+        | HostEvent::Rejected { .. }
+        | HostEvent::Warned { .. }
+        | HostEvent::Removed { .. }
+        | HostEvent::Unreadable { .. } => scripts(&mut lines, event, verbose),
+        HostEvent::HandlerFailed { diagnostic } => lines.diagnostic(diagnostic),
+        HostEvent::Repeated { diagnostic, times } => {
+            lines.line(&format!("{times} times more in 10 s:"));
+            lines.diagnostic(diagnostic);
+        }
+        HostEvent::Log {
+            text,
+            namespace,
+            socket,
+            script,
+            line: at,
+            ..
+        } => {
+            let script = script.as_deref().unwrap_or("-");
+            let at = at.map_or_else(String::new, |at| format!(":{at}"));
+            let socket = socket.as_deref().unwrap_or("-");
+            lines.said(&format!("{namespace} {socket} {script}{at}"), text);
+        }
+        HostEvent::Lost { .. }
+        | HostEvent::SlowConsumer { .. }
+        | HostEvent::CutOff { .. }
+        | HostEvent::Refused { .. }
+        | HostEvent::ConnectRefused { .. }
+        | HostEvent::NoConnection { .. }
+        | HostEvent::AttachWarning { .. }
+        | HostEvent::OriginRefused { .. } => clients(&mut lines, event),
+        HostEvent::Suppressed { event, times } => {
+            lines.line(&format!("{times} times more in 10 s, such as:"));
+            lines.lines.push(of(event, verbose, style));
+        }
+    }
+    lines.lines.join("\n")
+}
+
+/// Adds the lines of an event about the scripts.
+fn scripts(lines: &mut Lines, event: &HostEvent, verbose: bool) {
+    match event {
+        HostEvent::Loaded {
+            namespace,
+            script,
+            version,
+            hash,
+            files,
+        } => {
+            let source = source(hash, files, verbose);
+            lines.line(&format!(
+                "{script}: version {version} serves {namespace}{source}"
+            ));
+        }
+        HostEvent::Replaced {
+            script,
+            version,
+            hash,
+            files,
+            reload,
+            ..
+        } => {
+            let source = source(hash, files, verbose);
+            let rebound = rebound(script, reload, verbose);
+            lines.line(&format!("{script}: version {version}, {rebound}{source}"));
+        }
+        HostEvent::RolledBack {
+            script,
+            from,
+            version,
+            hash,
+            files,
+            reason,
+            reload,
+            ..
+        } => {
+            if let RollBackReason::Errors { connections } = reason {
+                lines.line(&format!(
+                    "{script}: version {from} fails on {connections} connections where version {version} did not"
+                ));
+            }
+            let source = source(hash, files, verbose);
+            let rebound = rebound(script, reload, verbose);
+            lines.line(&format!(
+                "{script}: rolled back to version {version}, {rebound}{source}"
+            ));
+        }
+        HostEvent::Rejected {
+            scripts,
+            diagnostics,
+        } => rejected(lines, scripts, diagnostics),
+        HostEvent::Warned { diagnostics } => {
+            diagnostics
+                .iter()
+                .for_each(|diagnostic| lines.diagnostic(diagnostic));
+        }
+        HostEvent::Removed { namespace, script } => {
+            lines.line(&format!(
+                "{script}: the file is gone, {namespace} is no longer served"
+            ));
+        }
+        HostEvent::Unreadable { problem } => {
+            lines.line(&format!("error: {problem}"));
+            lines.line("what was loaded keeps serving");
+        }
+        _ => {}
+    }
+}
+
+/// Adds the lines of an event about clients.
+fn clients(lines: &mut Lines, event: &HostEvent) {
+    match event {
+        HostEvent::Lost {
+            namespace,
+            socket,
+            event,
+            reason,
+            times,
+        } => {
+            let socket = socket.as_deref().unwrap_or("-");
+            let what = match times {
+                1 => format!("event `{event}`"),
+                _ => format!("{times} more events, such as `{event}`,"),
+            };
+            lines.line(&format!(
+                "warning: {what} lost in {namespace}, socket {socket}: {reason}"
+            ));
+        }
+        HostEvent::SlowConsumer {
+            peer,
+            socket,
+            packets,
+            backlog,
+        } => {
+            let client = client(*peer, socket.as_deref());
+            lines.line(&format!(
+                "warning: slow consumer {client} disconnected, {packets} packets of {backlog} bytes waited for it"
+            ));
+        }
+        HostEvent::CutOff {
+            peer,
+            socket,
+            reason,
+        } => {
+            let client = client(*peer, socket.as_deref());
+            lines.line(&format!("warning: client {client} disconnected: {reason}"));
+        }
+        HostEvent::Refused {
+            peer,
+            reason,
+            times,
+        } => {
+            let more = match times {
+                1 => String::new(),
+                _ => format!(" and {times} more in 10 s"),
+            };
+            lines.line(&format!(
+                "warning: refused {}{more}: {reason}",
+                or_dash(*peer)
+            ));
+        }
+        HostEvent::ConnectRefused { .. } => connect_refused(lines, event),
+        HostEvent::NoConnection { problem } => {
+            lines.line(&format!("error: no connection is taken for now: {problem}"));
+        }
+        HostEvent::AttachWarning { problem } => lines.line(&format!("warning: {problem}")),
+        HostEvent::OriginRefused { origin } => {
+            lines.line(&format!("warning: a page of `{origin}` was refused"));
+            lines.line(&format!("hint: `--origin {origin}` lets its pages connect"));
+        }
+        _ => {}
+    }
+}
+
+/// Adds the line of a client that was not let into a namespace.
+fn connect_refused(lines: &mut Lines, event: &HostEvent) {
+    if let HostEvent::ConnectRefused {
+        namespace,
+        address,
+        socket,
+        kind,
+        reason,
+    } = event
+    {
+        let client = client(*address, socket.as_deref());
+        let why = match kind.reason() {
+            kind if kind == reason => String::new(),
+            kind => format!("{kind}: "),
+        };
+        lines.line(&format!(
+            "warning: client {client} not let into {namespace}: {why}{reason}"
+        ));
+    }
+}
+
+fn client(address: Option<impl Display>, socket: Option<&str>) -> String {
+    format!("{} ({})", socket.unwrap_or("-"), or_dash(address))
+}
+
+fn or_dash(address: Option<impl Display>) -> String {
+    address.map_or_else(|| "-".to_owned(), |address| address.to_string())
+}
+
+/// What a version was read from, for those who ask for more.
+fn source(hash: &str, files: &[Arc<str>], verbose: bool) -> String {
+    match verbose {
+        true => format!("; {hash} of {}", files.join(", ")),
+        false => String::new(),
+    }
+}
+
+/// What became of the live connections.
+fn rebound(script: &Arc<str>, reload: &Reload, verbose: bool) -> String {
+    let Reload {
+        changed,
+        rebound,
+        keep_old,
+        rooms,
+        failing,
+        disconnected,
+        carried,
+        milliseconds,
+        ..
+    } = reload;
+    let connections = if *rebound == 1 {
+        "connection"
+    } else {
+        "connections"
+    };
+    let mut text = format!("{rebound} {connections} re-bound, {milliseconds} ms");
+    if *changed != [script.clone()] {
+        text += &format!("; changed: {}", changed.join(", "));
+    }
+    match keep_old {
+        0 => {}
+        1 => text += "; 1 handler made by another handler keeps its version",
+        _ => text += &format!("; {keep_old} handlers made by other handlers keep their version"),
+    }
+    if *failing > 0 {
+        text += &format!("; `on_connection` still fails on {failing} of them");
+    }
+    if *disconnected > 0 {
+        text += &format!("; {disconnected} disconnected, for `on_connection` fails on them");
+    }
+    for (names, what) in [
+        (&carried.lost, "no longer used"),
+        (&carried.retyped, "changed their type and begin anew"),
+    ] {
+        if !names.is_empty() {
+            text += &format!("; {what}: {}", join(names));
+        }
+    }
+    if verbose && !carried.kept.is_empty() {
+        text += &format!("; kept: {}", join(&carried.kept));
+    }
+    if verbose && *rooms > 0 {
+        text += &format!("; rooms joined or left: {rooms}");
+    }
+    text
+}
+
+/// The first of many names.
+fn join(names: &BTreeSet<String>) -> String {
+    let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`"));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn rejected(lines: &mut Lines, scripts: &[Kept], diagnostics: &[Diagnostic]) {
+    diagnostics
+        .iter()
+        .for_each(|diagnostic| lines.diagnostic(diagnostic));
+    for Kept {
+        script, version, ..
+    } in scripts
+    {
+        lines.line(&match version {
+            Some(version) => {
+                format!("{script}: version {version} keeps serving, nothing has changed")
+            }
+            None => format!(
+                "{script}: not loaded, its namespace refuses clients until a save repairs it"
+            ),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::report::json,
+        diagnostic::{hostile::TEXT, is_hidden},
+        event::tests::every,
+    };
+
+    #[test]
+    fn no_event_shows_what_a_client_chose_as_it_is_or_at_the_begin_of_a_line() {
+        for event in every(TEXT) {
+            for verbose in [false, true] {
+                let shown = of(&event, verbose, Style::Plain);
+                assert!(
+                    shown.contains("FORGED"),
+                    "a text that is not shown: {event:?}"
+                );
+                assert!(!shown.contains(|c| c != '\n' && is_hidden(c)), "{shown:?}");
+                for line in shown.split('\n') {
+                    assert!(!line.starts_with("FORGED"), "{shown}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn colours_are_the_only_control_sequences() {
+        for event in every(TEXT) {
+            let shown = of(&event, true, Style::Color);
+            assert!(
+                !shown.contains("\u{1b}[2J") && !shown.contains("\u{1b}]"),
+                "{shown:?}"
+            );
+            assert!(
+                !shown.contains(|c| !matches!(c, '\n' | '\u{1b}') && is_hidden(c)),
+                "{shown:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_object_of_json_in_one_line_and_keeps_its_texts() {
+        for event in every(TEXT) {
+            let written = serde_json::to_string(&event).unwrap();
+            let shown = json::visible(&written);
+            assert!(!shown.contains(is_hidden), "{shown:?}");
+            let value: serde_json::Value = serde_json::from_str(&shown).unwrap();
+            assert_eq!(value, serde_json::to_value(&event).unwrap());
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! One event of every variant, for tests that must know all of them.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::diagnostic::{Frame, FrameKind, Origin, Place, Severity};
+
+/// Returns at least one event of every variant. Each text in it is `text`, and each number is 7. A variant or a field
+/// without a place here does not compile.
+pub(crate) fn every(text: &str) -> Vec<HostEvent> {
+    let mut all = Vec::new();
+    let mut event = next(None, text);
+    while let Some(happened) = event {
+        event = next(Some(&happened), text);
+        all.push(happened);
+    }
+    let levels = [Level::Debug, Level::Info, Level::Warn];
+    all.extend(levels.map(|level| log(level, text)));
+    all.extend(
+        ConnectRefusal::ALL
+            .iter()
+            .map(|kind| connect_refused(*kind, text)),
+    );
+    let suppressed = all.iter().map(|event| HostEvent::Suppressed {
+        event: Box::new(event.clone()),
+        times: 7,
+    });
+    let suppressed: Vec<_> = suppressed.collect();
+    all.extend(suppressed);
+    all
+}
+
+/// Returns an event of the variant behind that of `event`.
+fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
+    let diagnostics = || {
+        vec![
+            diagnostic(Severity::Error, text),
+            diagnostic(Severity::Warning, text),
+        ]
+    };
+    let (name, owned) = (|| Arc::<str>::from(text), || text.to_owned());
+    let socket = || Some(text.to_owned());
+    let peer = Some(([127, 0, 0, 1], 7).into());
+    Some(match event {
+        None => HostEvent::Loaded {
+            namespace: name(),
+            script: name(),
+            version: 7,
+            hash: name(),
+            files: vec![name(), name()],
+        },
+        Some(HostEvent::Loaded { .. }) => HostEvent::Replaced {
+            namespace: name(),
+            script: name(),
+            version: 7,
+            hash: name(),
+            files: vec![name(), name()],
+            reload: reload(text),
+        },
+        Some(HostEvent::Replaced { .. }) => rolled_back(RollBackReason::Asked, text),
+        Some(HostEvent::RolledBack { reason, .. }) => match reason {
+            RollBackReason::Asked => rolled_back(RollBackReason::Errors { connections: 7 }, text),
+            RollBackReason::Errors { .. } => HostEvent::Rejected {
+                scripts: vec![
+                    Kept {
+                        script: name(),
+                        version: Some(7),
+                    },
+                    Kept {
+                        script: name(),
+                        version: None,
+                    },
+                ],
+                diagnostics: diagnostics(),
+            },
+        },
+        Some(HostEvent::Rejected { .. }) => HostEvent::Warned {
+            diagnostics: diagnostics(),
+        },
+        Some(HostEvent::Warned { .. }) => HostEvent::Removed {
+            namespace: name(),
+            script: name(),
+        },
+        Some(HostEvent::Removed { .. }) => HostEvent::Unreadable { problem: owned() },
+        Some(HostEvent::Unreadable { .. }) => HostEvent::HandlerFailed {
+            diagnostic: diagnostic(Severity::Error, text),
+        },
+        Some(HostEvent::HandlerFailed { .. }) => HostEvent::Repeated {
+            diagnostic: diagnostic(Severity::Error, text),
+            times: 7,
+        },
+        Some(HostEvent::Repeated { .. }) => HostEvent::Lost {
+            namespace: name(),
+            socket: socket(),
+            event: owned(),
+            reason: owned(),
+            times: 7,
+        },
+        Some(HostEvent::Lost { .. }) => HostEvent::SlowConsumer {
+            peer,
+            socket: socket(),
+            packets: 7,
+            backlog: 7,
+        },
+        Some(HostEvent::SlowConsumer { .. }) => HostEvent::CutOff {
+            peer,
+            socket: socket(),
+            reason: owned(),
+        },
+        Some(HostEvent::CutOff { .. }) => HostEvent::Refused {
+            peer,
+            reason: owned(),
+            times: 7,
+        },
+        Some(HostEvent::Refused { .. }) => connect_refused(ConnectRefusal::Handshake, text),
+        Some(HostEvent::ConnectRefused { .. }) => HostEvent::Suppressed {
+            event: Box::new(HostEvent::OriginRefused { origin: owned() }),
+            times: 7,
+        },
+        Some(HostEvent::Suppressed { .. }) => HostEvent::NoConnection { problem: owned() },
+        Some(HostEvent::NoConnection { .. }) => HostEvent::OriginRefused { origin: owned() },
+        Some(HostEvent::OriginRefused { .. }) => HostEvent::AttachWarning { problem: owned() },
+        Some(HostEvent::AttachWarning { .. }) => log(Level::Error, text),
+        Some(HostEvent::Log { .. }) => return None,
+    })
+}
+
+fn rolled_back(reason: RollBackReason, text: &str) -> HostEvent {
+    HostEvent::RolledBack {
+        namespace: text.into(),
+        script: text.into(),
+        from: 7,
+        version: 7,
+        hash: text.into(),
+        files: vec![text.into(), text.into()],
+        reason,
+        reload: reload(text),
+    }
+}
+
+fn connect_refused(kind: ConnectRefusal, text: &str) -> HostEvent {
+    HostEvent::ConnectRefused {
+        namespace: text.to_owned(),
+        address: Some([127, 0, 0, 1].into()),
+        socket: Some(text.to_owned()),
+        kind,
+        reason: text.to_owned(),
+    }
+}
+
+fn log(level: Level, text: &str) -> HostEvent {
+    HostEvent::Log {
+        level,
+        text: text.to_owned(),
+        namespace: text.into(),
+        socket: Some(text.to_owned()),
+        script: Some(text.to_owned()),
+        line: Some(7),
+    }
+}
+
+fn reload(text: &str) -> Reload {
+    let names = || BTreeSet::from([text.to_owned()]);
+    Reload {
+        changed: vec![text.into()],
+        rebound: 7,
+        keep_old: 7,
+        rooms: 7,
+        failing: 7,
+        disconnected: 7,
+        carried: Carried {
+            kept: names(),
+            lost: names(),
+            retyped: names(),
+        },
+        milliseconds: 7,
+    }
+}
+
+fn diagnostic(severity: Severity, text: &str) -> Diagnostic {
+    let place = || Place {
+        file: text.into(),
+        line: 1,
+        column: 1,
+        length: 1,
+        source: Some(text.into()),
+    };
+    let frame = |kind| Frame {
+        kind,
+        function: text.to_owned(),
+        place: Some(place()),
+    };
+    Diagnostic {
+        severity,
+        message: text.to_owned(),
+        place: Some(place()),
+        trace: [FrameKind::Function, FrameKind::Closure, FrameKind::Import]
+            .map(frame)
+            .into(),
+        hints: vec![text.to_owned()],
+        origin: Some(Origin {
+            namespace: text.to_owned(),
+            call: text.to_owned(),
+            socket: Some(text.to_owned()),
+            version: 7,
+        }),
+    }
+}
+
+#[test]
+fn every_loss_and_every_refusal_is_counted_and_can_be_written() {
+    let mut counted = BTreeSet::new();
+    for happened in every("") {
+        let counters = Counters::default();
+        counters.announced(&happened);
+        let written = serde_json::to_value(&happened).unwrap();
+        let kind = written["type"].as_str().unwrap().to_owned();
+        for (name, _, count) in counters.all().iter().filter(|(_, _, count)| *count > 0) {
+            if kind != "suppressed" {
+                counted.insert(format!("{kind}: {count} {name}"));
+                continue;
+            }
+            let one = Counters::default();
+            let HostEvent::Suppressed { event, .. } = &happened else {
+                panic!("{happened:?}");
+            };
+            one.announced(event);
+            let of_one = one.all().into_iter().find(|one| one.0 == *name).unwrap();
+            assert_eq!(*count, 7 * of_one.2, "{happened:?}");
+        }
+    }
+    let counted: Vec<_> = counted.into_iter().collect();
+    assert_eq!(
+        counted,
+        [
+            "connect_refused: 1 connects_refused",
+            "cut_off: 1 cut_off",
+            "handler_failed: 1 failed",
+            "lost: 7 lost",
+            "no_connection: 1 no_connection",
+            "refused: 7 refused",
+            "rejected: 1 rejected",
+            "removed: 1 removed",
+            "repeated: 7 failed",
+            "replaced: 1 replaced",
+            "rolled_back: 1 rolled_back",
+            "slow_consumer: 1 slow_consumers",
+            "unreadable: 1 unreadable",
+        ]
+    );
+}
