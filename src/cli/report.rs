@@ -237,13 +237,27 @@ pub(super) fn event(event: &HostEvent, verbose: bool) {
             reason,
             times,
         } => {
-            let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
-            let more = match times {
-                1 => String::new(),
-                _ => format!(" and {times} more in 10 s"),
-            };
+            let peer = address(*peer);
+            let more = more(*times);
             line(&format!("warning: refused {peer}{more}: {reason}"));
         }
+        HostEvent::HeadersLeftOut { peer, names, times } => {
+            let (peer, more, names) = (address(*peer), more(*times), names.join("`, `"));
+            line(&format!(
+                "warning: headers of {peer}{more} are too long for `socket.handshake.headers`, which keeps 8 KiB: `{names}`"
+            ));
+        }
+        HostEvent::ResponseUnread { peer, times } => {
+            let (peer, more) = (address(*peer), more(*times));
+            line(&format!(
+                "warning: connection of {peer}{more} closed: nothing of a response was read within `write-timeout`"
+            ));
+        }
+        HostEvent::UntrustedProxy { peer, header } => line(&format!(
+            "warning: `{header}` comes from {peer}, a proxy that is not trusted: its clients count as one address, and \
+             limits per address do not hold for them\n\
+             hint: `--trust-proxy=1` believes the address that one proxy in front of the server reports"
+        )),
         HostEvent::NoConnection { problem } => {
             line(&format!("error: no connection is taken for now: {problem}"));
         }
@@ -267,12 +281,23 @@ pub(super) fn event(event: &HostEvent, verbose: bool) {
     }
 }
 
-/// What a version was read from, for those who ask for more.
-fn client(peer: Option<SocketAddr>, socket: Option<&str>) -> String {
-    let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
-    format!("{} ({peer})", socket.unwrap_or("-"))
+fn address(peer: Option<SocketAddr>) -> String {
+    peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string())
 }
 
+/// Returns how many events an announcement stands for, if it stands for several.
+fn more(times: usize) -> String {
+    match times {
+        1 => String::new(),
+        _ => format!(" and {times} more in 10 s"),
+    }
+}
+
+fn client(peer: Option<SocketAddr>, socket: Option<&str>) -> String {
+    format!("{} ({})", socket.unwrap_or("-"), address(peer))
+}
+
+/// Returns what a version was read from, with `--verbose`.
 fn source(hash: &str, files: &[Arc<str>], verbose: bool) -> String {
     match verbose {
         true => format!("; {hash} of {}", files.join(", ")),

@@ -70,6 +70,19 @@ counters! {
     cut_off: "clients that were cut off because they went beyond a limit",
     /// See [`HostEvent::Refused`].
     refused: "clients and requests that were not taken",
+    /// The clients in this and the next counters are in `refused`, too.
+    over_max_connections: "clients that were refused at `max-connections`",
+    over_max_connections_per_address: "clients that were refused at `max-connections-per-address`",
+    over_max_connects_per_second: "clients that were refused at `max-connects-per-second`",
+    over_max_connects_per_second_per_address: "clients that were refused at `max-connects-per-second-per-address`",
+    over_max_unconnected: "clients that were refused at `max-unconnected`, or at the third of it for one address",
+    requests_too_long: "requests whose path and query, or whose head, were too long",
+    over_max_tcp_connections: "TCP connections that were refused at `max-tcp-connections`",
+    over_max_tcp_connections_per_address: "TCP connections that were refused at `max-tcp-connections-per-address`",
+    /// See [`HostEvent::ResponseUnread`].
+    responses_unread: "connections that were closed because the client did not take a response",
+    /// See [`HostEvent::HeadersLeftOut`].
+    headers_left_out: "clients of whose headers some are too long for scripts",
     /// Counts every request; [`HostEvent::OriginRefused`] is announced once for each origin.
     origins_refused: "requests of pages that may not connect",
     /// See [`HostEvent::NoConnection`].
@@ -91,6 +104,8 @@ impl Counters {
             HostEvent::SlowConsumer { .. } => self.slow_consumers.add(),
             HostEvent::CutOff { .. } => self.cut_off.add(),
             HostEvent::Refused { times, .. } => self.refused.add_many(*times),
+            HostEvent::HeadersLeftOut { times, .. } => self.headers_left_out.add_many(*times),
+            HostEvent::ResponseUnread { times, .. } => self.responses_unread.add_many(*times),
             HostEvent::NoConnection { .. } => self.no_connection.add(),
             HostEvent::Replaced { .. } => self.replaced.add(),
             HostEvent::Rejected { .. } => self.rejected.add(),
@@ -103,6 +118,7 @@ impl Counters {
             HostEvent::Loaded { .. }
             | HostEvent::Warned { .. }
             | HostEvent::AttachWarning { .. }
+            | HostEvent::UntrustedProxy { .. }
             | HostEvent::Log { .. } => {}
         }
     }
@@ -189,7 +205,20 @@ mod tests {
                 reason: text(),
                 times: 3,
             },
-            Some(HostEvent::Refused { .. }) => HostEvent::NoConnection { problem: text() },
+            Some(HostEvent::Refused { .. }) => HostEvent::HeadersLeftOut {
+                peer: None,
+                names: vec![],
+                times: 3,
+            },
+            Some(HostEvent::HeadersLeftOut { .. }) => HostEvent::ResponseUnread {
+                peer: None,
+                times: 3,
+            },
+            Some(HostEvent::ResponseUnread { .. }) => HostEvent::UntrustedProxy {
+                peer: ([192, 0, 2, 1], 80).into(),
+                header: text(),
+            },
+            Some(HostEvent::UntrustedProxy { .. }) => HostEvent::NoConnection { problem: text() },
             Some(HostEvent::NoConnection { .. }) => HostEvent::OriginRefused { origin: text() },
             Some(HostEvent::OriginRefused { .. }) => HostEvent::AttachWarning { problem: text() },
             Some(HostEvent::AttachWarning { .. }) => HostEvent::Log {
@@ -232,6 +261,8 @@ mod tests {
                 "slow_consumer: 1 slow_consumers",
                 "cut_off: 1 cut_off",
                 "refused: 3 refused",
+                "headers_left_out: 3 headers_left_out",
+                "response_unread: 3 responses_unread",
                 "no_connection: 1 no_connection",
             ]
         );

@@ -11,6 +11,7 @@
 )]
 
 mod acks;
+mod admission;
 mod asks;
 mod attach;
 mod backlog;

@@ -70,7 +70,11 @@ fn repeated(event: HostEvent, more: usize) -> HostEvent {
         },
         event => event,
     };
-    if let HostEvent::Lost { times, .. } | HostEvent::Refused { times, .. } = &mut event {
+    if let HostEvent::Lost { times, .. }
+    | HostEvent::Refused { times, .. }
+    | HostEvent::HeadersLeftOut { times, .. }
+    | HostEvent::ResponseUnread { times, .. } = &mut event
+    {
         *times = more;
     }
     event
@@ -88,6 +92,9 @@ fn identity(event: &HostEvent) -> Option<u64> {
             ..
         } => (namespace, socket, kind(reason)).hash(&mut hasher),
         HostEvent::Refused { reason, .. } => kind(reason).hash(&mut hasher),
+        HostEvent::HeadersLeftOut { .. } | HostEvent::ResponseUnread { .. } => {
+            std::mem::discriminant(event).hash(&mut hasher);
+        }
         _ => return None,
     }
     Some(hasher.finish())

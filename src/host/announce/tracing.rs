@@ -89,6 +89,15 @@ pub(super) fn trace(event: &HostEvent) {
             reason,
             times,
         } => tracing::warn!(?peer, reason, times, "client refused"),
+        HostEvent::HeadersLeftOut { peer, names, times } => {
+            tracing::warn!(?peer, ?names, times, "headers left out");
+        }
+        HostEvent::ResponseUnread { peer, times } => {
+            tracing::warn!(?peer, times, "response not read");
+        }
+        HostEvent::UntrustedProxy { peer, header } => {
+            tracing::warn!(%peer, header, "proxy not trusted");
+        }
         HostEvent::NoConnection { problem } => {
             tracing::error!(problem, "no connection is taken for now");
         }

@@ -13,12 +13,12 @@ use axum::{
 };
 use parking_lot::Mutex;
 use socketioxide::service::SocketIoService;
-use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use super::{
+    admission::{Admission, Refusal},
     protocol::{CLOSE, VERSION},
-    request::{self, Asked, Headers},
+    request::{self, Asked},
     secret,
     wire::{Wire, WireContext},
 };
@@ -36,8 +36,7 @@ pub(in crate::host) struct Endpoint {
     pub(super) context: Arc<WireContext>,
     /// Sessions that began with polling, by the secret ids that their clients have.
     sessions: Mutex<HashMap<String, Known>>,
-    /// Permits for connections, one for each client.
-    seats: Arc<Semaphore>,
+    admission: Arc<Admission>,
 }
 
 /// Id at socketioxide of a session that began with polling, and its wire.
@@ -55,14 +54,9 @@ struct Known {
 
 impl Endpoint {
     pub(in crate::host) fn new(engine: Engine, context: Arc<WireContext>) -> Arc<Self> {
-        let seats = context.options.max_connections;
         Arc::new(Self {
             engine,
-            seats: Arc::new(Semaphore::new(
-                seats
-                    .unwrap_or(Semaphore::MAX_PERMITS)
-                    .min(Semaphore::MAX_PERMITS),
-            )),
+            admission: Admission::new(&context.options, context.announcer.clone()),
             context,
             sessions: Mutex::default(),
         })
@@ -98,17 +92,21 @@ impl Endpoint {
         });
     }
 
-    /// Creates the wire of a new session; returns `None` at the connection limit.
-    pub(super) fn new_wire(&self, request: &Request<Body>, by: Transport) -> Option<Arc<Wire>> {
+    /// Creates the wire of a new session.
+    ///
+    /// # Errors
+    /// The limit that the session would exceed; it is announced.
+    pub(super) fn new_wire(
+        &self,
+        request: &Request<Body>,
+        by: Transport,
+    ) -> Result<Arc<Wire>, Refusal> {
         let peer = self.peer(request);
-        let Ok(seat) = self.seats.clone().try_acquire_owned() else {
-            self.refused(peer, "`max-connections` clients are connected");
-            return None;
-        };
-        Some(Wire::new(
+        let seat = self.admission.admit(request, peer)?;
+        Ok(Wire::new(
             self.context.clone(),
             peer,
-            Headers::of(request.headers()),
+            self.admission.keep_headers(request.headers(), peer),
             seat,
             (by == Transport::Polling).then(Box::default),
         ))

@@ -6,11 +6,13 @@
 //! | | |
 //! |---|---|
 //! | a request | [`service`], [`cors`], [`endpoint`], [`request`], [`response`], [`forwarded`] |
+//! | a request that opens a session | [`admission`] |
 //! | a WebSocket | [`upgrade`], [`ws_stream`], [`ws_frames`] |
 //! | polling | [`polling`], [`payload`], [`session`], [`poll_queue`], [`secret`] |
 //! | all of it | [`protocol`]: what stands on the wire |
 //! | both | [`wire`] with [`connects`], [`send_queue`], [`encode`], [`flush`] |
 
+mod admission;
 mod connects;
 mod cors;
 pub(super) mod encode;

@@ -16,7 +16,7 @@ use super::{
     payload::{connect_at_end, packets, parts},
     protocol::{CLOSE, OPEN},
     request::{Asked, head},
-    response::{full, refuse, status, unknown_session},
+    response::{refuse, status, unknown_session},
     wire::Wire,
 };
 use crate::host::options::Transport;
@@ -43,8 +43,8 @@ pub(super) async fn answer(endpoint: &Arc<Endpoint>, request: Request<Body>) -> 
     }
     let response = match (request.method(), session) {
         (&Method::GET, None) => match endpoint.new_wire(&request, Transport::Polling) {
-            Some(wire) => open(endpoint, head, wire).await,
-            None => return full(),
+            Ok(wire) => open(endpoint, head, wire).await,
+            Err(refusal) => return refusal.response(),
         },
         (&Method::POST, Some((_, wire))) => {
             let peer = endpoint.peer(&request);

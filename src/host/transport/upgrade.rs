@@ -20,7 +20,7 @@ use super::{
     endpoint::{Endpoint, UnknownSession},
     protocol::VERSION,
     request::{Asked, head},
-    response::{full, refuse, unknown_session},
+    response::{refuse, unknown_session},
     wire::Wire,
     ws_frames,
     ws_stream::WireStream,
@@ -53,8 +53,8 @@ pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Res
     let (sid, wire) = match session {
         Some((sid, wire)) => (Some(sid), wire),
         None => match endpoint.new_wire(&request, Transport::Websocket) {
-            Some(wire) => (None, wire),
-            None => return full(),
+            Ok(wire) => (None, wire),
+            Err(refusal) => return refusal.response(),
         },
     };
     head.extensions_mut().insert(wire.clone());

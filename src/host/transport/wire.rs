@@ -29,12 +29,12 @@ use hyper_util::rt::TokioIo;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     io::AsyncWrite,
-    sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until},
 };
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{
+    admission::Seat,
     connects::{Connects, Stage},
     flush::{Flush, flushes_later},
     request::Headers,
@@ -116,7 +116,7 @@ pub(super) struct State {
     pub(super) connects: Connects,
     reader: Option<Waker>,
     /// Connection permit, kept until the client disconnects, or until nothing refers to it any more.
-    seat: Option<OwnedSemaphorePermit>,
+    seat: Option<Seat>,
     /// Waker of the task that writes the backlog: the network does not wake this task when the stream is dropped.
     drainer: Option<Waker>,
 }
@@ -126,7 +126,7 @@ impl Wire {
         context: Arc<WireContext>,
         peer: Option<SocketAddr>,
         headers: Headers,
-        seat: OwnedSemaphorePermit,
+        seat: Seat,
         session: Option<Box<Session>>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -188,6 +188,9 @@ impl Wire {
         let _handing = self.session.as_ref().map(|session| session.handing());
         let mut state = self.lock();
         state.connects.reach(namespace, Stage::Accepted);
+        if let Some(seat) = &mut state.seat {
+            seat.connected();
+        }
         if self.is_direct() {
             state.backlog.owes(1);
         }
