@@ -140,6 +140,17 @@ struct ClientOptions {
     /// a third of them. By default half of `--max-connections`, and at least 100
     #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_UNCONNECTED")]
     max_unconnected: Option<Count>,
+    /// Maximum number of open TCP connections; further ones are closed. By default as many as the limit of file
+    /// descriptors allows, less a tenth
+    #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_TCP_CONNECTIONS")]
+    max_tcp_connections: Option<Count>,
+    /// The same for one address, unless there is a proxy (`--trust-proxy`). By default three quarters of all
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "PATCHCORD_MAX_TCP_CONNECTIONS_PER_ADDRESS"
+    )]
+    max_tcp_connections_per_address: Option<Count>,
     /// The most instances of one dynamic namespace, such as `/room/{id}`, at a time
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_namespaces),
         env = "PATCHCORD_MAX_NAMESPACES")]
@@ -297,6 +308,11 @@ impl ServeOptions {
             client_dist: self.client_dist.clone(),
             metrics: self.metrics,
             header_timeout: self.clients.header_timeout.0,
+            max_tcp_connections: self.clients.max_tcp_connections.map(|count| count.0),
+            max_tcp_connections_per_address: self
+                .clients
+                .max_tcp_connections_per_address
+                .map(|count| count.0),
         }
     }
 

@@ -66,6 +66,7 @@ mod rules;
 mod script_tests;
 mod scripts;
 mod sockets;
+mod tcp;
 mod terminal;
 mod timers;
 mod upgrades;
