@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction::Set, Args, builder::BoolishValueParser};
 
-use super::values::{self, Count, LogFormat, Size, Time};
+use super::values::{self, Count, LogFormat, Maximum, Size, Time};
 use crate::{
     host::{OnRebindFailure, Options, Origin, Transport},
     script::Limits,
@@ -117,9 +117,40 @@ struct ClientOptions {
         env = "PATCHCORD_ORIGIN"
     )]
     origin: Vec<Origin>,
-    /// Refuse further clients when so many are connected; no limit without it
-    #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_CONNECTIONS")]
-    max_connections: Option<Count>,
+    /// Maximum number of clients connected at once; `none` means unlimited. Further ones are rejected with status 503
+    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connections),
+        env = "PATCHCORD_MAX_CONNECTIONS")]
+    max_connections: Maximum,
+    /// Maximum number of clients of one address connected at once; `none` means unlimited. Further ones are rejected
+    /// with status 429. In this and the other limits per address, IPv6 addresses count by their first 64 bits, loopback
+    /// addresses have no limit, and `--trust-proxy` determines the address
+    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connections_per_address),
+        env = "PATCHCORD_MAX_CONNECTIONS_PER_ADDRESS")]
+    max_connections_per_address: Maximum,
+    /// Maximum number of clients that connect per second, after a burst of ten times as many; `none` means unlimited.
+    /// Further ones are rejected with status 429
+    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connects_per_second),
+        env = "PATCHCORD_MAX_CONNECTS_PER_SECOND")]
+    max_connects_per_second: Maximum,
+    /// The same for the clients of one address
+    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connects_per_second_per_address),
+        env = "PATCHCORD_MAX_CONNECTS_PER_SECOND_PER_ADDRESS")]
+    max_connects_per_second_per_address: Maximum,
+    /// Maximum number of clients that have opened a connection, but have no socket so far; clients of one address may be
+    /// a third of them. By default half of `--max-connections`, and at least 100
+    #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_UNCONNECTED")]
+    max_unconnected: Option<Count>,
+    /// Maximum number of open TCP connections; further ones are closed. By default as many as the limit of file
+    /// descriptors allows, less a tenth
+    #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_TCP_CONNECTIONS")]
+    max_tcp_connections: Option<Count>,
+    /// The same for one address, unless there is a proxy (`--trust-proxy`). By default three quarters of all
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "PATCHCORD_MAX_TCP_CONNECTIONS_PER_ADDRESS"
+    )]
+    max_tcp_connections_per_address: Option<Count>,
     /// The most instances of one dynamic namespace, such as `/room/{id}`, at a time
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_namespaces),
         env = "PATCHCORD_MAX_NAMESPACES")]
@@ -141,7 +172,7 @@ struct ClientOptions {
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().ping_timeout),
         env = "PATCHCORD_PING_TIMEOUT")]
     ping_timeout: Time,
-    /// So long a client has from the handshake to its first CONNECT
+    /// Time limit for a client from the handshake to its first CONNECT, and for `on_handshake`
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().connect_timeout),
         env = "PATCHCORD_CONNECT_TIMEOUT")]
     connect_timeout: Time,
@@ -149,6 +180,10 @@ struct ClientOptions {
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().upgrade_timeout),
         env = "PATCHCORD_UPGRADE_TIMEOUT")]
     upgrade_timeout: Time,
+    /// Maximum time in which a client takes nothing of what is written to it; its connection is closed then
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().write_timeout),
+        env = "PATCHCORD_WRITE_TIMEOUT")]
+    write_timeout: Time,
     /// The most bytes of one message from a client, whatever the transport
     #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_payload),
         env = "PATCHCORD_MAX_PAYLOAD")]
@@ -169,7 +204,7 @@ struct ClientOptions {
     /// goes on is cut off
     #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_EVENTS_PER_SECOND")]
     max_events_per_second: Option<Count>,
-    /// So long a client has to send the head of a request
+    /// Time limit for a client to send the head of a request, the next one on a connection included
     #[arg(long, value_name = "TIME", default_value_t = Time(Config::default().header_timeout),
         env = "PATCHCORD_HEADER_TIMEOUT")]
     header_timeout: Time,
@@ -277,6 +312,11 @@ impl ServeOptions {
             client_dist: self.client_dist.clone(),
             metrics: self.metrics,
             header_timeout: self.clients.header_timeout.0,
+            max_tcp_connections: self.clients.max_tcp_connections.map(|count| count.0),
+            max_tcp_connections_per_address: self
+                .clients
+                .max_tcp_connections_per_address
+                .map(|count| count.0),
         }
     }
 
@@ -288,13 +328,18 @@ impl ServeOptions {
             ping_timeout: clients.ping_timeout.0,
             connect_timeout: clients.connect_timeout.0,
             upgrade_timeout: clients.upgrade_timeout.0,
+            write_timeout: clients.write_timeout.0,
             max_payload: clients.max_payload.0,
             max_backlog: clients.max_backlog.0,
             max_backlog_packets: clients.max_backlog_packets.0,
             drain_timeout: clients.drain_timeout.0,
             transports: clients.transports.clone(),
             origins: clients.origin.clone(),
-            max_connections: clients.max_connections.map(|count| count.0),
+            max_connections: clients.max_connections.0,
+            max_connections_per_address: clients.max_connections_per_address.0,
+            max_connects_per_second: clients.max_connects_per_second.0,
+            max_connects_per_second_per_address: clients.max_connects_per_second_per_address.0,
+            max_unconnected: clients.max_unconnected.map(|count| count.0),
             trust_proxy: clients.trust_proxy,
             max_events_per_second: clients.max_events_per_second.map(|count| count.0),
             max_attachments: clients.max_attachments.0,

@@ -28,7 +28,7 @@ use crate::{
     event::HostEvent,
     host::{Host, clients_gone},
     script::{Limits, is_measured},
-    server::Server,
+    server::{Server, raise_limit},
 };
 
 /// A second signal ended it before everything had come to its end, as shells count it.
@@ -46,6 +46,7 @@ pub(super) fn run(
     command: &clap::Command,
     allocator: Option<Allocator>,
 ) -> anyhow::Result<ExitCode> {
+    raise_limit();
     let cores = std::thread::available_parallelism().map_or(MIN_WORKERS, usize::from);
     let mut runtime = Builder::new_multi_thread();
     if let Some(Allocator { let_go, .. }) = allocator {

@@ -104,6 +104,33 @@ impl fmt::Display for Count {
     }
 }
 
+/// A [`Count`], or no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Maximum(pub(super) Option<usize>);
+
+impl FromStr for Maximum {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" | "unlimited" => Ok(Self(None)),
+            count => match count.parse() {
+                Ok(Count(count)) => Ok(Self(Some(count))),
+                Err(_) => Err("expected a whole number, 1 or more, or `none`".to_owned()),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Maximum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(count) => count.fmt(f),
+            None => f.write_str("none"),
+        }
+    }
+}
+
 /// A [`Count`] with an end.
 pub(super) fn at_most<const MOST: usize>(text: &str) -> Result<Count, String> {
     match text.parse() {

@@ -60,6 +60,19 @@ counters! {
     cut_off: "clients that were cut off because they went beyond a limit, or their `on_connection` failed",
     /// See [`HostEvent::Refused`].
     refused: "clients and requests that were not taken",
+    /// The clients in this and the next counters are in `refused`, too.
+    over_max_connections: "clients that were refused at `max-connections`",
+    over_max_connections_per_address: "clients that were refused at `max-connections-per-address`",
+    over_max_connects_per_second: "clients that were refused at `max-connects-per-second`",
+    over_max_connects_per_second_per_address: "clients that were refused at `max-connects-per-second-per-address`",
+    over_max_unconnected: "clients that were refused at `max-unconnected`, or at the third of it for one address",
+    requests_too_long: "requests whose path and query, or whose head, were too long",
+    over_max_tcp_connections: "TCP connections that were refused at `max-tcp-connections`",
+    over_max_tcp_connections_per_address: "TCP connections that were refused at `max-tcp-connections-per-address`",
+    /// See [`HostEvent::ResponseUnread`].
+    responses_unread: "connections that were closed because the client did not take a response",
+    /// See [`HostEvent::HeadersLeftOut`].
+    headers_left_out: "clients of whose headers some are too long for scripts",
     /// Counts every request; [`HostEvent::OriginRefused`] is announced once for each origin.
     origins_refused: "requests of pages that may not connect",
     /// See [`HostEvent::NoConnection`].
@@ -98,6 +111,12 @@ impl Counters {
                 event,
                 times: suppressed,
             } => self.count(event, times * suppressed),
+            HostEvent::HeadersLeftOut { times: left_out, .. } => {
+                self.headers_left_out.add_many(times * left_out);
+            }
+            HostEvent::ResponseUnread { times: unread, .. } => {
+                self.responses_unread.add_many(times * unread);
+            }
             HostEvent::NoConnection { .. } => self.no_connection.add_many(times),
             HostEvent::Replaced { .. } => self.replaced.add_many(times),
             HostEvent::Rejected { .. } => self.rejected.add_many(times),
@@ -110,6 +129,7 @@ impl Counters {
             HostEvent::Loaded { .. }
             | HostEvent::Warned { .. }
             | HostEvent::AttachWarning { .. }
+            | HostEvent::UntrustedProxy { .. }
             | HostEvent::Log { .. } => {}
         }
     }

@@ -265,6 +265,32 @@ pub enum HostEvent {
         /// Number of events that were not announced.
         times: usize,
     },
+    /// Headers of a request that opened a connection are too long to be kept for scripts: `socket.handshake.headers` does
+    /// not contain them. Repeated ones are announced a few times, and then counted and announced as one.
+    HeadersLeftOut {
+        /// Address of the client.
+        peer: Option<SocketAddr>,
+        /// Names of the headers, the first ones of many.
+        names: Vec<String>,
+        /// Number of requests that this event stands for.
+        times: usize,
+    },
+    /// A client did not take a response for [`Options::write_timeout`](crate::Options::write_timeout), and its connection
+    /// was closed. Repeated ones are announced a few times, and then counted and announced as one.
+    ResponseUnread {
+        /// Address of the client, or of the proxy that did not take the response.
+        peer: Option<SocketAddr>,
+        /// Number of connections that this event stands for.
+        times: usize,
+    },
+    /// A request went through a proxy, and [`Options::trust_proxy`](crate::Options::trust_proxy) is 0: the host takes the
+    /// address of the proxy for that of its clients, and limits per address do not hold for them. Announced once.
+    UntrustedProxy {
+        /// Address of the proxy.
+        peer: SocketAddr,
+        /// Header that shows it.
+        header: String,
+    },
     /// The server cannot accept connections for now, because the system provides none; existing connections continue.
     NoConnection {
         /// Error of the system.

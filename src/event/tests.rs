@@ -112,7 +112,17 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
             reason: owned(),
             times: 7,
         },
-        Some(HostEvent::Refused { .. }) => connect_refused(ConnectRefusal::Handshake, text),
+        Some(HostEvent::Refused { .. }) => HostEvent::HeadersLeftOut {
+            peer,
+            names: vec![owned(), owned()],
+            times: 7,
+        },
+        Some(HostEvent::HeadersLeftOut { .. }) => HostEvent::ResponseUnread { peer, times: 7 },
+        Some(HostEvent::ResponseUnread { .. }) => HostEvent::UntrustedProxy {
+            peer: ([127, 0, 0, 1], 7).into(),
+            header: owned(),
+        },
+        Some(HostEvent::UntrustedProxy { .. }) => connect_refused(ConnectRefusal::Handshake, text),
         Some(HostEvent::ConnectRefused { .. }) => HostEvent::Suppressed {
             event: Box::new(HostEvent::OriginRefused { origin: owned() }),
             times: 7,

@@ -6,6 +6,7 @@
 //! Invariants: a namespace is registered with socketioxide once, and a reload never registers it again; a failed load
 //! changes nothing that is served; no script call runs inside another one.
 
+mod address;
 mod announce;
 mod builder;
 mod dispatch;
@@ -20,7 +21,7 @@ mod socketio;
 mod state;
 mod transport;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use axum::Router;
 use rhai::Dynamic;
@@ -28,6 +29,7 @@ use socketioxide::{SocketIo, adapter::Adapter};
 use socketioxide_core::adapter::DefinedAdapter;
 use tokio::time::timeout;
 
+pub(crate) use address::Network;
 pub use builder::HostBuilder;
 pub use functions::{Functions, Signature, async_fn::AsyncFunction};
 pub use options::{OnRebindFailure, Options, Transport};
@@ -278,6 +280,23 @@ impl Host {
         });
     }
 
+    /// Announces that the server accepts no connection of a client.
+    pub(crate) fn refused(&self, peer: SocketAddr, reason: &str) {
+        self.announce(HostEvent::Refused {
+            peer: Some(peer),
+            reason: reason.to_owned(),
+            times: 1,
+        });
+    }
+
+    /// Announces that a connection is closed because its client does not take a response.
+    pub(crate) fn response_unread(&self, peer: SocketAddr) {
+        self.announce(HostEvent::ResponseUnread {
+            peer: Some(peer),
+            times: 1,
+        });
+    }
+
     /// Returns an app in which the Socket.IO path belongs to this host, and everything else to `app`.
     ///
     /// The host answers WebSocket handshakes itself. So it can count what waits for a client, disconnect a client that
@@ -323,7 +342,7 @@ impl Host {
     /// | `volatile` | is skipped while packets wait for the client | is an ordinary `emit` |
     /// | the first clients of `room/{id}.rhai` | are in one namespace | can miss each other if they come in the same instant |
     /// | path, ping, payloads, transports, origins, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] returns a builder with the same values |
-    /// | [`Options::max_connections`], memory of idle clients | the host's | the application's |
+    /// | [`Options::max_connections`] and the limits per address and second, memory of idle clients | the host's | the application's |
     /// | the Engine.IO session id | a secret of the client | `socket.id`: do not show it to other clients |
     /// | `socket.handshake.address` | the peer's | the same, if the app has axum's `ConnectInfo<SocketAddr>` |
     ///

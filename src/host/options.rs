@@ -12,6 +12,10 @@ use crate::script::Limits;
 const OWN_PACKETS: usize = 1 << 10;
 /// Maximum packets that fit into socketioxide's queue. The queue allocates its memory only as it fills.
 const MAX_QUEUE: usize = 1 << 30;
+/// Default maximum of connected clients: idle ones take about 250 MB together.
+const MAX_CONNECTIONS: usize = 20_000;
+/// Minimum of clients without a socket by default, for servers of few connections.
+const MIN_UNCONNECTED: usize = 100;
 /// Size in bytes of the buffer that socketioxide keeps for each WebSocket, as long as the WebSocket lives. The host's
 /// stream reads more at once.
 const READ_BUFFER: usize = 1 << 8;
@@ -69,10 +73,13 @@ pub struct Options {
     pub ping_interval: Duration,
     /// Time limit for a client to answer a ping.
     pub ping_timeout: Duration,
-    /// Time limit for a client from the handshake to its first CONNECT.
+    /// Time limit for a client from the handshake to its first CONNECT, and for the answer of `on_handshake` to a
+    /// CONNECT.
     pub connect_timeout: Duration,
     /// Time limit for an upgrade from polling to WebSocket.
     pub upgrade_timeout: Duration,
+    /// Maximum time in which a client takes nothing of what the server writes to it; the connection is closed then.
+    pub write_timeout: Duration,
     /// Maximum size of one message from a client in bytes, whatever the transport.
     pub max_payload: usize,
     /// Maximum bytes that wait for a client; a client that lets more pile up is disconnected.
@@ -87,8 +94,29 @@ pub struct Options {
     pub transports: Vec<Transport>,
     /// Origins whose pages may connect, beside the pages that the server itself serves.
     pub origins: Vec<Origin>,
-    /// Maximum number of clients connected at once. `None` means unlimited.
+    /// Maximum number of clients connected at once, with or without a socket. Further ones are rejected with status 503.
+    /// By default 20,000. `None` means unlimited.
     pub max_connections: Option<usize>,
+    /// Maximum number of clients of one address connected at once. Further ones are rejected with status 429. By default
+    /// 10,000, half of [`Options::max_connections`]. `None` means unlimited.
+    ///
+    /// For this and the next options, the address is the one that [`Options::trust_proxy`] determines. IPv6 addresses
+    /// count by their first 64 bits. Loopback addresses have no limit, and no client has one whose address the host does
+    /// not know: an app around [`Host::service`](crate::Host::service) needs axum's `ConnectInfo<SocketAddr>`. Clients
+    /// behind a proxy that is not trusted share its address, so this limit does not hold for them:
+    /// [`HostEvent::UntrustedProxy`](crate::HostEvent::UntrustedProxy) reports the proxy.
+    pub max_connections_per_address: Option<usize>,
+    /// Maximum number of clients that open a connection per second, all together; a burst of ten times as many may come
+    /// at once, because all clients return together when a server restarts. Further ones are rejected with status 429. A
+    /// proxy that is not trusted may use half of it. By default 5,000. `None` means unlimited.
+    pub max_connects_per_second: Option<usize>,
+    /// Maximum number of clients of one address that open a connection per second; a burst of ten times as many may come
+    /// at once. Further ones are rejected with status 429. By default 1,000. `None` means unlimited.
+    pub max_connects_per_second_per_address: Option<usize>,
+    /// Maximum number of clients without a socket: they have opened a connection, and no CONNECT of theirs was accepted
+    /// so far. Further ones are rejected with status 503. Clients of one address may be a third of them; further ones are
+    /// rejected with status 429. `None` means half of [`Options::max_connections`], and at least 100.
+    pub max_unconnected: Option<usize>,
     /// Number of proxies in front of the server. The host believes what the outermost of them says in `X-Forwarded-For`
     /// and `X-Forwarded-Host`. With 0 it trusts no proxy.
     pub trust_proxy: usize,
@@ -124,15 +152,20 @@ impl Default for Options {
             path: "/socket.io".to_owned(),
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
-            connect_timeout: Duration::from_secs(45),
+            connect_timeout: Duration::from_secs(10),
             upgrade_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
             max_payload: 1_000_000,
             max_backlog: 16 << 20,
             max_backlog_packets: 1 << 17,
             drain_timeout: Duration::from_secs(10),
             transports: vec![Transport::Polling, Transport::Websocket],
             origins: Vec::new(),
-            max_connections: None,
+            max_connections: Some(MAX_CONNECTIONS),
+            max_connections_per_address: Some(MAX_CONNECTIONS / 2),
+            max_connects_per_second: Some(5_000),
+            max_connects_per_second_per_address: Some(1_000),
+            max_unconnected: None,
             trust_proxy: 0,
             poll: None,
             missing_grace: Duration::from_secs(2),
@@ -149,6 +182,13 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Returns the maximum number of clients without a socket.
+    pub(super) fn max_unconnected(&self) -> usize {
+        let half = self.max_connections.unwrap_or(MAX_CONNECTIONS) / 2;
+        self.max_unconnected
+            .unwrap_or_else(|| half.max(MIN_UNCONNECTED))
+    }
+
     /// Returns a builder of a `SocketIo` with the path, times, payload limits and transports of these options, and with
     /// room for what one script call can send. It is meant for [`Host::attach`](crate::Host::attach), with an adapter
     /// that the application chooses.

@@ -1,8 +1,18 @@
-//! Takes connections and serves HTTP on them, whatever a client does before its first request is complete.
+//! Accepts connections and serves HTTP on them, within the limits of a server, whatever a client does.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body, extract::ConnectInfo, http::StatusCode};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -12,27 +22,34 @@ use tokio::{
 };
 use tower::ServiceExt;
 
+use super::{
+    Config,
+    head::{self, MAX_HEAD},
+    stream::{Stream, is_unread},
+    tcp_limit::{Over, Permit, TcpLimit},
+};
 use crate::host::Host;
 
-/// Bytes of a request line with its headers.
-const MAX_HEAD: usize = 32 << 10;
-/// When the system has no descriptor for one more connection, it may have one after this time.
+/// Time after which the system may have a descriptor for one more connection, when it has none.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Serves until it is told to stop, and then until the requests that run have ended.
+/// Accepts connections until it is told to stop, and then waits until the requests that run have ended.
 pub(super) async fn serve(
     host: Host,
     listener: TcpListener,
     app: Router,
-    header_timeout: Duration,
+    config: Config,
     mut stop: oneshot::Receiver<()>,
 ) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_buf_size(MAX_HEAD);
     let (end, ending) = watch::channel(());
     let mut failing = false;
+    let server = Acceptor {
+        limit: TcpLimit::new(&config, host.options().trust_proxy),
+        host,
+        app,
+        http: http(config.header_timeout),
+        ending,
+    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -41,64 +58,159 @@ pub(super) async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 failing = false;
-                let connection = http
-                    .serve_connection(TokioIo::new(prepared(stream)), app_for(&app, peer))
-                    .with_upgrades();
-                tokio::spawn(run(connection, ending.clone()));
+                server.take(stream, peer);
             }
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    host.no_connection(&error);
+                    server.host.no_connection(&error);
                 }
                 sleep_until(Instant::now() + PAUSE).await;
             }
         }
     }
-    drop((listener, ending));
+    drop((listener, server));
     // Nobody listens when there is no connection.
     let _ = end.send(());
     end.closed().await;
 }
 
+/// Returns a server that closes a connection whose client does not send the head of a request in time, be it the first
+/// request or a later one.
+fn http(header_timeout: Duration) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(MAX_HEAD);
+    http
+}
+
+/// What all connections of a server share.
+struct Acceptor {
+    host: Host,
+    app: Router,
+    http: http1::Builder,
+    limit: Arc<TcpLimit>,
+    ending: watch::Receiver<()>,
+}
+
+impl Acceptor {
+    /// Serves a new connection, or closes it at a limit.
+    fn take(&self, stream: TcpStream, peer: SocketAddr) {
+        match self.limit.admit(peer.ip()) {
+            Ok(permit) => self.serve(stream, peer, permit),
+            Err(over) => self.refuse(&stream, peer, over),
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: Permit) {
+        // It works without, only slower: events are small and must not wait for each other in the kernel.
+        let _ = stream.set_nodelay(true);
+        let stream = Stream::new(stream, self.host.options().write_timeout, permit);
+        let client = Client {
+            host: self.host.clone(),
+            address: peer,
+            is_upgraded: stream.is_upgraded(),
+        };
+        let app = app_for(self.app.clone(), client.clone());
+        let connection = self
+            .http
+            .serve_connection(TokioIo::new(stream), app)
+            .with_upgrades();
+        tokio::spawn(run(connection, self.ending.clone(), client));
+    }
+
+    /// Says why the connection is closed, as far as the network accepts it at once.
+    fn refuse(&self, stream: &TcpStream, peer: SocketAddr, over: Over) {
+        let counters = self.host.counters();
+        let (counter, status, reason) = match over {
+            Over::All => (
+                &counters.over_max_tcp_connections,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "`max-tcp-connections` are open",
+            ),
+            Over::Address => (
+                &counters.over_max_tcp_connections_per_address,
+                StatusCode::TOO_MANY_REQUESTS,
+                "`max-tcp-connections-per-address` of this address are open",
+            ),
+        };
+        counter.add();
+        self.host.refused(peer, reason);
+        let head = "Retry-After: 5\r\nContent-Length: 0\r\nConnection: close";
+        let response = format!("HTTP/1.1 {status}\r\n{head}\r\n\r\n");
+        let _ = stream.try_write(response.as_bytes());
+    }
+}
+
+/// Client of a connection that speaks HTTP.
+#[derive(Clone)]
+struct Client {
+    host: Host,
+    address: SocketAddr,
+    is_upgraded: Arc<AtomicBool>,
+}
+
+impl Client {
+    /// Announces that the head of a request is larger than [`MAX_HEAD`].
+    fn head_too_large(&self) {
+        self.host.counters().requests_too_long.add();
+        let reason = "the head of a request is larger than 32 KiB";
+        self.host.refused(self.address, reason);
+    }
+}
+
 /// Serves one connection until it ends, or until the request that runs has ended. What goes wrong on it ends it.
 async fn run<S>(
-    connection: http1::UpgradeableConnection<TokioIo<TcpStream>, S>,
+    connection: http1::UpgradeableConnection<TokioIo<Stream>, S>,
     mut ending: watch::Receiver<()>,
+    client: Client,
 ) where
     S: hyper::service::HttpService<Incoming, ResBody = Body> + Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut connection = pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        _ = ending.changed() => {}
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = ending.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    match ended {
+        Err(error) if is_unread(&error) => client.host.response_unread(client.address),
+        Err(error) if error.is_parse_too_large() => client.head_too_large(),
+        _ => {}
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
-}
-
-/// Events are small and must not wait for each other in the kernel.
-fn prepared(stream: TcpStream) -> TcpStream {
-    // It works without, only slower.
-    let _ = stream.set_nodelay(true);
-    stream
 }
 
 fn app_for(
-    app: &Router,
-    peer: SocketAddr,
+    app: Router,
+    client: Client,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = Response<Body>,
     Error = Infallible,
     Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<>,
 > + use<> {
-    let app = app.clone();
-    service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        app.clone().oneshot(request.map(Body::new))
-    })
+    service_fn(move |request| answer(app.clone(), request, client.clone()))
+}
+
+async fn answer(
+    app: Router,
+    mut request: Request<Incoming>,
+    client: Client,
+) -> Result<Response<Body>, Infallible> {
+    if head::is_too_large(&request) {
+        client.head_too_large();
+        return Ok(head::too_large());
+    }
+    request.extensions_mut().insert(ConnectInfo(client.address));
+    let response = app.oneshot(request.map(Body::new)).await?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        client.is_upgraded.store(true, Ordering::Relaxed);
+    }
+    Ok(response)
 }
 
 /// The client gave up before it was taken.

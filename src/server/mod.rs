@@ -4,12 +4,19 @@
 //! [`Server::shutdown`] ends it in order.
 
 mod accept;
+mod descriptors;
+mod head;
 mod metrics;
 mod pages;
+mod stream;
+mod tcp_limit;
 
 use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+#[cfg(feature = "cli")]
+pub(crate) use descriptors::raise_limit;
 
 use crate::{
     host::{AttachError, Host},
@@ -30,8 +37,16 @@ pub struct Config {
     pub client_dist: Option<PathBuf>,
     /// Whether `GET /metrics` answers with what the host counts, in Prometheus' text format.
     pub metrics: bool,
-    /// So long a client has to send the head of a request.
+    /// Time limit for a client to send the head of a request, be it the first one of its connection or a later one.
     pub header_timeout: Duration,
+    /// Maximum number of open TCP connections; further ones are closed. `None` means as many as the file descriptors of
+    /// the process allow, with a tenth of these, 32 to 1,024, left for files and the watcher.
+    pub max_tcp_connections: Option<usize>,
+    /// Maximum number of open TCP connections of one address; further ones are closed. IPv6 addresses count by their
+    /// first 64 bits. Loopback addresses have no limit, and with [`Options::trust_proxy`](crate::Options::trust_proxy) no
+    /// address has one, because all connections are those of the proxy. `None` means three quarters of the maximum of all
+    /// addresses.
+    pub max_tcp_connections_per_address: Option<usize>,
 }
 
 impl Default for Config {
@@ -43,6 +58,8 @@ impl Default for Config {
             client_dist: None,
             metrics: false,
             header_timeout: Duration::from_secs(10),
+            max_tcp_connections: None,
+            max_tcp_connections_per_address: None,
         }
     }
 }
@@ -132,7 +149,7 @@ impl Server {
         let address = listener.local_addr().map_err(|e| bind_error(config, &e))?;
         let app = host.service(app)?;
         let (stop, stopped) = oneshot::channel();
-        let serving = accept::serve(host.clone(), listener, app, config.header_timeout, stopped);
+        let serving = accept::serve(host.clone(), listener, app, config.clone(), stopped);
         let serving = tokio::spawn(serving);
         Ok(Self {
             host,

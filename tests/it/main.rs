@@ -11,6 +11,7 @@
 )]
 
 mod acks;
+mod admission;
 mod asks;
 mod attach;
 mod backlog;
@@ -68,6 +69,7 @@ mod rules;
 mod script_tests;
 mod scripts;
 mod sockets;
+mod tcp;
 mod terminal;
 mod timers;
 mod upgrades;

@@ -85,7 +85,7 @@ fn wrong_flags_and_variables_are_told_in_one_line() {
         ),
         (
             &["--max-connections", "0"],
-            "expected a whole number, 1 or more",
+            "expected a whole number, 1 or more, or `none`",
         ),
         (
             &["--max-operations=-1"],
@@ -353,6 +353,20 @@ async fn every_line_of_a_json_log_is_an_object_with_time_and_type() {
         seen.iter().any(|entry| entry["type"] == "rejected"),
         "{seen:?}"
     );
+}
+
+#[test]
+fn a_proxy_that_is_not_trusted_is_told_with_the_flag_to_add() {
+    let place = Place::new(&[("p.toml", "max-connections = 'none'")]);
+    let serving = place.serve(&["--config", "p.toml", "--port", "0"], &[]);
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let answer = serving.get(path, "X-Forwarded-For: 192.0.2.1\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    while !serving
+        .line()
+        .starts_with("warning: `x-forwarded-for` comes from 127.0.0.1:")
+    {}
+    assert!(serving.line().starts_with("hint: `--trust-proxy=1`"));
 }
 
 #[test]

@@ -106,10 +106,10 @@ impl Place {
         Self::listening(self.command(arguments, environment))
     }
 
-    /// The same with so many file descriptors.
-    fn serve_with_descriptors(&self, descriptors: usize) -> Serving {
+    /// The same with so many file descriptors, as `ulimit` has them.
+    fn serve_with_descriptors(&self, descriptors: &str, arguments: &str) -> Serving {
         let program = env!("CARGO_BIN_EXE_patchcord");
-        let script = format!("ulimit -n {descriptors} && exec {program} --port 0");
+        let script = format!("ulimit {descriptors} && exec {program} --port 0 {arguments}");
         let mut command = Command::new("/bin/sh");
         command
             .current_dir(self.path())
@@ -390,13 +390,36 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn without_file_descriptors_it_waits_and_serves_again() {
     let place = Place::new(&[]);
-    let serving = place.serve_with_descriptors(40);
+    let serving = place.serve_with_descriptors("-n 40", "--max-tcp-connections 1000");
     let clients: Vec<_> = (0..60)
         .map(|_| TcpStream::connect(&serving.address).unwrap())
         .collect();
     while !serving.line().contains("no connection is taken for now") {}
     drop(clients);
     assert!(serving.get("/", "").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn connections_leave_file_descriptors_for_files() {
+    let place = Place::new(&[]);
+    // Other than the hard limit, the soft one is no limit.
+    for (descriptors, room) in [("-n 100", 68), ("-n 100 && ulimit -Sn 50", 68)] {
+        let serving = place.serve_with_descriptors(descriptors, "");
+        let mut clients: Vec<_> = (0..room)
+            .map(|_| TcpStream::connect(&serving.address).unwrap())
+            .collect();
+        let mut more = TcpStream::connect(&serving.address).unwrap();
+        let mut answer = String::new();
+        more.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        while !serving.line().contains("`max-tcp-connections` are open") {}
+        let first = &mut clients[0];
+        first
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        first.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("</html>\n"), "{answer}");
+    }
 }
 
 #[test]

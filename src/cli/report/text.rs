@@ -73,6 +73,9 @@ pub(super) fn of(event: &HostEvent, verbose: bool, style: Style) -> String {
         | HostEvent::CutOff { .. }
         | HostEvent::Refused { .. }
         | HostEvent::ConnectRefused { .. }
+        | HostEvent::HeadersLeftOut { .. }
+        | HostEvent::ResponseUnread { .. }
+        | HostEvent::UntrustedProxy { .. }
         | HostEvent::NoConnection { .. }
         | HostEvent::AttachWarning { .. }
         | HostEvent::OriginRefused { .. } => clients(&mut lines, event),
@@ -197,14 +200,29 @@ fn clients(lines: &mut Lines, event: &HostEvent) {
             reason,
             times,
         } => {
-            let more = match times {
-                1 => String::new(),
-                _ => format!(" and {times} more in 10 s"),
-            };
+            let (peer, more) = (or_dash(*peer), more(*times));
+            lines.line(&format!("warning: refused {peer}{more}: {reason}"));
+        }
+        HostEvent::HeadersLeftOut { peer, names, times } => {
+            let (peer, more, names) = (or_dash(*peer), more(*times), names.join("`, `"));
             lines.line(&format!(
-                "warning: refused {}{more}: {reason}",
-                or_dash(*peer)
+                "warning: headers of {peer}{more} are too long for `socket.handshake.headers`, which keeps 8 KiB: `{names}`"
             ));
+        }
+        HostEvent::ResponseUnread { peer, times } => {
+            let (peer, more) = (or_dash(*peer), more(*times));
+            lines.line(&format!(
+                "warning: connection of {peer}{more} closed: nothing of a response was read within `write-timeout`"
+            ));
+        }
+        HostEvent::UntrustedProxy { peer, header } => {
+            lines.line(&format!(
+                "warning: `{header}` comes from {peer}, a proxy that is not trusted: its clients count as one address, \
+                 and limits per address do not hold for them"
+            ));
+            lines.line(
+                "hint: `--trust-proxy=1` believes the address that one proxy in front of the server reports",
+            );
         }
         HostEvent::ConnectRefused { .. } => connect_refused(lines, event),
         HostEvent::NoConnection { problem } => {
@@ -242,6 +260,14 @@ fn connect_refused(lines: &mut Lines, event: &HostEvent) {
 
 fn client(address: Option<impl Display>, socket: Option<&str>) -> String {
     format!("{} ({})", socket.unwrap_or("-"), or_dash(address))
+}
+
+/// Returns how many events an announcement stands for, if it stands for several.
+fn more(times: usize) -> String {
+    match times {
+        1 => String::new(),
+        _ => format!(" and {times} more in 10 s"),
+    }
 }
 
 fn or_dash(address: Option<impl Display>) -> String {

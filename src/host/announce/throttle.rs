@@ -68,7 +68,10 @@ fn repeated(mut event: HostEvent, more: usize) -> HostEvent {
             diagnostic,
             times: more,
         },
-        HostEvent::Lost { ref mut times, .. } | HostEvent::Refused { ref mut times, .. } => {
+        HostEvent::Lost { ref mut times, .. }
+        | HostEvent::Refused { ref mut times, .. }
+        | HostEvent::HeadersLeftOut { ref mut times, .. }
+        | HostEvent::ResponseUnread { ref mut times, .. } => {
             *times = more;
             event
         }
@@ -90,7 +93,10 @@ fn identity(event: &HostEvent) -> Option<u64> {
         | HostEvent::Refused { reason, .. }
         | HostEvent::CutOff { reason, .. } => kind(reason).hash(&mut hasher),
         HostEvent::ConnectRefused { kind, .. } => kind.hash(&mut hasher),
-        HostEvent::SlowConsumer { .. } | HostEvent::OriginRefused { .. } => {}
+        HostEvent::SlowConsumer { .. }
+        | HostEvent::OriginRefused { .. }
+        | HostEvent::HeadersLeftOut { .. }
+        | HostEvent::ResponseUnread { .. } => {}
         _ => return None,
     }
     Some(hasher.finish())

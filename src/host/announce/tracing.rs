@@ -42,6 +42,9 @@ pub(super) fn trace(event: &HostEvent) {
         | HostEvent::CutOff { .. }
         | HostEvent::SlowConsumer { .. }
         | HostEvent::Refused { .. }
+        | HostEvent::HeadersLeftOut { .. }
+        | HostEvent::ResponseUnread { .. }
+        | HostEvent::UntrustedProxy { .. }
         | HostEvent::ConnectRefused { .. }
         | HostEvent::Suppressed { .. }
         | HostEvent::NoConnection { .. }
@@ -157,6 +160,16 @@ fn clients(event: &HostEvent) {
             reason,
             times,
         } => tracing::warn!(?peer, reason = %visible(reason), times, "client refused"),
+        HostEvent::HeadersLeftOut { peer, names, times } => {
+            let names = names.join(", ");
+            tracing::warn!(?peer, names = %visible(&names), times, "headers left out");
+        }
+        HostEvent::ResponseUnread { peer, times } => {
+            tracing::warn!(?peer, times, "response not read");
+        }
+        HostEvent::UntrustedProxy { peer, header } => {
+            tracing::warn!(%peer, header = %visible(header), "proxy not trusted");
+        }
         HostEvent::ConnectRefused {
             namespace,
             address,

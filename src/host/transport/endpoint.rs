@@ -8,13 +8,13 @@ use axum::{
     http::{Request, Uri},
 };
 use socketioxide::service::SocketIoService;
-use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use super::{
+    admission::{Admission, Refusal},
     bridge::Bridge,
     protocol::{OPEN, VERSION},
-    request::{self, Headers},
+    request,
     wire::{Opening, Wire, WireContext},
 };
 use crate::{
@@ -31,21 +31,15 @@ pub(in crate::host) struct Endpoint {
     pub(super) context: Arc<WireContext>,
     /// Address of the requests that socketioxide sees.
     uri: Uri,
-    /// Permits for connections, one for each client.
-    seats: Arc<Semaphore>,
+    admission: Arc<Admission>,
 }
 
 impl Endpoint {
     pub(in crate::host) fn new(engine: Engine, context: Arc<WireContext>) -> Arc<Self> {
-        let seats = context.options.max_connections;
         let path = &context.options.path;
         Arc::new(Self {
             engine,
-            seats: Arc::new(Semaphore::new(
-                seats
-                    .unwrap_or(Semaphore::MAX_PERMITS)
-                    .min(Semaphore::MAX_PERMITS),
-            )),
+            admission: Admission::new(&context.options, context.announcer.clone()),
             uri: format!("{path}/?EIO={VERSION}&transport=websocket")
                 .parse()
                 .unwrap_or_default(),
@@ -81,21 +75,25 @@ impl Endpoint {
         });
     }
 
-    /// Creates the wire of a new session; returns `None` at the connection limit.
-    pub(super) fn new_wire(&self, request: &Request<Body>, by: Transport) -> Option<Arc<Wire>> {
+    /// Creates the wire of a new session.
+    ///
+    /// # Errors
+    /// The limit that the session would exceed; it is announced.
+    pub(super) fn new_wire(
+        &self,
+        request: &Request<Body>,
+        by: Transport,
+    ) -> Result<Arc<Wire>, Refusal> {
         let peer = self.peer(request);
-        let Ok(seat) = self.seats.clone().try_acquire_owned() else {
-            self.refused(peer, "`max-connections` clients are connected");
-            return None;
-        };
+        let seat = self.admission.admit(request, peer)?;
         let opening = Opening {
             peer,
             // A copy keeps no part of the connection's read buffer alive for as long as the connection lives.
             uri: request.uri().to_string().parse().unwrap_or_default(),
-            headers: Headers::of(request.headers()),
+            headers: self.admission.keep_headers(request.headers(), peer),
         };
         let polls = by == Transport::Polling;
-        Some(Wire::new(self.context.clone(), opening, seat, polls))
+        Ok(Wire::new(self.context.clone(), opening, seat, polls))
     }
 
     /// Lets socketioxide serve a new session. For socketioxide, each client is a WebSocket.

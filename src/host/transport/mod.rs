@@ -7,11 +7,13 @@
 //! | | |
 //! |---|---|
 //! | a request | [`service`], [`cors`], [`endpoint`], [`request`], [`response`], [`forwarded`] |
+//! | a request that opens a session | [`admission`] |
 //! | a WebSocket | [`upgrade`], [`client_frames`], [`server_frames`] |
 //! | polling | [`polling`], [`requests`] |
 //! | a session | [`wire`] with [`sessions`], [`secret`], [`bridge`], [`connects`], [`sockets`], [`rate`], [`send_queue`], [`flush`] |
 //! | what stands on the wire | [`protocol`], [`packet`], [`encode`] |
 
+mod admission;
 mod bridge;
 mod client_frames;
 mod connects;

@@ -16,7 +16,7 @@ use super::{
     endpoint::Endpoint,
     protocol::VERSION,
     request::Asked,
-    response::{full, refuse, status, unknown_session},
+    response::{refuse, status, unknown_session},
     wire::Wire,
 };
 use crate::host::options::Transport;
@@ -43,8 +43,8 @@ pub(super) async fn answer(endpoint: &Arc<Endpoint>, request: Request<Body>) -> 
             refuse(5, "Unsupported protocol version")
         }
         (&Method::GET, None) => match endpoint.new_wire(&request, Transport::Polling) {
-            Some(wire) => open(endpoint, wire).await,
-            None => full(),
+            Ok(wire) => open(endpoint, wire).await,
+            Err(refusal) => refusal.response(),
         },
         (_, None) => refuse(2, "Bad handshake method"),
         (&Method::GET, Some(wire)) => match wire.poll().await {

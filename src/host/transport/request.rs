@@ -13,21 +13,36 @@ use rhai::{Dynamic, Identifier, Map};
 
 use super::forwarded;
 
+/// Maximum bytes of a request's headers that the host keeps, and of its path and query.
+pub(super) const MAX_KEPT: usize = 8 << 10;
+/// Maximum names of headers that an announcement contains, and letters of each name.
+const MAX_NAMES: usize = 8;
+const MAX_NAME: usize = 64;
+
 /// Headers of a request, each as a line with its end. They take less than half the memory of a `HeaderMap`, for as long
 /// as the connection lives.
 #[derive(Debug)]
 pub(in crate::host) struct Headers(Box<str>);
 
 impl Headers {
+    /// Returns the headers that [`Headers::keep`] keeps.
     pub(in crate::host) fn of(headers: &HeaderMap) -> Self {
-        let mut lines = String::new();
+        Self::keep(headers).0
+    }
+
+    /// Returns the headers up to 8 KiB, and the names of those that are left out, the first ones of many. A header that
+    /// does not fit is left out, and headers behind it that fit are kept.
+    pub(super) fn keep(headers: &HeaderMap) -> (Self, Vec<String>) {
+        let (mut lines, mut left_out) = (String::new(), Vec::new());
         for (name, value) in headers {
-            lines.push_str(name.as_str());
-            lines.push(':');
-            lines.push_str(&String::from_utf8_lossy(value.as_bytes()));
-            lines.push('\n');
+            let line = format!("{name}:{}\n", String::from_utf8_lossy(value.as_bytes()));
+            if lines.len() + line.len() <= MAX_KEPT {
+                lines.push_str(&line);
+            } else if left_out.len() < MAX_NAMES {
+                left_out.push(name.as_str().chars().take(MAX_NAME).collect());
+            }
         }
-        Self(lines.into())
+        (Self(lines.into()), left_out)
     }
 
     fn iter(&self) -> impl Iterator<Item = (&str, &str)> {

@@ -5,12 +5,6 @@ use axum::{
     http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE},
 };
 
-/// Returns the response at the connection limit.
-pub(super) fn full() -> Response<Body> {
-    let message = "the server has as many connections as it takes";
-    refuse_with(StatusCode::SERVICE_UNAVAILABLE, 4, message)
-}
-
 /// Returns the answer to a request with an id that no session has.
 pub(super) fn unknown_session() -> Response<Body> {
     refuse(1, "Session ID unknown")

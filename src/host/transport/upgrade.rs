@@ -29,7 +29,7 @@ use super::{
     endpoint::Endpoint,
     protocol::{PROBE, PROBED, UPGRADE as UPGRADED, VERSION},
     request::Asked,
-    response::{full, refuse, refuse_with, unknown_session},
+    response::{refuse, refuse_with, unknown_session},
     server_frames,
     wire::Wire,
 };
@@ -60,8 +60,8 @@ pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Res
     let (wire, is_new) = match session {
         Some(wire) => (wire, false),
         None => match endpoint.new_wire(&request, Transport::Websocket) {
-            Some(wire) => (wire, true),
-            None => return full(),
+            Ok(wire) => (wire, true),
+            Err(refusal) => return refusal.response(),
         },
     };
     let upgraded = hyper::upgrade::on(&mut request);

@@ -30,13 +30,13 @@ use hyper_util::rt::TokioIo;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     io::AsyncWrite,
-    sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until},
 };
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{
+    admission::Seat,
     client_frames,
     connects::{Connects, Kept},
     flush::{Flush, flushes_later},
@@ -156,7 +156,7 @@ pub(super) struct State {
     /// Waker of the task in which socketioxide reads.
     reader: Option<Waker>,
     /// Connection permit, kept until the client disconnects, or until nothing refers to it any more.
-    seat: Option<OwnedSemaphorePermit>,
+    seat: Option<Seat>,
     /// Waker of the task that writes the queue: the network does not wake this task when the stream is dropped.
     drainer: Option<Waker>,
 }
@@ -166,7 +166,7 @@ impl Wire {
     pub(super) fn new(
         context: Arc<WireContext>,
         opening: Opening,
-        seat: OwnedSemaphorePermit,
+        seat: Seat,
         polls: bool,
     ) -> Arc<Self> {
         let (options, now) = (&context.options, std::time::Instant::now());
@@ -238,7 +238,11 @@ impl Wire {
 
     /// Keeps something of a client that is accepted, until its socket begins.
     pub(in crate::host) fn connect_accepted(&self, namespace: &str, kept: Kept) {
-        self.lock().connects.accept(namespace, kept);
+        let mut state = self.lock();
+        if let Some(seat) = &mut state.seat {
+            seat.connected();
+        }
+        state.connects.accept(namespace, kept);
     }
 
     /// Returns what is kept of an accepted client.

@@ -61,7 +61,31 @@ pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> V
     let ignored = [
         ("path", options.path != engine.req_path),
         ("origins", options.origins != default.origins),
-        ("max_connections", options.max_connections.is_some()),
+        (
+            "max_connections",
+            options.max_connections != default.max_connections,
+        ),
+        (
+            "max_connections_per_address",
+            options.max_connections_per_address != default.max_connections_per_address,
+        ),
+        (
+            "max_connects_per_second",
+            options.max_connects_per_second != default.max_connects_per_second,
+        ),
+        (
+            "max_connects_per_second_per_address",
+            options.max_connects_per_second_per_address
+                != default.max_connects_per_second_per_address,
+        ),
+        (
+            "max_unconnected",
+            options.max_unconnected != default.max_unconnected,
+        ),
+        (
+            "write_timeout",
+            options.write_timeout != default.write_timeout,
+        ),
         ("max_backlog", options.max_backlog != default.max_backlog),
         (
             "max_backlog_packets",

@@ -1,0 +1,155 @@
+//! Decides whether a request may open a session.
+//!
+//! In: the head of a request, and the address of its client. Out: a [`Seat`], which a session holds as long as it lives,
+//! or a [`Refusal`], which is announced and counted. A session takes a seat before any script has heard of its client, so
+//! sessions without a socket are limited apart: see [`Options::max_unconnected`](crate::Options::max_unconnected).
+
+mod bucket;
+mod caller;
+mod refusal;
+mod tally;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Request},
+};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+pub(super) use self::refusal::Refusal;
+use self::{
+    caller::{Caller, forwarding},
+    tally::{Limits, Tally},
+};
+use super::request::{Headers, MAX_KEPT};
+use crate::{
+    event::HostEvent,
+    host::{announce::Announcer, options::Options},
+};
+
+/// Admission of clients to a host.
+#[derive(Debug)]
+pub(in crate::host) struct Admission {
+    limits: Limits,
+    trust_proxy: usize,
+    announcer: Arc<Announcer>,
+    tally: Mutex<Tally>,
+    /// `true` after a proxy that is not trusted was announced.
+    proxy_announced: AtomicBool,
+}
+
+impl Admission {
+    pub(super) fn new(options: &Options, announcer: Arc<Announcer>) -> Arc<Self> {
+        Arc::new(Self {
+            limits: Limits::of(options),
+            trust_proxy: options.trust_proxy,
+            announcer,
+            tally: Mutex::default(),
+            proxy_announced: AtomicBool::new(false),
+        })
+    }
+
+    /// Returns a seat for the session that a request of the client at `peer` opens.
+    ///
+    /// # Errors
+    /// The reason against one more session; it is announced and counted.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        request: &Request<Body>,
+        peer: Option<SocketAddr>,
+    ) -> Result<Seat, Refusal> {
+        self.announce_proxy(request.headers(), peer);
+        let caller = Caller::of(request.headers(), peer, self.trust_proxy);
+        let opened = match target_length(request) > MAX_KEPT {
+            true => Err(Refusal::Target),
+            false => self.tally.lock().open(&self.limits, caller, Instant::now()),
+        };
+        match opened {
+            Ok(()) => Ok(Seat {
+                admission: self.clone(),
+                caller,
+                is_connected: false,
+            }),
+            Err(refusal) => {
+                self.announce_refusal(refusal, peer);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Returns the headers of a request that opens a session, and announces which of them the host does not keep.
+    pub(super) fn keep_headers(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Headers {
+        let (kept, left_out) = Headers::keep(headers);
+        if !left_out.is_empty() {
+            self.announcer.announce(HostEvent::HeadersLeftOut {
+                peer,
+                names: left_out,
+                times: 1,
+            });
+        }
+        kept
+    }
+
+    fn announce_refusal(&self, refusal: Refusal, peer: Option<SocketAddr>) {
+        refusal.counter(self.announcer.counters()).add();
+        self.announcer.announce(HostEvent::Refused {
+            peer,
+            reason: refusal.reason().to_owned(),
+            times: 1,
+        });
+    }
+
+    /// Announces, once, a proxy that the host is not configured to trust.
+    fn announce_proxy(&self, headers: &HeaderMap, peer: Option<SocketAddr>) {
+        let (Some(peer), Some(header)) = (peer, forwarding(headers, self.trust_proxy)) else {
+            return;
+        };
+        if !self.proxy_announced.swap(true, Ordering::Relaxed) {
+            self.announcer.announce(HostEvent::UntrustedProxy {
+                peer,
+                header: header.to_owned(),
+            });
+        }
+    }
+}
+
+/// Returns the length of the path and query of a request, which the host keeps as long as the session lives.
+fn target_length(request: &Request<Body>) -> usize {
+    let target = request.uri().path_and_query();
+    target.map_or(0, |target| target.as_str().len())
+}
+
+/// Permit for a session; its drop makes room for another one.
+#[derive(Debug)]
+pub(super) struct Seat {
+    admission: Arc<Admission>,
+    caller: Caller,
+    is_connected: bool,
+}
+
+impl Seat {
+    /// Records that the session has its first socket, and makes room for another session without one.
+    pub(super) fn connected(&mut self) {
+        if !std::mem::replace(&mut self.is_connected, true) {
+            self.admission.tally.lock().connect(self.caller);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.connected();
+        self.admission
+            .tally
+            .lock()
+            .close(self.caller, Instant::now());
+    }
+}

@@ -1,0 +1,267 @@
+//! Counts the sessions of a host, in all and for each address, and decides whether there may be one more.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use super::{
+    bucket::{Bucket, Rate},
+    caller::Caller,
+    refusal::{Over, Refusal, Scope},
+};
+use crate::host::options::Options;
+
+/// Part of the sessions without a socket that one address may have. A client may invent the header that makes it
+/// [`Caller::Behind`], and so has two shares; the third one is left for all others.
+const SHARES: usize = 3;
+
+/// Limits on sessions, for clients that are counted together.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    sessions: usize,
+    unconnected: usize,
+    rate: Option<Rate>,
+}
+
+/// Limits on the sessions of a host.
+#[derive(Debug)]
+pub(super) struct Limits {
+    all: Bounds,
+    address: Bounds,
+    /// Bounds for the clients of a proxy that is not trusted. Limits per address do not hold for them, but they leave
+    /// room for the clients of other addresses.
+    proxy: Bounds,
+}
+
+impl Limits {
+    pub(super) fn of(options: &Options) -> Self {
+        let all = Bounds {
+            sessions: options.max_connections.unwrap_or(usize::MAX),
+            unconnected: options.max_unconnected(),
+            rate: options.max_connects_per_second.map(Rate::per_second),
+        };
+        let share = (all.unconnected / SHARES).max(1);
+        let half = options.max_connects_per_second.map(|count| count / 2);
+        Self {
+            address: Bounds {
+                sessions: options.max_connections_per_address.unwrap_or(usize::MAX),
+                unconnected: share,
+                rate: options
+                    .max_connects_per_second_per_address
+                    .map(Rate::per_second),
+            },
+            proxy: Bounds {
+                sessions: usize::MAX,
+                unconnected: share,
+                rate: half.map(Rate::per_second),
+            },
+            all,
+        }
+    }
+
+    /// Returns the limits for the clients that are counted together with `caller`, if there are any.
+    const fn of_caller(&self, caller: Caller) -> Option<(Bounds, Scope)> {
+        match caller {
+            Caller::Exempt => None,
+            Caller::From(_) => Some((self.address, Scope::Address)),
+            Caller::Behind(_) => Some((self.proxy, Scope::Proxy)),
+        }
+    }
+}
+
+/// Sessions of clients that are counted together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    sessions: usize,
+    /// Sessions without a socket so far; they are sessions, too.
+    unconnected: usize,
+    bucket: Bucket,
+}
+
+impl Count {
+    fn check(&self, bounds: Bounds, now: Instant) -> Result<(), Over> {
+        let wait = bounds.rate.map(|rate| self.bucket.wait(rate, now));
+        if self.sessions >= bounds.sessions {
+            return Err(Over::Sessions);
+        }
+        if self.unconnected >= bounds.unconnected {
+            return Err(Over::Unconnected);
+        }
+        match wait {
+            Some(wait) if !wait.is_zero() => Err(Over::Rate(wait)),
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&mut self, bounds: Bounds, now: Instant) {
+        self.sessions += 1;
+        self.unconnected += 1;
+        if let Some(rate) = bounds.rate {
+            self.bucket.take(rate, now);
+        }
+    }
+
+    fn connect(&mut self) {
+        self.unconnected = self.unconnected.saturating_sub(1);
+    }
+
+    fn close(&mut self) {
+        self.sessions = self.sessions.saturating_sub(1);
+    }
+
+    /// Returns `true` if a new count would be the same.
+    fn is_idle(&self, now: Instant) -> bool {
+        self.sessions == 0 && self.bucket.is_full(now)
+    }
+}
+
+/// Sessions of a host.
+///
+/// Only a session that opens makes a count, and an idle count is removed. So there are at most as many counts as there
+/// are sessions, and as sessions opened in the last ten seconds.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    all: Count,
+    callers: HashMap<Caller, Count>,
+}
+
+impl Tally {
+    /// Counts a session that opens, unless it would exceed a limit.
+    pub(super) fn open(
+        &mut self,
+        limits: &Limits,
+        caller: Caller,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let its = limits.of_caller(caller);
+        if let Some((bounds, scope)) = its {
+            let count = self.callers.get(&caller).copied().unwrap_or_default();
+            let checked = count.check(bounds, now);
+            checked.map_err(|over| Refusal::Limit(over, scope))?;
+        }
+        let checked = self.all.check(limits.all, now);
+        checked.map_err(|over| Refusal::Limit(over, Scope::All))?;
+        self.all.open(limits.all, now);
+        if let Some((bounds, _)) = its {
+            self.remove_idle(now);
+            self.callers.entry(caller).or_default().open(bounds, now);
+        }
+        Ok(())
+    }
+
+    /// Records that a session has its first socket.
+    pub(super) fn connect(&mut self, caller: Caller) {
+        self.all.connect();
+        if let Some(count) = self.callers.get_mut(&caller) {
+            count.connect();
+        }
+    }
+
+    /// Records the end of a session that has had a socket, see [`Tally::connect`].
+    pub(super) fn close(&mut self, caller: Caller, now: Instant) {
+        self.all.close();
+        if let Some(count) = self.callers.get_mut(&caller) {
+            count.close();
+            if count.is_idle(now) {
+                self.callers.remove(&caller);
+            }
+        }
+    }
+
+    /// Removes idle counts before the table would grow.
+    fn remove_idle(&mut self, now: Instant) {
+        if self.callers.len() == self.callers.capacity() {
+            self.callers.retain(|_, count| !count.is_idle(now));
+            self.callers.shrink_to(self.callers.len() * 2);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Ipv4Addr, time::Duration};
+
+    use super::*;
+    use crate::host::address::Network;
+
+    fn from(n: u32) -> Caller {
+        Caller::From(Network::of(Ipv4Addr::from_bits(n).into()).unwrap())
+    }
+
+    fn limits(change: impl FnOnce(&mut Options)) -> Limits {
+        let mut options = Options::default();
+        change(&mut options);
+        Limits::of(&options)
+    }
+
+    /// Returns the number of sessions that open at once, and what refuses the next one.
+    fn opened(
+        tally: &mut Tally,
+        limits: &Limits,
+        caller: Caller,
+        now: Instant,
+    ) -> (usize, Refusal) {
+        for count in 0.. {
+            if let Err(refusal) = tally.open(limits, caller, now) {
+                return (count, refusal);
+            }
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn each_limit_refuses_the_next_session_and_a_session_that_ends_makes_room() {
+        let now = Instant::now();
+        let limits = limits(|options| {
+            options.max_connections = Some(10);
+            options.max_connections_per_address = Some(6);
+        });
+        let (one, two) = (from(1), from(2));
+        let mut tally = Tally::default();
+        let full = |scope| Refusal::Limit(Over::Sessions, scope);
+        assert_eq!(
+            opened(&mut tally, &limits, one, now),
+            (6, full(Scope::Address))
+        );
+        assert_eq!(opened(&mut tally, &limits, two, now), (4, full(Scope::All)));
+        tally.connect(one);
+        tally.close(one, now);
+        assert_eq!(opened(&mut tally, &limits, two, now), (1, full(Scope::All)));
+    }
+
+    #[test]
+    fn sessions_without_a_socket_are_limited_apart_and_one_address_gets_a_third() {
+        let now = Instant::now();
+        let limits = limits(|options| options.max_unconnected = Some(90));
+        let mut tally = Tally::default();
+        let full = |scope| Refusal::Limit(Over::Unconnected, scope);
+        for n in 1..=3 {
+            let (count, refusal) = opened(&mut tally, &limits, from(n), now);
+            assert_eq!((count, refusal), (30, full(Scope::Address)));
+        }
+        assert_eq!(
+            opened(&mut tally, &limits, from(4), now),
+            (0, full(Scope::All))
+        );
+        tally.connect(from(1));
+        assert_eq!(
+            opened(&mut tally, &limits, from(4), now),
+            (1, full(Scope::All))
+        );
+    }
+
+    #[test]
+    fn the_table_forgets_addresses_whose_bucket_is_full_again() {
+        let limits = limits(|_| {});
+        let mut tally = Tally::default();
+        let mut now = Instant::now();
+        for n in 1..100_000 {
+            now += Duration::from_millis(1);
+            tally.open(&limits, from(n), now).unwrap();
+            tally.connect(from(n));
+            tally.close(from(n), now);
+        }
+        let most = tally.callers.capacity();
+        assert!(most < 100, "it has room for {most}");
+    }
+}
