@@ -13,6 +13,7 @@ use super::values::LogFormat;
 use crate::{
     diagnostic::{Diagnostic, Style, render},
     event::{HostEvent, Kept, Level, Reload, RollBackReason},
+    host::{AllowedHost, Origin},
 };
 
 /// Writes to the terminal. A terminal that is gone is no reason to stop serving.
@@ -49,10 +50,15 @@ pub(super) fn document(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The one line that others wait for: it goes to the standard output.
-pub(super) fn listening(address: &str) {
+/// Writes where the server listens to the standard output. Others wait for the first line.
+pub(super) fn listening(address: SocketAddr, admin: Option<SocketAddr>) {
+    let mut text = format!("listening on http://{address}\n");
+    if let Some(admin) = admin {
+        text +=
+            &format!("listening on http://{admin} for the operator: /metrics /healthz /readyz\n");
+    }
     let mut out = io::stdout().lock();
-    let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Everything that happens while a server runs, for people or for programs.
@@ -248,9 +254,8 @@ pub(super) fn event(event: &HostEvent, verbose: bool) {
             line(&format!("error: no connection is taken for now: {problem}"));
         }
         HostEvent::AttachWarning { problem } => line(&format!("warning: {problem}")),
-        HostEvent::OriginRefused { origin } => line(&format!(
-            "warning: a page of `{origin}` was refused\nhint: `--origin {origin}` lets its pages connect"
-        )),
+        HostEvent::OriginRefused { origin } => line(&origin_refused(origin)),
+        HostEvent::HostRefused { host } => line(&host_refused(host)),
         HostEvent::Log {
             text,
             namespace,
@@ -267,12 +272,32 @@ pub(super) fn event(event: &HostEvent, verbose: bool) {
     }
 }
 
-/// What a version was read from, for those who ask for more.
+/// Reports a page that may not connect.
+fn origin_refused(origin: &str) -> String {
+    let problem = format!("warning: a page of `{origin}` was refused");
+    with_hint(problem, Origin::hint(origin))
+}
+
+/// Reports a request for another host.
+fn host_refused(host: &str) -> String {
+    let problem = format!("warning: a request for the host `{host}` was refused");
+    with_hint(problem, AllowedHost::hint(host))
+}
+
+fn with_hint(problem: String, hint: Option<String>) -> String {
+    match hint {
+        Some(hint) => format!("{problem}\nhint: {hint}"),
+        None => problem,
+    }
+}
+
+/// Names a client by its id and its address.
 fn client(peer: Option<SocketAddr>, socket: Option<&str>) -> String {
     let peer = peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
     format!("{} ({peer})", socket.unwrap_or("-"))
 }
 
+/// What a version was read from, for those who ask for more.
 fn source(hash: &str, files: &[Arc<str>], verbose: bool) -> String {
     match verbose {
         true => format!("; {hash} of {}", files.join(", ")),
@@ -364,5 +389,72 @@ fn style() -> Style {
     match io::stderr().is_terminal() {
         true => Style::Color,
         false => Style::Plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cli::options::ServeOptions;
+
+    /// Returns the values of the options that the hint of a report names, as `serve` reads them.
+    fn accepted(report: &str) -> Vec<String> {
+        let Some((_, hint)) = report.split_once("\nhint: ") else {
+            return Vec::new();
+        };
+        let commands = hint.split('`').skip(1).step_by(2);
+        let options = commands.filter(|command| *command != "--public DIR");
+        let values = options.map(|option| {
+            let words: Vec<_> = option.split(' ').collect();
+            let serve = ServeOptions::augment_args(Command::new("serve").no_binary_name(true));
+            let parsed = serve.try_get_matches_from(&words);
+            assert!(parsed.is_ok(), "{report:?}: {option}");
+            words[1].to_owned()
+        });
+        values.collect()
+    }
+
+    #[test]
+    fn a_page_is_never_let_in_with_all_others() {
+        for (origin, expected) in [
+            ("https://a.com", Some("https://a.com")),
+            ("app://.", Some("app://.")),
+            ("capacitor://localhost", Some("capacitor://localhost")),
+            ("null", None),
+            ("*", None),
+            ("file://", None),
+            ("https://", None),
+            ("https://münchen.de", None),
+            ("https://a.com,https://b.com", None),
+            ("", None),
+        ] {
+            let report = origin_refused(origin);
+            let values = accepted(&report);
+            assert_eq!(values.first().map(String::as_str), expected, "{report}");
+        }
+        assert!(origin_refused("null").contains("--public DIR"));
+        assert!(origin_refused("file://").contains("--public DIR"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_hint_names_a_value_that_its_option_accepts(
+            text in prop_oneof![
+                "[a-zA-Z+.*:-]{0,8}(://)?[a-zA-Z0-9.:*,;@_%\\[\\]-]{0,300}(:[0-9]{0,6})?[/,]{0,2}",
+                "(https?|file|null|app|\\*)(://|:)?([a-z0-9.-]{0,4}|\\PC{0,3})(:[0-9]{1,6})?/?",
+                "\\PC{0,40}",
+            ]
+        ) {
+            for value in accepted(&origin_refused(&text)) {
+                prop_assert_eq!(value.parse::<Origin>(), text.parse::<Origin>());
+                prop_assert!(!["*", "null"].contains(&value.as_str()));
+            }
+            for value in accepted(&host_refused(&text)) {
+                prop_assert!(value != "*", "{}", text);
+            }
+        }
     }
 }

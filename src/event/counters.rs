@@ -72,6 +72,8 @@ counters! {
     refused: "clients and requests that were not taken",
     /// Counts every request; [`HostEvent::OriginRefused`] is announced once for each origin.
     origins_refused: "requests of pages that may not connect",
+    /// Counts every request; [`HostEvent::HostRefused`] is announced once for each host.
+    hosts_refused: "requests for a host that is not the server",
     /// See [`HostEvent::NoConnection`].
     no_connection: "times that the system gave no further connection",
     replaced: "versions that replaced one that was serving",
@@ -97,8 +99,8 @@ impl Counters {
             HostEvent::RolledBack { .. } => self.rolled_back.add(),
             HostEvent::Removed { .. } => self.removed.add(),
             HostEvent::Unreadable { .. } => self.unreadable.add(),
-            // The first request of an origin is announced; all requests are counted where they are rejected.
-            HostEvent::OriginRefused { .. } => {}
+            // The first request of an origin or a host is announced; all requests are counted where they are rejected.
+            HostEvent::OriginRefused { .. } | HostEvent::HostRefused { .. } => {}
             // Nothing was lost or rejected.
             HostEvent::Loaded { .. }
             | HostEvent::Warned { .. }
@@ -191,7 +193,8 @@ mod tests {
             },
             Some(HostEvent::Refused { .. }) => HostEvent::NoConnection { problem: text() },
             Some(HostEvent::NoConnection { .. }) => HostEvent::OriginRefused { origin: text() },
-            Some(HostEvent::OriginRefused { .. }) => HostEvent::AttachWarning { problem: text() },
+            Some(HostEvent::OriginRefused { .. }) => HostEvent::HostRefused { host: text() },
+            Some(HostEvent::HostRefused { .. }) => HostEvent::AttachWarning { problem: text() },
             Some(HostEvent::AttachWarning { .. }) => HostEvent::Log {
                 level: Level::Error,
                 text: text(),

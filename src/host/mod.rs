@@ -6,6 +6,7 @@
 //! Invariants: a namespace is registered with socketioxide once, and a reload never registers it again; a failed load
 //! changes nothing that is served; no script call runs inside another one.
 
+mod allowed_host;
 mod announce;
 mod builder;
 mod dispatch;
@@ -28,6 +29,7 @@ use socketioxide::{SocketIo, adapter::Adapter};
 use socketioxide_core::adapter::DefinedAdapter;
 use tokio::time::timeout;
 
+pub use allowed_host::{AllowedHost, BadHost};
 pub use builder::HostBuilder;
 pub use functions::{Functions, Signature, async_fn::AsyncFunction};
 pub use options::{OnRebindFailure, Options, Transport};
@@ -40,6 +42,7 @@ pub use reload::{
 pub use socketio::attach::AttachError;
 #[cfg(feature = "cli")]
 pub(crate) use transport::wire::clients_gone;
+pub(crate) use transport::{cors::Cors, host_check::HostCheck};
 
 use crate::{
     api,
@@ -287,6 +290,16 @@ impl Host {
     /// # Errors
     /// When the host serves already: this method or [`Host::attach`] was called before.
     pub fn service(&self, app: Router) -> Result<Router, AttachError> {
+        let allowed = self.options().allowed_hosts.clone();
+        self.service_for(app, allowed.map(|allowed| self.host_check(allowed)))
+    }
+
+    /// Does the same as [`Host::service`], and answers only requests that a check lets pass.
+    pub(crate) fn service_for(
+        &self,
+        app: Router,
+        hosts: Option<Arc<HostCheck>>,
+    ) -> Result<Router, AttachError> {
         let state = &self.state;
         let (engine, io) = state.options.socket_io().build_with_inner_svc(app.clone());
         let backend = SocketIoBackend::new(io, Owner::Host, &state.server);
@@ -301,8 +314,26 @@ impl Host {
             writes: state.lifecycle.writes.clone(),
         };
         let endpoint = Endpoint::new(engine, Arc::new(context));
-        let service = HostService::new(endpoint, app, self.state.clone());
+        let service = HostService::new(endpoint, app, state.cors.clone(), hosts, state.clone());
         Ok(Router::new().fallback_service(service))
+    }
+
+    /// Returns a check of the names by which clients ask for the server.
+    pub(crate) fn host_check(&self, allowed: Vec<AllowedHost>) -> Arc<HostCheck> {
+        let behind_proxy = self.options().trust_proxy > 0;
+        let announcer = self.state.announcer.clone();
+        Arc::new(HostCheck::new(allowed, behind_proxy, announcer))
+    }
+
+    /// Returns what decides which pages may use this host.
+    pub(crate) fn cors(&self) -> Arc<Cors> {
+        self.state.cors.clone()
+    }
+
+    /// Returns whether clients can connect: a script serves, and the host is not closing.
+    pub(crate) fn is_ready(&self) -> bool {
+        let is_closing = self.state.lifecycle.closing.is_cancelled();
+        !is_closing && !self.namespaces().is_empty()
     }
 
     /// Serves the scripts on a `SocketIo` of the application, with any adapter, beside the namespaces that the

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
-use super::origin::Origin;
+use super::{allowed_host::AllowedHost, origin::Origin};
 use crate::script::Limits;
 
 /// Maximum packets of socketioxide itself, such as pings, that wait beside the events that
@@ -87,6 +87,11 @@ pub struct Options {
     pub transports: Vec<Transport>,
     /// Origins whose pages may connect, beside the pages that the server itself serves.
     pub origins: Vec<Origin>,
+    /// Names by which clients may ask for the server, beside addresses, `localhost` and the names below it: a request for
+    /// any other `Host` is rejected, on every path. This keeps pages of other sites from using the server through their
+    /// visitors by pointing their own name at it. `None` allows every name, except that a
+    /// [`Server`](crate::server::Server) at a loopback address then allows none of these names.
+    pub allowed_hosts: Option<Vec<AllowedHost>>,
     /// Maximum number of clients connected at once. `None` means unlimited.
     pub max_connections: Option<usize>,
     /// Number of proxies in front of the server. The host believes what the outermost of them says in `X-Forwarded-For`
@@ -130,6 +135,7 @@ impl Default for Options {
             drain_timeout: Duration::from_secs(10),
             transports: vec![Transport::Polling, Transport::Websocket],
             origins: Vec::new(),
+            allowed_hosts: None,
             max_connections: None,
             trust_proxy: 0,
             poll: None,

@@ -4,17 +4,20 @@
 //! [`Server::shutdown`] ends it in order.
 
 mod accept;
+mod admin;
+mod folder;
 mod metrics;
 mod pages;
 
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use crate::{
-    host::{AttachError, Host},
+    host::{AttachError, Host, HostCheck},
     watch::WatchError,
 };
+use admin::Admin;
 
 /// Where and what a server serves beside the scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +27,17 @@ pub struct Config {
     pub host: String,
     /// The port; 0 picks a free one.
     pub port: u16,
-    /// A folder of static files in place of the built-in page.
+    /// Address of a second listener for the operator, such as `127.0.0.1:9100`: `/metrics`, `/healthz` and `/readyz`.
+    pub admin_listen: Option<String>,
+    /// Folder of static files in place of the built-in pages. Everybody may have its regular files, except scripts,
+    /// files and folders whose names begin with a dot, files that are [`private`](Self::private), and files outside to
+    /// which links lead.
     pub public: Option<PathBuf>,
-    /// The folder of the official client's bundle, served under the Socket.IO path.
+    /// Files that nobody may have, wherever they lie: the file of options, for instance.
+    pub private: Vec<PathBuf>,
+    /// Folder of the official client's bundle, served under the Socket.IO path to every page that may connect.
     pub client_dist: Option<PathBuf>,
-    /// Whether `GET /metrics` answers with what the host counts, in Prometheus' text format.
+    /// Metrics for everybody: `GET /metrics` answers clients too with what the host counts, in Prometheus' text format.
     pub metrics: bool,
     /// So long a client has to send the head of a request.
     pub header_timeout: Duration,
@@ -39,7 +48,9 @@ impl Default for Config {
         Self {
             host: "127.0.0.1".to_owned(),
             port: 3000,
+            admin_listen: None,
             public: None,
+            private: Vec::new(),
             client_dist: None,
             metrics: false,
             header_timeout: Duration::from_secs(10),
@@ -114,6 +125,7 @@ pub async fn serve(host: Host, config: &Config) -> Result<(), ServerError> {
 pub struct Server {
     host: Host,
     address: SocketAddr,
+    admin: Option<Admin>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -124,19 +136,23 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound, a folder to serve is none, or the host serves already.
     pub async fn bind(host: Host, config: &Config) -> Result<Self, ServerError> {
-        let mut app = pages::router(config, &host.options().path)?;
+        let mut app = pages::router(config, &host)?;
         if config.metrics {
             app = app.merge(metrics::router(host.clone()));
         }
-        let listener = listen(config).await?;
-        let address = listener.local_addr().map_err(|e| bind_error(config, &e))?;
-        let app = host.service(app)?;
+        let (listener, address) = listen(&config.host, config.port).await?;
+        let admin = match &config.admin_listen {
+            Some(place) => Some(admin_at(&host, config, place).await?),
+            None => None,
+        };
+        let app = host.service_for(app, hosts(&host, &config.host, address))?;
         let (stop, stopped) = oneshot::channel();
         let serving = accept::serve(host.clone(), listener, app, config.header_timeout, stopped);
         let serving = tokio::spawn(serving);
         Ok(Self {
             host,
             address,
+            admin,
             stop,
             serving,
         })
@@ -145,6 +161,11 @@ impl Server {
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the second listener listens, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
     }
 
     /// Waits until the server ends by itself, which it does not.
@@ -159,25 +180,67 @@ impl Server {
     pub async fn shutdown(self) {
         let Self {
             host,
+            admin,
             stop,
             serving,
             ..
         } = self;
+        let drain_timeout = host.options().drain_timeout;
         // The receiver is gone when the server has ended already.
         let _ = stop.send(());
         host.close().await;
-        let _ = tokio::time::timeout(host.options().drain_timeout, serving).await;
+        let _ = tokio::time::timeout(drain_timeout, serving).await;
+        // The operator can look on until everything else has ended.
+        if let Some(admin) = admin {
+            admin.shutdown(drain_timeout).await;
+        }
     }
 }
 
-async fn listen(config: &Config) -> Result<TcpListener, ServerError> {
-    TcpListener::bind((config.host.as_str(), config.port))
-        .await
-        .map_err(|e| bind_error(config, &e))
+async fn admin_at(host: &Host, config: &Config, place: &str) -> Result<Admin, ServerError> {
+    let no_address = || ServerError::Bind {
+        address: place.to_owned(),
+        reason: "expected an address and a port, such as `127.0.0.1:9100`".to_owned(),
+    };
+    let (name, port) = place.rsplit_once(':').ok_or_else(no_address)?;
+    let port = port.parse().map_err(|_| no_address())?;
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let (listener, address) = listen(name, port).await?;
+    let hosts = hosts(host, name, address);
+    Ok(Admin::serve(
+        host,
+        listener,
+        address,
+        hosts,
+        config.header_timeout,
+    ))
 }
 
-fn bind_error(config: &Config, error: &io::Error) -> ServerError {
-    let address = format!("{}:{}", config.host, config.port);
+/// Returns the check of the names by which clients may ask for a server that listens at an address. Whoever can reach a
+/// loopback address is on this machine, and so are pages of other sites in its browsers.
+fn hosts(host: &Host, name: &str, address: SocketAddr) -> Option<Arc<HostCheck>> {
+    let default = || {
+        let own = name.parse().ok();
+        address
+            .ip()
+            .is_loopback()
+            .then(|| own.into_iter().collect())
+    };
+    let allowed = host.options().allowed_hosts.clone();
+    allowed
+        .or_else(default)
+        .map(|allowed| host.host_check(allowed))
+}
+
+async fn listen(host: &str, port: u16) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |error| bind_error(host, port, &error);
+    let listener = TcpListener::bind((host, port)).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+fn bind_error(host: &str, port: u16, error: &io::Error) -> ServerError {
+    let address = format!("{host}:{port}");
     let reason = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
         _ => error.to_string(),

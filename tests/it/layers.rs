@@ -26,7 +26,8 @@ const ROW: [&str; 12] = [
 ];
 
 /// The same rule inside `host/`. `mod` is `Host` itself.
-const HOST: [&str; 14] = [
+const HOST: [&str; 15] = [
+    "allowed_host",
     "origin",
     "options",
     "announce",

@@ -11,6 +11,7 @@
 )]
 
 mod acks;
+mod admin;
 mod asks;
 mod attach;
 mod backlog;
@@ -35,6 +36,7 @@ mod gate;
 mod handshake;
 mod hijack;
 mod hooks;
+mod hosts;
 mod imports;
 mod isolation;
 mod later;
@@ -55,6 +57,7 @@ mod new;
 mod options;
 mod origins;
 mod program;
+mod public;
 mod queries;
 mod reference;
 mod rejected;

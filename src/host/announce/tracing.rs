@@ -93,6 +93,7 @@ pub(super) fn trace(event: &HostEvent) {
             tracing::error!(problem, "no connection is taken for now");
         }
         HostEvent::AttachWarning { problem } => tracing::warn!(problem, "host attached"),
+        HostEvent::HostRefused { host } => tracing::warn!(host, "host refused"),
         HostEvent::OriginRefused { origin } => tracing::warn!(origin, "origin refused"),
         HostEvent::Log {
             level,

@@ -5,18 +5,19 @@
 //!
 //! | | |
 //! |---|---|
-//! | a request | [`service`], [`cors`], [`endpoint`], [`request`], [`response`], [`forwarded`] |
+//! | a request | [`service`], [`host_check`], [`cors`], [`endpoint`], [`request`], [`response`], [`forwarded`] |
 //! | a WebSocket | [`upgrade`], [`ws_stream`], [`ws_frames`] |
 //! | polling | [`polling`], [`payload`], [`session`], [`poll_queue`], [`secret`] |
 //! | all of it | [`protocol`]: what stands on the wire |
 //! | both | [`wire`] with [`connects`], [`send_queue`], [`encode`], [`flush`] |
 
 mod connects;
-mod cors;
+pub(super) mod cors;
 pub(super) mod encode;
 pub(super) mod endpoint;
 pub(super) mod flush;
 mod forwarded;
+pub(super) mod host_check;
 mod payload;
 mod poll_queue;
 mod polling;
