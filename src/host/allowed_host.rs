@@ -32,10 +32,11 @@ impl AllowedHost {
         }
     }
 
-    /// Returns advice for an operator whose server does not answer to a name that it should answer to; `None` if no
-    /// option can allow the name.
+    /// Returns advice for an operator whose server does not answer to a name that it should answer to; `None` if there is
+    /// none. It never allows more than this one name.
     pub(crate) fn hint(host: &str) -> Option<String> {
-        let allowed: Self = name(host)?.parse().ok()?;
+        let name = name(host).filter(|name| !name.starts_with(ANY))?;
+        let allowed: Self = name.parse().ok()?;
         Some(format!(
             "`--allowed-host {allowed}` allows it; without that, pages of other sites could use this server through \
              their visitors"
@@ -47,6 +48,9 @@ impl FromStr for AllowedHost {
     type Err = BadHost;
 
     fn from_str(text: &str) -> Result<Self, BadHost> {
+        if text == ANY {
+            return Ok(Self(text.to_owned()));
+        }
         let lower = text.to_ascii_lowercase();
         let lower = lower.strip_suffix('.').unwrap_or(&lower);
         let domain = lower.strip_prefix(BELOW).unwrap_or(lower);
@@ -54,7 +58,7 @@ impl FromStr for AllowedHost {
             let valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
             !label.is_empty() && label.chars().all(valid)
         };
-        match lower == ANY || (domain.len() <= MAX_LENGTH && domain.split('.').all(is_label)) {
+        match domain.len() <= MAX_LENGTH && domain.split('.').all(is_label) {
             true => Ok(Self(lower.to_owned())),
             false => Err(BadHost),
         }

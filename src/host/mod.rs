@@ -349,7 +349,7 @@ impl Host {
     /// | events in the same write as a CONNECT | are kept | end the connection, as socketioxide does it |
     /// | `volatile` | is skipped while packets wait for the client | is an ordinary `emit` |
     /// | the first clients of `room/{id}.rhai` | are in one namespace | can miss each other if they come in the same instant |
-    /// | path, ping, payloads, transports, origins, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] returns a builder with the same values |
+    /// | path, ping, payloads, transports, origins, allowed hosts, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] returns a builder with the same values |
     /// | [`Options::max_connections`], memory of idle clients | the host's | the application's |
     /// | the Engine.IO session id | a secret of the client | `socket.id`: do not show it to other clients |
     /// | `socket.handshake.address` | the peer's | the same, if the app has axum's `ConnectInfo<SocketAddr>` |

@@ -8,7 +8,6 @@ use axum::{
     extract::{Request, State},
     http::{Response, StatusCode},
     middleware::{self, Next},
-    response::IntoResponse,
     routing::get,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -77,6 +76,6 @@ async fn checked(
     let refusal = hosts.and_then(|hosts| hosts.refusal(&request));
     match refusal {
         Some(refusal) => refusal,
-        None => next.run(request).await.into_response(),
+        None => next.run(request).await,
     }
 }

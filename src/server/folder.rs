@@ -18,11 +18,10 @@ use axum::{
     extract::Request,
     http::{HeaderValue, Response, Uri, header},
     middleware::{self, Next},
-    response::IntoResponse,
 };
 use tower_http::services::fs::{Backend, ServeDir, TokioBackend, TokioFile};
 
-use super::ServerError;
+use super::error::ServerError;
 
 /// Names with this ending are scripts.
 const SCRIPT: &str = ".rhai";
@@ -56,7 +55,7 @@ pub(super) fn router(folder: &Path, private: &[PathBuf]) -> Result<Router, Serve
 /// Adds to an answer what browsers should know of it.
 async fn described(request: Request, next: Next) -> Response<Body> {
     let uri = request.uri().clone();
-    let mut response = next.run(request).await.into_response();
+    let mut response = next.run(request).await;
     let is_redirect = response.status().is_redirection();
     let headers = response.headers_mut();
     if is_redirect && headers.contains_key(header::LOCATION) {

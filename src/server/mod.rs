@@ -5,84 +5,21 @@
 
 mod accept;
 mod admin;
+mod config;
+mod error;
 mod folder;
 mod metrics;
 mod pages;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::{
-    host::{AttachError, Host, HostCheck},
-    watch::WatchError,
-};
+pub use config::Config;
+pub use error::ServerError;
+
+use crate::host::{Host, HostCheck};
 use admin::Admin;
-
-/// Where and what a server serves beside the scripts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Config {
-    /// The name or address to listen at.
-    pub host: String,
-    /// The port; 0 picks a free one.
-    pub port: u16,
-    /// Address of a second listener for the operator, such as `127.0.0.1:9100`: `/metrics`, `/healthz` and `/readyz`.
-    pub admin_listen: Option<String>,
-    /// Folder of static files in place of the built-in pages. Everybody may have its regular files, except scripts,
-    /// files and folders whose names begin with a dot, files that are [`private`](Self::private), and files outside to
-    /// which links lead.
-    pub public: Option<PathBuf>,
-    /// Files that nobody may have, wherever they lie: the file of options, for instance.
-    pub private: Vec<PathBuf>,
-    /// Folder of the official client's bundle, served under the Socket.IO path to every page that may connect.
-    pub client_dist: Option<PathBuf>,
-    /// Metrics for everybody: `GET /metrics` answers clients too with what the host counts, in Prometheus' text format.
-    pub metrics: bool,
-    /// So long a client has to send the head of a request.
-    pub header_timeout: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            host: "127.0.0.1".to_owned(),
-            port: 3000,
-            admin_listen: None,
-            public: None,
-            private: Vec::new(),
-            client_dist: None,
-            metrics: false,
-            header_timeout: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Why a server does not serve.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServerError {
-    /// The scripts cannot be watched.
-    #[error("the scripts cannot be watched")]
-    Watch(#[from] WatchError),
-    /// The server has ended by itself, which it does not do unless something in it panics.
-    #[error("the server has ended")]
-    Ended(#[from] tokio::task::JoinError),
-    /// The host serves another app already.
-    #[error("the host cannot serve")]
-    Attach(#[from] AttachError),
-    /// The address cannot be listened at.
-    #[error("cannot listen at {address}: {reason}")]
-    Bind {
-        /// The address.
-        address: String,
-        /// What the system says.
-        reason: String,
-    },
-    /// A folder that was to be served is none.
-    #[error("`{0}` is not a folder")]
-    NoFolder(PathBuf),
-}
 
 /// Loads the scripts of a host, watches them, and serves them alone, with no app around them, until the listener fails. A
 /// program that has an app of its own takes [`Host::service`].

@@ -13,7 +13,7 @@ use axum::{
 };
 use tower_http::compression::CompressionLayer;
 
-use super::{Config, ServerError, folder};
+use super::{config::Config, error::ServerError, folder};
 use crate::host::{Cors, Host};
 
 const INDEX: &str = include_str!("pages/index.html");

@@ -173,8 +173,10 @@ mod tests {
                 request = request.header(*name, *value);
             }
             let request = request.body(Body::empty()).unwrap();
-            let mut options = Options::default();
-            options.trust_proxy = usize::from(proxy);
+            let options = Options {
+                trust_proxy: usize::from(proxy),
+                ..Options::default()
+            };
             let cors = Cors::new(&options, Announcer::new(Vec::new()));
             cors.is_own(&origin.parse().unwrap(), &request)
         };

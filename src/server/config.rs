@@ -1,0 +1,42 @@
+//! Configuration of a server.
+
+use std::{path::PathBuf, time::Duration};
+
+/// Where and what a server serves beside the scripts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The name or address to listen at.
+    pub host: String,
+    /// The port; 0 picks a free one.
+    pub port: u16,
+    /// Address of a second listener for the operator, such as `127.0.0.1:9100`: `/metrics`, `/healthz` and `/readyz`.
+    pub admin_listen: Option<String>,
+    /// Folder of static files in place of the built-in pages. Everybody may have its regular files, except scripts,
+    /// files and folders whose names begin with a dot, files that are [`private`](Self::private), and files outside to
+    /// which links lead.
+    pub public: Option<PathBuf>,
+    /// Files that nobody may have, wherever they lie: the file of options, for instance.
+    pub private: Vec<PathBuf>,
+    /// Folder of the official client's bundle, served under the Socket.IO path to every page that may connect.
+    pub client_dist: Option<PathBuf>,
+    /// Metrics for everybody: `GET /metrics` answers clients too with what the host counts, in Prometheus' text format.
+    pub metrics: bool,
+    /// So long a client has to send the head of a request.
+    pub header_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 3000,
+            admin_listen: None,
+            public: None,
+            private: Vec::new(),
+            client_dist: None,
+            metrics: false,
+            header_timeout: Duration::from_secs(10),
+        }
+    }
+}
