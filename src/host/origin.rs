@@ -43,6 +43,7 @@ impl Origin {
 
     /// Returns advice for an operator whose server rejected a page that should connect; `None` if there is none. It never
     /// names an origin that other pages can have too.
+    #[cfg(feature = "cli")]
     pub(crate) fn hint(text: &str) -> Option<String> {
         match text.parse::<Self>() {
             Ok(origin) if origin.is_any() => None,
