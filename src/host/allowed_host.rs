@@ -32,8 +32,8 @@ impl AllowedHost {
         }
     }
 
-    /// Returns advice for an operator whose server does not answer to a name that it should answer to; `None` if there is
-    /// none. It never allows more than this one name.
+    /// Returns advice for an operator whose server does not answer to a name that it should answer to; `None` if there
+    /// is none. It never allows more than this one name.
     pub(crate) fn hint(host: &str) -> Option<String> {
         let name = name(host).filter(|name| !name.starts_with(ANY))?;
         let allowed: Self = name.parse().ok()?;

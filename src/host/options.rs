@@ -87,10 +87,10 @@ pub struct Options {
     pub transports: Vec<Transport>,
     /// Origins whose pages may connect, beside the pages that the server itself serves.
     pub origins: Vec<Origin>,
-    /// Names by which clients may ask for the server, beside addresses, `localhost` and the names below it: a request for
-    /// any other `Host` is rejected, on every path. This keeps pages of other sites from using the server through their
-    /// visitors by pointing their own name at it. `None` allows every name, except that a
-    /// [`Server`](crate::server::Server) at a loopback address then allows none of these names.
+    /// Names by which clients may ask for the server, beside addresses, `localhost` and the names below it: a request
+    /// for any other `Host` is rejected, on every path. This keeps pages of other sites from using the server through
+    /// their visitors by pointing their own name at it. `None` allows every name, but a
+    /// [`Server`](crate::server::Server) at a loopback address then answers to no names but these.
     pub allowed_hosts: Option<Vec<AllowedHost>>,
     /// Maximum number of clients connected at once. `None` means unlimited.
     pub max_connections: Option<usize>,

@@ -41,8 +41,8 @@ impl Origin {
         self.0 == NULL
     }
 
-    /// Returns advice for an operator whose server rejected a page that should connect; `None` if there is none. It never
-    /// names an origin that other pages can have too.
+    /// Returns advice for an operator whose server rejected a page that should connect; `None` if there is none. It
+    /// never names an origin that other pages can have too.
     #[cfg(feature = "cli")]
     pub(crate) fn hint(text: &str) -> Option<String> {
         match text.parse::<Self>() {

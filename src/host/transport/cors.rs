@@ -76,8 +76,8 @@ impl Cors {
         }
     }
 
-    /// Lets `answer` answer a request that comes from a page that may connect, or from no page, and adds the CORS headers
-    /// for that page.
+    /// Lets `answer` answer a request that comes from a page that may connect, or from no page, and adds the CORS
+    /// headers for that page.
     pub(crate) async fn around<F>(
         &self,
         mut request: Request<Body>,
@@ -144,8 +144,8 @@ impl Cors {
     }
 }
 
-/// Removes the credentials of a page's visitor from its request. For polling, the browser keeps them to itself when CORS
-/// does not ask for them; but it sends them along with every WebSocket, whatever page opens it.
+/// Removes the credentials of a page's visitor from its request. For polling, the browser does not show the answer to a
+/// page that sends them without leave; but it sends them along with every WebSocket, whatever page opens it.
 fn without_credentials(request: &mut Request<Body>) {
     for name in [COOKIE, AUTHORIZATION] {
         request.headers_mut().remove(name);
