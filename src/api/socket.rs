@@ -264,7 +264,8 @@ mod words {
 
     /// What the client came with: `auth` (what its code gave), `query`, `headers` (names in lower case), `address`,
     /// `url`, `time`, `issued` (milliseconds since 1970), `secure`, `xdomain`. `headers` has at most 8 KiB: it lacks
-    /// headers that do not fit, and the log names them.
+    /// headers that do not fit, and the log names them. The headers of a page that only `--origin '*'` or
+    /// `--origin null` lets in are without `cookie` and `authorization`.
     ///
     /// ```rhai
     /// let token = socket.handshake.auth;

@@ -7,7 +7,7 @@ use clap::{ArgAction::Set, Args, builder::BoolishValueParser};
 
 use super::values::{self, Count, LogFormat, Maximum, Size, Time};
 use crate::{
-    host::{OnRebindFailure, Options, Origin, Transport},
+    host::{AllowedHost, OnRebindFailure, Options, Origin, Transport},
     script::Limits,
     server::Config,
 };
@@ -35,13 +35,20 @@ pub(super) struct ServeOptions {
     /// The port to listen at; 0 picks a free one
     #[arg(long, value_parser = values::port, default_value_t = 3000, env = "PATCHCORD_PORT")]
     port: u16,
-    /// Serve the files of this folder in place of the built-in page
+    /// Serve metrics and health (`/metrics`, `/healthz`, `/readyz`) at an address of their own, such as
+    /// `127.0.0.1:9100`, which clients should not reach
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address, env = "PATCHCORD_ADMIN_LISTEN")]
+    admin_listen: Option<String>,
+    /// Serve the files of this folder in place of the built-in page: to everybody, except scripts, the file of options,
+    /// names that begin with a dot, and what lies outside
     #[arg(long, value_name = "DIR", env = "PATCHCORD_PUBLIC")]
     public: Option<PathBuf>,
-    /// Serve the official client from this folder (`node_modules/socket.io-client/dist`) under the Socket.IO path
+    /// Serve the official client from this folder (`node_modules/socket.io-client/dist`) under the Socket.IO path, to
+    /// pages that may connect
     #[arg(long, value_name = "DIR", env = "PATCHCORD_CLIENT_DIST")]
     client_dist: Option<PathBuf>,
-    /// Answer `GET /metrics` with what is counted, in Prometheus' text format
+    /// Answer `GET /metrics` with what is counted, in Prometheus' text format, to everybody; `--admin-listen` has it at
+    /// another address
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_METRICS")]
     metrics: bool,
@@ -109,7 +116,8 @@ struct ClientOptions {
     )]
     transports: Vec<Transport>,
     /// Pages of this origin, such as `https://example.com`, may connect, beside those of the server itself. Can be
-    /// given more than once, or with commas between; `*` is every page
+    /// given more than once, or with commas between. `*` is every page, `null` a page without an origin; these connect
+    /// without cookies and `Authorization`
     #[arg(
         long,
         value_name = "URL",
@@ -117,6 +125,16 @@ struct ClientOptions {
         env = "PATCHCORD_ORIGIN"
     )]
     origin: Vec<Origin>,
+    /// Answer requests that ask for the server by this name, `example.com`, or a name below it, `*.example.com`, beside
+    /// addresses and `localhost`. Can be given more than once, or with commas between; `*` is every name, which is the
+    /// default unless `--host` is a loopback address
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        env = "PATCHCORD_ALLOWED_HOST"
+    )]
+    allowed_host: Vec<AllowedHost>,
     /// Maximum number of clients connected at once; `none` means unlimited. Further ones are rejected with status 503
     #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connections),
         env = "PATCHCORD_MAX_CONNECTIONS")]
@@ -299,16 +317,19 @@ impl ServeOptions {
         self.watch && !self.no_watch
     }
 
-    /// Whether every page in the world may connect.
-    pub(super) fn any_origin(&self) -> bool {
-        self.clients.origin.iter().any(Origin::is_any)
+    /// Returns an origin that every page can have, if it may connect.
+    pub(super) fn open_origin(&self) -> Option<&Origin> {
+        let mut origins = self.clients.origin.iter();
+        origins.find(|origin| origin.is_any() || origin.is_null())
     }
 
     pub(super) fn for_server(&self) -> Config {
         Config {
             host: self.host.clone(),
             port: self.port,
+            admin_listen: self.admin_listen.clone(),
             public: self.public.clone(),
+            private: self.config.iter().cloned().collect(),
             client_dist: self.client_dist.clone(),
             metrics: self.metrics,
             header_timeout: self.clients.header_timeout.0,
@@ -335,6 +356,7 @@ impl ServeOptions {
             drain_timeout: clients.drain_timeout.0,
             transports: clients.transports.clone(),
             origins: clients.origin.clone(),
+            allowed_hosts: Some(clients.allowed_host.clone()).filter(|names| !names.is_empty()),
             max_connections: clients.max_connections.0,
             max_connections_per_address: clients.max_connections_per_address.0,
             max_connects_per_second: clients.max_connects_per_second.0,

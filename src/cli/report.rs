@@ -3,11 +3,14 @@
 //! Invariant: no text of a client or a script reaches the terminal as a control sequence, or begins a line that could
 //! be taken for one of patchcord. Only [`output`] writes text as it is.
 
+#[cfg(test)]
+mod hint_tests;
 mod json;
 mod text;
 
 use std::{
     io::{self, IsTerminal, Write},
+    net::SocketAddr,
     time::SystemTime,
 };
 
@@ -63,10 +66,15 @@ pub(super) fn document(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The one line that others wait for: it goes to the standard output.
-pub(super) fn listening(address: &str) {
+/// Writes where the server listens to the standard output. Others wait for the first line.
+pub(super) fn listening(address: SocketAddr, admin: Option<SocketAddr>) {
+    let mut text = format!("listening on http://{address}\n");
+    if let Some(admin) = admin {
+        text +=
+            &format!("listening on http://{admin} for the operator: /metrics /healthz /readyz\n");
+    }
     let mut out = io::stdout().lock();
-    let _ = writeln!(out, "listening on http://{address}").and_then(|()| out.flush());
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Everything that happens while a server runs, for people or for programs.
@@ -150,5 +158,84 @@ fn style() -> Style {
     match io::stderr().is_terminal() {
         true => Style::Color,
         false => Style::Plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cli::options::ServeOptions;
+
+    /// Returns the values of the options that the hint of a report names, as `serve` reads them.
+    fn accepted(report: &str) -> Vec<String> {
+        let Some((_, hint)) = report.split_once("\nhint: ") else {
+            return Vec::new();
+        };
+        let commands = hint.split('`').skip(1).step_by(2);
+        let options = commands.filter(|command| *command != "--public DIR");
+        let values = options.map(|option| {
+            let words: Vec<_> = option.split(' ').collect();
+            let serve = ServeOptions::augment_args(Command::new("serve").no_binary_name(true));
+            let parsed = serve.try_get_matches_from(&words);
+            assert!(parsed.is_ok(), "{report:?}: {option}");
+            words[1].to_owned()
+        });
+        values.collect()
+    }
+
+    #[test]
+    fn a_hint_lets_in_one_page_or_allows_one_host_and_never_all() {
+        for (origin, expected) in [
+            ("https://a.com", Some("https://a.com")),
+            ("app://.", Some("app://.")),
+            ("capacitor://localhost", Some("capacitor://localhost")),
+            ("null", None),
+            ("*", None),
+            ("file://", None),
+            ("https://", None),
+            ("https://münchen.de", None),
+            ("https://a.com,https://b.com", None),
+            ("", None),
+        ] {
+            let report = origin_refused(origin);
+            let values = accepted(&report);
+            assert_eq!(values.first().map(String::as_str), expected, "{report}");
+        }
+        for (host, expected) in [
+            ("a.com:8080", Some("a.com")),
+            ("A.com.", Some("a.com")),
+            ("*", None),
+            ("*.com", None),
+            ("a b", None),
+            ("", None),
+        ] {
+            let report = host_refused(host);
+            let values = accepted(&report);
+            assert_eq!(values.first().map(String::as_str), expected, "{report}");
+        }
+        assert!(origin_refused("null").contains("--public DIR"));
+        assert!(origin_refused("file://").contains("--public DIR"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_hint_names_a_value_that_its_option_accepts(
+            text in prop_oneof![
+                "[a-zA-Z+.*:-]{0,8}(://)?[a-zA-Z0-9.:*,;@_%\\[\\]-]{0,300}(:[0-9]{0,6})?[/,]{0,2}",
+                "(https?|file|null|app|\\*)(://|:)?([a-z0-9.-]{0,4}|\\PC{0,3})(:[0-9]{1,6})?/?",
+                "\\PC{0,40}",
+            ]
+        ) {
+            for value in accepted(&origin_refused(&text)) {
+                prop_assert_eq!(value.parse::<Origin>(), text.parse::<Origin>());
+                prop_assert!(!["*", "null"].contains(&value.as_str()));
+            }
+            for value in accepted(&host_refused(&text)) {
+                prop_assert!(!value.contains('*'), "{}", text);
+            }
+        }
     }
 }

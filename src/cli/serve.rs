@@ -99,8 +99,10 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
     let broken = Arc::new(AtomicBool::new(false));
     let seen = broken.clone();
     let log = Log::new(options.log_format, options.verbose);
-    if options.any_origin() {
-        log.warning("`--origin *` lets every page on the web use this server through its visitors");
+    if let Some(origin) = options.open_origin() {
+        log.warning(&format!(
+            "`--origin {origin}` lets every page on the web use this server through its visitors"
+        ));
     }
     log.detail(&memory(&options.for_host().limits));
     let builder = match &options.preset {
@@ -131,7 +133,7 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
     let mut server = Server::bind(host, &options.for_server()).await?;
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
-    report::listening(&server.address().to_string());
+    report::listening(server.address(), server.admin_address());
     let mut signalled = async || {
         tokio::select! {
             _ = terminate.recv() => {}

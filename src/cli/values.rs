@@ -150,6 +150,15 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
         .map_err(|_| "expected a number from 0 to 65535".to_owned())
 }
 
+/// An address with a port, to listen at.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    let port = text.rsplit_once(':').filter(|(name, _)| !name.is_empty());
+    match port.is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        true => Ok(text.to_owned()),
+        false => Err("expected an address and a port, such as `127.0.0.1:9100`".to_owned()),
+    }
+}
+
 /// A number of proxies; `true` is one, `false` none.
 pub(super) fn proxies(text: &str) -> Result<usize, String> {
     match text {

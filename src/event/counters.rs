@@ -75,6 +75,8 @@ counters! {
     headers_left_out: "clients of whose headers some are too long for scripts",
     /// Counts every request; [`HostEvent::OriginRefused`] is announced once for each origin.
     origins_refused: "requests of pages that may not connect",
+    /// Counts every request; [`HostEvent::HostRefused`] is announced once for each host.
+    hosts_refused: "requests for a host that is not the server",
     /// See [`HostEvent::NoConnection`].
     no_connection: "times that the system gave no further connection",
     replaced: "versions that replaced one that was serving",
@@ -111,7 +113,9 @@ impl Counters {
                 event,
                 times: suppressed,
             } => self.count(event, times * suppressed),
-            HostEvent::HeadersLeftOut { times: left_out, .. } => {
+            HostEvent::HeadersLeftOut {
+                times: left_out, ..
+            } => {
                 self.headers_left_out.add_many(times * left_out);
             }
             HostEvent::ResponseUnread { times: unread, .. } => {
@@ -123,8 +127,8 @@ impl Counters {
             HostEvent::RolledBack { .. } => self.rolled_back.add_many(times),
             HostEvent::Removed { .. } => self.removed.add_many(times),
             HostEvent::Unreadable { .. } => self.unreadable.add_many(times),
-            // The first request of an origin is announced; all requests are counted where they are rejected.
-            HostEvent::OriginRefused { .. } => {}
+            // The first request of an origin or a host is announced; all requests are counted where they are rejected.
+            HostEvent::OriginRefused { .. } | HostEvent::HostRefused { .. } => {}
             // Nothing was lost or rejected.
             HostEvent::Loaded { .. }
             | HostEvent::Warned { .. }

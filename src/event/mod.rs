@@ -301,6 +301,12 @@ pub enum HostEvent {
         /// Origin of the page, as its browser sends it.
         origin: String,
     },
+    /// A request asked for a host that is not the server, see
+    /// [`Options::allowed_hosts`](crate::Options::allowed_hosts); announced once for each host.
+    HostRefused {
+        /// Host of the request, with its port.
+        host: String,
+    },
     /// The host was attached to a `SocketIo` of the application. Either something does not hold there that holds
     /// elsewhere, or a script cannot serve.
     AttachWarning {

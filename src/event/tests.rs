@@ -129,7 +129,8 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
         },
         Some(HostEvent::Suppressed { .. }) => HostEvent::NoConnection { problem: owned() },
         Some(HostEvent::NoConnection { .. }) => HostEvent::OriginRefused { origin: owned() },
-        Some(HostEvent::OriginRefused { .. }) => HostEvent::AttachWarning { problem: owned() },
+        Some(HostEvent::OriginRefused { .. }) => HostEvent::HostRefused { host: owned() },
+        Some(HostEvent::HostRefused { .. }) => HostEvent::AttachWarning { problem: owned() },
         Some(HostEvent::AttachWarning { .. }) => log(Level::Error, text),
         Some(HostEvent::Log { .. }) => return None,
     })

@@ -7,6 +7,7 @@
 //! changes nothing that is served; no script call runs inside another one.
 
 mod address;
+mod allowed_host;
 mod announce;
 mod builder;
 mod dispatch;
@@ -30,6 +31,7 @@ use socketioxide_core::adapter::DefinedAdapter;
 use tokio::time::timeout;
 
 pub(crate) use address::Network;
+pub use allowed_host::{AllowedHost, BadHost};
 pub use builder::HostBuilder;
 pub use functions::{Functions, Signature, async_fn::AsyncFunction};
 pub use options::{OnRebindFailure, Options, Transport};
@@ -42,6 +44,7 @@ pub use reload::{
 pub use socketio::attached::warnings::AttachError;
 #[cfg(feature = "cli")]
 pub(crate) use transport::wire::clients_gone;
+pub(crate) use transport::{cors::Cors, host_check::HostCheck};
 
 use crate::{
     api,
@@ -306,6 +309,16 @@ impl Host {
     /// # Errors
     /// When the host serves already: this method or [`Host::attach`] was called before.
     pub fn service(&self, app: Router) -> Result<Router, AttachError> {
+        let allowed = self.options().allowed_hosts.clone();
+        self.service_for(app, allowed.map(|allowed| self.host_check(allowed)))
+    }
+
+    /// Does the same as [`Host::service`], and answers only requests that a check lets pass.
+    pub(crate) fn service_for(
+        &self,
+        app: Router,
+        hosts: Option<Arc<HostCheck>>,
+    ) -> Result<Router, AttachError> {
         let state = &self.state;
         let (engine, io) = state
             .options
@@ -324,8 +337,26 @@ impl Host {
             sessions: Sessions::default(),
         };
         let endpoint = Endpoint::new(engine, Arc::new(context));
-        let service = HostService::new(endpoint, app, self.state.clone());
+        let service = HostService::new(endpoint, app, state.cors.clone(), hosts, state.clone());
         Ok(Router::new().fallback_service(service))
+    }
+
+    /// Returns a check of the names by which clients ask for the server.
+    pub(crate) fn host_check(&self, allowed: Vec<AllowedHost>) -> Arc<HostCheck> {
+        let behind_proxy = self.options().trust_proxy > 0;
+        let announcer = self.state.announcer.clone();
+        Arc::new(HostCheck::new(allowed, behind_proxy, announcer))
+    }
+
+    /// Returns what decides which pages may use this host.
+    pub(crate) fn cors(&self) -> Arc<Cors> {
+        self.state.cors.clone()
+    }
+
+    /// Returns whether clients can connect: a script serves, and the host is not closing.
+    pub(crate) fn is_ready(&self) -> bool {
+        let is_closing = self.state.lifecycle.closing.is_cancelled();
+        !is_closing && !self.namespaces().is_empty()
     }
 
     /// Serves the scripts on a `SocketIo` of the application, with any adapter, beside the namespaces that the
@@ -341,7 +372,7 @@ impl Host {
     /// | events in the same write as a CONNECT | are kept | end the connection, as socketioxide does it |
     /// | `volatile` | is skipped while packets wait for the client | is an ordinary `emit` |
     /// | the first clients of `room/{id}.rhai` | are in one namespace | can miss each other if they come in the same instant |
-    /// | path, ping, payloads, transports, origins, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] returns a builder with the same values |
+    /// | path, ping, payloads, transports, origins, allowed hosts, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] returns a builder with the same values |
     /// | [`Options::max_connections`] and the limits per address and second, memory of idle clients | the host's | the application's |
     /// | the Engine.IO session id | a secret of the client | `socket.id`: do not show it to other clients |
     /// | `socket.handshake.address` | the peer's | the same, if the app has axum's `ConnectInfo<SocketAddr>` |

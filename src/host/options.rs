@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
-use super::origin::Origin;
+use super::{allowed_host::AllowedHost, origin::Origin};
 use crate::script::Limits;
 
 /// Maximum packets of socketioxide itself, such as pings, that wait beside the events that
@@ -94,6 +94,11 @@ pub struct Options {
     pub transports: Vec<Transport>,
     /// Origins whose pages may connect, beside the pages that the server itself serves.
     pub origins: Vec<Origin>,
+    /// Names by which clients may ask for the server, beside addresses, `localhost` and the names below it: a request
+    /// for any other `Host` is rejected, on every path. This keeps pages of other sites from using the server through
+    /// their visitors by pointing their own name at it. `None` allows every name, but a
+    /// [`Server`](crate::server::Server) at a loopback address then answers to no names but these.
+    pub allowed_hosts: Option<Vec<AllowedHost>>,
     /// Maximum number of clients connected at once, with or without a socket. Further ones are rejected with status 503.
     /// By default 20,000. `None` means unlimited.
     pub max_connections: Option<usize>,
@@ -161,6 +166,7 @@ impl Default for Options {
             drain_timeout: Duration::from_secs(10),
             transports: vec![Transport::Polling, Transport::Websocket],
             origins: Vec::new(),
+            allowed_hosts: None,
             max_connections: Some(MAX_CONNECTIONS),
             max_connections_per_address: Some(MAX_CONNECTIONS / 2),
             max_connects_per_second: Some(5_000),

@@ -11,6 +11,7 @@ use super::{
     reload::Reloader,
     scripting::Scripting,
     socketio::context::ServerContext,
+    transport::cors::Cors,
 };
 
 /// Parts of a host. Dropped with the last [`Host`](super::Host) and its last service.
@@ -28,6 +29,8 @@ pub(crate) struct HostState {
     pub(super) reloader: Arc<Reloader>,
     /// Context of the handlers that socketioxide calls.
     pub(super) server: Arc<ServerContext>,
+    /// Decides which pages may connect.
+    pub(super) cors: Arc<Cors>,
     /// Signal to close, and the work that a close waits for.
     pub(super) lifecycle: Lifecycle,
 }
@@ -59,6 +62,7 @@ impl HostState {
             lifecycle: lifecycle.clone(),
             decoding,
         };
+        let cors = Cors::new(&options, announcer.clone());
         Self {
             options,
             announcer,
@@ -66,6 +70,7 @@ impl HostState {
             dispatcher,
             reloader,
             server: Arc::new(server),
+            cors: Arc::new(cors),
             lifecycle,
         }
     }

@@ -279,7 +279,8 @@ impl<'a> Loading<'a> {
             let diagnostic = Diagnostic::error(format!(
                 "the import `{path}` leads out of the scripts folder"
             ))
-            .hint("an import is a path from the scripts folder, without the ending `.rhai`");
+            .hint("an import is a path from the scripts folder, without the ending `.rhai`")
+            .hint("a link in the scripts folder may lead out of it");
             return Err(at(diagnostic, Some(&place)));
         }
         // Once is enough, also where something is wrong with it.

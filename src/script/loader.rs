@@ -103,6 +103,8 @@ impl LoadError {
 
 /// The scripts of a folder, or one file that is served as `/`.
 ///
+/// Symbolic links in the folder are followed, also to files outside: whoever can make them can write scripts as well.
+///
 /// ```
 /// use patchcord::script::{Folder, Loader, LoadError};
 ///

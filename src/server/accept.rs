@@ -23,7 +23,7 @@ use tokio::{
 use tower::ServiceExt;
 
 use super::{
-    Config,
+    config::Config,
     head::{self, MAX_HEAD},
     stream::{Stream, is_unread},
     tcp_limit::{Over, Permit, TcpLimit},

@@ -4,91 +4,28 @@
 //! [`Server::shutdown`] ends it in order.
 
 mod accept;
+mod admin;
+mod config;
 mod descriptors;
+mod error;
+mod folder;
 mod head;
 mod metrics;
 mod pages;
 mod stream;
 mod tcp_limit;
 
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
+pub use config::Config;
 #[cfg(feature = "cli")]
 pub(crate) use descriptors::raise_limit;
+pub use error::ServerError;
 
-use crate::{
-    host::{AttachError, Host},
-    watch::WatchError,
-};
-
-/// Where and what a server serves beside the scripts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Config {
-    /// The name or address to listen at.
-    pub host: String,
-    /// The port; 0 picks a free one.
-    pub port: u16,
-    /// A folder of static files in place of the built-in page.
-    pub public: Option<PathBuf>,
-    /// The folder of the official client's bundle, served under the Socket.IO path.
-    pub client_dist: Option<PathBuf>,
-    /// Whether `GET /metrics` answers with what the host counts, in Prometheus' text format.
-    pub metrics: bool,
-    /// Time limit for a client to send the head of a request, be it the first one of its connection or a later one.
-    pub header_timeout: Duration,
-    /// Maximum number of open TCP connections; further ones are closed. `None` means as many as the file descriptors of
-    /// the process allow, with a tenth of these, 32 to 1,024, left for files and the watcher.
-    pub max_tcp_connections: Option<usize>,
-    /// Maximum number of open TCP connections of one address; further ones are closed. IPv6 addresses count by their
-    /// first 64 bits. Loopback addresses have no limit, and with [`Options::trust_proxy`](crate::Options::trust_proxy) no
-    /// address has one, because all connections are those of the proxy. `None` means three quarters of the maximum of all
-    /// addresses.
-    pub max_tcp_connections_per_address: Option<usize>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            host: "127.0.0.1".to_owned(),
-            port: 3000,
-            public: None,
-            client_dist: None,
-            metrics: false,
-            header_timeout: Duration::from_secs(10),
-            max_tcp_connections: None,
-            max_tcp_connections_per_address: None,
-        }
-    }
-}
-
-/// Why a server does not serve.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServerError {
-    /// The scripts cannot be watched.
-    #[error("the scripts cannot be watched")]
-    Watch(#[from] WatchError),
-    /// The server has ended by itself, which it does not do unless something in it panics.
-    #[error("the server has ended")]
-    Ended(#[from] tokio::task::JoinError),
-    /// The host serves another app already.
-    #[error("the host cannot serve")]
-    Attach(#[from] AttachError),
-    /// The address cannot be listened at.
-    #[error("cannot listen at {address}: {reason}")]
-    Bind {
-        /// The address.
-        address: String,
-        /// What the system says.
-        reason: String,
-    },
-    /// A folder that was to be served is none.
-    #[error("`{0}` is not a folder")]
-    NoFolder(PathBuf),
-}
+use crate::host::{Host, HostCheck};
+use admin::Admin;
 
 /// Loads the scripts of a host, watches them, and serves them alone, with no app around them, until the listener fails. A
 /// program that has an app of its own takes [`Host::service`].
@@ -131,6 +68,7 @@ pub async fn serve(host: Host, config: &Config) -> Result<(), ServerError> {
 pub struct Server {
     host: Host,
     address: SocketAddr,
+    admin: Option<Admin>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -141,19 +79,23 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound, a folder to serve is none, or the host serves already.
     pub async fn bind(host: Host, config: &Config) -> Result<Self, ServerError> {
-        let mut app = pages::router(config, &host.options().path)?;
+        let mut app = pages::router(config, &host)?;
         if config.metrics {
             app = app.merge(metrics::router(host.clone()));
         }
-        let listener = listen(config).await?;
-        let address = listener.local_addr().map_err(|e| bind_error(config, &e))?;
-        let app = host.service(app)?;
+        let (listener, address) = listen(&config.host, config.port).await?;
+        let admin = match &config.admin_listen {
+            Some(place) => Some(admin_at(&host, config, place).await?),
+            None => None,
+        };
+        let app = host.service_for(app, hosts(&host, &config.host, address))?;
         let (stop, stopped) = oneshot::channel();
         let serving = accept::serve(host.clone(), listener, app, config.clone(), stopped);
         let serving = tokio::spawn(serving);
         Ok(Self {
             host,
             address,
+            admin,
             stop,
             serving,
         })
@@ -162,6 +104,11 @@ impl Server {
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the second listener listens, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
     }
 
     /// Waits until the server ends by itself, which it does not.
@@ -176,25 +123,61 @@ impl Server {
     pub async fn shutdown(self) {
         let Self {
             host,
+            admin,
             stop,
             serving,
             ..
         } = self;
+        let drain_timeout = host.options().drain_timeout;
         // The receiver is gone when the server has ended already.
         let _ = stop.send(());
         host.close().await;
-        let _ = tokio::time::timeout(host.options().drain_timeout, serving).await;
+        let _ = tokio::time::timeout(drain_timeout, serving).await;
+        // The operator can look on until everything else has ended.
+        if let Some(admin) = admin {
+            admin.shutdown(drain_timeout).await;
+        }
     }
 }
 
-async fn listen(config: &Config) -> Result<TcpListener, ServerError> {
-    TcpListener::bind((config.host.as_str(), config.port))
-        .await
-        .map_err(|e| bind_error(config, &e))
+async fn admin_at(host: &Host, config: &Config, place: &str) -> Result<Admin, ServerError> {
+    let no_address = || ServerError::Bind {
+        address: place.to_owned(),
+        reason: "expected an address and a port, such as `127.0.0.1:9100`".to_owned(),
+    };
+    let (name, port) = place.rsplit_once(':').ok_or_else(no_address)?;
+    let port = port.parse().map_err(|_| no_address())?;
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let (listener, address) = listen(name, port).await?;
+    let hosts = hosts(host, name, address);
+    Ok(Admin::serve(host, listener, address, hosts, config))
 }
 
-fn bind_error(config: &Config, error: &io::Error) -> ServerError {
-    let address = format!("{}:{}", config.host, config.port);
+/// Returns the check of the names by which clients may ask for a server that listens at an address. Whoever can reach a
+/// loopback address is on this machine, and so are pages of other sites in its browsers.
+fn hosts(host: &Host, name: &str, address: SocketAddr) -> Option<Arc<HostCheck>> {
+    let default = || {
+        let own = name.parse().ok();
+        address
+            .ip()
+            .is_loopback()
+            .then(|| own.into_iter().collect())
+    };
+    let allowed = host.options().allowed_hosts.clone();
+    allowed
+        .or_else(default)
+        .map(|allowed| host.host_check(allowed))
+}
+
+async fn listen(host: &str, port: u16) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |error| bind_error(host, port, &error);
+    let listener = TcpListener::bind((host, port)).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+fn bind_error(host: &str, port: u16, error: &io::Error) -> ServerError {
+    let address = format!("{host}:{port}");
     let reason = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
         _ => error.to_string(),

@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Config, descriptors};
+use super::{config::Config, descriptors};
 use crate::host::Network;
 
 /// Limit that one more connection would exceed.

@@ -1,6 +1,7 @@
 // A browser for the tests.
 //
-// In: an address. Out: pages of playwright. What must stay true: an error on a page fails the test that opened it.
+// In: an address. Out: pages of playwright. What must stay true: an error on a page fails the test that opened it, and so
+// does something that a page's security policy blocks.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -24,10 +25,15 @@ export function browser() {
     const context = await running.newContext({ viewport: { width: 1100, height: 720 }, ...settings });
     const page = await context.newPage();
     const errors = [];
+    const blocked = [];
     page.on("pageerror", (error) => errors.push(error));
+    page.on("console", (line) => {
+      if (line.type() === "error" && /content security policy/i.test(line.text())) blocked.push(line.text());
+    });
     t.after(async () => {
       await context.close();
       assert.deepEqual(errors, []);
+      if (!page.mayBeBlocked) assert.deepEqual(blocked, []);
     });
     await page.goto(url);
     return page;

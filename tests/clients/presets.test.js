@@ -161,7 +161,10 @@ onEachTransport("presets", ({ connect, open }) => {
       const server = await serve(t, shippedScripts);
       const page = await fetch(new URL("/whiteboard", server.url));
       assert.equal(page.status, 200);
-      assert.match(await page.text(), /connect\("\/whiteboard"\)/);
+      const [, script] = (await page.text()).match(/<script type="module" src="([^"]+)">/);
+      const code = await fetch(new URL(script, page.url));
+      assert.equal(code.status, 200);
+      assert.match(await code.text(), /connect\("\/whiteboard"\)/);
     });
 
     test("clearing clears it for everyone", async (t) => {

@@ -1,6 +1,8 @@
 //! What a script imports, and what keeps it from being loaded.
 
-use patchcord::testing::TestHost;
+use std::{fs, os::unix::fs::symlink};
+
+use patchcord::{Host, testing::TestHost};
 
 #[test]
 fn imported_modules_make_handlers_and_are_called_in_them() {
@@ -95,4 +97,37 @@ fn scripts_cannot_leave_their_folder_or_load_for_ever() {
         let refused = host.connect("/").unwrap_err();
         assert_eq!(refused.0, "script failed to load");
     }
+}
+
+/// Whoever can make links in the folder can write scripts there, too; and folders of configurations consist of links.
+#[tokio::test]
+async fn links_in_the_folder_are_followed_wherever_they_lead() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    fs::create_dir_all(at("scripts/lib")).unwrap();
+    fs::create_dir(at("shared")).unwrap();
+    fs::write(at("shared/words.rhai"), "fn word() { 1 }").unwrap();
+    symlink(at("shared/words.rhai"), at("scripts/lib/link.rhai")).unwrap();
+    symlink(at("shared"), at("scripts/lib/dir")).unwrap();
+    let script = "import \"lib/link\" as one; import \"lib/dir/words\" as two;
+        fn on_connection(socket) { one::word() + two::word(); }";
+    fs::write(at("scripts/main.rhai"), script).unwrap();
+    let host = Host::builder().scripts(at("scripts")).build();
+    assert_eq!(host.load().await, []);
+    let out = "import \"../shared/words\" as words; fn on_connection(socket) { words::word(); }";
+    fs::write(at("scripts/out.rhai"), out).unwrap();
+    let problems = host.reload().await;
+    let messages: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.message.as_str())
+        .collect();
+    assert_eq!(
+        messages,
+        ["the import `../shared/words` leads out of the scripts folder"]
+    );
+    let hints = &problems[0].hints;
+    assert!(
+        hints.iter().any(|hint| hint.contains("a link")),
+        "{hints:?}"
+    );
 }

@@ -28,6 +28,7 @@ const ROW: [&str; 12] = [
 /// The same rule inside `host/`. `mod` is `Host` itself.
 const HOST: [&str; 15] = [
     "address",
+    "allowed_host",
     "origin",
     "options",
     "announce",

@@ -11,6 +11,7 @@
 )]
 
 mod acks;
+mod admin;
 mod admission;
 mod asks;
 mod attach;
@@ -37,6 +38,7 @@ mod gate;
 mod handshake;
 mod hijack;
 mod hooks;
+mod hosts;
 mod imports;
 mod isolation;
 mod later;
@@ -58,6 +60,7 @@ mod new;
 mod options;
 mod origins;
 mod program;
+mod public;
 mod queries;
 mod reference;
 mod refused_connects;

@@ -1,10 +1,18 @@
 //! Flags, environment and file.
 
-use std::{fs, net::TcpListener, path::Path};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+};
 
 use serde_json::Value;
 
-use crate::{program::Place, sockets::Client};
+use crate::{
+    program::{Place, Serving},
+    sockets::Client,
+};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/patchcord.toml");
 /// Flags that are neither keys nor variables.
@@ -112,6 +120,19 @@ fn wrong_flags_and_variables_are_told_in_one_line() {
         (
             &["--origin", "example.com"],
             "expected a scheme, a host and perhaps a port, such as `https://example.com`, or `*`",
+        ),
+        (
+            &["--origin", "file://"],
+            "invalid value 'file://' for '--origin <URL>': a page of `file://` has no origin; \
+             a page that is served over HTTP has one",
+        ),
+        (
+            &["--allowed-host", "https://a.com"],
+            "expected a name without a scheme and a port, such as `example.com` or `*.example.com`, or `*`",
+        ),
+        (
+            &["--admin-listen", "9100"],
+            "expected an address and a port, such as `127.0.0.1:9100`",
         ),
         (&["--strict=perhaps"], "value was not a boolean"),
         (
@@ -292,7 +313,8 @@ fn the_example_is_complete_and_loads() {
     place.write("all.toml", &lines.join("\n"));
     assert!(Path::new(EXAMPLE).exists());
     for file in [EXAMPLE, "all.toml"] {
-        let serving = place.serve(&["--config", file, "--port", "0"], &[]);
+        let free = ["--port", "0", "--admin-listen", "127.0.0.1:0"];
+        let serving = place.serve(&[&["--config", file][..], &free].concat(), &[]);
         assert_eq!(serving.handshake()["maxPayload"], 1_000_000, "{file}");
     }
 }
@@ -389,4 +411,62 @@ fn a_refused_page_is_told_once_with_the_flag_to_add() {
         .iter()
         .filter(|line| line.starts_with("hint: `--origin "));
     assert_eq!(hints.count(), 2, "{lines:?}");
+}
+
+#[test]
+fn a_refused_host_is_told_once_with_the_flag_that_allows_it() {
+    let place = Place::new(&[("p.toml", "allowed-host = ['a.example', '*.b.example']")]);
+    let ask = |serving: &Serving, host: &str| {
+        let mut stream = TcpStream::connect(&serving.address).unwrap();
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let serving = place.serve(&["--port", "0"], &[]);
+    for host in ["a.example", "a.example", "x.b.example:80"] {
+        let answer = ask(&serving, host);
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    }
+    let mut lines = Vec::new();
+    while !lines
+        .last()
+        .is_some_and(|line: &String| line.contains("--allowed-host x.b.example"))
+    {
+        lines.push(serving.line());
+    }
+    let hints = lines
+        .iter()
+        .filter(|line| line.starts_with("hint: `--allowed-host "));
+    assert_eq!(hints.count(), 2, "{lines:?}");
+    let serving = place.serve(&["--port", "0", "--config", "p.toml"], &[]);
+    for host in ["a.example", "x.b.example:80", "localhost"] {
+        let answer = ask(&serving, host);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
+#[test]
+fn an_origin_that_every_page_can_have_is_warned_of() {
+    let place = Place::new(&[]);
+    for origin in ["*", "null"] {
+        let serving = place.serve(&["--port", "0", "--origin", origin], &[]);
+        let line = serving.line();
+        assert!(
+            line.starts_with(&format!("warning: `--origin {origin}` lets every page")),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn the_file_of_options_is_not_among_the_public_files() {
+    let place = Place::new(&[("p.toml", "port = 0\npublic = '.'"), ("page.txt", "page")]);
+    let serving = place.serve(&["--config", "./p.toml"], &[]);
+    for path in ["/p.toml", "/scripts/main.rhai"] {
+        let answer = serving.get(path, "");
+        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+    }
+    assert!(serving.get("/page.txt", "").ends_with("page"));
 }

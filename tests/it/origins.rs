@@ -46,7 +46,7 @@ async fn upgrades(running: &Running, headers: &[(&'static str, &str)]) -> u16 {
     }
 }
 
-fn says(answer: &str, name: &str) -> Option<String> {
+pub(crate) fn says(answer: &str, name: &str) -> Option<String> {
     let head = answer.split("\r\n\r\n").next()?;
     let line = head
         .lines()
@@ -156,8 +156,69 @@ async fn every_page_may_connect_where_that_is_wanted_but_without_credentials() {
 }
 
 #[tokio::test]
+async fn scripts_see_no_credentials_of_a_page_that_may_connect_as_every_page() {
+    let script = "fn on_connection(socket) {
+        let headers = socket.handshake.headers;
+        print(`${headers.cookie ?? \"none\"} ${headers.authorization ?? \"none\"}`);
+    }";
+    let credentials = [
+        ("cookie", "session=secret"),
+        ("authorization", "Basic c2VjcmV0"),
+    ];
+    let (secret, none) = ("session=secret Basic c2VjcmV0", "none none");
+    for (origins, origin, expected) in [
+        (vec!["*"], Some("https://a.com"), none),
+        (vec!["*"], Some("null"), none),
+        (vec!["*"], Some("nonsense"), none),
+        (vec!["null"], Some("null"), none),
+        (vec!["null", "https://a.com"], Some("https://a.com"), secret),
+        (vec!["*", "https://a.com"], Some("https://a.com"), secret),
+        (vec!["*"], None, secret),
+    ] {
+        let mut options = patchcord::testing::options();
+        options.origins = origins
+            .iter()
+            .map(|origin| origin.parse().unwrap())
+            .collect();
+        let mut running = Running::of(&[("main.rhai", script)], |b| b.options(options)).await;
+        let mut headers = credentials.to_vec();
+        headers.extend(origin.map(|origin| ("origin", origin)));
+        let lines = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"));
+        let answer = polls(&running, &lines.collect::<String>()).await;
+        let granted = origin
+            .map(|_| "true".to_owned())
+            .filter(|_| expected == secret);
+        assert_eq!(
+            says(&answer, CREDENTIALS),
+            granted,
+            "{origins:?} {origin:?}"
+        );
+        let path = format!("{POLL}&sid={}", sid(&answer));
+        running.post(&path, "40").await;
+        assert_eq!(
+            printed(&mut running).await,
+            expected,
+            "{origins:?} {origin:?}"
+        );
+        let (mut client, _) = connect(&running, &headers).await.unwrap();
+        client.send(Message::text("40")).await.unwrap();
+        assert_eq!(
+            printed(&mut running).await,
+            expected,
+            "{origins:?} {origin:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn behind_a_trusted_proxy_its_own_name_is_the_servers() {
-    let running = running(|options| options.trust_proxy = 1).await;
+    let running = running(|options| {
+        options.trust_proxy = 1;
+        options.allowed_hosts = Some(vec!["a.com".parse().unwrap()]);
+    })
+    .await;
     let page = "Origin: https://a.com\r\nX-Forwarded-Host: a.com\r\n";
     assert!(polls(&running, page).await.starts_with("HTTP/1.1 200"));
     let headers = [("origin", "https://a.com"), ("x-forwarded-host", "a.com")];

@@ -169,6 +169,16 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// The next lines of its output, so many.
+    pub(crate) fn first(&self, count: usize) -> Vec<String> {
+        let line = |_| {
+            self.lines
+                .recv_timeout(LONG)
+                .expect("there are fewer lines")
+        };
+        (0..count).map(line).collect()
+    }
+
     /// The next lines of its output, until one that is `last`.
     pub(crate) fn until(&self, last: &str) -> Vec<String> {
         let mut seen = Vec::new();

@@ -38,6 +38,14 @@ impl Running {
 
     /// The same with the host, for reloads.
     pub(crate) async fn reloadable(build: impl FnOnce(HostBuilder) -> HostBuilder) -> (Self, Host) {
+        Self::configured(build, |_| {}).await
+    }
+
+    /// The same with a server that is configured otherwise.
+    pub(crate) async fn configured(
+        build: impl FnOnce(HostBuilder) -> HostBuilder,
+        change: impl FnOnce(&mut Config),
+    ) -> (Self, Host) {
         let (tell, events) = unbounded_channel();
         let builder = Host::builder()
             .options(patchcord::testing::options())
@@ -46,6 +54,7 @@ impl Running {
         host.load().await;
         let mut config = Config::default();
         config.port = 0;
+        change(&mut config);
         let server = Server::bind(host.clone(), &config).await.unwrap();
         let running = Self {
             address: server.address(),
@@ -104,12 +113,17 @@ impl Running {
 }
 
 /// One HTTP request by hand, on a connection of its own.
-async fn http(address: SocketAddr, request: &str) -> String {
+pub(crate) async fn http(address: SocketAddr, request: &str) -> String {
+    String::from_utf8(http_bytes(address, request).await).unwrap()
+}
+
+/// The same for an answer that is no text.
+pub(crate) async fn http_bytes(address: SocketAddr, request: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = request.replace("{host}", &address.to_string());
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut response = String::new();
-    tokio::time::timeout(LONG, stream.read_to_string(&mut response))
+    let mut response = Vec::new();
+    tokio::time::timeout(LONG, stream.read_to_end(&mut response))
         .await
         .expect("no answer")
         .unwrap();

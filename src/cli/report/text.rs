@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, fmt::Display, sync::Arc};
 use crate::{
     diagnostic::{Diagnostic, Style, render, visible, visible_lines},
     event::{HostEvent, Kept, Reload, RollBackReason},
+    host::{AllowedHost, Origin},
 };
 
 /// Names that are listed of many. Keys of data may be drawn from what clients send.
@@ -23,6 +24,13 @@ impl Lines {
     /// Adds one line, whatever is in the text.
     fn line(&mut self, text: &str) {
         self.lines.push(visible(text).into_owned());
+    }
+
+    /// Adds the line of a hint, if there is one.
+    fn hint(&mut self, hint: Option<String>) {
+        if let Some(hint) = hint {
+            self.line(&format!("hint: {hint}"));
+        }
     }
 
     /// Adds one line, and further ones for the line breaks of `text`, which are indented.
@@ -78,6 +86,7 @@ pub(super) fn of(event: &HostEvent, verbose: bool, style: Style) -> String {
         | HostEvent::UntrustedProxy { .. }
         | HostEvent::NoConnection { .. }
         | HostEvent::AttachWarning { .. }
+        | HostEvent::HostRefused { .. }
         | HostEvent::OriginRefused { .. } => clients(&mut lines, event),
         HostEvent::Suppressed { event, times } => {
             lines.line(&format!("{times} times more in 10 s, such as:"));
@@ -231,7 +240,13 @@ fn clients(lines: &mut Lines, event: &HostEvent) {
         HostEvent::AttachWarning { problem } => lines.line(&format!("warning: {problem}")),
         HostEvent::OriginRefused { origin } => {
             lines.line(&format!("warning: a page of `{origin}` was refused"));
-            lines.line(&format!("hint: `--origin {origin}` lets its pages connect"));
+            lines.hint(Origin::hint(origin));
+        }
+        HostEvent::HostRefused { host } => {
+            lines.line(&format!(
+                "warning: a request for the host `{host}` was refused"
+            ));
+            lines.hint(AllowedHost::hint(host));
         }
         _ => {}
     }

@@ -3,6 +3,7 @@
 //! In: a [`HostEvent`] from anywhere in the host. Out: the counters, and the listeners of the application or, if there
 //! are none, [`tracing`](mod@self::tracing). A repeated event is announced a few times, and then only counted.
 
+pub(super) mod once;
 mod throttle;
 mod tracing;
 

@@ -45,6 +45,7 @@ pub(super) fn trace(event: &HostEvent) {
         | HostEvent::HeadersLeftOut { .. }
         | HostEvent::ResponseUnread { .. }
         | HostEvent::UntrustedProxy { .. }
+        | HostEvent::HostRefused { .. }
         | HostEvent::ConnectRefused { .. }
         | HostEvent::Suppressed { .. }
         | HostEvent::NoConnection { .. }
@@ -193,6 +194,9 @@ fn clients(event: &HostEvent) {
         }
         HostEvent::AttachWarning { problem } => {
             tracing::warn!(problem = %visible(problem), "host attached");
+        }
+        HostEvent::HostRefused { host } => {
+            tracing::warn!(host = %visible(host), "host refused");
         }
         HostEvent::OriginRefused { origin } => {
             tracing::warn!(origin = %visible(origin), "origin refused");

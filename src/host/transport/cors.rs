@@ -3,72 +3,122 @@
 //! A browser says with `Origin` which page a request comes from. Pages that this server serves may connect, and so may
 //! pages of listed origins. A client that sends no `Origin` is not a page, and may connect too. The answer must tell
 //! the browser so (CORS), or the browser does not let the page read it.
+//!
+//! A page that may connect only because every page may has no business with the accounts of its visitors. Its requests
+//! reach scripts without cookies and without `Authorization`. The same holds for `null`, because every page can open a
+//! frame whose origin is `null`.
 
-use std::collections::HashSet;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     body::Body,
     http::{
-        Method, Request,
-        header::{HOST, ORIGIN},
+        Method, Request, Response, StatusCode,
+        header::{AUTHORIZATION, COOKIE, HOST, ORIGIN},
     },
 };
-use parking_lot::Mutex;
+use tower::{Layer, ServiceExt, service_fn};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::forwarded;
-use crate::host::origin::{Origin, without_default_port};
-
-/// Maximum rejected origins that are announced; they come from outside and must not fill the memory.
-const MOST_ANNOUNCED: usize = 1000;
-const LONGEST: usize = 300;
+use super::{forwarded, response::refuse_with};
+use crate::{
+    event::HostEvent,
+    host::{
+        announce::{
+            Announcer,
+            once::{Once, shown},
+        },
+        options::Options,
+        origin::{Origin, without_default_port},
+    },
+};
 
 /// Decides which pages may connect.
-pub(super) struct Cors {
+pub(crate) struct Cors {
     allowed: Vec<Origin>,
     behind_proxy: bool,
-    refused: Mutex<HashSet<String>>,
+    announcer: Arc<Announcer>,
+    announced: Once,
     /// CORS headers for a page whose origin is listed, or is the server's own.
     listed: CorsLayer,
     /// CORS headers for any other page.
     any: CorsLayer,
 }
 
+/// Reason for which a page may connect.
+enum Grant {
+    /// Its origin is listed, or is the server's own.
+    Listed,
+    /// Every page may connect.
+    Any,
+}
+
 /// Page that may not connect.
-pub(super) struct Refused {
-    pub(super) origin: String,
-    /// The origin was not rejected before.
-    pub(super) is_new: bool,
+struct Refused;
+
+impl std::fmt::Debug for Cors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cors")
+            .field("allowed", &self.allowed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Cors {
-    pub(super) fn new(allowed: Vec<Origin>, behind_proxy: bool) -> Self {
+    pub(in crate::host) fn new(options: &Options, announcer: Arc<Announcer>) -> Self {
         Self {
-            allowed,
-            behind_proxy,
-            refused: Mutex::default(),
+            allowed: options.origins.clone(),
+            behind_proxy: options.trust_proxy > 0,
+            announcer,
+            announced: Once::default(),
             listed: layer(AllowOrigin::mirror_request()).allow_credentials(true),
             any: layer(AllowOrigin::any()),
         }
     }
 
-    /// Returns the CORS headers for the answer; `None` if the request comes from no page.
-    pub(super) fn check(&self, request: &Request<Body>) -> Result<Option<&CorsLayer>, Refused> {
+    /// Lets `answer` answer a request that comes from a page that may connect, or from no page, and adds the CORS
+    /// headers for that page.
+    pub(crate) async fn around<F>(
+        &self,
+        mut request: Request<Body>,
+        answer: impl Fn(Request<Body>) -> F,
+    ) -> Response<Body>
+    where
+        F: Future<Output = Response<Body>>,
+    {
+        let cors = match self.check(&request) {
+            Ok(None) => return answer(request).await,
+            Ok(Some(Grant::Listed)) => &self.listed,
+            Ok(Some(Grant::Any)) => {
+                without_credentials(&mut request);
+                &self.any
+            }
+            Err(Refused) => return self.refuse(&request),
+        };
+        let answer = service_fn(|request| async { Ok::<_, Infallible>(answer(request).await) });
+        match cors.layer(answer).oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Returns why the page of a request may connect; `None` if the request comes from no page.
+    fn check(&self, request: &Request<Body>) -> Result<Option<Grant>, Refused> {
         let Some(header) = request.headers().get(ORIGIN) else {
             return Ok(None);
         };
         let text = String::from_utf8_lossy(header.as_bytes());
         let origin: Option<Origin> = text.parse().ok();
-        let listed = origin.as_ref().is_some_and(|origin| {
-            !origin.is_any() && (self.allowed.contains(origin) || self.is_own(origin, request))
-        });
-        if listed {
-            return Ok(Some(&self.listed));
+        let origin = origin.filter(|origin| !origin.is_any());
+        let listed = |origin: &Origin| self.allowed.contains(origin);
+        match origin {
+            Some(origin) if origin.is_null() && listed(&origin) => Ok(Some(Grant::Any)),
+            Some(origin) if listed(&origin) || self.is_own(&origin, request) => {
+                Ok(Some(Grant::Listed))
+            }
+            _ if self.allowed.iter().any(Origin::is_any) => Ok(Some(Grant::Any)),
+            _ => Err(Refused),
         }
-        if self.allowed.iter().any(Origin::is_any) {
-            return Ok(Some(&self.any));
-        }
-        Err(self.refuse(&text))
     }
 
     /// Returns whether the page comes from this server. Its scheme says nothing, because a proxy may speak TLS in place
@@ -83,14 +133,22 @@ impl Cors {
         !authority.is_empty() && without_default_port(&host, scheme) == authority
     }
 
-    fn refuse(&self, text: &str) -> Refused {
-        let shown = text.chars().filter(|c| !c.is_control());
-        let origin: String = shown.take(LONGEST).collect();
-        let mut refused = self.refused.lock();
-        Refused {
-            is_new: refused.len() < MOST_ANNOUNCED && refused.insert(origin.clone()),
-            origin,
+    fn refuse(&self, request: &Request<Body>) -> Response<Body> {
+        self.announcer.counters().origins_refused.add();
+        let origin = request.headers().get(ORIGIN);
+        let origin = origin.map_or_else(String::new, |origin| shown(origin.as_bytes()));
+        if self.announced.is_new(&origin) {
+            self.announcer.announce(HostEvent::OriginRefused { origin });
         }
+        refuse_with(StatusCode::FORBIDDEN, 4, "origin not allowed")
+    }
+}
+
+/// Removes the credentials of a page's visitor from its request. For polling, the browser does not show the answer to a
+/// page that sends them without leave; but it sends them along with every WebSocket, whatever page opens it.
+fn without_credentials(request: &mut Request<Body>) {
+    for name in [COOKIE, AUTHORIZATION] {
+        request.headers_mut().remove(name);
     }
 }
 
@@ -115,7 +173,12 @@ mod tests {
                 request = request.header(*name, *value);
             }
             let request = request.body(Body::empty()).unwrap();
-            Cors::new(Vec::new(), proxy).is_own(&origin.parse().unwrap(), &request)
+            let options = Options {
+                trust_proxy: usize::from(proxy),
+                ..Options::default()
+            };
+            let cors = Cors::new(&options, Announcer::new(Vec::new()));
+            cors.is_own(&origin.parse().unwrap(), &request)
         };
         let direct = [("host", "a.com:3000")];
         assert!(own("http://a.com:3000", &direct, false));
@@ -128,15 +191,5 @@ mod tests {
         let proxied = [("host", "127.0.0.1:3000"), ("x-forwarded-host", "a.com")];
         assert!(own("https://a.com", &proxied, true));
         assert!(!own("https://a.com", &proxied, false));
-    }
-
-    #[test]
-    fn refused_origins_are_new_once_and_their_number_is_bounded() {
-        let cors = Cors::new(Vec::new(), false);
-        assert!(cors.refuse("http://a").is_new && !cors.refuse("http://a").is_new);
-        for n in 0..MOST_ANNOUNCED {
-            cors.refuse(&n.to_string());
-        }
-        assert!(!cors.refuse("http://late").is_new);
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | a request | [`service`], [`cors`], [`endpoint`], [`request`], [`response`], [`forwarded`] |
+//! | a request | [`service`], [`host_check`], [`cors`], [`endpoint`], [`request`], [`response`], [`forwarded`] |
 //! | a request that opens a session | [`admission`] |
 //! | a WebSocket | [`upgrade`], [`client_frames`], [`server_frames`] |
 //! | polling | [`polling`], [`requests`] |
@@ -17,11 +17,12 @@ mod admission;
 mod bridge;
 mod client_frames;
 mod connects;
-mod cors;
+pub(super) mod cors;
 pub(super) mod encode;
 pub(super) mod endpoint;
 pub(super) mod flush;
 mod forwarded;
+pub(super) mod host_check;
 mod packet;
 mod polling;
 mod protocol;

@@ -11,25 +11,28 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    http::{Request, Response, StatusCode, Uri},
+    http::{Request, Response, Uri},
 };
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Service, ServiceExt};
 
 use super::{
     cors::Cors,
     endpoint::Endpoint,
+    host_check::HostCheck,
     polling,
     request::{Asked, wants_websocket},
-    response::{refuse, refuse_with},
+    response::refuse,
     upgrade,
 };
-use crate::{event::HostEvent, host::options::Transport};
+use crate::host::options::Transport;
 
 /// Service for everything under one address: the Socket.IO path and the app around it.
 #[derive(Clone)]
 pub(in crate::host) struct HostService {
     endpoint: Arc<Endpoint>,
     cors: Arc<Cors>,
+    /// Names by which clients may ask for the server; `None` if any name will do.
+    hosts: Option<Arc<HostCheck>>,
     app: Router,
     /// State of the host, which lives as long as this service may serve clients.
     _host: Arc<dyn Any + Send + Sync>,
@@ -39,12 +42,14 @@ impl HostService {
     pub(in crate::host) fn new(
         endpoint: Arc<Endpoint>,
         app: Router,
+        cors: Arc<Cors>,
+        hosts: Option<Arc<HostCheck>>,
         host: Arc<dyn Any + Send + Sync>,
     ) -> Self {
-        let options = endpoint.options();
         Self {
-            cors: Arc::new(Cors::new(options.origins.clone(), options.trust_proxy > 0)),
             endpoint,
+            cors,
+            hosts,
             app,
             _host: host,
         }
@@ -58,27 +63,8 @@ impl HostService {
     /// Answers a request to the Socket.IO path, if it comes from a page that may connect, or from no page.
     async fn answer(self, request: Request<Body>) -> Response<Body> {
         let endpoint = self.endpoint;
-        match self.cors.check(&request) {
-            Ok(None) => by_transport(endpoint, request).await,
-            Ok(Some(cors)) => {
-                let answer = service_fn(|request| async {
-                    Ok::<_, Infallible>(by_transport(endpoint.clone(), request).await)
-                });
-                match cors.layer(answer).oneshot(request).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
-                }
-            }
-            Err(refused) => {
-                let announcer = &endpoint.context.announcer;
-                announcer.counters().origins_refused.add();
-                if refused.is_new {
-                    let origin = refused.origin;
-                    announcer.announce(HostEvent::OriginRefused { origin });
-                }
-                refuse_with(StatusCode::FORBIDDEN, 4, "origin not allowed")
-            }
-        }
+        let answer = |request| by_transport(endpoint.clone(), request);
+        self.cors.around(request, answer).await
     }
 }
 
@@ -92,6 +78,10 @@ impl Service<Request<Body>> for HostService {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let refusal = |check: &Arc<HostCheck>| check.refusal(&request);
+        if let Some(refusal) = self.hosts.as_ref().and_then(refusal) {
+            return Box::pin(async { Ok(refusal) });
+        }
         if !self.is_ours(request.uri()) {
             return Box::pin(self.app.clone().oneshot(request));
         }

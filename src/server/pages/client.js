@@ -13,8 +13,17 @@ let shared;
 
 /** Connects to a namespace of the server this page came from. */
 export function connect(namespace = "/", { auth } = {}) {
-  shared ??= new Connection(`${location.origin.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
+  shared ??= new Connection(endpoint());
   return new Socket(shared, namespace, auth).connect();
+}
+
+/** The endpoint's address. A page names its path in `<meta name="socket-io-path">`, from where the page itself stands. */
+function endpoint() {
+  const path = document.querySelector('meta[name="socket-io-path"]')?.content ?? "/socket.io/";
+  const url = new URL(path, document.baseURI);
+  url.protocol = url.protocol.replace("http", "ws");
+  url.search = "?EIO=4&transport=websocket";
+  return url.href;
 }
 
 class Emitter {

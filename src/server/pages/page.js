@@ -3,7 +3,7 @@
 // In: the server's events and what the person types. Out: elements of index.html.
 // What must stay true: text of other people reaches the page as `textContent` only.
 
-import { connect } from "/assets/client.js";
+import { connect } from "./client.js";
 
 const at = (id) => document.getElementById(id);
 const RETRY_REFUSED_MS = 2000;
@@ -11,7 +11,7 @@ const LONGEST_SHOWN = 600;
 const MOST_LINES = 500;
 const NO_SUCH_NAMESPACE = "Invalid namespace";
 
-const views = { chat: { path: "/", start: startChat }, echo: { path: "/echo", start: startEcho } };
+const views = { chat: { start: startChat }, echo: { start: startEcho } };
 
 function show(name) {
   const view = views[name];
@@ -232,6 +232,6 @@ for (const link of document.querySelectorAll("nav a")) {
     show(link.dataset.view);
   });
 }
-const current = () => (location.pathname === views.echo.path ? "echo" : "chat");
+const current = () => (location.pathname.endsWith("/echo") ? "echo" : "chat");
 addEventListener("popstate", () => show(current()));
 show(current());

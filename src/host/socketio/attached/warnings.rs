@@ -61,6 +61,7 @@ pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> V
     let ignored = [
         ("path", options.path != engine.req_path),
         ("origins", options.origins != default.origins),
+        ("allowed_hosts", options.allowed_hosts.is_some()),
         (
             "max_connections",
             options.max_connections != default.max_connections,

@@ -1,0 +1,81 @@
+//! A second listener, for the operator: metrics and health. Its address should be one that clients do not reach.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{Response, StatusCode},
+    middleware::{self, Next},
+    routing::get,
+};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+use super::{accept, config::Config, metrics, pages};
+use crate::host::{Host, HostCheck};
+
+/// Listener for the operator, while it serves.
+#[derive(Debug)]
+pub(super) struct Admin {
+    pub(super) address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Admin {
+    pub(super) fn serve(
+        host: &Host,
+        listener: TcpListener,
+        address: SocketAddr,
+        hosts: Option<Arc<HostCheck>>,
+        config: &Config,
+    ) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let app = router(host, hosts);
+        let serving = accept::serve(host.clone(), listener, app, config.clone(), stopped);
+        Self {
+            address,
+            stop,
+            serving: tokio::spawn(serving),
+        }
+    }
+
+    /// Accepts no more requests, and returns when all have ended, or after a time.
+    pub(super) async fn shutdown(self, timeout: Duration) {
+        // The receiver is gone when the listener has ended already.
+        let _ = self.stop.send(());
+        let _ = tokio::time::timeout(timeout, self.serving).await;
+    }
+}
+
+fn router(host: &Host, hosts: Option<Arc<HostCheck>>) -> Router {
+    let asked = host.clone();
+    Router::new()
+        .route("/healthz", get("ok"))
+        .route("/readyz", get(async move || ready(&asked)))
+        .merge(metrics::router(host.clone()))
+        .layer(middleware::map_response(pages::unsniffed))
+        .layer(middleware::from_fn_with_state(hosts, checked))
+}
+
+/// Answers whether clients can connect.
+fn ready(host: &Host) -> (StatusCode, &'static str) {
+    match host.is_ready() {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "no script serves"),
+    }
+}
+
+/// Answers only requests for this server.
+async fn checked(
+    State(hosts): State<Option<Arc<HostCheck>>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let refusal = hosts.and_then(|hosts| hosts.refusal(&request));
+    match refusal {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    }
+}

@@ -1,0 +1,52 @@
+//! Configuration of a server.
+
+use std::{path::PathBuf, time::Duration};
+
+/// Where and what a server serves beside the scripts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The name or address to listen at.
+    pub host: String,
+    /// The port; 0 picks a free one.
+    pub port: u16,
+    /// Address of a second listener for the operator, such as `127.0.0.1:9100`: `/metrics`, `/healthz` and `/readyz`.
+    pub admin_listen: Option<String>,
+    /// Folder of static files in place of the built-in pages. Everybody may have its regular files, except scripts,
+    /// files and folders whose names begin with a dot, files that are [`private`](Self::private), and files outside to
+    /// which links lead.
+    pub public: Option<PathBuf>,
+    /// Files that nobody may have, wherever they lie: the file of options, for instance.
+    pub private: Vec<PathBuf>,
+    /// Folder of the official client's bundle, served under the Socket.IO path to every page that may connect.
+    pub client_dist: Option<PathBuf>,
+    /// Metrics for everybody: `GET /metrics` answers clients too with what the host counts, in Prometheus' text format.
+    pub metrics: bool,
+    /// Time limit for a client to send the head of a request, be it the first one of its connection or a later one.
+    pub header_timeout: Duration,
+    /// Maximum number of open TCP connections; further ones are closed. `None` means as many as the file descriptors of
+    /// the process allow, with a tenth of these, 32 to 1,024, left for files and the watcher.
+    pub max_tcp_connections: Option<usize>,
+    /// Maximum number of open TCP connections of one address; further ones are closed. IPv6 addresses count by their
+    /// first 64 bits. Loopback addresses have no limit, and with [`Options::trust_proxy`](crate::Options::trust_proxy) no
+    /// address has one, because all connections are those of the proxy. `None` means three quarters of the maximum of all
+    /// addresses.
+    pub max_tcp_connections_per_address: Option<usize>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 3000,
+            admin_listen: None,
+            public: None,
+            private: Vec::new(),
+            client_dist: None,
+            metrics: false,
+            header_timeout: Duration::from_secs(10),
+            max_tcp_connections: None,
+            max_tcp_connections_per_address: None,
+        }
+    }
+}
