@@ -214,6 +214,10 @@ struct ClientOptions {
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_backlog_packets),
         env = "PATCHCORD_MAX_BACKLOG_PACKETS")]
     max_backlog_packets: Count,
+    /// Maximum memory of all that waits for clients together; beyond it, the clients for which most waits are disconnected
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_backlog_total),
+        env = "PATCHCORD_MAX_BACKLOG_TOTAL")]
+    max_backlog_total: Size,
     /// The most attachments of one packet from a client; together they have at most so many times `--max-payload` bytes
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_attachments),
         env = "PATCHCORD_MAX_ATTACHMENTS")]
@@ -353,6 +357,7 @@ impl ServeOptions {
             max_payload: clients.max_payload.0,
             max_backlog: clients.max_backlog.0,
             max_backlog_packets: clients.max_backlog_packets.0,
+            max_backlog_total: clients.max_backlog_total.0,
             drain_timeout: clients.drain_timeout.0,
             transports: clients.transports.clone(),
             origins: clients.origin.clone(),

@@ -63,6 +63,10 @@ refusals! {
     UnreadableName, unreadable_name, "the name has control characters";
     /// As many instances of the dynamic namespace exist as `max_namespaces` allows.
     NamespaceLimit, namespace_limit, "`max-namespaces` instances exist";
+    /// The client is in as many namespaces as `max_namespaces_per_client` allows.
+    TooManyNamespaces, too_many_namespaces, "the client is in `max-namespaces-per-client` namespaces";
+    /// The client connects and disconnects again and again.
+    TooOften, too_often, "the client connects to namespaces too often";
     /// The script of the namespace never loaded.
     NotLoaded, not_loaded, "its script has not loaded";
     /// The host is closing.

@@ -61,7 +61,10 @@ use socketio::{
     backend::{Owner, SocketIoBackend},
 };
 use state::HostState;
-use transport::{endpoint::Endpoint, service::HostService, sessions::Sessions, wire::WireContext};
+use transport::{
+    endpoint::Endpoint, service::HostService, sessions::Sessions, stalled_queues::StalledQueues,
+    wire::WireContext,
+};
 
 /// Host of scripts that serve Socket.IO namespaces and are edited live.
 ///
@@ -335,6 +338,7 @@ impl Host {
             namespaces: Arc::downgrade(&state.namespaces),
             writes: state.lifecycle.writes.clone(),
             sessions: Sessions::default(),
+            stalled: StalledQueues::new(state.options.max_backlog_total),
         };
         let endpoint = Endpoint::new(engine, Arc::new(context));
         let service = HostService::new(endpoint, app, state.cors.clone(), hosts, state.clone());

@@ -87,6 +87,9 @@ pub struct Options {
     /// Maximum packets that wait for a client; a client that lets more pile up is disconnected. It should be more than
     /// one call sends to a client.
     pub max_backlog_packets: usize,
+    /// Maximum memory in bytes of all that waits for clients together; beyond it, the clients for which most waits are
+    /// disconnected.
+    pub max_backlog_total: usize,
     /// Maximum time that [`Host::close`](crate::Host::close) waits for the scripts, and for clients to take what was
     /// sent to them.
     pub drain_timeout: Duration,
@@ -163,6 +166,7 @@ impl Default for Options {
             max_payload: 1_000_000,
             max_backlog: 16 << 20,
             max_backlog_packets: 1 << 17,
+            max_backlog_total: 256 << 20,
             drain_timeout: Duration::from_secs(10),
             transports: vec![Transport::Polling, Transport::Websocket],
             origins: Vec::new(),

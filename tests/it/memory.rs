@@ -171,3 +171,36 @@ async fn a_call_that_is_not_measured_takes_no_more_memory_than_was_said() {
     // The script is as bad as it is meant to be.
     assert!(taken > VARIABLES * 6 * 260_000, "{taken} bytes");
 }
+
+/// What waits for each client is nearly all of the broadcasts, and all clients wait for the same ones.
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
+#[tokio::test]
+async fn clients_that_do_not_read_share_the_frames_of_a_broadcast() {
+    const CLIENTS: usize = 60;
+    const BROADCASTS: usize = 14;
+    let script = "fn on_connection(socket) {
+        socket.on(\"send\", || {
+            let large = \"\"; large.pad(950000, \"x\");
+            io.emit(\"large\", large);
+            \"sent\"
+        });
+    }";
+    let place = Place::new(&[("scripts/main.rhai", script)]);
+    let (serving, _) = serve(&place, &[]);
+    let mut deaf = Vec::new();
+    for _ in 0..CLIENTS {
+        let address = serving.address.parse().unwrap();
+        deaf.push(crate::backlog::deaf_at(address).await);
+    }
+    let mut client = client(&serving).await;
+    let before = serving.memory("VmRSS");
+    for n in 0..BROADCASTS {
+        client.send(&format!("42{n}[\"send\"]")).await;
+        let answer = client.until(|packet| packet.starts_with("43")).await;
+        assert_eq!(answer, format!("43{n}[\"sent\"]"));
+    }
+    let taken = serving.memory("VmRSS").saturating_sub(before);
+    assert!(taken < 60 << 20, "{taken} bytes");
+    // They wait: nobody was disconnected for it.
+    assert!(taken > 8 << 20, "{taken} bytes");
+}

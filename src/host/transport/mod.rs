@@ -11,6 +11,7 @@
 //! | a WebSocket | [`upgrade`], [`client_frames`], [`server_frames`] |
 //! | polling | [`polling`], [`requests`] |
 //! | a session | [`wire`] with [`sessions`], [`secret`], [`bridge`], [`connects`], [`sockets`], [`rate`], [`send_queue`], [`flush`] |
+//! | what waits for all clients together | [`stalled_queues`] |
 //! | what stands on the wire | [`protocol`], [`packet`], [`encode`] |
 
 mod admission;
@@ -31,10 +32,11 @@ pub(super) mod request;
 mod requests;
 mod response;
 pub(super) mod secret;
-mod send_queue;
+pub(super) mod send_queue;
 mod server_frames;
 pub(super) mod service;
 pub(super) mod sessions;
 pub(super) mod sockets;
+pub(super) mod stalled_queues;
 mod upgrade;
 pub(super) mod wire;

@@ -49,7 +49,8 @@ impl<'a> Packet<'a> {
         let (attachments, rest) = match is_binary {
             true => {
                 let (count, rest) = rest.split_once(ATTACHMENTS_END)?;
-                (number(count)?, rest)
+                // Node's parser wants at least one.
+                (number(count).filter(|count| *count > 0)?, rest)
             }
             false => (0, rest),
         };
@@ -172,6 +173,7 @@ mod tests {
             "5[\"a\"]",
             "5-[\"a\"]",
             "5+1-[]",
+            "50-[\"a\"]",
             "51[\"a-b\"]",
             "299999999999999999999[]",
             "ä",

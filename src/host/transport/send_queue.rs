@@ -5,24 +5,25 @@
 //!
 //! Small frames are joined in one buffer, so that one write sends many packets. A buffer of [`SHARED_FROM`] bytes or
 //! more is not copied: the queues of all clients of a broadcast hold the same one. An empty queue has no memory on the
-//! heap. One packet, or several small ones, need none beside their buffer; only a queue that holds more, or that the
-//! network has accepted in part, does.
+//! heap, and one packet or several small ones need none beside their buffer. Only a queue that holds more, or that the
+//! network has accepted in part, has a list of segments.
 
+mod frames;
 mod segments;
 #[cfg(test)]
 mod tests;
 
 use std::{cell::Cell, io::IoSlice, mem};
 
-use bytes::Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::OpCode;
 
-pub(super) use self::segments::SHARED_FROM;
+pub(in crate::host) use self::frames::Frames;
+pub(super) use self::frames::SHARED_FROM;
 use self::segments::{CHUNK, Segment, Segments, append, fits};
 use super::server_frames;
 
-/// Maximum number of slices of one vectored write. Each slice holds a whole buffer of small frames, or at least
-/// [`SHARED_FROM`] bytes, so that a write with all of them is not small.
+/// Maximum number of slices of one vectored write. Each slice holds many small frames, or at least
+/// [`SHARED_FROM`] bytes, so that a write of all slices is not small.
 pub(super) const MAX_SLICES: usize = 16;
 
 thread_local! {
@@ -60,7 +61,7 @@ enum Content {
     #[default]
     Empty,
     /// Frames of one push, whose buffer other queues may hold as well.
-    One(Bytes),
+    One(Frames),
     /// Frames that were copied into one buffer.
     Joined(Vec<u8>),
     /// More than that, or the rest of it.
@@ -71,7 +72,7 @@ impl Content {
     fn into_segments(self) -> Box<Segments> {
         match self {
             Self::Empty => Box::default(),
-            Self::One(frames) => Box::new(Segments::new(Segment::Shared(frames))),
+            Self::One(frames) => Box::new(Segments::new(Segment::Pushed(frames))),
             Self::Joined(frames) => Box::new(Segments::new(Segment::Copied(frames))),
             Self::Several(segments) => segments,
         }
@@ -79,17 +80,20 @@ impl Content {
 }
 
 impl SendQueue {
-    /// Appends the frames of one packet: a text frame, and a binary frame for each attachment. Control frames count in
-    /// bytes, and not as packets. A buffer of [`SHARED_FROM`] bytes or more is shared, and not copied.
-    pub(super) fn push(&mut self, frames: Bytes) {
-        if frames.is_empty() {
+    /// Appends the frames of one packet. Control frames count in bytes, and not as packets. A buffer of [`SHARED_FROM`]
+    /// bytes or more is not copied.
+    pub(super) fn push(&mut self, frames: impl Into<Frames>) {
+        let frames = frames.into();
+        let bytes = frames.bytes();
+        if bytes.is_empty() {
             return;
         }
-        self.packets += count_texts(&frames);
+        debug_assert!(count_texts(bytes) <= 1, "the frames of one packet");
+        self.packets += usize::from(server_frames::begins_with_text(bytes));
         match self.content {
             Content::Empty => self.content = Content::One(frames),
-            _ if frames.len() < SHARED_FROM => self.join(&frames),
-            _ => self.change_segments(|segments| segments.push(Segment::Shared(frames))),
+            _ if bytes.len() < SHARED_FROM => self.join(bytes),
+            _ => self.change_segments(|segments| segments.push(Segment::Pushed(frames))),
         }
     }
 
@@ -110,7 +114,7 @@ impl SendQueue {
     pub(super) fn amount(&self) -> Amount {
         let bytes = match &self.content {
             Content::Empty => 0,
-            Content::One(frames) => frames.len(),
+            Content::One(frames) => frames.bytes().len(),
             Content::Joined(frames) => frames.len(),
             Content::Several(segments) => segments.bytes(),
         };
@@ -120,13 +124,12 @@ impl SendQueue {
         }
     }
 
-    /// Returns the memory that only this queue holds, in bytes: everything except the buffers that it may share with
-    /// other queues. A shared buffer counts where it is made.
+    /// Returns the memory that this queue holds, in bytes, without the buffers that count elsewhere
+    /// ([`Frames::Shared`]).
     pub(super) fn owned(&self) -> usize {
         match &self.content {
             Content::Empty => 0,
-            Content::One(frames) if frames.len() >= SHARED_FROM => 0,
-            Content::One(frames) => frames.len(),
+            Content::One(frames) => frames.owned(),
             Content::Joined(frames) => frames.capacity(),
             Content::Several(segments) => segments.owned(),
         }
@@ -152,7 +155,7 @@ impl SendQueue {
         } else if bytes > 0 {
             let mut begun = 0;
             self.change_segments(|segments| begun = segments.advance(bytes));
-            self.packets -= begun;
+            self.packets = self.packets.saturating_sub(begun);
         }
     }
 
@@ -194,8 +197,8 @@ impl SendQueue {
     fn join(&mut self, frames: &[u8]) {
         match &mut self.content {
             Content::Empty => self.content = Content::Joined(joined(&[], frames)),
-            Content::One(first) if first.len() < SHARED_FROM && fits(first, frames) => {
-                self.content = Content::Joined(joined(first, frames));
+            Content::One(first) if first.bytes().len() < SHARED_FROM => {
+                self.content = Content::Joined(joined(first.bytes(), frames));
             }
             Content::Joined(buffer) if fits(buffer, frames) => append(buffer, frames),
             _ => self.change_segments(|segments| segments.join(frames)),
@@ -228,7 +231,7 @@ impl SendQueue {
     fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let (one, several): (Option<&[u8]>, _) = match &self.content {
             Content::Empty => (None, None),
-            Content::One(frames) => (Some(frames), None),
+            Content::One(frames) => (Some(frames.bytes()), None),
             Content::Joined(frames) => (Some(frames), None),
             Content::Several(segments) => (None, Some(segments)),
         };

@@ -30,7 +30,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     io::AsyncWrite,
-    time::{Instant, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
@@ -45,10 +45,11 @@ use super::{
     rate::Rate,
     request::Headers,
     requests::Requests,
-    send_queue::{Amount, MAX_SLICES, SendQueue},
+    send_queue::{Amount, Frames, MAX_SLICES, SendQueue},
     server_frames::{self, Frame},
     sessions::Sessions,
     sockets::{Receiver, Sockets},
+    stalled_queues::{SlowClient, StalledQueues, Ticket},
 };
 use crate::{
     event::HostEvent,
@@ -85,6 +86,8 @@ pub(in crate::host) struct WireContext {
     pub(in crate::host) writes: TaskTracker,
     /// Sessions, by the ids that their clients have.
     pub(in crate::host) sessions: Sessions<Wire>,
+    /// What waits for clients that do not take it.
+    pub(in crate::host) stalled: Arc<StalledQueues>,
 }
 
 impl WireContext {
@@ -132,6 +135,8 @@ pub(super) struct State {
     polling: Option<Box<Requests>>,
     /// Frames that wait for the network, or for the next poll.
     queue: SendQueue,
+    /// Place of the queue among those of clients that do not take what waits.
+    ticket: Option<Ticket>,
     /// Frames that wait for socketioxide to read them.
     inbox: Vec<u8>,
     /// `true` while socketioxide has handled everything that it was handed.
@@ -307,17 +312,24 @@ impl Wire {
 
     /// Sends the frames of a packet, which leave at the end of the call that sends them. Returns `false` if the client
     /// has disconnected.
-    pub(in crate::host) fn send(self: &Arc<Self>, frames: Bytes) -> bool {
+    pub(in crate::host) fn send(self: &Arc<Self>, frames: impl Into<Frames>) -> bool {
         let mut state = self.lock();
         if state.dead {
             return false;
         }
         state.queue.push(frames);
         state.flushes_later = state.flushes_later || flushes_later(self);
-        if state.flushes_later && state.queue.amount().bytes < ENOUGH {
+        let waiting = state.queue.amount();
+        let is_little = waiting.bytes < ENOUGH && waiting.is_within(self.context.max_backlog());
+        if state.flushes_later && is_little {
             return true;
         }
         self.flush_now(state).is_ok()
+    }
+
+    /// Returns frames for several clients, which take their memory once.
+    pub(in crate::host) fn share(&self, frames: Bytes) -> Frames {
+        self.context.stalled.share(frames)
     }
 
     /// Sends a packet of text.
@@ -376,24 +388,36 @@ impl Wire {
             state.draining = true;
             tokio::spawn(Drain {
                 wire: self.clone(),
+                unread: Box::pin(sleep(self.options().write_timeout)),
                 _busy: self.context.writes.token(),
             });
         }
         self.bounded(state)
     }
 
-    /// Disconnects the client if too much waits for it.
-    fn bounded(&self, mut state: MutexGuard<'_, State>) -> io::Result<()> {
-        let waiting = state.queue.amount();
-        if waiting.is_within(self.context.max_backlog()) {
+    /// Disconnects the client if too much waits for it, and the slowest ones if too much waits for all.
+    fn bounded(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> io::Result<()> {
+        if !state.queue.amount().is_within(self.context.max_backlog()) {
+            drop(state);
+            self.disconnect_slow();
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if !state.is_stalled() {
+            state.ticket = None;
             return Ok(());
         }
-        let is_first = state.die(Some("transport error"));
+        let State { ticket, queue, .. } = &mut *state;
+        let stalled = &self.context.stalled;
+        let ticket = ticket.get_or_insert_with(|| {
+            let client = Arc::downgrade(self);
+            stalled.enter(client)
+        });
+        let is_exceeded = ticket.report(queue);
         drop(state);
-        if is_first {
-            self.announce_slow(waiting);
+        if is_exceeded {
+            stalled.relieve();
         }
-        Err(io::ErrorKind::BrokenPipe.into())
+        Ok(())
     }
 
     /// Announces that the client is disconnected, and the amount that waited for it.
@@ -478,6 +502,18 @@ impl Wire {
     }
 }
 
+impl SlowClient for Wire {
+    fn disconnect_slow(&self) {
+        let mut state = self.lock();
+        let waiting = state.queue.amount();
+        let is_first = state.die(Some("transport error"));
+        drop(state);
+        if is_first {
+            self.announce_slow(waiting);
+        }
+    }
+}
+
 impl Flush for Wire {
     /// Writes the queued data, as far as the network accepts it.
     fn flush(self: Arc<Self>) {
@@ -514,6 +550,7 @@ impl State {
         self.reason = self.reason.or(reason);
         self.io = None;
         self.queue = SendQueue::default();
+        self.ticket = None;
         self.wake_reader();
         self.wake_poll();
         self.wake_poster();
@@ -521,6 +558,20 @@ impl State {
             drainer.wake();
         }
         is_first
+    }
+
+    /// Returns `true` if the client does not take what waits for it.
+    fn is_stalled(&self) -> bool {
+        let does_not_poll = self.polling.as_ref().is_some_and(|one| !one.is_polled);
+        !self.queue.is_empty() && (self.draining || does_not_poll)
+    }
+
+    /// Reports that less waits for the client.
+    fn report(&mut self) {
+        if let Some(ticket) = &mut self.ticket {
+            // Others go on beyond the limit, if anybody does, and their next reports relieve it.
+            let _ = ticket.report(&self.queue);
+        }
     }
 
     /// Queues a packet of text for the client.
@@ -573,8 +624,9 @@ impl State {
         }
     }
 
-    /// Writes as much of the queue as the network accepts.
-    fn write_queue(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+    /// Writes as much of the queue as the network accepts. Returns `true` if that was anything.
+    fn write_queue(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        let mut has_written = false;
         while !self.queue.is_empty() {
             let Some(io) = self.io.as_mut() else {
                 return Err(io::ErrorKind::NotConnected.into());
@@ -583,31 +635,49 @@ impl State {
             let slices = self.queue.slices(&mut slices);
             match Pin::new(io).poll_write_vectored(context, slices) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(written)) => self.queue.advance(written),
+                Poll::Ready(Ok(written)) => {
+                    has_written = true;
+                    self.queue.advance(written);
+                }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => break,
             }
         }
-        Ok(())
+        Ok(has_written)
     }
 }
 
-/// Task that writes the queue as fast as the network accepts it. The end of the host waits for the task.
+/// Task that writes the queue as fast as the network accepts it, and disconnects a client that takes nothing for
+/// [`Options::write_timeout`]. The end of the host waits for the task.
 struct Drain {
     wire: Arc<Wire>,
+    unread: Pin<Box<Sleep>>,
     _busy: TaskTrackerToken,
 }
 
 impl Future for Drain {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.wire.lock();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { wire, unread, .. } = &mut *self;
+        let mut state = wire.lock();
         if !state.dead {
             state.drainer = Some(context.waker().clone());
             match state.write_queue(context) {
-                Ok(()) if !state.queue.is_empty() => return Poll::Pending,
-                Ok(()) => {}
+                Ok(has_written) if !state.queue.is_empty() => {
+                    if has_written {
+                        let end = Instant::now() + wire.options().write_timeout;
+                        unread.as_mut().reset(end);
+                    }
+                    state.report();
+                    if unread.as_mut().poll(context).is_pending() {
+                        return Poll::Pending;
+                    }
+                    drop(state);
+                    wire.disconnect_slow();
+                    state = wire.lock();
+                }
+                Ok(_) => {}
                 Err(_) => {
                     state.die(Some("transport error"));
                 }
@@ -615,6 +685,7 @@ impl Future for Drain {
         }
         state.draining = false;
         state.drainer = None;
+        state.ticket = None;
         if state.closing || state.ending {
             state.die(None);
         }

@@ -177,11 +177,11 @@ impl Receiver for Inbound {
     }
 
     fn answer(&self, id: i64, text: &str, attachments: &[Bytes]) -> Result<bool, String> {
+        let args = value::args(text, attachments, &self.context.decoding);
+        let args = args.map_err(|error| error.to_string())?;
         let Some(answer) = self.member.asks.take(id) else {
             return Ok(false);
         };
-        let args = value::args(text, attachments, &self.context.decoding);
-        let args = args.map_err(|error| error.to_string())?;
         // Nobody may wait for it any more.
         let _ = answer.send(args);
         Ok(true)

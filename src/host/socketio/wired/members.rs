@@ -174,8 +174,14 @@ impl Table {
 
 impl NamespaceLink for Members {
     fn emit(&self, named: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError> {
+        let members = self.select(named);
+        let Some(first) = members.first() else {
+            return Ok(());
+        };
         let frames = encode::event(&self.path, None, event.packet());
-        for member in self.select(named) {
+        // In memory once, however many clients it waits for.
+        let frames = first.wire.share(frames);
+        for member in members {
             // A client that has left, or was disconnected, receives nothing more.
             member.wire.send(frames.clone());
         }

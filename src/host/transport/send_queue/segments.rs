@@ -2,13 +2,8 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
+use super::frames::Frames;
 use crate::host::transport::server_frames;
-
-/// Minimum size of a buffer that is shared, in bytes. The copy of a smaller one costs less than its place in the queue
-/// and its slice in a write.
-pub(in crate::host::transport) const SHARED_FROM: usize = 1024;
 
 /// Maximum size of a buffer that small frames are joined in, in bytes. Its memory is given back when all of it has left.
 pub(super) const CHUNK: usize = 16 * 1024;
@@ -19,7 +14,7 @@ pub(super) struct Segments {
     segments: VecDeque<Segment>,
     /// Number of bytes that wait.
     bytes: usize,
-    /// Number of bytes of memory that no other queue holds.
+    /// Number of bytes of memory that count for this queue.
     owned: usize,
     /// Number of bytes of the first segment that have left.
     left: usize,
@@ -31,7 +26,7 @@ pub(super) struct Segments {
 #[derive(Debug)]
 pub(super) enum Segment {
     /// Frames of one push, whose buffer other queues may hold as well.
-    Shared(Bytes),
+    Pushed(Frames),
     /// Frames that were copied.
     Copied(Vec<u8>),
 }
@@ -39,16 +34,15 @@ pub(super) enum Segment {
 impl Segment {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Shared(frames) => frames,
+            Self::Pushed(frames) => frames.bytes(),
             Self::Copied(frames) => frames,
         }
     }
 
-    /// Returns the memory that only this queue holds, in bytes. Small frames count for each queue, even if it shares them.
+    /// Returns its memory in bytes, unless that counts elsewhere, and its place in the queue.
     fn owned(&self) -> usize {
         let buffer = match self {
-            Self::Shared(frames) if frames.len() >= SHARED_FROM => 0,
-            Self::Shared(frames) => frames.len(),
+            Self::Pushed(frames) => frames.owned(),
             Self::Copied(frames) => frames.capacity(),
         };
         size_of::<Self>() + buffer
@@ -93,7 +87,7 @@ impl Segments {
         self.bytes
     }
 
-    /// Returns the memory that only this queue holds, in bytes. A buffer counts until all of it has left.
+    /// Returns the memory of the segments in bytes, unless it counts elsewhere. A buffer counts until all of it has left.
     pub(super) const fn owned(&self) -> usize {
         self.owned
     }

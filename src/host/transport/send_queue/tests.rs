@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
-use super::{Amount, CHUNK, Content, MAX_SLICES, SHARED_FROM, SendQueue};
+use super::{Amount, CHUNK, Content, Frames, MAX_SLICES, SHARED_FROM, SendQueue};
 
 const TEXT: OpCode = OpCode::Data(Data::Text);
 const BINARY: OpCode = OpCode::Data(Data::Binary);
@@ -29,6 +29,10 @@ fn frame(opcode: OpCode, length: usize, seed: u8) -> Vec<u8> {
 
 fn text(length: usize) -> Vec<u8> {
     frame(TEXT, length, 0)
+}
+
+fn push(queue: &mut SendQueue, frames: Vec<u8>) {
+    queue.push(Bytes::from(frames));
 }
 
 fn amount(queue: &SendQueue) -> (usize, usize) {
@@ -65,7 +69,7 @@ fn take(queue: &mut SendQueue, limit: usize) -> Vec<(OpCode, usize)> {
 fn packets_count_until_they_begin_to_leave() {
     let mut queue = SendQueue::default();
     for length in [3, 5, 7] {
-        queue.push(text(length).into());
+        push(&mut queue, text(length));
     }
     assert_eq!(amount(&queue), (3, 21));
     queue.advance(0);
@@ -76,7 +80,7 @@ fn packets_count_until_they_begin_to_leave() {
     assert_eq!(amount(&queue), (2, 16));
     queue.advance(8);
     assert_eq!(amount(&queue), (0, 8));
-    queue.push(text(1).into());
+    push(&mut queue, text(1));
     assert_eq!(amount(&queue), (1, 11));
     queue.advance(11);
     assert_eq!(amount(&queue), (0, 0));
@@ -87,8 +91,11 @@ fn packets_count_until_they_begin_to_leave() {
 fn attachments_are_part_of_their_packet_and_control_frames_are_no_packets() {
     let mut queue = SendQueue::default();
     let attachment = frame(BINARY, 2, 0);
-    queue.push([&text(3)[..], &attachment, &attachment].concat().into());
-    queue.push(frame(PING, 0, 0).into());
+    push(
+        &mut queue,
+        [&text(3)[..], &attachment, &attachment].concat(),
+    );
+    push(&mut queue, frame(PING, 0, 0));
     queue.push_slice(&[&text(1)[..], &attachment, &text(1)].concat());
     assert_eq!(amount(&queue), (3, 25));
     queue.advance(6);
@@ -131,19 +138,19 @@ fn many_small_packets_leave_with_one_write() {
     let mut queue = SendQueue::default();
     let packets: Vec<_> = (0..=255).map(|seed| frame(TEXT, 50, seed)).collect();
     for packet in &packets {
-        queue.push(packet.clone().into());
+        push(&mut queue, packet.clone());
     }
     assert_eq!(count_slices(&queue), 1);
     assert_eq!(next(&queue), packets.concat());
     for _ in 0..10 * CHUNK / 52 {
-        queue.push(text(50).into());
+        push(&mut queue, text(50));
     }
     assert!(count_slices(&queue) <= 11, "each buffer is full");
 }
 
 #[test]
 fn a_shared_buffer_of_many_queues_is_not_owned_by_any() {
-    let broadcasts: Vec<Bytes> = (0..14).map(|_| text(950_000).into()).collect();
+    let broadcasts = [(); 14].map(|()| Frames::Shared(text(950_000).into()));
     let mut queues: Vec<_> = (0..60).map(|_| SendQueue::default()).collect();
     for queue in &mut queues {
         for frames in &broadcasts {
@@ -161,7 +168,7 @@ fn an_empty_queue_is_small_and_holds_no_memory() {
     assert!(size_of::<SendQueue>() <= 48);
     let mut queue = SendQueue::default();
     for size in [10, 10, SHARED_FROM, 2 * CHUNK, 10] {
-        queue.push(text(size).into());
+        push(&mut queue, text(size));
     }
     queue.advance(5);
     assert!(queue.owned() > 0);
@@ -174,7 +181,7 @@ fn an_empty_queue_is_small_and_holds_no_memory() {
 fn memory_is_given_back_while_a_burst_leaves() {
     let mut queue = SendQueue::default();
     while queue.amount().bytes < 1 << 20 {
-        queue.push(text(100).into());
+        push(&mut queue, text(100));
     }
     let waiting = queue.amount().bytes;
     assert!(queue.owned() < waiting + 2 * CHUNK, "{}", queue.owned());
@@ -189,7 +196,7 @@ fn packets_leave_in_small_parts() {
     for n in 0..16_384 {
         let packet = frame(TEXT, n % 60, n as u8);
         sent.extend_from_slice(&packet);
-        queue.push(packet.into());
+        push(&mut queue, packet);
     }
     assert_eq!(amount(&queue), (16_384, sent.len()));
     for part in sent.chunks(13) {
@@ -204,13 +211,13 @@ fn packets_leave_in_small_parts() {
 fn a_poll_takes_whole_packets() {
     let mut queue = SendQueue::default();
     let with_attachments = [text(3), frame(BINARY, 200, 0), frame(BINARY, 5, 0)].concat();
-    queue.push(with_attachments.clone().into());
-    queue.push(text(4).into());
-    queue.push(text(5).into());
+    push(&mut queue, with_attachments.clone());
+    push(&mut queue, text(4));
+    push(&mut queue, text(5));
     let packet = [(TEXT, 3), (BINARY, 200), (BINARY, 5)];
     assert_eq!(take(&mut queue, 0), packet, "at least one");
     assert_eq!(amount(&queue), (2, 13));
-    queue.push(with_attachments.into());
+    push(&mut queue, with_attachments);
     assert_eq!(take(&mut queue, 13 + 100), [(TEXT, 4), (TEXT, 5)]);
     assert_eq!(take(&mut queue, usize::MAX), packet);
     assert!(queue.is_empty());
@@ -220,8 +227,8 @@ fn a_poll_takes_whole_packets() {
 #[test]
 fn a_poll_takes_nothing_of_a_frame_that_has_left_in_part() {
     let mut queue = SendQueue::default();
-    queue.push(text(10).into());
-    queue.push(text(20).into());
+    push(&mut queue, text(10));
+    push(&mut queue, text(20));
     queue.advance(3);
     assert_eq!(take(&mut queue, usize::MAX), []);
     queue.advance(9);
@@ -234,7 +241,7 @@ fn incomplete_frames_do_no_harm() {
         let mut queue = SendQueue::default();
         queue.push_slice(bytes);
         queue.push(Bytes::copy_from_slice(bytes));
-        queue.push(text(SHARED_FROM).into());
+        push(&mut queue, text(SHARED_FROM));
         queue.advance(1);
         take(&mut queue, 0);
         queue.advance(2 * bytes.len() - 1);
@@ -378,7 +385,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Push(frames) => {
-                    queue.push(bytes(&frames).into());
+                    push(&mut queue, bytes(&frames));
                     model.0.extend(frames);
                 }
                 Step::PushSlice(frames) => {

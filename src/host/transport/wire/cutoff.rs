@@ -40,15 +40,6 @@ impl Wire {
         });
     }
 
-    /// Announces that a request of the client is rejected.
-    pub(super) fn refused(&self, reason: &str) {
-        self.context.announcer.announce(HostEvent::Refused {
-            peer: self.opening.peer,
-            reason: reason.to_owned(),
-            times: 1,
-        });
-    }
-
     /// Disconnects the client, and returns `false`, if one of its packets has too many attachments.
     pub(super) fn check_attachments(&self, attachments: usize) -> bool {
         let is_within = attachments <= self.options().max_attachments;

@@ -3,8 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 
 use super::Wire;
+use crate::event::{ConnectRefusal, HostEvent};
 use crate::host::{
     namespaces::INVALID_NAMESPACE,
     transport::{
@@ -65,6 +67,9 @@ impl Wire {
         }
         match packet.kind {
             Kind::Connect => self.connect(&packet, text),
+            Kind::Disconnect if !packet.payload.is_empty() => {
+                self.malformed("a DISCONNECT with a payload");
+            }
             Kind::Disconnect => {
                 if self.find(packet.namespace).is_some() {
                     self.hand_message(text);
@@ -134,40 +139,56 @@ impl Wire {
     /// Handles a CONNECT: refuses it, or hands it to socketioxide.
     fn connect(self: &Arc<Self>, packet: &Packet<'_>, text: &str) {
         let namespace = packet.namespace;
-        if !packet.payload.is_empty() && !packet.payload.starts_with('{') {
+        if !packet.payload.is_empty() && !is_object(packet.payload) {
             return self.malformed("a CONNECT whose `auth` is no object");
         }
-        let (is_known, count) = {
+        let (is_there, is_coming, count) = {
             let state = self.lock();
             let is_there = matches!(state.sockets.find(namespace), Found::Socket(_));
             let count = state.sockets.live().count() + state.connects.len();
-            (is_there || state.connects.has(namespace), count)
+            (is_there, state.connects.has(namespace), count)
         };
-        // A second CONNECT changes nothing, as with socketioxide.
-        if is_known {
+        if is_there {
+            let problem = "a second CONNECT to a namespace";
+            return self.disconnect_for("forced server close", problem);
+        }
+        if is_coming {
             return;
         }
         if !self.is_within(&self.connect_rate, "it goes on to connect and disconnect") {
-            self.refused("a client connects to namespaces again and again");
-            return self.refuse_connect(namespace, "too many CONNECTs");
+            return self.refuse_connect(namespace, ConnectRefusal::TooOften);
         }
         let max = self.options().max_namespaces_per_client;
         if count >= max {
-            self.refused(&format!("a client asks for more than {max} namespaces"));
-            return self.refuse_connect(namespace, "too many namespaces");
+            return self.refuse_connect(namespace, ConnectRefusal::TooManyNamespaces);
+        }
+        if namespace.len() > MAX_NAMESPACE {
+            return self.refuse_connect(namespace, ConnectRefusal::InvalidNamespace);
         }
         let namespaces = self.context.namespaces.upgrade();
-        let is_served = namespace.len() <= MAX_NAMESPACE
-            && namespaces.is_some_and(|all| all.ensure(namespace).is_some());
+        let address = self.opening.peer.map(|peer| peer.ip());
+        // It announces a namespace that does not exist.
+        let is_served = namespaces.is_some_and(|all| all.ensure_for(namespace, address).is_some());
         if !is_served {
-            self.refused(&format!("`{namespace}` is no namespace"));
-            return self.refuse_connect(namespace, INVALID_NAMESPACE);
+            return self.answer_refused(namespace, INVALID_NAMESPACE);
         }
         self.lock().connects.request(namespace);
         self.hand_message(text);
     }
 
-    fn refuse_connect(self: &Arc<Self>, namespace: &str, reason: &str) {
+    /// Refuses a CONNECT, and announces that.
+    fn refuse_connect(self: &Arc<Self>, namespace: &str, kind: ConnectRefusal) {
+        let address = self.opening.peer.map(|peer| peer.ip());
+        let refused = HostEvent::connect_refused(namespace, address, kind);
+        self.context.announcer.announce(refused);
+        let reason = match kind {
+            ConnectRefusal::InvalidNamespace => INVALID_NAMESPACE,
+            _ => kind.reason(),
+        };
+        self.answer_refused(namespace, reason);
+    }
+
+    fn answer_refused(self: &Arc<Self>, namespace: &str, reason: &str) {
         self.send_text(packet::refused(namespace, reason).as_bytes());
     }
 
@@ -200,4 +221,9 @@ impl Wire {
         }
         verdict == Verdict::Passes
     }
+}
+
+/// Returns `true` if a text is an object in JSON.
+fn is_object(text: &str) -> bool {
+    text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }

@@ -179,6 +179,7 @@ impl State {
             None => NOOP.to_vec(),
             Some(_) if !self.queue.is_empty() && self.held == 0 => {
                 let payload = self.payload();
+                self.ticket = None;
                 if self.ending {
                     self.die(None);
                 }
