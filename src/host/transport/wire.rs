@@ -30,7 +30,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     io::AsyncWrite,
-    time::{Instant, Sleep, sleep, sleep_until},
+    time::{Instant, Sleep, sleep_until},
 };
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
@@ -388,7 +388,7 @@ impl Wire {
             state.draining = true;
             tokio::spawn(Drain {
                 wire: self.clone(),
-                unread: Box::pin(sleep(self.options().write_timeout)),
+                unread: Box::pin(sleep_until(Instant::now() + self.options().write_timeout)),
                 _busy: self.context.writes.token(),
             });
         }
