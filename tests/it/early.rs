@@ -272,34 +272,26 @@ async fn an_event_after_the_disconnect_packet_ends_the_connection_as_in_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_connects_the_second_is_ignored() {
+async fn a_second_connect_to_a_namespace_ends_the_connection_as_in_node() {
     let mut scene = Scene::new().await;
     let mut client = scene.watched().await;
-    scene.handshakes.add_permits(2);
-    send(&mut client, &["40", "40", "421[\"n\",1]"]).await;
+    scene.handshakes.add_permits(1);
+    send(&mut client, &["40", "421[\"n\",1]"]).await;
     let heard = read_until(&mut client, "431[1]").await;
     assert_eq!(heard.matches("40{").count(), 1, "{heard}");
-    send(
-        &mut client,
-        &["40", "422[\"n\",2]", "42/watch,3[\"state\"]"],
-    )
-    .await;
-    let heard = read_until(&mut client, "43/watch,3[").await;
-    assert!(heard.contains("432[2]") && !heard.contains("40"), "{heard}");
-    // Once in `/`, and in two rooms of it: that of its id, and the one of its handshake.
-    assert!(heard.contains("43/watch,3[[1,2]]"), "{heard}");
     scene
-        .logs(&[
-            "handshake",
-            "next",
-            "connection",
-            "connected",
-            "event 1",
-            "event 2",
-        ])
+        .logs(&["handshake", "next", "connection", "connected", "event 1"])
         .await;
-    drop(client);
+    send(&mut client, &["40", "422[\"n\",2]"]).await;
+    let mut ends = [scene.logged().await, scene.logged().await];
+    ends.sort();
+    assert_eq!(
+        ends,
+        ["gone: forced server close", "watch: forced server close"]
+    );
+    closed(client).await;
     scene.is_empty().await;
+    scene.serves().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

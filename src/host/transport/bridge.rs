@@ -117,6 +117,9 @@ impl Bridge {
             state.wait(context);
             if state.is_over() {
                 Some(Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())))
+            } else if state.has_mail() {
+                // It came before this task could be woken.
+                None
             } else if !state.read.is_empty() {
                 self.received = std::mem::take(&mut state.read);
                 None
@@ -263,9 +266,7 @@ impl AsyncWrite for Bridge {
         Poll::Ready(self.wire.write(bytes).map(|()| bytes.len()))
     }
 
-    /// Handles a flush: socketioxide flushes when it has written everything.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire.finish_closing(false);
         Poll::Ready(Ok(()))
     }
 

@@ -38,10 +38,10 @@ pub(super) async fn answer(endpoint: &Arc<Endpoint>, request: Request<Body>) -> 
         Some(Some(wire)) => Some(wire),
         None => None,
     };
+    let is_our_version = asked.version.as_deref() == Some(VERSION);
     match (request.method(), session) {
-        (&Method::GET, None) if asked.version.as_deref() != Some(VERSION) => {
-            refuse(5, "Unsupported protocol version")
-        }
+        (&Method::GET, None) if !is_our_version => refuse(5, "Unsupported protocol version"),
+        (_, Some(_)) if !is_our_version => refuse(3, "Bad request"),
         (&Method::GET, None) => match endpoint.new_wire(&request, Transport::Polling) {
             Ok(wire) => open(endpoint, wire).await,
             Err(refusal) => refusal.response(),
@@ -89,6 +89,9 @@ async fn post(endpoint: &Endpoint, wire: &Arc<Wire>, request: Request<Body>) -> 
             return status(StatusCode::REQUEST_TIMEOUT);
         }
     };
+    if wire.is_over() {
+        return status(StatusCode::BAD_REQUEST);
+    }
     let wire = wire.clone();
     // A task of its own, because the packets have come even if the client does not wait for the answer.
     let taken = tokio::spawn(async move {

@@ -8,6 +8,8 @@ pub(super) struct Requests {
     /// `true` while a request waits for packets.
     pub(super) is_polled: bool,
     pub(super) poll: Option<Waker>,
+    /// `true` after the client has closed the session.
+    pub(super) is_closed: bool,
     /// `true` while a request brings packets.
     pub(super) is_posted: bool,
     pub(super) post: Option<Waker>,

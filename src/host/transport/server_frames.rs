@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
     coding::{Data, OpCode},
 };
 
-use super::protocol::{CONNECT, MESSAGE, OPEN, PING};
+use super::protocol::{CONNECT, DISCONNECT, MESSAGE, OPEN, PING};
 
 /// Bits of the opcode in the first byte of a frame.
 const OPCODE: u8 = 0x0f;
@@ -19,6 +19,8 @@ pub(super) enum Frame {
     Open,
     /// The answer to a CONNECT.
     Connected,
+    /// The end of a socket.
+    Disconnected,
     /// The question whether the client is alive.
     Ping,
     /// A frame of the WebSocket itself: a ping, a pong, a close.
@@ -34,6 +36,7 @@ pub(super) fn classify(frame: &[u8]) -> Frame {
         Some((OpCode::Data(Data::Text), payload)) => match payload {
             [OPEN, ..] => Frame::Open,
             [MESSAGE, CONNECT, ..] => Frame::Connected,
+            [MESSAGE, DISCONNECT, ..] => Frame::Disconnected,
             [PING] => Frame::Ping,
             _ => Frame::Other,
         },
@@ -116,6 +119,7 @@ mod tests {
         };
         assert_eq!(of(TEXT, b"0{\"sid\":\"x\"}"), Frame::Open);
         assert_eq!(of(TEXT, b"40{\"sid\":\"x\"}"), Frame::Connected);
+        assert_eq!(of(TEXT, b"41/chat,"), Frame::Disconnected);
         assert_eq!(of(TEXT, b"2"), Frame::Ping);
         assert_eq!(of(TEXT, b"42[\"x\"]"), Frame::Other);
         assert_eq!(of(OpCode::Data(Data::Binary), b"0"), Frame::Other);

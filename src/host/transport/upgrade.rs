@@ -151,24 +151,26 @@ fn check(asked: &Asked<'_>) -> Option<Response<Body>> {
 fn handshake(request: &Request<Body>) -> Result<HeaderValue, Box<Response<Body>>> {
     let headers = request.headers();
     let version = headers.get(SEC_WEBSOCKET_VERSION);
-    if version.is_some_and(|version| version != WEBSOCKET) {
+    if request.method() != Method::GET {
+        return Err(Box::new(refuse(2, "Bad handshake method")));
+    }
+    let asks = names(headers, "connection", "upgrade") && names(headers, "upgrade", "websocket");
+    if asks && version.is_none_or(|version| version != WEBSOCKET) {
         let mut response = refuse_with(StatusCode::UPGRADE_REQUIRED, 3, "Bad request");
-        let wanted = HeaderValue::from_static(WEBSOCKET);
-        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, wanted);
+        let required = response.headers_mut();
+        required.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(WEBSOCKET));
+        required.insert(UPGRADE, HeaderValue::from_static("websocket"));
         return Err(Box::new(response));
     }
+    let only = |name| headers.get_all(name).iter().count() == 1;
     let key = headers.get(SEC_WEBSOCKET_KEY);
     let is_key = |key: &&HeaderValue| {
         BASE64_STANDARD
             .decode(key.as_bytes())
             .is_ok_and(|key| key.len() == KEY)
     };
-    let is_valid = request.method() == Method::GET
-        && request.version() == Version::HTTP_11
-        && version.is_some()
-        && names(headers, "connection", "upgrade")
-        && names(headers, "upgrade", "websocket")
-        && headers.get_all(HOST).iter().count() == 1;
+    let is_valid =
+        asks && request.version() == Version::HTTP_11 && only(HOST) && only(SEC_WEBSOCKET_KEY);
     let key = key.filter(is_key).filter(|_| is_valid);
     let accept = key.map(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())));
     match accept {

@@ -153,6 +153,10 @@ pub(super) struct State {
     ending: bool,
     /// `true` if the connection ends as soon as nothing waits any more.
     closing: bool,
+    /// Number of sockets that the server has ended, and whose ends socketioxide has yet to write.
+    unwritten_ends: usize,
+    /// `true` if what waits for a polling client is kept for its next poll after the end.
+    lingers: bool,
     dead: bool,
     /// Reason for which the host ends the session, in Node's words.
     reason: Option<&'static str>,
@@ -367,12 +371,21 @@ impl Wire {
                     state.has_pinged = true;
                     state.hand_text(&[PONG]);
                 }
+                Frame::Disconnected => {
+                    state.unwritten_ends = state.unwritten_ends.saturating_sub(1);
+                    state.queue.push_slice(frame);
+                }
                 // A client that polls has no WebSocket to control.
                 Frame::Control if state.polling.is_some() => {}
                 _ => state.queue.push_slice(frame),
             }
         }
-        self.flush_now(state)
+        let is_closing = state.closing;
+        self.flush_now(state)?;
+        if is_closing {
+            self.finish_closing(false);
+        }
+        Ok(())
     }
 
     fn flush_now(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> io::Result<()> {
@@ -440,6 +453,7 @@ impl Wire {
             socket.disconnect();
         }
         self.lock().closing = true;
+        self.finish_closing(false);
         let wire = self.clone();
         tokio::spawn(async move {
             sleep_until(Instant::now() + CLOSING).await;
@@ -447,14 +461,20 @@ impl Wire {
         });
     }
 
+    /// Records that the server ends a socket, just before socketioxide hears of it.
+    pub(in crate::host) fn ends_socket(&self) {
+        self.lock().unwritten_ends += 1;
+    }
+
     /// Ends a connection that closes, if nothing waits any more, or in any case.
-    pub(super) fn finish_closing(self: &Arc<Self>, in_any_case: bool) {
+    fn finish_closing(&self, in_any_case: bool) {
         let mut state = self.lock();
-        if !state.closing || state.dead || state.ending {
+        let is_due = state.closing && (in_any_case || state.unwritten_ends == 0);
+        if !is_due || state.is_over() {
             return;
         }
         if state.polling.is_some() {
-            state.closing = false;
+            (state.closing, state.lingers) = (false, true);
             // The next poll takes what waits.
             state.push_text(&[CLOSE]);
             state.hand_text(&[CLOSE]);
@@ -483,9 +503,9 @@ impl Wire {
         let sockets = std::mem::take(&mut state.sockets);
         state.wake_poll();
         state.wake_poster();
-        let waits = match state.polling {
-            // The next poll takes what waits, and ends the session for the client.
-            Some(_) => !state.queue.is_empty(),
+        let waits = match &state.polling {
+            // A poll takes what waits, and ends the session for the client.
+            Some(polling) => !state.queue.is_empty() && (state.lingers || polling.is_polled),
             None => state.draining,
         };
         if !waits || state.dead {
@@ -603,6 +623,11 @@ impl State {
         self.inbox.is_empty() && !self.connects.hold_packets() && !self.is_over()
     }
 
+    /// Returns `true` if something waits for socketioxide.
+    pub(super) const fn has_mail(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
     /// Returns `true` if socketioxide has handled everything that it was handed.
     const fn is_idle(&self) -> bool {
         self.is_idle && self.inbox.is_empty()
@@ -686,7 +711,7 @@ impl Future for Drain {
         state.draining = false;
         state.drainer = None;
         state.ticket = None;
-        if state.closing || state.ending {
+        if state.ending || state.closing && state.unwritten_ends == 0 {
             state.die(None);
         }
         Poll::Ready(())

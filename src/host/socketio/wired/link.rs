@@ -70,6 +70,7 @@ impl<A: Adapter> Link for WireLink<A> {
     }
 
     fn disconnect(&self) {
+        self.member.wire.ends_socket();
         if self.socket.clone().disconnect().is_err() {
             self.member.wire.kill("transport error");
         }

@@ -32,7 +32,11 @@ impl Wire {
             }
             Some((&CLOSE, [])) => {
                 self.left();
-                self.lock().hand_text(&[CLOSE]);
+                let mut state = self.lock();
+                if let Some(polling) = &mut state.polling {
+                    polling.is_closed = true;
+                }
+                state.hand_text(&[CLOSE]);
             }
             _ => self.malformed("a packet that is none of Engine.IO's"),
         }

@@ -185,6 +185,7 @@ impl State {
                 }
                 payload
             }
+            Some(polling) if is_over && polling.is_closed => NOOP.to_vec(),
             Some(_) if is_over => vec![CLOSE],
             Some(polling) if polling.is_probed => NOOP.to_vec(),
             Some(polling) => {
