@@ -292,7 +292,8 @@ async fn a_flood_of_handshakes_from_one_address_locks_nobody_out() {
         .await
         .unwrap()
         .into_split();
-    let request = format!("GET {POLL} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n");
+    let request =
+        format!("GET {POLL} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n");
     let last = request.replacen("\r\n", "\r\nConnection: close\r\n", 1);
     let flood = request.repeat(FLOOD - 1) + last.as_str();
     let answers = tokio::spawn(statuses(read));

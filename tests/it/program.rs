@@ -425,7 +425,7 @@ fn connections_leave_file_descriptors_for_files() {
         while !serving.line().contains("`max-tcp-connections` are open") {}
         let first = &mut clients[0];
         first
-            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .unwrap();
         first.read_to_string(&mut answer).unwrap();
         assert!(answer.ends_with("</html>\n"), "{answer}");

@@ -18,7 +18,7 @@ use crate::{
     wire::read_until,
 };
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const GET: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 async fn running(options: impl FnOnce(&mut Options), config: impl FnOnce(&mut Config)) -> Running {
     let (tell, events) = unbounded_channel();
@@ -142,7 +142,7 @@ async fn a_client_that_does_not_read_its_response_is_given_up() {
     )
     .await;
     let mut stream = TcpStream::connect(running.address).await.unwrap();
-    let head = "GET /large HTTP/1.1\r\nHost: x\r\n\r\n";
+    let head = "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let address = stream.local_addr().unwrap();
     let unread = running.announced(|event| match event {
@@ -163,7 +163,9 @@ async fn a_head_may_have_32_kib_and_no_more() {
         (90_000, "431"),
     ] {
         let header = "x".repeat(length);
-        let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {header}\r\nConnection: close\r\n\r\n");
+        let head = format!(
+            "GET / HTTP/1.1\r\nHost: localhost\r\nX: {header}\r\nConnection: close\r\n\r\n"
+        );
         let answer = running.http(&head).await;
         let expected = format!("HTTP/1.1 {status}");
         assert!(answer.starts_with(&expected), "{length}: {answer}");

@@ -190,6 +190,8 @@ mod tests {
                 HostEvent::Repeated { times, .. }
                 | HostEvent::Lost { times, .. }
                 | HostEvent::Refused { times, .. }
+                | HostEvent::HeadersLeftOut { times, .. }
+                | HostEvent::ResponseUnread { times, .. }
                 | HostEvent::Suppressed { times, .. } => assert_eq!(times, 45),
                 other => panic!("{other:?}"),
             }

@@ -161,6 +161,9 @@ impl Bridge {
         let limit = self.wire.options().max_payload;
         let (mut done, mut unanswered) = (0, 0);
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            if !self.wire.lock().is_free() {
+                break;
+            }
             let length = match client_frames::first(rest, limit) {
                 First::Incomplete => break,
                 First::Data(part, payload, length) => {
@@ -187,9 +190,6 @@ impl Bridge {
             if unanswered >= ANSWERED_AT_ONCE {
                 self.wire.write_waiting();
                 unanswered = 0;
-            }
-            if !self.wire.lock().is_free() {
-                break;
             }
         }
         done

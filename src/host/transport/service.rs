@@ -11,7 +11,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    http::{Request, Response, Uri},
+    http::{Request, Response, Uri, header::HOST},
 };
 use tower::{Service, ServiceExt};
 
@@ -78,6 +78,10 @@ impl Service<Request<Body>> for HostService {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if request.headers().get_all(HOST).iter().count() > 1 {
+            // Proxies and servers may believe different ones (RFC 9112, 3.2).
+            return Box::pin(async { Ok(refuse(3, "Bad request")) });
+        }
         let refusal = |check: &Arc<HostCheck>| check.refusal(&request);
         if let Some(refusal) = self.hosts.as_ref().and_then(refusal) {
             return Box::pin(async { Ok(refusal) });
