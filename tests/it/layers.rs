@@ -26,7 +26,7 @@ const ROW: [&str; 12] = [
 ];
 
 /// The same rule inside `host/`. `mod` is `Host` itself.
-const HOST: [&str; 15] = [
+const HOST: [&str; 16] = [
     "address",
     "allowed_host",
     "origin",

@@ -1,7 +1,5 @@
 //! Sessions that go from polling to a WebSocket, as raw clients do it.
 
-use patchcord::HostEvent;
-
 use crate::sockets::{Client, ECHO, Running, sid};
 
 #[tokio::test]
