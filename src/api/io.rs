@@ -94,7 +94,8 @@ mod words {
         SharedMap::of(io.namespace("data")?.data(), |limits| limits.io_data)
     }
 
-    /// The sockets of the namespace, in this process.
+    /// The sockets of the namespace, in this process, in no order. `io.fetch_sockets` has them in the order of
+    /// connecting.
     ///
     /// ```rhai
     /// print(io.sockets.len());
@@ -119,7 +120,7 @@ mod words {
         }))
     }
 
-    /// The rooms that somebody is in, in this process.
+    /// The rooms that somebody is in, in this process, sorted by name.
     ///
     /// ```rhai
     /// for room in io.rooms { print(room); }

@@ -345,8 +345,8 @@ const LOCAL: &[&str] = &[
     "/// ```",
 ];
 const VOLATILE: &[&str] = &[
-    "/// What is emitted is skipped for a client that cannot take it now, because earlier events still wait for it.",
-    "/// It never comes after a later event.",
+    "/// What is emitted is skipped for a client that cannot take it now: something else is on its way to the client,",
+    "/// also from the same call, or it polls and no poll waits. A skipped event never comes later.",
     "///",
     "/// ```rhai",
     "/// socket.volatile.emit(\"position\", 12, 34);",

@@ -109,9 +109,10 @@ pub(super) fn remove(
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// The id of this socket, a random text. It is new after each reconnection. Other clients may know it: it is not the
-    /// id of the client's Engine.IO session, which is a secret. (Where a program attaches the host to a `SocketIo` of its
-    /// own, it is: give clients ids of your own there, `random_id()` for example.)
+    /// The id of this socket, a random text. It is different in each namespace, and new after each reconnection. Other
+    /// clients may know it: it is not the id of the client's Engine.IO session, which is a secret. (Where an application
+    /// attaches the host to a `SocketIo` of its own, it is: give clients ids of your own there, `random_id()` for
+    /// example.)
     ///
     /// ```rhai
     /// print(`connected: ${socket.id}`);
@@ -252,7 +253,7 @@ mod words {
         set_rooms("leave_all", socket, rooms, false)
     }
 
-    /// The rooms it is in, that of its own id included.
+    /// The rooms it is in, that of its own id included, in the order of joining.
     ///
     /// ```rhai
     /// for room in socket.rooms { print(room); }

@@ -305,9 +305,9 @@ impl Host {
 
     /// Returns an app in which the Socket.IO path belongs to this host, and everything else to `app`.
     ///
-    /// The host answers WebSocket handshakes itself. So it can count what waits for a client, disconnect a client that
-    /// does not read, and keep events that arrive together with a CONNECT. A host serves one app: this method is called
-    /// once.
+    /// The host speaks Engine.IO itself, for polling and WebSocket. So it can count what waits for a client, disconnect
+    /// a client that does not read, keep events that arrive together with a CONNECT, and end sessions as Node does. A
+    /// host serves one app: this method is called once.
     ///
     /// # Errors
     /// When the host serves already: this method or [`Host::attach`] was called before.
@@ -374,11 +374,15 @@ impl Host {
     /// | a client that does not read | is disconnected when [`Options::max_backlog`] bytes wait for it | is disconnected when as many packets wait as the `max_buffer_size` of the `SocketIo` allows, of any size; the connection ends with the next heartbeat |
     /// | `socket.disconnect(true)` | closes the connection | removes the client from every namespace of the host; the official clients then close by themselves |
     /// | events in the same write as a CONNECT | are kept | end the connection, as socketioxide does it |
-    /// | `volatile` | is skipped while packets wait for the client | is an ordinary `emit` |
+    /// | `volatile` | is skipped while anything is on its way to the client, or a polling client does not poll | is an ordinary `emit` |
+    /// | `fetch_sockets` and `socket.rooms` | are in the order of connecting and joining | are in no order |
+    /// | the answer to a CONNECT | leaves after `on_connection` has run | leaves before |
+    /// | names of events with escapes, packets that cannot be read, upgrades that are given up, aborted polls, the first ping | are handled as in Node | are handled as in socketioxide |
     /// | the first clients of `room/{id}.rhai` | are in one namespace | can miss each other if they come in the same instant |
     /// | path, ping, payloads, transports, origins, allowed hosts, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] returns a builder with the same values |
-    /// | [`Options::max_connections`] and the limits per address and second, memory of idle clients | the host's | the application's |
-    /// | the Engine.IO session id | a secret of the client | `socket.id`: do not show it to other clients |
+    /// | [`Options::max_connections`] and the limits per address and second, [`Options::write_timeout`], [`Options::max_backlog_total`], [`Options::max_namespaces_per_client`] | the host's | the application's |
+    /// | [`Options::max_events_per_second`] | covers all packets of a client | covers the events of each socket |
+    /// | `socket.id` | is public, 20 letters and digits, different in each namespace | is the Engine.IO session id: do not show it to other clients |
     /// | `socket.handshake.address` | the peer's | the same, if the app has axum's `ConnectInfo<SocketAddr>` |
     ///
     /// With an adapter that reaches other processes, `emit` reaches their clients too, unless it goes through `local`.

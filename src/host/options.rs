@@ -78,7 +78,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Time limit for an upgrade from polling to WebSocket.
     pub upgrade_timeout: Duration,
-    /// Maximum time in which a client takes nothing of what the server writes to it; the connection is closed then.
+    /// Maximum time in which a client takes nothing of what the server writes to it, of a response or over a WebSocket;
+    /// the connection is closed then.
     pub write_timeout: Duration,
     /// Maximum size of one message from a client in bytes, whatever the transport.
     pub max_payload: usize,
@@ -87,8 +88,8 @@ pub struct Options {
     /// Maximum packets that wait for a client; a client that lets more pile up is disconnected. It should be more than
     /// one call sends to a client.
     pub max_backlog_packets: usize,
-    /// Maximum memory in bytes of all that waits for clients together; beyond it, the clients for which most waits are
-    /// disconnected.
+    /// Maximum memory in bytes of all that waits for clients that do not take it, together; beyond it, the clients for
+    /// which most waits are disconnected. A broadcast counts once, however many clients it waits for.
     pub max_backlog_total: usize,
     /// Maximum time that [`Host::close`](crate::Host::close) waits for the scripts, and for clients to take what was
     /// sent to them.
@@ -139,8 +140,9 @@ pub struct Options {
     /// Automatic rollback of a version that fails at places where the one before did not: on at least five connections,
     /// and on at least one in twenty, within 30 seconds.
     pub rollback_on_errors: bool,
-    /// Maximum events per second from each client; a burst of as many may come at once. Further events are rejected,
-    /// and a client that keeps exceeding the limit is disconnected. `None` means unlimited.
+    /// Maximum events per second from each client; a burst of as many may come at once. Pongs, and acks that nobody
+    /// waits for, count as events. Further events are dropped, and a client that keeps exceeding the limit is
+    /// disconnected. `None` means unlimited.
     pub max_events_per_second: Option<usize>,
     /// Maximum attachments of one packet from a client, each of up to `max_payload` bytes: by default 16 MB together.
     pub max_attachments: usize,
@@ -148,7 +150,9 @@ pub struct Options {
     pub ack_errors: bool,
     /// Maximum instances of one dynamic namespace at a time; further ones are rejected.
     pub max_namespaces: usize,
-    /// Maximum namespaces that one client may be in; CONNECTs to further ones are rejected.
+    /// Maximum namespaces that one client may be in; CONNECTs to further ones are rejected. A client that connects and
+    /// disconnects again and again has as many CONNECTs at once and then 10 per second, or a tenth of
+    /// [`Options::max_events_per_second`] if that is less.
     pub max_namespaces_per_client: usize,
     /// Limits of a script.
     pub limits: Limits,

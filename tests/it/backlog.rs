@@ -224,3 +224,55 @@ fn what_waits_for_on_any_outgoing_is_bounded_and_the_rest_is_announced() {
     let reason = "`on_any_outgoing` does not hear of it: too much waits for it already";
     assert_eq!(lost, Some(("tick".to_owned(), reason.to_owned())));
 }
+
+/// Sends 900 kB to everybody, as often as a client asks.
+const BIG: &str = "fn on_connection(socket) {
+    let big = \"x\"; big.pad(900000, 'x');
+    socket.on(\"flood\", |n| { for i in 0..n { io.emit(\"big\", big); } });
+    socket.on(\"ping\", || \"pong\"); }";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_that_takes_nothing_for_the_write_timeout_is_disconnected() {
+    let mut options = patient();
+    options.write_timeout = Duration::from_millis(100);
+    let (mut running, _host) = serving(BIG, options).await;
+    let _deaf = deaf(&running).await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    client.send("420[\"flood\",12]").await;
+    client.until(|packet| packet.starts_with("430[")).await;
+    let (_, packets, bytes) = slow_consumer(&mut running).await;
+    assert!(
+        packets <= 12 && bytes <= 12 * 1_000_000,
+        "{packets} {bytes}"
+    );
+    client.send("421[\"ping\"]").await;
+    client.until(|packet| packet == "431[\"pong\"]").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_all_clients_together_is_bounded_and_those_who_read_stay() {
+    let mut options = patient();
+    options.max_backlog_total = 3 << 20;
+    options.write_timeout = Duration::from_secs(3600);
+    let (mut running, host) = serving(BIG, options).await;
+    let _deaf = [deaf(&running).await, deaf(&running).await];
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    let mut slow = 0;
+    for round in 0..100 {
+        client.send(&format!("42{round}[\"flood\",1]")).await;
+        let answer = format!("43{round}[");
+        client.until(|packet| packet.starts_with(&answer)).await;
+        while let Ok(event) = running.events.try_recv() {
+            slow += usize::from(matches!(event, HostEvent::SlowConsumer { .. }));
+        }
+        if slow > 0 {
+            break;
+        }
+    }
+    assert!(slow > 0, "nobody was disconnected");
+    assert_eq!(host.counters().cut_off.get(), 0);
+    client.send("421000[\"ping\"]").await;
+    client.until(|packet| packet == "431000[\"pong\"]").await;
+}

@@ -135,6 +135,35 @@ fn clients_that_come_again_and_again_are_told_of_a_few_times_and_then_in_one() {
 }
 
 #[tokio::test]
+async fn a_client_enters_no_more_namespaces_than_it_may_and_others_enter_theirs() {
+    let mut options = options();
+    options.max_namespaces_per_client = 2;
+    let scripts = [("main.rhai", ROOM), ("room/{id}.rhai", ROOM)];
+    let mut running = Running::of(&scripts, |builder| builder.options(options)).await;
+    let mut client = running.websocket().await;
+    for id in [1, 2] {
+        client.send(&format!("40/room/{id},")).await;
+        let entered = format!("40/room/{id},");
+        client.until(|packet| packet.starts_with(&entered)).await;
+    }
+    client.send("40/room/3,").await;
+    client
+        .until(|packet| packet.starts_with("44/room/3,"))
+        .await;
+    let (namespace, kind, _) = running.announced(refusal).await;
+    assert_eq!(namespace, "/room/3");
+    // Whichever limit it reaches first: that of its namespaces, or that of its CONNECTs per second.
+    let limits = [ConnectRefusal::TooManyNamespaces, ConnectRefusal::TooOften];
+    assert!(limits.contains(&kind), "{kind:?}");
+    client.send("42/room/2,7[\"who\"]").await;
+    let stays = |packet: &str| packet == "43/room/2,7[\"/room/2\"]";
+    client.until(stays).await;
+    let mut other = running.websocket().await;
+    other.send("40/room/3,").await;
+    other.until(|packet| packet.starts_with("40/room/3,")).await;
+}
+
+#[tokio::test]
 async fn a_client_on_the_wire_that_asks_for_a_namespace_that_nothing_serves_is_announced() {
     let mut running = Running::of(&[("main.rhai", ROOM), ("guarded.rhai", GUARDED)], |b| b).await;
     let mut client = running.websocket().await;

@@ -63,7 +63,8 @@ const CLOSING: Duration = Duration::from_millis(200);
 /// Maximum time for a client to accept what still waits for it when its connection ends.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// Maximum CONNECTs of a client per second, beyond those to its first namespaces. Each counts for ten events.
+/// Maximum CONNECTs of a client per second, beyond those to its first namespaces. A limit on events allows a tenth as
+/// many.
 const MAX_CONNECTS: usize = 10;
 
 /// Number of clients of which nothing is left.
