@@ -112,12 +112,16 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Returns `true` if the payload is not what it claims to be, whatever the limits.
-    pub const fn is_malformed(&self) -> bool {
+    /// Returns `true` if the payload is not what it claims to be, whatever the limits. Half of a pair of surrogates is
+    /// JSON, which JavaScript clients send; it is only no text.
+    pub fn is_malformed(&self) -> bool {
+        if let Self::Malformed { source, .. } = self {
+            let problem = source.to_string();
+            return !problem.contains("surrogate") && !problem.contains("hex escape");
+        }
         matches!(
             self,
-            Self::Malformed { .. }
-                | Self::NotAnArray
+            Self::NotAnArray
                 | Self::NameMissing
                 | Self::NameNotString
                 | Self::PlaceholderNum

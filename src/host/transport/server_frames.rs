@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use tokio_tungstenite::tungstenite::protocol::frame::{
     FrameHeader,
-    coding::{Data, OpCode},
+    coding::{Control, Data, OpCode},
 };
 
 use super::protocol::{CONNECT, DISCONNECT, MESSAGE, OPEN, PING};
@@ -23,7 +23,9 @@ pub(super) enum Frame {
     Disconnected,
     /// The question whether the client is alive.
     Ping,
-    /// A frame of the WebSocket itself: a ping, a pong, a close.
+    /// The close of the WebSocket.
+    Close,
+    /// A ping or a pong of the WebSocket itself.
     Control,
     /// Anything else.
     Other,
@@ -32,6 +34,7 @@ pub(super) enum Frame {
 /// Returns the purpose of a frame.
 pub(super) fn classify(frame: &[u8]) -> Frame {
     match read(frame) {
+        Some((OpCode::Control(Control::Close), _)) => Frame::Close,
         Some((OpCode::Control(_), _)) => Frame::Control,
         Some((OpCode::Data(Data::Text), payload)) => match payload {
             [OPEN, ..] => Frame::Open,
@@ -86,6 +89,9 @@ fn header(bytes: &[u8]) -> Option<(OpCode, usize, usize)> {
     Some((header.opcode, start, usize::try_from(payload).ok()?))
 }
 
+/// The close of a WebSocket, without a code, as Node sends it.
+pub(super) const CLOSE: [u8; 2] = [0x88, 0];
+
 /// Appends the header of a whole message.
 pub(super) fn push_header(frames: &mut Vec<u8>, opcode: OpCode, length: usize) {
     let header = FrameHeader {
@@ -104,11 +110,16 @@ pub(super) fn push(frames: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use tokio_tungstenite::tungstenite::protocol::frame::coding::Control;
-
     use super::*;
 
     const TEXT: OpCode = OpCode::Data(Data::Text);
+
+    #[test]
+    fn the_close_of_a_websocket_is_a_frame() {
+        let mut close = Vec::new();
+        push(&mut close, OpCode::Control(Control::Close), &[]);
+        assert_eq!(close, CLOSE);
+    }
 
     #[test]
     fn frames_are_told_apart() {
@@ -123,7 +134,8 @@ mod tests {
         assert_eq!(of(TEXT, b"2"), Frame::Ping);
         assert_eq!(of(TEXT, b"42[\"x\"]"), Frame::Other);
         assert_eq!(of(OpCode::Data(Data::Binary), b"0"), Frame::Other);
-        assert_eq!(of(OpCode::Control(Control::Close), b""), Frame::Control);
+        assert_eq!(of(OpCode::Control(Control::Close), b""), Frame::Close);
+        assert_eq!(of(OpCode::Control(Control::Pong), b""), Frame::Control);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{
     handshake::derive_accept_key,
-    protocol::frame::coding::{Control, Data, OpCode},
+    protocol::frame::coding::{Data, OpCode},
 };
 
 use super::{
@@ -131,9 +131,7 @@ async fn next_text(io: &mut TokioIo<Upgraded>, read: &mut Vec<u8>) -> Option<Vec
 }
 
 async fn close(io: &mut TokioIo<Upgraded>) -> std::io::Result<()> {
-    let mut frame = Vec::new();
-    server_frames::push(&mut frame, OpCode::Control(Control::Close), &[]);
-    io.write_all(&frame).await?;
+    io.write_all(&server_frames::CLOSE).await?;
     io.shutdown().await
 }
 

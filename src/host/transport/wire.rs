@@ -150,6 +150,8 @@ pub(super) struct State {
     draining: bool,
     /// `true` while a flush of the queue is scheduled.
     flushes_later: bool,
+    /// `true` after socketioxide has closed the WebSocket.
+    has_closed: bool,
     /// `true` after socketioxide has dropped the stream: the rest of the queue is being written.
     ending: bool,
     /// `true` if the connection ends as soon as nothing waits any more.
@@ -377,7 +379,11 @@ impl Wire {
                     state.queue.push_slice(frame);
                 }
                 // A client that polls has no WebSocket to control.
-                Frame::Control if state.polling.is_some() => {}
+                Frame::Control | Frame::Close if state.polling.is_some() => {}
+                Frame::Close => {
+                    state.has_closed = true;
+                    state.queue.push_slice(frame);
+                }
                 _ => state.queue.push_slice(frame),
             }
         }
@@ -569,6 +575,9 @@ impl State {
     fn die(&mut self, reason: Option<&'static str>) -> bool {
         let is_first = !std::mem::replace(&mut self.dead, true);
         self.reason = self.reason.or(reason);
+        if !self.draining && !self.has_closed {
+            self.close_websocket();
+        }
         self.io = None;
         self.queue = SendQueue::default();
         self.ticket = None;
@@ -592,6 +601,15 @@ impl State {
         if let Some(ticket) = &mut self.ticket {
             // Others go on beyond the limit, if anybody does, and their next reports relieve it.
             let _ = ticket.report(&self.queue);
+        }
+    }
+
+    /// Tells the client that its WebSocket is closed, if the network accepts that at once.
+    fn close_websocket(&mut self) {
+        if let Some(io) = &mut self.io {
+            let mut context = Context::from_waker(Waker::noop());
+            // The end of the connection says the same.
+            let _ = Pin::new(io).poll_write(&mut context, &server_frames::CLOSE);
         }
     }
 

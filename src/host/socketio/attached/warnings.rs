@@ -93,6 +93,14 @@ pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> V
             options.max_backlog_packets != default.max_backlog_packets,
         ),
         (
+            "max_backlog_total",
+            options.max_backlog_total != default.max_backlog_total,
+        ),
+        (
+            "max_namespaces_per_client",
+            options.max_namespaces_per_client != default.max_namespaces_per_client,
+        ),
+        (
             "max_attachments",
             options.max_attachments != default.max_attachments,
         ),

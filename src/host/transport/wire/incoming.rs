@@ -159,12 +159,12 @@ impl Wire {
         if is_coming {
             return;
         }
-        if !self.is_within(&self.connect_rate, "it goes on to connect and disconnect") {
-            return self.refuse_connect(namespace, ConnectRefusal::TooOften);
-        }
-        let max = self.options().max_namespaces_per_client;
-        if count >= max {
+        let is_in_time = self.is_within(&self.connect_rate, "it goes on to connect and disconnect");
+        if count >= self.options().max_namespaces_per_client {
             return self.refuse_connect(namespace, ConnectRefusal::TooManyNamespaces);
+        }
+        if !is_in_time {
+            return self.refuse_connect(namespace, ConnectRefusal::TooOften);
         }
         if namespace.len() > MAX_NAMESPACE {
             return self.refuse_connect(namespace, ConnectRefusal::InvalidNamespace);
