@@ -8,6 +8,26 @@ const io = new Server(http);
 io.of('/good').on('connection', (socket) => {
   socket.on('echo', (n, ack) => ack?.(n));
   socket.on('join', () => socket.join('all'));
+  socket.on('join room', (room, ack) => { socket.join(room); ack?.('joined'); });
+});
+
+io.of(/^\/room\/[^/]+$/).on('connection', (socket) => {
+  socket.on('echo', (n, ack) => ack?.(n));
+});
+
+// As the preset `private`: everyone is told the ids of all.
+io.on('connection', (socket) => {
+  const users = () => io.emit('users', [...io.sockets.sockets.values()].map(({ id, data }) => ({ id, name: data.name })));
+  socket.on('set name', (name, ack) => {
+    socket.data.name = name;
+    users();
+    ack?.('set');
+  });
+  socket.on('disconnect', (reason) => {
+    console.log(`${socket.data.name} left: ${reason}`);
+    users();
+  });
+  users();
 });
 
 const deep = (n) => 1 + deep(n + 1);
@@ -26,6 +46,7 @@ io.of('/hostile').on('connection', (socket) => {
   socket.on('timers', () => { for (;;) setTimeout(() => 1, 1); });
   socket.on('sort', () => [...Array(5000).keys()].sort(() => { for (;;); }));
   socket.on('flood', (text) => io.of('/good').to('all').emit('news', text));
+  socket.on('flood room', (room, text) => io.of('/good').to(room).emit('news', text));
 });
 
 http.listen(0, '127.0.0.1', () => console.log(`listening on http://127.0.0.1:${http.address().port}`));
