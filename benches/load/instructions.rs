@@ -1,4 +1,4 @@
-//! Instructions of the dispatch path, as callgrind counts them: the same on every run, whatever else the machine does.
+//! Instructions of an event, as callgrind counts them: nearly the same on every run, whatever else the machine does.
 
 use std::{env, error::Error, fs, process::Command};
 
@@ -11,8 +11,8 @@ use super::{
 /// Events that are counted, after as many that are not.
 const EVENTS: u64 = 2_000;
 
-/// Prints the instructions per event from the packet in the crate's hands until its handler has returned, what it sends
-/// included.
+/// Prints the instructions per event in the whole process, from the bytes of its client to the bytes of the answer. What
+/// the start and the end of the process take is in two runs of different length, and does not count.
 pub(crate) async fn count() -> Result<(), Box<dyn Error>> {
     println!("| event | instructions |\n|---|---|");
     let count = Work {
@@ -47,8 +47,7 @@ async fn run(work: &Work, events: u64) -> Result<Counted, Box<dyn Error>> {
     let out = folder.path().join("callgrind.out");
     let mut command = Command::new("valgrind");
     command
-        .args(["--quiet", "--tool=callgrind", "--collect-atstart=no"])
-        .arg("--toggle-collect=*Messages*MessageHandler*call*")
+        .args(["--quiet", "--tool=callgrind"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .args([&program, "serve"])
         .arg(peers("scripts"))

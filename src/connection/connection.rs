@@ -93,7 +93,12 @@ impl std::fmt::Debug for Held {
 
 impl Connection {
     /// Creates a connection whose work waits until [`Connection::open`].
-    pub fn new(id: &str, namespace: Arc<Namespace>, auth: Dynamic, issued: i64) -> Arc<Self> {
+    pub fn new(
+        id: impl Into<Arc<str>>,
+        namespace: Arc<Namespace>,
+        auth: Dynamic,
+        issued: i64,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id: id.into(),
             namespace,

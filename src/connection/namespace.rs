@@ -184,6 +184,11 @@ impl Namespace {
         self.instances.read().values().cloned().collect()
     }
 
+    /// Returns the number of instances that exist now.
+    pub fn instance_count(&self) -> usize {
+        self.instances.read().len()
+    }
+
     /// Removes an instance that has no connection; returns `false` if it has one.
     pub fn forget(&self, path: &str) -> bool {
         let mut instances = self.instances.write();

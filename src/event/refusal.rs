@@ -65,6 +65,8 @@ refusals! {
     NamespaceLimit, namespace_limit, "`max-namespaces` instances exist";
     /// The client is in as many namespaces as `max_namespaces_per_client` allows.
     TooManyNamespaces, too_many_namespaces, "the client is in `max-namespaces-per-client` namespaces";
+    /// The `auth` of the client is larger than 64 KiB.
+    LargeAuth, large_auth, "its `auth` is larger than 64 KiB";
     /// The client connects and disconnects again and again.
     TooOften, too_often, "the client connects to namespaces too often";
     /// The script of the namespace never loaded.

@@ -30,6 +30,8 @@ pub(super) const INVALID_NAMESPACE: &str = "Invalid namespace";
 
 /// Time that an instance without clients is kept, for clients that are on their way.
 const KEPT_UNUSED: Duration = Duration::from_secs(30);
+/// The same while more than half of the instances exist that may exist: clients that come and go do not lock out others.
+const KEPT_OF_MANY: Duration = Duration::from_secs(1);
 
 /// Socket.IO server that namespaces are registered with.
 pub(super) trait Backend: Debug + Send + Sync {
@@ -290,8 +292,16 @@ impl Namespaces {
             return;
         }
         let (namespaces, path) = (self.me.clone(), path.to_owned());
+        let instances = |known: &Known| -> usize {
+            let dynamic = known.dynamic.iter();
+            dynamic.map(|one| one.instance_count()).max().unwrap_or(0)
+        };
+        let kept = match instances(&self.known.read()) > self.max_instances / 2 {
+            true => KEPT_OF_MANY,
+            false => KEPT_UNUSED,
+        };
         tokio::spawn(async move {
-            sleep_until(Instant::now() + KEPT_UNUSED).await;
+            sleep_until(Instant::now() + kept).await;
             if let Some(namespaces) = namespaces.upgrade() {
                 namespaces.forget(&path);
             }

@@ -204,6 +204,7 @@ impl Bridge {
                 self.wire.too_large();
             }
             (None, Some((_, message))) => {
+                self.wire.count_frame();
                 message.extend_from_slice(payload);
                 if is_last && let Some((content, message)) = self.message.take() {
                     self.receive(content, &message);

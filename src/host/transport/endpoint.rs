@@ -89,7 +89,7 @@ impl Endpoint {
         let opening = Opening {
             peer,
             // A copy keeps no part of the connection's read buffer alive for as long as the connection lives.
-            uri: request.uri().to_string().parse().unwrap_or_default(),
+            uri: request.uri().to_string().into(),
             headers: self.admission.keep_headers(request.headers(), peer),
         };
         let polls = by == Transport::Polling;

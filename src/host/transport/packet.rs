@@ -1,5 +1,7 @@
 //! Head of a Socket.IO packet: its type, its attachments, its namespace, its id. What follows is JSON.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use super::protocol::{
@@ -79,6 +81,7 @@ impl<'a> Packet<'a> {
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) text: Box<str>,
+    pub(super) since: Instant,
     /// Number of attachments that belong to it.
     pub(super) expected: usize,
     pub(super) attachments: Vec<Bytes>,

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 /// Sessions that exist. Each adds itself, and removes itself when nothing refers to it any more.
 #[derive(Debug)]
-pub(in crate::host) struct Sessions<T>(Mutex<HashMap<Box<str>, Weak<T>>>);
+pub(in crate::host) struct Sessions<T>(Mutex<HashMap<Arc<str>, Weak<T>>>);
 
 impl<T> Default for Sessions<T> {
     fn default() -> Self {
@@ -19,8 +19,8 @@ impl<T> Default for Sessions<T> {
 
 impl<T> Sessions<T> {
     /// Adds a session.
-    pub(super) fn add(&self, sid: &str, session: &Arc<T>) {
-        self.0.lock().insert(sid.into(), Arc::downgrade(session));
+    pub(super) fn add(&self, sid: &Arc<str>, session: &Arc<T>) {
+        self.0.lock().insert(sid.clone(), Arc::downgrade(session));
     }
 
     /// Returns the session with an id.

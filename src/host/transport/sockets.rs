@@ -59,6 +59,8 @@ impl Sockets {
     /// Adds the socket of a namespace.
     pub(super) fn add(&mut self, namespace: &Arc<str>, socket: Arc<dyn Receiver>) {
         self.0.retain(|entry| entry.namespace != *namespace);
+        // Most clients have one socket.
+        self.0.reserve_exact(1);
         self.0.push(Entry {
             namespace: namespace.clone(),
             socket: Some(socket),

@@ -16,14 +16,13 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use axum::http::Uri;
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -106,7 +105,7 @@ impl WireContext {
 pub(in crate::host) struct Opening {
     /// Address of the client, or of a proxy that the host is not configured to trust.
     pub(in crate::host) peer: Option<SocketAddr>,
-    pub(in crate::host) uri: Uri,
+    pub(in crate::host) uri: Box<str>,
     pub(in crate::host) headers: Headers,
 }
 
@@ -116,11 +115,13 @@ pub(crate) struct Wire {
     context: Arc<WireContext>,
     opening: Opening,
     /// Secret id of the session. `Sessions` finds the wire by it.
-    sid: Box<str>,
+    sid: Arc<str>,
     /// Limits the packets of the client; `None` without a limit.
     rate: Option<Rate>,
-    /// Limits its CONNECTs, each of which runs `on_handshake` and `on_connection`.
-    connect_rate: Rate,
+    /// Limits its CONNECTs beyond the first, each of which runs `on_handshake` and `on_connection`.
+    connect_rate: OnceLock<Box<Rate>>,
+    /// `true` after its first CONNECT.
+    has_connected: AtomicBool,
     /// Packet of the client whose attachments have not come yet.
     partial: Mutex<Option<Box<Partial>>>,
     state: Mutex<State>,
@@ -181,12 +182,11 @@ impl Wire {
         seat: Seat,
         polls: bool,
     ) -> Arc<Self> {
-        let (options, now) = (&context.options, std::time::Instant::now());
-        let rate = options.max_events_per_second;
-        let connects = rate.map_or(MAX_CONNECTS, |rate| (rate / 10).clamp(1, MAX_CONNECTS));
+        let rate = context.options.max_events_per_second;
         let wire = Arc::new(Self {
-            rate: rate.map(|rate| Rate::new(rate, now)),
-            connect_rate: Rate::with_burst(connects, options.max_namespaces_per_client, now),
+            rate: rate.map(|rate| Rate::new(rate, std::time::Instant::now())),
+            connect_rate: OnceLock::new(),
+            has_connected: AtomicBool::new(false),
             opening,
             sid: super::secret::new().into(),
             partial: Mutex::default(),
@@ -234,6 +234,21 @@ impl Wire {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// Returns the limit of CONNECTs.
+    fn connect_rate(&self) -> &Rate {
+        self.connect_rate.get_or_init(|| {
+            let options = self.options();
+            let events = options.max_events_per_second.unwrap_or(usize::MAX);
+            let per_second = (events / 10).clamp(1, MAX_CONNECTS);
+            let burst = options.max_namespaces_per_client;
+            Box::new(Rate::with_burst(
+                per_second,
+                burst,
+                std::time::Instant::now(),
+            ))
+        })
     }
 
     /// Gives the wire the WebSocket of its client.

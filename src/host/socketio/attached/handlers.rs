@@ -85,7 +85,7 @@ impl Connects {
         namespace.ready().await;
         let auth = context.auth(auth)?;
         let id = socket.id.to_string();
-        let connection = Connection::new(&id, namespace, auth, api::now());
+        let connection = Connection::new(&*id, namespace, auth, api::now());
         // The application and other processes know the socket by its id, too.
         socket.join(id);
         if let Some(here) = &self.here {

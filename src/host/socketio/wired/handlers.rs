@@ -69,7 +69,7 @@ impl Connects {
         namespace.ready().await;
         let auth = context.auth(auth)?;
         let member = self.members.expect(wire.clone());
-        let connection = Connection::new(&member.id, namespace, auth, api::now());
+        let connection = Connection::new(member.id.clone(), namespace, auth, api::now());
         let leaves = Leaves {
             connection: connection.clone(),
             member: member.clone(),
@@ -179,7 +179,7 @@ impl Receiver for Inbound {
     fn answer(&self, id: i64, text: &str, attachments: &[Bytes]) -> Result<bool, String> {
         let args = value::args(text, attachments, &self.context.decoding);
         let args = args.map_err(|error| error.to_string())?;
-        let Some(answer) = self.member.asks.take(id) else {
+        let Some(answer) = self.member.asks.get().and_then(|asks| asks.take(id)) else {
             return Ok(false);
         };
         // Nobody may wait for it any more.
@@ -215,7 +215,8 @@ impl<A: Adapter> DisconnectHandler<A, Ours> for Leaves {
             .remember_rooms(self.members.rooms_of(&self.member));
         self.members.leave(&self.member);
         self.member.wire.end_socket(self.members.path());
-        self.member.asks.close();
+        // Whoever asks from now on is told that the client has left.
+        self.member.asks.get_or_init(Arc::default).close();
         let ended_by_host = match reason {
             DisconnectReason::ClientNSDisconnect
             | DisconnectReason::ServerNSDisconnect

@@ -64,7 +64,7 @@ impl<A: Adapter> Link for WireLink<A> {
         event: &EncodedEvent<'_>,
         timeout: Option<Duration>,
     ) -> Result<Answer, SendError> {
-        let (id, answer) = self.member.asks.ask(timeout);
+        let (id, answer) = self.member.asks.get_or_init(Arc::default).ask(timeout);
         let frames = encode::event(self.members.path(), Some(id), event.packet());
         self.send(frames).map(|()| answer)
     }
@@ -102,7 +102,9 @@ impl<A: Adapter> Link for WireLink<A> {
 
     fn handshake(&self) -> Map {
         let opening = self.member.wire.opening();
-        describe(&opening.uri, &opening.headers, opening.peer)
+        // It was one before.
+        let uri = opening.uri.parse().unwrap_or_default();
+        describe(&uri, &opening.headers, opening.peer)
     }
 
     fn transport(&self) -> &'static str {

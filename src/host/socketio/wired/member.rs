@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicU8},
+    sync::{Arc, OnceLock, atomic::AtomicU8},
 };
 
 use parking_lot::Mutex;
@@ -23,7 +23,8 @@ pub(in crate::host::socketio) struct Member {
     pub(super) rooms: Mutex<BTreeMap<Arc<str>, u64>>,
     /// See [`Presence`]. Changed only under the same lock.
     pub(super) presence: AtomicU8,
-    pub(super) asks: Arc<Asks>,
+    /// Answers that the client owes, once there were any.
+    pub(super) asks: OnceLock<Arc<Asks>>,
 }
 
 /// Whether broadcasts reach a socket.
@@ -45,7 +46,7 @@ impl Member {
             wire,
             rooms: Mutex::default(),
             presence: AtomicU8::new(Presence::Expected as u8),
-            asks: Arc::default(),
+            asks: OnceLock::new(),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What a client sends, by either transport.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
@@ -18,6 +21,11 @@ use crate::host::{
     },
 };
 
+/// Maximum length of the `auth` of a CONNECT, in bytes: it is kept as long as the socket.
+const MAX_AUTH: usize = 64 * 1024;
+/// Maximum time for the attachments of a packet to come.
+const ATTACHMENTS: Duration = Duration::from_secs(30);
+
 impl Wire {
     /// Handles an Engine.IO packet of text.
     pub(in crate::host::transport) fn receive_text(self: &Arc<Self>, packet: &[u8]) {
@@ -28,6 +36,10 @@ impl Wire {
             },
             Some((&PONG, _)) => {
                 self.is_in_time();
+                let is_late = |partial: &Partial| partial.since.elapsed() > ATTACHMENTS;
+                if self.partial.lock().as_deref().is_some_and(is_late) {
+                    return self.cut_off("the attachments of a packet did not come in time");
+                }
                 self.lock().hand_text(&[PONG]);
             }
             Some((&CLOSE, [])) => {
@@ -53,6 +65,11 @@ impl Wire {
         } else if let Some(packet) = Packet::parse(&partial.text) {
             self.deliver(&packet, &partial.attachments);
         }
+    }
+
+    /// Counts a frame that continues a message.
+    pub(in crate::host::transport) fn count_frame(&self) {
+        self.is_in_time();
     }
 
     /// Hands a frame of the WebSocket itself to socketioxide, which answers pings and closes.
@@ -90,6 +107,7 @@ impl Wire {
         if self.check_attachments(packet.attachments) {
             *self.partial.lock() = Some(Box::new(Partial {
                 text: text.into(),
+                since: Instant::now(),
                 expected: packet.attachments,
                 attachments: Vec::new(),
             }));
@@ -143,6 +161,13 @@ impl Wire {
     /// Handles a CONNECT: refuses it, or hands it to socketioxide.
     fn connect(self: &Arc<Self>, packet: &Packet<'_>, text: &str) {
         let namespace = packet.namespace;
+        if namespace.len() > MAX_NAMESPACE {
+            // Neither the answer nor the log is to repeat such a name.
+            return self.malformed("a CONNECT whose namespace is longer than 256 bytes");
+        }
+        if packet.payload.len() > MAX_AUTH {
+            return self.refuse_connect(namespace, ConnectRefusal::LargeAuth);
+        }
         if !packet.payload.is_empty() && !is_object(packet.payload) {
             return self.malformed("a CONNECT whose `auth` is no object");
         }
@@ -159,15 +184,13 @@ impl Wire {
         if is_coming {
             return;
         }
-        let is_in_time = self.is_within(&self.connect_rate, "it goes on to connect and disconnect");
+        let is_in_time = !self.has_connected.swap(true, Ordering::Relaxed)
+            || self.is_within(self.connect_rate(), "it goes on to connect and disconnect");
         if count >= self.options().max_namespaces_per_client {
             return self.refuse_connect(namespace, ConnectRefusal::TooManyNamespaces);
         }
         if !is_in_time {
             return self.refuse_connect(namespace, ConnectRefusal::TooOften);
-        }
-        if namespace.len() > MAX_NAMESPACE {
-            return self.refuse_connect(namespace, ConnectRefusal::InvalidNamespace);
         }
         let namespaces = self.context.namespaces.upgrade();
         let address = self.opening.peer.map(|peer| peer.ip());
