@@ -142,6 +142,8 @@ impl Bridge {
         match polled {
             None => Poll::Ready(Ok(())),
             Some(Poll::Ready(Ok(()))) if read_nothing => self.ended(),
+            // For Node, too, a connection that is reset is closed.
+            Some(Poll::Ready(Err(_))) if !self.wire.is_over() => self.ended(),
             Some(polled) => polled,
         }
     }

@@ -738,7 +738,7 @@ impl Future for Drain {
                 }
                 Ok(_) => {}
                 Err(_) => {
-                    state.die(Some("transport error"));
+                    state.die(Some("transport close"));
                 }
             }
         }
