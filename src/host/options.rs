@@ -19,6 +19,8 @@ const MIN_UNCONNECTED: usize = 100;
 /// Size in bytes of the buffer that socketioxide keeps for each WebSocket, as long as the WebSocket lives. The host's
 /// stream reads more at once.
 const READ_BUFFER: usize = 1 << 8;
+/// The same for the host's own `SocketIo`, which reads little more than CONNECTs.
+const SMALL_READ_BUFFER: usize = 1 << 6;
 
 /// Transport that carries the packets of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -221,7 +223,9 @@ impl Options {
 
     /// Returns the builder of the host's own `SocketIo`, for which each client is a WebSocket.
     pub(super) fn socket_io_of_host(&self) -> SocketIoBuilder {
-        self.any_socket_io().transports([TransportType::Websocket])
+        self.any_socket_io()
+            .transports([TransportType::Websocket])
+            .ws_read_buffer_size(SMALL_READ_BUFFER)
     }
 
     fn any_socket_io(&self) -> SocketIoBuilder {
