@@ -321,3 +321,52 @@ async fn a_namespace_is_left_and_joined_again_on_one_connection() {
     send(&mut client, &["42/watch,9[\"state\"]"]).await;
     read_until(&mut client, "43/watch,9[[0,0]]").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_is_freed_although_clients_went_during_their_handshakes() {
+    let mut scene = Scene::new().await;
+    for _ in 0..3 {
+        let mut client = scene.watched().await;
+        send(&mut client, &["40"]).await;
+        scene.logs(&["handshake"]).await;
+        drop(client);
+        scene.logs(&["watch: transport close"]).await;
+        scene.handshakes.add_permits(1);
+        scene.logs(&["next"]).await;
+    }
+    scene.is_empty().await;
+    let Running {
+        server, mut events, ..
+    } = scene.running;
+    server.shutdown().await;
+    let end = async { while events.recv().await.is_some() {} };
+    let freed = tokio::time::timeout(LONG, end).await;
+    assert!(freed.is_ok(), "a session holds its host");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_a_namespace_that_the_server_removes_it_from_stays_in_the_others() {
+    const ROOM: &str = "fn on_connection(socket) { }";
+    const MAIN: &str = r#"fn on_connection(socket) {
+        socket.on("empty", || { for i in 0..8 { io.of(`/room/${i}`).disconnect_sockets(); } 1 });
+        socket.on("n", |n| n);
+    }"#;
+    let files = [("main.rhai", MAIN), ("room/{id}.rhai", ROOM)];
+    let running = Running::of(&files, |b| b).await;
+    let mut server = raw(&running).await;
+    send(&mut server, &["40"]).await;
+    read_until(&mut server, "40{").await;
+    let rooms = |kind| (0..8).map(move |n| frame(&format!("4{kind}/room/{n},")));
+    for _ in 0..50 {
+        let mut client = raw(&running).await;
+        let connects: Vec<_> = rooms(0).chain([frame("40")]).flatten().collect();
+        client.write_all(&connects).await.unwrap();
+        read_until(&mut client, "40{").await;
+        let leaves: Vec<_> = rooms(1).flatten().collect();
+        send(&mut server, &["421[\"empty\"]"]).await;
+        client.write_all(&leaves).await.unwrap();
+        read_until(&mut server, "431[1]").await;
+        send(&mut client, &["422[\"n\",2]"]).await;
+        read_until(&mut client, "432[2]").await;
+    }
+}

@@ -5,16 +5,19 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use axum::Router;
+use axum::{Router, http::Request};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
 use patchcord::{
     Functions, Host, HostBuilder, Signature,
     host::Outcome,
     script::{LoadError, Loader, Memory},
     testing::TestHost,
 };
-use tokio::net::TcpListener;
+use tokio::{io::BufStream, net::TcpListener};
+use tower::ServiceExt;
 
-use crate::sockets::Client;
+use crate::sockets::{Client, ECHO};
 
 /// A type of the program's own.
 #[derive(Debug, Clone)]
@@ -301,4 +304,29 @@ fn what_a_program_holds_can_be_sent_to_other_threads() {
     is_shared::<patchcord::host::RollBackError>();
     is_shared::<patchcord::script::LoadError>();
     is_shared::<patchcord::server::ServerError>();
+}
+
+#[tokio::test]
+async fn everything_leaves_through_a_stream_with_a_buffer_of_its_own() {
+    let host = Host::builder()
+        .loader(Memory::from([("main.rhai", ECHO)]))
+        .build();
+    host.load().await;
+    let app = host.service(Router::new()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = service_fn(move |request: Request<_>| app.clone().oneshot(request));
+        // As TLS does, it sends the rest of what was written when it is flushed.
+        let stream = TokioIo::new(BufStream::new(stream));
+        let serving = http1::Builder::new().serve_connection(stream, service);
+        serving.with_upgrades().await
+    });
+    let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+    let mut client = Client::at(&url).await;
+    client.connect("").await;
+    client.send("421[\"echo\",1]").await;
+    let answer = client.until(|packet| packet.starts_with("43")).await;
+    assert_eq!(answer, "431[1]");
 }

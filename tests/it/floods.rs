@@ -1,6 +1,12 @@
 //! Clients that send more than they may.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -9,7 +15,7 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use patchcord::{
-    Host, HostEvent, Options,
+    Host, HostBuilder, HostEvent, Options,
     script::Memory,
     server::{Config, Server},
 };
@@ -20,7 +26,7 @@ use tokio::{
 use tower::ServiceExt;
 
 use crate::{
-    sockets::{LONG, Running, sid},
+    sockets::{Client, LONG, Running, sid},
     wire::{frame, raw, read_until},
 };
 
@@ -238,4 +244,64 @@ async fn a_body_that_never_ends_is_given_up() {
     assert_eq!(answer.status(), 408);
     assert_eq!(start.elapsed().as_secs(), 30);
     assert_eq!(host.counters().refused.get(), 1);
+}
+
+/// Counts the events `n`, each of which takes some time.
+fn counting(builder: HostBuilder, count: &Arc<AtomicI64>) -> HostBuilder {
+    let (counted, so_far) = (count.clone(), count.clone());
+    builder
+        .function("work", move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(2));
+        })
+        .function("so_far", move || so_far.load(Ordering::SeqCst))
+}
+
+const COUNT: &str = "fn on_connection(socket) {
+    socket.on(\"n\", || { work(); });
+    socket.on(\"so far\", || so_far());
+}";
+const MANY: usize = 1000;
+
+/// Asks another client's question while the first one's events are handled, on the only thread.
+async fn assert_has_a_turn(other: &mut Client, count: &AtomicI64) {
+    while count.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    other.send("421[\"so far\"]").await;
+    let answer = other.until(|packet| packet.starts_with("43")).await;
+    assert_ne!(
+        answer,
+        format!("431[{MANY}]"),
+        "the other one waited for all"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_sends_many_events_at_once_leaves_turns_to_others() {
+    let count = Arc::new(AtomicI64::new(0));
+    let running = Running::of(&[("main.rhai", COUNT)], |b| counting(b, &count)).await;
+    let mut other = running.websocket().await;
+    other.connect("").await;
+    let mut flood = raw(&running).await;
+    let events = frame("42[\"n\"]").repeat(MANY);
+    flood.write_all(&frame("40")).await.unwrap();
+    read_until(&mut flood, "40{").await;
+    flood.write_all(&events).await.unwrap();
+    assert_has_a_turn(&mut other, &count).await;
+}
+
+#[tokio::test]
+async fn a_request_with_many_events_leaves_turns_to_others() {
+    let count = Arc::new(AtomicI64::new(0));
+    let running = Running::of(&[("main.rhai", COUNT)], |b| counting(b, &count)).await;
+    let mut other = running.websocket().await;
+    other.connect("").await;
+    let opened = running.get("/socket.io/?EIO=4&transport=polling").await;
+    let path = format!("/socket.io/?EIO=4&transport=polling&sid={}", sid(&opened));
+    assert!(running.post(&path, "40").await.ends_with("ok"));
+    let events = ["42[\"n\"]"; MANY].join("\x1e");
+    let has_a_turn = assert_has_a_turn(&mut other, &count);
+    let (posted, ()) = tokio::join!(running.post(&path, &events), has_a_turn);
+    assert!(posted.ends_with("ok"), "{posted}");
 }

@@ -424,3 +424,19 @@ async fn timers_of_one_time_fire_in_the_order_they_were_set() {
         assert_eq!(client.next().await.unwrap(), format!("430{in_order}"));
     }
 }
+
+#[tokio::test]
+async fn a_socket_that_is_ended_twice_hears_of_it_once() {
+    let twice = r#"fn on_connection(socket) {
+        socket.on("end", || { socket.disconnect(); socket.disconnect(); });
+    }"#;
+    let running = Running::of(&[("main.rhai", twice), ("echo.rhai", ECHO)], |b| b).await;
+    let mut client = running.websocket().await;
+    client.connect("").await;
+    client.connect("/echo,").await;
+    client.until(|packet| packet.contains("hello")).await;
+    client.send("42[\"end\"]").await;
+    assert_eq!(client.next().await.unwrap(), "41");
+    client.send("42/echo,1[\"echo\",1]").await;
+    assert_eq!(client.next().await.unwrap(), "42/echo,[\"echo\",1]");
+}

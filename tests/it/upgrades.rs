@@ -215,3 +215,20 @@ async fn upgrades_that_make_no_sense_are_refused_as_in_node() {
         assert!(answer.ends_with(expected), "{query}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn a_poll_waits_until_a_packet_has_come_through_the_websocket() {
+    let running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
+    let path = polling(&running).await;
+    let poll = path.replace("websocket", "polling");
+    let mut client = Client::at(&format!("ws://{}{path}", running.address)).await;
+    for n in 0..10 {
+        let echo = format!("42[\"echo\",{n}]");
+        let (polled, posted) = tokio::join!(running.get(&poll), running.post(&poll, &echo));
+        assert!(posted.ends_with("ok"), "{posted}");
+        assert!(polled.ends_with(&echo), "{polled}");
+    }
+    let (polled, ()) = tokio::join!(running.get(&poll), upgrade(&mut client));
+    assert!(polled.ends_with("\r\n\r\n6"), "{polled}");
+    assert_goes_on(&mut client, 1).await;
+}

@@ -283,3 +283,35 @@ async fn a_client_that_was_cut_off_leaves_no_task_behind() {
         .await
         .expect("tasks are left");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_a_call_has_sent_leaves_although_the_client_is_disconnected_before_its_end() {
+    let gate = Gate::default();
+    let pass = gate.clone();
+    let script = r#"fn on_connection(socket) {
+        socket.on("go", || { socket.emit("sent"); pass(); });
+        socket.on("end", || { io.except(socket.id).disconnect_sockets(true); });
+    }"#;
+    let running = Running::of(&[("main.rhai", script)], |b| {
+        b.function("pass", move || pass.pass())
+    })
+    .await;
+    let (mut client, mut other) = (raw(&running).await, running.websocket().await);
+    client.write_all(&frame("40")).await.unwrap();
+    read_until(&mut client, "40{").await;
+    other.connect("").await;
+    gate.shut_after(0);
+    client.write_all(&frame("42[\"go\"]")).await.unwrap();
+    let shut = gate.clone();
+    let reached = tokio::task::spawn_blocking(move || shut.reached());
+    reached.await.unwrap();
+    other.send("42[\"end\"]").await;
+    let mut heard = Vec::new();
+    tokio::time::timeout(LONG, client.read_to_end(&mut heard))
+        .await
+        .expect("it is still connected")
+        .unwrap();
+    gate.open();
+    let heard = String::from_utf8_lossy(&heard);
+    assert!(heard.contains("sent"), "{heard}");
+}

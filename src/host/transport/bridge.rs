@@ -4,7 +4,7 @@
 use std::{
     cell::Cell,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -12,11 +12,13 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::yield_now,
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
 
 use super::{
+    TIME_IN_A_ROW,
     client_frames::{self, Content, First},
     connects::GATE,
     wire::Wire,
@@ -44,6 +46,8 @@ pub(super) struct Bridge {
     received: Vec<u8>,
     /// Message of which parts have come.
     message: Option<(Content, Vec<u8>)>,
+    /// Time at which packets in a row began; `None` if the client must wait for more.
+    busy_since: Option<std::time::Instant>,
     /// Time at which packets no longer wait for a CONNECT.
     gate: Option<Pin<Box<Sleep>>>,
     /// `true` after socketioxide was informed that the client has disconnected.
@@ -58,8 +62,36 @@ impl Bridge {
             handed: 0,
             received: Vec::new(),
             message: None,
+            busy_since: None,
             gate: None,
             has_ended: false,
+        }
+    }
+
+    /// Passes on what waits for socketioxide, and meanwhile handles what comes from the client.
+    fn poll_inbox(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.hand_on(buffer) {
+                return Poll::Ready(Ok(()));
+            }
+            self.wire.write_waiting();
+            if self.busy_since.is_some() && self.is_due() {
+                // It wakes this task after tokio has looked for what other tasks wait for.
+                return pin!(yield_now()).poll(context).map(Ok);
+            }
+            ready!(self.poll_gate(context));
+            if !self.received.is_empty() {
+                let waiting = self.received.len();
+                self.handle_received();
+                if self.received.len() < waiting {
+                    continue;
+                }
+            }
+            ready!(self.poll_network(context))?;
         }
     }
 
@@ -193,8 +225,17 @@ impl Bridge {
                 self.wire.write_waiting();
                 unanswered = 0;
             }
+            if self.is_due() {
+                break;
+            }
         }
         done
+    }
+
+    /// Returns `true` if other tasks are due on this thread.
+    fn is_due(&mut self) -> bool {
+        let since = self.busy_since.get_or_insert_with(std::time::Instant::now);
+        since.elapsed() > TIME_IN_A_ROW
     }
 
     /// Handles a data frame.
@@ -241,22 +282,11 @@ impl AsyncRead for Bridge {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        loop {
-            if this.hand_on(buffer) {
-                return Poll::Ready(Ok(()));
-            }
-            this.wire.write_waiting();
-            ready!(this.poll_gate(context));
-            if !this.received.is_empty() {
-                let waiting = this.received.len();
-                this.handle_received();
-                if this.received.len() < waiting {
-                    continue;
-                }
-            }
-            ready!(this.poll_network(context))?;
+        let polled = self.poll_inbox(context, buffer);
+        if polled.is_pending() {
+            self.busy_since = None;
         }
+        polled
     }
 }
 

@@ -46,10 +46,12 @@ impl Connects {
         self.0.len()
     }
 
-    /// Keeps something of an accepted client.
-    pub(super) fn accept(&mut self, namespace: &str, kept: Kept) {
-        if let Some(connect) = self.0.iter_mut().find(|one| &*one.namespace == namespace) {
-            connect.accepted = Some(kept);
+    /// Keeps something of an accepted client. Returns it if no CONNECT to the namespace is in progress.
+    pub(super) fn accept(&mut self, namespace: &str, kept: Kept) -> Option<Kept> {
+        let mut connects = self.0.iter_mut();
+        match connects.find(|one| &*one.namespace == namespace) {
+            Some(connect) => connect.accepted.replace(kept),
+            None => Some(kept),
         }
     }
 

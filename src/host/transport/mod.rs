@@ -14,6 +14,11 @@
 //! | what waits for all clients together | [`stalled_queues`] |
 //! | what stands on the wire | [`protocol`], [`packet`], [`encode`] |
 
+use std::time::Duration;
+
+/// Maximum time for the packets of one client in a row, so that other clients have their turn on this thread.
+const TIME_IN_A_ROW: Duration = Duration::from_millis(5);
+
 mod admission;
 mod bridge;
 mod client_frames;

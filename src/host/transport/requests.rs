@@ -13,6 +13,8 @@ pub(super) struct Requests {
     /// `true` while a request brings packets.
     pub(super) is_posted: bool,
     pub(super) post: Option<Waker>,
-    /// `true` while the client tries a WebSocket: it is not to wait for a poll any more.
+    /// `true` while the client tries a WebSocket.
+    pub(super) is_upgrading: bool,
+    /// `true` after its WebSocket has carried a packet: the client is not to wait for a poll any more.
     pub(super) is_probed: bool,
 }

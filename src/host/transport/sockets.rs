@@ -67,10 +67,17 @@ impl Sockets {
         });
     }
 
-    /// Ends the socket of a namespace, and keeps the names of the last `keep` that have ended. Returns the socket, to
-    /// be dropped without a lock.
-    pub(super) fn end(&mut self, namespace: &str, keep: usize) -> Option<Arc<dyn Receiver>> {
-        let at = self.0.iter().position(|one| &*one.namespace == namespace)?;
+    /// Ends the socket with this id in a namespace, and keeps the names of the last `keep` that have ended. Returns the
+    /// socket, to be dropped without a lock; `None` if it has ended already.
+    pub(super) fn end(
+        &mut self,
+        namespace: &str,
+        id: &str,
+        keep: usize,
+    ) -> Option<Arc<dyn Receiver>> {
+        let is_it = |socket: &Arc<dyn Receiver>| socket.id() == id;
+        let at = self.live_at(namespace)?;
+        self.0.get(at)?.socket.as_ref().filter(|one| is_it(one))?;
         let mut entry = self.0.remove(at);
         let socket = entry.socket.take();
         let mut ended = self
@@ -86,10 +93,16 @@ impl Sockets {
     }
 
     /// Removes the socket of a namespace that its client leaves: nothing of the client may follow. Returns the socket,
-    /// to be dropped without a lock.
+    /// to be dropped without a lock; `None` if it has ended already.
     pub(super) fn forget(&mut self, namespace: &str) -> Option<Arc<dyn Receiver>> {
-        let at = self.0.iter().position(|one| &*one.namespace == namespace)?;
+        let at = self.live_at(namespace)?;
         self.0.remove(at).socket
+    }
+
+    /// Returns the place of the socket of a namespace that has not ended.
+    fn live_at(&self, namespace: &str) -> Option<usize> {
+        let is_live = |one: &Entry| &*one.namespace == namespace && one.socket.is_some();
+        self.0.iter().position(is_live)
     }
 
     /// Returns the socket of a namespace.
@@ -143,12 +156,14 @@ mod tests {
         sockets.add(&"/a".into(), Arc::new(Named("one")));
         assert_eq!(found(&sockets, "/a"), "one");
         assert_eq!(found(&sockets, "/b"), "unknown");
-        assert!(sockets.end("/a", 2).is_some() && sockets.end("/a", 2).is_none());
+        assert!(sockets.end("/a", "other", 2).is_none());
+        assert!(sockets.end("/a", "one", 2).is_some() && sockets.end("/a", "one", 2).is_none());
+        assert!(sockets.forget("/a").is_none());
         assert_eq!(found(&sockets, "/a"), "ended");
         sockets.add(&"/a".into(), Arc::new(Named("two")));
         assert_eq!(found(&sockets, "/a"), "two");
         assert_eq!(sockets.live().count(), 1);
-        assert!(sockets.forget("/a").is_some() && sockets.end("/a", 2).is_none());
+        assert!(sockets.forget("/a").is_some() && sockets.end("/a", "two", 2).is_none());
         assert_eq!(found(&sockets, "/a"), "unknown");
     }
 
@@ -159,7 +174,7 @@ mod tests {
         for round in 0..10 {
             let name: Arc<str> = format!("/{round}").into();
             sockets.add(&name, Arc::new(Named("short")));
-            drop(sockets.end(&name, 3));
+            drop(sockets.end(&name, "short", 3));
         }
         let known: Vec<_> = (0..10)
             .filter(|n| found(&sockets, &format!("/{n}")) == "ended")

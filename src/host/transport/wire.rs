@@ -147,6 +147,8 @@ pub(super) struct State {
     has_pinged: bool,
     /// Number of sockets whose `on_connection` runs: nothing leaves meanwhile.
     held: u32,
+    /// `true` while the WebSocket keeps written bytes in a buffer of its own, as TLS does.
+    unflushed: bool,
     /// `true` while a task writes the queue.
     draining: bool,
     /// `true` while a flush of the queue is scheduled.
@@ -269,7 +271,13 @@ impl Wire {
         if let Some(seat) = &mut state.seat {
             seat.connected();
         }
-        state.connects.accept(namespace, kept);
+        // A session that is over would keep it for ever, because it leads back to the session.
+        let unwanted = match state.is_over() {
+            true => Some(kept),
+            false => state.connects.accept(namespace, kept),
+        };
+        drop(state);
+        drop(unwanted);
     }
 
     /// Returns what is kept of an accepted client.
@@ -305,11 +313,26 @@ impl Wire {
         Some(Hold(self.clone()))
     }
 
-    /// Removes the socket of a namespace.
-    pub(in crate::host) fn end_socket(&self, namespace: &str) {
+    /// Removes the socket with this id from a namespace. Returns `false` if it has ended already.
+    pub(in crate::host) fn end_socket(&self, namespace: &str, id: &str) -> bool {
         let keep = self.options().max_namespaces_per_client;
-        let socket = self.lock().sockets.end(namespace, keep);
-        drop(socket);
+        let socket = self.lock().sockets.end(namespace, id, keep);
+        socket.is_some()
+    }
+
+    /// Claims the end of a socket for the server, just before socketioxide hears of it. Returns `false` if the socket
+    /// has ended already: its client may have left a moment ago, and socketioxide would disconnect the client from all
+    /// namespaces if it heard of both. When the session is over, socketioxide may still hold the socket, and hears of it.
+    pub(in crate::host) fn claim_end(&self, namespace: &str, id: &str) -> bool {
+        let keep = self.options().max_namespaces_per_client;
+        let mut state = self.lock();
+        if state.is_over() {
+            return true;
+        }
+        let socket = state.sockets.end(namespace, id, keep);
+        state.unwritten_ends += usize::from(socket.is_some());
+        drop(state);
+        socket.is_some()
     }
 
     /// Returns the public ids of the client's sockets.
@@ -419,7 +442,7 @@ impl Wire {
             return self.bounded(state);
         }
         state.write_queue(&mut Context::from_waker(Waker::noop()))?;
-        if !state.queue.is_empty() {
+        if !state.has_left() {
             state.draining = true;
             tokio::spawn(Drain {
                 wire: self.clone(),
@@ -479,13 +502,9 @@ impl Wire {
         let wire = self.clone();
         tokio::spawn(async move {
             sleep_until(Instant::now() + CLOSING).await;
+            wire.write_waiting();
             wire.finish_closing(true);
         });
-    }
-
-    /// Records that the server ends a socket, just before socketioxide hears of it.
-    pub(in crate::host) fn ends_socket(&self) {
-        self.lock().unwritten_ends += 1;
     }
 
     /// Ends a connection that closes, if nothing waits any more, or in any case.
@@ -523,6 +542,7 @@ impl Wire {
         state.ending = true;
         state.seat = None;
         let sockets = std::mem::take(&mut state.sockets);
+        let connects = std::mem::take(&mut state.connects);
         state.wake_poll();
         state.wake_poster();
         let waits = match &state.polling {
@@ -540,7 +560,7 @@ impl Wire {
             });
         }
         drop(state);
-        drop(sockets);
+        drop((sockets, connects));
     }
 }
 
@@ -683,6 +703,11 @@ impl State {
         }
     }
 
+    /// Returns `true` if the network has accepted everything.
+    fn has_left(&self) -> bool {
+        self.queue.is_empty() && !self.unflushed
+    }
+
     /// Writes as much of the queue as the network accepts. Returns `true` if that was anything.
     fn write_queue(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
         let mut has_written = false;
@@ -701,6 +726,10 @@ impl State {
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => break,
             }
+        }
+        if let Some(io) = self.io.as_mut() {
+            let flushed = Pin::new(io).poll_flush(context)?;
+            self.unflushed = flushed.is_pending();
         }
         Ok(has_written)
     }
@@ -723,7 +752,7 @@ impl Future for Drain {
         if !state.dead {
             state.drainer = Some(context.waker().clone());
             match state.write_queue(context) {
-                Ok(has_written) if !state.queue.is_empty() => {
+                Ok(has_written) if !state.has_left() => {
                     if has_written {
                         let end = Instant::now() + wire.options().write_timeout;
                         unread.as_mut().reset(end);

@@ -109,7 +109,7 @@ impl Connects {
         // socketioxide may have ended the socket meanwhile, before it had a place anywhere.
         if connection.phase() == Phase::Left {
             self.members.leave(&member);
-            wire.end_socket(path);
+            wire.end_socket(path, &member.id);
             connection.end_pass();
         }
     }
@@ -214,9 +214,10 @@ impl<A: Adapter> DisconnectHandler<A, Ours> for Leaves {
         self.connection
             .remember_rooms(self.members.rooms_of(&self.member));
         self.members.leave(&self.member);
-        self.member.wire.end_socket(self.members.path());
+        let Member { wire, id, asks, .. } = &*self.member;
+        wire.end_socket(self.members.path(), id);
         // Whoever asks from now on is told that the client has left.
-        self.member.asks.get_or_init(Arc::default).close();
+        asks.get_or_init(Arc::default).close();
         let ended_by_host = match reason {
             DisconnectReason::ClientNSDisconnect
             | DisconnectReason::ServerNSDisconnect

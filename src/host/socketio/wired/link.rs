@@ -70,9 +70,12 @@ impl<A: Adapter> Link for WireLink<A> {
     }
 
     fn disconnect(&self) {
-        self.member.wire.ends_socket();
+        let wire = &self.member.wire;
+        if !wire.claim_end(self.members.path(), &self.member.id) {
+            return;
+        }
         if self.socket.clone().disconnect().is_err() {
-            self.member.wire.kill("transport error");
+            wire.kill("transport error");
         }
     }
 

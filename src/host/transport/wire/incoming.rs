@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-use super::Wire;
+use super::{State, Wire};
 use crate::event::{ConnectRefusal, HostEvent};
 use crate::host::{
     namespaces::INVALID_NAMESPACE,
@@ -93,14 +93,22 @@ impl Wire {
             }
             Kind::Disconnect => {
                 if self.find(packet.namespace).is_some() {
-                    self.hand_message(text);
-                    let socket = self.lock().sockets.forget(packet.namespace);
-                    drop(socket);
+                    self.leave(packet.namespace, text);
                 }
             }
             Kind::Event | Kind::Ack if packet.attachments == 0 => self.deliver(&packet, &[]),
             Kind::Event | Kind::Ack => self.begin_partial(&packet, text),
         }
+    }
+
+    /// Handles a DISCONNECT, unless the server ends the socket at the same time: socketioxide may hear of only one.
+    fn leave(&self, namespace: &str, text: &str) {
+        let mut state = self.lock();
+        let socket = state.sockets.forget(namespace);
+        if socket.is_some() {
+            state.hand_message(text);
+        }
+        drop(state);
     }
 
     fn begin_partial(&self, packet: &Packet<'_>, text: &str) {
@@ -199,8 +207,9 @@ impl Wire {
         if !is_served {
             return self.answer_refused(namespace, INVALID_NAMESPACE);
         }
-        self.lock().connects.request(namespace);
-        self.hand_message(text);
+        let mut state = self.lock();
+        state.connects.request(namespace);
+        state.hand_message(text);
     }
 
     /// Refuses a CONNECT, and announces that.
@@ -217,11 +226,6 @@ impl Wire {
 
     fn answer_refused(self: &Arc<Self>, namespace: &str, reason: &str) {
         self.send_text(packet::refused(namespace, reason).as_bytes());
-    }
-
-    fn hand_message(&self, text: &str) {
-        let packet = [&[MESSAGE], text.as_bytes()].concat();
-        self.lock().hand_text(&packet);
     }
 
     /// Returns whether the client may send one more event now; otherwise the event is dropped.
@@ -247,6 +251,13 @@ impl Wire {
             self.cut_off(problem);
         }
         verdict == Verdict::Passes
+    }
+}
+
+impl State {
+    fn hand_message(&mut self, text: &str) {
+        let packet = [&[MESSAGE], text.as_bytes()].concat();
+        self.hand_text(&packet);
     }
 }
 

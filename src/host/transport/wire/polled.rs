@@ -4,16 +4,18 @@ use std::{
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::{task::yield_now, time::timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::{State, Wire};
 use crate::host::transport::{
+    TIME_IN_A_ROW,
     connects::GATE,
     protocol::{ATTACHMENT, CLOSE, NOOP, SEPARATOR},
 };
@@ -26,8 +28,10 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.wire.kill("transport error");
+        let mut state = self.wire.lock();
+        // A WebSocket that has replaced polling meanwhile goes on.
+        if !self.is_over && state.polling.is_some() {
+            state.die(Some("transport error"));
         }
     }
 }
@@ -49,7 +53,7 @@ pub(in crate::host::transport) struct Probing(Arc<Wire>);
 impl Drop for Probing {
     fn drop(&mut self) {
         if let Some(polling) = &mut self.0.lock().polling {
-            polling.is_probed = false;
+            (polling.is_upgrading, polling.is_probed) = (false, false);
         }
     }
 }
@@ -90,7 +94,12 @@ impl Wire {
 
     /// Handles the packets of a request, one after the other.
     pub(in crate::host::transport) async fn take_payload(self: &Arc<Self>, payload: &[u8]) {
+        let mut since = Instant::now();
         for packet in payload.split(|byte| *byte == SEPARATOR) {
+            if since.elapsed() > TIME_IN_A_ROW {
+                yield_now().await;
+                since = Instant::now();
+            }
             match packet.split_first() {
                 Some((&ATTACHMENT, encoded)) => match BASE64_STANDARD.decode(encoded) {
                     Ok(attachment) => self.receive_binary(attachment.into()),
@@ -122,13 +131,18 @@ impl Wire {
     pub(in crate::host::transport) fn begin_upgrade(self: &Arc<Self>) -> Option<Probing> {
         let mut state = self.lock();
         let polling = state.polling.as_mut()?;
-        let is_free = !std::mem::replace(&mut polling.is_probed, true);
+        let is_free = !std::mem::replace(&mut polling.is_upgrading, true);
         is_free.then(|| Probing(self.clone()))
     }
 
-    /// Ends the request that waits for packets, because the client tries a WebSocket.
+    /// Ends the request that waits for packets, because the client's WebSocket works. The client would poll again and
+    /// again if this came before.
     pub(in crate::host::transport) fn release_poll(&self) {
-        self.lock().wake_poll();
+        let mut state = self.lock();
+        if let Some(polling) = &mut state.polling {
+            polling.is_probed = true;
+        }
+        state.wake_poll();
     }
 
     /// Replaces polling by a WebSocket, of which `read` was read already. Returns `false` if the session has ended.
