@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -252,7 +252,10 @@ fn counting(builder: HostBuilder, count: &Arc<AtomicI64>) -> HostBuilder {
     builder
         .function("work", move || {
             counted.fetch_add(1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_millis(2));
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(2) {
+                std::hint::spin_loop();
+            }
         })
         .function("so_far", move || so_far.load(Ordering::SeqCst))
 }
