@@ -216,6 +216,64 @@ async fn a_body_that_is_too_large_is_refused_announced_and_counted() {
     assert!(answer.contains("Session ID unknown"), "{answer}");
 }
 
+#[tokio::test]
+async fn what_is_kept_of_a_connect_is_bounded() {
+    let mut running = Running::of(&[("main.rhai", ECHO)], |b| b).await;
+    let mut client = running.websocket().await;
+    let auth = |size| format!("40{{\"token\":\"{}\"}}", "x".repeat(size));
+    client.send(&auth(70_000)).await;
+    assert_eq!(
+        client.until(|packet| packet.starts_with("44")).await,
+        r#"44{"message":"its `auth` is larger than 64 KiB"}"#
+    );
+    client.send(&auth(60_000)).await;
+    client.until(|packet| packet.starts_with("40{")).await;
+    client.send(&format!("40/{},", "x".repeat(300))).await;
+    assert_eq!(
+        running.announced(cut_off).await,
+        "it sent a CONNECT whose namespace is longer than 256 bytes"
+    );
+}
+
+/// In time that passes by itself.
+#[tokio::test(start_paused = true)]
+async fn attachments_that_never_come_are_given_up() {
+    let host = Host::builder()
+        .loader(Memory::from([("main.rhai", ECHO)]))
+        .build();
+    host.load().await;
+    let app = host.service(Router::new()).unwrap();
+    let ask = async |method: &str, query: &str, body: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/socket.io/?EIO=4&transport=polling{query}"))
+            .body(Body::from(body.to_owned()))
+            .unwrap();
+        let answer = app.clone().oneshot(request).await.unwrap();
+        let body = to_bytes(answer.into_body(), 10_000).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    let session = format!("&sid={}", sid(&ask("GET", "", "").await));
+    assert_eq!(ask("POST", &session, "40").await, "ok");
+    let partial = r#"452-["n",{"_placeholder":true,"num":0}]"#;
+    assert_eq!(ask("POST", &session, partial).await, "ok");
+    let mut pings = 0;
+    let end = loop {
+        let polled = ask("GET", &session, "").await;
+        if !polled.split('\u{1e}').any(|packet| packet == "2") {
+            if polled.starts_with("40") {
+                continue;
+            }
+            break polled;
+        }
+        pings += 1;
+        ask("POST", &session, "3").await;
+    };
+    assert_eq!(pings, 2);
+    assert!(end.contains("Session ID unknown"), "{end}");
+    assert_eq!(host.counters().cut_off.get(), 1);
+}
+
 /// In time that passes by itself.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_is_given_up() {

@@ -1,8 +1,7 @@
 //! Head of a Socket.IO packet: its type, its attachments, its namespace, its id. What follows is JSON.
 
-use std::time::Instant;
-
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::protocol::{
     ACK, ATTACHMENTS_END, BINARY_ACK, BINARY_EVENT, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT,

@@ -115,7 +115,7 @@ impl Wire {
         if self.check_attachments(packet.attachments) {
             *self.partial.lock() = Some(Box::new(Partial {
                 text: text.into(),
-                since: Instant::now(),
+                since: tokio::time::Instant::now(),
                 expected: packet.attachments,
                 attachments: Vec::new(),
             }));
