@@ -356,13 +356,16 @@ async fn who_leaves_a_namespace_that_the_server_removes_it_from_stays_in_the_oth
     let mut server = raw(&running).await;
     send(&mut server, &["40"]).await;
     read_until(&mut server, "40{").await;
-    let rooms = |kind| (0..8).map(move |n| frame(&format!("4{kind}/room/{n},")));
+    let leaves = (0..8).flat_map(|n| frame(&format!("41/room/{n},")));
+    let leaves: Vec<_> = leaves.collect();
     for _ in 0..50 {
         let mut client = raw(&running).await;
-        let connects: Vec<_> = rooms(0).chain([frame("40")]).flatten().collect();
-        client.write_all(&connects).await.unwrap();
+        for n in 0..8 {
+            send(&mut client, &[&format!("40/room/{n},")]).await;
+            read_until(&mut client, &format!("40/room/{n},{{")).await;
+        }
+        send(&mut client, &["40"]).await;
         read_until(&mut client, "40{").await;
-        let leaves: Vec<_> = rooms(1).flatten().collect();
         send(&mut server, &["421[\"empty\"]"]).await;
         client.write_all(&leaves).await.unwrap();
         read_until(&mut server, "431[1]").await;

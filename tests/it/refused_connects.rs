@@ -273,3 +273,19 @@ fn clients_that_are_disconnected_again_and_again_fill_no_log() {
     assert_eq!(suppressed, Some(45));
     assert_eq!(host.counters().cut_off.get(), 50);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_connect_is_answered_although_the_one_before_was_rejected() {
+    let script = "fn on_handshake(socket) { throw \"no\"; } fn on_connection(socket) { }";
+    let running = Running::of(&[("main.rhai", script)], |b| b).await;
+    for _ in 0..30 {
+        let mut client = running.websocket().await;
+        for _ in 0..5 {
+            client.send("40").await;
+        }
+        for _ in 0..5 {
+            let answer = client.until(|packet| packet.starts_with("44")).await;
+            assert_eq!(answer, r#"44{"message":"no"}"#);
+        }
+    }
+}

@@ -289,16 +289,26 @@ async fn what_a_call_has_sent_leaves_although_the_client_is_disconnected_before_
     let gate = Gate::default();
     let pass = gate.clone();
     let script = r#"fn on_connection(socket) {
+        socket.on("slow", || { work(); 1 });
         socket.on("go", || { socket.emit("sent"); pass(); });
         socket.on("end", || { io.except(socket.id).disconnect_sockets(true); });
     }"#;
     let running = Running::of(&[("main.rhai", script)], |b| {
         b.function("pass", move || pass.pass())
+            .function("work", || {
+                let start = std::time::Instant::now();
+                while start.elapsed() < std::time::Duration::from_millis(20) {
+                    std::hint::spin_loop();
+                }
+            })
     })
     .await;
     let (mut client, mut other) = (raw(&running).await, running.websocket().await);
     client.write_all(&frame("40")).await.unwrap();
     read_until(&mut client, "40{").await;
+    // After a slow call the next ones hold no thread of the runtime.
+    client.write_all(&frame("421[\"slow\"]")).await.unwrap();
+    read_until(&mut client, "431[1]").await;
     other.connect("").await;
     gate.shut_after(0);
     client.write_all(&frame("42[\"go\"]")).await.unwrap();

@@ -130,7 +130,7 @@ impl Bridge {
                 .gate
                 .get_or_insert_with(|| Box::pin(sleep_until(end())));
             ready!(gate.as_mut().poll(context));
-            while !self.wire.lock().connects.give_up() {
+            while !self.wire.lock().end_gate() {
                 gate.as_mut().reset(end());
                 ready!(gate.as_mut().poll(context));
             }

@@ -14,6 +14,8 @@ pub(in crate::host) type Kept = Box<dyn Any + Send>;
 #[derive(Debug)]
 struct Connect {
     namespace: Box<str>,
+    /// The packet, until socketioxide has begun with it. It ignores one that comes too soon after a rejected one.
+    packet: Option<Box<[u8]>>,
     accepted: Option<Kept>,
     /// It waits for a reload to be decided; meanwhile the time of [`GATE`] does not run.
     is_postponed: bool,
@@ -27,9 +29,10 @@ pub(super) struct Connects(Vec<Connect>);
 
 impl Connects {
     /// Records a CONNECT that the host hands to socketioxide.
-    pub(super) fn request(&mut self, namespace: &str) {
+    pub(super) fn request(&mut self, namespace: &str, packet: &[u8]) {
         self.0.push(Connect {
             namespace: namespace.into(),
+            packet: Some(packet.into()),
             accepted: None,
             is_postponed: false,
             is_overdue: false,
@@ -44,6 +47,18 @@ impl Connects {
     /// Returns the number of CONNECTs in progress.
     pub(super) const fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Records that socketioxide has begun with the CONNECT to a namespace.
+    pub(super) fn begin(&mut self, namespace: &str) {
+        if let Some(connect) = self.0.iter_mut().find(|one| &*one.namespace == namespace) {
+            connect.packet = None;
+        }
+    }
+
+    /// Returns the packets that socketioxide has not begun with.
+    pub(super) fn ignored(&self) -> Vec<Box<[u8]>> {
+        self.0.iter().filter_map(|one| one.packet.clone()).collect()
     }
 
     /// Keeps something of an accepted client. Returns it if no CONNECT to the namespace is in progress.
@@ -105,10 +120,13 @@ mod tests {
     fn packets_wait_until_each_connect_has_ended() {
         let mut connects = Connects::default();
         assert!(!connects.hold_packets());
-        connects.request("/");
-        connects.request("/chat");
+        connects.request("/", b"40");
+        connects.request("/chat", b"40/chat,");
         connects.end("/");
         assert!(connects.hold_packets() && connects.has("/chat") && !connects.has("/"));
+        assert_eq!(connects.ignored(), [Box::from(&b"40/chat,"[..])]);
+        connects.begin("/chat");
+        assert!(connects.ignored().is_empty());
         connects.end("/chat");
         assert!(!connects.hold_packets());
     }
@@ -116,14 +134,14 @@ mod tests {
     #[test]
     fn packets_wait_for_ever_only_for_a_reload() {
         let mut connects = Connects::default();
-        connects.request("/slow");
-        connects.request("/");
+        connects.request("/slow", b"40/slow,");
+        connects.request("/", b"40");
         connects.postpone("/", true);
         assert!(!connects.give_up() && connects.hold_packets());
         connects.postpone("/", false);
         assert!(connects.give_up() && !connects.hold_packets());
         assert!(connects.has("/slow"), "it is still in progress");
-        connects.request("/next");
+        connects.request("/next", b"40/next,");
         assert!(connects.hold_packets());
     }
 }

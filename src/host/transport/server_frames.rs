@@ -7,18 +7,22 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
-use super::protocol::{CONNECT, DISCONNECT, MESSAGE, OPEN, PING};
+use super::protocol::{
+    CONNECT, CONNECT_ERROR, DISCONNECT, MESSAGE, NAMESPACE_END, OPEN, PING, ROOT,
+};
 
 /// Bits of the opcode in the first byte of a frame.
 const OPCODE: u8 = 0x0f;
 
 /// Purpose of a frame that socketioxide writes, as far as the host is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(super) enum Frame<'a> {
     /// The first packet of a session.
     Open,
     /// The answer to a CONNECT.
     Connected,
+    /// The refusal of a CONNECT to this namespace.
+    Refused(&'a str),
     /// The end of a socket.
     Disconnected,
     /// The question whether the client is alive.
@@ -32,19 +36,30 @@ pub(super) enum Frame {
 }
 
 /// Returns the purpose of a frame.
-pub(super) fn classify(frame: &[u8]) -> Frame {
+pub(super) fn classify(frame: &[u8]) -> Frame<'_> {
     match read(frame) {
         Some((OpCode::Control(Control::Close), _)) => Frame::Close,
         Some((OpCode::Control(_), _)) => Frame::Control,
         Some((OpCode::Data(Data::Text), payload)) => match payload {
             [OPEN, ..] => Frame::Open,
             [MESSAGE, CONNECT, ..] => Frame::Connected,
+            [MESSAGE, CONNECT_ERROR, rest @ ..] => Frame::Refused(namespace(rest)),
             [MESSAGE, DISCONNECT, ..] => Frame::Disconnected,
             [PING] => Frame::Ping,
             _ => Frame::Other,
         },
         _ => Frame::Other,
     }
+}
+
+/// Returns the namespace at the start of a packet, behind its type.
+fn namespace(packet: &[u8]) -> &str {
+    let name = match packet.starts_with(ROOT.as_bytes()) {
+        true => packet.split(|byte| *byte == NAMESPACE_END).next(),
+        false => None,
+    };
+    name.and_then(|name| std::str::from_utf8(name).ok())
+        .unwrap_or(ROOT)
 }
 
 /// Splits bytes into frames. An incomplete frame at the end counts as one.
@@ -126,16 +141,18 @@ mod tests {
         let of = |opcode, payload: &[u8]| {
             let mut frame = Vec::new();
             push(&mut frame, opcode, payload);
-            classify(&frame)
+            format!("{:?}", classify(&frame))
         };
-        assert_eq!(of(TEXT, b"0{\"sid\":\"x\"}"), Frame::Open);
-        assert_eq!(of(TEXT, b"40{\"sid\":\"x\"}"), Frame::Connected);
-        assert_eq!(of(TEXT, b"41/chat,"), Frame::Disconnected);
-        assert_eq!(of(TEXT, b"2"), Frame::Ping);
-        assert_eq!(of(TEXT, b"42[\"x\"]"), Frame::Other);
-        assert_eq!(of(OpCode::Data(Data::Binary), b"0"), Frame::Other);
-        assert_eq!(of(OpCode::Control(Control::Close), b""), Frame::Close);
-        assert_eq!(of(OpCode::Control(Control::Pong), b""), Frame::Control);
+        assert_eq!(of(TEXT, b"0{\"sid\":\"x\"}"), "Open");
+        assert_eq!(of(TEXT, b"40{\"sid\":\"x\"}"), "Connected");
+        assert_eq!(of(TEXT, b"41/chat,"), "Disconnected");
+        assert_eq!(of(TEXT, b"44/chat,{}"), "Refused(\"/chat\")");
+        assert_eq!(of(TEXT, b"44{}"), "Refused(\"/\")");
+        assert_eq!(of(TEXT, b"2"), "Ping");
+        assert_eq!(of(TEXT, b"42[\"x\"]"), "Other");
+        assert_eq!(of(OpCode::Data(Data::Binary), b"0"), "Other");
+        assert_eq!(of(OpCode::Control(Control::Close), b""), "Close");
+        assert_eq!(of(OpCode::Control(Control::Pong), b""), "Control");
     }
 
     #[test]

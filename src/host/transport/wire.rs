@@ -265,6 +265,11 @@ impl Wire {
         self.lock().connects.postpone(namespace, is_postponed);
     }
 
+    /// Records that socketioxide has begun with a CONNECT.
+    pub(in crate::host) fn connect_begun(&self, namespace: &str) {
+        self.lock().connects.begin(namespace);
+    }
+
     /// Keeps something of a client that is accepted, until its socket begins.
     pub(in crate::host) fn connect_accepted(&self, namespace: &str, kept: Kept) {
         let mut state = self.lock();
@@ -285,14 +290,10 @@ impl Wire {
         self.lock().connects.take_accepted(namespace)
     }
 
-    /// Records the end of a CONNECT: either its socket has begun, or there is none. Packets behind it may pass.
+    /// Records the end of a CONNECT: its socket has begun, or the client has left. Packets behind it may pass. A CONNECT
+    /// that is rejected ends when socketioxide writes that.
     pub(in crate::host) fn connect_ended(&self, namespace: &str) {
-        let mut state = self.lock();
-        state.connects.end(namespace);
-        if !state.connects.hold_packets() {
-            state.wake_reader();
-            state.wake_poster();
-        }
+        self.lock().end_connect(namespace);
     }
 
     /// Answers a CONNECT, and adds its socket. Nothing leaves until the returned guard is dropped, so the client
@@ -415,6 +416,11 @@ impl Wire {
                 Frame::Disconnected => {
                     state.unwritten_ends = state.unwritten_ends.saturating_sub(1);
                     state.queue.push_slice(frame);
+                }
+                Frame::Refused(namespace) => {
+                    state.queue.push_slice(frame);
+                    // Not sooner: until about now, socketioxide would ignore the next CONNECT.
+                    state.end_connect(namespace);
                 }
                 // A client that polls has no WebSocket to control.
                 Frame::Control | Frame::Close if state.polling.is_some() => {}
@@ -645,6 +651,26 @@ impl State {
             let mut context = Context::from_waker(Waker::noop());
             // The end of the connection says the same.
             let _ = Pin::new(io).poll_write(&mut context, &server_frames::CLOSE);
+        }
+    }
+
+    /// Ends the time that packets wait for CONNECTs. Returns `false` if they wait on: for a reload, or because
+    /// socketioxide has ignored a CONNECT, which it is handed again.
+    pub(super) fn end_gate(&mut self) -> bool {
+        let ignored = self.connects.ignored();
+        if ignored.is_empty() {
+            return self.connects.give_up();
+        }
+        ignored.iter().for_each(|packet| self.hand_text(packet));
+        false
+    }
+
+    /// Removes a CONNECT that is in progress. Packets behind the last one may pass.
+    fn end_connect(&mut self, namespace: &str) {
+        self.connects.end(namespace);
+        if !self.connects.hold_packets() {
+            self.wake_reader();
+            self.wake_poster();
         }
     }
 

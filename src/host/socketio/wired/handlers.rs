@@ -61,6 +61,7 @@ impl Connects {
         auth: Option<&Value>,
     ) -> Result<(), String> {
         let path = self.members.path();
+        wire.connect_begun(path);
         let postponed = |is_postponed| wire.connect_postponed(path, is_postponed);
         let context = self.context.upgrade().ok_or(INVALID_NAMESPACE)?;
         // A handshake may take long and must not delay a reload: only its beginning and its end wait at the gate.
@@ -131,12 +132,8 @@ impl<A: Adapter> ConnectHandler<A, Ours> for Connects {
     ) -> Accepted<'a> {
         Box::pin(async move {
             let wire = wire(&socket).ok_or_else(|| Box::new(INVALID_NAMESPACE) as _)?;
-            self.accept(&socket, wire, auth.as_ref())
-                .await
-                .map_err(|reason| {
-                    wire.connect_ended(socket.ns());
-                    Box::new(reason) as _
-                })
+            let accepted = self.accept(&socket, wire, auth.as_ref()).await;
+            accepted.map_err(|reason| Box::new(reason) as _)
         })
     }
 }

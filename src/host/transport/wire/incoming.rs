@@ -207,9 +207,10 @@ impl Wire {
         if !is_served {
             return self.answer_refused(namespace, INVALID_NAMESPACE);
         }
+        let packet = [&[MESSAGE], text.as_bytes()].concat();
         let mut state = self.lock();
-        state.connects.request(namespace);
-        state.hand_message(text);
+        state.connects.request(namespace, &packet);
+        state.hand_text(&packet);
     }
 
     /// Refuses a CONNECT, and announces that.

@@ -121,7 +121,7 @@ impl Wire {
         let handled = || poll_fn(|context| self.lock().poll_handled(context));
         while timeout(GATE, handled()).await.is_err() {
             let mut state = self.lock();
-            if state.is_idle() && state.connects.give_up() {
+            if state.is_idle() && state.end_gate() {
                 return;
             }
         }
