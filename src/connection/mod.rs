@@ -31,7 +31,7 @@ pub use draft::{Draft, Frozen};
 pub use link::{Answer, Link, Named, NamespaceLink, NoAnswer, SendError, Target};
 pub use listeners::{ANY, Listener, Listeners, MIDDLEWARE, MadeBy, OUTGOING};
 pub use mailbox::{Event, Rest, Verdict, Work};
-pub use namespace::{Driver, Namespace, Serving};
+pub use namespace::{Driver, Namespace, Reserved, Serving};
 pub use outgoing::OutgoingEvent;
 pub use pattern::NamespacePattern;
 pub use phase::Phase;

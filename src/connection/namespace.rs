@@ -3,9 +3,10 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
+    ops::Deref,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
 };
@@ -73,6 +74,8 @@ pub struct Namespace {
     /// Instances of a dynamic namespace, by their paths.
     instances: RwLock<HashMap<String, Arc<Self>>>,
     connections: RwLock<HashMap<Arc<str>, Arc<Connection>>>,
+    /// Number of clients that are about to enter.
+    entering: AtomicUsize,
     /// Unit of the namespace itself, which holds the namespace in turn: [`Namespace::end_own`] breaks the cycle.
     own: Mutex<Option<Arc<Connection>>>,
     loaded: SetOnce<()>,
@@ -82,6 +85,24 @@ pub struct Namespace {
     data: Arc<Data>,
     link: OnceLock<Arc<dyn NamespaceLink>>,
     driver: Arc<dyn Driver>,
+}
+
+/// Namespace that a client is about to enter: it is not reclaimed meanwhile.
+#[derive(Debug)]
+pub struct Reserved(Arc<Namespace>);
+
+impl Deref for Reserved {
+    type Target = Arc<Namespace>;
+
+    fn deref(&self) -> &Arc<Namespace> {
+        &self.0
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.0.entering.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Source that serves now, and the one that serves as soon as the flag of its batch is up: one store of that flag
@@ -118,6 +139,7 @@ impl Namespace {
             params,
             instances: RwLock::default(),
             connections: RwLock::default(),
+            entering: AtomicUsize::new(0),
             own: Mutex::default(),
             loaded: SetOnce::new(),
             empty: Notify::new(),
@@ -184,9 +206,27 @@ impl Namespace {
         self.instances.read().values().cloned().collect()
     }
 
-    /// Returns the number of instances that exist now.
-    pub fn instance_count(&self) -> usize {
-        self.instances.read().len()
+    /// Reserves the namespace for a client that is about to enter.
+    pub fn reserve(self: &Arc<Self>) -> Reserved {
+        self.entering.fetch_add(1, Ordering::AcqRel);
+        Reserved(self.clone())
+    }
+
+    /// Removes all instances that have no connection, and that no client is about to enter. Returns their paths.
+    pub fn reclaim(&self) -> Vec<Arc<str>> {
+        let mut unused = Vec::new();
+        self.instances.write().retain(|_, instance| {
+            let is_used = instance.entering.load(Ordering::Acquire) > 0 || !instance.is_empty();
+            if !is_used {
+                unused.push(instance.clone());
+            }
+            is_used
+        });
+        unused.iter().for_each(|instance| instance.end_own());
+        unused
+            .iter()
+            .map(|instance| instance.path.clone())
+            .collect()
     }
 
     /// Removes an instance that has no connection; returns `false` if it has one.

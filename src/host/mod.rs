@@ -525,7 +525,7 @@ impl Host {
         };
         namespace.set_link(network);
         namespace.ready().await;
-        let connection = Connection::new(id, namespace, auth, api::now());
+        let connection = Connection::new(id, namespace.clone(), auth, api::now());
         self.state.dispatcher.shake(&connection, link).await?;
         Ok(connection)
     }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::announce::Announcer;
 use crate::{
-    connection::{Connection, Driver, Namespace, Serving},
+    connection::{Connection, Driver, Namespace, Reserved, Serving},
     event::{ConnectRefusal, HostEvent},
 };
 
@@ -30,8 +30,6 @@ pub(super) const INVALID_NAMESPACE: &str = "Invalid namespace";
 
 /// Time that an instance without clients is kept, for clients that are on their way.
 const KEPT_UNUSED: Duration = Duration::from_secs(30);
-/// The same while more than half of the instances exist that may exist: clients that come and go do not lock out others.
-const KEPT_OF_MANY: Duration = Duration::from_secs(1);
 
 /// Socket.IO server that namespaces are registered with.
 pub(super) trait Backend: Debug + Send + Sync {
@@ -230,14 +228,14 @@ impl Namespaces {
         }
     }
 
-    /// Returns the namespace of the CONNECT of a client. Creates an instance if a dynamic namespace matches the path,
+    /// Reserves the namespace of the CONNECT of a client. Creates an instance if a dynamic namespace matches the path,
     /// and no other namespace has it. Announces a CONNECT that is rejected, so it is called once for each.
-    pub(super) fn ensure(&self, path: &str) -> Option<Arc<Namespace>> {
+    pub(super) fn ensure(&self, path: &str) -> Option<Reserved> {
         self.ensure_for(path, None)
     }
 
     /// Does the same for a client whose address is known.
-    pub(super) fn ensure_for(&self, path: &str, address: Option<IpAddr>) -> Option<Arc<Namespace>> {
+    pub(super) fn ensure_for(&self, path: &str, address: Option<IpAddr>) -> Option<Reserved> {
         let found = self.resolve(path);
         let refusal = match &found {
             Ok(namespace) => self.refuses(&namespace.serving()),
@@ -250,19 +248,20 @@ impl Namespaces {
         found.ok()
     }
 
-    fn resolve(&self, path: &str) -> Result<Arc<Namespace>, ConnectRefusal> {
+    fn resolve(&self, path: &str) -> Result<Reserved, ConnectRefusal> {
         let dynamic = {
             let known = self.known.read();
             if let Some(named) = known.by_path.get(path) {
                 return match named.is_dynamic() {
                     true => Err(ConnectRefusal::InvalidNamespace),
-                    false => Ok(named.clone()),
+                    false => Ok(named.reserve()),
                 };
             }
             known.dynamic.clone()
         };
         if self.closing.is_cancelled() {
             let existing = dynamic.iter().find_map(|one| one.existing_instance(path));
+            let existing = existing.map(|instance| instance.reserve());
             return existing.ok_or(ConnectRefusal::Closing);
         }
         // A second request for the same path waits here until the instance is registered.
@@ -270,9 +269,21 @@ impl Namespaces {
         let mut dynamic = dynamic
             .iter()
             .filter(|namespace| namespace.version().is_some());
+        let instance =
+            |namespace: &Arc<Namespace>| match namespace.instance(path, self.max_instances) {
+                Some(Err(ConnectRefusal::NamespaceLimit)) => {
+                    // Clients that come and go do not lock out others.
+                    let unused = namespace.reclaim();
+                    let server = backend.iter();
+                    server.for_each(|server| unused.iter().for_each(|path| server.delete(path)));
+                    namespace.instance(path, self.max_instances)
+                }
+                found => found,
+            };
         let (instance, is_new) = dynamic
-            .find_map(|namespace| namespace.instance(path, self.max_instances))
+            .find_map(instance)
             .unwrap_or(Err(ConnectRefusal::InvalidNamespace))?;
+        let reserved = instance.reserve();
         if is_new {
             if let Some(backend) = &*backend {
                 backend.register_instance(&instance);
@@ -282,7 +293,7 @@ impl Namespaces {
             // The client that asked for the instance may be rejected; then no client ever leaves the instance.
             self.forget_later(path);
         }
-        Ok(instance)
+        Ok(reserved)
     }
 
     /// Removes an instance after a while, if it has no clients then.
@@ -292,16 +303,8 @@ impl Namespaces {
             return;
         }
         let (namespaces, path) = (self.me.clone(), path.to_owned());
-        let instances = |known: &Known| -> usize {
-            let dynamic = known.dynamic.iter();
-            dynamic.map(|one| one.instance_count()).max().unwrap_or(0)
-        };
-        let kept = match instances(&self.known.read()) > self.max_instances / 2 {
-            true => KEPT_OF_MANY,
-            false => KEPT_UNUSED,
-        };
         tokio::spawn(async move {
-            sleep_until(Instant::now() + kept).await;
+            sleep_until(Instant::now() + KEPT_UNUSED).await;
             if let Some(namespaces) = namespaces.upgrade() {
                 namespaces.forget(&path);
             }

@@ -150,7 +150,8 @@ pub struct Options {
     pub max_attachments: usize,
     /// Error answers: a handler that throws answers the ack of its event with `{ error: text }`.
     pub ack_errors: bool,
-    /// Maximum instances of one dynamic namespace at a time; further ones are rejected.
+    /// Maximum instances of one dynamic namespace at a time; further ones are rejected. An instance that every client has
+    /// left makes room for another one.
     pub max_namespaces: usize,
     /// Maximum namespaces that one client may be in; CONNECTs to further ones are rejected. A client that connects and
     /// disconnects again and again has as many CONNECTs at once and then 10 per second, or a tenth of

@@ -261,11 +261,13 @@ async fn dynamic_namespaces_are_made_on_an_attached_server() {
     let mut options = patchcord::testing::options();
     options.max_namespaces = 2;
     let program = Program::of(&[("room/{id}.rhai", room)], |b| b.options(options)).await;
+    let mut members = Vec::new();
     for (path, expected) in [("7", "\"7\",1"), ("7", "\"7\",2"), ("8", "\"8\",1")] {
         let mut client = program.client().await;
         client.connect(&format!("/room/{path},")).await;
         let room = client.until(|packet| packet.contains("\"room\"")).await;
         assert_eq!(room, format!("42/room/{path},[\"room\",{expected}]"));
+        members.push(client);
     }
     let mut client = program.client().await;
     for path in ["/room/9", "/room/7/more", "/other"] {

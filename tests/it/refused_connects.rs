@@ -88,6 +88,22 @@ fn a_full_set_of_instances_is_announced_and_counted_and_those_that_exist_stay_op
 }
 
 #[test]
+fn an_instance_that_every_client_has_left_makes_room_for_another_one() {
+    let mut options = options();
+    options.max_namespaces = 2;
+    let room = format!("fn on_load() {{ io.data.set(\"loaded\", true); }} {ROOM}");
+    let host = TestHost::build([("room/{id}.rhai", &*room)], |b| b.options(options));
+    let stays = host.connect("/room/1").unwrap();
+    for n in 2..10 {
+        let client = host.connect(&format!("/room/{n}")).unwrap();
+        let refused = host.connect("/room/other").unwrap_err();
+        assert_eq!(refused.0, "Invalid namespace");
+        client.disconnect();
+    }
+    assert_eq!(stays.ask("who", ()), Some(json!(["/room/1"]).to_string()));
+}
+
+#[test]
 fn an_instance_whose_name_cannot_be_read_is_refused() {
     let host = TestHost::with([("room/{id}.rhai", ROOM), ("files/{*path}.rhai", ROOM)]);
     for path in [

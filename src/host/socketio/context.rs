@@ -1,4 +1,4 @@
-//! What the handlers of all sockets share.
+//! Context that the handlers of all sockets share, and what they do alike.
 
 use std::{
     net::SocketAddr,
@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use bytes::Bytes;
 use rhai::Dynamic;
 use socketioxide::{
     adapter::Adapter,
@@ -14,7 +15,7 @@ use socketioxide::{
 };
 
 use crate::{
-    connection::Namespace,
+    connection::{Connection, Event, Namespace, Work},
     host::{
         announce::Announcer,
         dispatch::Dispatcher,
@@ -23,7 +24,7 @@ use crate::{
         options::Options,
         transport::request,
     },
-    value,
+    value::{self, DecodeError},
 };
 
 /// Marker for the handler implementations of the host.
@@ -88,6 +89,27 @@ impl ServerContext {
             }
         };
         Err(format!("the auth of the client cannot be read: {problem}"))
+    }
+
+    /// Hands an event of a client to its connection.
+    ///
+    /// # Errors
+    /// When the packet cannot be read.
+    pub(super) fn event(
+        &self,
+        connection: &Arc<Connection>,
+        text: &str,
+        attachments: &[Bytes],
+        ack: Option<i64>,
+    ) -> Result<(), DecodeError> {
+        let event = value::event(text, attachments, &self.decoding)?;
+        let size = text.len() + attachments.iter().map(Bytes::len).sum::<usize>();
+        let event = Event::new(&event.name, event.args, ack, size);
+        if let Some(refused) = connection.post(Work::Event(event)) {
+            let problem = "too many events wait for the socket's handlers";
+            connection.lost(&refused.name, problem);
+        }
+        Ok(())
     }
 
     /// Waits until no reload is being decided, and returns the pass to connect. `postponed` is called with whether the

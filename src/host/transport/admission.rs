@@ -4,7 +4,6 @@
 //! or a [`Refusal`], which is announced and counted. A session takes a seat before any script has heard of its client, so
 //! sessions without a socket are limited apart: see [`Options::max_unconnected`](crate::Options::max_unconnected).
 
-mod bucket;
 mod caller;
 mod refusal;
 mod tally;
@@ -70,7 +69,7 @@ impl Admission {
         let caller = Caller::of(request.headers(), peer, self.trust_proxy);
         let opened = match target_length(request) > MAX_KEPT {
             true => Err(Refusal::Target),
-            false => self.tally.lock().open(&self.limits, caller, Instant::now()),
+            false => self.tally.lock().open(&self.limits, caller, now()),
         };
         match opened {
             Ok(()) => Ok(Seat {
@@ -121,6 +120,11 @@ impl Admission {
     }
 }
 
+/// Returns the present, which tests may hold still.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
 /// Returns the length of the path and query of a request, which the host keeps as long as the session lives.
 fn target_length(request: &Request<Body>) -> usize {
     let target = request.uri().path_and_query();
@@ -147,9 +151,6 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.connected();
-        self.admission
-            .tally
-            .lock()
-            .close(self.caller, Instant::now());
+        self.admission.tally.lock().close(self.caller, now());
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum First<'a> {
 /// Place of a data frame in its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
-    /// What the message is; `None` for a frame that goes on with one.
+    /// Content of the message that the frame begins; `None` for a frame that continues a message.
     pub(super) begins: Option<Content>,
     /// `true` if the message ends with this frame.
     pub(super) is_last: bool,

@@ -1,6 +1,6 @@
 //! CONNECTs of one client that are in progress.
 //!
-//! What a client sends behind a CONNECT waits until its socket exists. A CONNECT is requested, a reload may postpone
+//! Packets of a client behind a CONNECT wait until its socket exists. A CONNECT is requested, a reload may postpone
 //! it, and then either its socket begins or it is rejected.
 
 use std::{any::Any, time::Duration};
@@ -8,7 +8,7 @@ use std::{any::Any, time::Duration};
 /// Maximum time that packets wait behind an unanswered CONNECT.
 pub(super) const GATE: Duration = Duration::from_millis(50);
 
-/// What is kept of an accepted client until its socket begins.
+/// State of a client, kept until its CONNECT has ended.
 pub(in crate::host) type Kept = Box<dyn Any + Send>;
 
 #[derive(Debug)]
@@ -17,6 +17,8 @@ struct Connect {
     /// The packet, until socketioxide has begun with it. It ignores one that comes too soon after a rejected one.
     packet: Option<Box<[u8]>>,
     accepted: Option<Kept>,
+    /// Reservation of the namespace.
+    _reserved: Kept,
     /// It waits for a reload to be decided; meanwhile the time of [`GATE`] does not run.
     is_postponed: bool,
     /// Packets no longer wait for it.
@@ -29,11 +31,12 @@ pub(super) struct Connects(Vec<Connect>);
 
 impl Connects {
     /// Records a CONNECT that the host hands to socketioxide.
-    pub(super) fn request(&mut self, namespace: &str, packet: &[u8]) {
+    pub(super) fn request(&mut self, namespace: &str, packet: &[u8], reserved: Kept) {
         self.0.push(Connect {
             namespace: namespace.into(),
             packet: Some(packet.into()),
             accepted: None,
+            _reserved: reserved,
             is_postponed: false,
             is_overdue: false,
         });
@@ -120,8 +123,8 @@ mod tests {
     fn packets_wait_until_each_connect_has_ended() {
         let mut connects = Connects::default();
         assert!(!connects.hold_packets());
-        connects.request("/", b"40");
-        connects.request("/chat", b"40/chat,");
+        connects.request("/", b"40", Box::new(()));
+        connects.request("/chat", b"40/chat,", Box::new(()));
         connects.end("/");
         assert!(connects.hold_packets() && connects.has("/chat") && !connects.has("/"));
         assert_eq!(connects.ignored(), [Box::from(&b"40/chat,"[..])]);
@@ -134,14 +137,14 @@ mod tests {
     #[test]
     fn packets_wait_for_ever_only_for_a_reload() {
         let mut connects = Connects::default();
-        connects.request("/slow", b"40/slow,");
-        connects.request("/", b"40");
+        connects.request("/slow", b"40/slow,", Box::new(()));
+        connects.request("/", b"40", Box::new(()));
         connects.postpone("/", true);
         assert!(!connects.give_up() && connects.hold_packets());
         connects.postpone("/", false);
         assert!(connects.give_up() && !connects.hold_packets());
         assert!(connects.has("/slow"), "it is still in progress");
-        connects.request("/next", b"40/next,");
+        connects.request("/next", b"40/next,", Box::new(()));
         assert!(connects.hold_packets());
     }
 }

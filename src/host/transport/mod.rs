@@ -10,7 +10,7 @@
 //! | a request that opens a session | [`admission`] |
 //! | a WebSocket | [`upgrade`], [`client_frames`], [`server_frames`] |
 //! | polling | [`polling`], [`requests`] |
-//! | a session | [`wire`] with [`sessions`], [`secret`], [`bridge`], [`connects`], [`sockets`], [`rate`], [`send_queue`], [`flush`] |
+//! | a session | [`wire`] with [`sessions`], [`secret`], [`bridge`], [`connects`], [`sockets`], [`rate`], [`bucket`], [`send_queue`], [`flush`] |
 //! | what waits for all clients together | [`stalled_queues`] |
 //! | what stands on the wire | [`protocol`], [`packet`], [`encode`] |
 
@@ -21,6 +21,7 @@ const TIME_IN_A_ROW: Duration = Duration::from_millis(5);
 
 mod admission;
 mod bridge;
+mod bucket;
 mod client_frames;
 mod connects;
 pub(super) mod cors;

@@ -1,8 +1,10 @@
-//! Limits how many packets a client may send per second: a token bucket that fills up again.
+//! Limits how many packets a client may send per second, and finds clients that go on beyond that.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+
+use super::bucket::{Bucket, Refill};
 
 /// Time after which a client that sends at twice its limit is disconnected; at higher rates it is disconnected sooner.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -18,58 +20,49 @@ pub(in crate::host) enum Verdict {
     Abuse,
 }
 
-/// Token bucket of one client.
+/// Limit of one client.
 #[derive(Debug)]
 pub(in crate::host) struct Rate {
-    per_second: f64,
-    /// Tokens of a full bucket.
-    burst: f64,
+    refill: Refill,
+    /// Maximum packets that are rejected in a row.
+    patience: usize,
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
-    tokens: f64,
-    filled: Instant,
+    bucket: Bucket,
     /// Packets rejected since the bucket was last at least half full.
-    refused: f64,
+    refused: usize,
 }
 
 impl Rate {
-    /// Creates a full bucket: as many packets as a second allows may come at once.
-    pub(in crate::host) fn new(per_second: usize, now: Instant) -> Self {
-        Self::with_burst(per_second, per_second, now)
+    /// Creates a limit: as many packets as a second allows may come at once.
+    pub(in crate::host) fn new(per_second: usize) -> Self {
+        Self::with_burst(per_second, per_second)
     }
 
-    /// Creates a full bucket with `burst` tokens.
-    pub(in crate::host) fn with_burst(per_second: usize, burst: usize, now: Instant) -> Self {
-        let number = |count| u32::try_from(count).map_or(f64::MAX, f64::from);
+    /// Creates a limit with another number of packets that may come at once.
+    pub(in crate::host) fn with_burst(per_second: usize, burst: usize) -> Self {
         Self {
-            per_second: number(per_second),
-            burst: number(burst),
-            state: Mutex::new(State {
-                tokens: number(burst),
-                filled: now,
-                refused: 0.0,
-            }),
+            refill: Refill::new(per_second, burst),
+            patience: per_second.saturating_mul(PATIENCE.as_secs() as usize),
+            state: Mutex::default(),
         }
     }
 
     /// Takes a token for a packet.
     pub(in crate::host) fn take(&self, now: Instant) -> Verdict {
         let mut state = self.state.lock();
-        let since = now.saturating_duration_since(state.filled).as_secs_f64();
-        state.tokens = (state.tokens + since * self.per_second).min(self.burst);
-        state.filled = now;
-        if state.tokens * 2.0 >= self.burst {
-            state.refused = 0.0;
+        if state.bucket.is_half_full(self.refill, now) {
+            state.refused = 0;
         }
-        if state.tokens >= 1.0 {
-            state.tokens -= 1.0;
+        if state.bucket.wait(self.refill, now).is_zero() {
+            state.bucket.take(self.refill, now);
             return Verdict::Passes;
         }
-        state.refused += 1.0;
-        match state.refused > self.per_second * PATIENCE.as_secs_f64() {
+        state.refused += 1;
+        match state.refused > self.patience {
             true => Verdict::Abuse,
             false => Verdict::Refused,
         }
@@ -83,7 +76,7 @@ mod tests {
     #[test]
     fn a_second_allows_so_many_and_the_bucket_fills_again() {
         let start = Instant::now();
-        let rate = Rate::new(10, start);
+        let rate = Rate::new(10);
         let passed = (0..50).filter(|_| rate.take(start) == Verdict::Passes);
         assert_eq!(passed.count(), 10);
         let later = start + Duration::from_millis(500);
@@ -94,7 +87,7 @@ mod tests {
     #[test]
     fn who_goes_on_is_cut_off_and_who_pauses_is_not() {
         let start = Instant::now();
-        let rate = Rate::new(10, start);
+        let rate = Rate::new(10);
         let mut last = Verdict::Passes;
         for _ in 0..111 {
             last = rate.take(start);

@@ -86,7 +86,7 @@ pub(in crate::host) struct WireContext {
     pub(in crate::host) writes: TaskTracker,
     /// Sessions, by the ids that their clients have.
     pub(in crate::host) sessions: Sessions<Wire>,
-    /// What waits for clients that do not take it.
+    /// Send queues of clients that do not take what waits.
     pub(in crate::host) stalled: Arc<StalledQueues>,
 }
 
@@ -186,7 +186,7 @@ impl Wire {
     ) -> Arc<Self> {
         let rate = context.options.max_events_per_second;
         let wire = Arc::new(Self {
-            rate: rate.map(|rate| Rate::new(rate, std::time::Instant::now())),
+            rate: rate.map(Rate::new),
             connect_rate: OnceLock::new(),
             has_connected: AtomicBool::new(false),
             opening,
@@ -245,16 +245,12 @@ impl Wire {
             let events = options.max_events_per_second.unwrap_or(usize::MAX);
             let per_second = (events / 10).clamp(1, MAX_CONNECTS);
             let burst = options.max_namespaces_per_client;
-            Box::new(Rate::with_burst(
-                per_second,
-                burst,
-                std::time::Instant::now(),
-            ))
+            Box::new(Rate::with_burst(per_second, burst))
         })
     }
 
     /// Gives the wire the WebSocket of its client.
-    pub(super) fn attach(self: &Arc<Self>, io: TokioIo<Upgraded>) {
+    pub(super) fn attach(&self, io: TokioIo<Upgraded>) {
         self.lock().io = Some(io);
     }
 

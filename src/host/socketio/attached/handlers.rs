@@ -14,7 +14,7 @@ use socketioxide::{
 use super::{socket::rooms_of, socket_link::SocketLink, stalled};
 use crate::{
     api,
-    connection::{Connection, Event, Namespace, Work},
+    connection::{Connection, Namespace, Reserved, Work},
     host::{
         namespaces::INVALID_NAMESPACE,
         socketio::context::{Accepted, OTHER_PARSER, Ours, ServerContext, reason_text},
@@ -23,7 +23,6 @@ use crate::{
             rate::{Rate, Verdict},
         },
     },
-    value,
 };
 
 /// Accepts the clients of a namespace. socketioxide keeps this handler as long as the `SocketIo` lives. The `SocketIo`
@@ -50,14 +49,10 @@ impl Connects {
         }
     }
 
-    /// Returns the namespace of a socket, while it is served.
-    fn namespace(
-        &self,
-        context: &ServerContext,
-        path: &str,
-    ) -> Result<Arc<Namespace>, &'static str> {
+    /// Reserves the namespace of a socket, while it is served.
+    fn namespace(&self, context: &ServerContext, path: &str) -> Result<Reserved, &'static str> {
         if let Some(namespace) = &self.namespace {
-            return context.served(namespace);
+            return Ok(context.served(namespace)?.reserve());
         }
         let namespaces = &context.namespaces;
         let instance = namespaces.ensure(path).ok_or_else(|| {
@@ -65,7 +60,8 @@ impl Connects {
             namespaces.delete(path);
             INVALID_NAMESPACE
         })?;
-        context.served(&Arc::downgrade(&instance))
+        context.served(&Arc::downgrade(&instance))?;
+        Ok(instance)
     }
 
     /// Accepts or rejects a client. Everything is in place before its CONNECT is answered, because events and a
@@ -85,7 +81,7 @@ impl Connects {
         namespace.ready().await;
         let auth = context.auth(auth)?;
         let id = socket.id.to_string();
-        let connection = Connection::new(&*id, namespace, auth, api::now());
+        let connection = Connection::new(&*id, namespace.clone(), auth, api::now());
         // The application and other processes know the socket by its id, too.
         socket.join(id);
         if let Some(here) = &self.here {
@@ -100,7 +96,7 @@ impl Connects {
         connection.enter(Box::new(context.pass(|_| {}).await));
         let rate = context.options.max_events_per_second;
         socket.on_fallback::<_, Ours>(Messages {
-            rate: rate.map(|rate| Rate::new(rate, Instant::now())),
+            rate: rate.map(Rate::new),
             connection: connection.clone(),
             context,
         });
@@ -171,18 +167,9 @@ impl Messages {
             return connection.lost("?", OTHER_PARSER);
         };
         let mut attachments = attachments.unwrap_or_default();
-        match value::event(&text, attachments.make_contiguous(), &self.context.decoding) {
-            Ok(event) => {
-                let size = text.len() + attachments.iter().map(bytes::Bytes::len).sum::<usize>();
-                let event = Event::new(&event.name, event.args, ack, size);
-                if let Some(refused) = connection.post(Work::Event(event)) {
-                    connection.lost(
-                        &refused.name,
-                        "too many events wait for the socket's handlers",
-                    );
-                }
-            }
-            Err(error) => connection.lost("?", format!("the packet cannot be read: {error}")),
+        let attachments = attachments.make_contiguous();
+        if let Err(error) = self.context.event(connection, &text, attachments, ack) {
+            connection.lost("?", format!("the packet cannot be read: {error}"));
         }
     }
 

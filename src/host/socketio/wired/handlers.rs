@@ -12,7 +12,7 @@ use socketioxide::{
 use super::{link::WireLink, member::Member, members::Members};
 use crate::{
     api,
-    connection::{Connection, Event, Namespace, Phase, Work},
+    connection::{Connection, Namespace, Phase, Work},
     host::{
         namespaces::INVALID_NAMESPACE,
         socketio::context::{Accepted, Ours, ServerContext, reason_text},
@@ -155,22 +155,16 @@ impl Receiver for Inbound {
         if self.connection.is_cut() {
             return Ok(());
         }
-        let event = match value::event(text, attachments, &self.context.decoding) {
-            Ok(event) => event,
-            Err(error) if error.is_malformed() => return Err(error.to_string()),
+        let received = self.context.event(&self.connection, text, attachments, ack);
+        match received {
+            Err(error) if error.is_malformed() => Err(error.to_string()),
             Err(error) => {
                 let problem = format!("the packet cannot be read: {error}");
                 self.connection.lost("?", problem);
-                return Ok(());
+                Ok(())
             }
-        };
-        let size = text.len() + attachments.iter().map(Bytes::len).sum::<usize>();
-        let event = Event::new(&event.name, event.args, ack, size);
-        if let Some(refused) = self.connection.post(Work::Event(event)) {
-            let problem = "too many events wait for the socket's handlers";
-            self.connection.lost(&refused.name, problem);
+            Ok(()) => Ok(()),
         }
-        Ok(())
     }
 
     fn answer(&self, id: i64, text: &str, attachments: &[Bytes]) -> Result<bool, String> {

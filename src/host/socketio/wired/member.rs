@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, OnceLock, atomic::AtomicU8},
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::Mutex;
@@ -18,23 +18,27 @@ pub(in crate::host::socketio) struct Member {
     /// Public id.
     pub(super) id: Arc<str>,
     pub(super) wire: Arc<Wire>,
-    /// Rooms, each with its position in the order of all joins. Changed only under the lock of
-    /// [`Members`](super::members::Members).
-    pub(super) rooms: Mutex<BTreeMap<Arc<str>, u64>>,
-    /// See [`Presence`]. Changed only under the same lock.
-    pub(super) presence: AtomicU8,
+    pub(super) place: Mutex<Place>,
     /// Answers that the client owes, once there were any.
     pub(super) asks: OnceLock<Arc<Asks>>,
 }
 
-/// Whether broadcasts reach a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+/// Place of a socket in its namespace. Changed only under the lock of [`Members`](super::members::Members).
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    pub(super) presence: Presence,
+    /// Rooms, each with its position in the order of all joins.
+    pub(super) rooms: BTreeMap<Arc<str>, u64>,
+}
+
+/// Presence of a socket in its namespace. Broadcasts reach only a socket that is present.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Presence {
-    /// Not yet: its CONNECT is not answered.
+    /// Its CONNECT is not answered yet.
+    #[default]
     Expected,
     Present,
-    /// Not any more: it can join no room.
+    /// It has left, and can join no room.
     Gone,
 }
 
@@ -44,8 +48,7 @@ impl Member {
             number,
             id: secret::new().into(),
             wire,
-            rooms: Mutex::default(),
-            presence: AtomicU8::new(Presence::Expected as u8),
+            place: Mutex::default(),
             asks: OnceLock::new(),
         }
     }

@@ -2,19 +2,19 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
 };
 
 use parking_lot::RwLock;
 
-use super::member::{Member, Presence};
+use super::member::{Member, Place, Presence};
 use crate::{
     connection::{Named, NamespaceLink, SendError},
     host::transport::{encode, wire::Wire},
     value::EncodedEvent,
 };
 
-/// Sockets of one namespace, and its rooms. All lists are in the order of connecting, or of joining.
+/// Sockets of one namespace, and its rooms. Lists of sockets are in the order of connecting, or of joining a room.
 #[derive(Debug)]
 pub(in crate::host::socketio) struct Members {
     path: Arc<str>,
@@ -56,8 +56,9 @@ impl Members {
     /// Makes a socket present, because its CONNECT is answered.
     pub(super) fn enter(&self, member: &Arc<Member>) {
         let mut table = self.table.write();
-        if presence_of(member) == Presence::Expected as u8 {
-            set_presence(member, Presence::Present);
+        let mut place = member.place.lock();
+        if place.presence == Presence::Expected {
+            place.presence = Presence::Present;
             table.present.insert(member.number, member.clone());
             table.by_id.insert(member.id.clone(), member.clone());
         }
@@ -66,59 +67,54 @@ impl Members {
     /// Removes a socket. It can join no room from now on.
     pub(super) fn leave(&self, member: &Member) {
         let mut table = self.table.write();
-        set_presence(member, Presence::Gone);
         table.present.remove(&member.number);
         table.by_id.remove(&member.id);
         shrink(&mut table.by_id);
-        let rooms = std::mem::take(&mut *member.rooms.lock());
-        for (room, place) in rooms {
-            table.leave(&room, place);
-        }
+        let mut place = member.place.lock();
+        place.presence = Presence::Gone;
+        table.leave_all(&mut place);
     }
 
     /// Lets a socket join rooms, unless it is gone.
     pub(super) fn join(&self, member: &Arc<Member>, rooms: &[String]) {
         let mut table = self.table.write();
-        if presence_of(member) == Presence::Gone as u8 {
+        let mut place = member.place.lock();
+        if place.presence == Presence::Gone {
             return;
         }
-        let mut joined = member.rooms.lock();
         for room in rooms {
-            if joined.contains_key(&**room) {
+            if place.rooms.contains_key(&**room) {
                 continue;
             }
             table.last += 1;
-            let place = table.last;
+            let position = table.last;
             let name = table.name(room);
             let members = table.rooms.entry(name.clone()).or_default();
-            members.insert(place, member.clone());
-            joined.insert(name, place);
+            members.insert(position, member.clone());
+            place.rooms.insert(name, position);
         }
     }
 
     /// Lets a socket leave a room.
     pub(super) fn leave_room(&self, member: &Member, room: &str) {
         let mut table = self.table.write();
-        let place = member.rooms.lock().remove(room);
-        if let Some(place) = place {
-            table.leave(room, place);
+        let position = member.place.lock().rooms.remove(room);
+        if let Some(position) = position {
+            table.leave(room, position);
         }
     }
 
     /// Lets a socket leave all its rooms.
     pub(super) fn leave_rooms(&self, member: &Member) {
         let mut table = self.table.write();
-        let rooms = std::mem::take(&mut *member.rooms.lock());
-        for (room, place) in rooms {
-            table.leave(&room, place);
-        }
+        table.leave_all(&mut member.place.lock());
     }
 
     /// Returns the rooms of a socket, in the order of joining.
     pub(super) fn rooms_of(&self, member: &Member) -> Vec<String> {
-        let rooms = member.rooms.lock();
-        let mut rooms: Vec<_> = rooms.iter().collect();
-        rooms.sort_unstable_by_key(|(_, place)| **place);
+        let place = member.place.lock();
+        let mut rooms: Vec<_> = place.rooms.iter().collect();
+        rooms.sort_unstable_by_key(|(_, position)| **position);
         rooms
             .into_iter()
             .map(|(room, _)| room.to_string())
@@ -129,13 +125,15 @@ impl Members {
     fn select(&self, named: &Named<'_>) -> Vec<Arc<Member>> {
         let table = self.table.read();
         let target = named.target;
-        let is_out = |member: &Member| {
-            named.except.iter().any(|id| **id == *member.id)
-                || !target.except.is_empty() && is_in_any(member, &target.except)
+        let is_out = |member: &Member, place: &Place| {
+            let mut except = target.except.iter();
+            except.any(|room| place.rooms.contains_key(&**room))
+                || named.except.iter().any(|id| **id == *member.id)
         };
         if target.rooms.is_empty() {
-            let present = table.present.values().filter(|member| !is_out(member));
-            return present.cloned().collect();
+            let excepts = !target.except.is_empty() || !named.except.is_empty();
+            let is_in = |member: &&Arc<Member>| !excepts || !is_out(member, &member.place.lock());
+            return table.present.values().filter(is_in).cloned().collect();
         }
         let mut found = HashSet::new();
         let is_one = target.rooms.len() == 1 && named.ids.is_empty();
@@ -145,7 +143,10 @@ impl Members {
             .iter()
             .filter_map(|room| table.rooms.get(&**room));
         own.chain(rooms.flat_map(BTreeMap::values))
-            .filter(|member| presence_of(member) == Presence::Present as u8 && !is_out(member))
+            .filter(|member| {
+                let place = member.place.lock();
+                place.presence == Presence::Present && !is_out(member, &place)
+            })
             .filter(|member| is_one || found.insert(member.number))
             .cloned()
             .collect()
@@ -161,9 +162,16 @@ impl Table {
         }
     }
 
-    fn leave(&mut self, room: &str, place: u64) {
+    /// Removes a socket from all its rooms.
+    fn leave_all(&mut self, place: &mut Place) {
+        for (room, position) in std::mem::take(&mut place.rooms) {
+            self.leave(&room, position);
+        }
+    }
+
+    fn leave(&mut self, room: &str, position: u64) {
         if let Some(members) = self.rooms.get_mut(room) {
-            members.remove(&place);
+            members.remove(&position);
             if members.is_empty() {
                 self.rooms.remove(room);
                 shrink(&mut self.rooms);
@@ -195,28 +203,8 @@ impl NamespaceLink for Members {
 
     fn rooms(&self) -> Vec<String> {
         let table = self.table.read();
-        // Of each room, the oldest membership.
-        let mut rooms: Vec<_> = table
-            .rooms
-            .iter()
-            .map(|(room, members)| (members.keys().next(), room.to_string()))
-            .collect();
-        rooms.sort_unstable();
-        rooms.into_iter().map(|(_, room)| room).collect()
+        table.rooms.keys().map(|room| room.to_string()).collect()
     }
-}
-
-fn is_in_any(member: &Member, rooms: &[String]) -> bool {
-    let joined = member.rooms.lock();
-    rooms.iter().any(|room| joined.contains_key(&**room))
-}
-
-fn presence_of(member: &Member) -> u8 {
-    member.presence.load(Ordering::Acquire)
-}
-
-fn set_presence(member: &Member, presence: Presence) {
-    member.presence.store(presence as u8, Ordering::Release);
 }
 
 /// Gives back the memory of a table that most entries have left.

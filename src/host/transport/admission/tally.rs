@@ -1,15 +1,19 @@
 //! Counts the sessions of a host, in all and for each address, and decides whether there may be one more.
 
-use std::collections::HashMap;
-
-use tokio::time::Instant;
+use std::{collections::HashMap, time::Instant};
 
 use super::{
-    bucket::{Bucket, Rate},
     caller::Caller,
     refusal::{Over, Refusal, Scope},
 };
-use crate::host::options::Options;
+use crate::host::{
+    options::Options,
+    transport::bucket::{Bucket, Refill},
+};
+
+/// Seconds of the limit per second that may come at once, because all clients of a server come back at the same time
+/// when it restarts.
+const BURST: usize = 10;
 
 /// Part of the sessions without a socket that one address may have. A client may invent the header that makes it
 /// [`Caller::Behind`], and so has two shares; the third one is left for all others.
@@ -20,7 +24,7 @@ const SHARES: usize = 3;
 struct Bounds {
     sessions: usize,
     unconnected: usize,
-    rate: Option<Rate>,
+    rate: Option<Refill>,
 }
 
 /// Limits on the sessions of a host.
@@ -38,7 +42,7 @@ impl Limits {
         let all = Bounds {
             sessions: options.max_connections.unwrap_or(usize::MAX),
             unconnected: options.max_unconnected(),
-            rate: options.max_connects_per_second.map(Rate::per_second),
+            rate: options.max_connects_per_second.map(refill),
         };
         let share = (all.unconnected / SHARES).max(1);
         let half = options.max_connects_per_second.map(|count| count / 2);
@@ -46,14 +50,12 @@ impl Limits {
             address: Bounds {
                 sessions: options.max_connections_per_address.unwrap_or(usize::MAX),
                 unconnected: share,
-                rate: options
-                    .max_connects_per_second_per_address
-                    .map(Rate::per_second),
+                rate: options.max_connects_per_second_per_address.map(refill),
             },
             proxy: Bounds {
                 sessions: usize::MAX,
                 unconnected: share,
-                rate: half.map(Rate::per_second),
+                rate: half.map(refill),
             },
             all,
         }
@@ -67,6 +69,10 @@ impl Limits {
             Caller::Behind(_) => Some((self.proxy, Scope::Proxy)),
         }
     }
+}
+
+fn refill(per_second: usize) -> Refill {
+    Refill::new(per_second, per_second.saturating_mul(BURST))
 }
 
 /// Sessions of clients that are counted together.

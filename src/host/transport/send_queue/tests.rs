@@ -1,4 +1,4 @@
-//! What a send queue holds, counts and gives back, however frames come and leave.
+//! Content, counts and memory of a send queue, however frames come and leave.
 
 use std::{collections::VecDeque, io::IoSlice};
 

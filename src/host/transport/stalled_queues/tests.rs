@@ -1,4 +1,4 @@
-//! What all queues together hold, and which clients are disconnected for it.
+//! Total of all queues, and the clients that are disconnected for it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -8,16 +8,18 @@ use std::{
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-use super::{State, Wire};
-use crate::event::{ConnectRefusal, HostEvent};
-use crate::host::{
-    namespaces::INVALID_NAMESPACE,
-    transport::{
-        flush::{self, Flush},
-        packet::{self, Kind, Packet, Partial},
-        protocol::{CLOSE, MAX_NAMESPACE, MESSAGE, PONG},
-        rate::{Rate, Verdict},
-        sockets::{Found, Receiver},
+use super::Wire;
+use crate::{
+    event::{ConnectRefusal, HostEvent},
+    host::{
+        namespaces::INVALID_NAMESPACE,
+        transport::{
+            flush::{self, Flush},
+            packet::{self, Kind, Packet, Partial},
+            protocol::{CLOSE, MAX_NAMESPACE, MESSAGE, PONG},
+            rate::{Rate, Verdict},
+            sockets::{Found, Receiver},
+        },
     },
 };
 
@@ -31,7 +33,7 @@ impl Wire {
     pub(in crate::host::transport) fn receive_text(self: &Arc<Self>, packet: &[u8]) {
         match packet.split_first() {
             Some((&MESSAGE, message)) => match std::str::from_utf8(message) {
-                Ok(message) => self.message(message),
+                Ok(message) => self.message(packet, message),
                 Err(_) => self.malformed("a text that is not UTF-8"),
             },
             Some((&PONG, _)) => {
@@ -78,8 +80,8 @@ impl Wire {
         self.lock().inbox.extend_from_slice(frame);
     }
 
-    /// Handles a Socket.IO packet.
-    fn message(self: &Arc<Self>, text: &str) {
+    /// Handles a Socket.IO packet, the text of a whole Engine.IO packet.
+    fn message(self: &Arc<Self>, whole: &[u8], text: &str) {
         let Some(packet) = Packet::parse(text) else {
             return self.malformed("a packet that is none of Socket.IO's");
         };
@@ -87,13 +89,13 @@ impl Wire {
             return self.malformed("a packet between another one and its attachments");
         }
         match packet.kind {
-            Kind::Connect => self.connect(&packet, text),
+            Kind::Connect => self.connect(&packet, whole),
             Kind::Disconnect if !packet.payload.is_empty() => {
                 self.malformed("a DISCONNECT with a payload");
             }
             Kind::Disconnect => {
                 if self.find(packet.namespace).is_some() {
-                    self.leave(packet.namespace, text);
+                    self.leave(packet.namespace, whole);
                 }
             }
             Kind::Event | Kind::Ack if packet.attachments == 0 => self.deliver(&packet, &[]),
@@ -102,11 +104,11 @@ impl Wire {
     }
 
     /// Handles a DISCONNECT, unless the server ends the socket at the same time: socketioxide may hear of only one.
-    fn leave(&self, namespace: &str, text: &str) {
+    fn leave(&self, namespace: &str, whole: &[u8]) {
         let mut state = self.lock();
         let socket = state.sockets.forget(namespace);
         if socket.is_some() {
-            state.hand_message(text);
+            state.hand_text(whole);
         }
         drop(state);
     }
@@ -167,7 +169,7 @@ impl Wire {
     }
 
     /// Handles a CONNECT: refuses it, or hands it to socketioxide.
-    fn connect(self: &Arc<Self>, packet: &Packet<'_>, text: &str) {
+    fn connect(self: &Arc<Self>, packet: &Packet<'_>, whole: &[u8]) {
         let namespace = packet.namespace;
         if namespace.len() > MAX_NAMESPACE {
             // Neither the answer nor the log is to repeat such a name.
@@ -203,14 +205,13 @@ impl Wire {
         let namespaces = self.context.namespaces.upgrade();
         let address = self.opening.peer.map(|peer| peer.ip());
         // It announces a namespace that does not exist.
-        let is_served = namespaces.is_some_and(|all| all.ensure_for(namespace, address).is_some());
-        if !is_served {
+        let reserved = namespaces.and_then(|all| all.ensure_for(namespace, address));
+        let Some(reserved) = reserved else {
             return self.answer_refused(namespace, INVALID_NAMESPACE);
-        }
-        let packet = [&[MESSAGE], text.as_bytes()].concat();
+        };
         let mut state = self.lock();
-        state.connects.request(namespace, &packet);
-        state.hand_text(&packet);
+        state.connects.request(namespace, whole, Box::new(reserved));
+        state.hand_text(whole);
     }
 
     /// Refuses a CONNECT, and announces that.
@@ -218,11 +219,7 @@ impl Wire {
         let address = self.opening.peer.map(|peer| peer.ip());
         let refused = HostEvent::connect_refused(namespace, address, kind);
         self.context.announcer.announce(refused);
-        let reason = match kind {
-            ConnectRefusal::InvalidNamespace => INVALID_NAMESPACE,
-            _ => kind.reason(),
-        };
-        self.answer_refused(namespace, reason);
+        self.answer_refused(namespace, kind.reason());
     }
 
     fn answer_refused(self: &Arc<Self>, namespace: &str, reason: &str) {
@@ -252,13 +249,6 @@ impl Wire {
             self.cut_off(problem);
         }
         verdict == Verdict::Passes
-    }
-}
-
-impl State {
-    fn hand_message(&mut self, text: &str) {
-        let packet = [&[MESSAGE], text.as_bytes()].concat();
-        self.hand_text(&packet);
     }
 }
 
