@@ -36,7 +36,7 @@ pub(super) fn error(error: &anyhow::Error) {
     write(&visible_lines(&format!("error: {error:#}")));
 }
 
-/// What a command was asked for: it goes to the standard output. The text is patchcord's own.
+/// Writes the result of a command to the standard output. The text is patchcord's own.
 pub(super) fn output(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }

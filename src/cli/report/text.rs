@@ -289,7 +289,7 @@ fn or_dash(address: Option<impl Display>) -> String {
     address.map_or_else(|| "-".to_owned(), |address| address.to_string())
 }
 
-/// What a version was read from, for those who ask for more.
+/// Returns the files that a version was read from, with `--verbose`.
 fn source(hash: &str, files: &[Arc<str>], verbose: bool) -> String {
     match verbose {
         true => format!("; {hash} of {}", files.join(", ")),
@@ -297,7 +297,7 @@ fn source(hash: &str, files: &[Arc<str>], verbose: bool) -> String {
     }
 }
 
-/// What became of the live connections.
+/// Returns the effect of a reload on the live connections.
 fn rebound(script: &Arc<str>, reload: &Reload, verbose: bool) -> String {
     let Reload {
         changed,
