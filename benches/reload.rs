@@ -368,7 +368,7 @@ impl Server {
         std::thread::spawn(move || {
             for line in log.lines().map_while(Result::ok) {
                 let took = line
-                    .split_once("re-bound, ")
+                    .split_once(" connections, ")
                     .and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
                 hears
                     .lock()

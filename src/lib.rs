@@ -200,7 +200,7 @@ mod api;
 pub mod host;
 
 pub use event::{
-    ConnectRefusal, Counter, Counters, HostEvent, Kept, Level, RefusedConnects, Reload,
+    ConnectRefusal, Counter, Counters, HostEvent, Kept, KeptReason, Level, RefusedConnects, Reload,
     RollBackReason,
 };
 pub use host::{AttachError, Functions, Host, HostBuilder, Options, Signature};

@@ -4,11 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::{Rng, RngExt};
 use rhai::{
-    EvalAltResult, FLOAT, INT, ImmutableString, Module, combine_with_exported_module,
-    plugin::export_module,
+    EvalAltResult, FLOAT, INT, ImmutableString, Module, NativeCallContext, Variant,
+    combine_with_exported_module, plugin::export_module,
 };
 
-use super::refuse;
+use super::{Fallible, outside::Outside, refuse};
 use crate::connection::{Frozen, Turn};
 
 /// Letters of a random id: as many as fit into six bits.
@@ -34,11 +34,13 @@ pub(crate) fn now() -> INT {
 }
 
 /// Draws from the draft's own source in a draft, and otherwise from one that nobody can guess.
-fn draw<T>(value: impl FnOnce(&mut dyn Rng) -> T) -> T {
-    match Turn::current().and_then(|turn| turn.draft) {
-        Some(draft) => value(&mut *draft.random()),
-        None => value(&mut rand::rng()),
-    }
+fn draw<T: Variant + Clone>(call: Outside, value: impl FnOnce(&mut dyn Rng) -> T) -> Fallible<T> {
+    call.read(|| {
+        Ok(match Turn::current().and_then(|turn| turn.draft) {
+            Some(draft) => value(&mut *draft.random()),
+            None => value(&mut rand::rng()),
+        })
+    })
 }
 
 #[export_module]
@@ -53,11 +55,12 @@ mod words {
     /// let since = now_ms();
     /// socket.on("how long", || now_ms() - since);
     /// ```
-    #[rhai_fn(volatile)]
-    pub(crate) fn now_ms() -> INT {
-        Turn::current()
-            .and_then(|turn| turn.draft)
-            .map_or_else(now, |draft| draft.now())
+    #[rhai_fn(volatile, return_raw)]
+    pub(crate) fn now_ms(context: NativeCallContext<'_>) -> Result<INT, Box<EvalAltResult>> {
+        Outside::call("now_ms", &context, ()).read(|| {
+            let draft = Turn::current().and_then(|turn| turn.draft);
+            Ok(draft.map_or_else(now, |draft| draft.now()))
+        })
     }
 
     /// A text of 20 letters, digits, `-` and `_` that nobody can guess.
@@ -65,16 +68,19 @@ mod words {
     /// ```rhai
     /// socket.data.token = random_id();
     /// ```
-    #[rhai_fn(volatile)]
-    pub(crate) fn random_id() -> ImmutableString {
-        draw(|source| {
+    #[rhai_fn(volatile, return_raw)]
+    pub(crate) fn random_id(
+        context: NativeCallContext<'_>,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        draw(Outside::call("random_id", &context, ()), |source| {
             let letter = |_| {
                 LETTERS
                     .get(source.random_range(0..LETTERS.len()))
                     .copied()
                     .map_or('-', char::from)
             };
-            (0..ID_LENGTH).map(letter).collect::<String>().into()
+            let id: String = (0..ID_LENGTH).map(letter).collect();
+            ImmutableString::from(id)
         })
     }
 
@@ -84,9 +90,14 @@ mod words {
     /// socket.on("roll", || rand(1, 6));
     /// ```
     #[rhai_fn(volatile, return_raw)]
-    pub(crate) fn rand(low: INT, high: INT) -> Result<INT, Box<EvalAltResult>> {
+    pub(crate) fn rand(
+        context: NativeCallContext<'_>,
+        low: INT,
+        high: INT,
+    ) -> Result<INT, Box<EvalAltResult>> {
+        let call = Outside::call("rand", &context, (low, high));
         match low <= high {
-            true => Ok(draw(|source| source.random_range(low..=high))),
+            true => draw(call, |source| source.random_range(low..=high)),
             false => refuse(format!(
                 "`rand` takes the lower number first, and got {low} and {high}"
             )),
@@ -98,9 +109,10 @@ mod words {
     /// ```rhai
     /// if rand_float() < 0.5 { socket.emit("heads"); }
     /// ```
-    #[rhai_fn(volatile)]
-    pub(crate) fn rand_float() -> FLOAT {
-        draw(|source| source.random::<FLOAT>())
+    #[rhai_fn(volatile, return_raw)]
+    pub(crate) fn rand_float(context: NativeCallContext<'_>) -> Result<FLOAT, Box<EvalAltResult>> {
+        let call = Outside::call("rand_float", &context, ());
+        draw(call, |source| source.random::<FLOAT>())
     }
 
     /// `true` or `false`, by chance.
@@ -108,8 +120,9 @@ mod words {
     /// ```rhai
     /// socket.on("toss", || if rand_bool() { "heads" } else { "tails" });
     /// ```
-    #[rhai_fn(volatile)]
-    pub(crate) fn rand_bool() -> bool {
-        draw(|source| source.random::<bool>())
+    #[rhai_fn(volatile, return_raw)]
+    pub(crate) fn rand_bool(context: NativeCallContext<'_>) -> Result<bool, Box<EvalAltResult>> {
+        let call = Outside::call("rand_bool", &context, ());
+        draw(call, |source| source.random::<bool>())
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rhai::{
     Array, Dynamic, EvalAltResult, FnPtr, INT, ImmutableString, Map, Module, NativeCallContext,
-    combine_with_exported_module, plugin::export_module,
+    Variant, combine_with_exported_module, plugin::export_module,
 };
 
-use super::{Fallible, refuse, turn};
+use super::{Fallible, outside::Outside, refuse, turn};
 use crate::{
     connection::{Data, Turn},
     diagnostic::type_word,
@@ -45,37 +45,116 @@ impl SharedMap {
         draft.map_or_else(|| self.data.clone(), |draft| draft.data(&self.data))
     }
 
-    /// The data, for an operation that changes a key whatever it was.
-    fn changing(&self, key: &str) -> Arc<Data> {
-        let data = self.data();
-        Turn::forget_read(&data, key);
-        data
+    /// Returns what identifies the data among others.
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.data).addr()
+    }
+
+    /// Changes a key whatever it was, and returns a result that depends on what it was. A draft has the result from its
+    /// tape, or changes its copy.
+    fn change<T: Variant + Clone>(
+        &self,
+        call: Outside,
+        key: &str,
+        change: impl FnOnce(&Arc<Data>) -> Fallible<T>,
+    ) -> Fallible<T> {
+        self.drawing(call).read_where(|is_original| {
+            let data = match is_original {
+                true => self.data.clone(),
+                false => self.data(),
+            };
+            Turn::forget_read(&data, key);
+            Turn::note_write(self.address(), key, false);
+            change(&data)
+        })
     }
 
     /// Reads a key, and remembers in which state for a write that follows in the same call.
-    fn read(&self, key: &str) -> Dynamic {
-        let data = self.data();
-        let (value, stamp) = data.get(key);
-        Turn::remember_read(&data, key, stamp);
-        value.unwrap_or_default()
+    fn read(&self, context: &NativeCallContext<'_>, key: &str) -> Fallible<Dynamic> {
+        self.look("get", context, key, |data| {
+            let (value, stamp) = data.get(key);
+            Turn::remember_read(data, key, stamp);
+            value.unwrap_or_default()
+        })
+    }
+
+    /// Looks at a key. A call of `on_connection` that has set it reads its own value back; everything else it has read is
+    /// on the tape.
+    fn look<T: Variant + Clone>(
+        &self,
+        name: &str,
+        context: &NativeCallContext<'_>,
+        key: &str,
+        look: impl FnOnce(&Arc<Data>) -> T,
+    ) -> Fallible<T> {
+        if Turn::is_taped() && Turn::has_set(self.address(), Some(key)) {
+            return Ok(look(&self.data()));
+        }
+        let call = Outside::call(name, context, (self.address(), key));
+        call.read(|| Ok(look(&self.data())))
+    }
+
+    /// Looks at all keys, in the same way.
+    fn look_at_all<T: Variant + Clone>(
+        &self,
+        name: &str,
+        context: &NativeCallContext<'_>,
+        look: impl FnOnce(&Data) -> Fallible<T>,
+    ) -> Fallible<T> {
+        if Turn::is_taped() && Turn::has_set(self.address(), None) {
+            return look(&self.data());
+        }
+        let call = Outside::call(name, context, self.address());
+        call.read(|| look(&self.data()))
     }
 
     /// Writes a key, unless another call has changed it since this one has read it: `io.data.users[id] = name` reads
     /// the users, changes them, and writes them.
-    fn write(&self, key: &str, value: &Dynamic) -> Fallible {
-        let (data, value) = (self.data(), self.plain(key, value)?);
-        let Some(stamp) = Turn::last_read(&data, key) else {
+    fn write(&self, context: &NativeCallContext<'_>, key: &str, value: &Dynamic) -> Fallible {
+        let value = self.plain(key, value)?;
+        if !Turn::is_taped() {
+            return self.put(&self.data, key, value);
+        }
+        Turn::note_write(self.address(), key, true);
+        let call = self.drawing(Outside::call("set", context, (self.address(), key)));
+        let mut is_done = false;
+        call.read_where(|is_original| {
+            is_done = true;
+            match is_original {
+                true => self.put(&self.data, key, value.clone()),
+                false => self.put(&self.data(), key, value.clone()),
+            }
+        })?;
+        // What `on_connection` has written when the client connected is written into the copy only.
+        match is_done {
+            true => Ok(()),
+            false => self.put(&self.data(), key, value),
+        }
+    }
+
+    fn put(&self, data: &Arc<Data>, key: &str, value: Dynamic) -> Fallible {
+        let Some(stamp) = Turn::last_read(data, key) else {
             data.set(key, value);
             return Ok(());
         };
         match data.set_if(key, stamp, value) {
             Ok(stamp) => {
-                Turn::remember_read(&data, key, stamp);
+                Turn::remember_read(data, key, stamp);
                 Ok(())
             }
             Err(_) => refuse(format!(
                 "`{key}` was changed by another call since this one read it: use `update`"
             )),
+        }
+    }
+
+    /// Says that a call changes what others see. The `socket.data` of the own socket is merged instead.
+    fn drawing(&self, call: Outside) -> Outside {
+        let own =
+            Turn::current().is_some_and(|turn| Arc::ptr_eq(turn.connection.data(), &self.data));
+        match own {
+            true => call,
+            false => call.drawing(),
         }
     }
 
@@ -104,24 +183,25 @@ impl SharedMap {
             false => Ok(()),
         }
     }
+}
 
-    /// Everything in it.
-    fn whole(&self) -> Fallible<Map> {
-        let data = self.data();
-        let weight = data.weight();
-        if weight > MAX_WHOLE {
-            return refuse(format!(
-                "this data holds {weight} bytes and is not taken as a whole: take the keys that are needed"
-            ));
-        }
-        produce(weight)?;
-        Ok(data.to_map())
+/// Everything in shared data.
+fn whole(data: &Data) -> Fallible<Map> {
+    let weight = data.weight();
+    if weight > MAX_WHOLE {
+        return refuse(format!(
+            "this data holds {weight} bytes and is not taken as a whole: take the keys that are needed"
+        ));
     }
+    produce(weight)?;
+    Ok(data.to_map())
 }
 
 /// A handle on data is sent as the map it stands for.
 pub(crate) fn as_value(value: Dynamic) -> Fallible<Dynamic> {
-    let whole = value.read_lock::<SharedMap>().map(|data| data.whole());
+    let whole = value
+        .read_lock::<SharedMap>()
+        .map(|data| whole(&data.data()));
     whole.map_or(Ok(value), |map| map.map(Dynamic::from_map))
 }
 
@@ -158,9 +238,13 @@ mod words {
     /// if io.data["topic"] == () { print("nothing yet"); }
     /// print(io.data.topic);
     /// ```
-    #[rhai_fn(index_get, pure)]
-    pub(crate) fn index(data: &mut SharedMap, key: &str) -> Dynamic {
-        data.read(key)
+    #[rhai_fn(index_get, pure, return_raw)]
+    pub(crate) fn index(
+        context: NativeCallContext<'_>,
+        data: &mut SharedMap,
+        key: &str,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        data.read(&context, key)
     }
 
     /// Sets a key: `io.data[key] = value`, `io.data.key = value`. The value is copied; a closure or a socket in it
@@ -172,11 +256,12 @@ mod words {
     /// ```
     #[rhai_fn(index_set, pure, return_raw)]
     pub(crate) fn set_index(
+        context: NativeCallContext<'_>,
         data: &mut SharedMap,
         key: &str,
         value: Dynamic,
     ) -> Result<(), Box<EvalAltResult>> {
-        data.write(key, &value)
+        data.write(&context, key, &value)
     }
 
     /// The value of a key, `()` if there is none.
@@ -184,9 +269,13 @@ mod words {
     /// ```rhai
     /// let topic = io.data.get("topic");
     /// ```
-    #[rhai_fn(pure)]
-    pub(crate) fn get(data: &mut SharedMap, key: &str) -> Dynamic {
-        data.read(key)
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn get(
+        context: NativeCallContext<'_>,
+        data: &mut SharedMap,
+        key: &str,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        data.read(&context, key)
     }
 
     /// The value of a key, or `default_value` if there is none.
@@ -194,9 +283,17 @@ mod words {
     /// ```rhai
     /// let topic = io.data.get("topic", "anything");
     /// ```
-    #[rhai_fn(name = "get", pure)]
-    pub(crate) fn get_or(data: &mut SharedMap, key: &str, default_value: Dynamic) -> Dynamic {
-        data.data().get(key).0.unwrap_or(default_value)
+    #[rhai_fn(name = "get", pure, return_raw)]
+    pub(crate) fn get_or(
+        context: NativeCallContext<'_>,
+        data: &mut SharedMap,
+        key: &str,
+        default_value: Dynamic,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        let found = data.look("get_or", &context, key, |data| {
+            data.get(key).0.map_or_else(Array::new, |value| vec![value])
+        })?;
+        Ok(found.into_iter().next().unwrap_or(default_value))
     }
 
     /// Sets a key. The value is copied; a closure or a socket in it is an error.
@@ -206,11 +303,12 @@ mod words {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn set(
+        context: NativeCallContext<'_>,
         data: &mut SharedMap,
         key: &str,
         value: Dynamic,
     ) -> Result<(), Box<EvalAltResult>> {
-        data.write(key, &value)
+        data.write(&context, key, &value)
     }
 
     /// Sets a key if there is none yet, and gives the value that is there now.
@@ -220,12 +318,14 @@ mod words {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn init(
+        context: NativeCallContext<'_>,
         data: &mut SharedMap,
         key: &str,
         value: Dynamic,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         let value = data.plain(key, &value)?;
-        Ok(data.changing(key).init(key, value))
+        let call = Outside::call("init", &context, (data.address(), key));
+        data.change(call, key, |data| Ok(data.init(key, value)))
     }
 
     /// Removes a key and gives the value it had.
@@ -233,9 +333,14 @@ mod words {
     /// ```rhai
     /// io.data.remove("topic");
     /// ```
-    #[rhai_fn(pure)]
-    pub(crate) fn remove(data: &mut SharedMap, key: &str) -> Dynamic {
-        data.changing(key).remove(key).unwrap_or_default()
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn remove(
+        context: NativeCallContext<'_>,
+        data: &mut SharedMap,
+        key: &str,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        let call = Outside::call("remove", &context, (data.address(), key));
+        data.change(call, key, |data| Ok(data.remove(key).unwrap_or_default()))
     }
 
     /// Whether there is such a key.
@@ -243,9 +348,13 @@ mod words {
     /// ```rhai
     /// if !io.data.has("topic") { io.data.topic = "Rhai"; }
     /// ```
-    #[rhai_fn(pure)]
-    pub(crate) fn has(data: &mut SharedMap, key: &str) -> bool {
-        data.data().get(key).0.is_some()
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn has(
+        context: NativeCallContext<'_>,
+        data: &mut SharedMap,
+        key: &str,
+    ) -> Result<bool, Box<EvalAltResult>> {
+        data.look("has", &context, key, |data| data.get(key).0.is_some())
     }
 
     /// The keys, in order.
@@ -254,13 +363,16 @@ mod words {
     /// for key in io.data.keys() { print(key); }
     /// ```
     #[rhai_fn(pure, return_raw)]
-    pub(crate) fn keys(data: &mut SharedMap) -> Result<Array, Box<EvalAltResult>> {
-        let keys = data.data().keys();
-        produce(keys.len() * size_of::<Dynamic>())?;
-        Ok(keys
-            .into_iter()
-            .map(|key| ImmutableString::from(key).into())
-            .collect())
+    pub(crate) fn keys(
+        context: NativeCallContext<'_>,
+        data: &mut SharedMap,
+    ) -> Result<Array, Box<EvalAltResult>> {
+        data.look_at_all("keys", &context, |data| {
+            let keys = data.keys();
+            produce(keys.len() * size_of::<Dynamic>())?;
+            let keys = keys.into_iter();
+            Ok(keys.map(|key| ImmutableString::from(key).into()).collect())
+        })
     }
 
     /// Everything in it, as a map.
@@ -269,8 +381,11 @@ mod words {
     /// print(io.data.to_map());
     /// ```
     #[rhai_fn(pure, return_raw)]
-    pub(crate) fn to_map(data: &mut SharedMap) -> Result<Map, Box<EvalAltResult>> {
-        data.whole()
+    pub(crate) fn to_map(
+        context: NativeCallContext<'_>,
+        data: &mut SharedMap,
+    ) -> Result<Map, Box<EvalAltResult>> {
+        data.look_at_all("to_map", &context, whole)
     }
 
     /// Adds `by` to the number of a key, which starts at 0, and gives the sum.
@@ -280,6 +395,7 @@ mod words {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn incr(
+        context: NativeCallContext<'_>,
         data: &mut SharedMap,
         key: &str,
         by: INT,
@@ -294,7 +410,8 @@ mod words {
             },
             Err(got) => refuse(format!("`{key}` is no whole number but {}", type_word(got))),
         };
-        data.changing(key).modify(key, 0.into(), add)
+        let call = Outside::call("incr", &context, (data.address(), key));
+        data.change(call, key, |data| data.modify(key, 0.into(), add))
     }
 
     /// Adds `value` to the end of the array of a key, which starts empty, and keeps the last `keep_last` elements.
@@ -304,6 +421,7 @@ mod words {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn push(
+        context: NativeCallContext<'_>,
         data: &mut SharedMap,
         key: &str,
         value: Dynamic,
@@ -325,7 +443,10 @@ mod words {
             }
             Err(got) => refuse(format!("`{key}` is no array but {}", type_word(got))),
         };
-        data.changing(key).modify(key, Array::new().into(), push)
+        let call = Outside::call("push", &context, (data.address(), key));
+        data.change(call, key, |data| {
+            data.modify(key, Array::new().into(), push)
+        })
     }
 
     /// Sets a key to what `change` makes of its value, which is `default_value` if there is none. When another call
@@ -342,17 +463,21 @@ mod words {
         default_value: Dynamic,
         change: FnPtr,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
-        for _ in 0..UPDATE_TRIES {
-            let (old, stamp) = data.changing(key).get(key);
-            let new: Dynamic = change
-                .call_within_context(&context, (old.unwrap_or_else(|| default_value.clone()),))?;
-            let new = data.plain(key, &new)?;
-            if data.changing(key).set_if(key, stamp, new.clone()).is_ok() {
-                return Ok(new);
+        let call = Outside::call("update", &context, (data.address(), key));
+        data.change(call, key, |shared| {
+            for _ in 0..UPDATE_TRIES {
+                let (old, stamp) = shared.get(key);
+                let old = old.unwrap_or_else(|| default_value.clone());
+                let new: Dynamic = change.call_within_context(&context, (old,))?;
+                let new = data.plain(key, &new)?;
+                Turn::forget_read(shared, key);
+                if shared.set_if(key, stamp, new.clone()).is_ok() {
+                    return Ok(new);
+                }
             }
-        }
-        refuse(format!(
-            "`{key}` was changed by others {UPDATE_TRIES} times while `update` ran"
-        ))
+            refuse(format!(
+                "`{key}` was changed by others {UPDATE_TRIES} times while `update` ran"
+            ))
+        })
     }
 }

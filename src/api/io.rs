@@ -8,7 +8,8 @@ use rhai::{
 };
 
 use super::{
-    Fallible, data::SharedMap, refuse, rooms::Rooms, socket::Socket, sockets::Sockets, turn,
+    Fallible, data::SharedMap, outside::Outside, refuse, rooms::Rooms, socket::Socket,
+    sockets::Sockets, turn,
 };
 use crate::{
     connection::{Namespace, Turn},
@@ -102,8 +103,13 @@ mod words {
     /// for socket in io.sockets { socket.emit("hello"); }
     /// ```
     #[rhai_fn(get = "sockets", pure, return_raw)]
-    pub(crate) fn sockets(io: &mut Io) -> Result<Sockets, Box<EvalAltResult>> {
-        Ok(Sockets(io.namespace("sockets")?.connections()))
+    pub(crate) fn sockets(
+        context: NativeCallContext<'_>,
+        io: &mut Io,
+    ) -> Result<Sockets, Box<EvalAltResult>> {
+        let namespace = io.namespace("sockets")?;
+        let call = Outside::call("sockets", &context, namespace.path());
+        call.read(|| Ok(Sockets(namespace.connections())))
     }
 
     /// The socket of an id, `()` if there is none in this process.
@@ -113,11 +119,19 @@ mod words {
     /// if other != () { other.emit("hello"); }
     /// ```
     #[rhai_fn(pure, return_raw)]
-    pub(crate) fn socket(io: &mut Io, id: &str) -> Result<Dynamic, Box<EvalAltResult>> {
-        let found = io.namespace("socket")?.connection(id);
-        Ok(found.map_or(Dynamic::UNIT, |connection| {
-            Dynamic::from(Socket(connection))
-        }))
+    pub(crate) fn socket(
+        context: NativeCallContext<'_>,
+        io: &mut Io,
+        id: &str,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        let namespace = io.namespace("socket")?;
+        let call = Outside::call("socket", &context, (namespace.path(), id));
+        call.read(|| {
+            let found = namespace.connection(id);
+            Ok(found.map_or(Dynamic::UNIT, |connection| {
+                Dynamic::from(Socket(connection))
+            }))
+        })
     }
 
     /// The rooms that somebody is in, in this process, sorted by name.
@@ -126,8 +140,13 @@ mod words {
     /// for room in io.rooms { print(room); }
     /// ```
     #[rhai_fn(get = "rooms", pure, return_raw)]
-    pub(crate) fn rooms(io: &mut Io) -> Result<Rooms, Box<EvalAltResult>> {
-        Ok(Rooms(io.namespace("rooms")?.rooms()))
+    pub(crate) fn rooms(
+        context: NativeCallContext<'_>,
+        io: &mut Io,
+    ) -> Result<Rooms, Box<EvalAltResult>> {
+        let namespace = io.namespace("rooms")?;
+        let call = Outside::call("rooms", &context, namespace.path());
+        call.read(|| Ok(Rooms(namespace.rooms())))
     }
 
     /// The name of the namespace.

@@ -12,7 +12,10 @@ use super::{
     registration::{function, set_raw},
     turn,
 };
-use crate::event::{HostEvent, Level};
+use crate::{
+    event::{HostEvent, Level},
+    script::origin,
+};
 
 /// Rhai has a `print` of its own for each of these types, which would win over one for any type.
 const TYPES: [fn() -> TypeId; 11] = [
@@ -108,7 +111,7 @@ fn write(name: &str, context: &NativeCallContext<'_>, level: Level, text: String
         text,
         namespace: turn.namespace().path().clone(),
         socket: turn.connection.socket().map(ToString::to_string),
-        script: context.call_source().map(str::to_owned),
+        script: origin(context).map(str::to_owned),
         line: context.call_position().line(),
     });
     Ok(())

@@ -14,6 +14,7 @@ mod handshake;
 mod io;
 mod log;
 mod operator;
+mod outside;
 pub(crate) mod registration;
 mod rooms;
 mod socket;
@@ -26,7 +27,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, Module, Position};
 
 use crate::{
     connection::{Connection, Turn},
-    script::{Callback, EngineBuilder, Globals, Limits, Vocabulary},
+    script::{Callback, EngineBuilder, Globals, Limits, TimerHandle, Vocabulary},
 };
 
 pub(crate) use ack::{Ack, ack};
@@ -34,13 +35,14 @@ pub(crate) use binary::register as register_binary;
 pub(crate) use chance::{freeze, now};
 pub(crate) use data::as_value;
 pub(crate) use handshake::{next, reason};
+pub(crate) use outside::Outside;
 pub(crate) use socket::Socket;
 
 /// Whether a value is one of ours that has no form on the wire: what `set_timeout` or an operator gives back, when it
 /// is the last value of a handler by accident.
 pub(crate) fn is_own(value: &Dynamic) -> bool {
     !value.is_locked()
-        && (is_handle(value) || value.is::<timers::Timer>() || value.is::<operator::Operator>())
+        && (is_handle(value) || value.is::<TimerHandle>() || value.is::<operator::Operator>())
 }
 
 /// The global words and the handles, for the engine.
@@ -71,7 +73,7 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
         Callback::new("on_any_outgoing", &["event", "args"]),
         Callback::new("middleware", &["event", "args"]),
         Callback::new("fetch_sockets", &["sockets"]),
-        Callback::new("update", &["old"]),
+        Callback::new("update", &["old"]).at_once(),
         Callback::new("set_timeout", &[]),
         Callback::new("set_interval", &[]),
     ],

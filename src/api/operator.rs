@@ -14,7 +14,7 @@ use super::{
     turn,
 };
 use crate::{
-    connection::{Asked, Connection, Namespace, OutgoingEvent, Target, Turn, Work},
+    connection::{Asked, Call, Connection, Namespace, OutgoingEvent, Target, Turn, Work},
     script::{Handler, limit},
 };
 
@@ -253,11 +253,12 @@ fn fetch(context: &NativeCallContext<'_>, operator: &Operator, then: FnPtr) -> F
         .into_iter()
         .map(|socket| Dynamic::from(Socket(socket)))
         .collect();
-    turn.connection.post(Work::Call(
+    turn.connection.post(Work::Call(Call::new(
         Arc::new(handler),
         vec![sockets.into()],
         "`fetch_sockets` closure",
-    ));
+        turn.connection.beginnings(),
+    )));
     Ok(())
 }
 

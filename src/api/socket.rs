@@ -10,6 +10,7 @@ use rhai::{
 use super::{
     Fallible,
     data::SharedMap,
+    outside::Outside,
     own_turn, refuse,
     rooms::{Rooms, join_rooms, room_names},
     turn,
@@ -70,11 +71,38 @@ fn check_count(count: usize, limit: usize) -> Fallible {
 /// Joins or leaves rooms; a draft does so in a copy of its own socket's rooms.
 fn set_rooms(word: &str, socket: &Socket, rooms: Vec<String>, join: bool) -> Fallible {
     let turn = turn(word)?;
+    Turn::note_write(address(socket), ROOMS, true);
     match turn.draft {
         Some(draft) if Arc::ptr_eq(&turn.connection, &socket.0) => draft.set_rooms(rooms, join),
         Some(_) => {}
         None if join => join_rooms(&socket.0, &rooms)?,
         None => rooms.iter().for_each(|room| socket.0.leave_room(room)),
+    }
+    Ok(())
+}
+
+/// Key under which a call of `on_connection` notes that it has changed the rooms of a socket.
+const ROOMS: &str = "rooms";
+
+fn address(socket: &Socket) -> usize {
+    Arc::as_ptr(&socket.0).addr()
+}
+
+/// Returns the rooms that `on_connection` sees after it has joined or left some: a draft begins with the room of the socket's own id.
+fn rooms_since_connect(socket: &Socket) -> Vec<String> {
+    match Turn::current().and_then(|turn| turn.draft) {
+        Some(draft) => draft.rooms(vec![socket.0.id().to_string()]),
+        None => socket.0.rooms(),
+    }
+}
+
+/// Disconnects a socket; a draft only notes that it would disconnect its own.
+fn end(word: &str, socket: &Socket, close: bool) -> Fallible {
+    let turn = turn(word)?;
+    match turn.draft {
+        Some(draft) if Arc::ptr_eq(&turn.connection, &socket.0) => draft.disconnect(),
+        Some(_) => {}
+        None => socket.0.disconnect(close),
     }
     Ok(())
 }
@@ -138,9 +166,13 @@ mod words {
     /// ```rhai
     /// if socket.connected { socket.emit("still here"); }
     /// ```
-    #[rhai_fn(get = "connected", pure)]
-    pub(crate) fn connected(socket: &mut Socket) -> bool {
-        socket.0.is_connected()
+    #[rhai_fn(get = "connected", pure, return_raw)]
+    pub(crate) fn connected(
+        context: NativeCallContext<'_>,
+        socket: &mut Socket,
+    ) -> Result<bool, Box<EvalAltResult>> {
+        let call = Outside::call("connected", &context, &**socket.0.id());
+        call.read(|| Ok(socket.0.is_connected()))
     }
 
     /// A map for whatever the script wants to keep with this socket. It lives as long as the connection.
@@ -258,9 +290,16 @@ mod words {
     /// ```rhai
     /// for room in socket.rooms { print(room); }
     /// ```
-    #[rhai_fn(get = "rooms", pure)]
-    pub(crate) fn rooms(socket: &mut Socket) -> Rooms {
-        Rooms(rooms_of(socket))
+    #[rhai_fn(get = "rooms", pure, return_raw)]
+    pub(crate) fn rooms(
+        context: NativeCallContext<'_>,
+        socket: &mut Socket,
+    ) -> Result<Rooms, Box<EvalAltResult>> {
+        if Turn::is_taped() && Turn::has_set(address(socket), Some(ROOMS)) {
+            return Ok(Rooms(rooms_since_connect(socket)));
+        }
+        let call = Outside::call("rooms", &context, &**socket.0.id());
+        call.read(|| Ok(Rooms(rooms_of(socket))))
     }
 
     /// What the client came with: `auth` (what its code gave), `query`, `headers` (names in lower case), `address`,
@@ -293,9 +332,13 @@ mod words {
     /// ```rhai
     /// print(socket.transport);
     /// ```
-    #[rhai_fn(get = "transport", pure)]
-    pub(crate) fn transport(socket: &mut Socket) -> ImmutableString {
-        socket.0.transport().into()
+    #[rhai_fn(get = "transport", pure, return_raw)]
+    pub(crate) fn transport(
+        context: NativeCallContext<'_>,
+        socket: &mut Socket,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        let call = Outside::call("transport", &context, &**socket.0.id());
+        call.read(|| Ok(socket.0.transport().into()))
     }
 
     /// Takes this client out of the namespace. It hears the reason `io server disconnect` and does not come back by
@@ -306,10 +349,7 @@ mod words {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn disconnect(socket: &mut Socket) -> Result<(), Box<EvalAltResult>> {
-        if turn("disconnect")?.draft.is_none() {
-            socket.0.disconnect(false);
-        }
-        Ok(())
+        end("disconnect", socket, false)
     }
 
     /// The same; with `true` it takes the client out of every namespace and closes its connection.
@@ -322,9 +362,6 @@ mod words {
         socket: &mut Socket,
         close: bool,
     ) -> Result<(), Box<EvalAltResult>> {
-        if turn("disconnect")?.draft.is_none() {
-            socket.0.disconnect(close);
-        }
-        Ok(())
+        end("disconnect", socket, close)
     }
 }

@@ -8,21 +8,20 @@ use rhai::{
 };
 
 use super::{Fallible, operator::milliseconds, refuse, turn};
-use crate::{connection::MadeBy, script::Handler};
+use crate::{
+    connection::MadeBy,
+    script::{Handler, TimerHandle},
+};
 
 /// As in Node, nothing is due sooner.
 const SOONEST: Duration = Duration::from_millis(1);
 
-/// The handle of a script on one timer. It stays good through edits.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timer(u32);
-
 pub(super) fn register(module: &mut Module) {
-    module.set_custom_type::<Timer>("Timer");
+    module.set_custom_type::<TimerHandle>("Timer");
     combine_with_exported_module!(module, "timers", words);
 }
 
-fn set(word: &str, context: &NativeCallContext<'_>, call: FnPtr, ms: INT) -> Fallible<Timer> {
+fn set(word: &str, context: &NativeCallContext<'_>, call: FnPtr, ms: INT) -> Fallible<TimerHandle> {
     let turn = turn(word)?;
     let Some(handler) = Handler::new(call, context) else {
         return refuse(format!("`{word}` works in script calls only"));
@@ -43,7 +42,7 @@ fn set(word: &str, context: &NativeCallContext<'_>, call: FnPtr, ms: INT) -> Fal
         if timers.len() >= limit {
             return full();
         }
-        return Ok(Timer(timers.set(
+        return Ok(TimerHandle::new(timers.set(
             handler.into(),
             delay,
             repeats,
@@ -53,10 +52,12 @@ fn set(word: &str, context: &NativeCallContext<'_>, call: FnPtr, ms: INT) -> Fal
     if turn.connection.timer_count() >= limit {
         return full();
     }
-    Ok(Timer(turn.connection.set_timer(handler, delay, repeats)))
+    Ok(TimerHandle::new(
+        turn.connection.set_timer(handler, delay, repeats),
+    ))
 }
 
-fn clear(word: &str, timer: Timer) -> Fallible {
+fn clear(word: &str, timer: TimerHandle) -> Fallible {
     let turn = turn(word)?;
     match turn.draft {
         Some(draft) => draft.registered().timers.clear(timer.0),
@@ -72,7 +73,7 @@ fn clear(word: &str, timer: Timer) -> Fallible {
 )]
 mod words {
     /// Calls `closure` once, so many milliseconds from now. The timer ends with its connection;
-    /// one that `on_load` sets ends with its version.
+    /// one that `on_load` sets ends with its namespace, or when an edit removes it.
     ///
     /// ```rhai
     /// set_timeout(|| { socket.emit("tip", "press / for commands"); }, 5000);
@@ -82,7 +83,7 @@ mod words {
         context: NativeCallContext<'_>,
         closure: FnPtr,
         ms: INT,
-    ) -> Result<Timer, Box<EvalAltResult>> {
+    ) -> Result<TimerHandle, Box<EvalAltResult>> {
         set("set_timeout", &context, closure, ms)
     }
 
@@ -97,7 +98,7 @@ mod words {
         context: NativeCallContext<'_>,
         closure: FnPtr,
         ms: INT,
-    ) -> Result<Timer, Box<EvalAltResult>> {
+    ) -> Result<TimerHandle, Box<EvalAltResult>> {
         set("set_interval", &context, closure, ms)
     }
 
@@ -108,7 +109,7 @@ mod words {
     /// socket.on_any(|event, args| { clear_timeout(idle); });
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn clear_timeout(timer: Timer) -> Result<(), Box<EvalAltResult>> {
+    pub(crate) fn clear_timeout(timer: TimerHandle) -> Result<(), Box<EvalAltResult>> {
         clear("clear_timeout", timer)
     }
 
@@ -119,7 +120,7 @@ mod words {
     /// socket.on("stop", || { clear_interval(clock); });
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn clear_interval(timer: Timer) -> Result<(), Box<EvalAltResult>> {
+    pub(crate) fn clear_interval(timer: TimerHandle) -> Result<(), Box<EvalAltResult>> {
         clear("clear_interval", timer)
     }
 }

@@ -5,10 +5,11 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use serde_json::Map;
 
-use super::{exit::PROBLEMS, report, test};
+use super::{ctl, exit::PROBLEMS, report, test};
 use crate::{
     diagnostic::{self, Diagnostic, Severity},
     host::Host,
@@ -31,12 +32,20 @@ Examples:
   patchcord check                         the folder `scripts`
   patchcord check chat.rhai               one script
   patchcord check --format json           for editors and build servers
+  patchcord check --live                  what a reload would do on the server that runs, and on its clients
 
 Exit codes: 0 nothing is wrong, 1 there are errors (with --strict also warnings), 2 the check cannot run.")]
 pub(super) struct CheckOptions {
-    /// A folder of scripts, or one script
-    #[arg(value_name = "PATH", default_value = "scripts")]
-    path: PathBuf,
+    /// A folder of scripts, or one script [default: scripts]
+    #[arg(value_name = "PATH")]
+    path: Option<PathBuf>,
+    /// Ask the running server what a reload would do now: whether its live connections accept it, what follows and
+    /// what is lost. With a PATH, only for the files there. Nothing is switched
+    #[arg(long, conflicts_with = "strict")]
+    live: bool,
+    /// The control socket of that server, as its `--control` says [default: that of the only one]
+    #[arg(long, value_name = "PATH", env = "PATCHCORD_CONTROL")]
+    control: Option<PathBuf>,
     /// Write for people (`text`), or one JSON array
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -47,9 +56,13 @@ pub(super) struct CheckOptions {
 
 /// Tells what is wrong with the scripts.
 pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
-    let (scripts, found) = check(&options.path)?;
+    if options.live {
+        return live(options);
+    }
+    let path = options.path.as_deref().unwrap_or(Path::new("scripts"));
+    let (scripts, found) = check(path)?;
     if scripts == 0 {
-        bail!("there is no script in `{}`", options.path.display());
+        bail!("there is no script in `{}`", path.display());
     }
     let count = |severity| found.iter().filter(|d| d.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
@@ -62,6 +75,21 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
         true => ExitCode::from(PROBLEMS),
         false => ExitCode::SUCCESS,
     })
+}
+
+/// Asks the running server.
+fn live(options: &CheckOptions) -> anyhow::Result<ExitCode> {
+    let mut arguments = Map::new();
+    if let Some(path) = &options.path {
+        let found = path.canonicalize();
+        let found = found.with_context(|| format!("`{}` cannot be read", path.display()))?;
+        arguments.insert(
+            "file".to_owned(),
+            [found.to_string_lossy()].into_iter().collect(),
+        );
+    }
+    let as_json = matches!(options.format, Format::Json);
+    ctl::run_at(options.control.as_deref(), "preview", arguments, as_json)
 }
 
 /// How many files there are, and what is wrong with them: with tests, too, which have words of their own.

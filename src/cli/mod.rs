@@ -2,6 +2,7 @@
 
 mod allocator;
 mod check;
+mod ctl;
 mod exit;
 mod file;
 mod junit;
@@ -24,6 +25,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use allocator::Allocator;
 
 use check::CheckOptions;
+use ctl::CtlOptions;
 use exit::CANNOT_RUN;
 use manual::{CompletionsOptions, ManOptions};
 use new::NewOptions;
@@ -73,6 +75,8 @@ Exit codes: 0 ended by a signal, 1 a script does not load and --strict is given,
     Test(TestOptions),
     /// Try scripts out, line by line, with simulated clients.
     Repl(ReplOptions),
+    /// Steer a server that runs: preview, reload, compare versions, stage, roll back, pause.
+    Ctl(CtlOptions),
     /// Write a folder to begin with: script, test, page, options.
     New(NewOptions),
     /// List the scripts that come with the program.
@@ -101,6 +105,7 @@ pub fn run(allocator: Option<Allocator>) -> ExitCode {
             Command::Check(options) => check::run(&options),
             Command::Test(options) => test::run(&options),
             Command::Repl(options) => repl::run(&options),
+            Command::Ctl(options) => ctl::run(&options),
             Command::New(options) => new::run(&options),
             Command::Preset => Ok(new::list()),
             Command::Types(options) => types::run(&options),

@@ -9,7 +9,7 @@ use super::values::{self, Count, LogFormat, Maximum, Size, Time};
 use crate::{
     host::{AllowedHost, OnRebindFailure, Options, Origin, Transport},
     script::Limits,
-    server::Config,
+    server::{Config, ControlPlace},
 };
 
 #[derive(Debug, Args)]
@@ -39,6 +39,14 @@ pub(super) struct ServeOptions {
     /// `127.0.0.1:9100`, which clients should not reach
     #[arg(long, value_name = "ADDRESS", value_parser = values::address, env = "PATCHCORD_ADMIN_LISTEN")]
     admin_listen: Option<String>,
+    /// The Unix socket at which `patchcord ctl` steers the server, only for its own user; `none` is none. Without a
+    /// path, it is PORT.sock in $XDG_RUNTIME_DIR/patchcord, or in /tmp/patchcord-UID
+    #[arg(long, value_name = "PATH", env = "PATCHCORD_CONTROL")]
+    control: Option<PathBuf>,
+    /// Listen at a loopback address, such as `127.0.0.1:3001`, for `patchcord ctl --control-tcp`, too. Its token is in
+    /// the file PORT.token beside the default place of control sockets
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address, env = "PATCHCORD_CONTROL_TCP")]
+    control_tcp: Option<String>,
     /// Serve the files of this folder in place of the built-in page: to everybody, except scripts, the file of options,
     /// names that begin with a dot, and what lies outside
     #[arg(long, value_name = "DIR", env = "PATCHCORD_PUBLIC")]
@@ -55,10 +63,15 @@ pub(super) struct ServeOptions {
     /// Log for people (`text`), or everything that happens as one JSON object in each line
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, env = "PATCHCORD_LOG_FORMAT")]
     pub(super) log_format: LogFormat,
-    /// Log `debug` lines of scripts, what a reload carried over, and the most memory that one call can take
+    /// Log `debug` lines of scripts, the files of versions, the most memory that one call can take, and the place of the
+    /// control socket
     #[arg(short, long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_VERBOSE")]
     pub(super) verbose: bool,
+    /// Report only the first line of a reload: not which code, variables and rooms changed on how many connections
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_QUIET_RELOADS")]
+    pub(super) quiet_reloads: bool,
     /// Reload scripts when they are saved
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = true,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_WATCH")]
@@ -89,6 +102,10 @@ pub(super) struct ServeOptions {
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_ROLLBACK_ON_ERRORS")]
     rollback_on_errors: bool,
+    /// Keep versions with their texts in this folder, so that `patchcord ctl` lists, compares and restores them after a
+    /// restart, too: the last 100 batches of saves
+    #[arg(long, value_name = "DIR", env = "PATCHCORD_HISTORY")]
+    history: Option<PathBuf>,
     /// End with exit code 1 when a script does not load at the start
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_STRICT")]
@@ -332,6 +349,12 @@ impl ServeOptions {
             host: self.host.clone(),
             port: self.port,
             admin_listen: self.admin_listen.clone(),
+            control: match &self.control {
+                None => Some(ControlPlace::Default),
+                Some(path) if path.as_os_str() == "none" => None,
+                Some(path) => Some(ControlPlace::At(path.clone())),
+            },
+            control_tcp: self.control_tcp.clone(),
             public: self.public.clone(),
             private: self.config.iter().cloned().collect(),
             client_dist: self.client_dist.clone(),
@@ -377,6 +400,7 @@ impl ServeOptions {
             missing_grace: self.missing_grace.0,
             on_rebind_failure: self.on_rebind_failure,
             rollback_on_errors: self.rollback_on_errors,
+            history: self.history.clone(),
             limits: self.limits.for_scripts(),
         }
     }

@@ -35,6 +35,7 @@ A line is Rhai, and its value is shown; variables stay. What clients are sent is
   let ada = connect()                     a client of `/`
   let bob = connect(\"/chat\", #{ auth: #{ token: \"x\" } })
   ada.emit(\"chat message\", \"hi\")          sends an event; `ask` gives the answer to one
+  inspect(ada), why(\"line\", ada)          the state of its connection; why an event is heard, or is not
   ada.handlers                            the events that its socket listens to
   io.data, io.of(\"/chat\").sockets         what scripts see
   advance(1000)                           moves the clock, by milliseconds
@@ -132,7 +133,7 @@ impl Session {
                 event,
                 HostEvent::HandlerFailed { .. } | HostEvent::Rejected { .. }
             );
-            report::event(event, false);
+            report::event(event);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: no text of a client or a script reaches the terminal as a control sequence, or begins a line that could
 //! be taken for one of patchcord. Only [`output`] writes text as it is.
 
+mod clock;
 #[cfg(test)]
 mod hint_tests;
 mod json;
@@ -11,11 +12,13 @@ mod text;
 use std::{
     io::{self, IsTerminal, Write},
     net::SocketAddr,
+    path::Path,
     time::SystemTime,
 };
 
 use serde::Serialize;
 
+use self::text::Show;
 use super::values::LogFormat;
 use crate::{
     diagnostic::{Diagnostic, Style, render, visible, visible_lines},
@@ -27,11 +30,6 @@ fn write(lines: &str) {
     let _ = writeln!(io::stderr().lock(), "{lines}");
 }
 
-/// Writes one line to the terminal, whatever is in the text.
-fn line(text: &str) {
-    write(&visible(text));
-}
-
 pub(super) fn error(error: &anyhow::Error) {
     write(&visible_lines(&format!("error: {error:#}")));
 }
@@ -39,6 +37,17 @@ pub(super) fn error(error: &anyhow::Error) {
 /// Writes the result of a command to the standard output. The text is patchcord's own.
 pub(super) fn output(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Writes several lines to the standard output, whatever is in the text.
+pub(super) fn lines(text: &str) {
+    let lines: Vec<_> = text.split('\n').map(visible).collect();
+    output(&lines.join("\n"));
+}
+
+/// Writes a hint to the terminal.
+pub(super) fn hint(text: &str) {
+    write(&format!("hint: {}", visible(text)));
 }
 
 /// Writes text to the standard output that a client or a script may have chosen.
@@ -67,11 +76,19 @@ pub(super) fn document(value: &impl Serialize) -> anyhow::Result<()> {
 }
 
 /// Writes where the server listens to the standard output. Others wait for the first line.
-pub(super) fn listening(address: SocketAddr, admin: Option<SocketAddr>) {
+pub(super) fn listening(
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+    control: Option<(SocketAddr, &Path)>,
+) {
     let mut text = format!("listening on http://{address}\n");
     if let Some(admin) = admin {
         text +=
             &format!("listening on http://{admin} for the operator: /metrics /healthz /readyz\n");
+    }
+    if let Some((control, token)) = control {
+        let token = token.display().to_string();
+        text += &format!("control at {control}, token in {}\n", visible(&token));
     }
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -82,11 +99,17 @@ pub(super) fn listening(address: SocketAddr, admin: Option<SocketAddr>) {
 pub(super) struct Log {
     format: LogFormat,
     verbose: bool,
+    /// Reports only the first line of a reload.
+    quiet_reloads: bool,
 }
 
 impl Log {
-    pub(super) const fn new(format: LogFormat, verbose: bool) -> Self {
-        Self { format, verbose }
+    pub(super) const fn new(format: LogFormat, verbose: bool, quiet_reloads: bool) -> Self {
+        Self {
+            format,
+            verbose,
+            quiet_reloads,
+        }
     }
 
     pub(super) fn event(self, happened: &HostEvent) {
@@ -99,7 +122,14 @@ impl Log {
         );
         match self.format {
             _ if debug && !self.verbose => {}
-            LogFormat::Text => event(happened, self.verbose),
+            LogFormat::Text => timed(&text::of(
+                happened,
+                Show {
+                    verbose: self.verbose,
+                    quiet_reloads: self.quiet_reloads,
+                    style: style(),
+                },
+            )),
             LogFormat::Json => entry(happened),
         }
     }
@@ -108,7 +138,7 @@ impl Log {
     pub(super) fn detail(self, text: &str) {
         match self.format {
             _ if !self.verbose => {}
-            LogFormat::Text => line(text),
+            LogFormat::Text => timed(&visible(text)),
             LogFormat::Json => entry(&Note {
                 kind: "detail",
                 text,
@@ -119,7 +149,7 @@ impl Log {
     /// Something the person who started the server should know.
     pub(super) fn warning(self, text: &str) {
         match self.format {
-            LogFormat::Text => line(&format!("warning: {text}")),
+            LogFormat::Text => timed(&format!("warning: {}", visible(text))),
             LogFormat::Json => entry(&Note {
                 kind: "warning",
                 text,
@@ -133,6 +163,14 @@ struct Note<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     text: &'a str,
+}
+
+/// Writes lines to the terminal, with the time of day before the first.
+fn timed(lines: &str) {
+    write(&format!(
+        "{} {lines}",
+        clock::time_of_day(SystemTime::now())
+    ));
 }
 
 /// One object in one line, with the time.
@@ -149,9 +187,14 @@ fn entry(what: &impl Serialize) {
     }
 }
 
-/// One line, or a diagnostic, for something that happened.
-pub(super) fn event(event: &HostEvent, verbose: bool) {
-    write(&text::of(event, verbose, style()));
+/// One line, or a diagnostic, for something that happened just now in a console.
+pub(super) fn event(event: &HostEvent) {
+    let show = Show {
+        verbose: false,
+        quiet_reloads: false,
+        style: style(),
+    };
+    write(&text::of(event, show));
 }
 
 fn style() -> Style {

@@ -96,9 +96,11 @@ fn memory(limits: &Limits) -> String {
 }
 
 async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Result<ExitCode> {
+    // A signal that comes while the scripts are loaded must not end the process either.
+    let mut hangup = signal(SignalKind::hangup()).context("signals cannot be received")?;
     let broken = Arc::new(AtomicBool::new(false));
     let seen = broken.clone();
-    let log = Log::new(options.log_format, options.verbose);
+    let log = Log::new(options.log_format, options.verbose, options.quiet_reloads);
     if let Some(origin) = options.open_origin() {
         log.warning(&format!(
             "`--origin {origin}` lets every page on the web use this server through its visitors"
@@ -130,19 +132,39 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
         false => None,
         true => Some(host.watch().context("the scripts cannot be watched")?),
     };
-    let mut server = Server::bind(host, &options.for_server()).await?;
+    let mut server = Server::bind(host.clone(), &options.for_server()).await?;
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
-    report::listening(server.address(), server.admin_address());
+    if let Some(problem) = server.control_problem() {
+        log.warning(&format!(
+            "no control socket, `--control none` wants none: {problem}"
+        ));
+    }
+    if let Some(path) = server.control_path() {
+        log.detail(&format!("control at {}", path.display()));
+    }
+    report::listening(
+        server.address(),
+        server.admin_address(),
+        server.control_address(),
+    );
     let mut signalled = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
+    let reloads = async {
+        while hangup.recv().await.is_some() {
+            // The outcome is announced.
+            drop(host.reload().await);
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         ended = server.join() => ended?,
         () = signalled() => {}
+        () = reloads => {}
     }
     // Whoever asks once more does not want to wait.
     tokio::select! {

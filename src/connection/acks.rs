@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use rhai::Dynamic;
 
 use super::{Answer, NoAnswer};
-use crate::script::Handler;
+use crate::script::{Copies, Handler, Swap, Swapped};
 
 /// Call that an answer causes: the closure, and its arguments.
 pub type Answered = (Arc<Handler>, Vec<Dynamic>);
@@ -67,6 +67,45 @@ impl Acks {
         match ask.missing {
             0 => self.waiting.remove(&number)?.call(),
             _ => None,
+        }
+    }
+
+    /// Returns all closures that wait.
+    pub(super) fn handlers(&self) -> impl Iterator<Item = &Handler> {
+        self.waiting.values().map(|ask| &*ask.handler)
+    }
+
+    /// Returns the closures that wait, each with the number of answers that are still to come.
+    pub(super) fn look(&self) -> Vec<(Arc<Handler>, usize)> {
+        let waiting = self.waiting.values();
+        waiting
+            .map(|ask| (ask.handler.clone(), ask.missing))
+            .collect()
+    }
+
+    /// Returns copies of all closures that wait, which no answer reaches.
+    pub(super) fn copy(&self, copies: &mut Copies) -> Self {
+        let copy = |(number, ask): (&u64, &Ask)| {
+            let handler = copies.handler(&ask.handler);
+            (*number, Ask::new(handler, ask.takes_error, ask.many, 0))
+        };
+        Self {
+            next: self.next,
+            waiting: self.waiting.iter().map(copy).collect(),
+        }
+    }
+
+    /// Replaces the code of the closures that wait. One whose code is gone keeps it: its answer is on its way.
+    pub(super) fn swap(&mut self, swap: &mut Swap<'_>) {
+        for ask in self.waiting.values_mut() {
+            let handler = match swap.handler(&ask.handler) {
+                Swapped::New { handler, .. } | Swapped::Old(handler) => handler,
+                Swapped::Gone(handler) => {
+                    swap.still_held(&handler);
+                    handler
+                }
+            };
+            ask.handler = Arc::new(handler);
         }
     }
 

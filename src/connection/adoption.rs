@@ -1,14 +1,18 @@
 //! Adoption of an edit by a live connection, from its drafts to its next call.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, mpsc},
 };
 
-use rhai::{Dynamic, Identifier};
+use rhai::{Dynamic, Identifier, ImmutableString};
 
-use super::registrations::{Adopted, Registered};
-use crate::script::Version;
+use super::{
+    acks::Acks,
+    registrations::{Adopted, Registered},
+    tape::Tape,
+};
+use crate::script::{Handler, Handles, Swap, Version, captured, is_same_value, release_lost};
 
 /// Result of `on_connection` for a connection.
 #[derive(Debug, Default)]
@@ -20,41 +24,155 @@ pub struct Made {
     pub data: BTreeMap<Identifier, Option<Dynamic>>,
     /// Rooms that it joined (`true`), or left.
     pub rooms: BTreeMap<String, bool>,
+    /// What it has read from outside.
+    pub tape: Option<Box<Tape>>,
+    /// It has called functions that return what they change, such as `incr`, and that have to be called for real.
+    pub draws: bool,
+    /// It has disconnected its own socket.
+    pub disconnects: bool,
 }
 
-/// Changes that a connection adopts at the start of its first call of a new version.
+/// Results of the old and of the new `on_connection` for a connection, as drafts.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Adoption {
-    /// New version.
-    pub version: Arc<Version>,
-    /// Result of the old code for the connection.
+pub struct Drafts {
+    /// Version that the old code is of.
+    pub from: Arc<Version>,
+    /// Result of the old code.
     pub base: Made,
-    /// Result of the new code for the connection.
+    /// Result of the new code.
     pub new: Made,
-    /// Channel to the reload that waits for the outcome.
-    pub report: mpsc::Sender<Adopted>,
 }
 
-impl Adoption {
-    /// Creates the adoption of a pair of drafts.
-    pub const fn new(
-        version: Arc<Version>,
-        base: Made,
-        new: Made,
-        report: mpsc::Sender<Adopted>,
-    ) -> Self {
-        Self {
-            version,
-            base,
-            new,
-            report,
-        }
+impl Drafts {
+    /// Creates a pair of drafts.
+    pub const fn new(from: Arc<Version>, base: Made, new: Made) -> Self {
+        Self { from, base, new }
     }
 
     /// Frees what the drafts made, because it is not adopted.
     pub fn release(&self) {
         self.base.registered.release();
         self.new.registered.release();
+    }
+}
+
+/// Adopts a version: every closure has its code, and what its `on_connection` registers otherwise is merged. Returns what
+/// the drafts have made beside registrations, too.
+pub(super) fn adopt(
+    (registered, acks): (&mut Registered, &mut Acks),
+    (old, new): (&Arc<Version>, &Arc<Version>),
+    handles: &Handles,
+    drafts: Option<Drafts>,
+) -> (Adopted, Option<(Made, Made)>) {
+    // What leads to the end of the client is no code for one that stays.
+    let (drafts, spared) = match drafts {
+        Some(drafts) if drafts.new.disconnects && !drafts.base.disconnects => {
+            drafts.release();
+            (None, true)
+        }
+        drafts => (drafts, false),
+    };
+    let handlers = || registered.handlers().chain(acks.handlers());
+    let had = variables(handlers(), &new.dropped_since(old));
+    let initial = drafts.as_ref();
+    let initial = initial.map(|drafts| captured(drafts.base.registered.handlers()));
+    let initial = initial.unwrap_or_default();
+    let mut swap = Swap::begin((old, new), handles.clone(), handlers());
+    if let Some(drafts) = &drafts {
+        swap.lend_from(drafts.new.registered.handlers());
+    }
+    let (changes, mut gone) = registered.swap(&mut swap);
+    let mut adopted = Adopted {
+        changes,
+        spared,
+        ..Adopted::default()
+    };
+    acks.swap(&mut swap);
+    (adopted.stale, adopted.swapped) = swap.end();
+    let rest = drafts.map(|drafts| {
+        let Drafts {
+            mut base,
+            new: mut made,
+            from,
+        } = drafts;
+        let handlers = base.registered.handlers();
+        let mut swap = Swap::begin((&from, new), handles.clone(), handlers);
+        swap.lend_copies_from(made.registered.handlers());
+        base.registered.swap(&mut swap);
+        let new = std::mem::take(&mut made.registered);
+        let merged = registered.merge(&base.registered, new, &gone);
+        adopted.carried = merged.carried;
+        adopted.changes.add(merged.changes);
+        gone.extend(merged.gone);
+        adopted.untaped = made.tape.as_ref().is_some_and(|tape| tape.is_dropped());
+        (base, made)
+    });
+    let handlers = || registered.handlers().chain(acks.handlers());
+    let lost = lost(had, &initial);
+    if !lost.is_empty() {
+        adopted.carried.note_lost(lost, captured(handlers()));
+    }
+    release_lost(gone.iter(), handlers());
+    let silenced = &mut adopted.changes.silenced;
+    silenced.retain(|silenced| !registered.listeners.has(&silenced.event));
+    (adopted, rest)
+}
+
+/// Returns the captured variables of some names.
+fn variables<'a>(
+    handlers: impl Iterator<Item = &'a Handler>,
+    names: &BTreeSet<ImmutableString>,
+) -> Vec<Named> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let mut variables = captured(handlers);
+    variables.retain(|(name, _)| names.contains(name));
+    variables
+}
+
+/// Returns the variables whose values differ from the initial ones, as far as these are known, with both values.
+fn lost(had: Vec<Named>, initial: &[Named]) -> Vec<(ImmutableString, Option<&Dynamic>, Dynamic)> {
+    let lost = had.into_iter().filter_map(|(name, value)| {
+        let initial = initial.iter().find(|(initial, _)| *initial == name);
+        let initial = initial.map(|(_, initial)| initial);
+        let is_own = initial.is_none_or(|initial| !is_same_value(initial, &value));
+        is_own.then_some((name, initial, value))
+    });
+    lost.collect()
+}
+
+type Named = (ImmutableString, Dynamic);
+
+/// What a connection adopts at the start of its first call of a new version.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Adoption {
+    /// New version.
+    pub version: Arc<Version>,
+    /// Drafts, if `on_connection` itself has changed.
+    pub drafts: Option<Drafts>,
+    /// Channel to the reload that waits for the outcome.
+    pub report: mpsc::Sender<Adopted>,
+}
+
+impl Adoption {
+    /// Creates the adoption of a version.
+    pub const fn new(
+        version: Arc<Version>,
+        drafts: Option<Drafts>,
+        report: mpsc::Sender<Adopted>,
+    ) -> Self {
+        Self {
+            version,
+            drafts,
+            report,
+        }
+    }
+
+    /// Frees what the drafts made, because it is not adopted.
+    pub fn release(&self) {
+        self.drafts.iter().for_each(Drafts::release);
     }
 }

@@ -2,15 +2,17 @@
 
 pub(super) mod asking;
 mod namespace_unit;
+mod rehearsal;
 mod sending;
+mod steering;
 mod work_loop;
 
 use std::{
     any::Any,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -19,14 +21,16 @@ use parking_lot::{Mutex, MutexGuard};
 use rhai::{Dynamic, FnPtr, ImmutableString, Map, StaticVec};
 
 use super::{
-    Adoption, Data, Link, MadeBy, Namespace, OUTGOING, Registered, Rest, Verdict, Work,
+    Adopted, Adoption, Client, Data, Drafts, Link, MadeBy, Namespace, OUTGOING, Registered, Rest,
+    Tape, Verdict, Work,
     acks::Acks,
+    adoption::adopt,
     listeners::bit,
     mailbox::Mailbox,
     merge::{merge_data, merge_rooms},
     phase::{self, Phase},
 };
-use crate::script::{Handler, Version};
+use crate::script::{Handler, Handles, Swap, Swapped, Version, captured};
 
 /// One live socket.
 ///
@@ -34,6 +38,7 @@ use crate::script::{Handler, Version};
 #[derive(Debug)]
 pub struct Connection {
     id: Arc<str>,
+    client: Client,
     namespace: Arc<Namespace>,
     phase: phase::Current,
     mailbox: Mailbox,
@@ -49,6 +54,8 @@ pub struct Connection {
     slow: AtomicBool,
     /// Number of rooms that it joined, at least as many as it is in.
     joined: AtomicUsize,
+    /// Number of times that it has begun anew.
+    beginnings: AtomicU32,
     /// It is in the room of its own id. The room is kept here and not with the others, because every socket has one.
     in_own_room: AtomicBool,
     held: Mutex<Held>,
@@ -61,13 +68,19 @@ struct Held {
     registered: Registered,
     acks: Acks,
     adoption: Option<Box<Adoption>>,
+    /// What `on_connection` has read from outside.
+    tape: Option<Box<Tape>>,
     /// Pass of the gate, kept until `on_connection` has run: no reload decides while it is held.
     pass: Option<Box<dyn Any + Send>>,
     /// Packets that are sent to it before its CONNECT is answered.
     early: Vec<Early>,
     last_rooms: Option<Vec<String>>,
-    /// Set while `on_connection` runs: what is registered then belongs to the connection.
-    connecting: bool,
+    /// Origin of what is registered now.
+    registering: Option<MadeBy>,
+    /// Number of runs of `on_reload`.
+    reloads: u32,
+    /// `socket.data` as `on_handshake` has left it; `None` if it was empty.
+    data_at_handshake: Option<Box<Map>>,
 }
 
 /// Sends something once the CONNECT is answered; there is no link if the client left before.
@@ -75,11 +88,8 @@ type Early = Box<dyn FnOnce(Option<&dyn Link>) + Send>;
 
 impl Held {
     /// Returns the origin of what is registered now.
-    const fn made_by(&self) -> MadeBy {
-        match self.connecting {
-            true => MadeBy::Connection,
-            false => MadeBy::Handler,
-        }
+    fn made_by(&self) -> MadeBy {
+        self.registering.unwrap_or(MadeBy::Handler)
     }
 }
 
@@ -92,15 +102,28 @@ impl std::fmt::Debug for Held {
 }
 
 impl Connection {
-    /// Creates a connection whose work waits until [`Connection::open`].
+    /// Creates a connection whose work waits until [`Connection::open`]. Its id is that of its client, too.
     pub fn new(
         id: impl Into<Arc<str>>,
         namespace: Arc<Namespace>,
         auth: Dynamic,
         issued: i64,
     ) -> Arc<Self> {
+        let id = id.into();
+        Self::of_client(Client::of(&id), id, namespace, auth, issued)
+    }
+
+    /// Does the same for a client whose sockets have different ids.
+    pub fn of_client(
+        client: Client,
+        id: Arc<str>,
+        namespace: Arc<Namespace>,
+        auth: Dynamic,
+        issued: i64,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            id: id.into(),
+            id,
+            client,
             namespace,
             phase: phase::Current::new(),
             mailbox: Mailbox::default(),
@@ -112,6 +135,7 @@ impl Connection {
             listens: AtomicU8::new(0),
             slow: AtomicBool::new(false),
             joined: AtomicUsize::new(0),
+            beginnings: AtomicU32::new(0),
             in_own_room: AtomicBool::new(true),
             held: Mutex::default(),
         })
@@ -120,6 +144,11 @@ impl Connection {
     /// Returns `socket.id`.
     pub const fn id(&self) -> &Arc<str> {
         &self.id
+    }
+
+    /// Returns the client, which may have sockets in other namespaces.
+    pub const fn client(&self) -> Client {
+        self.client
     }
 
     /// Returns the namespace of the connection.
@@ -376,13 +405,62 @@ impl Connection {
         {
             let mut held = self.held();
             held.version = Some(version);
-            held.connecting = true;
+            held.registering = Some(MadeBy::Connection);
         }
         let result = run();
         let mut held = self.held();
-        held.connecting = false;
+        held.registering = None;
         held.registered.listeners.shrink();
         result
+    }
+
+    /// Runs `run`, which is `on_reload`. What it registers replaces what it registered in its last run.
+    pub fn reload<T>(self: &Arc<Self>, run: impl FnOnce() -> T) -> T {
+        let number = {
+            let mut held = self.held();
+            held.reloads += 1;
+            held.registering = Some(MadeBy::Reload(held.reloads));
+            held.reloads
+        };
+        let result = run();
+        let mut held = self.held();
+        held.registering = None;
+        held.registered.renew(number);
+        held.registered.timers.start(&self.when_due());
+        result
+    }
+
+    /// Returns all variables that closures of the connection have captured, by name.
+    pub fn variables(&self) -> Vec<(ImmutableString, Dynamic)> {
+        let held = self.held();
+        let handlers = held.registered.handlers().chain(held.acks.handlers());
+        captured(handlers)
+    }
+
+    /// Returns a handler with the code that the connection has now.
+    pub fn current(&self, handler: Arc<Handler>, handles: &Handles) -> Arc<Handler> {
+        let held = self.held();
+        match &held.version {
+            Some(version) if !Arc::ptr_eq(version, handler.version()) => {
+                let live = held.registered.handlers().chain(held.acks.handlers());
+                let versions = (handler.version(), version);
+                let mut swap = Swap::begin(versions, handles.clone(), live);
+                let (Swapped::New { handler, .. } | Swapped::Old(handler) | Swapped::Gone(handler)) =
+                    swap.handler(&handler);
+                Arc::new(handler)
+            }
+            _ => handler,
+        }
+    }
+
+    /// Keeps what `on_connection` has read from outside.
+    pub fn keep_tape(&self, tape: Option<Box<Tape>>) {
+        self.held().tape = tape;
+    }
+
+    /// Returns what `on_connection` has read from outside.
+    pub fn tape(&self) -> Option<Box<Tape>> {
+        self.held().tape.clone()
     }
 
     /// Returns the version whose handlers the connection has.
@@ -400,44 +478,86 @@ impl Connection {
         }
     }
 
-    /// Adopts the version that serves, if the connection has another one, and returns whether it did. Cannot fail.
-    pub fn adopt(self: &Arc<Self>) -> bool {
-        let mut held = self.held();
-        if held
-            .version
-            .as_ref()
-            .is_none_or(|version| self.namespace.serves(version))
-        {
-            return false;
+    /// Returns the version that the connection has, and the one that serves, if that is another one.
+    pub fn versions(&self) -> Option<(Arc<Version>, Arc<Version>)> {
+        let held = self.held();
+        let old = held.version.as_ref()?;
+        match self.is_served_by(old) {
+            true => None,
+            false => Some((old.clone(), self.serving()?)),
         }
-        let Some(adoption) = held.adoption.take_if(|a| self.namespace.serves(&a.version)) else {
-            return false;
-        };
-        let Adoption {
-            version,
-            base,
-            new,
-            report,
-        } = *adoption;
-        let mut adopted = held
-            .registered
-            .adopt(&base.registered, new.registered, &version);
-        held.registered.timers.start(&self.when_due());
-        held.version = Some(version);
-        self.note_listens(held.registered.listeners.bits());
-        drop(held);
-        merge_data(self.data(), &base.data, new.data, &mut adopted.carried);
-        let rooms = merge_rooms(|| self.rooms(), &base.rooms, &new.rooms);
-        adopted.rooms = rooms.len();
-        for (room, joins) in rooms {
-            match joins {
-                true => drop(self.join(&[room], usize::MAX)),
-                false => self.leave_room(&room),
+    }
+
+    /// Returns the version that serves the connection: the staged one, if its client has it.
+    pub fn serving(&self) -> Option<Arc<Version>> {
+        self.namespace.version_for(self.client)
+    }
+
+    /// Returns whether `version` serves the connection.
+    pub fn is_served_by(&self, version: &Arc<Version>) -> bool {
+        self.namespace.serves_to(self.client, version)
+    }
+
+    /// Returns whether its client has a staged version.
+    pub fn is_staged(&self) -> bool {
+        self.namespace.is_staged_for(self.client)
+    }
+
+    /// Takes the adoption that was prepared for a version.
+    pub fn prepared(&self, version: &Arc<Version>) -> Option<Adoption> {
+        let adoption = self.held().adoption.take()?;
+        match Arc::ptr_eq(&adoption.version, version) {
+            true => Some(*adoption),
+            false => {
+                adoption.release();
+                None
             }
         }
-        // The reload may have given up waiting for it.
-        let _ = report.send(adopted);
-        true
+    }
+
+    /// Adopts a version, in the connection's turn: every closure has its code, and what its `on_connection` makes
+    /// otherwise is merged. Cannot fail.
+    pub fn adopt(
+        self: &Arc<Self>,
+        (old, new): (&Arc<Version>, &Arc<Version>),
+        handles: &Handles,
+        drafts: Option<Drafts>,
+    ) -> Adopted {
+        let mut held = self.held();
+        let Held {
+            registered, acks, ..
+        } = &mut *held;
+        let (mut adopted, rest) = adopt((registered, acks), (old, new), handles, drafts);
+        let rest = rest.map(|(base, made)| {
+            held.tape = made.tape;
+            (base.data, base.rooms, made.data, made.rooms)
+        });
+        held.registered.timers.start(&self.when_due());
+        held.version = Some(new.clone());
+        self.note_listens(held.registered.listeners.bits());
+        drop(held);
+        if let Some((data, rooms, new_data, new_rooms)) = rest {
+            merge_data(self.data(), &data, new_data, &mut adopted.carried);
+            adopted.rooms = self.move_rooms(&rooms, &new_rooms);
+        }
+        adopted
+    }
+
+    /// Joins and leaves the rooms that the new code joins and leaves otherwise. Returns these, the joined ones with
+    /// `true`.
+    fn move_rooms(
+        &self,
+        base: &BTreeMap<String, bool>,
+        new: &BTreeMap<String, bool>,
+    ) -> Vec<(String, bool)> {
+        let rooms = merge_rooms(|| self.rooms(), base, new);
+        for (room, joins) in &rooms {
+            match joins {
+                true => drop(self.join(std::slice::from_ref(room), usize::MAX)),
+                false => self.leave_room(room),
+            }
+        }
+        rooms
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

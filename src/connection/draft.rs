@@ -2,13 +2,21 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::{Mutex, MutexGuard};
 use rand::{SeedableRng, rngs::StdRng};
+use rhai::Dynamic;
 
-use super::{Data, Made, Registered};
+use super::{
+    Data, Made, Registered,
+    tape::{Outside, OwnWrites, Playback, Read, Tape},
+};
+use crate::script::CallMap;
 
 /// What both drafts of a pair see alike, so that they differ by their code only.
 #[derive(Debug, Clone, Copy)]
@@ -36,18 +44,67 @@ pub struct Draft {
     rooms: Mutex<BTreeMap<String, bool>>,
     now: i64,
     random: Mutex<StdRng>,
+    playback: Mutex<Playback>,
+    writes: Mutex<OwnWrites>,
+    /// Functions that return what they change are called for real.
+    is_real: bool,
+    /// Such a function was called that the tape had no answer for.
+    draws: AtomicBool,
+    /// It has disconnected its own socket.
+    disconnects: AtomicBool,
 }
 
 impl Draft {
-    /// A draft that sees `frozen`.
-    pub fn new(frozen: Frozen) -> Self {
+    /// Creates a draft that sees `frozen`, and what is on the tape. `calls` translates the calls of its version, if
+    /// another one has recorded the tape.
+    pub fn new(frozen: Frozen, tape: Option<&Tape>, calls: Option<Arc<CallMap>>) -> Self {
         Self {
             registered: Mutex::default(),
             copies: Mutex::default(),
             rooms: Mutex::default(),
             now: frozen.now,
             random: Mutex::new(StdRng::seed_from_u64(frozen.seed)),
+            playback: Mutex::new(Playback::of(tape, calls)),
+            writes: Mutex::default(),
+            is_real: false,
+            draws: AtomicBool::new(false),
+            disconnects: AtomicBool::new(false),
         }
+    }
+
+    /// Makes it call functions for real that return what they change, such as `incr`, unless the tape has their answer.
+    #[must_use]
+    pub const fn for_real(mut self) -> Self {
+        self.is_real = true;
+        self
+    }
+
+    /// Decides how a read from outside is answered.
+    pub(super) fn outside(&self, read: Read, draws: bool) -> Outside {
+        let mut playback = self.playback.lock();
+        // Without a tape nobody knows which calls are new, so none of them is made again.
+        let draws = draws && !playback.is_without_tape();
+        match playback.answer(read) {
+            Some(value) => Outside::Known(value),
+            None if draws && self.is_real => Outside::Recorded,
+            None => {
+                self.draws.fetch_or(draws, Ordering::Relaxed);
+                Outside::Copied
+            }
+        }
+    }
+
+    /// Notes that it disconnects its own socket.
+    pub fn disconnect(&self) {
+        self.disconnects.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn note(&self, read: Read, value: &Dynamic) {
+        self.playback.lock().add(read, value);
+    }
+
+    pub(super) fn writes(&self) -> MutexGuard<'_, OwnWrites> {
+        self.writes.lock()
     }
 
     /// What the draft registers.
@@ -108,6 +165,9 @@ impl Draft {
             registered: std::mem::take(&mut *self.registered()),
             data: own.map(|(_, copy)| copy.changes()).unwrap_or_default(),
             rooms: self.rooms.lock().clone(),
+            tape: self.playback.lock().take(),
+            draws: self.draws.load(Ordering::Relaxed),
+            disconnects: self.disconnects.load(Ordering::Relaxed),
         }
     }
 }

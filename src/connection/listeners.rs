@@ -7,15 +7,17 @@ use std::{
 
 use rhai::{FnPtr, ImmutableString, StaticVec};
 
-use crate::script::{Handler, Version};
+use crate::script::{Copies, Handler, Swap, Swapped, cheap_seconds};
 
 /// Who registered a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MadeBy {
-    /// `on_connection`: an edit replaces it by the one that the new code registers in its place.
+    /// `on_connection`
     Connection,
-    /// A handler: it stays as it is, a named function follows the newest version.
+    /// `on_reload`, in this run of it: the next run replaces it.
+    Reload(u32),
+    /// A handler.
     Handler,
 }
 
@@ -43,14 +45,61 @@ pub struct Listener {
     handler: Arc<Handler>,
     once: bool,
     made_by: MadeBy,
-    /// Taken off, or fired for its only time. One of `on_connection` is remembered, so that an edit does not bring
-    /// it back and its variables are not lost.
-    gone: bool,
+    /// Reason for which it listens no more. One of `on_connection` is remembered, so that its variables are not lost
+    /// when an edit captures them again.
+    gone: Option<Gone>,
+    /// Time at which the client sent the event last, in seconds as [`cheap_seconds`] counts them; 0 for never.
+    fired: u32,
+}
+
+/// Reason for which a listener listens no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Gone {
+    /// It listened once, and was called.
+    Fired,
+    /// `off` removed it.
+    Off,
+}
+
+/// Copy of a listener, to look at.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Listening {
+    /// Its event, or one of [`ANY`], [`OUTGOING`], [`MIDDLEWARE`].
+    pub event: ImmutableString,
+    /// Its closure.
+    pub handler: Arc<Handler>,
+    /// It listens once.
+    pub once: bool,
+    /// Reason for which it listens no more.
+    pub gone: Option<Gone>,
+}
+
+/// Time within which a client that sends an event is one that uses it, in seconds.
+const RECENT: u32 = 60;
+
+/// Event that an edit has taken the listener from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Silenced {
+    /// The event.
+    pub event: ImmutableString,
+    /// The client sent it within the last minute.
+    pub is_recent: bool,
 }
 
 impl Listener {
+    fn silenced(&self) -> Option<Silenced> {
+        let is_named = self.gone.is_none() && !self.event.starts_with('\0');
+        is_named.then(|| Silenced {
+            event: self.event.clone(),
+            is_recent: self.fired > 0 && cheap_seconds().saturating_sub(self.fired) < RECENT,
+        })
+    }
+
     fn listens_to(&self, event: &str) -> bool {
-        !self.gone && self.event == event
+        self.gone.is_none() && self.event == event
     }
 }
 
@@ -74,8 +123,20 @@ impl Listeners {
             handler,
             once,
             made_by,
-            gone: false,
+            gone: None,
+            fired: 0,
         });
+    }
+
+    /// Returns copies of all listeners.
+    pub(super) fn copy(&self, copies: &mut Copies) -> Self {
+        let copy = |listener: &Listener| Listener {
+            handler: Arc::new(copies.handler(&listener.handler)),
+            ..listener.clone()
+        };
+        Self {
+            list: self.list.iter().map(copy).collect(),
+        }
     }
 
     /// There will hardly be more.
@@ -95,7 +156,7 @@ impl Listeners {
 
     /// The events that somebody listens to, each once.
     pub fn events(&self) -> BTreeSet<ImmutableString> {
-        let listening = self.list.iter().filter(|listener| !listener.gone);
+        let listening = self.list.iter().filter(|listener| listener.gone.is_none());
         let events = listening.map(|listener| listener.event.clone());
         events.filter(|event| !event.starts_with('\0')).collect()
     }
@@ -115,9 +176,14 @@ impl Listeners {
     pub fn fire(&mut self, event: &str) -> StaticVec<Arc<Handler>> {
         let mut handlers = StaticVec::new();
         let mut fired_once = false;
+        let mut now = 0;
         for listener in self.list.iter_mut().filter(|l| l.listens_to(event)) {
             handlers.push(listener.handler.clone());
-            listener.gone = listener.once;
+            if now == 0 {
+                now = cheap_seconds();
+            }
+            listener.fired = now;
+            listener.gone = listener.once.then_some(Gone::Fired);
             fired_once |= listener.once;
         }
         if fired_once {
@@ -130,10 +196,10 @@ impl Listeners {
     pub fn remove(&mut self, event: &str, function: Option<&FnPtr>) {
         let mut found = self.list.iter_mut().rev().filter(|l| l.listens_to(event));
         match function {
-            None => found.for_each(|l| l.gone = true),
+            None => found.for_each(|l| l.gone = Some(Gone::Off)),
             Some(function) => {
                 if let Some(listener) = found.find(|l| l.handler.is(function)) {
-                    listener.gone = true;
+                    listener.gone = Some(Gone::Off);
                 }
             }
         }
@@ -142,58 +208,123 @@ impl Listeners {
 
     fn sweep(&mut self) {
         self.list
-            .retain(|l| !l.gone || l.made_by == MadeBy::Connection);
+            .retain(|l| l.gone.is_none() || l.made_by == MadeBy::Connection);
     }
 
-    /// Takes over the listeners of the new code, whose closures are `handlers` now: one that was taken off or has fired
-    /// for its only time stays so. Gives how many keep the old code.
-    pub(super) fn adopt(
+    /// Replaces the code of all listeners; those whose code is gone are removed, and their closures returned.
+    pub(super) fn swap(&mut self, swap: &mut Swap<'_>) -> (Changes, Vec<Handler>) {
+        let (mut changes, mut gone) = (Changes::default(), Vec::new());
+        self.list.retain_mut(|listener| {
+            let handler = match swap.handler(&listener.handler) {
+                Swapped::New {
+                    handler, renamed, ..
+                } => {
+                    if let Some((_, new)) = renamed.filter(|(old, _)| *old == listener.event) {
+                        changes.silenced.extend(listener.silenced());
+                        listener.event = new;
+                    }
+                    handler
+                }
+                Swapped::Old(handler) => handler,
+                Swapped::Gone(handler) => {
+                    changes.removed += usize::from(listener.gone.is_none());
+                    changes.silenced.extend(listener.silenced());
+                    gone.push(handler);
+                    return false;
+                }
+            };
+            listener.handler = Arc::new(handler);
+            true
+        });
+        (changes, gone)
+    }
+
+    /// Merges three states: *base* is what the old code of `on_connection` registers, *new* what the new code registers;
+    /// the closures of the latter are `handlers` now. Only a difference between the two adds or removes a listener. Returns the closures that were removed, too.
+    pub(super) fn merge(
         &mut self,
+        base: &Self,
         new: &Self,
         handlers: Vec<Handler>,
-        version: &Arc<Version>,
-    ) -> usize {
-        let (own, late) = std::mem::take(self).split();
-        let gone: HashMap<_, _> = own.keys().zip(own.list.iter().map(|l| l.gone)).collect();
-        self.list = new
-            .list
-            .iter()
-            .zip(new.keys())
-            .zip(handlers)
-            .map(|((listener, key), handler)| Listener {
-                handler: Arc::new(handler),
-                gone: gone.get(&key).copied().unwrap_or_default(),
-                made_by: MadeBy::Connection,
-                ..listener.clone()
-            })
-            .collect();
-        let mut keep_old = 0;
-        for mut listener in late.list {
-            let handler = (*listener.handler).clone().follow(version);
-            keep_old += usize::from(!Arc::ptr_eq(handler.version(), version));
-            listener.handler = Arc::new(handler);
-            self.list.push(listener);
-        }
-        keep_old
-    }
-
-    /// Those of `on_connection`, and those that handlers made.
-    fn split(self) -> (Self, Self) {
-        let (own, late) = self
-            .list
+    ) -> (Changes, Vec<Handler>) {
+        let before: Vec<_> = base.keys().collect();
+        let wanted: Vec<_> = new.keys().collect();
+        let keys: Vec<_> = self.keys().collect();
+        let mut live: Vec<_> = keys
             .into_iter()
-            .partition(|l| l.made_by == MadeBy::Connection);
-        (Self { list: own }, Self { list: late })
+            .zip(std::mem::take(&mut self.list))
+            .collect();
+        let (mut changes, mut gone) = (Changes::default(), Vec::new());
+        live.retain(|(key, listener)| {
+            let is_dropped = before.contains(key) && !wanted.contains(key);
+            if is_dropped {
+                changes.removed += usize::from(listener.gone.is_none());
+                changes.silenced.extend(listener.silenced());
+                gone.push((*listener.handler).clone());
+            }
+            !is_dropped
+        });
+        // A listener comes behind the one that is registered before it, or before all others.
+        let mut at = 0;
+        for ((key, listener), handler) in wanted.iter().zip(&new.list).zip(handlers) {
+            let handler = Arc::new(handler);
+            if let Some(nth) = live.iter().position(|(live, _)| live == key) {
+                at = nth + 1;
+                if let Some((_, live)) = live.get_mut(nth) {
+                    live.handler = handler;
+                    live.once = listener.once;
+                }
+            } else if !before.contains(key) {
+                let added = Listener {
+                    handler,
+                    ..listener.clone()
+                };
+                live.insert(at.min(live.len()), (key.clone(), added));
+                changes.added += 1;
+                at += 1;
+            }
+        }
+        if in_order(&before, &wanted) != in_order(&wanted, &before) {
+            reorder(&mut live, &wanted);
+        }
+        self.list = live.into_iter().map(|(_, listener)| listener).collect();
+        (changes, gone)
     }
 
-    /// What a listener is known by in every version: its event, and its place among that event's.
+    /// Returns the listeners that `on_reload` made in its last run, and takes out those of `run`.
+    pub(super) fn take_reloaded(&mut self, run: u32) -> (Self, Self) {
+        let list = std::mem::take(&mut self.list);
+        let (fresh, live) = list
+            .into_iter()
+            .partition(|listener| listener.made_by == MadeBy::Reload(run));
+        self.list = live;
+        let before = self.list.iter();
+        let before = before.filter(|listener| matches!(listener.made_by, MadeBy::Reload(_)));
+        let before = before.cloned().collect();
+        (Self { list: before }, Self { list: fresh })
+    }
+
+    /// Returns the key of each listener, which is the same in every version: its code, its event, and its place among
+    /// those of the same code and event.
     fn keys(&self) -> impl Iterator<Item = String> {
-        let mut seen: HashMap<&str, usize> = HashMap::new();
+        let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
         self.list.iter().map(move |listener| {
-            let nth = seen.entry(listener.event.as_str()).or_default();
+            let (code, event) = (listener.handler.function(), listener.event.as_str());
+            let nth = seen.entry((code, event)).or_default();
             *nth += 1;
-            format!("{nth} {}", listener.event)
+            format!("{code} {nth} {event}")
         })
+    }
+
+    /// Returns copies of all listeners, those that are remembered included.
+    pub(super) fn look(&self) -> Vec<Listening> {
+        let listening = self.list.iter().map(|listener| Listening {
+            event: listener.event.clone(),
+            handler: listener.handler.clone(),
+            once: listener.once,
+            gone: listener.gone,
+        });
+        listening.collect()
     }
 
     /// Every closure there is.
@@ -201,11 +332,53 @@ impl Listeners {
         self.list.iter().map(|listener| &*listener.handler)
     }
 
-    /// The closures of `on_connection`'s listeners, with what they are known by.
+    /// Returns all closures with their keys.
     pub(super) fn keyed(&self) -> impl Iterator<Item = (String, Handler)> {
-        let (own, _) = self.clone().split();
-        let keys: Vec<_> = own.keys().collect();
-        keys.into_iter()
-            .zip(own.list.into_iter().map(|l| (*l.handler).clone()))
+        let handlers = self.list.iter().map(|listener| (*listener.handler).clone());
+        self.keys().zip(handlers)
+    }
+}
+
+/// Registrations that an edit added and removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Changes {
+    /// Number of registrations of the new code.
+    pub added: usize,
+    /// Registrations that the new code no longer makes.
+    pub removed: usize,
+    /// Events of listeners that were removed or renamed.
+    pub silenced: Vec<Silenced>,
+}
+
+impl Changes {
+    /// Adds further changes.
+    pub(super) fn add(&mut self, other: Self) {
+        self.added += other.added;
+        self.removed += other.removed;
+        self.silenced.extend(other.silenced);
+    }
+}
+
+/// Returns the keys of `all` that are in `of` as well, in the order of `of`.
+fn in_order<'a>(all: &[String], of: &'a [String]) -> Vec<&'a String> {
+    of.iter().filter(|key| all.contains(key)).collect()
+}
+
+/// Puts the listeners of `wanted` in that order, into the places that they have among all.
+fn reorder(live: &mut [(String, Listener)], wanted: &[String]) {
+    let rank = |key: &String| wanted.iter().position(|wanted| wanted == key);
+    let places: Vec<_> = (0..live.len())
+        .filter(|nth| live.get(*nth).is_some_and(|(key, _)| rank(key).is_some()))
+        .collect();
+    let mut known: Vec<_> = places
+        .iter()
+        .filter_map(|nth| live.get(*nth).cloned())
+        .collect();
+    known.sort_by_key(|(key, _)| rank(key));
+    for (nth, entry) in places.into_iter().zip(known) {
+        if let Some(place) = live.get_mut(nth) {
+            *place = entry;
+        }
     }
 }

@@ -41,20 +41,81 @@ pub enum Work {
     Timer(u32),
     /// The rest of work whose calls take long; no edit comes between.
     Rest(Rest),
-    /// A closure of the connection is due; the last field says which, for its errors.
-    Call(Arc<Handler>, Vec<Dynamic>, &'static str),
+    /// A closure of the connection is due.
+    Call(Call),
     /// Something is sent to the client whose `on_any_outgoing` listeners want to hear of it.
     Outgoing(Event),
     /// A new version serves: take it now rather than with the next work.
     Adopt,
     /// A version begins to serve: the namespace's own call of `on_load`. Whoever waits for its end has the other end.
     Load(Option<mpsc::Sender<()>>),
+    /// The host looks at the connection, or changes it, in its turn.
+    Visit(Visit),
+}
+
+/// Closure of a connection that is due.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Call {
+    /// The closure.
+    pub handler: Arc<Handler>,
+    /// Its arguments.
+    pub args: Vec<Dynamic>,
+    /// Description of the call, for its errors.
+    pub what: &'static str,
+    /// Number of times that the connection had begun anew when it was scheduled: see [`Connection::beginnings`].
+    ///
+    /// [`Connection::beginnings`]: super::Connection::beginnings
+    pub of: u32,
+}
+
+impl Call {
+    /// Creates the call of a closure that was given to the host after so many beginnings of its connection.
+    pub const fn new(
+        handler: Arc<Handler>,
+        args: Vec<Dynamic>,
+        what: &'static str,
+        of: u32,
+    ) -> Self {
+        Self {
+            handler,
+            args,
+            what,
+            of,
+        }
+    }
+}
+
+/// Callback that runs in the turn of a connection. It is dropped if the connection ends before.
+pub struct Visit(Box<dyn FnOnce() + Send>);
+
+impl Visit {
+    /// Creates the work of a callback.
+    pub fn new(visit: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(visit))
+    }
+
+    /// Runs the callback.
+    pub fn run(self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Visit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Visit").finish_non_exhaustive()
+    }
 }
 
 /// What is left to do of a piece of work.
 pub struct Rest(pub(super) Box<dyn FnOnce() + Send>);
 
 impl Rest {
+    /// Creates work that needs the connection's turn, and nothing else.
+    pub fn new(run: impl FnOnce() + Send + 'static) -> Self {
+        Self(Box::new(run))
+    }
+
     /// Does it.
     pub fn run(self) {
         (self.0)();
@@ -250,5 +311,5 @@ impl Inner {
 
 /// Returns `true` if work in this phase may run.
 fn may_run(work: &Work, phase: &Current) -> bool {
-    phase.takes_events() || !matches!(work, Work::Event(_) | Work::Disconnect(_))
+    phase.takes_events() || !matches!(work, Work::Event(_) | Work::Disconnect(_) | Work::Visit(_))
 }

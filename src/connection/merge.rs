@@ -10,7 +10,7 @@ use std::{
 use rhai::{Dynamic, Identifier};
 
 use super::Data;
-use crate::{script::Carried, value::same};
+use crate::script::{Carried, merge};
 
 type Written = BTreeMap<Identifier, Option<Dynamic>>;
 
@@ -21,23 +21,12 @@ pub(super) fn merge_data(live: &Arc<Data>, base: &Written, new: Written, carried
     for (key, new) in new.into_iter().chain(dropped) {
         let base = base.get(&key).and_then(Option::as_ref);
         let (value, stamp) = live.get(&key);
-        let unchanged = match (&value, base) {
-            (Some(value), Some(base)) => same(value, base),
-            (value, base) => value.is_none() && base.is_none(),
-        };
-        let types = (
-            base.map(Dynamic::type_id),
-            new.as_ref().map(Dynamic::type_id),
-        );
-        let retyped = matches!(types, (Some(old), Some(new)) if old != new);
-        if unchanged || retyped {
-            // A call of another connection that has changed it just now wins.
-            let changed = live.change_if(&key, stamp, new).is_ok();
-            if changed && !unchanged {
-                carried.retyped.insert(format!("socket.data.{key}"));
-            }
-        } else if new.is_some() {
-            carried.kept.insert(format!("socket.data.{key}"));
+        let merged = merge(base, new.as_ref(), value.as_ref());
+        let mut noted = Carried::default();
+        let value = noted.note(&format!("socket.data.{key}"), (base, new.as_ref()), merged);
+        // A call of another connection that has changed the key just now wins.
+        if value.is_none_or(|value| live.change_if(&key, stamp, value).is_ok()) {
+            carried.outcomes.append(&mut noted.outcomes);
         }
     }
 }

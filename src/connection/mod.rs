@@ -4,6 +4,10 @@
 //! A [`Connection`] is one unit of concurrency: its script calls never overlap and keep their order, and no call ever
 //! runs on the stack of another. In: [`Work`] from the wire and from timers. Out: what a [`Driver`] does with each work
 //! item, one after the other, and what scripts send through a [`Link`].
+//!
+//! An edit reaches a connection as an [`Adoption`]: its listeners, timers and acks are swapped, and where
+//! `on_connection` itself has changed, the results of its drafts are merged (`registrations`, `merge`). The drafts are
+//! answered from the [`Tape`], which has what `on_connection` read when the client connected.
 
 mod acks;
 mod adoption;
@@ -20,21 +24,27 @@ mod outgoing;
 mod pattern;
 mod phase;
 mod registrations;
+mod stage;
+mod tape;
 mod timers;
 mod turn;
 
 pub use acks::Answered;
-pub use adoption::{Adoption, Made};
+pub use adoption::{Adoption, Drafts, Made};
 pub use connection::{Connection, asking::Asked};
 pub use data::{Changed, Data};
 pub use draft::{Draft, Frozen};
 pub use link::{Answer, Link, Named, NamespaceLink, NoAnswer, SendError, Target};
-pub use listeners::{ANY, Listener, Listeners, MIDDLEWARE, MadeBy, OUTGOING};
-pub use mailbox::{Event, Rest, Verdict, Work};
+pub use listeners::{
+    ANY, Changes, Gone, Listener, Listeners, Listening, MIDDLEWARE, MadeBy, OUTGOING, Silenced,
+};
+pub use mailbox::{Call, Event, Rest, Verdict, Visit, Work};
 pub use namespace::{Driver, Namespace, Reserved, Serving};
 pub use outgoing::OutgoingEvent;
 pub use pattern::NamespacePattern;
 pub use phase::Phase;
 pub use registrations::{Adopted, Registered};
-pub use timers::Timers;
+pub use stage::{Chosen, Client, Share, Stage};
+pub use tape::{Outside, Read, Tape};
+pub use timers::{Pending, Timers};
 pub use turn::Turn;

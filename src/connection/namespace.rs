@@ -17,8 +17,8 @@ use rhai::Map;
 use tokio::sync::{Notify, SetOnce};
 
 use super::{
-    Connection, Data, Named, NamespaceLink, NamespacePattern, OutgoingEvent, SendError, Target,
-    Work,
+    Client, Connection, Data, Named, NamespaceLink, NamespacePattern, OutgoingEvent, SendError,
+    Stage, Target, Work,
 };
 use crate::{
     diagnostic::is_hidden,
@@ -111,6 +111,31 @@ impl Drop for Reserved {
 struct Slot {
     now: Serving,
     next: Option<(Serving, Arc<AtomicBool>)>,
+    /// Version that some clients have before all others.
+    staged: Option<Staged>,
+}
+
+#[derive(Debug, Clone)]
+struct Staged {
+    version: Arc<Version>,
+    stage: Arc<Stage>,
+}
+
+impl Slot {
+    /// Returns what serves the clients that no stage has chosen.
+    fn serving(&self) -> &Serving {
+        match &self.next {
+            Some((next, up)) if up.load(Ordering::Acquire) => next,
+            _ => &self.now,
+        }
+    }
+
+    /// Returns the staged version, if a client has it.
+    fn staged_for(&self, client: Client) -> Option<&Arc<Version>> {
+        let staged = self.staged.as_ref()?;
+        let is_served = matches!(self.serving(), Serving::Version(_));
+        (is_served && staged.stage.has(client)).then_some(&staged.version)
+    }
 }
 
 impl Namespace {
@@ -120,6 +145,7 @@ impl Namespace {
         let serving = ArcSwap::from_pointee(Slot {
             now: serving,
             next: None,
+            staged: None,
         });
         let pattern = NamespacePattern::new(path);
         Self::with(path, pattern, Arc::new(serving), Map::new(), driver)
@@ -279,23 +305,15 @@ impl Namespace {
         let _ = self.link.set(link);
     }
 
-    /// Returns what serves the namespace.
+    /// Returns what serves the namespace: to all clients, but those that have a staged version.
     pub fn serving(&self) -> Serving {
-        let slot = self.serving.load();
-        match &slot.next {
-            Some((next, up)) if up.load(Ordering::Acquire) => next.clone(),
-            _ => slot.now.clone(),
-        }
+        self.serving.load().serving().clone()
     }
 
     /// Returns whether `version` serves.
     pub fn serves(&self, version: &Arc<Version>) -> bool {
         let slot = self.serving.load();
-        let serving = match &slot.next {
-            Some((next, up)) if up.load(Ordering::Acquire) => next,
-            _ => &slot.now,
-        };
-        matches!(serving, Serving::Version(current) if Arc::ptr_eq(current, version))
+        matches!(slot.serving(), Serving::Version(current) if Arc::ptr_eq(current, version))
     }
 
     /// Returns the version that serves.
@@ -306,19 +324,57 @@ impl Namespace {
         }
     }
 
+    /// Returns whether `version` serves a client.
+    pub fn serves_to(&self, client: Client, version: &Arc<Version>) -> bool {
+        let slot = self.serving.load();
+        match (slot.staged_for(client), slot.serving()) {
+            (Some(staged), _) => Arc::ptr_eq(staged, version),
+            (None, Serving::Version(current)) => Arc::ptr_eq(current, version),
+            _ => false,
+        }
+    }
+
+    /// Returns the version that serves a client.
+    pub fn version_for(&self, client: Client) -> Option<Arc<Version>> {
+        let slot = self.serving.load();
+        match (slot.staged_for(client), slot.serving()) {
+            (Some(version), _) | (None, Serving::Version(version)) => Some(version.clone()),
+            _ => None,
+        }
+    }
+
+    /// Returns whether a client has a staged version.
+    pub fn is_staged_for(&self, client: Client) -> bool {
+        self.serving.load().staged_for(client).is_some()
+    }
+
     /// Makes `next` serve as soon as `up` is set.
     pub fn prepare(&self, next: Serving, up: Arc<AtomicBool>) {
-        let now = self.serving();
-        self.serving.store(Arc::new(Slot {
-            now,
-            next: Some((next, up)),
-        }));
+        self.set(Some((next, up)), self.staged());
     }
 
     /// Forgets the prepared switch, after it has happened.
     pub fn settle(&self) {
+        self.set(None, self.staged());
+    }
+
+    /// Gives the clients of a stage a version of their own.
+    pub fn stage(&self, version: Arc<Version>, stage: Arc<Stage>) {
+        self.set(None, Some(Staged { version, stage }));
+    }
+
+    /// Forgets the staged version.
+    pub fn unstage(&self) {
+        self.set(None, None);
+    }
+
+    fn set(&self, next: Option<(Serving, Arc<AtomicBool>)>, staged: Option<Staged>) {
         let now = self.serving();
-        self.serving.store(Arc::new(Slot { now, next: None }));
+        self.serving.store(Arc::new(Slot { now, next, staged }));
+    }
+
+    fn staged(&self) -> Option<Staged> {
+        self.serving.load().staged.clone()
     }
 
     /// Adds a connection.

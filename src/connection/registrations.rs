@@ -1,9 +1,14 @@
 //! Registrations of `on_connection` and of handlers: listeners and timers.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 
-use super::{Listeners, Timers};
-use crate::script::{Carried, Handler, Version, carry, release};
+use rhai::Dynamic;
+
+use super::{Listeners, Timers, listeners::Changes};
+use crate::script::{
+    Captured, Carried, Copies, Handler, Stale, Swap, TimerHandle, carry, compare, each_captured,
+    release, reset,
+};
 
 /// Registrations of a connection, or of a draft.
 #[derive(Debug, Default)]
@@ -16,36 +21,137 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// Adopts what the new code registers, with the variables of this connection.
-    pub(super) fn adopt(&mut self, base: &Self, new: Self, version: &Arc<Version>) -> Adopted {
-        let (mut handlers, carried) = carry(&base.keyed(), &new.keyed(), &self.keyed());
-        let timers = handlers.split_off(new.listeners.len());
-        let keep_old = self.listeners.adopt(&new.listeners, handlers, version)
-            + self.timers.adopt(new.timers, timers, version);
-        Adopted {
-            carried,
-            keep_old,
-            ..Adopted::default()
+    /// Returns copies of all registrations, which never fire.
+    pub(super) fn copy(&self, copies: &mut Copies) -> Self {
+        Self {
+            listeners: self.listeners.copy(copies),
+            timers: self.timers.copy(copies),
         }
     }
 
-    /// Removes all registrations; timers that are set later have other numbers.
-    pub(super) fn end(&mut self) -> Self {
+    /// Replaces the code of all registrations; those whose code is gone are removed, and their closures returned.
+    pub(super) fn swap(&mut self, swap: &mut Swap<'_>) -> (Changes, Vec<Handler>) {
+        let (mut changes, mut gone) = self.listeners.swap(swap);
+        let timers = self.timers.swap(swap);
+        changes.removed += timers.len();
+        gone.extend(timers);
+        (changes, gone)
+    }
+
+    /// Merges what the old code of `on_connection` registers, *base*, and what its new code registers, *new*, into these
+    /// registrations. All of them have the new code already. Variables of `gone`, closures that were removed, live on in
+    /// new ones.
+    pub(super) fn merge(&mut self, base: &Self, new: Self, gone: &[Handler]) -> Merge {
+        let known: Vec<_> = base.timers.keys().collect();
+        let of_base = self.timers.numbers_of(&base.timers, |_| false);
+        let of_new = self
+            .timers
+            .numbers_of(&new.timers, |key| !known.iter().any(|known| known == key));
+        base.renumber(&of_base);
+        new.renumber(&of_new);
+        let (mut handlers, carried) = carry(&base.keyed(), &new.keyed(), &self.keyed_with(gone));
+        let timers = handlers.split_off(new.listeners.len());
+        let (mut changes, mut removed) =
+            self.listeners
+                .merge(&base.listeners, &new.listeners, handlers);
+        let delays = base.timers.delays();
+        let (of_timers, timers) = self.timers.merge(&delays, new.timers, timers, &of_new);
+        changes.add(of_timers);
+        removed.extend(timers);
+        Merge {
+            carried,
+            changes,
+            gone: removed,
+        }
+    }
+
+    /// Replaces what `on_reload` has registered in its last run by what it has registered in this one. What it registers
+    /// again stays as it is, with its variables and its due time.
+    pub(super) fn renew(&mut self, run: u32) {
+        let (listeners_before, listeners) = self.listeners.take_reloaded(run);
+        let (timers_before, timers) = self.timers.take_reloaded(run);
+        let new = Self { listeners, timers };
+        let is_new = |key: &str| !timers_before.contains_key(key);
+        let numbers = self.timers.numbers_of(&new.timers, is_new);
+        new.renumber(&numbers);
+        let (mut handlers, _) = carry(&[], &new.keyed(), &self.keyed());
+        let of_timers = handlers.split_off(new.listeners.len());
+        self.listeners
+            .merge(&listeners_before, &new.listeners, handlers);
+        self.timers
+            .merge(&timers_before, new.timers, of_timers, &numbers);
+    }
+
+    /// Takes out all registrations. Timers that are set later have other numbers.
+    pub(super) fn take(&mut self) -> Self {
         Self {
             listeners: std::mem::take(&mut self.listeners),
-            timers: self.timers.end(),
+            timers: self.timers.take(),
         }
+    }
+
+    /// Returns the captured variables of these registrations and of `others`, with the values that they have in
+    /// `initial`, which the same version has made.
+    pub(super) fn compare(&self, others: Vec<Handler>, initial: &Self) -> Vec<Captured> {
+        let mut live = self.keyed();
+        let others = others.into_iter().enumerate();
+        live.extend(others.map(|(nth, handler)| (format!("ack {nth}"), handler)));
+        compare(&live, &initial.keyed())
+    }
+
+    /// Gives the captured variables that `wants` names the values that they have in `initial`, which the same version has
+    /// made. Variables that hold timers are left alone.
+    pub(super) fn reset(&mut self, initial: &Self, wants: &dyn Fn(&str) -> bool) -> Carried {
+        let numbers = self.timers.numbers_of(&initial.timers, |_| false);
+        initial.renumber(&numbers);
+        reset(&initial.keyed(), &self.keyed(), wants)
+    }
+
+    /// Gives the handles on timers that closures have captured other numbers.
+    fn renumber(&self, numbers: &HashMap<u32, u32>) {
+        if numbers.is_empty() {
+            return;
+        }
+        each_captured(self.handlers(), &mut |value| {
+            let Some(timer) = value.read_lock::<TimerHandle>().map(|timer| *timer) else {
+                return false;
+            };
+            let number = numbers.get(&timer.0).copied().unwrap_or(timer.0);
+            *value = Dynamic::from(TimerHandle::new(number));
+            true
+        });
     }
 
     /// Frees closures that captured themselves, because nothing calls the registrations any more.
     pub fn release(&self) {
-        release(self.listeners.handlers().chain(self.timers.handlers()));
+        release(self.handlers());
     }
 
-    /// Returns the closures that `on_connection` registered, with the keys that identify them in every version.
+    /// Returns all closures.
+    pub(super) fn handlers(&self) -> impl Iterator<Item = &Handler> {
+        self.listeners.handlers().chain(self.timers.handlers())
+    }
+
+    /// Returns all closures with their keys, and closures that are not registered any more.
+    fn keyed_with(&self, gone: &[Handler]) -> Vec<(String, Handler)> {
+        let gone = gone.iter().enumerate();
+        let gone = gone.map(|(nth, handler)| (format!("gone {nth}"), handler.clone()));
+        self.keyed().into_iter().chain(gone).collect()
+    }
+
+    /// Returns all closures, with the keys that identify them in every version.
     fn keyed(&self) -> Vec<(String, Handler)> {
         self.listeners.keyed().chain(self.timers.keyed()).collect()
     }
+}
+
+/// Effects of a merge.
+#[derive(Debug)]
+pub(super) struct Merge {
+    pub(super) carried: Carried,
+    pub(super) changes: Changes,
+    /// Closures of registrations that were removed.
+    pub(super) gone: Vec<Handler>,
 }
 
 /// Effects of an adoption.
@@ -54,8 +160,28 @@ impl Registered {
 pub struct Adopted {
     /// Outcome for the variables.
     pub carried: Carried,
-    /// Number of handlers that keep the old code.
-    pub keep_old: usize,
-    /// Number of rooms that were joined or left.
-    pub rooms: usize,
+    /// Closures that keep an older text, each with how many there are.
+    pub stale: BTreeMap<Stale, usize>,
+    /// Number of closures that have the new code.
+    pub swapped: usize,
+    /// Listeners and timers that were added and removed.
+    pub changes: Changes,
+    /// Rooms that were joined (`true`) or left.
+    pub rooms: Vec<(String, bool)>,
+    /// The drafts have read today's state, because the tape was too large to keep.
+    pub untaped: bool,
+    /// The new `on_connection` would disconnect the client, which the old one did not: it keeps what it has.
+    pub spared: bool,
+    /// The connection has begun again, because the script asks for it.
+    pub reset: bool,
+}
+
+impl Adopted {
+    /// Returns the effects on a connection that has begun again.
+    pub fn anew() -> Self {
+        Self {
+            reset: true,
+            ..Self::default()
+        }
+    }
 }

@@ -1,20 +1,17 @@
 //! Timers of one socket, in the order in which they were set.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{task::AbortHandle, time::Instant};
 
-use super::MadeBy;
-use crate::script::{Handler, Version};
-
-/// First number of the timers that handlers set; those of `on_connection` are numbered from 0. By these numbers the new
-/// code's timers find the live ones.
-const FIRST_LATE: u32 = 1 << 24;
+use super::{MadeBy, listeners::Changes};
+use crate::script::{Copies, Handler, Swap, Swapped};
 
 /// One timer.
 #[derive(Debug)]
 struct Timer {
     number: u32,
+    made_by: MadeBy,
     handler: Arc<Handler>,
     delay: Duration,
     repeats: bool,
@@ -32,12 +29,23 @@ impl Drop for Timer {
     }
 }
 
+/// Copy of a timer that may still fire, to look at.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Pending {
+    /// Its closure.
+    pub handler: Arc<Handler>,
+    /// Time until it fires; zero if it is late.
+    pub due_in: Duration,
+    /// Its period, if it repeats.
+    pub period: Option<Duration>,
+}
+
 /// Timers in the order in which they were set.
 #[derive(Debug, Default)]
 pub struct Timers {
     list: Vec<Timer>,
-    own: u32,
-    late: u32,
+    next: u32,
 }
 
 impl Timers {
@@ -49,17 +57,11 @@ impl Timers {
         repeats: bool,
         made_by: MadeBy,
     ) -> u32 {
-        let number = match made_by {
-            MadeBy::Connection => self.own,
-            MadeBy::Handler => FIRST_LATE + self.late,
-        };
-        match made_by {
-            MadeBy::Connection => self.own += 1,
-            MadeBy::Handler => self.late += 1,
-        }
+        let number = self.next_number();
         let due = Instant::now() + delay;
         self.list.push(Timer {
             number,
+            made_by,
             handler,
             delay,
             repeats,
@@ -68,6 +70,45 @@ impl Timers {
             task: None,
         });
         number
+    }
+
+    /// Returns copies of all timers, which do not run.
+    pub(super) fn copy(&self, copies: &mut Copies) -> Self {
+        let copy = |timer: &Timer| Timer {
+            handler: Arc::new(copies.handler(&timer.handler)),
+            task: None,
+            ..*timer
+        };
+        Self {
+            list: self.list.iter().map(copy).collect(),
+            next: self.next,
+        }
+    }
+
+    const fn next_number(&mut self) -> u32 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+
+    /// Takes all timers out. Those that are set later have other numbers.
+    pub(super) fn take(&mut self) -> Self {
+        Self {
+            list: std::mem::take(&mut self.list),
+            next: self.next,
+        }
+    }
+
+    /// Returns copies of the timers that may still fire.
+    pub(super) fn look(&self) -> Vec<Pending> {
+        let now = Instant::now();
+        let pending = self.list.iter().filter(|timer| !timer.gone);
+        let pending = pending.map(|timer| Pending {
+            handler: timer.handler.clone(),
+            due_in: timer.due.saturating_duration_since(now),
+            period: timer.repeats.then_some(timer.delay),
+        });
+        pending.collect()
     }
 
     /// Returns how many timers may still fire.
@@ -86,16 +127,6 @@ impl Timers {
             timer.end();
         }
         self.sweep();
-    }
-
-    /// Removes and stops all timers; timers that are set later have other numbers.
-    pub(super) fn end(&mut self) -> Self {
-        let mut list = std::mem::take(&mut self.list);
-        list.iter_mut().for_each(Timer::end);
-        Self {
-            list,
-            ..Self::default()
-        }
     }
 
     /// Starts the timers that do not run yet: `when_due` is called when one of them is due.
@@ -148,46 +179,154 @@ impl Timers {
         self.list.iter().map(|timer| &*timer.handler)
     }
 
-    /// Returns the closures of `on_connection`'s timers, with the keys that identify them in every version.
-    pub(super) fn keyed(&self) -> impl Iterator<Item = (String, Handler)> {
-        let own = self.list.iter().filter(|timer| timer.number < FIRST_LATE);
-        own.map(|timer| (format!("timer {}", timer.number), (*timer.handler).clone()))
+    /// Replaces the code of all timers; those whose code is gone are removed. Returns their closures.
+    pub(super) fn swap(&mut self, swap: &mut Swap<'_>) -> Vec<Handler> {
+        let mut removed = Vec::new();
+        self.list.retain_mut(|timer| {
+            let handler = match swap.handler(&timer.handler) {
+                Swapped::New {
+                    handler, period, ..
+                } => {
+                    if let Some((old, new)) = period {
+                        timer.change_period(milliseconds(old), milliseconds(new));
+                    }
+                    handler
+                }
+                Swapped::Old(handler) => handler,
+                Swapped::Gone(handler) => {
+                    removed.push(handler);
+                    return false;
+                }
+            };
+            timer.handler = Arc::new(handler);
+            true
+        });
+        removed
     }
 
-    /// Adopts the timers of the new code, whose closures are `handlers` now. A timer that is pending keeps its due
-    /// time; one that has fired or was cleared stays so. Returns how many timers keep the old code.
-    pub(super) fn adopt(
+    /// Returns the numbers that the timers of `other`, a draft, have here. One that is not here has a new number if
+    /// `is_added` says so, and one that no timer has otherwise.
+    pub(super) fn numbers_of(
         &mut self,
+        other: &Self,
+        is_added: impl Fn(&str) -> bool,
+    ) -> HashMap<u32, u32> {
+        let live: HashMap<_, _> = self
+            .keys()
+            .zip(self.list.iter().map(|t| t.number))
+            .collect();
+        let theirs: Vec<_> = other
+            .keys()
+            .zip(other.list.iter().map(|t| t.number))
+            .collect();
+        let mut numbers = HashMap::new();
+        for (key, number) in theirs {
+            let here = match live.get(&key) {
+                Some(number) => *number,
+                None if is_added(&key) => self.next_number(),
+                None => u32::MAX - number,
+            };
+            numbers.insert(number, here);
+        }
+        numbers
+    }
+
+    /// Merges three states: *base* is what the old code sets, its keys with their delays; *new* is what the new code sets; the closures of the latter are
+    /// `handlers` now, and its timers have `numbers`. Only a difference between the two adds or removes a timer. One that
+    /// is pending keeps its due time.
+    pub(super) fn merge(
+        &mut self,
+        base: &HashMap<String, Duration>,
         new: Self,
         handlers: Vec<Handler>,
-        version: &Arc<Version>,
-    ) -> usize {
-        let (own, late): (Vec<_>, Vec<_>) = std::mem::take(&mut self.list)
+        numbers: &HashMap<u32, u32>,
+    ) -> (Changes, Vec<Handler>) {
+        let wanted: Vec<_> = new.keys().collect();
+        let keys: Vec<_> = self.keys().collect();
+        let mut live: Vec<_> = keys
             .into_iter()
-            .partition(|timer| timer.number < FIRST_LATE);
-        self.own = new.own;
-        for (mut timer, handler) in new.list.into_iter().zip(handlers) {
-            timer.handler = Arc::new(handler);
-            if let Some(live) = own.iter().find(|live| live.number == timer.number) {
-                timer.due = live.due;
-                timer.gone = live.gone;
+            .zip(std::mem::take(&mut self.list))
+            .collect();
+        let (mut changes, mut gone) = (Changes::default(), Vec::new());
+        live.retain(|(key, timer)| {
+            let is_dropped = base.contains_key(key) && !wanted.contains(key);
+            if is_dropped {
+                changes.removed += usize::from(!timer.gone);
+                gone.push((*timer.handler).clone());
             }
-            self.list.push(timer);
+            !is_dropped
+        });
+        for ((key, mut timer), handler) in wanted.into_iter().zip(new.list).zip(handlers) {
+            let handler = Arc::new(handler);
+            let before = base.get(&key);
+            if let Some((_, live)) = live.iter_mut().find(|(live, _)| *live == key) {
+                live.handler = handler;
+                if let Some(before) = before {
+                    live.change_period(*before, timer.delay);
+                }
+            } else if before.is_none() {
+                timer.number = numbers.get(&timer.number).copied().unwrap_or(timer.number);
+                timer.handler = handler;
+                timer.stop();
+                live.push((key, timer));
+                changes.added += 1;
+            }
         }
-        let mut keep_old = 0;
-        for mut timer in late {
-            let handler = (*timer.handler).clone().follow(version);
-            keep_old += usize::from(!Arc::ptr_eq(handler.version(), version));
-            timer.handler = Arc::new(handler);
-            self.list.push(timer);
-        }
-        keep_old
+        self.list = live.into_iter().map(|(_, timer)| timer).collect();
+        (changes, gone)
+    }
+
+    /// Returns the keys of the timers that `on_reload` set in its last run, with their delays, and takes out those of `run`.
+    pub(super) fn take_reloaded(&mut self, run: u32) -> (HashMap<String, Duration>, Self) {
+        let list = std::mem::take(&mut self.list);
+        let (fresh, live): (Vec<_>, Vec<_>) = list
+            .into_iter()
+            .partition(|timer| timer.made_by == MadeBy::Reload(run));
+        self.list = live;
+        let before = self.keys().zip(&self.list);
+        let before = before.filter(|(_, timer)| matches!(timer.made_by, MadeBy::Reload(_)));
+        let before = before.map(|(key, timer)| (key, timer.delay)).collect();
+        let fresh = Self {
+            list: fresh,
+            ..Self::default()
+        };
+        (before, fresh)
+    }
+
+    /// Returns the keys of all timers with their delays.
+    pub(super) fn delays(&self) -> HashMap<String, Duration> {
+        self.keys()
+            .zip(self.list.iter().map(|timer| timer.delay))
+            .collect()
+    }
+
+    /// Returns the key of each timer, which is the same in every version: its code, and its place among those of the same
+    /// code.
+    pub(super) fn keys(&self) -> impl Iterator<Item = String> {
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        self.list.iter().map(move |timer| {
+            let code = timer.handler.function();
+            let nth = seen.entry(code).or_default();
+            *nth += 1;
+            format!("{code} {nth}")
+        })
+    }
+
+    /// Returns all closures with their keys.
+    pub(super) fn keyed(&self) -> impl Iterator<Item = (String, Handler)> {
+        let handlers = self.list.iter().map(|timer| (*timer.handler).clone());
+        self.keys().zip(handlers)
     }
 
     fn sweep(&mut self) {
         self.list
-            .retain(|timer| !timer.gone || timer.number < FIRST_LATE);
+            .retain(|timer| !timer.gone || timer.made_by == MadeBy::Connection);
     }
+}
+
+/// Returns the delay of a timer that a script sets.
+fn milliseconds(delay: i64) -> Duration {
+    Duration::from_millis(delay.max(1).unsigned_abs())
 }
 
 impl Timer {
@@ -200,8 +339,23 @@ impl Timer {
         self.task = Some(task.abort_handle());
     }
 
+    /// Takes over the edited period of an interval, which counts from the last time. A pending timeout keeps its due
+    /// time.
+    fn change_period(&mut self, old: Duration, new: Duration) {
+        if self.repeats && self.delay == old && old != new {
+            let last = self.due.checked_sub(old).unwrap_or(self.due);
+            self.due = (last + new).max(Instant::now());
+            self.delay = new;
+            self.stop();
+        }
+    }
+
     fn end(&mut self) {
         self.gone = true;
+        self.stop();
+    }
+
+    fn stop(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
         }

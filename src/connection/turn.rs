@@ -2,9 +2,12 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use rhai::Identifier;
+use rhai::{Dynamic, Identifier};
 
-use super::{Connection, Data, Draft, Namespace};
+use super::{
+    Connection, Data, Draft, Namespace,
+    tape::{Outside, OwnWrites, Read, Tape},
+};
 
 /// Script call that runs on this thread. While it does, no other call runs on the same stack.
 #[derive(Debug, Clone)]
@@ -21,10 +24,19 @@ pub struct Turn {
 struct CallContext {
     turn: Turn,
     /// Keys of shared data that the call has read or written, each with the stamp of its state then.
-    reads: Vec<Read>,
+    reads: Vec<ReadKey>,
+    /// Tape of a call that is recorded.
+    recording: Option<Box<Recording>>,
 }
 
-struct Read {
+/// Tape of a call of `on_connection`, while it runs.
+#[derive(Default)]
+struct Recording {
+    tape: Tape,
+    writes: OwnWrites,
+}
+
+struct ReadKey {
     data: *const Data,
     key: Identifier,
     stamp: u64,
@@ -71,9 +83,78 @@ impl Turn {
         let context = CallContext {
             turn: self,
             reads: Vec::new(),
+            recording: None,
         };
         let _before = Before(CONTEXT.replace(Some(context)));
         call()
+    }
+
+    /// Runs `call` as this turn, and returns the tape of what it has read from outside.
+    pub fn record<T>(self, call: impl FnOnce() -> T) -> (T, Option<Box<Tape>>) {
+        self.run(|| {
+            CallContext::with(|context| context.recording = Some(Box::default()));
+            let result = call();
+            let recording = CallContext::with(|context| context.recording.take()).flatten();
+            (
+                result,
+                recording.and_then(|recording| recording.tape.kept()),
+            )
+        })
+    }
+
+    /// Returns `true` if reads of the running call are recorded, or answered from a tape.
+    pub fn is_taped() -> bool {
+        CallContext::with(|context| context.recording.is_some() || context.turn.draft.is_some())
+            .unwrap_or_default()
+    }
+
+    /// Decides how the running call gets what it reads from outside. `draws` says that the read changes what it reads.
+    pub fn outside(read: Read, draws: bool) -> Outside {
+        let decide = |context: &mut CallContext| match (&context.turn.draft, &context.recording) {
+            (Some(draft), _) => draft.outside(read, draws),
+            (None, Some(_)) => Outside::Recorded,
+            (None, None) => Outside::Real,
+        };
+        CallContext::with(decide).unwrap_or(Outside::Real)
+    }
+
+    /// Records what a read from outside has returned.
+    pub fn note(read: Read, value: &Dynamic) {
+        CallContext::with(
+            |context| match (&context.turn.draft, &mut context.recording) {
+                (Some(draft), _) => draft.note(read, value),
+                (None, Some(recording)) => recording.tape.add(read, value),
+                (None, None) => {}
+            },
+        );
+    }
+
+    /// Records that the running call sets a key itself, or changes it in another way. `data` is the address of the shared
+    /// data, or of whatever else has keys.
+    pub fn note_write(data: usize, key: &str, is_set: bool) {
+        CallContext::with(|context| {
+            let note = |writes: &mut OwnWrites| match is_set {
+                true => writes.set(data, key),
+                false => writes.forget(data, key),
+            };
+            match (&context.turn.draft, &mut context.recording) {
+                (Some(draft), _) => note(&mut draft.writes()),
+                (None, Some(recording)) => note(&mut recording.writes),
+                (None, None) => {}
+            }
+        });
+    }
+
+    /// Returns `true` if the running call has set a key itself; without a key, any key.
+    pub fn has_set(data: usize, key: Option<&str>) -> bool {
+        CallContext::with(|context| {
+            let recording = context.recording.as_ref();
+            match &context.turn.draft {
+                Some(draft) => draft.writes().has(data, key),
+                None => recording.is_some_and(|recording| recording.writes.has(data, key)),
+            }
+        })
+        .unwrap_or_default()
     }
 
     /// Records the state in which the running call has read, or left, a key.
@@ -82,7 +163,7 @@ impl Turn {
             let reads = &mut context.reads;
             match reads.iter_mut().find(|read| read.is(data, key)) {
                 Some(read) => read.stamp = stamp,
-                None => reads.push(Read {
+                None => reads.push(ReadKey {
                     data: Arc::as_ptr(data),
                     key: key.into(),
                     stamp,
@@ -112,7 +193,7 @@ impl CallContext {
     }
 }
 
-impl Read {
+impl ReadKey {
     fn is(&self, data: &Arc<Data>, key: &str) -> bool {
         std::ptr::eq(self.data, Arc::as_ptr(data)) && self.key == key
     }

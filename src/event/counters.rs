@@ -82,6 +82,9 @@ counters! {
     replaced: "versions that replaced one that was serving",
     rejected: "batches of changes that were refused",
     rolled_back: "versions that were rolled back",
+    staged: "times that versions were staged for some clients",
+    promoted: "times that staged versions began to serve all clients",
+    abandoned: "times that staged versions were taken back",
     removed: "namespaces whose file was gone",
     unreadable: "times that the scripts could not be read or watched",
 }
@@ -125,12 +128,26 @@ impl Counters {
             HostEvent::Replaced { .. } => self.replaced.add_many(times),
             HostEvent::Rejected { .. } => self.rejected.add_many(times),
             HostEvent::RolledBack { .. } => self.rolled_back.add_many(times),
+            HostEvent::Staged { .. } => self.staged.add_many(times),
+            HostEvent::Promoted { .. } => self.promoted.add_many(times),
+            HostEvent::Abandoned { .. } => self.abandoned.add_many(times),
             HostEvent::Removed { .. } => self.removed.add_many(times),
             HostEvent::Unreadable { .. } => self.unreadable.add_many(times),
             // The first request of an origin or a host is announced; all requests are counted where they are rejected.
             HostEvent::OriginRefused { .. } | HostEvent::HostRefused { .. } => {}
             // Nothing was lost or rejected.
             HostEvent::Loaded { .. }
+            | HostEvent::Unheard { .. }
+            | HostEvent::Missing { .. }
+            | HostEvent::Returned { .. }
+            | HostEvent::Moved { .. }
+            | HostEvent::Ignored { .. }
+            | HostEvent::KeptByRollBack { .. }
+            | HostEvent::Unchanged { .. }
+            | HostEvent::Paused { .. }
+            | HostEvent::Resumed
+            | HostEvent::WaitsForStage { .. }
+            | HostEvent::HistoryFailed { .. }
             | HostEvent::Warned { .. }
             | HostEvent::AttachWarning { .. }
             | HostEvent::UntrustedProxy { .. }

@@ -3,11 +3,11 @@
 mod counter;
 mod counters;
 mod refusal;
+mod reload;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::{
-    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -17,8 +17,11 @@ use serde::Serialize;
 pub use counter::Counter;
 pub use counters::Counters;
 pub use refusal::{ConnectRefusal, RefusedConnects};
+pub use reload::{Failure, Reload, Room, Silent, StaleCode, Variable};
 
-use crate::{diagnostic::Diagnostic, script::Carried};
+pub use crate::script::{ChangeKind, CodeChange};
+
+use crate::diagnostic::Diagnostic;
 
 /// Severity of a line in a script's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -35,36 +38,41 @@ pub enum Level {
     Error,
 }
 
-/// Effects of a reload.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// Version that is staged, was staged, or serves no longer as one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Reload {
-    /// Files whose texts differ from those of the version before, in order.
-    pub changed: Vec<Arc<str>>,
-    /// Number of live connections that have the new version's handlers.
-    pub rebound: usize,
-    /// Number of handlers that other handlers made, and that keep their code.
-    pub keep_old: usize,
-    /// Number of rooms that these connections have joined or left by the edit, each counted for each connection.
-    pub rooms: usize,
-    /// Number of connections whose `on_connection` fails, as it did before: they have what it registered until then.
-    pub failing: usize,
-    /// Number of connections whose `on_connection` fails since the edit, and that were disconnected for this reason.
-    pub disconnected: usize,
-    /// Outcome for the variables of these connections, and for the keys of their `socket.data`.
-    #[serde(with = "Variables")]
-    pub carried: Carried,
-    /// Time from the start of loading until the last connection was served, in milliseconds.
-    pub milliseconds: u64,
+pub struct StagedScript {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// Its script.
+    pub script: Arc<str>,
+    /// Number of the staged version.
+    pub version: u64,
+    /// Number of the version that serves all other clients.
+    pub instead_of: u64,
+    /// Hash that identifies the text of the staged version.
+    pub hash: Arc<str>,
+    /// Effects on the connections that have changed their version.
+    pub reload: Reload,
 }
 
-/// [`Carried`], as it is serialized.
-#[derive(Serialize)]
-#[serde(remote = "Carried")]
-struct Variables {
-    kept: BTreeSet<String>,
-    lost: BTreeSet<String>,
-    retyped: BTreeSet<String>,
+impl StagedScript {
+    /// Creates the entry of a staged version.
+    pub fn new(
+        (namespace, script): (Arc<str>, Arc<str>),
+        (version, hash): (u64, Arc<str>),
+        instead_of: u64,
+        reload: Reload,
+    ) -> Self {
+        Self {
+            namespace,
+            script,
+            version,
+            instead_of,
+            hash,
+            reload,
+        }
+    }
 }
 
 /// Script that was not replaced.
@@ -89,6 +97,19 @@ pub enum RollBackReason {
         /// Number of connections.
         connections: usize,
     },
+}
+
+/// Reason for which a rollback leaves a namespace as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum KeptReason {
+    /// It was saved again since, and keeps that version.
+    SavedSince,
+    /// It did not serve before, so there is no version to restore.
+    First,
+    /// The host was started again, and the version in the files was rolled back before.
+    BeforeRestart,
 }
 
 impl Kept {
@@ -127,6 +148,8 @@ pub enum HostEvent {
         script: Arc<str>,
         /// The number of the version.
         version: u64,
+        /// The number of the batch: what took effect together has the same number.
+        batch: u64,
         /// Hash that identifies its text.
         hash: Arc<str>,
         /// The files that it was read from.
@@ -140,6 +163,8 @@ pub enum HostEvent {
         script: Arc<str>,
         /// The number of the version.
         version: u64,
+        /// The number of the batch: what took effect together has the same number.
+        batch: u64,
         /// Hash that identifies its text.
         hash: Arc<str>,
         /// The files that it was read from.
@@ -147,7 +172,7 @@ pub enum HostEvent {
         /// Effects on the live connections.
         reload: Reload,
     },
-    /// The version before serves again, on live connections too.
+    /// An earlier version serves again, on live connections too. A rollback is a batch too.
     RolledBack {
         /// The namespace.
         namespace: Arc<str>,
@@ -157,6 +182,8 @@ pub enum HostEvent {
         from: u64,
         /// The number of the version that serves.
         version: u64,
+        /// The number of the batch: what took effect together has the same number.
+        batch: u64,
         /// Hash that identifies its text.
         hash: Arc<str>,
         /// The files that it was read from.
@@ -166,12 +193,74 @@ pub enum HostEvent {
         /// Effects on the live connections.
         reload: Reload,
     },
+    /// A rollback leaves a namespace as it is, although its version belongs to what is rolled back.
+    KeptByRollBack {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// Its script.
+        script: Arc<str>,
+        /// The number of the version that keeps serving.
+        version: u64,
+        /// Reason for which it stays.
+        reason: KeptReason,
+    },
+    /// Versions are staged: the chosen clients have them, and all others keep what serves.
+    Staged {
+        /// Clients that have them: a share such as `10%`, or ids of sockets.
+        whom: String,
+        /// Number of connections that have them.
+        connections: usize,
+        /// The versions, with the effects on the connections that have adopted them just now.
+        scripts: Vec<StagedScript>,
+    },
+    /// The staged versions serve all clients. [`HostEvent::Replaced`] reports the effects on the others.
+    Promoted {
+        /// The number of the batch that they are.
+        batch: u64,
+        /// The scripts.
+        scripts: Vec<Arc<str>>,
+    },
+    /// The clients that had staged versions have returned to what serves.
+    Abandoned {
+        /// Reason for it.
+        reason: RollBackReason,
+        /// The staged versions, with the effects of the return.
+        scripts: Vec<StagedScript>,
+    },
+    /// Files were saved while versions are staged: they wait until these are promoted or abandoned.
+    WaitsForStage {
+        /// The files.
+        files: Vec<Arc<str>>,
+    },
     /// A batch of changes was rejected, and nothing has changed.
     Rejected {
         /// The scripts of the batch, including those that are valid.
         scripts: Vec<Kept>,
         /// Reasons for the rejection.
         diagnostics: Vec<Diagnostic>,
+    },
+    /// After a rejected save, the files of a script are again those of the version that serves.
+    Unchanged {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// Its script.
+        script: Arc<str>,
+        /// The number of the version that serves.
+        version: u64,
+    },
+    /// Saves wait for [`Host::resume`](crate::Host::resume). Announced at the pause, and for each batch of saves that
+    /// waits.
+    Paused {
+        /// Files that may have changed; none at the pause.
+        files: Vec<Arc<str>>,
+    },
+    /// Saves take effect again, and what was saved meanwhile is loaded now.
+    Resumed,
+    /// The versions on disk cannot be read or written. Everything else works; what was not written is unknown after a
+    /// restart.
+    HistoryFailed {
+        /// The problem, with its reason.
+        problem: String,
     },
     /// The loaded scripts contain probable mistakes. They serve all the same.
     Warned {
@@ -184,6 +273,48 @@ pub enum HostEvent {
         namespace: Arc<str>,
         /// Its script.
         script: Arc<str>,
+    },
+    /// The file of a namespace that serves is gone. The namespace is retired unless the file comes back in time.
+    Missing {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// Its script.
+        script: Arc<str>,
+        /// Number of clients that will be disconnected.
+        clients: usize,
+        /// Time in which the file may come back, in milliseconds.
+        milliseconds: u64,
+        /// New file with the same text, if there is one: the file was renamed or moved.
+        same_text: Option<Arc<str>>,
+    },
+    /// A file that was missing is back in time, as it was: its version serves as before.
+    Returned {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// Its script.
+        script: Arc<str>,
+        /// Number of the version that serves.
+        version: u64,
+    },
+    /// Another file serves a namespace: one of its own in place of a dynamic namespace, or the other way round. The clients
+    /// were disconnected, and can connect again.
+    Moved {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// Script that served it.
+        from: Arc<str>,
+        /// Script that serves it.
+        to: Arc<str>,
+        /// Number of clients that were disconnected.
+        clients: usize,
+    },
+    /// Something among the scripts looks like a script by its name, and is left alone: a copy, a pipe, a link that leads to
+    /// nothing. Announced once while it is there.
+    Ignored {
+        /// Name of the file, or of the folder.
+        file: Arc<str>,
+        /// Reason, with the remedy.
+        reason: String,
     },
     /// The scripts cannot be read or watched; what serves keeps serving.
     Unreadable {
@@ -201,6 +332,20 @@ pub enum HostEvent {
         diagnostic: Diagnostic,
         /// Number of times that it was not announced.
         times: usize,
+    },
+    /// Clients send an event that a former version of the script listened to, and the one that serves does not. Announced
+    /// once for each event and version, 10 seconds after the first client sent it.
+    Unheard {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// Its script.
+        script: Arc<str>,
+        /// Name of the event.
+        event: String,
+        /// Number of the first version that does not listen to it.
+        version: u64,
+        /// Number of clients that have sent it, at most 1,000.
+        clients: usize,
     },
     /// Something that a script or a client sent did not arrive. Repeated losses are announced a few times, and then
     /// counted and announced as one.

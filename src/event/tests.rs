@@ -46,6 +46,7 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
             namespace: name(),
             script: name(),
             version: 7,
+            batch: 7,
             hash: name(),
             files: vec![name(), name()],
         },
@@ -53,6 +54,7 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
             namespace: name(),
             script: name(),
             version: 7,
+            batch: 7,
             hash: name(),
             files: vec![name(), name()],
             reload: reload(text),
@@ -60,7 +62,12 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
         Some(HostEvent::Replaced { .. }) => rolled_back(RollBackReason::Asked, text),
         Some(HostEvent::RolledBack { reason, .. }) => match reason {
             RollBackReason::Asked => rolled_back(RollBackReason::Errors { connections: 7 }, text),
-            RollBackReason::Errors { .. } => HostEvent::Rejected {
+            RollBackReason::Errors { .. } => kept(KeptReason::SavedSince, text),
+        },
+        Some(HostEvent::KeptByRollBack { reason, .. }) => match reason {
+            KeptReason::SavedSince => kept(KeptReason::First, text),
+            KeptReason::First => kept(KeptReason::BeforeRestart, text),
+            KeptReason::BeforeRestart => HostEvent::Rejected {
                 scripts: vec![
                     Kept {
                         script: name(),
@@ -74,18 +81,79 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
                 diagnostics: diagnostics(),
             },
         },
-        Some(HostEvent::Rejected { .. }) => HostEvent::Warned {
+        Some(HostEvent::Rejected { .. }) => HostEvent::Unchanged {
+            namespace: name(),
+            script: name(),
+            version: 7,
+        },
+        Some(HostEvent::Unchanged { .. }) => HostEvent::Paused {
+            files: vec![name(), name()],
+        },
+        Some(HostEvent::Paused { .. }) => HostEvent::Resumed,
+        Some(HostEvent::Resumed) => HostEvent::Staged {
+            whom: owned(),
+            connections: 7,
+            scripts: vec![staged(text), staged(text)],
+        },
+        Some(HostEvent::Staged { .. }) => HostEvent::Promoted {
+            batch: 7,
+            scripts: vec![name(), name()],
+        },
+        Some(HostEvent::Promoted { .. }) => HostEvent::Abandoned {
+            reason: RollBackReason::Asked,
+            scripts: vec![staged(text)],
+        },
+        Some(HostEvent::Abandoned { reason, .. }) => match reason {
+            RollBackReason::Asked => HostEvent::Abandoned {
+                reason: RollBackReason::Errors { connections: 7 },
+                scripts: vec![staged(text), staged(text)],
+            },
+            RollBackReason::Errors { .. } => HostEvent::WaitsForStage {
+                files: vec![name(), name()],
+            },
+        },
+        Some(HostEvent::WaitsForStage { .. }) => HostEvent::HistoryFailed { problem: owned() },
+        Some(HostEvent::HistoryFailed { .. }) => HostEvent::Warned {
             diagnostics: diagnostics(),
         },
         Some(HostEvent::Warned { .. }) => HostEvent::Removed {
             namespace: name(),
             script: name(),
         },
-        Some(HostEvent::Removed { .. }) => HostEvent::Unreadable { problem: owned() },
+        Some(HostEvent::Removed { .. }) => HostEvent::Missing {
+            namespace: name(),
+            script: name(),
+            clients: 7,
+            milliseconds: 7,
+            same_text: Some(name()),
+        },
+        Some(HostEvent::Missing { .. }) => HostEvent::Returned {
+            namespace: name(),
+            script: name(),
+            version: 7,
+        },
+        Some(HostEvent::Returned { .. }) => HostEvent::Moved {
+            namespace: name(),
+            from: name(),
+            to: name(),
+            clients: 7,
+        },
+        Some(HostEvent::Moved { .. }) => HostEvent::Ignored {
+            file: name(),
+            reason: owned(),
+        },
+        Some(HostEvent::Ignored { .. }) => HostEvent::Unreadable { problem: owned() },
         Some(HostEvent::Unreadable { .. }) => HostEvent::HandlerFailed {
             diagnostic: diagnostic(Severity::Error, text),
         },
-        Some(HostEvent::HandlerFailed { .. }) => HostEvent::Repeated {
+        Some(HostEvent::HandlerFailed { .. }) => HostEvent::Unheard {
+            namespace: name(),
+            script: name(),
+            event: owned(),
+            version: 7,
+            clients: 7,
+        },
+        Some(HostEvent::Unheard { .. }) => HostEvent::Repeated {
             diagnostic: diagnostic(Severity::Error, text),
             times: 7,
         },
@@ -136,12 +204,33 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
     })
 }
 
+fn staged(text: &str) -> StagedScript {
+    StagedScript {
+        namespace: text.into(),
+        script: text.into(),
+        version: 7,
+        instead_of: 7,
+        hash: text.into(),
+        reload: reload(text),
+    }
+}
+
+fn kept(reason: KeptReason, text: &str) -> HostEvent {
+    HostEvent::KeptByRollBack {
+        namespace: text.into(),
+        script: text.into(),
+        version: 7,
+        reason,
+    }
+}
+
 fn rolled_back(reason: RollBackReason, text: &str) -> HostEvent {
     HostEvent::RolledBack {
         namespace: text.into(),
         script: text.into(),
         from: 7,
         version: 7,
+        batch: 7,
         hash: text.into(),
         files: vec![text.into(), text.into()],
         reason,
@@ -171,19 +260,71 @@ fn log(level: Level, text: &str) -> HostEvent {
 }
 
 fn reload(text: &str) -> Reload {
-    let names = || BTreeSet::from([text.to_owned()]);
+    let (name, owned) = (|| Arc::<str>::from(text), || text.to_owned());
+    let some = || Some(text.to_owned());
+    let change = |kind| CodeChange {
+        kind,
+        name: owned(),
+        before: some(),
+        file: name(),
+        line: 7,
+        moved_from: Some((name(), 7)),
+    };
+    let failure = |disconnected| Failure {
+        diagnostic: diagnostic(Severity::Error, text),
+        connections: 7,
+        disconnected,
+    };
     Reload {
-        changed: vec![text.into()],
+        changed: vec![name()],
+        code: [
+            ChangeKind::Changed,
+            ChangeKind::Renamed,
+            ChangeKind::Added,
+            ChangeKind::Removed,
+        ]
+        .map(change)
+        .into(),
+        reported: vec![],
         rebound: 7,
         keep_old: 7,
-        rooms: 7,
+        stale: vec![StaleCode {
+            name: owned(),
+            file: name(),
+            line: 7,
+            version: 7,
+            lacks: some(),
+            connections: 7,
+        }],
+        added: 7,
+        removed: 7,
+        silent: vec![Silent {
+            event: owned(),
+            connections: 7,
+            recent: 7,
+        }],
+        variables: vec![Variable {
+            name: owned(),
+            from: some(),
+            to: some(),
+            followed: 7,
+            kept: 7,
+            merged: 7,
+            reset: 7,
+            lost: 7,
+            renamed: some(),
+        }],
+        rooms: vec![Room {
+            name: owned(),
+            joined: 7,
+            left: 7,
+        }],
         failing: 7,
         disconnected: 7,
-        carried: Carried {
-            kept: names(),
-            lost: names(),
-            retyped: names(),
-        },
+        spared: 7,
+        untaped: 7,
+        reset: 7,
+        failures: vec![failure(false), failure(true)],
         milliseconds: 7,
     }
 }
@@ -244,12 +385,14 @@ fn every_loss_and_every_refusal_is_counted_and_can_be_written() {
     assert_eq!(
         counted,
         [
+            "abandoned: 1 abandoned",
             "connect_refused: 1 connects_refused",
             "cut_off: 1 cut_off",
             "handler_failed: 1 failed",
             "headers_left_out: 7 headers_left_out",
             "lost: 7 lost",
             "no_connection: 1 no_connection",
+            "promoted: 1 promoted",
             "refused: 7 refused",
             "rejected: 1 rejected",
             "removed: 1 removed",
@@ -258,6 +401,7 @@ fn every_loss_and_every_refusal_is_counted_and_can_be_written() {
             "response_unread: 7 responses_unread",
             "rolled_back: 1 rolled_back",
             "slow_consumer: 1 slow_consumers",
+            "staged: 1 staged",
             "unreadable: 1 unreadable",
         ]
     );

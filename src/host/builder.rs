@@ -65,6 +65,14 @@ impl HostBuilder {
         self
     }
 
+    /// Keeps versions with their texts in a folder, so that they are known after a restart: sets
+    /// [`Options::history`], and is called after [`HostBuilder::options`].
+    #[must_use]
+    pub fn history(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.options.history = Some(folder.into());
+        self
+    }
+
     /// Calls `listener` with everything the host announces, on the thread where it happens: it must not wait.
     /// Without any listener the announcements go to [`tracing`].
     ///

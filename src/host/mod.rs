@@ -13,6 +13,7 @@ mod builder;
 mod dispatch;
 mod functions;
 mod lifecycle;
+mod live;
 mod namespaces;
 mod options;
 mod origin;
@@ -20,6 +21,7 @@ mod reload;
 mod scripting;
 mod socketio;
 mod state;
+mod steer;
 mod transport;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
@@ -37,11 +39,22 @@ pub use functions::{Functions, Signature, async_fn::AsyncFunction};
 pub use options::{OnRebindFailure, Options, Transport};
 pub use origin::{BadOrigin, Origin};
 pub use reload::{
-    history::{Outcome, Record},
-    rollback::RollBackError,
+    known::Code,
+    preview::Preview,
+    record::{Outcome, Record},
+    rollback::{KeptVersion, Restored, RollBackError, RolledBack},
+    staging::{BadWhom, StageError, Staged, Whom},
+    versions::{DiffError, VersionInfo},
     watch::Watching,
 };
 pub use socketio::attached::warnings::AttachError;
+pub use steer::{
+    SteerError,
+    inspect::{AckInfo, Inspection, SocketInfo, TimerInfo, Variable},
+    listening::ListenerInfo,
+    reset::{Rebound, Reset, ResetVariable},
+    why::{Answer, Why, WhyAnswer},
+};
 #[cfg(feature = "cli")]
 pub(crate) use transport::wire::clients_gone;
 pub(crate) use transport::{cors::Cors, host_check::HostCheck};
@@ -55,7 +68,10 @@ use crate::{
     watch::WatchError,
 };
 use namespaces::INVALID_NAMESPACE;
-use reload::{Trigger, rollback::RollBack};
+use reload::{
+    Trigger,
+    rollback::{Goal, RollBack},
+};
 use socketio::{
     attached::warnings::{has_other_parser, warnings},
     backend::{Owner, SocketIoBackend},
@@ -110,11 +126,11 @@ impl Host {
     /// # }
     /// ```
     pub async fn load(&self) -> Vec<Diagnostic> {
-        self.state.reloader.load(Trigger::Start).await.rejected
+        self.state.reloader.load(Trigger::Asked).await.rejected
     }
 
     /// Loads the scripts that have changed since the last load, and makes their new versions serve, on live connections
-    /// too: all of them, or none if one fails. Returns the problems in that case, and nothing if all is well.
+    /// too: all of them, or none if one fails. A new script stands for itself. Returns the problems in that case, and nothing if all is well.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) {
@@ -126,6 +142,18 @@ impl Host {
     /// ```
     pub async fn reload(&self) -> Vec<Diagnostic> {
         self.state.reloader.load(Trigger::Asked).await.rejected
+    }
+
+    /// Does the same as [`Host::reload`], and returns the number of the batch that took effect, too.
+    pub(crate) async fn look(&self) -> (Option<u64>, Vec<Diagnostic>) {
+        let loaded = self.state.reloader.load(Trigger::Asked).await;
+        (loaded.batch, loaded.rejected)
+    }
+
+    /// Does the same as [`Host::resume`], and returns the number of the batch that took effect, too.
+    pub(crate) async fn look_and_resume(&self) -> Option<(Option<u64>, Vec<Diagnostic>)> {
+        let loaded = self.state.reloader.resume().await?;
+        Some((loaded.batch, loaded.rejected))
     }
 
     /// Reloads automatically when files change, until the [`Watching`] is dropped. Scripts that do not come from disk
@@ -151,6 +179,10 @@ impl Host {
     /// connections are re-bound as by an edit: all of them, or none. Each further call goes one version further back;
     /// the host keeps at most eight. A version that was rolled back is not tried again before its files change.
     ///
+    /// The whole batch is undone: every other namespace whose version took effect together with this one gets its
+    /// version before, too. A namespace that was saved again since keeps its later version, and so does one that did
+    /// not serve before; [`HostEvent::KeptByRollBack`] reports them.
+    ///
     /// # Errors
     /// When there is no such version, or it fails on a live connection; then nothing has changed.
     ///
@@ -162,7 +194,53 @@ impl Host {
     /// # }
     /// ```
     pub async fn roll_back(&self, namespace: &str) -> Result<u64, RollBackError> {
-        let what = RollBack::asked(namespace);
+        let rolled_back = self.roll_back_batch_of(namespace).await?;
+        let mut restored = rolled_back.restored.iter();
+        let restored = restored.find(|restored| &*restored.namespace == namespace);
+        Ok(restored.map_or(0, |restored| restored.version))
+    }
+
+    /// Does the same as [`Host::roll_back`], and returns all effects.
+    pub(crate) async fn roll_back_batch_of(
+        &self,
+        namespace: &str,
+    ) -> Result<RolledBack, RollBackError> {
+        let what = RollBack::asked(Goal::Namespace(namespace.to_owned()));
+        self.state.reloader.roll_back(what).await
+    }
+
+    /// Undoes the last batch that is in effect, as [`Host::roll_back`] does it for one of its namespaces.
+    ///
+    /// # Errors
+    /// When nothing served before the batch, or a version from before fails on a live connection; then nothing has
+    /// changed.
+    pub async fn roll_back_last(&self) -> Result<RolledBack, RollBackError> {
+        let what = RollBack::asked(Goal::Last);
+        self.state.reloader.roll_back(what).await
+    }
+
+    /// Restores in all namespaces the versions that served after a batch, be it an edit or a rollback. So it goes back
+    /// several batches at once, or forward again to a batch that was rolled back. A namespace that did not serve then
+    /// keeps its version.
+    ///
+    /// ```
+    /// use patchcord::{Host, script::Memory};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
+    /// let host = Host::builder().loader(scripts).build();
+    /// host.load().await; // batch 1
+    /// let error = host.roll_back_to(1).await.unwrap_err();
+    /// assert_eq!(error.to_string(), "the versions of batch 1 serve already");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the host has forgotten the batch or a version of it, when nothing would change, or when a version fails on
+    /// a live connection; then nothing has changed.
+    pub async fn roll_back_to(&self, batch: u64) -> Result<RolledBack, RollBackError> {
+        let what = RollBack::asked(Goal::Batch(batch));
         self.state.reloader.roll_back(what).await
     }
 
@@ -170,6 +248,62 @@ impl Host {
     /// empty for a namespace that no script ever had.
     pub async fn history(&self, namespace: &str) -> Vec<Record> {
         self.state.reloader.history(namespace).await
+    }
+
+    /// Returns the last attempts to make versions serve, of all namespaces, in the order of time: with the batch, the
+    /// files, the outcome, and on how many connections a version is.
+    ///
+    /// ```
+    /// use patchcord::{Host, script::Memory};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
+    /// let host = Host::builder().loader(scripts).build();
+    /// host.load().await;
+    /// let versions = host.versions().await;
+    /// assert_eq!((versions[0].record.number, versions[0].serves), (1, true));
+    /// # }
+    /// ```
+    pub async fn versions(&self) -> Vec<VersionInfo> {
+        self.state.reloader.versions().await
+    }
+
+    /// Returns the differences between the texts of two versions of a namespace in the unified format, file by file.
+    /// The text is empty if there is none.
+    ///
+    /// ```no_run
+    /// # async fn run(host: patchcord::Host) -> Result<(), Box<dyn std::error::Error>> {
+    /// println!("{}", host.diff("/chat", 1, 2).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When one of the versions never served, or the host has forgotten it.
+    pub async fn diff(&self, namespace: &str, a: u64, b: u64) -> Result<String, DiffError> {
+        self.state.reloader.diff(namespace, a, b).await
+    }
+
+    /// Lets saves wait until [`Host::resume`]: files may change, and nothing takes effect. [`Host::reload`] and
+    /// rollbacks work as always. Returns `false` if saves wait already.
+    ///
+    /// ```no_run
+    /// # async fn run(host: patchcord::Host) {
+    /// host.pause().await;
+    /// // ... change many files ...
+    /// let problems = host.resume().await;
+    /// # }
+    /// ```
+    pub async fn pause(&self) -> bool {
+        self.state.reloader.pause().await
+    }
+
+    /// Loads what was saved since [`Host::pause`], all together, and lets saves take effect again. Returns the problems
+    /// as [`Host::reload`] does; does nothing if saves do not wait.
+    pub async fn resume(&self) -> Vec<Diagnostic> {
+        let loaded = self.state.reloader.resume().await;
+        loaded.map_or_else(Vec::new, |loaded| loaded.rejected)
     }
 
     /// Checks the scripts. Returns what a load would reject (errors), and what is probably a mistake (warnings), in the
@@ -457,6 +591,7 @@ impl Host {
             // A running reload is decided first. Clients that are connecting get as far as `on_connection`, so that
             // every script that has seen a client also sees its end.
             let permit = state.reloader.permit().await;
+            let gate = state.lifecycle.close_gate().await;
             let namespaces = state.namespaces.all();
             let mut links = Vec::new();
             for connection in namespaces.iter().flat_map(|one| one.connections()) {
@@ -476,6 +611,7 @@ impl Host {
             // Clients that read have then received what was sent to them.
             state.lifecycle.writes.wait().await;
             state.namespaces.clear();
+            drop(gate);
             permit.forget();
         };
         // Everything that is left after this time is lost with the process.

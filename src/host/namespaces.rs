@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::announce::Announcer;
 use crate::{
-    connection::{Connection, Driver, Namespace, Reserved, Serving},
+    connection::{Connection, Driver, Namespace, NamespacePattern, Reserved, Serving},
     event::{ConnectRefusal, HostEvent},
 };
 
@@ -83,7 +83,8 @@ impl Namespaces {
         })
     }
 
-    /// Opens a new namespace, and registers it with the server if there is one.
+    /// Opens a new namespace, and registers it with the server if there is one. While nothing serves it, it leaves its
+    /// path to a dynamic namespace that has it, until it is claimed.
     pub(super) fn open(
         &self,
         path: &str,
@@ -91,6 +92,9 @@ impl Namespaces {
         driver: Arc<dyn Driver>,
     ) -> Arc<Namespace> {
         let namespace = Arc::new(Namespace::new(path, serving, driver));
+        if namespace.version().is_none() && self.dynamic_of(path).is_some() {
+            return namespace;
+        }
         let mut known = self.known.write();
         if namespace.is_dynamic() {
             known.dynamic.push(namespace.clone());
@@ -144,23 +148,80 @@ impl Namespaces {
         self.all().iter().for_each(|namespace| namespace.end_own());
     }
 
-    /// Registers a namespace for a path that an instance of a dynamic namespace has so far: the clients of the instance are
-    /// disconnected.
-    pub(super) fn claim(&self, namespace: &Arc<Namespace>) {
+    /// Gives a namespace the path that it is about to serve. If a dynamic namespace has served the path so far, the clients
+    /// of that instance are disconnected. `script` is what serves from now on.
+    pub(super) fn claim(&self, namespace: &Arc<Namespace>, script: &Arc<str>) {
+        if namespace.is_dynamic() {
+            return self.claim_all(namespace);
+        }
         let path = namespace.path();
+        // No instance begins meanwhile, and nobody finds the namespace before it is registered.
+        let backend = self.backend.lock();
         let dynamic = self.known.read().dynamic.clone();
-        let Some(instance) = dynamic.iter().find_map(|one| one.remove_instance(path)) else {
-            return;
-        };
-        for connection in instance.connections() {
-            connection.disconnect(false);
+        let instance = dynamic.iter().find_map(|one| one.remove_instance(path));
+        let moved = instance.and_then(|instance| {
+            let moved = displace(&instance, script);
+            backend.iter().for_each(|server| server.delete(path));
+            moved
+        });
+        backend.iter().for_each(|server| server.register(namespace));
+        let mut known = self.known.write();
+        known.by_path.insert(path.clone(), namespace.clone());
+        drop((known, backend));
+        if let Some(moved) = moved {
+            self.announcer.announce(moved);
         }
-        instance.end_own();
-        let backend = self.backend.lock().clone();
-        if let Some(backend) = backend {
-            backend.delete(path);
-            backend.register(namespace);
+    }
+
+    /// Returns the event of [`Namespaces::claim`] if a dynamic namespace serves clients at the path.
+    pub(super) fn would_move(&self, namespace: &Namespace, script: &Arc<str>) -> Option<HostEvent> {
+        let known = self.known.read();
+        let mut dynamic = known.dynamic.iter().filter(|_| !namespace.is_dynamic());
+        let instance = dynamic.find_map(|one| one.existing_instance(namespace.path()))?;
+        moved(&instance, instance.len(), script)
+    }
+
+    /// Gives a dynamic namespace the paths of namespaces that nothing serves.
+    fn claim_all(&self, dynamic: &Namespace) {
+        let pattern = NamespacePattern::new(dynamic.path());
+        let backend = self.backend.lock();
+        self.known.write().by_path.retain(|path, named| {
+            let is_unserved = !named.is_dynamic() && named.version().is_none();
+            let is_claimed = is_unserved && pattern.parameters(path).is_some();
+            if is_claimed {
+                backend.iter().for_each(|server| server.delete(path));
+            }
+            !is_claimed
+        });
+    }
+
+    /// Leaves the path of a namespace that nothing serves any more to a dynamic namespace. Returns the script of that one;
+    /// `None` if there is none.
+    pub(super) fn release(&self, namespace: &Arc<Namespace>) -> Option<Arc<str>> {
+        let path = namespace.path();
+        let dynamic = self.dynamic_of(path).filter(|_| !namespace.is_dynamic())?;
+        if self.has(namespace) {
+            let backend = self.backend.lock();
+            self.known.write().by_path.remove(path);
+            backend.iter().for_each(|server| server.delete(path));
         }
+        dynamic.version().map(|version| version.entry().clone())
+    }
+
+    /// Returns whether a namespace has its path.
+    pub(super) fn has(&self, namespace: &Arc<Namespace>) -> bool {
+        let known = self.known.read();
+        let named = known.by_path.get(namespace.path());
+        named.is_some_and(|named| Arc::ptr_eq(named, namespace))
+    }
+
+    /// Returns the dynamic namespace that serves a path.
+    fn dynamic_of(&self, path: &str) -> Option<Arc<Namespace>> {
+        let known = self.known.read();
+        let mut serving = known.dynamic.iter().filter(|one| one.version().is_some());
+        let dynamic =
+            serving.find(|one| NamespacePattern::new(one.path()).parameters(path).is_some());
+        dynamic.cloned()
     }
 
     /// Returns the namespaces that files define: dynamic ones, and not their instances.
@@ -266,6 +327,10 @@ impl Namespaces {
         }
         // A second request for the same path waits here until the instance is registered.
         let backend = self.backend.lock();
+        // A file may have the path now.
+        if let Some(named) = self.known.read().by_path.get(path) {
+            return Ok(named.reserve());
+        }
         let mut dynamic = dynamic
             .iter()
             .filter(|namespace| namespace.version().is_some());
@@ -335,4 +400,25 @@ impl Namespaces {
             backend.delete(path);
         }
     }
+}
+
+/// Disconnects the clients of an instance whose path `script` serves from now on. Returns the event, if there are any.
+fn displace(instance: &Namespace, script: &Arc<str>) -> Option<HostEvent> {
+    let connections = instance.connections();
+    for connection in &connections {
+        connection.disconnect(false);
+    }
+    instance.end_own();
+    moved(instance, connections.len(), script)
+}
+
+/// Returns the event of an instance whose path `script` serves from now on, if it has clients.
+fn moved(instance: &Namespace, clients: usize, script: &Arc<str>) -> Option<HostEvent> {
+    let from = instance.version().filter(|_| clients > 0)?;
+    Some(HostEvent::Moved {
+        namespace: instance.path().clone(),
+        from: from.entry().clone(),
+        to: script.clone(),
+        clients,
+    })
 }

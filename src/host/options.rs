@@ -1,6 +1,6 @@
 //! Options of a host: the flags of `patchcord serve` set them.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
@@ -140,8 +140,13 @@ pub struct Options {
     /// Reaction to an edit that fails on a live connection.
     pub on_rebind_failure: OnRebindFailure,
     /// Automatic rollback of a version that fails at places where the one before did not: on at least five connections,
-    /// and on at least one in twenty, within 30 seconds.
+    /// and on at least one in twenty, within 30 seconds. What a script throws on purpose (`throw "too long"`) is an
+    /// answer, and does not count. The whole batch is rolled back, as by [`Host::roll_back`](crate::Host::roll_back).
     pub rollback_on_errors: bool,
+    /// Folder in which versions are kept with their texts, so that they are known after a restart: the last 100 batches,
+    /// and those whose versions serve. A version that was rolled back does not serve after a restart either, unless its
+    /// files have changed. One host has the folder at a time. `None` keeps eight versions of each script in memory.
+    pub history: Option<PathBuf>,
     /// Maximum events per second from each client; a burst of as many may come at once. Pongs, and acks that nobody
     /// waits for, count as events. Further events are dropped, and a client that keeps exceeding the limit is
     /// disconnected. `None` means unlimited.
@@ -188,6 +193,7 @@ impl Default for Options {
             missing_grace: Duration::from_secs(2),
             on_rebind_failure: OnRebindFailure::Reject,
             rollback_on_errors: false,
+            history: None,
             max_events_per_second: None,
             max_attachments: 16,
             ack_errors: false,

@@ -271,6 +271,12 @@ fn read(clock: ClockId) -> u64 {
     Duration::try_from(clock_gettime(clock)).map_or(0, micros)
 }
 
+/// Returns a time in seconds, from 1, by a clock that costs little.
+pub(crate) fn cheap_seconds() -> u32 {
+    let seconds = read(CHEAP) / 1_000_000;
+    u32::try_from(seconds).map_or(u32::MAX, |seconds| seconds.saturating_add(1))
+}
+
 /// By the coarse clock, or by the system's where that stands still.
 fn time() -> u64 {
     match NOW.load(Ordering::Relaxed) {

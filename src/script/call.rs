@@ -8,7 +8,7 @@ use std::{
 
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
-use super::{Limits, Version, budget};
+use super::{Limits, Version, budget, hook::Hook};
 
 /// Why a call of script code has no value.
 #[derive(Debug)]
@@ -77,6 +77,22 @@ pub(crate) fn run(
     }
 }
 
+/// Returns the file whose code runs at `context`. It is the last library's: a closure keeps the file it was made in, whichever
+/// file calls it.
+pub(crate) fn origin<'a>(context: &'a NativeCallContext<'_>) -> Option<&'a str> {
+    let libraries = context.namespaces();
+    let of_library = libraries.last().and_then(|library| library.id());
+    of_library.or_else(|| context.call_source())
+}
+
+/// Returns the place of the call at `context` among those that `on_connection` makes.
+pub(crate) fn place_of_call(context: &NativeCallContext<'_>) -> Option<u32> {
+    let version = running()?;
+    let at = context.call_position();
+    let reach = version.reach(Hook::Connection);
+    reach.place_at(origin(context)?, at.line()?, at.position()?)
+}
+
 /// Calls a function of the program: its panic becomes an error that no script can catch.
 pub(crate) fn catch_panic(
     context: Option<NativeCallContext<'_>>,
@@ -93,7 +109,7 @@ pub(crate) fn catch_panic(
     });
     catch_unwind(AssertUnwindSafe(|| call(given))).unwrap_or_else(|payload| {
         PANICKED_AT.set(context.map(|context| {
-            let file = context.call_source().unwrap_or_default();
+            let file = origin(&context).unwrap_or_default();
             (file.to_owned(), context.call_position())
         }));
         let text = panic_text(payload.as_ref());

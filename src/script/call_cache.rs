@@ -26,14 +26,11 @@ struct Kept {
     scope: Scope<'static>,
 }
 
-/// Places for the threads that call a script. None for one with imports: two of its files may have functions of the
-/// same name, and what Rhai has found for one it would take for the other.
-pub(super) fn places(state: &GlobalRuntimeState) -> Vec<Place> {
-    let imports = state.embedded_module_resolver.as_ref();
-    match imports.is_some_and(|modules| !modules.is_empty()) {
-        true => Vec::new(),
-        false => (0..COPIES).map(|_| Place::default()).collect(),
-    }
+/// Returns places for the threads that call a script. A script with imports has none: two of its files may have functions
+/// of the same name, and what Rhai has found for one it would take for the other.
+pub(super) fn places(is_plain: bool) -> Vec<Place> {
+    let count = if is_plain { COPIES } else { 0 };
+    (0..count).map(|_| Place::default()).collect()
 }
 
 impl Place {
@@ -43,11 +40,12 @@ impl Place {
         engine: &Engine,
         state: &GlobalRuntimeState,
         fn_ptr: &FnPtr,
+        this: Option<&mut Dynamic>,
         args: Vec<Dynamic>,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         let mut kept = self.take().unwrap_or_else(|| Kept::new(state));
         // After an error its state is anyone's guess.
-        let result = kept.call(engine, fn_ptr, args)?;
+        let result = kept.call(engine, fn_ptr, this, args)?;
         if kept.caches.fn_resolution_cache_mut().dict.len() <= MOST_FUNCTIONS {
             self.put(kept);
         }
@@ -78,12 +76,14 @@ impl Kept {
         &mut self,
         engine: &Engine,
         fn_ptr: &FnPtr,
+        this: Option<&mut Dynamic>,
         args: Vec<Dynamic>,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         self.state.num_operations = Default::default();
         let mut values = StaticVec::from(fn_ptr.curry());
         values.extend(args);
-        let mut args: StaticVec<_> = values.iter_mut().collect();
+        let is_method = this.is_some();
+        let mut args: StaticVec<_> = this.into_iter().chain(values.iter_mut()).collect();
         EvalContext::new(
             engine,
             &mut self.state,
@@ -91,7 +91,7 @@ impl Kept {
             &mut self.scope,
             None,
         )
-        .call_fn_raw(fn_ptr.fn_name(), false, false, &mut args)
+        .call_fn_raw(fn_ptr.fn_name(), is_method, is_method, &mut args)
     }
 }
 
@@ -117,9 +117,13 @@ mod tests {
         let (engine, state) = script("fn f(x) { x += x; x }");
         let (place, f) = (Place::default(), FnPtr::new("f").unwrap());
         for n in 1..5_i64 {
-            let twice = place.call(&engine, &state, &f, vec![n.into()]).unwrap();
+            let twice = place
+                .call(&engine, &state, &f, None, vec![n.into()])
+                .unwrap();
             assert_eq!(twice.as_int(), Ok(2 * n));
-            let text = place.call(&engine, &state, &f, vec!["a".into()]).unwrap();
+            let text = place
+                .call(&engine, &state, &f, None, vec!["a".into()])
+                .unwrap();
             assert_eq!(text.into_string().unwrap(), "aa");
             assert!(keeps(&place));
         }
@@ -134,7 +138,7 @@ mod tests {
         let place = Place::default();
         let call = |name: &str, args| {
             let fn_ptr = FnPtr::new(name).unwrap();
-            place.call(&engine, &state, &fn_ptr, args).map(drop)
+            place.call(&engine, &state, &fn_ptr, None, args).map(drop)
         };
         call("make_up", vec![10_i64.into()]).unwrap();
         assert!(keeps(&place));

@@ -12,9 +12,12 @@ use crate::value::same;
 /// More parameters than any function that the arity of a name is looked up for.
 const MAX_PARAMETERS: usize = 32;
 
-/// Where a captured variable is: clones of a shared value are the same variable. `None` for one that is in use, or
-/// that a panic has left unusable.
+/// Where a captured variable is: clones of a shared value are the same variable. `None` for a value that is not shared,
+/// is in use, or was left unusable by a panic.
 pub(super) fn address(cell: &Dynamic) -> Option<usize> {
+    if !cell.is_shared() {
+        return None;
+    }
     Some(std::ptr::from_ref(&*cell.read_lock::<Dynamic>()?).addr())
 }
 
@@ -37,6 +40,27 @@ pub(super) fn is_same_variable(a: &Dynamic, b: &Dynamic) -> bool {
     }
 }
 
+/// Returns `true` for the name of a closure, which Rhai makes up.
+pub(super) fn is_closure(name: &str) -> bool {
+    name.starts_with("anon$")
+}
+
+/// Separator between the name of a function and its imported file, where a value refers to it.
+const OF_FILE: char = '@';
+
+/// Returns the name by which a value refers to a function of an imported file.
+pub(super) fn value_name(function: &str, file: &str) -> String {
+    format!("{function}{OF_FILE}{file}")
+}
+
+/// Separates the name of a function from its imported file, if a value refers to it by both.
+pub(super) fn split_value_name(name: &str) -> (&str, Option<&str>) {
+    match name.split_once(OF_FILE) {
+        Some((function, file)) => (function, Some(file)),
+        None => (name, None),
+    }
+}
+
 /// The definition of a name, the one with the most parameters where there are several.
 pub(super) fn definition(
     state: &GlobalRuntimeState,
@@ -54,10 +78,9 @@ pub(super) fn definition(
 
 /// The captured variables of a closure with their names: the first parameters of its function.
 pub(super) fn captures(
-    state: &GlobalRuntimeState,
+    definition: Option<&ScriptFuncDef>,
     fn_ptr: &FnPtr,
 ) -> Vec<(ImmutableString, Dynamic)> {
-    let definition = definition(state, fn_ptr.fn_name(), fn_ptr.curry().len());
     let names = definition.iter().flat_map(|d| d.params.iter().cloned());
     names.zip(fn_ptr.curry().iter().cloned()).collect()
 }

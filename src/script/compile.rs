@@ -1,17 +1,25 @@
 //! Source text to the state that its code runs in: reading, compiling, imports.
 
-use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use rhai::{
-    AST, ASTNode, Engine, EvalAltResult, Expr, FnPtr, GlobalRuntimeState, Module, ModuleResolver,
-    OptimizationLevel, Position, Scope, Shared, Stmt, module_resolvers::StaticModuleResolver,
+    AST, Engine, EvalAltResult, Expr, FnPtr, GlobalRuntimeState, Module, OptimizationLevel,
+    Position, Scope, Stmt,
 };
 
 use super::{
     Known, Limits, LoadError, Loader, budget,
     check::{self, Calls, Exports},
     hook::Hook,
+    modules::{Modules, import_statements},
+    places::Places,
+    program::{FileCode, Files},
     source::{Rejected, SourceFile},
+    tokens::{self, Tokens},
     top_level::{self, Listener},
 };
 use crate::diagnostic::{self, Diagnostic, Place, Severity};
@@ -21,50 +29,29 @@ pub(super) const STATE_PROBE: &str = "__state_after_top_level";
 
 thread_local! {
     static CAPTURED: RefCell<Option<GlobalRuntimeState>> = const { RefCell::new(None) };
-    static LOADED: RefCell<BTreeMap<String, Shared<Module>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Keeps the state of the top level that is running on this thread.
-pub(super) fn capture(state: &GlobalRuntimeState) {
-    CAPTURED.set(Some(callable_later(state)));
-}
-
-/// A copy of a running call's surroundings that another call can start from.
-pub(crate) fn callable_later(running: &GlobalRuntimeState) -> GlobalRuntimeState {
+/// Keeps the state of the top level that is running on this thread, for calls that start from it.
+pub(super) fn capture(running: &GlobalRuntimeState) {
     let mut state = running.clone();
     state.level = 0;
     state.scope_level = 0;
     state.num_operations = Default::default();
-    state
-}
-
-/// Resolves imports of the top levels that run while a script loads: everything is loaded before it is imported.
-pub(super) struct Loaded;
-
-impl ModuleResolver for Loaded {
-    fn resolve(
-        &self,
-        _: &Engine,
-        _: Option<&str>,
-        path: &str,
-        position: Position,
-    ) -> Result<Shared<Module>, Box<EvalAltResult>> {
-        LOADED
-            .with_borrow(|modules| modules.get(path).cloned())
-            .ok_or_else(|| EvalAltResult::ErrorModuleNotFound(path.to_owned(), position).into())
-    }
+    CAPTURED.set(Some(state));
 }
 
 /// A script that is loaded.
 pub(super) struct Entry {
-    /// The state of its top level.
-    pub(super) state: GlobalRuntimeState,
+    /// Its code.
+    pub(super) code: Files,
     /// What it was read from.
     pub(super) files: Vec<SourceFile>,
     /// What it gave to `io.on("connection", ...)`.
     pub(super) on_connection: Option<FnPtr>,
     /// What was probably not meant.
     pub(super) warnings: Vec<Diagnostic>,
+    /// Its closures and functions.
+    pub(super) places: Places,
 }
 
 /// Loads an entry file with all it imports.
@@ -77,15 +64,15 @@ pub(super) fn entry(
 ) -> Result<Entry, Rejected> {
     let mut loading = Loading::new(engine, known, limits, loader);
     let result = loading.entry(name);
-    LOADED.take();
     CAPTURED.take();
-    let (files, mut found) = (loading.files, loading.found);
+    let (files, mut found, places) = (loading.files, loading.found, loading.places);
     match result {
-        Ok(Some((state, on_connection))) => Ok(Entry {
-            state,
+        Ok(Some((code, on_connection))) => Ok(Entry {
+            code,
             files,
             on_connection,
             warnings: found,
+            places,
         }),
         Ok(None) => Err(Rejected {
             diagnostics: found,
@@ -111,15 +98,14 @@ pub(crate) fn module(
 ) -> Vec<Diagnostic> {
     let mut loading = Loading::new(engine, known, limits, loader);
     let result = loading.compile(name, Some(&Place::new(name, 1, 1)));
-    LOADED.take();
     loading.found.extend(result.err().map(|error| *error));
     loading.found
 }
 
 type Loads<T> = Result<T, Box<Diagnostic>>;
 
-/// The state of a top level, and what it gave to `io.on("connection", ...)`.
-type Serves = (GlobalRuntimeState, Option<FnPtr>);
+/// The code of a script, and what it gave to `io.on("connection", ...)`.
+type Serves = (Files, Option<FnPtr>);
 
 struct Loading<'a> {
     engine: &'a Engine,
@@ -133,6 +119,11 @@ struct Loading<'a> {
     exports: BTreeMap<String, Exports>,
     /// What each file calls by its name alone.
     calls: Vec<(String, Calls)>,
+    /// The code of the imported files, in the order of loading.
+    imported: Vec<FileCode>,
+    places: Places,
+    /// The same as modules, for the top levels that import them.
+    modules: Modules,
     /// What the checks found, errors and warnings.
     found: Vec<Diagnostic>,
 }
@@ -153,6 +144,9 @@ impl<'a> Loading<'a> {
             stack: Vec::new(),
             exports: BTreeMap::new(),
             calls: Vec::new(),
+            imported: Vec::new(),
+            places: Places::default(),
+            modules: Modules::begin(),
             found: Vec::new(),
         }
     }
@@ -163,29 +157,38 @@ impl<'a> Loading<'a> {
         if self.has_errors() {
             return Ok(None);
         }
+        let probed = self.probed(name, &ast)?;
+        let (_, listener) = self.run(name, |engine| engine.run_ast(&probed))?;
+        let state = self.ended(name)?;
+        let on_connection = listener
+            .map(|listener| self.listener(name, &ast, listener, &state))
+            .transpose()?;
+        let entry = FileCode::new(name, None, &ast, &state);
+        let code = Files::new(std::mem::take(&mut self.imported), entry, state);
+        Ok(Some((code, on_connection)))
+    }
+
+    /// Adds a last statement to a file that takes the picture of the state.
+    fn probed(&self, name: &str, ast: &AST) -> Loads<AST> {
         let probe = self
             .engine
             .compile(STATE_PROBE)
             .map_err(|e| self.parse_error(&e, name))?;
-        let mut ast = ast.merge(&probe);
-        ast.set_source(name);
-        let (_, listener) = self.run(name, |engine| engine.run_ast(&ast))?;
-        let mut state = CAPTURED.take().ok_or_else(|| {
+        let mut probed = ast.merge(&probe);
+        probed.set_source(name);
+        Ok(probed)
+    }
+
+    /// Returns the state of the top level that has just run.
+    #[allow(clippy::unused_self, reason = "it is a step of loading")]
+    fn ended(&self, name: &str) -> Loads<GlobalRuntimeState> {
+        CAPTURED.take().ok_or_else(|| {
             let ends = Diagnostic::error("the script ends before its last line is reached");
             Box::new(
                 ends.at(Place::new(name, 1, 1))
                     .hint("a `return` at top level ends it"),
             )
-        })?;
-        let mut modules = StaticModuleResolver::new();
-        for (path, module) in LOADED.take() {
-            modules.insert(path, (*module).clone());
-        }
-        state.embedded_module_resolver = Some(modules.into());
-        let on_connection = listener
-            .map(|listener| self.listener(name, &ast, listener, &state))
-            .transpose()?;
-        Ok(Some((state, on_connection)))
+        })
     }
 
     fn has_errors(&self) -> bool {
@@ -201,15 +204,14 @@ impl<'a> Loading<'a> {
         }
         let text = self.read(name, from)?;
         // It is checked as it was written: the engine does not optimize by itself.
-        let mut ast = self
-            .engine
-            .compile(&*text)
-            .map_err(|e| self.parse_error(&e, name))?;
+        let (mut ast, tokens) = self.parse(&text, name)?;
         ast.set_source(name);
         self.stack.push(name.to_owned());
-        for import in imports(&ast) {
-            self.import(&import, name)?;
+        let imports = imports(&ast);
+        for import in &imports {
+            self.import(import, name)?;
         }
+        self.check_aliases(name, &imports);
         self.stack.pop();
         let file = check::File {
             name,
@@ -220,12 +222,69 @@ impl<'a> Loading<'a> {
         };
         self.found.extend(check::file(file, self.known));
         self.tell_apart(name, Calls::of(&ast));
+        let (ast, tokens) = self.with_own_names(ast, tokens, &text, name)?;
+        self.places.add(name, &ast, tokens, self.known);
         let mut optimized = self
             .engine
             .optimize_ast(&Scope::new(), ast, OptimizationLevel::Simple);
         // Rhai forgets it there, and errors would be told of the file that imports this one.
         optimized.set_source(name);
         Ok(optimized)
+    }
+
+    /// Reports a name that stands for two files. A closure runs after the function that made it has ended, so the name of
+    /// an import holds in the whole file.
+    fn check_aliases(&mut self, name: &str, imports: &[Import]) {
+        let mut files = BTreeMap::new();
+        let named = imports.iter().filter(|import| !import.alias.is_empty());
+        let mut named: Vec<_> = named.collect();
+        // Rhai lists functions in no order.
+        named.sort_by_key(|import| import.position);
+        for import in named {
+            let first = files.entry(&import.alias).or_insert(&import.path);
+            if *first != &import.path {
+                let error = format!("`{}` is the name of two imports", import.alias);
+                self.found.push(
+                    Diagnostic::error(error)
+                        .at(self.place(name, import.position))
+                        .hint("give one of them another name: `import \"...\" as name`"),
+                );
+            }
+        }
+    }
+
+    fn parse(&self, text: &str, name: &str) -> Loads<(AST, Tokens)> {
+        let (ast, tokens) = tokens::recorded(|| self.engine.compile(text));
+        Ok((ast.map_err(|e| self.parse_error(&e, name))?, tokens))
+    }
+
+    /// Compiles a file again if one of its closures has the name of a closure of another file, because Rhai names a
+    /// closure by its code and its place: a space before it makes the place another one. The text that is kept stays as
+    /// it is, so columns behind the closure are off by one.
+    fn with_own_names(
+        &self,
+        mut ast: AST,
+        mut tokens: Tokens,
+        text: &str,
+        name: &str,
+    ) -> Loads<(AST, Tokens)> {
+        let mut text = text.to_owned();
+        let mut last = BTreeSet::new();
+        loop {
+            let same = self.places.same_names(&ast);
+            // Rhai does not count columns without end, so that a space may change nothing.
+            if same.is_empty() || same == last {
+                return Ok((ast, tokens));
+            }
+            // From the end, because a space moves what follows in its line.
+            for at in same.iter().rev() {
+                if let Some(offset) = offset(&text, *at) {
+                    text.insert(offset, ' ');
+                }
+            }
+            (ast, tokens) = self.parse(&text, name)?;
+            last = same;
+        }
     }
 
     /// Looks for functions that Rhai would take for those of another file.
@@ -300,9 +359,11 @@ impl<'a> Loading<'a> {
         if self.has_errors() {
             return Ok(());
         }
+        let probed = self.probed(&name, &ast)?;
         let (module, listener) = self.run(&name, |engine| {
-            Module::eval_ast_as_new(Scope::new(), &ast, engine)
+            Module::eval_ast_as_new(Scope::new(), &probed, engine)
         })?;
+        let state = self.ended(&name)?;
         if let Some(Listener { position, .. }) = listener {
             let diagnostic = Diagnostic::error(format!("`{name}` is imported and serves nobody"))
                 .hint(
@@ -310,7 +371,13 @@ impl<'a> Loading<'a> {
                 );
             return Err(at(diagnostic, Some(&self.place(&name, position))));
         }
-        LOADED.with_borrow_mut(|modules| modules.insert(path.clone(), module.into()));
+        let mut code = FileCode::new(&name, Some(path), &ast, &state);
+        let exported = module.iter_var();
+        code.exported = exported
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .collect();
+        self.imported.push(code);
+        self.modules.insert(path, module.into());
         Ok(())
     }
 
@@ -376,6 +443,18 @@ fn at(diagnostic: Diagnostic, place: Option<&Place>) -> Box<Diagnostic> {
     })
 }
 
+/// Returns the index of a place in a text.
+fn offset(text: &str, position: Position) -> Option<usize> {
+    let (line, column) = (position.line()?, position.position()?);
+    let before: usize = text
+        .split_inclusive('\n')
+        .take(line - 1)
+        .map(str::len)
+        .sum();
+    let (in_line, _) = text.get(before..)?.char_indices().nth(column - 1)?;
+    Some(before + in_line)
+}
+
 /// Paths go down from the scripts folder, so that no script can name a file outside it.
 fn stays_inside(path: &str) -> bool {
     !path.is_empty()
@@ -388,26 +467,30 @@ fn stays_inside(path: &str) -> bool {
 struct Import {
     /// `None` when the path is computed.
     path: Option<String>,
+    /// Name of the import in its file; empty if it has none.
+    alias: String,
     position: Position,
 }
 
 /// Every `import` of a file, those inside functions included.
 fn imports(ast: &AST) -> Vec<Import> {
-    let mut found = Vec::new();
-    ast.walk(&mut |nodes| {
-        if let Some(ASTNode::Stmt(Stmt::Import(import, _))) = nodes.last() {
-            found.push(match &import.0 {
-                Expr::StringConstant(path, position) => Import {
-                    path: Some(path.to_string()),
-                    position: *position,
-                },
-                other => Import {
-                    path: None,
-                    position: other.start_position(),
-                },
-            });
-        }
-        true
+    let statements = import_statements(ast);
+    let imports = statements.iter().filter_map(|statement| match statement {
+        Stmt::Import(import, _) => Some(import),
+        _ => None,
     });
-    found
+    imports
+        .map(|import| match &import.0 {
+            Expr::StringConstant(path, position) => Import {
+                path: Some(path.to_string()),
+                alias: import.1.name.to_string(),
+                position: *position,
+            },
+            other => Import {
+                path: None,
+                alias: import.1.name.to_string(),
+                position: other.start_position(),
+            },
+        })
+        .collect()
 }

@@ -12,6 +12,7 @@ use super::{
     limits::Limits,
     sandbox::{self, Globals},
     symbols::Known,
+    tokens,
     vocabulary::Vocabulary,
 };
 
@@ -89,6 +90,7 @@ impl EngineBuilder {
             vocabulary,
         } = self;
         sandbox::resolve_variables(&mut engine, globals);
+        tokens::record(&mut engine);
         let known = Known::of(&engine, vocabulary);
         (engine, known)
     }

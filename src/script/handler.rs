@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, FnPtr, GlobalRuntimeState, NativeCallContext, Position, ScriptFuncDef};
+use rhai::{Dynamic, FnPtr, ImmutableString, NativeCallContext, Position, ScriptFuncDef};
 
 use super::{
     CallError, Version,
-    call::{self, run},
+    call::{self, origin, run},
     call_cache::Place,
-    captures::{definition, is_same_variable},
+    captures::{captures, is_same_variable, split_value_name, value_name},
     hook::Hook,
+    program::Program,
 };
 
 /// A callable of a script: a closure with the variables it captured, or a named function.
@@ -19,7 +20,8 @@ use super::{
 pub struct Handler {
     fn_ptr: FnPtr,
     version: Arc<Version>,
-    module: Option<Arc<GlobalRuntimeState>>,
+    /// Earlier version whose text it has; `None` for the version that it runs in.
+    earlier: Option<Arc<Version>>,
     definition: Option<Arc<ScriptFuncDef>>,
 }
 
@@ -27,44 +29,72 @@ impl Handler {
     /// A callable that a native function received at `context`. `None` outside a script call.
     pub fn new(fn_ptr: FnPtr, context: &NativeCallContext<'_>) -> Option<Self> {
         let version = call::running()?;
-        let module = version.module_state(context);
-        Some(Self::build(fn_ptr, version, module))
+        let file = origin(context).filter(|file| *file != &**version.entry());
+        let file = file.and_then(|name| version.file(name));
+        Some(match file {
+            Some(file) => Self::imported(fn_ptr, version, &file),
+            None => Self::build(fn_ptr, version),
+        })
     }
 
     /// The function of a hook, if the entry file of `version` defines it.
     pub fn of_hook(version: &Arc<Version>, hook: Hook) -> Option<Self> {
         match version.registered(hook) {
-            Some(closure) => Some(Self::build(closure.clone(), version.clone(), None)),
+            Some(closure) => Some(Self::build(closure.clone(), version.clone())),
             None => Self::named(version, hook.name()),
         }
     }
 
     /// A function of the entry file of `version`.
     pub(crate) fn named(version: &Arc<Version>, name: &str) -> Option<Self> {
-        let handler = Self::build(FnPtr::new(name).ok()?, version.clone(), None);
-        handler.is_defined().then_some(handler)
+        if !version.defines(name) {
+            return None;
+        }
+        Some(Self::build(FnPtr::new(name).ok()?, version.clone()))
     }
 
-    /// A function of a file that `version` imports as `path`.
-    fn imported(version: &Arc<Version>, path: &str, name: &str, count: usize) -> Option<Self> {
-        let state = version.state_of(path, name, count)?;
-        let function = FnPtr::new(name).ok()?;
-        Some(Self::build(function, version.clone(), Some(state)))
-    }
-
-    fn build(
-        fn_ptr: FnPtr,
-        version: Arc<Version>,
-        module: Option<Arc<GlobalRuntimeState>>,
-    ) -> Self {
-        let mut handler = Self {
-            fn_ptr,
-            version,
-            module,
-            definition: None,
+    /// Creates a callable that was made in an imported file. A named function of that file is known by another name outside.
+    fn imported(fn_ptr: FnPtr, version: Arc<Version>, file: &str) -> Self {
+        let name = value_name(fn_ptr.fn_name(), file);
+        let value = (!fn_ptr.is_anonymous())
+            .then(|| version.definition(&name, fn_ptr.curry().len()))
+            .flatten();
+        let fn_ptr = match value {
+            Some(value) => {
+                let mut linked = FnPtr::from(value);
+                linked.set_curry(fn_ptr.curry().iter().cloned());
+                linked
+            }
+            None => fn_ptr,
         };
-        handler.definition = handler.find_definition();
-        handler
+        Self::build(fn_ptr, version)
+    }
+
+    fn build(fn_ptr: FnPtr, version: Arc<Version>) -> Self {
+        let definition = version.definition(fn_ptr.fn_name(), fn_ptr.curry().len());
+        let origin = version.origin(fn_ptr.fn_name());
+        let earlier = origin.map(|(origin, _)| origin);
+        Self {
+            fn_ptr,
+            earlier: earlier.filter(|earlier| !Arc::ptr_eq(earlier, &version)),
+            version,
+            definition,
+        }
+    }
+
+    /// Returns the same callable in a newer version: with new code, or with the code of an earlier version.
+    pub(super) fn moved(
+        &self,
+        fn_ptr: FnPtr,
+        version: &Arc<Version>,
+        earlier: Option<&Arc<Version>>,
+    ) -> Self {
+        Self {
+            definition: version.definition(fn_ptr.fn_name(), fn_ptr.curry().len()),
+            fn_ptr,
+            version: version.clone(),
+            earlier: earlier.cloned(),
+        }
     }
 
     /// The same callable around other captured variables.
@@ -80,28 +110,46 @@ impl Handler {
     /// # Errors
     /// What the script threw or did wrong, or the panic of a native function.
     pub fn call(&self, args: Vec<Dynamic>) -> Result<Dynamic, CallError> {
+        self.call_on(|| None, args)
+    }
+
+    /// Does the same with a value for `this`, if its code mentions it.
+    ///
+    /// # Errors
+    /// Those of [`Handler::call`].
+    pub fn call_on(
+        &self,
+        this: impl FnOnce() -> Option<Dynamic>,
+        args: Vec<Dynamic>,
+    ) -> Result<Dynamic, CallError> {
         let args = self.fit(args);
-        let version = &self.version;
-        run(version, || match self.warm() {
-            Some(place) => place.call(version.engine(), version.base(), &self.fn_ptr, args),
-            None => self.fn_ptr.call_raw(&self.context(), None, args),
+        let (program, engine) = (self.version.program(), self.version.engine());
+        let state = program.state(engine, self.version.limits());
+        let state = state.map_err(CallError::Script)?;
+        let name = self.fn_ptr.fn_name();
+        let mut this = match program.mentions_this(name) {
+            true => this(),
+            false => None,
+        };
+        let this = this.as_mut();
+        run(&self.version, || match self.cache(&program) {
+            Some(cache) => cache.call(engine, state, &self.fn_ptr, this, args),
+            None => {
+                let context = NativeCallContext::new_with_all_fields(
+                    engine,
+                    name,
+                    None,
+                    state,
+                    Position::NONE,
+                );
+                self.fn_ptr.call_raw(&context, this, args)
+            }
         })
     }
 
-    /// What calls of it keep, if it is a function of the entry file.
-    fn warm(&self) -> Option<&Place> {
-        let is_of_entry = self.module.is_none() && self.is_defined();
-        self.version.warm().filter(|_| is_of_entry)
-    }
-
-    fn context(&self) -> NativeCallContext<'_> {
-        NativeCallContext::new_with_all_fields(
-            self.version.engine(),
-            self.fn_ptr.fn_name(),
-            None,
-            self.state(),
-            Position::NONE,
-        )
+    /// Returns the cache of its calls, if they may keep anything.
+    fn cache<'a>(&self, program: &'a Program) -> Option<&'a Place> {
+        program.cache().filter(|_| self.is_defined())
     }
 
     /// How many parameters it declares; `None` for a native function, which takes what it is given.
@@ -110,16 +158,25 @@ impl Handler {
         Some(all.saturating_sub(self.fn_ptr.curry().len()))
     }
 
-    /// The version whose code it is.
+    /// Returns the version that it runs in.
     pub const fn version(&self) -> &Arc<Version> {
         &self.version
     }
 
+    /// Returns the version whose text it has.
+    pub fn code(&self) -> &Arc<Version> {
+        self.earlier.as_ref().unwrap_or(&self.version)
+    }
+
     /// The file it was made in.
     pub fn file(&self) -> &str {
-        self.state()
-            .source()
-            .unwrap_or_else(|| self.version.entry())
+        let code = self.code();
+        let name = self.fn_ptr.fn_name();
+        let row = code.places().row_of(name);
+        match row.and_then(|row| code.places().row(row)) {
+            Some(row) => &row.file,
+            None => split_value_name(name).1.unwrap_or_else(|| code.entry()),
+        }
     }
 
     /// The line and column, from 1, at which its code begins.
@@ -130,30 +187,33 @@ impl Handler {
 
     /// The name of its function, if it is not a closure.
     pub fn name(&self) -> Option<&str> {
-        (!self.fn_ptr.is_anonymous()).then(|| self.fn_ptr.fn_name())
+        (!self.fn_ptr.is_anonymous()).then(|| split_value_name(self.fn_ptr.fn_name()).0)
+    }
+
+    /// Returns the name of its function; for a closure, the name that Rhai makes up.
+    pub fn function(&self) -> &str {
+        self.fn_ptr.fn_name()
     }
 
     /// Whether both are the same function around the same captured variables.
     pub fn is(&self, other: &FnPtr) -> bool {
         let (ours, theirs) = (self.fn_ptr.curry(), other.curry());
-        self.fn_ptr.fn_name() == other.fn_name()
+        split_value_name(self.fn_ptr.fn_name()).0 == other.fn_name()
             && ours.len() == theirs.len()
             && ours.iter().zip(theirs).all(|(a, b)| is_same_variable(a, b))
     }
 
-    /// A named function as `version` defines it, in the entry file or in the imported file it is of; anything else stays
-    /// as it is, and so does a `private` function of an imported file, which is not known from outside.
-    #[must_use]
-    pub fn follow(self, version: &Arc<Version>) -> Self {
-        let newest = match (self.name(), &self.module) {
-            (None, _) => None,
-            (Some(name), None) => Self::named(version, name),
-            (Some(name), Some(_)) => self.definition.as_ref().and_then(|definition| {
-                let path = self.version.import_of(definition)?;
-                Self::imported(version, path, name, definition.params.len())
-            }),
-        };
-        newest.unwrap_or(self)
+    /// Returns the variables that it has captured, by name.
+    pub(super) fn captured(&self) -> Vec<(ImmutableString, Dynamic)> {
+        captures(self.definition.as_deref(), &self.fn_ptr)
+    }
+
+    /// Returns the variables that a closure has captured that runs in the same version.
+    pub(super) fn captured_by(&self, closure: &FnPtr) -> Vec<(ImmutableString, Dynamic)> {
+        let definition = self
+            .version
+            .definition(closure.fn_name(), closure.curry().len());
+        captures(definition.as_deref(), closure)
     }
 
     /// The function pointer with what it captured.
@@ -161,15 +221,8 @@ impl Handler {
         &self.fn_ptr
     }
 
-    const fn is_defined(&self) -> bool {
+    pub(super) const fn is_defined(&self) -> bool {
         self.definition.is_some()
-    }
-
-    /// What its code runs in.
-    pub(super) fn state(&self) -> &GlobalRuntimeState {
-        self.module
-            .as_deref()
-            .unwrap_or_else(|| self.version.base())
     }
 
     fn fit(&self, mut args: Vec<Dynamic>) -> Vec<Dynamic> {
@@ -177,13 +230,5 @@ impl Handler {
             args.resize(count, Dynamic::UNIT);
         }
         args
-    }
-
-    fn find_definition(&self) -> Option<Arc<ScriptFuncDef>> {
-        definition(
-            self.state(),
-            self.fn_ptr.fn_name(),
-            self.fn_ptr.curry().len(),
-        )
     }
 }

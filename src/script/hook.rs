@@ -12,7 +12,7 @@ pub enum Hook {
     Disconnect,
     /// `on_load()`
     Load,
-    /// `on_reload(socket)`
+    /// `on_reload(socket)`, or `on_reload(socket, before)`
     Reload,
 }
 
@@ -44,7 +44,7 @@ impl Hook {
             Self::Connection => "on_connection(socket)",
             Self::Disconnect => "on_disconnect(socket, reason)",
             Self::Load => "on_load()",
-            Self::Reload => "on_reload(socket)",
+            Self::Reload => "on_reload(socket, before)",
         }
     }
 
@@ -63,8 +63,8 @@ impl Hook {
     pub const fn parameters(self) -> usize {
         match self {
             Self::Load => 0,
-            Self::Connection | Self::Reload => 1,
-            Self::Handshake | Self::Disconnect => 2,
+            Self::Connection => 1,
+            Self::Handshake | Self::Disconnect | Self::Reload => 2,
         }
     }
 }

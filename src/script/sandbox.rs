@@ -3,7 +3,7 @@
 
 use rhai::{Dynamic, Engine, EvalAltResult, EvalContext, OptimizationLevel, Scope};
 
-use super::{bounded, budget, compile, limits::Limits, nesting};
+use super::{bounded, budget, compile, limits::Limits, modules, nesting};
 
 /// Variables that exist without being declared, and values that are handles.
 ///
@@ -39,7 +39,7 @@ pub(super) fn engine(limits: &Limits) -> Engine {
     // What is compiled is checked first, and optimized then.
     engine.set_optimization_level(OptimizationLevel::None);
     without_hazards(&mut engine, limits);
-    engine.set_module_resolver(compile::Loaded);
+    engine.set_module_resolver(modules::Loaded);
     engine.on_progress(|_| budget::spend().map(Dynamic::from));
     engine
 }

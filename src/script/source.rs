@@ -44,3 +44,22 @@ pub fn hash(files: &[SourceFile]) -> Arc<str> {
         .collect();
     digits.concat().into()
 }
+
+/// Comment that stands alone on a line and makes live connections begin anew with each version of the script.
+const RESET: &str = "@reset";
+
+/// Returns the places of the comments `// @reset`: file, line and column.
+pub fn reset_comments(files: &[SourceFile]) -> Vec<(Arc<str>, usize, usize)> {
+    let is_reset = |line: &str| {
+        let comment = line.trim().strip_prefix("//");
+        comment.is_some_and(|comment| comment.trim() == RESET)
+    };
+    let found = files.iter().flat_map(|file| {
+        let lines = file.text.iter().flat_map(|text| text.lines()).enumerate();
+        lines.filter(|(_, line)| is_reset(line)).map(|(nth, line)| {
+            let blanks = line.chars().take_while(|c| c.is_whitespace()).count();
+            (file.name.clone(), nth + 1, blanks + 1)
+        })
+    });
+    found.collect()
+}

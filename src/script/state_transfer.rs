@@ -1,36 +1,102 @@
-//! Variables that live through an edit: the three-way merge of what closures captured.
+//! Variables that live through an edit of `on_connection`: the three-way merge of what its closures captured.
 //!
-//! *Base* is what the old code makes of a connection now, *new* what the new code makes, *live* what the connection
-//! holds. A variable keeps its cell, the shared place that every closure over it reads and writes, so that handlers
-//! of both codes, timers and pending acks go on seeing one variable. The value in it follows the code only where
-//! the connection has not changed it. Closures and handles are code: the new one is always taken.
+//! *Base* is what the old code makes of a connection, *new* what the new code makes, *live* what the connection holds.
+//! All three have the new code already (see [`Swap`](super::Swap)). A variable keeps its cell, the shared place that
+//! every closure over it reads and writes. The value in it follows the code only where the connection has not changed it.
+
+pub(super) mod reset;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rhai::{Dynamic, FnPtr, GlobalRuntimeState};
+use rhai::{Dynamic, FnPtr, ImmutableString};
 
 use super::{
     Handler,
-    captures::{address, captures, write_cell},
+    captures::{address, write_cell},
+    merge::{Merged, merge},
+    timer::TimerHandle,
+    values::{MAX_DEPTH, each_closure, holds_closure, read},
 };
-use crate::value::{Binary, same};
 
-/// How deep closures in values of variables are looked for.
-const MAX_DEPTH: usize = 16;
+/// Outcome of an edit for one variable of one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It has the new initial value.
+    Followed,
+    /// It keeps the value that the connection gave it, although the edit changed the initial one.
+    Kept,
+    /// It is a map: some keys have followed, the others are kept.
+    Merged,
+    /// It had a value of the connection's own, and has the new initial one, because its type has changed.
+    Reset,
+    /// It had a value of the connection's own, and is no longer captured.
+    Lost,
+}
 
-/// What became of the variables of one connection, by their names.
+/// Initial values of a variable in the old and in the new code, as a script would write them.
+pub type Initial = (Option<String>, Option<String>);
+
+/// Outcome for the variables of one connection, by their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Carried {
-    /// Kept the value that the connection gave them.
-    pub kept: BTreeSet<String>,
-    /// Had a value that the connection gave them, and are no longer captured.
-    pub lost: BTreeSet<String>,
-    /// Lost that value because the edit changed the type of the initial one.
-    pub retyped: BTreeSet<String>,
+    /// Variables whose initial value the edit has changed. A name may stand for several variables.
+    pub outcomes: BTreeMap<(String, Outcome), Initial>,
+    /// Types of the variables that are captured now, if variables are lost.
+    pub captured: BTreeMap<String, &'static str>,
+    /// Types of variables that are lost: of the initial value, and of the last one.
+    pub lost_types: BTreeMap<String, [&'static str; 2]>,
 }
 
-/// Gives the handlers of `new` the variables of `live`. Each handler comes with a key that names it in all three.
+impl Carried {
+    /// Notes the outcome of a merge, if the initial value has changed. Returns the new value, if the variable has one.
+    pub(crate) fn note(
+        &mut self,
+        name: &str,
+        (base, new): (Option<&Dynamic>, Option<&Dynamic>),
+        merged: Merged,
+    ) -> Option<Option<Dynamic>> {
+        let (outcome, value) = match merged {
+            Merged::Same => return None,
+            Merged::Kept => (Outcome::Kept, None),
+            Merged::Followed(value) => (Outcome::Followed, Some(value)),
+            Merged::Both(value) if value.is_map() => (Outcome::Merged, Some(Some(value))),
+            Merged::Both(value) => (Outcome::Kept, Some(Some(value))),
+            Merged::Reset(value) => (Outcome::Reset, Some(value)),
+        };
+        let initial = (base.map(text), new.map(text));
+        self.outcomes.insert((name.to_owned(), outcome), initial);
+        value
+    }
+
+    /// Notes that a variable keeps its value, although it has another initial one.
+    fn keep(&mut self, name: &str) {
+        let kept = (name.to_owned(), Outcome::Kept);
+        self.outcomes.insert(kept, Initial::default());
+    }
+
+    /// Notes variables that no closure captures any more, with their initial values, as far as these are known, and their
+    /// last ones. `now` has the variables that are captured instead.
+    pub fn note_lost(
+        &mut self,
+        lost: Vec<(ImmutableString, Option<&Dynamic>, Dynamic)>,
+        now: Vec<(ImmutableString, Dynamic)>,
+    ) {
+        for (name, initial, value) in lost {
+            let types = [initial.unwrap_or(&value).type_name(), value.type_name()];
+            self.lost_types.insert(name.to_string(), types);
+            let lost = (name.to_string(), Outcome::Lost);
+            self.outcomes.insert(lost, (initial.map(text), None));
+        }
+        let types = now
+            .into_iter()
+            .map(|(name, value)| (name.to_string(), value.type_name()));
+        self.captured.extend(types);
+    }
+}
+
+/// Gives the handlers of `new` the variables of `live`. Each handler comes with a key that identifies it in all three.
 ///
 /// Cannot fail, and changes nothing but the values of cells in `live`.
 pub fn carry<K: AsRef<str>>(
@@ -39,7 +105,7 @@ pub fn carry<K: AsRef<str>>(
     live: &[(K, Handler)],
 ) -> (Vec<Handler>, Carried) {
     let [base, fresh, live] = [base, new, live].map(Cells::of);
-    let mut merge = Merge {
+    let mut transfer = Transfer {
         ambiguous: [&base, &fresh, &live]
             .into_iter()
             .flat_map(Cells::ambiguous)
@@ -48,18 +114,18 @@ pub fn carry<K: AsRef<str>>(
         live,
         done: BTreeMap::new(),
         carried: Carried::default(),
+        wants: None,
     };
     let handlers = new
         .iter()
         .map(|(key, handler)| {
             let mut fn_ptr = handler.fn_ptr().clone();
-            merge.closure(handler.state(), &mut fn_ptr, key.as_ref(), 0);
+            transfer.closure(handler, &mut fn_ptr, key.as_ref(), 0);
             handler.with(fn_ptr)
         })
         .collect();
-    merge.find_lost(&fresh);
-    merge.release();
-    (handlers, merge.carried)
+    transfer.release();
+    (handlers, transfer.carried)
 }
 
 /// Empties every variable that these handlers captured, so that closures which captured themselves, or each other, are
@@ -67,18 +133,103 @@ pub fn carry<K: AsRef<str>>(
 pub fn release<'a>(handlers: impl Iterator<Item = &'a Handler>) {
     let mut cells = Cells::default();
     for (nth, handler) in handlers.enumerate() {
-        cells.closure(handler.state(), handler.fn_ptr(), &nth.to_string(), 0);
+        cells.closure(handler, handler.fn_ptr(), &nth.to_string(), 0);
     }
     cells.release();
 }
 
-/// A captured variable: its cell, and the paths of closures it is reached by.
+/// Empties the variables with closures that only `gone` captured, and none of `live`, so that closures which captured
+/// themselves are freed.
+pub fn release_lost<'a>(
+    gone: impl Iterator<Item = &'a Handler>,
+    live: impl Iterator<Item = &'a Handler>,
+) {
+    let (mut lost, mut kept) = (Cells::default(), Cells::default());
+    for (nth, handler) in gone.enumerate() {
+        lost.closure(handler, handler.fn_ptr(), &nth.to_string(), 0);
+    }
+    if lost.by_path.is_empty() {
+        return;
+    }
+    for (nth, handler) in live.enumerate() {
+        kept.closure(handler, handler.fn_ptr(), &nth.to_string(), 0);
+    }
+    let is_kept = |variable: &Variable| {
+        address(&variable.cell).is_none_or(|place| kept.seen.contains(&place))
+    };
+    let holds_closure =
+        |variable: &Variable| read(&variable.cell).is_some_and(|value| holds_closure(&value, 0));
+    lost.by_path
+        .retain(|_, variable| !is_kept(variable) && holds_closure(variable));
+    lost.release();
+}
+
+/// Returns the variables that these handlers have captured, and the closures in them, by name: each once, handles left
+/// out.
+pub fn captured<'a>(
+    handlers: impl Iterator<Item = &'a Handler>,
+) -> Vec<(ImmutableString, Dynamic)> {
+    let mut cells = Cells::default();
+    for (nth, handler) in handlers.enumerate() {
+        cells.closure(handler, handler.fn_ptr(), &nth.to_string(), 0);
+    }
+    let mut seen = BTreeSet::new();
+    let variables = cells.by_path.into_values();
+    let variables = variables
+        .filter(|variable| address(&variable.cell).is_some_and(|place| seen.insert(place)));
+    variables
+        .filter_map(|variable| Some((variable.name.into(), read(&variable.cell)?)))
+        .collect()
+}
+
+/// Applies `change` to every value that these handlers captured, and to the values in it.
+pub fn each_captured<'a>(
+    handlers: impl Iterator<Item = &'a Handler>,
+    change: &mut impl FnMut(&mut Dynamic) -> bool,
+) {
+    let mut cells = Cells::default();
+    for (nth, handler) in handlers.enumerate() {
+        cells.closure(handler, handler.fn_ptr(), &nth.to_string(), 0);
+    }
+    let mut seen = BTreeSet::new();
+    for variable in cells.by_path.values() {
+        if address(&variable.cell).is_some_and(|place| seen.insert(place))
+            && let Some(mut value) = read(&variable.cell)
+            && change_within(&mut value, 0, change)
+        {
+            write_cell(&variable.cell, value);
+        }
+    }
+}
+
+fn change_within(
+    value: &mut Dynamic,
+    depth: usize,
+    change: &mut impl FnMut(&mut Dynamic) -> bool,
+) -> bool {
+    let mut changed = change(value);
+    if depth > MAX_DEPTH || value.is_shared() {
+        return changed;
+    }
+    if let Ok(mut array) = value.as_array_mut() {
+        for element in array.iter_mut() {
+            changed |= change_within(element, depth + 1, change);
+        }
+    } else if let Ok(mut map) = value.as_map_mut() {
+        for element in map.values_mut() {
+            changed |= change_within(element, depth + 1, change);
+        }
+    }
+    changed
+}
+
+/// Captured variable: its cell, and its name.
 struct Variable {
     name: String,
     cell: Dynamic,
 }
 
-/// The variables of a set of handlers, by path: the handler's key and the names of captured variables down to it.
+/// Variables of a set of handlers, by path: the handler's key and the names of captured variables down to it.
 #[derive(Default)]
 struct Cells {
     by_path: BTreeMap<String, Variable>,
@@ -90,16 +241,16 @@ impl Cells {
     fn of<K: AsRef<str>>(handlers: &[(K, Handler)]) -> Self {
         let mut cells = Self::default();
         for (key, handler) in handlers {
-            cells.closure(handler.state(), handler.fn_ptr(), key.as_ref(), 0);
+            cells.closure(handler, handler.fn_ptr(), key.as_ref(), 0);
         }
         cells
     }
 
-    fn closure(&mut self, state: &GlobalRuntimeState, fn_ptr: &FnPtr, path: &str, depth: usize) {
+    fn closure(&mut self, of: &Handler, fn_ptr: &FnPtr, path: &str, depth: usize) {
         if depth > MAX_DEPTH {
             return;
         }
-        for (name, cell) in captures(state, fn_ptr) {
+        for (name, cell) in of.captured_by(fn_ptr) {
             let path = format!("{path}/{name}");
             if !cell.is_shared() || self.by_path.contains_key(&path) {
                 continue;
@@ -116,7 +267,7 @@ impl Cells {
             );
             if self.seen.insert(place) {
                 each_closure(&value, 0, &mut |inner| {
-                    self.closure(state, inner, &path, depth + 1);
+                    self.closure(of, inner, &path, depth + 1);
                 });
             }
         }
@@ -153,31 +304,28 @@ impl Cells {
     }
 }
 
-struct Merge {
+struct Transfer<'a> {
     base: Cells,
     live: Cells,
     ambiguous: BTreeSet<String>,
     /// Each cell of the new code, and the one that stands for it from now on.
     done: BTreeMap<usize, (Dynamic, Dynamic)>,
     carried: Carried,
+    /// Variables that change, by name, for a reset; all of them otherwise.
+    wants: Option<&'a dyn Fn(&str) -> bool>,
 }
 
-impl Merge {
+impl Transfer<'_> {
     /// Puts the carried cells into a closure of the new code.
-    fn closure(
-        &mut self,
-        state: &GlobalRuntimeState,
-        fn_ptr: &mut FnPtr,
-        path: &str,
-        depth: usize,
-    ) {
+    fn closure(&mut self, of: &Handler, fn_ptr: &mut FnPtr, path: &str, depth: usize) {
         if depth > MAX_DEPTH {
             return;
         }
-        let cells: Vec<_> = captures(state, fn_ptr)
+        let cells: Vec<_> = of
+            .captured_by(fn_ptr)
             .into_iter()
             .map(|(name, cell)| match cell.is_shared() {
-                true => self.cell(state, &name, &cell, &format!("{path}/{name}"), depth),
+                true => self.cell(of, &name, &cell, &format!("{path}/{name}"), depth),
                 false => cell,
             })
             .collect();
@@ -188,8 +336,8 @@ impl Merge {
 
     fn cell(
         &mut self,
-        state: &GlobalRuntimeState,
-        name: &str,
+        of: &Handler,
+        name: &ImmutableString,
         cell: &Dynamic,
         path: &str,
         depth: usize,
@@ -200,108 +348,102 @@ impl Merge {
         if let Some((_, known)) = self.done.get(&here) {
             return known.clone();
         }
-        let by_path = self.ambiguous.contains(name);
+        let by_path = self.ambiguous.contains(name.as_str());
         let live = self.live.find(name, path, by_path).cloned();
         let kept = live.clone().unwrap_or_else(|| cell.clone());
         self.done.insert(here, (cell.clone(), kept.clone()));
-        if holds_code(&value, 0) {
-            self.values(state, &mut value, path, depth);
-            write_cell(&kept, value);
-        } else if let Some(live) = live {
-            self.value(name, path, by_path, &live, value);
+        if holds_closure(&value, 0) {
+            self.values(of, &mut value, path, depth);
+        }
+        match live {
+            Some(live) => self.value(name, path, by_path, &live, &value),
+            None => write_cell(cell, value),
         }
         kept
     }
 
-    fn value(&mut self, name: &str, path: &str, by_path: bool, live: &Dynamic, new: Dynamic) {
-        let Some(base) = self.base.find(name, path, by_path) else {
+    fn value(&mut self, name: &str, path: &str, by_path: bool, live: &Dynamic, new: &Dynamic) {
+        let base = self.base.find(name, path, by_path).and_then(read);
+        let (Some(base), Some(now)) = (base, read(live)) else {
             return;
         };
-        let unchanged = same(live, base);
-        let retyped = read(base).is_none_or(|base| base.type_id() != new.type_id());
-        if unchanged || retyped {
-            if !unchanged {
-                self.carried.retyped.insert(name.to_owned());
-            }
-            write_cell(live, new);
-        } else {
-            self.carried.kept.insert(name.to_owned());
+        if self.wants.is_some_and(|wants| !wants(name)) {
+            return;
+        }
+        if self.wants.is_some() && (holds_timer(&now, 0) || holds_timer(new, 0)) {
+            self.carried.keep(name);
+            return;
+        }
+        let merged = merge(Some(&base), Some(new), Some(&now));
+        if let Some(value) = self.carried.note(name, (Some(&base), Some(new)), merged) {
+            write_cell(live, value.unwrap_or_default());
         }
     }
 
     /// Carries the closures that stand in a value.
-    fn values(
-        &mut self,
-        state: &GlobalRuntimeState,
-        value: &mut Dynamic,
-        path: &str,
-        depth: usize,
-    ) {
+    fn values(&mut self, of: &Handler, value: &mut Dynamic, path: &str, depth: usize) {
+        if depth > MAX_DEPTH {
+            return;
+        }
         if value.is_fnptr() {
             if let Some(mut inner) = value.write_lock::<FnPtr>() {
-                self.closure(state, &mut inner, path, depth + 1);
+                self.closure(of, &mut inner, path, depth + 1);
             }
         } else if let Ok(mut array) = value.as_array_mut() {
             array
                 .iter_mut()
-                .for_each(|v| self.values(state, v, path, depth + 1));
+                .for_each(|v| self.values(of, v, path, depth + 1));
         } else if let Ok(mut map) = value.as_map_mut() {
             map.values_mut()
-                .for_each(|v| self.values(state, v, path, depth + 1));
+                .for_each(|v| self.values(of, v, path, depth + 1));
         }
     }
 
     /// Empties the cells of both drafts that nothing uses any more, so that closures which captured themselves are
     /// freed.
     fn release(&self) {
-        self.base.release();
-        for (new, kept) in self.done.values() {
-            if address(new) != address(kept) {
-                write_cell(new, Dynamic::UNIT);
-            }
-        }
-    }
-
-    fn find_lost(&mut self, new: &Cells) {
-        for (path, variable) in &self.live.by_path {
-            let by_path = self.ambiguous.contains(&variable.name);
-            let gone = new.find(&variable.name, path, by_path).is_none();
-            let base = self.base.find(&variable.name, path, by_path);
-            if gone && base.is_some_and(|base| !same(&variable.cell, base)) {
-                self.carried.lost.insert(variable.name.clone());
+        // A variable that the new draft has lent is in all three.
+        let live = self.live.by_path.values().map(|variable| &variable.cell);
+        let live = live.chain(self.done.values().map(|(_, kept)| kept));
+        let live: BTreeSet<_> = live.filter_map(address).collect();
+        let base = self.base.by_path.values().map(|variable| &variable.cell);
+        for cell in base.chain(self.done.values().map(|(new, _)| new)) {
+            if address(cell).is_some_and(|place| !live.contains(&place)) {
+                write_cell(cell, Dynamic::UNIT);
             }
         }
     }
 }
 
-/// What is in a cell; `None` for one that a panic has left unusable.
-fn read(cell: &Dynamic) -> Option<Dynamic> {
-    cell.read_lock::<Dynamic>().map(|value| value.clone())
-}
-
-fn each_closure(value: &Dynamic, depth: usize, found: &mut impl FnMut(&FnPtr)) {
-    if depth > MAX_DEPTH {
-        return;
-    }
-    if let Some(inner) = value.read_lock::<FnPtr>() {
-        found(&inner);
-    } else if let Ok(array) = value.as_array_ref() {
-        array.iter().for_each(|v| each_closure(v, depth + 1, found));
-    } else if let Ok(map) = value.as_map_ref() {
-        map.values().for_each(|v| each_closure(v, depth + 1, found));
-    }
-}
-
-/// Whether a closure or a handle stands in a value.
-fn holds_code(value: &Dynamic, depth: usize) -> bool {
-    if depth > MAX_DEPTH {
+/// Returns `true` if a handle on a timer is in a value.
+fn holds_timer(value: &Dynamic, depth: usize) -> bool {
+    if depth > MAX_DEPTH || value.is_shared() {
         return false;
     }
     if let Ok(array) = value.as_array_ref() {
-        return array.iter().any(|v| holds_code(v, depth + 1));
+        return array.iter().any(|v| holds_timer(v, depth + 1));
     }
     if let Ok(map) = value.as_map_ref() {
-        return map.values().any(|v| holds_code(v, depth + 1));
+        return map.values().any(|v| holds_timer(v, depth + 1));
     }
-    value.is_fnptr() || (value.is_variant() && !value.is::<Binary>())
+    value.is::<TimerHandle>()
+}
+
+/// Maximum length of a value in a report, in characters.
+const MAX_TEXT: usize = 40;
+
+/// Returns a value as a script would write it, for a report.
+fn text(value: &Dynamic) -> String {
+    if value.is_fnptr() {
+        return "a closure".to_owned();
+    }
+    let text = match value.as_immutable_string_ref() {
+        Ok(text) => format!("\"{}\"", text.as_str()),
+        Err(_) if holds_closure(value, 0) => value.type_name().to_owned(),
+        Err(_) => value.to_string(),
+    };
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
 }

@@ -160,6 +160,14 @@ impl Known {
         })
     }
 
+    /// Whether a word keeps the closure that it gets, and something else calls that closure later.
+    pub(super) fn registers(&self, word: &str) -> bool {
+        let mut callbacks = self.vocabulary.callbacks.iter();
+        let mut sends = self.vocabulary.sends.iter();
+        callbacks.any(|callback| callback.word == word && !callback.at_once)
+            || sends.any(|(sends, _)| *sends == word)
+    }
+
     /// Whether all functions of this type are known.
     pub(super) fn is_closed(&self, id: TypeId) -> bool {
         self.closed.contains(&id)

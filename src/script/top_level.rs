@@ -7,7 +7,7 @@ use std::{cell::RefCell, collections::BTreeSet};
 
 use rhai::{AST, ASTFlags, FnPtr, GlobalRuntimeState, Position, Stmt};
 
-use super::captures::captures;
+use super::captures::{captures, definition};
 use crate::diagnostic::Diagnostic;
 
 /// What a top level gave to `io.on("connection", ...)`.
@@ -52,7 +52,8 @@ pub(super) fn callable_by_all(
 ) -> Result<FnPtr, Box<Diagnostic>> {
     let mut closure = listener.closure;
     let variables = variables(ast);
-    let captured = captures(state, &closure);
+    let function = definition(state, closure.fn_name(), closure.curry().len());
+    let captured = captures(function.as_deref(), &closure);
     if let Some((name, value)) = captured
         .iter()
         .find(|(name, _)| variables.contains(&**name))

@@ -1,17 +1,24 @@
 //! One compiled, immutable state of a script.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+};
 
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
-use rhai::{Engine, FnPtr, GlobalRuntimeState, Module, NativeCallContext, ScriptFuncDef, Shared};
+use rhai::{Engine, FnPtr, ImmutableString, ScriptFuncDef};
 
 use super::{
-    Known, Limits, Loader, call_cache,
+    Known, Limits, Loader,
     captures::definition,
-    compile::{self, callable_later},
-    constants,
+    compile,
     hook::Hook,
-    source::{Rejected, SourceFile, hash},
+    places::{OwnSocket, Places},
+    program::Program,
+    reach::{Reach, Reaches},
+    source::{Rejected, SourceFile, hash, reset_comments},
+    transition::{CallMap, Transition},
 };
 use crate::diagnostic::Diagnostic;
 
@@ -27,14 +34,15 @@ pub struct Version {
     engine: Arc<Engine>,
     limits: Limits,
     warnings: Vec<Diagnostic>,
-    /// What code of the entry file runs in: its functions, imports and constants.
-    base: GlobalRuntimeState,
-    /// The same with constants of their own.
-    by_thread: Vec<GlobalRuntimeState>,
-    /// What calls of the entry file keep for the next ones.
-    warm: Vec<call_cache::Place>,
-    /// The same for the modules that handlers were made in so far.
-    modules: Mutex<Vec<Arc<GlobalRuntimeState>>>,
+    begins_anew: bool,
+    places: Places,
+    reaches: Reaches,
+    /// The code that its calls can reach.
+    program: ArcSwap<Program>,
+    /// Earlier versions whose closures are alive.
+    earlier: Mutex<Vec<Arc<Self>>>,
+    /// How the code of earlier versions becomes this one's.
+    transitions: Mutex<Vec<(Weak<Self>, Arc<Transition>)>>,
 }
 
 impl Version {
@@ -51,19 +59,26 @@ impl Version {
         number: u64,
     ) -> Result<Self, Rejected> {
         let loaded = compile::entry(engine, known, limits, loader, entry)?;
+        let program = Program::new(loaded.code.into());
+        program.prepare(engine, limits).map_err(|error| Rejected {
+            diagnostics: vec![Diagnostic::from_eval(&error, entry, &|_| None)],
+            files: loaded.files.clone(),
+        })?;
         Ok(Self {
             number,
             entry: entry.into(),
             hash: hash(&loaded.files),
+            begins_anew: !reset_comments(&loaded.files).is_empty(),
             files: loaded.files,
             on_connection: loaded.on_connection,
             engine: engine.clone(),
             limits: limits.clone(),
             warnings: loaded.warnings,
-            by_thread: constants::copies(&loaded.state),
-            warm: call_cache::places(&loaded.state),
-            base: loaded.state,
-            modules: Mutex::default(),
+            places: loaded.places,
+            reaches: Reaches::default(),
+            program: ArcSwap::from_pointee(program),
+            earlier: Mutex::default(),
+            transitions: Mutex::default(),
         })
     }
 
@@ -87,6 +102,18 @@ impl Version {
         &self.warnings
     }
 
+    /// Its closures and named functions, with what identifies each in another version.
+    pub const fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Code that a hook itself runs.
+    pub fn reach(&self, hook: Hook) -> &Reach {
+        let entry = self.registered(hook);
+        let entry = entry.map_or(hook.name(), |closure| closure.fn_name());
+        self.reaches.get(hook, &self.places, entry)
+    }
+
     /// What its text is known by: see [`hash`].
     pub const fn hash(&self) -> &Arc<str> {
         &self.hash
@@ -101,6 +128,11 @@ impl Version {
         &self.engine
     }
 
+    /// Whether live connections begin anew with it: see [`reset_comments`](super::reset_comments).
+    pub const fn begins_anew(&self) -> bool {
+        self.begins_anew
+    }
+
     /// The text of one of its files.
     pub fn source(&self, name: &str) -> Option<Arc<str>> {
         self.files
@@ -109,9 +141,17 @@ impl Version {
             .and_then(|f| f.text.clone())
     }
 
+    /// Returns the name of one of its files.
+    pub(super) fn file(&self, name: &str) -> Option<Arc<str>> {
+        let mut files = self.files.iter();
+        files
+            .find(|file| &*file.name == name)
+            .map(|file| file.name.clone())
+    }
+
     /// Whether the entry file defines a hook.
     pub fn has(&self, hook: Hook) -> bool {
-        self.registered(hook).is_some() || definition(&self.base, hook.name(), 0).is_some()
+        self.registered(hook).is_some() || self.defines(hook.name())
     }
 
     /// What the top level registered for a hook.
@@ -123,83 +163,155 @@ impl Version {
 
     /// The names of the entry file's functions, in order.
     pub(crate) fn functions(&self) -> Vec<String> {
-        let libraries = self.base().lib.iter();
-        let functions = libraries.flat_map(|library| library.iter_script_fn_info());
-        let names: BTreeSet<_> = functions.map(|(.., name, _, _)| name.to_owned()).collect();
+        let program = self.program();
+        let functions = program.files().entry.functions.iter();
+        let names: BTreeSet<_> = functions
+            .map(|function| function.name.to_string())
+            .collect();
         names.into_iter().collect()
     }
 
-    /// The path by which the file of a function is imported.
-    pub(crate) fn import_of(&self, definition: &Arc<ScriptFuncDef>) -> Option<&str> {
-        let (name, count) = (&definition.name, definition.params.len());
-        self.imported()
-            .find(|(_, module)| {
-                let function = module.get_script_fn(name, count);
-                function.is_some_and(|function| Arc::ptr_eq(function, definition))
-            })
-            .map(|(path, _)| path)
+    /// Returns `true` if the entry file defines a function; one that only an earlier version has does not count.
+    pub(super) fn defines(&self, name: &str) -> bool {
+        let program = self.program();
+        let mut functions = program.files().entry.functions.iter();
+        functions.any(|function| function.name == name)
     }
 
-    /// What a function of an imported file runs in, if a handler was made in that file: only then is it known.
-    pub(super) fn state_of(
-        &self,
-        path: &str,
-        name: &str,
-        count: usize,
-    ) -> Option<Arc<GlobalRuntimeState>> {
-        let (_, module) = self.imported().find(|(imported, _)| *imported == path)?;
-        let definition = module.get_script_fn(name, count)?;
-        let runs = |state: &GlobalRuntimeState| {
-            let functions = state
-                .lib
-                .iter()
-                .filter_map(|l| l.get_script_fn(name, count));
-            functions.into_iter().any(|f| Arc::ptr_eq(f, definition))
+    /// Returns the code that its calls can reach.
+    pub(super) fn program(&self) -> Guard<Arc<Program>> {
+        self.program.load()
+    }
+
+    /// Returns the function of a name, with at least so many parameters.
+    pub(super) fn definition(&self, name: &str, captured: usize) -> Option<Arc<ScriptFuncDef>> {
+        let program = self.program();
+        let state = program.state(&self.engine, &self.limits).ok()?;
+        definition(state, name, captured)
+    }
+
+    /// Returns the version and the row of a closure that is alive in this one: its own, or one of an earlier version.
+    pub(super) fn origin(self: &Arc<Self>, closure: &str) -> Option<(Arc<Self>, usize)> {
+        if let Some(row) = self.places.row_of(closure) {
+            return Some((self.clone(), row));
+        }
+        let earlier = self.earlier.lock();
+        let mut found = earlier.iter().rev();
+        found.find_map(|version| Some((version.clone(), version.places.row_of(closure)?)))
+    }
+
+    /// Keeps the code of an earlier version callable in this one.
+    pub(super) fn keep(&self, earlier: &Arc<Self>) {
+        let mut all = self.earlier.lock();
+        if all.iter().any(|known| Arc::ptr_eq(known, earlier)) {
+            return;
+        }
+        let files = earlier.program().files().clone();
+        self.program.store(Arc::new(self.program().and(files)));
+        all.push(earlier.clone());
+    }
+
+    /// Returns how the code of an earlier version becomes this one's.
+    pub(super) fn transition_from(&self, earlier: &Arc<Self>) -> Arc<Transition> {
+        let mut transitions = self.transitions.lock();
+        let known = transitions
+            .iter()
+            .find(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(earlier)));
+        if let Some((_, transition)) = known {
+            return transition.clone();
+        }
+        transitions.retain(|(of, _)| of.strong_count() > 0);
+        let define = |name: &str, count| {
+            let definition = self.definition(name, count)?;
+            (definition.params.len() == count).then_some(definition)
         };
-        let modules = self.modules.lock();
-        modules.iter().find(|state| runs(state)).cloned()
+        let transition = Transition::between(&earlier.places, &self.places, define);
+        let transition = Arc::new(transition);
+        transitions.push((Arc::downgrade(earlier), transition.clone()));
+        transition
     }
 
-    fn imported(&self) -> impl Iterator<Item = (&str, &Shared<Module>)> {
-        let resolver = self.base.embedded_module_resolver.iter();
-        resolver.flat_map(|modules| modules.iter())
+    /// Returns which calls of this version's `on_connection` are which of an earlier version's.
+    pub(crate) fn calls_from(&self, earlier: &Arc<Self>) -> Arc<CallMap> {
+        let hook = Hook::Connection;
+        let compare = || CallMap::between(earlier.reach(hook), self.reach(hook));
+        self.transition_from(earlier).calls(compare)
     }
 
-    pub(crate) fn base(&self) -> &GlobalRuntimeState {
-        constants::of_this_thread(&self.by_thread).unwrap_or(&self.base)
+    /// Returns `true` if closures of this version may need variables of others when `new` serves.
+    pub(super) fn lends_to(self: &Arc<Self>, new: &Self) -> bool {
+        let earlier = self.earlier.lock().clone();
+        let mut all = earlier.iter().chain([self]);
+        all.any(|version| new.transition_from(version).lends())
     }
 
-    /// What calls of the entry file on this thread keep; `None` when they may keep nothing.
-    pub(super) fn warm(&self) -> Option<&call_cache::Place> {
-        constants::of_this_thread(&self.warm)
+    /// Returns `true` if closures that live in an earlier version need variables of `on_connection` that they have not captured:
+    /// a draft makes those that nobody has.
+    pub(crate) fn needs_variables(&self, earlier: &Arc<Self>) -> bool {
+        let others = earlier.earlier.lock().clone();
+        let mut all = others.iter().chain([earlier]);
+        all.any(|version| {
+            let transition = self.transition_from(version);
+            transition.lacking().any(|(row, name)| {
+                self.is_captured_from_connection(row, name) && !self.is_own_socket(row, name)
+            })
+        })
     }
 
-    /// What a handler made at `context` runs in; `None` is the entry file. Few states serve all handlers.
-    pub(crate) fn module_state(
-        &self,
-        context: &NativeCallContext<'_>,
-    ) -> Option<Arc<GlobalRuntimeState>> {
-        let here = context.global_runtime_state();
-        if is_like(&self.base, here) {
-            return None;
+    /// Returns the names that closures of an earlier version capture, and none of this one.
+    pub(crate) fn dropped_since(&self, earlier: &Arc<Self>) -> BTreeSet<ImmutableString> {
+        self.transition_from(earlier).dropped().clone()
+    }
+
+    /// Returns `true` if `on_connection` itself makes the closure of a row.
+    pub(super) fn is_of_connection(&self, row: usize) -> bool {
+        let Some(row) = self.places.row(row) else {
+            return false;
+        };
+        match (self.registered(Hook::Connection), row.parent) {
+            (Some(hook), Some(parent)) => self.places.row_of(hook.fn_name()) == Some(parent),
+            (None, None) => self.places.is_in_entry(row, Hook::Connection.name()),
+            _ => false,
         }
-        let mut modules = self.modules.lock();
-        if let Some(known) = modules.iter().find(|s| is_like(s, here)) {
-            return Some(known.clone());
-        }
-        let state = Arc::new(callable_later(here));
-        modules.push(state.clone());
-        Some(state)
     }
-}
 
-/// Whether a closure made in either can be called in both.
-fn is_like(a: &GlobalRuntimeState, b: &GlobalRuntimeState) -> bool {
-    a.source == b.source
-        && a.lib.len() == b.lib.len()
-        && a.lib.iter().zip(&b.lib).all(|(x, y)| Arc::ptr_eq(x, y))
-        && a.scan_imports_raw().count() == b.scan_imports_raw().count()
-        && a.scan_imports_raw()
-            .zip(b.scan_imports_raw())
-            .all(|(x, y)| Arc::ptr_eq(x.1, y.1))
+    /// Returns `true` if a name means the connection's own socket in the closure of a row.
+    pub(super) fn is_own_socket(&self, row: usize, name: &str) -> bool {
+        let registered = self.registered(Hook::Connection);
+        let (hook, captured) = match registered {
+            Some(closure) => (closure.fn_name(), closure.curry().len()),
+            None => (Hook::Connection.name(), 0),
+        };
+        let definition = self.definition(hook, captured);
+        let parameter = definition
+            .as_ref()
+            .and_then(|hook| hook.params.get(captured));
+        let hook = match registered {
+            Some(_) => self.places.row_of(hook).map(Err),
+            None => Some(Ok(hook)),
+        };
+        let (Some(parameter), Some(hook)) = (parameter, hook) else {
+            return false;
+        };
+        self.places
+            .is_own_socket(row, name, OwnSocket { hook, parameter })
+    }
+
+    /// Returns `true` if a variable that the closure of a row captures is one of `on_connection`, which has run once.
+    pub(super) fn is_captured_from_connection(&self, row: usize, name: &str) -> bool {
+        let mut outermost = row;
+        while !self.is_of_connection(outermost)
+            && let Some(parent) = self.places.row(outermost).and_then(|row| row.parent)
+            && let Some(of) = self.places.row(parent)
+            && of.captured.iter().any(|captured| captured == name)
+        {
+            outermost = parent;
+        }
+        self.is_of_connection(outermost) && self.places.is_unique(row, name)
+    }
+
+    /// Returns a hash that only a change of the code changes.
+    pub(crate) fn code(&self) -> u64 {
+        self.places.code()
+    }
 }

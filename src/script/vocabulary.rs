@@ -63,6 +63,8 @@ pub struct Callback {
     pub on: Option<&'static str>,
     /// What the closure gets.
     pub parameters: &'static [&'static str],
+    /// Whether the word itself calls the closure, and keeps it for no event, timer or answer.
+    pub at_once: bool,
 }
 
 impl Callback {
@@ -73,7 +75,15 @@ impl Callback {
             argument: None,
             on: None,
             parameters,
+            at_once: false,
         }
+    }
+
+    /// The word itself calls the closure.
+    #[must_use]
+    pub const fn at_once(mut self) -> Self {
+        self.at_once = true;
+        self
     }
 
     /// Only on this handle.

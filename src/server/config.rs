@@ -12,6 +12,12 @@ pub struct Config {
     pub port: u16,
     /// Address of a second listener for the operator, such as `127.0.0.1:9100`: `/metrics`, `/healthz` and `/readyz`.
     pub admin_listen: Option<String>,
+    /// Unix socket of the control channel, through which `patchcord ctl` steers the server. Only the user of the server
+    /// may use it.
+    pub control: Option<ControlPlace>,
+    /// Loopback address of a TCP port for the same, such as `127.0.0.1:3001`. Each request has a token, which the server
+    /// writes to a file that only its user can read.
+    pub control_tcp: Option<String>,
     /// Folder of static files in place of the built-in pages. Everybody may have its regular files, except scripts,
     /// files and folders whose names begin with a dot, files that are [`private`](Self::private), and files outside to
     /// which links lead.
@@ -34,12 +40,25 @@ pub struct Config {
     pub max_tcp_connections_per_address: Option<usize>,
 }
 
+/// Place of the control socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ControlPlace {
+    /// `PORT.sock` in `$XDG_RUNTIME_DIR/patchcord`, or in `/tmp/patchcord-UID` without such a folder. The server serves
+    /// without a control socket if this place cannot be used.
+    Default,
+    /// This path. The server does not start if it cannot be used.
+    At(PathBuf),
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             host: "127.0.0.1".to_owned(),
             port: 3000,
             admin_listen: None,
+            control: None,
+            control_tcp: None,
             public: None,
             private: Vec::new(),
             client_dist: None,

@@ -25,6 +25,14 @@ pub enum ServerError {
         /// What the system says.
         reason: String,
     },
+    /// The control channel cannot be opened.
+    #[error("no control channel at `{place}`: {reason}")]
+    Control {
+        /// The path or address.
+        place: String,
+        /// The problem.
+        reason: String,
+    },
     /// A folder that was to be served is none.
     #[error("`{0}` is not a folder")]
     NoFolder(PathBuf),

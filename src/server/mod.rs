@@ -6,6 +6,7 @@
 mod accept;
 mod admin;
 mod config;
+pub(crate) mod control;
 mod descriptors;
 mod error;
 mod folder;
@@ -15,17 +16,18 @@ mod pages;
 mod stream;
 mod tcp_limit;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-pub use config::Config;
+pub use config::{Config, ControlPlace};
 #[cfg(feature = "cli")]
 pub(crate) use descriptors::raise_limit;
 pub use error::ServerError;
 
 use crate::host::{Host, HostCheck};
 use admin::Admin;
+use control::Control;
 
 /// Loads the scripts of a host, watches them, and serves them alone, with no app around them, until the listener fails. A
 /// program that has an app of its own takes [`Host::service`].
@@ -69,6 +71,7 @@ pub struct Server {
     host: Host,
     address: SocketAddr,
     admin: Option<Admin>,
+    control: Control,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -88,6 +91,8 @@ impl Server {
             Some(place) => Some(admin_at(&host, config, place).await?),
             None => None,
         };
+        let (place, tcp) = (config.control.as_ref(), config.control_tcp.as_deref());
+        let control = Control::open(&host, address.port(), place, tcp).await?;
         let app = host.service_for(app, hosts(&host, &config.host, address))?;
         let (stop, stopped) = oneshot::channel();
         let serving = accept::serve(host.clone(), listener, app, config.clone(), stopped);
@@ -96,6 +101,7 @@ impl Server {
             host,
             address,
             admin,
+            control,
             stop,
             serving,
         })
@@ -111,6 +117,23 @@ impl Server {
         self.admin.as_ref().map(|admin| admin.address)
     }
 
+    /// The Unix socket of the control channel, if there is one.
+    pub fn control_path(&self) -> Option<&Path> {
+        self.control.path.as_deref()
+    }
+
+    /// The TCP address of the control channel, if there is one, and the file with its token.
+    pub fn control_address(&self) -> Option<(SocketAddr, &Path)> {
+        let tcp = self.control.tcp.as_ref();
+        tcp.map(|(address, token)| (*address, token.as_path()))
+    }
+
+    /// Why there is no control socket at the default place.
+    #[cfg(feature = "cli")]
+    pub(crate) fn control_problem(&self) -> Option<&str> {
+        self.control.problem.as_deref()
+    }
+
     /// Waits until the server ends by itself, which it does not.
     ///
     /// # Errors
@@ -124,6 +147,7 @@ impl Server {
         let Self {
             host,
             admin,
+            control,
             stop,
             serving,
             ..
@@ -131,6 +155,7 @@ impl Server {
         let drain_timeout = host.options().drain_timeout;
         // The receiver is gone when the server has ended already.
         let _ = stop.send(());
+        control.shutdown(drain_timeout).await;
         host.close().await;
         let _ = tokio::time::timeout(drain_timeout, serving).await;
         // The operator can look on until everything else has ended.

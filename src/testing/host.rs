@@ -20,8 +20,12 @@ use super::{
 };
 use crate::{
     connection::Turn,
-    event::{Counters, HostEvent},
-    host::{Host, HostBuilder, Options, Record, RollBackError},
+    event::{Counters, HostEvent, Reload, StagedScript},
+    host::{
+        DiffError, Host, HostBuilder, Inspection, Options, Preview, Rebound, Record, Reset,
+        RollBackError, RolledBack, SocketInfo, StageError, Staged, SteerError, VersionInfo, Whom,
+        Why,
+    },
     script::{LoadError, Loader, Memory},
 };
 
@@ -176,6 +180,16 @@ impl TestHost {
         self.reload();
     }
 
+    /// Saves a file and reloads. Returns the report of its namespace, or of the first that reads it.
+    pub(super) fn saved(&mut self, name: &str, text: &str) -> Option<Saved> {
+        let before = self.events.lock().len();
+        self.edit(name, text);
+        let events = self.events.lock();
+        let saved: Vec<_> = events.iter().skip(before).filter_map(Saved::of).collect();
+        let own = saved.iter().find(|saved| *saved.script == *name);
+        own.or(saved.first()).cloned()
+    }
+
     /// Reads what has changed.
     pub(super) fn reload(&self) {
         self.runtime.wait_for(self.host.reload());
@@ -199,9 +213,122 @@ impl TestHost {
         self.runtime.wait_for(self.host.roll_back(namespace))
     }
 
+    /// Undoes the last batch: see [`Host::roll_back_last`].
+    ///
+    /// # Errors
+    /// When nothing served before, or a version fails on a live connection.
+    pub fn roll_back_last(&mut self) -> Result<RolledBack, RollBackError> {
+        self.runtime.wait_for(self.host.roll_back_last())
+    }
+
+    /// Restores the versions that a batch left: see [`Host::roll_back_to`].
+    ///
+    /// # Errors
+    /// When a version is forgotten, or fails on a live connection.
+    pub fn roll_back_to(&mut self, batch: u64) -> Result<RolledBack, RollBackError> {
+        self.runtime.wait_for(self.host.roll_back_to(batch))
+    }
+
     /// What came of the versions of a namespace: see [`Host::history`].
     pub fn history(&self, namespace: &str) -> Vec<Record> {
         self.runtime.wait_for(self.host.history(namespace))
+    }
+
+    /// All versions: see [`Host::versions`].
+    pub fn versions(&self) -> Vec<VersionInfo> {
+        self.runtime.wait_for(self.host.versions())
+    }
+
+    /// Compares two versions: see [`Host::diff`].
+    ///
+    /// # Errors
+    /// When there is no such version.
+    pub fn diff(&self, namespace: &str, a: u64, b: u64) -> Result<String, DiffError> {
+        self.runtime.wait_for(self.host.diff(namespace, a, b))
+    }
+
+    /// The state of a connection: see [`Host::inspect`].
+    ///
+    /// # Errors
+    /// When no such socket is connected.
+    pub fn inspect(&self, socket: &str) -> Result<Inspection, SteerError> {
+        self.runtime.wait_at_rest(self.host.inspect(socket))
+    }
+
+    /// All connected sockets: see [`Host::connected`].
+    pub fn connected(&self) -> Vec<SocketInfo> {
+        self.host.connected()
+    }
+
+    /// Why an event is heard, or is not: see [`Host::why`].
+    ///
+    /// # Errors
+    /// When no such socket is connected.
+    pub fn why(&self, event: &str, socket: Option<&str>) -> Result<Why, SteerError> {
+        self.runtime.wait_for(self.host.why(event, socket))
+    }
+
+    /// Gives a connection its initial values again: see [`Host::reset`].
+    ///
+    /// # Errors
+    /// When there is no such socket or variable, or the initial values are not known.
+    pub fn reset(&mut self, socket: &str, variable: Option<&str>) -> Result<Reset, SteerError> {
+        self.runtime.wait_at_rest(self.host.reset(socket, variable))
+    }
+
+    /// Does the same for all connections: see [`Host::reset_all`].
+    ///
+    /// # Errors
+    /// When no connection has such a variable.
+    pub fn reset_all(&mut self, variable: Option<&str>) -> Result<Vec<Reset>, SteerError> {
+        self.runtime.wait_at_rest(self.host.reset_all(variable))
+    }
+
+    /// Lets a connection begin anew: see [`Host::rebind`].
+    ///
+    /// # Errors
+    /// When no such socket is connected.
+    pub fn rebind(&mut self, socket: &str) -> Result<Rebound, SteerError> {
+        self.runtime.wait_at_rest(self.host.rebind(socket))
+    }
+
+    /// Returns the report that a save would have: see [`Host::preview_texts`].
+    pub fn preview_texts<'a>(
+        &self,
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Preview {
+        self.runtime.wait_for(self.host.preview_texts(texts))
+    }
+
+    /// Saves files that serve some clients first: see [`Host::stage`].
+    ///
+    /// # Errors
+    /// Those of [`Host::stage`].
+    pub fn stage<'a>(
+        &mut self,
+        files: impl IntoIterator<Item = (&'a str, &'a str)>,
+        whom: Whom,
+    ) -> Result<Staged, StageError> {
+        for (name, text) in files {
+            self.scripts.write(name, text);
+        }
+        self.runtime.wait_for(self.host.stage(whom))
+    }
+
+    /// Makes the staged versions serve all clients: see [`Host::promote`].
+    ///
+    /// # Errors
+    /// Those of [`Host::promote`].
+    pub fn promote(&mut self) -> Result<u64, StageError> {
+        self.runtime.wait_for(self.host.promote())
+    }
+
+    /// Takes the staged versions back: see [`Host::abandon`].
+    ///
+    /// # Errors
+    /// Those of [`Host::abandon`].
+    pub fn abandon(&mut self) -> Result<Vec<StagedScript>, StageError> {
+        self.runtime.wait_for(self.host.abandon())
     }
 
     /// Moves the clock that timers go by, and does what is due until then.
@@ -213,7 +340,7 @@ impl TestHost {
                 for _ in 0..YIELDS {
                     tokio::task::yield_now().await;
                 }
-                self.host.settled().await;
+                self.runtime.settled().await;
             }
         });
     }
@@ -247,6 +374,44 @@ impl TestHost {
     /// Ends every connection, as a server does that is told to end.
     pub fn close(&self) {
         self.runtime.wait_for(self.host.close());
+    }
+}
+
+/// Report of a save for one namespace.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Saved {
+    namespace: Arc<str>,
+    script: Arc<str>,
+    version: u64,
+    /// Absent for a script that is new.
+    #[serde(flatten)]
+    reload: Option<Reload>,
+}
+
+impl Saved {
+    fn of(event: &HostEvent) -> Option<Self> {
+        let (namespace, script, version, reload) = match event {
+            HostEvent::Loaded {
+                namespace,
+                script,
+                version,
+                ..
+            } => (namespace, script, version, None),
+            HostEvent::Replaced {
+                namespace,
+                script,
+                version,
+                reload,
+                ..
+            } => (namespace, script, version, Some(reload.clone())),
+            _ => return None,
+        };
+        Some(Self {
+            namespace: namespace.clone(),
+            script: script.clone(),
+            version: *version,
+            reload,
+        })
     }
 }
 

@@ -40,6 +40,22 @@ impl Clockwork {
         })
     }
 
+    /// Does the same for a future that waits for a thread of the host, while the clock stands still.
+    pub(super) fn wait_at_rest<T>(&self, future: impl Future<Output = T>) -> T {
+        self.wait_for(async {
+            let busy = async {
+                loop {
+                    yield_now().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                done = future => done,
+                never = busy => never,
+            }
+        })
+    }
+
     /// Does something, and everything that follows from it.
     pub(super) fn run<T>(&self, act: impl FnOnce() -> T) -> T {
         let done = {
@@ -52,7 +68,7 @@ impl Clockwork {
 
     /// Waits until nothing follows any more. The clock of a runtime that has nothing to do would move by itself, while
     /// threads of the host are still at work.
-    async fn settled(&self) {
+    pub(super) async fn settled(&self) {
         let busy = async {
             loop {
                 yield_now().await;

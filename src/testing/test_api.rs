@@ -4,6 +4,7 @@ use rhai::{
     Array, Dynamic, Engine, EvalAltResult, FnPtr, INT, ImmutableString, Map, Module,
     NativeCallContext, combine_with_exported_module, plugin::export_module,
 };
+use serde::Serialize;
 
 use super::{
     client_api::{self, Client, parse, written},
@@ -82,6 +83,12 @@ fn same_bytes(got: &Dynamic, expected: &Dynamic) -> bool {
 /// A value as JSON, or the type of one that has no JSON.
 pub(super) fn shown(value: &Dynamic) -> String {
     value::to_json(value).unwrap_or_else(|_| type_word(value.type_name()))
+}
+
+/// Returns what the host knows as a value of a script.
+fn as_data(data: &impl Serialize) -> Dynamic {
+    let text = serde_json::to_string(data).unwrap_or_default();
+    value::value(&text, &[], &value::Limits::default()).unwrap_or_default()
 }
 
 #[export_module]
@@ -206,10 +213,55 @@ mod words {
         on_host(|host| host.data(namespace))
     }
 
-    /// Saves a script and reloads, while clients are connected.
+    /// Saves a script and reloads, while clients are connected. Returns the report of the save as a map: `namespace`,
+    /// `version`, `rebound`, `code`, `variables` and so on. `()` if the save was rejected, or changes nothing.
+    ///
+    /// ```rhai
+    /// assert_eq!(edit("main.rhai", text).variables[0].kept, 1);
+    /// ```
     #[rhai_fn(return_raw, volatile)]
-    pub(super) fn edit(file: &str, text: &str) -> Result<(), Box<EvalAltResult>> {
-        on_host(|host| host.edit(file, text))
+    pub(super) fn edit(file: &str, text: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+        on_host(|host| as_data(&host.saved(file, text)))
+    }
+
+    /// The state of a client's connection: `version`, `listeners`, `timers`, `acks`, `rooms`, `data`, `variables`, and the
+    /// values of the variables by name, `vars`.
+    ///
+    /// ```rhai
+    /// assert_eq!(inspect(ada).vars.score, 3);
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub(super) fn inspect(client: Client) -> Result<Dynamic, Box<EvalAltResult>> {
+        match on_host(|host| host.inspect(client.0.id()))? {
+            Ok(inspection) => {
+                let mut seen = as_data(&inspection);
+                let variables = inspection.variables.iter();
+                let vars = variables.map(|one| (one.name.as_str().into(), as_data(&one.value)));
+                let vars: Map = vars.collect();
+                if let Ok(mut seen) = seen.as_map_mut() {
+                    seen.insert("vars".into(), vars.into());
+                }
+                Ok(seen)
+            }
+            Err(problem) => fail(problem.to_string(), vec![]),
+        }
+    }
+
+    /// Why an event of a client is heard, or is not, as a text.
+    ///
+    /// ```rhai
+    /// why("line", ada) == "not listened to since version 2; version 1 did at main.rhai:8"
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub(super) fn why(event: &str, client: Client) -> Result<String, Box<EvalAltResult>> {
+        match on_host(|host| host.why(event, Some(client.0.id())))? {
+            Ok(why) => Ok(why
+                .answers
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default()),
+            Err(problem) => fail(problem.to_string(), vec![]),
+        }
     }
 
     /// The text of a script as it is now.

@@ -96,9 +96,13 @@ impl Poll {
     }
 
     /// Passes a problem on, once. A missing target is none, but must be handed over anew when it is back. Nor is a
-    /// folder that contains itself by a link, the only failure without a cause: all in it is reached directly.
+    /// folder that contains itself by a link, the only failure without a cause: all in it is reached directly. Nor is a
+    /// link below the target that leads nowhere: there is nothing to watch behind it.
     fn report(&mut self, problem: WatchError) {
-        if matches!(problem, WatchError::Failed { .. }) {
+        let path = problem.path();
+        let leads_nowhere = path.is_symlink() && fs::metadata(path).is_err();
+        if path != self.outbox.root && leads_nowhere || matches!(problem, WatchError::Failed { .. })
+        {
             return;
         }
         if !problem.is_absence() {

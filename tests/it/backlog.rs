@@ -54,7 +54,7 @@ async fn slow_consumer(running: &mut Running) -> (String, usize, usize) {
                 packets,
                 backlog,
                 ..
-            } => Some((socket.unwrap(), packets, backlog)),
+            } => Some((socket?, packets, backlog)),
             _ => None,
         })
         .await

@@ -161,7 +161,9 @@ fn tests_are_checked_with_the_words_that_they_have() {
     let output = place.run(&["check"], &[]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        text.contains("error: `bytes.rhai` is not UTF-8 text"),
+        text.contains(
+            "error: `bytes.rhai` cannot be read as text: the text is UTF-16; save it as UTF-8"
+        ),
         "{text}"
     );
     assert_eq!(output.status.code(), Some(1));

@@ -59,7 +59,13 @@ fn the_example_of_editing_live_does_what_its_table_says() {
     };
     let mut host = TestHost::new(before);
     let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
+    let third = host.connect("/").unwrap();
+    assert_eq!(third.heard(), ["full []"]);
     ada.emit("name", ["Ada"]);
+    ada.emit("play", ());
+    for score in ["[1]", "[2]"] {
+        assert_eq!(ada.ask("hit", ()).as_deref(), Some(score));
+    }
     for _ in 0..3 {
         ada.emit("say", ["hi"]);
         bob.emit("say", ["hi"]);
@@ -78,9 +84,17 @@ fn the_example_of_editing_live_does_what_its_table_says() {
             "say [\"guest: hi\",4,\"blue\"]"
         ]
     );
+    assert_eq!(ada.ask("hit", ()).as_deref(), Some("[12]"));
+    assert_eq!(bob.ask("hit", ()), None, "he has not asked to play");
     ada.emit("mute", ());
     ada.emit("say", ["hi"]);
     assert_eq!(bob.heard().len(), 2);
+    let third = host.connect("/").unwrap();
+    assert_eq!(
+        third.heard(),
+        ["welcome [\"good day\"]"],
+        "the drafts have counted nobody"
+    );
     assert_eq!(host.problems(), [] as [&str; 0]);
 }
 

@@ -25,8 +25,8 @@ const ROW: [&str; 12] = [
     "cli",
 ];
 
-/// The same rule inside `host/`. `mod` is `Host` itself.
-const HOST: [&str; 16] = [
+/// The same rule inside `host/`. `mod` is `Host` itself, and `live` and `steer` have further methods of it.
+const HOST: [&str; 18] = [
     "address",
     "allowed_host",
     "origin",
@@ -42,6 +42,8 @@ const HOST: [&str; 16] = [
     "socketio",
     "state",
     "mod",
+    "live",
+    "steer",
     "builder",
 ];
 

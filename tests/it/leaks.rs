@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use patchcord::testing::{TestClient, TestHost};
+use patchcord::{
+    host::Whom,
+    testing::{TestClient, TestHost},
+};
 
 /// A value of the program's own that scripts hold: as many as there are clones of the token.
 #[derive(Clone)]
@@ -83,4 +86,48 @@ fn edits_with_live_connections_leave_nothing_behind() {
         1,
         "the host and its own units, too"
     );
+}
+
+/// Previews and stages, each of which ends as it began.
+fn rehearsals(host: &mut TestHost, clients: &[TestClient], versions: impl Iterator<Item = usize>) {
+    for version in versions {
+        let text = script(version);
+        assert!(!host.preview_texts([("main.rhai", &*text)]).is_rejected());
+        let rejected = text.replace("set_timeout", "throw 1; set_timeout");
+        assert!(
+            host.preview_texts([("main.rhai", &*rejected)])
+                .is_rejected()
+        );
+        let id = clients[version % clients.len()].id().to_owned();
+        host.stage([("main.rhai", &*text)], Whom::Sockets(vec![id]))
+            .unwrap();
+        for client in clients {
+            client.emit("late", ());
+            client.emit("n", ());
+            client.heard();
+        }
+        host.abandon().unwrap();
+        host.events();
+    }
+}
+
+#[test]
+fn previews_and_stages_leave_nothing_behind() {
+    let token = Arc::new(());
+    let given = Held(token.clone());
+    let mut host = TestHost::build([("main.rhai", &*script(0))], |builder| {
+        builder.function("token", move || given.clone())
+    });
+    let clients: Vec<_> = (0..4).map(|_| host.connect("/").unwrap()).collect();
+    rehearsals(&mut host, &clients, 1..9);
+    let held = Arc::strong_count(&token);
+    rehearsals(&mut host, &clients, 9..33);
+    assert_eq!(
+        Arc::strong_count(&token),
+        held,
+        "copies and staged versions are freed"
+    );
+    host.close();
+    drop((host, clients));
+    assert_eq!(Arc::strong_count(&token), 1);
 }

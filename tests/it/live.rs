@@ -50,10 +50,10 @@ fn a_variable_whose_initial_value_changed_its_type_takes_it() {
     );
     assert_eq!(client.ask("x", ()).as_deref(), Some("[[1]]"));
     let retyped = host.events().into_iter().find_map(|event| match event {
-        HostEvent::Replaced { reload, .. } => Some(reload.carried.retyped),
+        HostEvent::Replaced { reload, .. } => Some(reload),
         _ => None,
     });
-    assert_eq!(retyped.unwrap().into_iter().collect::<Vec<_>>(), ["x"]);
+    assert_eq!(retyped.unwrap().reset(), ["x"]);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_live_client_is_not_welcomed_again() {
     host.edit(
         "main.rhai",
         "fn on_connection(socket) { audit(); socket.emit(\"welcome\"); io.emit(\"all\"); socket.broadcast(\"b\");
-            print(\"hi\"); socket.on(\"x\", || 1); socket.disconnect(); }",
+            print(\"hi\"); socket.on(\"x\", || 1); }",
     );
     assert_eq!(client.heard(), NONE);
     assert_eq!(client.ask("x", ()).as_deref(), Some("[1]"));
@@ -242,7 +242,7 @@ fn a_handler_appears_and_another_disappears() {
 }
 
 #[test]
-fn a_named_function_follows_whoever_registered_it_and_a_late_closure_is_reported() {
+fn a_named_function_and_a_closure_follow_whoever_registered_them() {
     let script = |n: i64| {
         format!(
             "fn chat(text) {{ `{n}: ${{text}}` }}
@@ -257,12 +257,12 @@ fn a_named_function_follows_whoever_registered_it_and_a_late_closure_is_reported
     host.events();
     host.edit("main.rhai", &script(2));
     assert_eq!(client.ask("chat", ["hi"]).as_deref(), Some("[\"2: hi\"]"));
-    assert_eq!(client.ask("late", ()).as_deref(), Some("[1]"));
+    assert_eq!(client.ask("late", ()).as_deref(), Some("[2]"));
     let keep_old = host.events().into_iter().find_map(|event| match event {
         HostEvent::Replaced { reload, .. } => Some(reload.keep_old),
         _ => None,
     });
-    assert_eq!(keep_old, Some(1));
+    assert_eq!(keep_old, Some(0));
 }
 
 #[test]
@@ -405,13 +405,14 @@ fn scripts_hear_that_the_server_ends() {
 #[test]
 fn a_client_that_leaves_while_an_edit_is_drafted_does_not_hold_it_up() {
     let script =
-        |v: i64| format!("fn on_connection(socket) {{ pass(); socket.on(\"v\", || {v}); }}");
-    let drafts = 4;
+        |v: i64| format!("fn on_connection(socket) {{ pass({v}); socket.on(\"v\", || {v}); }}");
+    // Two of the new code; those of the old code are answered from the tape.
+    let drafts = 2;
     for drafts_before in 0..drafts {
         let gate = Gate::default();
         let pass = gate.clone();
         let host = TestHost::build([("main.rhai", &*script(1))], |builder| {
-            builder.function("pass", move || pass.pass())
+            builder.function("pass", move |_: i64| pass.pass())
         });
         let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
         gate.shut_after(drafts_before);

@@ -159,13 +159,16 @@ fn literal(argument: &str) -> Option<String> {
 }
 
 /// What is in no fixture, and why.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 10] = [
     // The console, which loads no script: `tests/it/repl.rs`.
     "a console imports no files",
     // Two calls at the same moment: `tests/it/data.rs` has it.
     "`{key}` was changed by another call since this one read it: use `update`",
     // What `on_handshake` throws is for the client: `tests/it/handshake.rs`.
     "`{word}` has no place before the client is connected: call it in `on_connection`",
+    // Versions for some clients: `tests/it/staging.rs`.
+    "nothing is loaded while versions are staged",
+    "`promote` makes them serve all clients, `abandon` takes them back",
     // No script brings it about.
     "it ended early: {panic}",
     "`{word}` works in script calls only",

@@ -15,6 +15,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 mod script;
 
+use crate::preview::edit_as_previewed;
 use script::{EVENTS, KEYS, ROOMS, Script, Value, pick};
 
 const RUNS: u64 = 20;
@@ -61,10 +62,8 @@ impl Model {
                 .remove(name)
                 .unwrap_or_else(|| Rc::new(RefCell::new(fresh.clone())));
             let base = &old.variables[name];
-            let follows = *variable.borrow() == *base || !base.same_type(&fresh);
-            if follows {
-                *variable.borrow_mut() = fresh;
-            }
+            let merged = merged(Some(base), Some(&fresh), Some(&variable.borrow()));
+            *variable.borrow_mut() = merged.unwrap();
             self.variables.insert(name, variable);
         }
         let gone: BTreeMap<_, _> = old.keys().into_iter().zip(self.gone.drain(..)).collect();
@@ -75,15 +74,16 @@ impl Model {
             .collect();
         for key in KEYS {
             let (base, fresh) = (old.data.get(key), new.data.get(key));
-            let retyped = base
-                .zip(fresh)
-                .is_some_and(|(base, fresh)| !base.same_type(fresh));
-            if self.data.get(key) == base || retyped {
-                match fresh {
-                    Some(fresh) => drop(self.data.insert(key, fresh.clone())),
-                    None => drop(self.data.remove(key)),
-                }
+            match merged(base, fresh, self.data.get(key)) {
+                Some(value) => drop(self.data.insert(key, value)),
+                None => drop(self.data.remove(key)),
             }
+        }
+        // Listeners that a handler made have the new code, too.
+        for (variable, kind, mark) in self.late.values_mut().flatten() {
+            *variable = self.variables[new.late].clone();
+            *kind = new.variables[new.late].clone();
+            *mark = new.mark;
         }
         for room in ROOMS {
             match (old.rooms.contains(room), new.rooms.contains(room)) {
@@ -130,6 +130,21 @@ impl Model {
             *gone |= listener.event == event;
         }
         self.late.remove(event);
+    }
+}
+
+/// What becomes of a value: it follows the code if nobody has changed it, or if its type no longer fits.
+fn merged(base: Option<&Value>, fresh: Option<&Value>, live: Option<&Value>) -> Option<Value> {
+    let is_retyped = base
+        .zip(fresh)
+        .is_some_and(|(base, fresh)| !base.same_type(fresh));
+    let fits = !is_retyped
+        || fresh
+            .zip(live)
+            .is_none_or(|(fresh, live)| fresh.same_type(live));
+    match base != fresh && (live == base || !fits) {
+        true => fresh.cloned(),
+        false => live.cloned(),
     }
 }
 
@@ -193,7 +208,8 @@ impl Run {
         }
         self.marks += 1;
         new.mark = self.marks;
-        self.host.edit("main.rhai", &new.text());
+        let preview = edit_as_previewed(&mut self.host, &new.text());
+        assert_eq!(preview.problems(), [], "{}", new.text());
         self.serve(new);
     }
 
@@ -224,8 +240,8 @@ impl Run {
                 new.text().replace("socket.on(\"off\"", &fails)
             }
         };
-        self.host.edit("main.rhai", &text);
-        assert_eq!(self.host.problems().len(), 1, "{text}");
+        let preview = edit_as_previewed(&mut self.host, &text);
+        assert_eq!(preview.problems().len(), 1, "{text}");
     }
 
     fn roll_back(&mut self) {

@@ -48,6 +48,7 @@ impl Place {
         command
             .current_dir(self.path())
             .env_clear()
+            .env("XDG_RUNTIME_DIR", self.path())
             .envs(environment.iter().copied())
             .args(arguments)
             .stdin(Stdio::null())
@@ -60,12 +61,17 @@ impl Place {
     pub(crate) fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         let mut child = self.command(arguments, environment).spawn().unwrap();
         let (tell, ended) = channel();
-        let mut streams = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        // Both at the same time: a program waits while nobody reads what it has written.
+        let errors = std::thread::spawn(move || {
+            let mut err = Vec::new();
+            stderr.read_to_end(&mut err).unwrap();
+            err
+        });
         std::thread::spawn(move || {
-            let (mut out, mut err) = (Vec::new(), Vec::new());
-            streams.1.read_to_end(&mut err).unwrap();
-            streams.0.read_to_end(&mut out).unwrap();
-            tell.send((out, err)).unwrap();
+            let mut out = Vec::new();
+            stdout.read_to_end(&mut out).unwrap();
+            tell.send((out, errors.join().unwrap())).unwrap();
         });
         let mut child = Guard(child);
         let (stdout, stderr) = ended
@@ -140,6 +146,16 @@ impl Place {
     }
 }
 
+/// Returns the time of day that a line begins with, and the rest; `None` for a line that continues an event.
+pub(crate) fn timed(line: &str) -> Option<(&str, &str)> {
+    let (time, rest) = line.split_once(' ')?;
+    let shape = time.trim_end_matches('Z').chars();
+    let shape: String = shape
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    (shape == "00:00:00").then_some((time, rest))
+}
+
 fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
     let (tell, lines) = channel();
     std::thread::spawn(move || {
@@ -198,8 +214,17 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// The next line of its log.
+    /// The next line of its log, without the time of day.
     pub(crate) fn line(&self) -> String {
+        let line = self.line_with_time();
+        match timed(&line) {
+            Some((_, rest)) => rest.to_owned(),
+            None => line,
+        }
+    }
+
+    /// The next line of its log.
+    pub(crate) fn line_with_time(&self) -> String {
         self.log.recv_timeout(LONG).expect("nothing more is logged")
     }
 
@@ -212,7 +237,13 @@ impl Serving {
         kilobytes.parse::<usize>().unwrap() << 10
     }
 
-    fn signal(&self) {
+    /// Ends it at once, so that it cleans nothing up.
+    pub(crate) fn kill(&mut self) {
+        self.child.0.kill().unwrap();
+        self.child.0.wait().unwrap();
+    }
+
+    pub(crate) fn signal(&self) {
         let id = self.child.0.id().to_string();
         assert!(Command::new("kill").arg(id).status().unwrap().success());
     }
@@ -265,9 +296,30 @@ impl Serving {
     }
 
     /// The exit code, once it has ended.
-    fn ended(&mut self) -> Option<i32> {
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         self.child.0.wait().unwrap().code()
     }
+}
+
+#[test]
+fn a_hangup_looks_at_the_files_now_and_ends_nothing() {
+    let place = Place::new(&[]);
+    let serving = place.serve(&["--port", "0", "--no-watch"], &[]);
+    assert_eq!(serving.line(), "main.rhai: version 1 serves /");
+    for version in 2..5 {
+        place.write(
+            "scripts/main.rhai",
+            &format!("fn on_connection(socket) {{ {version}; }}"),
+        );
+        let id = serving.child.0.id().to_string();
+        let kill = Command::new("kill").args(["-HUP", &id]).status();
+        assert!(kill.unwrap().success());
+        let line = serving.line();
+        let expected = format!("main.rhai: version {version} of / ");
+        assert!(line.starts_with(&expected), "{line}");
+        assert_eq!(serving.line(), "  ~ fn on_connection main.rhai:1");
+    }
+    assert!(serving.get("/", "").starts_with("HTTP/1.1 200"));
 }
 
 #[test]

@@ -225,6 +225,26 @@ fn a_save_takes_effect_on_the_clients_of_the_console() {
 }
 
 #[test]
+fn the_state_of_a_connection_can_be_asked_for() {
+    let place = Place::new(&[]);
+    fs::write(place.path().join("bot.rhai"), SCRIPT).unwrap();
+    let lines = [
+        "let ada = connect()",
+        "ada.ask(\"count\")",
+        "inspect(ada).version",
+        "why(\"nothing\", ada)",
+    ];
+    let arguments: Vec<_> = lines.iter().flat_map(|line| ["-e", line]).collect();
+    let output = place.run(&[&["repl", "bot.rhai"], &arguments[..]].concat(), &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let last: Vec<_> = text.lines().rev().take(2).collect();
+    assert_eq!(
+        last,
+        ["\"never listened to by any version that is known\"", "1"]
+    );
+}
+
+#[test]
 fn lines_can_be_given_as_arguments() {
     let place = Place::new(&[]);
     fs::write(place.path().join("bot.rhai"), SCRIPT).unwrap();

@@ -2,7 +2,7 @@
 
 use patchcord::{
     HostEvent,
-    event::RollBackReason,
+    event::{KeptReason, RollBackReason},
     host::{OnRebindFailure, Options, Outcome, RollBackError},
     testing::{TestClient, TestHost},
 };
@@ -171,7 +171,7 @@ fn a_version_that_fails_on_five_connections_is_rolled_back_by_itself() {
     let (mut host, clients) = host_of_six(fine);
     host.edit(
         "main.rhai",
-        "fn on_connection(socket) { socket.on(\"x\", || throw \"no\"); }",
+        "fn on_connection(socket) { socket.on(\"x\", || [][1]); }",
     );
     for client in &clients[..4] {
         client.emit("x", ());
@@ -198,7 +198,7 @@ fn a_version_that_fails_on_five_connections_is_rolled_back_by_itself() {
 #[test]
 fn errors_that_the_version_before_had_too_roll_nothing_back() {
     let fails = |above: &str| {
-        format!("{above}\nfn on_connection(socket) {{\n socket.on(\"x\", || throw \"no\");\n}}")
+        format!("{above}\nfn on_connection(socket) {{\n socket.on(\"x\", || [][1]);\n}}")
     };
     let (mut host, clients) = host_of_six(&fails(""));
     clients[0].emit("x", ());
@@ -211,17 +211,18 @@ fn errors_that_the_version_before_had_too_roll_nothing_back() {
 
 #[test]
 fn errors_of_handlers_that_stay_old_roll_nothing_back() {
-    let script = |version: i64| {
+    // The new text of the inner listener captures a variable that those who have started do not have.
+    let script = |version: i64, declared: &str, used: &str| {
         format!(
-            "fn on_connection(socket) {{ socket.on(\"start\", || {{ socket.on(\"x\", || {{ if io.data.bad == true {{ throw \"no\"; }} {version} }}); }});
-                socket.on(\"break\", || {{ io.data.bad = true; }}); }}"
+            "fn on_connection(socket) {{ socket.on(\"start\", || {{ {declared} socket.on(\"x\", || {{ {used} let n = io.data.n; 1 / n + {version} }}); }});
+                socket.on(\"break\", || {{ io.data.n = 0; }}); }}"
         )
     };
-    let (mut host, clients) = host_of_six(&script(1));
+    let (mut host, clients) = host_of_six(&script(1, "", ""));
     for client in &clients {
         client.emit("start", ());
     }
-    host.edit("main.rhai", &script(2));
+    host.edit("main.rhai", &script(2, "let more = 1;", "more += 1;"));
     clients[0].emit("break", ());
     for client in &clients {
         client.emit("x", ());
@@ -232,8 +233,7 @@ fn errors_of_handlers_that_stay_old_roll_nothing_back() {
 
 #[test]
 fn a_first_version_that_fails_stays_for_there_is_none_before_it() {
-    let (host, clients) =
-        host_of_six("fn on_connection(socket) { socket.on(\"x\", || throw \"no\"); }");
+    let (host, clients) = host_of_six("fn on_connection(socket) { socket.on(\"x\", || [][1]); }");
     for client in &clients {
         client.emit("x", ());
     }
@@ -281,29 +281,272 @@ fn connections_on_which_an_edit_fails_are_disconnected_if_the_operator_wants_tha
 }
 
 #[test]
-fn connections_on_which_both_versions_fail_are_counted_and_have_what_was_registered_until_then() {
-    let script = |version: i64| {
+fn an_edit_takes_no_listener_from_a_connection_whose_on_connection_would_fail_today() {
+    let script = |version: i64, more: &str| {
         format!(
             "fn on_connection(socket) {{
                 socket.on(\"v\", || {version});
                 socket.on(\"spoil\", || {{ io.data.spoilt = socket.id; }});
                 if io.data.spoilt == socket.id {{ throw \"no\"; }}
-                socket.on(\"w\", || {version});
+                socket.on(\"w\", || {version}); {more}
             }}"
         )
     };
-    let mut host = TestHost::new(&script(1));
+    let mut host = TestHost::new(&script(1, ""));
     let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
     bob.emit("spoil", ());
-    host.events();
-    host.edit("main.rhai", &script(2));
-    let failing = host.events().into_iter().find_map(|event| match event {
-        HostEvent::Replaced { reload, .. } => Some(reload.failing),
+    for (version, more) in [(2, ""), (3, "socket.on(\"more\", || 3);")] {
+        host.edit("main.rhai", &script(version, more));
+        for client in [&ada, &bob] {
+            for event in ["v", "w"] {
+                assert_eq!(client.ask(event, ()), Some(format!("[{version}]")));
+            }
+        }
+    }
+    assert_eq!(bob.ask("more", ()).as_deref(), Some("[3]"));
+    assert_eq!(host.problems(), NONE);
+}
+
+/// A script that says which version of itself and of its library it has.
+fn with_lib(version: i64) -> String {
+    format!(
+        "import \"lib/n\" as lib;
+        fn on_connection(socket) {{ socket.on(\"v\", || `${{lib::n()}} {version}`); }}"
+    )
+}
+
+fn lib(n: &str) -> String {
+    format!("fn n() {{ {n} }}")
+}
+
+/// A host of two namespaces that share a library, and a third one.
+fn host_with_lib() -> TestHost {
+    TestHost::with([
+        ("a.rhai", &*with_lib(1)),
+        ("b.rhai", &*with_lib(1)),
+        ("c.rhai", &*script(1)),
+        ("lib/n.rhai", &*lib("1")),
+    ])
+}
+
+fn version(client: &TestClient) -> String {
+    client.ask("v", ()).unwrap_or_default()
+}
+
+fn rolled_back(host: &TestHost) -> Vec<(String, u64, u64, u64)> {
+    let events = host.events().into_iter();
+    let events = events.filter_map(|event| match event {
+        HostEvent::RolledBack {
+            namespace,
+            from,
+            version,
+            batch,
+            ..
+        } => Some((namespace.to_string(), from, version, batch)),
         _ => None,
     });
-    assert_eq!(failing, Some(1));
-    assert_eq!(bob.ask("v", ()).as_deref(), Some("[2]"));
-    assert_eq!(bob.ask("w", ()), None);
-    assert_eq!(ada.ask("w", ()).as_deref(), Some("[2]"));
-    assert_eq!(host.problems(), NONE);
+    events.collect()
+}
+
+#[test]
+fn a_roll_back_undoes_the_whole_batch() {
+    let mut host = host_with_lib();
+    let (a, b) = (host.connect("/a").unwrap(), host.connect("/b").unwrap());
+    host.edit("lib/n.rhai", &lib("2"));
+    assert_eq!([version(&a), version(&b)], ["[\"2 1\"]", "[\"2 1\"]"]);
+    host.events();
+    assert_eq!(host.roll_back("/b").unwrap(), 1);
+    assert_eq!([version(&a), version(&b)], ["[\"1 1\"]", "[\"1 1\"]"]);
+    assert_eq!(
+        rolled_back(&host),
+        [("/a".to_owned(), 2, 1, 3), ("/b".to_owned(), 2, 1, 3)]
+    );
+    let batches = |path: &str| -> Vec<_> {
+        let history = host.history(path);
+        history.iter().map(|r| (r.number, r.batch)).collect()
+    };
+    assert_eq!(batches("/a"), [(1, Some(1)), (2, Some(2)), (1, Some(3))]);
+    assert_eq!(batches("/c"), [(1, Some(1))]);
+}
+
+#[test]
+fn a_namespace_that_was_saved_again_keeps_that_version_and_goes_with_it_to_before_both() {
+    let mut host = host_with_lib();
+    let (a, b) = (host.connect("/a").unwrap(), host.connect("/b").unwrap());
+    host.edit("lib/n.rhai", &lib("2"));
+    host.edit("b.rhai", &with_lib(2));
+    host.events();
+    assert_eq!(host.roll_back("/a").unwrap(), 1);
+    assert_eq!([version(&a), version(&b)], ["[\"1 1\"]", "[\"2 2\"]"]);
+    let kept = host.events().into_iter().find_map(|event| match event {
+        HostEvent::KeptByRollBack {
+            namespace,
+            version,
+            reason,
+            ..
+        } => Some((namespace.to_string(), version, reason)),
+        _ => None,
+    });
+    assert_eq!(kept, Some(("/b".to_owned(), 3, KeptReason::SavedSince)));
+    // The batch that is rolled back already is passed over.
+    assert_eq!(host.roll_back("/b").unwrap(), 1);
+    assert_eq!(version(&b), "[\"1 1\"]");
+    for path in ["/a", "/b"] {
+        assert!(matches!(
+            host.roll_back(path),
+            Err(RollBackError::NoPrevious(_))
+        ));
+    }
+}
+
+#[test]
+fn a_roll_back_that_fails_in_one_namespace_changes_none_and_forgets_no_edit() {
+    let script = |version: i64, when: &str| {
+        format!("fn on_connection(socket) {{ {when} socket.on(\"v\", || {version}); }}")
+    };
+    let fails = "if socket.id == \"client2\" { [][1]; }";
+    let mut host = TestHost::with([("a.rhai", &*script(1, "")), ("b.rhai", &*script(1, fails))]);
+    let a = host.connect("/a").unwrap();
+    host.edit_all([("a.rhai", &*script(2, "")), ("b.rhai", &*script(2, ""))]);
+    let b = host.connect("/b").unwrap();
+    assert!(matches!(
+        host.roll_back("/a"),
+        Err(RollBackError::Rejected { .. })
+    ));
+    assert_eq!([version(&a), version(&b)], ["[2]", "[2]"]);
+    assert_eq!(host.history("/a").len(), 2, "no file was rejected");
+    b.disconnect();
+    assert_eq!(host.roll_back("/a").unwrap(), 1);
+    assert_eq!(version(&a), "[1]");
+    host.edit("c.rhai", &script(1, ""));
+    assert_eq!(
+        version(&a),
+        "[1]",
+        "what was rolled back is not tried again"
+    );
+}
+
+#[test]
+fn a_file_that_a_batch_brought_keeps_serving() {
+    let mut host = host_with_lib();
+    let a = host.connect("/a").unwrap();
+    host.edit_all([("lib/n.rhai", &*lib("2")), ("d.rhai", &*script(1))]);
+    let rolled_back = host.roll_back_last().unwrap();
+    assert_eq!(version(&a), "[\"1 1\"]");
+    let kept: Vec<_> = rolled_back
+        .kept
+        .iter()
+        .map(|k| (&*k.script, k.reason))
+        .collect();
+    assert_eq!(kept, [("d.rhai", KeptReason::First)]);
+    assert!(host.connect("/d").is_ok());
+    host.edit("e.rhai", &script(1));
+    // The last batch brought nothing but that file.
+    assert!(matches!(
+        host.roll_back_last(),
+        Err(RollBackError::NoPrevious(path)) if path == "/e"
+    ));
+}
+
+#[test]
+fn roll_backs_go_to_any_batch_and_forward_again() {
+    let mut host = host_with_lib();
+    let (a, b) = (host.connect("/a").unwrap(), host.connect("/b").unwrap());
+    host.edit("lib/n.rhai", &lib("2")); // batch 2
+    host.edit("b.rhai", &with_lib(2)); // 3
+    host.edit_all([("lib/n.rhai", &*lib("3")), ("e.rhai", &*script(1))]); // 4
+    let told = |host: &mut TestHost, batch: u64| {
+        let rolled_back = host.roll_back_to(batch).unwrap();
+        let restored = rolled_back.restored.iter();
+        let restored: Vec<_> = restored
+            .map(|r| (r.namespace.to_string(), r.version))
+            .collect();
+        (restored, rolled_back.kept.len())
+    };
+    let (at_a, at_b) = (|n| ("/a".to_owned(), n), |n| ("/b".to_owned(), n));
+    assert_eq!(told(&mut host, 1), (vec![at_a(1), at_b(1)], 1));
+    assert_eq!([version(&a), version(&b)], ["[\"1 1\"]", "[\"1 1\"]"]);
+    assert_eq!(told(&mut host, 4), (vec![at_a(3), at_b(4)], 0));
+    assert_eq!([version(&a), version(&b)], ["[\"3 1\"]", "[\"3 2\"]"]);
+    assert_eq!(told(&mut host, 3), (vec![at_a(2), at_b(3)], 1));
+    assert_eq!([version(&a), version(&b)], ["[\"2 1\"]", "[\"2 2\"]"]);
+    assert!(matches!(
+        host.roll_back_to(3),
+        Err(RollBackError::ServesAlready(3))
+    ));
+    assert!(matches!(
+        host.roll_back_to(99),
+        Err(RollBackError::UnknownBatch(99))
+    ));
+    // Batch 3, and not the rollbacks since.
+    host.roll_back_last().unwrap();
+    assert_eq!([version(&a), version(&b)], ["[\"2 1\"]", "[\"2 1\"]"]);
+}
+
+#[test]
+fn mistakes_do_not_push_the_versions_out_to_which_one_can_go_back() {
+    let mut host = TestHost::new(&script(1));
+    host.edit("main.rhai", &script(2));
+    for n in 0..100 {
+        host.edit("main.rhai", &format!("fn on_connection(socket) {{ {n}"));
+    }
+    host.roll_back_to(1).unwrap();
+}
+
+#[test]
+fn roll_backs_and_edits_in_turn_keep_the_way_back() {
+    let mut host = TestHost::new(&script(0));
+    for version in 1..=7 {
+        host.edit("main.rhai", &script(version));
+    }
+    for version in 8..30 {
+        host.edit("main.rhai", &script(version));
+        host.roll_back("/").unwrap();
+    }
+    for version in (1..=7).rev() {
+        assert_eq!(host.roll_back("/").unwrap(), version);
+    }
+}
+
+#[test]
+fn a_shared_file_that_fails_in_one_namespace_is_rolled_back_in_all() {
+    let mut host = TestHost::build(
+        [
+            ("a.rhai", &*with_lib(1)),
+            ("b.rhai", &*with_lib(1)),
+            ("lib/n.rhai", &*lib("1")),
+        ],
+        |builder| builder.options(options(|options| options.rollback_on_errors = true)),
+    );
+    let clients: Vec<_> = (0..5).map(|_| host.connect("/a").unwrap()).collect();
+    let b = host.connect("/b").unwrap();
+    host.edit("lib/n.rhai", &lib("[2][io.sockets.len() / 5]"));
+    assert_eq!(version(&b), "[\"2 1\"]", "it fails in `/a` only");
+    for client in &clients {
+        version(client);
+    }
+    assert_eq!(version(&clients[0]), "[\"1 1\"]");
+    assert_eq!(version(&b), "[\"1 1\"]");
+}
+
+#[test]
+fn what_a_script_throws_on_purpose_is_an_answer_and_rolls_nothing_back() {
+    let serves =
+        |body: &str| format!("fn on_connection(socket) {{ socket.on(\"x\", || {{\n {body} }}); }}");
+    for (body, count) in [
+        ("throw \"too long\";", 0),
+        ("throw #{ code: 7 };", 0),
+        ("if true { throw; }", 0),
+        ("[1][2];", 1),
+        // A function of the host, at the place of its call.
+        ("io.data.x = 1; io.data.push(\"x\", 1, 5);", 1),
+        ("throw [1][2];", 1),
+    ] {
+        let (mut host, clients) = host_of_six(&serves(""));
+        host.edit("main.rhai", &serves(body));
+        for client in &clients {
+            client.emit("x", ());
+        }
+        assert_eq!(reasons(&host).len(), count, "{body}");
+    }
 }

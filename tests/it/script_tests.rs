@@ -89,6 +89,32 @@ fn clients_events_acks_time_edits_and_data() {
             assert_eq(failures().len, 1);
             assert_eq(ada.ask("count"), 21);
         }
+        fn test_the_report_of_an_edit_and_the_state_of_a_connection() {
+            let ada = connect("/");
+            ada.ask("count");
+            let text = script("main.rhai");
+            text.replace("n = 0", "n = 5");
+            let report = edit("main.rhai", text);
+            assert_eq(report.version, 2);
+            assert_eq(report.rebound, 1);
+            let variable = report.variables[0];
+            assert_eq([variable.name, variable.kept], ["n", 1]);
+            assert_eq(edit("main.rhai", text), ());
+            let state = inspect(ada);
+            assert_eq(state.version, 2);
+            assert_eq(state.vars.n, 1);
+            assert_eq(state.variables[0].initial, 5);
+            assert(why("count", ada).starts_with("listened to: main.rhai:"));
+            text.replace("\"count\"", "\"counted\"");
+            edit("main.rhai", text);
+            assert(why("count", ada).starts_with("not listened to since version 3; version 2 did"));
+            assert_eq(edit("main.rhai", "fn on_connection("), ());
+            assert_eq(failures().len, 1);
+            let other = edit("other.rhai", "fn on_connection(socket) { }");
+            assert_eq([other.namespace, other.version], ["/other", 1]);
+            ada.disconnect();
+            assert(throws(|| inspect(ada)).contains("is connected"));
+        }
         fn test_leaving() {
             let ada = connect("/");
             assert(ada.connected);

@@ -30,7 +30,7 @@ pub(crate) struct Watched {
     /// The folder around, for what is to happen beside the scripts.
     around: TempDir,
     scripts: PathBuf,
-    host: Host,
+    pub(crate) host: Host,
     events: UnboundedReceiver<HostEvent>,
     _watching: Watching,
 }
@@ -41,7 +41,7 @@ impl Watched {
         Self::with(None, make).await
     }
 
-    async fn with(poll: Option<Duration>, make: impl FnOnce(&Path)) -> Self {
+    pub(crate) async fn with(poll: Option<Duration>, make: impl FnOnce(&Path)) -> Self {
         let around = tempfile::tempdir().unwrap();
         let scripts = around.path().join("scripts");
         make(&scripts);
@@ -100,6 +100,15 @@ pub(crate) fn shown(event: &HostEvent) -> String {
             script, version, ..
         } => format!("replaced {script} {version}"),
         HostEvent::Removed { script, .. } => format!("removed {script}"),
+        HostEvent::Missing {
+            script, same_text, ..
+        } => match same_text {
+            Some(other) => format!("missing {script}, as {other}"),
+            None => format!("missing {script}"),
+        },
+        HostEvent::Returned { script, .. } => format!("returned {script}"),
+        HostEvent::Moved { from, to, .. } => format!("moved {from} {to}"),
+        HostEvent::Ignored { file, reason } => format!("ignored {file}: {reason}"),
         HostEvent::Rejected { diagnostics, .. } => format!("rejected {diagnostics:?}"),
         HostEvent::Unreadable { .. } => "unreadable".to_owned(),
         other => format!("{other:?}"),
@@ -270,7 +279,7 @@ async fn files_and_their_namespaces_appear_and_disappear() {
     fs::remove_dir_all(watched.file("game")).unwrap();
     assert_eq!(
         watched.until("removed game/lobby.rhai").await,
-        ["removed game/lobby.rhai"]
+        ["missing game/lobby.rhai", "removed game/lobby.rhai"]
     );
     assert_eq!(watched.host.namespaces().len(), 1);
     fs::create_dir(watched.file("game")).unwrap();

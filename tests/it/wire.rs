@@ -15,9 +15,6 @@ use crate::{
     sockets::{LONG, Running},
 };
 
-/// The frame by which the server asks whether a client is there, as [`read_until`] shows it.
-const PING: &str = "\u{fffd}\u{1}2";
-
 /// A masked text frame, as clients send them.
 pub(crate) fn frame(text: &str) -> Vec<u8> {
     let mut frame = vec![0x81];
@@ -200,49 +197,49 @@ async fn a_client_that_does_not_read_is_cut_off_and_others_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn events_in_one_write_with_connect_are_kept_for_as_long_as_a_reload_takes() {
-    let script = |comment: &str| {
+async fn a_client_connects_while_an_edit_is_drafted_and_has_the_new_code_afterwards() {
+    let script = |version: i64| {
         format!(
-            "fn on_connection(socket) {{ pass(); socket.on(\"n\", |n| {{ socket.emit(\"n\", n); }}); }} {comment}"
+            "fn on_connection(socket) {{ pass({version}); socket.on(\"n\", |n| {{ socket.emit(\"n\", n, {version}); }}); }}"
         )
     };
     let folder = tempfile::tempdir().unwrap();
     let main = folder.path().join("main.rhai");
-    std::fs::write(&main, script("")).unwrap();
-    let mut options = patchcord::testing::options();
-    // Longer than frames wait behind a CONNECT without a reload: the next ping shows that so much time has passed.
-    options.ping_interval = std::time::Duration::from_millis(200);
+    std::fs::write(&main, script(1)).unwrap();
     let gate = Gate::default();
     let pass = gate.clone();
     let (running, host) = Running::reloadable(|builder| {
         builder
             .scripts(folder.path())
-            .options(options)
-            .function("pass", move || pass.pass())
+            .options(patchcord::testing::options())
+            // Only drafts of the new version wait.
+            .function("pass", move |version: i64| {
+                if version == 2 {
+                    pass.pass();
+                }
+            })
     })
     .await;
     let mut client = running.websocket().await;
     client.connect("").await;
-    std::fs::write(&main, script("// edited")).unwrap();
+    std::fs::write(&main, script(2)).unwrap();
     gate.shut_after(0);
     let reload = tokio::spawn(async move { host.reload().await });
     let reached = gate.clone();
     tokio::task::spawn_blocking(move || reached.reached())
         .await
         .unwrap();
-    let mut early = raw(&running).await;
-    // The first ping comes at once.
-    read_until(&mut early, PING).await;
-    early.write_all(&frame("3")).await.unwrap();
-    early
-        .write_all(&["40", "42[\"n\",1]"].map(frame).concat())
+    let mut newcomer = raw(&running).await;
+    let early = ["40", "42[\"n\",1]"];
+    newcomer
+        .write_all(&early.map(frame).concat())
         .await
         .unwrap();
-    let heard = read_until(&mut early, PING).await;
-    assert!(!heard.contains("40{"), "the reload was decided: {heard}");
+    read_until(&mut newcomer, "42[\"n\",1,1]").await;
     gate.open();
-    read_until(&mut early, "42[\"n\",1]").await;
     reload.await.unwrap();
+    newcomer.write_all(&frame("42[\"n\",2]")).await.unwrap();
+    read_until(&mut newcomer, "42[\"n\",2,2]").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,17 +3,23 @@
 use clap::{Args, Command};
 use proptest::prelude::*;
 
-use super::text;
+use super::text::{self, Show};
 use crate::{cli::options::ServeOptions, diagnostic::Style, event::HostEvent, host::Origin};
+
+const SHOW: Show = Show {
+    verbose: false,
+    quiet_reloads: false,
+    style: Style::Plain,
+};
 
 fn origin_refused(origin: &str) -> String {
     let origin = origin.to_owned();
-    text::of(&HostEvent::OriginRefused { origin }, false, Style::Plain)
+    text::of(&HostEvent::OriginRefused { origin }, SHOW)
 }
 
 fn host_refused(host: &str) -> String {
     let host = host.to_owned();
-    text::of(&HostEvent::HostRefused { host }, false, Style::Plain)
+    text::of(&HostEvent::HostRefused { host }, SHOW)
 }
 
 /// Returns the values of the options that the hint of a report names, as `serve` reads them.

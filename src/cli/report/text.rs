@@ -3,21 +3,30 @@
 //! In: an event. Out: its lines. Invariant: each line goes through [`visible`], which escapes what a client may have
 //! chosen; only a diagnostic is drawn, by [`render`], which does the same.
 
-use std::{collections::BTreeSet, fmt::Display, sync::Arc};
+mod staging;
+
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use crate::{
     diagnostic::{Diagnostic, Style, render, visible, visible_lines},
-    event::{HostEvent, Kept, Reload, RollBackReason},
+    event::{HostEvent, Kept, KeptReason, Reload, RollBackReason},
     host::{AllowedHost, Origin},
 };
 
-/// Names that are listed of many. Keys of data may be drawn from what clients send.
-const SHOWN: usize = 20;
+/// Form and length of a text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Show {
+    /// With the files of versions.
+    pub(super) verbose: bool,
+    /// Only the first line of a reload.
+    pub(super) quiet_reloads: bool,
+    pub(super) style: Style,
+}
 
 /// Lines of one event.
 struct Lines {
     lines: Vec<String>,
-    style: Style,
+    show: Show,
 }
 
 impl Lines {
@@ -40,24 +49,49 @@ impl Lines {
     }
 
     fn diagnostic(&mut self, diagnostic: &Diagnostic) {
-        self.lines.push(render(diagnostic, self.style));
+        self.lines.push(render(diagnostic, self.show.style));
     }
 }
 
 /// Returns the lines of an event, without a final line break.
-pub(super) fn of(event: &HostEvent, verbose: bool, style: Style) -> String {
+pub(super) fn of(event: &HostEvent, show: Show) -> String {
     let mut lines = Lines {
         lines: Vec::new(),
-        style,
+        show,
     };
     match event {
         HostEvent::Loaded { .. }
         | HostEvent::Replaced { .. }
         | HostEvent::RolledBack { .. }
+        | HostEvent::KeptByRollBack { .. }
         | HostEvent::Rejected { .. }
+        | HostEvent::Unchanged { .. }
+        | HostEvent::Paused { .. }
+        | HostEvent::Resumed
+        | HostEvent::HistoryFailed { .. }
         | HostEvent::Warned { .. }
         | HostEvent::Removed { .. }
-        | HostEvent::Unreadable { .. } => scripts(&mut lines, event, verbose),
+        | HostEvent::Unreadable { .. } => scripts(&mut lines, event),
+        HostEvent::Staged { .. }
+        | HostEvent::Promoted { .. }
+        | HostEvent::Abandoned { .. }
+        | HostEvent::WaitsForStage { .. } => staging::lines(&mut lines, event),
+        HostEvent::Missing { .. }
+        | HostEvent::Returned { .. }
+        | HostEvent::Moved { .. }
+        | HostEvent::Ignored { .. } => files(&mut lines, event),
+        HostEvent::Unheard {
+            script,
+            event,
+            version,
+            clients,
+            ..
+        } => {
+            let clients = many(*clients);
+            lines.line(&format!(
+                "{script}: \"{event}\": sent by {clients} since version {version}, which does not listen"
+            ));
+        }
         HostEvent::HandlerFailed { diagnostic } => lines.diagnostic(diagnostic),
         HostEvent::Repeated { diagnostic, times } => {
             lines.line(&format!("{times} times more in 10 s:"));
@@ -90,14 +124,15 @@ pub(super) fn of(event: &HostEvent, verbose: bool, style: Style) -> String {
         | HostEvent::OriginRefused { .. } => clients(&mut lines, event),
         HostEvent::Suppressed { event, times } => {
             lines.line(&format!("{times} times more in 10 s, such as:"));
-            lines.lines.push(of(event, verbose, style));
+            lines.lines.push(of(event, show));
         }
     }
     lines.lines.join("\n")
 }
 
 /// Adds the lines of an event about the scripts.
-fn scripts(lines: &mut Lines, event: &HostEvent, verbose: bool) {
+fn scripts(lines: &mut Lines, event: &HostEvent) {
+    let verbose = lines.show.verbose;
     match event {
         HostEvent::Loaded {
             namespace,
@@ -105,6 +140,7 @@ fn scripts(lines: &mut Lines, event: &HostEvent, verbose: bool) {
             version,
             hash,
             files,
+            ..
         } => {
             let source = source(hash, files, verbose);
             lines.line(&format!(
@@ -112,6 +148,7 @@ fn scripts(lines: &mut Lines, event: &HostEvent, verbose: bool) {
             ));
         }
         HostEvent::Replaced {
+            namespace,
             script,
             version,
             hash,
@@ -120,10 +157,11 @@ fn scripts(lines: &mut Lines, event: &HostEvent, verbose: bool) {
             ..
         } => {
             let source = source(hash, files, verbose);
-            let rebound = rebound(script, reload, verbose);
-            lines.line(&format!("{script}: version {version}, {rebound}{source}"));
+            let head = format!("version {version}");
+            reloaded(lines, &head, (namespace, script), reload, &source);
         }
         HostEvent::RolledBack {
+            namespace,
             script,
             from,
             version,
@@ -139,15 +177,39 @@ fn scripts(lines: &mut Lines, event: &HostEvent, verbose: bool) {
                 ));
             }
             let source = source(hash, files, verbose);
-            let rebound = rebound(script, reload, verbose);
+            let head = format!("rolled back to version {version}");
+            reloaded(lines, &head, (namespace, script), reload, &source);
+        }
+        HostEvent::KeptByRollBack {
+            namespace,
+            script,
+            version,
+            reason,
+        } => {
+            let why = match reason {
+                KeptReason::SavedSince => "which was saved later",
+                KeptReason::First => "because none served before",
+                KeptReason::BeforeRestart => "because the version in the files was rolled back",
+            };
             lines.line(&format!(
-                "{script}: rolled back to version {version}, {rebound}{source}"
+                "{script}: version {version} keeps serving {namespace}, {why}"
             ));
         }
         HostEvent::Rejected {
             scripts,
             diagnostics,
         } => rejected(lines, scripts, diagnostics),
+        HostEvent::Unchanged {
+            script, version, ..
+        } => lines.line(&format!("{script}: as version {version}, which serves")),
+        HostEvent::Paused { files } => lines.line(&match files.as_slice() {
+            [] => "paused: saves wait for `patchcord ctl resume`".to_owned(),
+            files => format!("paused: {} saved, waits for `resume`", files.join(", ")),
+        }),
+        HostEvent::Resumed => lines.line("resumed: saves take effect again"),
+        HostEvent::HistoryFailed { problem } => {
+            lines.line(&format!("warning: history: {problem}"));
+        }
         HostEvent::Warned { diagnostics } => {
             diagnostics
                 .iter()
@@ -163,6 +225,59 @@ fn scripts(lines: &mut Lines, event: &HostEvent, verbose: bool) {
             lines.line("what was loaded keeps serving");
         }
         _ => {}
+    }
+}
+
+/// Adds the line of an event about the files of the scripts.
+fn files(lines: &mut Lines, event: &HostEvent) {
+    match event {
+        HostEvent::Missing {
+            namespace,
+            script,
+            clients,
+            milliseconds,
+            same_text,
+        } => {
+            let time = Duration::from_millis(*milliseconds);
+            let effect = match clients {
+                0 => format!("{namespace} will no longer be served"),
+                clients => format!("{} of {namespace} will be disconnected", many(*clients)),
+            };
+            let renamed = same_text
+                .as_ref()
+                .map_or_else(String::new, |other| format!(" ({other} has the same text)"));
+            lines.line(&format!(
+                "{script}: the file is gone: {effect} in {}, unless it comes back{renamed}",
+                humantime::format_duration(time)
+            ));
+        }
+        HostEvent::Returned {
+            namespace,
+            script,
+            version,
+        } => lines.line(&format!(
+            "{script}: the file is back, version {version} serves {namespace} as before"
+        )),
+        HostEvent::Moved {
+            namespace,
+            from,
+            to,
+            clients,
+        } => lines.line(&format!(
+            "{to} serves {namespace} in place of {from}: {} disconnected",
+            many(*clients)
+        )),
+        HostEvent::Ignored { file, reason } => {
+            lines.line(&format!("warning: {file} is not served: {reason}"));
+        }
+        _ => {}
+    }
+}
+
+fn many(clients: usize) -> String {
+    match clients {
+        1 => "1 client".to_owned(),
+        _ => format!("{clients} clients"),
     }
 }
 
@@ -297,63 +412,39 @@ fn source(hash: &str, files: &[Arc<str>], verbose: bool) -> String {
     }
 }
 
-/// Returns the effect of a reload on the live connections.
-fn rebound(script: &Arc<str>, reload: &Reload, verbose: bool) -> String {
+/// Adds the lines of a reload: the first one, and what changed for whom.
+fn reloaded(
+    lines: &mut Lines,
+    head: &str,
+    (namespace, script): (&str, &str),
+    reload: &Reload,
+    source: &str,
+) {
     let Reload {
-        changed,
         rebound,
-        keep_old,
-        rooms,
-        failing,
-        disconnected,
-        carried,
         milliseconds,
         ..
     } = reload;
-    let connections = if *rebound == 1 {
-        "connection"
-    } else {
-        "connections"
+    let connections = match rebound {
+        1 => "1 connection".to_owned(),
+        _ => format!("{rebound} connections"),
     };
-    let mut text = format!("{rebound} {connections} re-bound, {milliseconds} ms");
-    if *changed != [script.clone()] {
-        text += &format!("; changed: {}", changed.join(", "));
-    }
-    match keep_old {
-        0 => {}
-        1 => text += "; 1 handler made by another handler keeps its version",
-        _ => text += &format!("; {keep_old} handlers made by other handlers keep their version"),
-    }
-    if *failing > 0 {
-        text += &format!("; `on_connection` still fails on {failing} of them");
-    }
-    if *disconnected > 0 {
-        text += &format!("; {disconnected} disconnected, for `on_connection` fails on them");
-    }
-    for (names, what) in [
-        (&carried.lost, "no longer used"),
-        (&carried.retyped, "changed their type and begin anew"),
-    ] {
-        if !names.is_empty() {
-            text += &format!("; {what}: {}", join(names));
+    let changed = match &*reload.changed {
+        [only] if **only == *script => String::new(),
+        changed => format!("; changed: {}", changed.join(", ")),
+    };
+    let effect = match (reload.changes_nothing(), rebound) {
+        (false, _) => format!("{head} of {namespace} on {connections}"),
+        (true, 0) => format!("{head}, nothing changed"),
+        (true, _) => format!("{head}, nothing changed for its {connections}"),
+    };
+    lines.line(&format!(
+        "{script}: {effect}, {milliseconds} ms{changed}{source}"
+    ));
+    if !lines.show.quiet_reloads && !reload.changes_nothing() {
+        for detail in reload.details(script) {
+            lines.line(&format!("  {detail}"));
         }
-    }
-    if verbose && !carried.kept.is_empty() {
-        text += &format!("; kept: {}", join(&carried.kept));
-    }
-    if verbose && *rooms > 0 {
-        text += &format!("; rooms joined or left: {rooms}");
-    }
-    text
-}
-
-/// The first of many names.
-fn join(names: &BTreeSet<String>) -> String {
-    let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`"));
-    let shown = shown.collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -385,11 +476,19 @@ mod tests {
         event::tests::every,
     };
 
+    fn show(verbose: bool, style: Style) -> Show {
+        Show {
+            verbose,
+            quiet_reloads: false,
+            style,
+        }
+    }
+
     #[test]
     fn no_event_shows_what_a_client_chose_as_it_is_or_at_the_begin_of_a_line() {
         for event in every(TEXT) {
             for verbose in [false, true] {
-                let shown = of(&event, verbose, Style::Plain);
+                let shown = of(&event, show(verbose, Style::Plain));
                 let has_text = format!("{event:?}").contains("FORGED");
                 assert_eq!(
                     shown.contains("FORGED"),
@@ -407,7 +506,7 @@ mod tests {
     #[test]
     fn colours_are_the_only_control_sequences() {
         for event in every(TEXT) {
-            let shown = of(&event, true, Style::Color);
+            let shown = of(&event, show(true, Style::Color));
             assert!(
                 !shown.contains("\u{1b}[2J") && !shown.contains("\u{1b}]"),
                 "{shown:?}"

@@ -15,7 +15,9 @@ use tokio::task::unconstrained;
 
 use super::Connection;
 use crate::{
-    connection::{Answer, Answered, NoAnswer, OutgoingEvent, Phase, SendError, Work, acks::Ask},
+    connection::{
+        Answer, Answered, Call, NoAnswer, OutgoingEvent, Phase, SendError, Work, acks::Ask,
+    },
     script::Handler,
 };
 
@@ -57,7 +59,8 @@ impl Connection {
         let ask = Ask::new(handler, timeout.is_some(), many, sockets.len());
         if sockets.is_empty() {
             if let Some((handler, args)) = ask.call() {
-                self.post_elsewhere(Work::Call(handler, args, "ack"));
+                let call = Call::new(handler, args, "ack", self.beginnings());
+                self.post_elsewhere(Work::Call(call));
             }
             return Ok(());
         }

@@ -1,12 +1,15 @@
 //! Unit of a namespace, beside its connections: `on_load`, its timers and its closures run in a turn of its own.
 //!
-//! That turn is a [`Connection`] without a client. What its calls register belongs to the version that serves, and is
-//! removed when another version does.
+//! That turn is a [`Connection`] without a client. It adopts an edit as a connection does; `on_load` runs again only when
+//! its own code has changed.
 
 use std::sync::Arc;
 
 use super::Connection;
-use crate::{connection::Namespace, script::Version};
+use crate::{
+    connection::{Namespace, Registered},
+    script::Version,
+};
 
 impl Connection {
     /// Creates the unit of a namespace itself: it has no client, and is not one of the namespace's connections.
@@ -19,31 +22,22 @@ impl Connection {
         Some(self.id()).filter(|id| !id.is_empty())
     }
 
-    /// Starts with the version that serves, and frees what an earlier one left; returns `None` if it has started
-    /// already. For the unit of a namespace.
-    pub fn start(&self) -> Option<Arc<Version>> {
-        let version = self.namespace().version();
-        let mut held = self.held();
-        let same = match (&held.version, &version) {
-            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
-            (None, None) => true,
-            _ => false,
-        };
-        if same {
-            return None;
-        }
-        held.version.clone_from(&version);
-        let (registered, acks) = (held.registered.end(), held.acks.end());
-        drop(held);
-        registered.release();
-        drop(acks);
-        version
+    /// Records the version that the unit of a namespace has.
+    pub fn begin_as(&self, version: &Arc<Version>) {
+        self.held().version = Some(version.clone());
     }
 
-    /// Returns whether the work belongs to a version that no longer serves. Always `false` for a client's connection,
-    /// which adopts the new version.
-    pub fn is_outdated(&self) -> bool {
-        let version = self.version();
-        self.socket().is_none() && version.is_none_or(|version| !self.namespace().serves(&version))
+    /// Takes out what the unit has registered, so that `on_load` registers anew.
+    pub fn take_registered(&self) -> Registered {
+        std::mem::take(&mut self.held().registered)
+    }
+
+    /// Merges what `on_load` has registered now into what it had registered before; `base` is what its old code
+    /// registers, as a draft.
+    pub fn merge_registered(self: &Arc<Self>, before: Registered, base: &Registered) {
+        let mut held = self.held();
+        let new = std::mem::replace(&mut held.registered, before);
+        held.registered.merge(base, new, &[]);
+        held.registered.timers.start(&self.when_due());
     }
 }

@@ -6,15 +6,20 @@
 pub(super) mod once;
 mod throttle;
 mod tracing;
+mod unheard;
 
 use std::{
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
 use tokio::time::{Instant, sleep_until};
 
-use self::throttle::{Throttle, WINDOW};
+use self::{
+    throttle::{Throttle, WINDOW},
+    unheard::Unheard,
+};
 use crate::event::{Counters, HostEvent};
 
 /// Listener of the application; receives every event that is announced.
@@ -26,6 +31,7 @@ pub(crate) struct Announcer {
     listeners: Vec<Listener>,
     counters: Counters,
     throttle: Throttle,
+    unheard: Unheard,
 }
 
 impl std::fmt::Debug for Announcer {
@@ -69,6 +75,61 @@ impl Announcer {
             && let Some(repeats) = announcer.throttle.end(key, event)
         {
             announcer.tell(&repeats);
+        }
+    }
+
+    /// Notes which events a version listens to, and which ones it listens to no more.
+    pub(in crate::host) fn edited(
+        &self,
+        script: &Arc<str>,
+        version: u64,
+        heard: &BTreeSet<String>,
+        silent: BTreeSet<String>,
+    ) {
+        self.unheard.edited(script, version, heard, silent);
+    }
+
+    /// Returns `true` if there are events that a former version listened to.
+    pub(in crate::host) fn minds_unheard(&self) -> bool {
+        self.unheard.any()
+    }
+
+    /// Counts a client that has sent an event to which nobody listens.
+    pub(in crate::host) fn unheard(
+        self: &Arc<Self>,
+        (script, namespace): (&Arc<str>, &Arc<str>),
+        event: &str,
+        socket: &Arc<str>,
+    ) {
+        if let Some(version) = self.unheard.sent(script, event, socket) {
+            let happened = HostEvent::Unheard {
+                namespace: namespace.clone(),
+                script: script.clone(),
+                event: event.to_owned(),
+                version,
+                clients: 0,
+            };
+            tokio::spawn(self.clone().announce_unheard(happened));
+        }
+    }
+
+    /// Waits until the window ends, and announces how many clients have sent the event in it.
+    async fn announce_unheard(self: Arc<Self>, mut happened: HostEvent) {
+        let announcer = Arc::downgrade(&self);
+        drop(self);
+        sleep_until(Instant::now() + WINDOW).await;
+        if let Some(announcer) = announcer.upgrade()
+            && let HostEvent::Unheard {
+                script,
+                event,
+                version,
+                clients,
+                ..
+            } = &mut happened
+            && let Some(counted) = announcer.unheard.end(script, event, *version)
+        {
+            *clients = counted;
+            announcer.announce(happened);
         }
     }
 

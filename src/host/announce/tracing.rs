@@ -5,7 +5,7 @@
 
 use crate::{
     diagnostic::visible,
-    event::{HostEvent, Level},
+    event::{HostEvent, Level, StagedScript},
 };
 
 pub(super) fn trace(event: &HostEvent) {
@@ -13,10 +13,33 @@ pub(super) fn trace(event: &HostEvent) {
         HostEvent::Loaded { .. }
         | HostEvent::Replaced { .. }
         | HostEvent::RolledBack { .. }
+        | HostEvent::KeptByRollBack { .. }
         | HostEvent::Rejected { .. }
+        | HostEvent::Unchanged { .. }
+        | HostEvent::Paused { .. }
+        | HostEvent::Resumed
+        | HostEvent::Staged { .. }
+        | HostEvent::Promoted { .. }
+        | HostEvent::Abandoned { .. }
+        | HostEvent::WaitsForStage { .. }
+        | HostEvent::HistoryFailed { .. }
         | HostEvent::Warned { .. }
         | HostEvent::Removed { .. }
         | HostEvent::Unreadable { .. } => scripts(event),
+        HostEvent::Unheard {
+            namespace,
+            script,
+            event,
+            version,
+            clients,
+        } => {
+            let (namespace, script) = (visible(namespace), visible(script));
+            tracing::warn!(%namespace, %script, event = %visible(event), version, clients, "clients send an event that nobody listens to any more");
+        }
+        HostEvent::Missing { .. }
+        | HostEvent::Returned { .. }
+        | HostEvent::Moved { .. }
+        | HostEvent::Ignored { .. } => files(event),
         HostEvent::HandlerFailed { diagnostic } => tracing::error!(%diagnostic, "handler failed"),
         HostEvent::Repeated { diagnostic, times } => {
             tracing::error!(%diagnostic, times, "the same error again and again");
@@ -54,6 +77,44 @@ pub(super) fn trace(event: &HostEvent) {
     }
 }
 
+/// Writes an event about the files of the scripts.
+fn files(event: &HostEvent) {
+    match event {
+        HostEvent::Missing {
+            namespace,
+            script,
+            clients,
+            milliseconds,
+            same_text,
+        } => {
+            let (namespace, script) = (visible(namespace), visible(script));
+            let same_text = same_text.as_deref().map(visible);
+            tracing::warn!(%namespace, %script, clients, milliseconds, ?same_text, "script missing");
+        }
+        HostEvent::Returned {
+            namespace,
+            script,
+            version,
+        } => {
+            let (namespace, script) = (visible(namespace), visible(script));
+            tracing::info!(%namespace, %script, version, "script back in time");
+        }
+        HostEvent::Moved {
+            namespace,
+            from,
+            to,
+            clients,
+        } => {
+            let (namespace, from, to) = (visible(namespace), visible(from), visible(to));
+            tracing::warn!(%namespace, %from, %to, clients, "another script serves the namespace");
+        }
+        HostEvent::Ignored { file, reason } => {
+            tracing::warn!(file = %visible(file), reason = %visible(reason), "file not served");
+        }
+        _ => {}
+    }
+}
+
 /// Writes an event about the scripts.
 fn scripts(event: &HostEvent) {
     match event {
@@ -76,9 +137,10 @@ fn scripts(event: &HostEvent) {
             reload,
             ..
         } => {
+            let effects = reload.details(script).join("; ");
             let (namespace, script) = (visible(namespace), visible(script));
             let (hash, rebound) = (visible(hash), reload.rebound);
-            tracing::info!(%namespace, %script, version, %hash, rebound, "script replaced");
+            tracing::info!(%namespace, %script, version, %hash, rebound, effects = %visible(&effects), "script replaced");
         }
         HostEvent::RolledBack {
             namespace,
@@ -87,11 +149,21 @@ fn scripts(event: &HostEvent) {
             version,
             hash,
             reason,
+            reload,
             ..
         } => {
+            let effects = reload.details(script).join("; ");
+            let (namespace, script, hash) = (visible(namespace), visible(script), visible(hash));
+            tracing::warn!(%namespace, %script, from, version, %hash, ?reason, effects = %visible(&effects), "script rolled back");
+        }
+        HostEvent::KeptByRollBack {
+            namespace,
+            script,
+            version,
+            reason,
+        } => {
             let (namespace, script) = (visible(namespace), visible(script));
-            let hash = visible(hash);
-            tracing::warn!(%namespace, %script, from, version, %hash, ?reason, "script rolled back");
+            tracing::warn!(%namespace, %script, version, ?reason, "script kept by a rollback");
         }
         HostEvent::Rejected {
             scripts,
@@ -102,6 +174,42 @@ fn scripts(event: &HostEvent) {
             for problem in diagnostics {
                 tracing::error!(%scripts, %problem, "scripts rejected");
             }
+        }
+        HostEvent::Unchanged {
+            namespace,
+            script,
+            version,
+        } => {
+            let (namespace, script) = (visible(namespace), visible(script));
+            tracing::info!(%namespace, %script, version, "script is as the version that serves");
+        }
+        HostEvent::Paused { files } => {
+            let files = files.join(", ");
+            tracing::info!(files = %visible(&files), "saves wait");
+        }
+        HostEvent::Resumed => tracing::info!("saves take effect again"),
+        HostEvent::Staged {
+            whom,
+            connections,
+            scripts,
+        } => {
+            let (whom, scripts) = (visible(whom), versions(scripts));
+            tracing::info!(%whom, connections, scripts = %visible(&scripts), "versions staged");
+        }
+        HostEvent::Promoted { batch, scripts } => {
+            let scripts = scripts.join(", ");
+            tracing::info!(batch, scripts = %visible(&scripts), "staged versions promoted");
+        }
+        HostEvent::Abandoned { reason, scripts } => {
+            let scripts = versions(scripts);
+            tracing::warn!(?reason, scripts = %visible(&scripts), "staged versions abandoned");
+        }
+        HostEvent::WaitsForStage { files } => {
+            let files = files.join(", ");
+            tracing::info!(files = %visible(&files), "saves wait for the end of the stage");
+        }
+        HostEvent::HistoryFailed { problem } => {
+            tracing::warn!(problem = %visible(problem), "history not kept");
         }
         HostEvent::Warned { diagnostics } => {
             for problem in diagnostics {
@@ -117,6 +225,16 @@ fn scripts(event: &HostEvent) {
         }
         _ => {}
     }
+}
+
+fn versions(scripts: &[StagedScript]) -> String {
+    let versions = scripts.iter().map(|one| {
+        format!(
+            "{} version {} of {}",
+            one.script, one.version, one.namespace
+        )
+    });
+    versions.collect::<Vec<_>>().join(", ")
 }
 
 /// Writes an event about clients.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     api::{self, Ack},
-    connection::{ANY, Connection, Event, MIDDLEWARE, OUTGOING, Turn},
+    connection::{ANY, Connection, Event, MIDDLEWARE, OUTGOING},
     script::{CallError, Handler},
 };
 
@@ -82,7 +82,7 @@ impl Dispatcher {
             return self.any(connection, firing);
         };
         let args = vec![firing.name.as_str().into(), firing.args.clone().into()];
-        match Turn::of(connection.clone()).run(|| handler.call(args)) {
+        match super::run(connection, &handler, args) {
             Ok(value) => {
                 if let Ok(args) = value.into_array() {
                     firing.args = args;
@@ -144,6 +144,12 @@ impl Dispatcher {
         let handlers = connection.fire(&firing.name);
         if handlers.is_empty() && !connection.hears(ANY) {
             self.announcer.counters().unheard.add();
+            if self.announcer.minds_unheard()
+                && let Some(version) = connection.version()
+            {
+                let of = (version.entry(), connection.namespace().path());
+                self.announcer.unheard(of, &firing.name, connection.id());
+            }
         }
         let arguments = firing.args.len();
         firing.by_value = !handlers

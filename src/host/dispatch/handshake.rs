@@ -28,7 +28,7 @@ impl Dispatcher {
         connection: &Arc<Connection>,
         link: Arc<dyn Link>,
     ) -> Result<(), String> {
-        let version = connection.namespace().version();
+        let version = connection.serving();
         if version.is_none_or(|version| !version.has(Hook::Handshake)) {
             return Ok(());
         }
@@ -59,11 +59,15 @@ impl Dispatcher {
 
     /// Calls `on_handshake`. With one parameter it accepts by returning, with two by calling `next`.
     pub(super) fn handshake(&self, connection: &Arc<Connection>, verdict: &Verdict) {
-        let version = connection.namespace().version();
-        let Some(hook) = version.and_then(|version| Handler::of_hook(&version, Hook::Handshake))
-        else {
+        let version = connection.serving();
+        let hook = version.as_ref();
+        let Some(hook) = hook.and_then(|version| Handler::of_hook(version, Hook::Handshake)) else {
             return verdict.give(Ok(()));
         };
+        if let Some(version) = &version {
+            // `on_connection` of the same version follows, also when another one serves by then.
+            connection.begin_as(version);
+        }
         let waits = hook.parameters() == Some(2);
         let args = vec![
             Dynamic::from(Socket(connection.clone())),

@@ -1,12 +1,15 @@
 //! Maps a queued work item to script calls.
 
+pub(super) mod adopt;
+mod connect;
 mod disconnect;
+pub(super) mod drafts;
 mod event;
 mod handshake;
 mod slow_pool;
 mod steps;
 
-use std::sync::{Arc, Weak, mpsc};
+use std::sync::{Arc, Weak};
 
 use rhai::Dynamic;
 use tokio_util::task::TaskTracker;
@@ -21,7 +24,7 @@ use crate::{
         announce::Announcer, lifecycle::Lifecycle, namespaces::Namespaces, options::Options,
         transport::flush,
     },
-    script::{CallError, Handler, Hook, Version},
+    script::{CallError, Handler, Version},
 };
 
 /// Callback for each failed call, with the version whose code failed.
@@ -115,12 +118,15 @@ impl Dispatcher {
             Work::Rest(rest) => return rest.run(),
             work => work,
         };
-        if connection.adopt() {
-            self.reloaded(connection);
+        match connection.socket() {
+            Some(_) => self.adopt(connection),
+            None => self.adopt_unit(connection),
         }
         match work {
-            Work::Load(done) => self.load(connection, done),
-            _ if connection.is_outdated() => {}
+            Work::Load(done) => {
+                connection.namespace().loaded();
+                drop(done);
+            }
             Work::Handshake(verdict) => self.handshake(connection, &verdict),
             Work::Connect => self.connect(connection),
             Work::Event(event) => self.event(connection, event),
@@ -136,63 +142,17 @@ impl Dispatcher {
                     self.call(connection, &handler, vec![], "timer");
                 }
             }
-            // The variables of the closure are gone with the client.
-            Work::Call(..) if connection.phase() == Phase::Left => {}
-            Work::Call(handler, args, what) => drop(self.call(connection, &handler, args, what)),
+            // The variables of the closure are gone: with the client, or because the connection has begun anew.
+            Work::Call(_) if connection.phase() == Phase::Left => {}
+            Work::Call(call) if call.of != connection.beginnings() => {}
+            Work::Call(call) => {
+                let handler = adopt::current(connection, call.handler);
+                self.call(connection, &handler, call.args, call.what);
+            }
+            Work::Visit(visit) => visit.run(),
             Work::Outgoing(event) => self.outgoing(connection, event),
             Work::Rest(_) | Work::Adopt => {}
         }
-    }
-
-    fn connect(&self, connection: &Arc<Connection>) {
-        let version = connection.namespace().version();
-        if let Some(version) = version.filter(|_| connection.begin()) {
-            let hook = Handler::of_hook(&version, Hook::Connection);
-            let socket = Dynamic::from(Socket(connection.clone()));
-            let result = connection.connect(version, || match hook {
-                Some(hook) => self.try_call(connection, &hook, vec![socket], "`on_connection`"),
-                None => Ok(Dynamic::UNIT),
-            });
-            if result.is_err() {
-                self.part_with(connection);
-            }
-        }
-        connection.end_pass();
-    }
-
-    /// Disconnects a client whose `on_connection` failed, because it does not have all of its handlers. `on_disconnect`
-    /// follows as at any other end.
-    fn part_with(&self, connection: &Connection) {
-        if !connection.is_connected() {
-            return;
-        }
-        connection.disconnect(false);
-        self.announcer.announce(HostEvent::CutOff {
-            peer: None,
-            socket: Some(connection.id().to_string()),
-            reason: "its `on_connection` failed".to_owned(),
-        });
-    }
-
-    /// Calls `on_reload`, the first call of a new version on a live connection.
-    fn reloaded(&self, connection: &Arc<Connection>) {
-        let version = connection.version();
-        if let Some(hook) = version.and_then(|version| Handler::of_hook(&version, Hook::Reload)) {
-            let socket = Dynamic::from(Socket(connection.clone()));
-            self.call(connection, &hook, vec![socket], "`on_reload`");
-        }
-    }
-
-    /// Calls `on_load`, the first call of a new version in its namespace.
-    fn load(&self, own: &Arc<Connection>, done: Option<mpsc::Sender<()>>) {
-        if let Some(hook) = own
-            .start()
-            .and_then(|version| Handler::of_hook(&version, Hook::Load))
-        {
-            self.call(own, &hook, vec![], "`on_load`");
-        }
-        own.namespace().loaded();
-        drop(done);
     }
 
     /// Calls script code in the connection's turn. A failure is announced, and ends nothing but the call.
@@ -214,13 +174,11 @@ impl Dispatcher {
         args: Vec<Dynamic>,
         call: impl std::fmt::Display,
     ) -> Result<Dynamic, Option<String>> {
-        Turn::of(connection.clone())
-            .run(|| handler.call(args))
-            .map_err(|error| {
-                let reason = error.thrown().and_then(|thrown| api::reason(&thrown));
-                self.failed(connection, handler, error, &call);
-                reason
-            })
+        run(connection, handler, args).map_err(|error| {
+            let reason = error.thrown().and_then(|thrown| api::reason(&thrown));
+            self.failed(connection, handler, error, &call);
+            reason
+        })
     }
 
     pub(super) fn failed(
@@ -230,21 +188,39 @@ impl Dispatcher {
         error: CallError,
         call: &dyn std::fmt::Display,
     ) {
+        let is_thrown = error.thrown().is_some();
         let diagnostic = diagnose(connection, handler, error, call);
-        (self.on_failure)(connection, handler.version(), &diagnostic);
+        // What a script throws on purpose is an answer, and no failure of its version.
+        if !(is_thrown && is_at_throw(&diagnostic)) {
+            (self.on_failure)(connection, handler.code(), &diagnostic);
+        }
         self.announcer
             .announce(HostEvent::HandlerFailed { diagnostic });
     }
 }
 
+/// Calls script code in the connection's turn; `this` is its socket.
+fn run(
+    connection: &Arc<Connection>,
+    handler: &Handler,
+    args: Vec<Dynamic>,
+) -> Result<Dynamic, CallError> {
+    let socket = || {
+        connection
+            .socket()
+            .map(|_| Dynamic::from(Socket(connection.clone())))
+    };
+    Turn::of(connection.clone()).run(|| handler.call_on(socket, args))
+}
+
 /// Returns the diagnostic of a failed call, with the place in the version whose code ran.
-pub(super) fn diagnose(
+pub(in crate::host) fn diagnose(
     connection: &Connection,
     handler: &Handler,
     error: CallError,
     call: &dyn std::fmt::Display,
 ) -> Diagnostic {
-    let version = handler.version();
+    let version = handler.code();
     let diagnostic = match error {
         CallError::Script(error) => {
             Diagnostic::from_eval(&error, handler.file(), &|file| version.source(file))
@@ -265,11 +241,24 @@ pub(super) fn diagnose(
     })
 }
 
+/// Returns whether a problem is at a `throw`. Functions that scripts call throw too, at the place of the call.
+fn is_at_throw(diagnostic: &Diagnostic) -> bool {
+    let Some(place) = &diagnostic.place else {
+        return false;
+    };
+    let line = place.source.iter().flat_map(|text| text.lines());
+    let mut line = line.skip(place.line - 1).take(1);
+    line.any(|line| {
+        let at: String = line.chars().skip(place.column - 1).collect();
+        at.starts_with("throw")
+    })
+}
+
 /// Returns the place where a handler is defined.
 fn place(handler: &Handler) -> Option<Place> {
     let (line, column) = handler.position()?;
     let place = Place::new(handler.file(), line, column);
-    Some(match handler.version().source(handler.file()) {
+    Some(match handler.code().source(handler.file()) {
         Some(source) => place.source(source),
         None => place,
     })

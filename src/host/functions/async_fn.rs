@@ -10,7 +10,7 @@ use std::{
 use rhai::{Dynamic, EvalAltResult, FnPtr, NativeCallContext, RhaiFunc, Variant};
 
 use crate::{
-    connection::{Turn, Work},
+    connection::{Call, Turn, Work},
     script::Handler,
 };
 
@@ -103,7 +103,8 @@ pub(super) fn native<Args: 'static>(
             .and_then(|(closure, context)| Handler::new(closure, &context));
         match (handler, function.begin(values)) {
             (Some(handler), Some(answer)) => {
-                tokio::spawn(deliver(turn, Arc::new(handler), answer));
+                let of = turn.connection.beginnings();
+                tokio::spawn(deliver(turn, (Arc::new(handler), of), answer));
                 Ok(Dynamic::UNIT)
             }
             _ => refuse(format!("`{name}` takes a closure as its last argument")),
@@ -125,14 +126,14 @@ fn types_of<Args, F: AsyncFunction<Args>>(_: &F) -> Vec<(TypeId, &'static str)> 
 }
 
 /// Waits, and calls the closure in the turn of the connection that gave it: with an error, or `()` and the value.
-async fn deliver(turn: Turn, handler: Arc<Handler>, answer: Answer) {
+async fn deliver(turn: Turn, (handler, of): (Arc<Handler>, u32), answer: Answer) {
     let answer = tokio::spawn(answer).await;
     let args = match answer.unwrap_or_else(|_| Err("the function panicked".to_owned())) {
         Ok(value) => vec![Dynamic::UNIT, value],
         Err(error) => vec![error.into(), Dynamic::UNIT],
     };
-    let work = Work::Call(handler, args, "closure of an asynchronous function");
-    turn.connection.post_elsewhere(work);
+    let call = Call::new(handler, args, "closure of an asynchronous function", of);
+    turn.connection.post_elsewhere(Work::Call(call));
 }
 
 fn refuse(message: String) -> Result<Dynamic, Box<EvalAltResult>> {

@@ -10,7 +10,7 @@ use rhai::{
 };
 
 use self::async_fn::AsyncFunction;
-use crate::{connection::Turn, script};
+use crate::{api, connection::Turn, script};
 
 /// The name of a function, with the names of its parameters and a comment: what editors show of it.
 ///
@@ -202,7 +202,20 @@ fn isolated(function: RhaiFunc, instead: Instead) -> RhaiFunc {
         return function;
     };
     let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
-        instead().unwrap_or_else(|| script::catch_panic(context, |context| func(context, args)))
+        let read = context
+            .as_ref()
+            .filter(|_| Turn::is_taped())
+            .map(|context| {
+                let given: Vec<_> = args.iter().map(|arg| format!("{arg:?}")).collect();
+                api::Outside::call(context.fn_name(), context, given)
+            });
+        let call = || {
+            instead().unwrap_or_else(|| script::catch_panic(context, |context| func(context, args)))
+        };
+        match read {
+            Some(read) => read.read(call),
+            None => call(),
+        }
     };
     let (func, has_context, is_volatile) = (Arc::new(call), true, true);
     match by_reference {

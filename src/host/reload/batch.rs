@@ -1,15 +1,24 @@
 //! Scripts that take effect together or not at all: drafts on live connections, and the vote.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
+    history::Scripts,
     plan::Attempt,
     rebind::{self, Candidate, Prepared},
 };
 use crate::{
-    connection::Namespace, diagnostic::Diagnostic, event::RollBackReason,
+    connection::Namespace,
+    diagnostic::Diagnostic,
+    event::{Kept, RollBackReason},
     host::options::OnRebindFailure,
 };
+
+/// Maximum time for drafts on clients that have connected while others were drafted: clients that connect now wait.
+const NEWCOMERS: Duration = Duration::from_millis(100);
 
 /// Reason for which versions are to serve.
 #[derive(Debug, Clone)]
@@ -63,7 +72,7 @@ impl Batch {
                     fine.push(path);
                     ready.push((candidate, prepared));
                 }
-                Err(diagnostic) => failed.push((path, vec![*diagnostic])),
+                Err(diagnostics) => failed.push((path, diagnostics)),
             }
         }
         if failed.is_empty() {
@@ -72,5 +81,60 @@ impl Batch {
         let prepared = ready.iter().flat_map(|(_, prepared)| prepared);
         prepared.for_each(Prepared::release);
         Err(Failed { failed, fine })
+    }
+
+    /// Drafts the versions on clients that have connected since, as far as that is done soon. The others are drafted when
+    /// they adopt the version.
+    ///
+    /// # Errors
+    /// When a version fails on one of them.
+    pub(super) fn draft_newcomers(mut self, on_failure: OnRebindFailure) -> Result<Self, Failed> {
+        let until = Instant::now() + NEWCOMERS;
+        let mut failed = Vec::new();
+        for (candidate, prepared) in &mut self.ready {
+            match rebind::draft_newcomers(candidate, prepared, on_failure, until) {
+                Ok(newcomers) => prepared.extend(newcomers),
+                Err(diagnostics) => {
+                    failed.push((candidate.namespace.path().to_string(), diagnostics));
+                }
+            }
+        }
+        if failed.is_empty() {
+            return Ok(self);
+        }
+        let paths = self.ready.iter().map(|(candidate, prepared)| {
+            prepared.iter().for_each(Prepared::release);
+            candidate.namespace.path().to_string()
+        });
+        let fine = paths.filter(|path| failed.iter().all(|(failing, _)| failing != path));
+        let fine = fine.collect();
+        Err(Failed { failed, fine })
+    }
+}
+
+impl Failed {
+    /// Notes that the batch is rejected. Returns the scripts that keep their versions, and the diagnostics, each once.
+    pub(super) fn note(self, scripts: &mut Scripts, cause: &Cause) -> (Vec<Kept>, Vec<Diagnostic>) {
+        let Self { failed, fine } = self;
+        let mut kept = Vec::new();
+        let mut diagnostics: Vec<Diagnostic> = Vec::new();
+        let bounds = scripts.bounds;
+        for path in failed.iter().map(|(path, _)| path).chain(&fine) {
+            let Some(script) = scripts.by_namespace.get_mut(path) else {
+                continue;
+            };
+            // A rollback that fails says nothing about the files.
+            if matches!(cause, Cause::Edit) {
+                script.rejected(bounds);
+            }
+            kept.push(script.kept());
+        }
+        for problem in failed.into_iter().flat_map(|(_, problems)| problems) {
+            if !diagnostics.contains(&problem) {
+                diagnostics.push(problem);
+            }
+        }
+        kept.sort_by(|a, b| a.script.cmp(&b.script));
+        (kept, diagnostics)
     }
 }

@@ -8,9 +8,9 @@ use super::{
     snapshot::{Changed, Snapshot, Texts},
 };
 use crate::{
-    diagnostic::{self, Diagnostic},
+    diagnostic::{self, Diagnostic, Place},
     host::scripting::Scripting,
-    script::{Hook, LoadError, Loader, Rejected},
+    script::{Hook, Ignored, LoadError, Loader, Rejected, SourceFile, reset_comments},
 };
 
 /// Returns the problems of the scripts, in the order of files and lines.
@@ -27,6 +27,7 @@ pub(in crate::host) fn check(scripting: &Scripting) -> Result<Vec<Diagnostic>, L
         let files = match scripting.compile(&snapshot, name, 0) {
             Ok(version) => {
                 found.extend_from_slice(version.warnings());
+                found.extend(resets(version.files()));
                 if !version.has(Hook::Connection) {
                     without_hook.push(name.clone());
                 }
@@ -45,10 +46,40 @@ pub(in crate::host) fn check(scripting: &Scripting) -> Result<Vec<Diagnostic>, L
     without_hook.retain(|name| !imported.contains(name));
     found.extend(without_hook.iter().map(|name| no_connection_hook(name)));
     found.extend(collisions(&entries).into_iter().map(|c| c.problem));
+    let ignored = snapshot.ignored();
+    let is_ignored = |name: &String| ignored.iter().any(|one| one.name == *name);
+    read.extend(modules.iter().filter(|name| is_ignored(name)).cloned());
     for name in modules.into_iter().filter(|name| !read.contains(name)) {
         found.extend(scripting.check_module(&snapshot, &name));
+        found.extend(resets(&[SourceFile {
+            text: snapshot.read(&name).ok().map(Into::into),
+            name: name.into(),
+        }]));
     }
+    found.extend(ignored.into_iter().map(not_served));
     Ok(diagnostic::in_order(found))
+}
+
+/// Returns a warning for each comment `// @reset`: it is for development, and disturbs everybody who is connected.
+fn resets(files: &[SourceFile]) -> Vec<Diagnostic> {
+    let comments = reset_comments(files).into_iter();
+    let warnings = comments.map(|(name, line, column)| {
+        let source = files.iter().find(|file| file.name == name);
+        let source = source.and_then(|file| file.text.clone());
+        let place = Place::new(name, line, column);
+        Diagnostic::warning("`// @reset` makes every connected client begin anew at each save")
+            .at(Some(match source {
+                Some(source) => place.source(source),
+                None => place,
+            }))
+            .hint("without the comment, clients keep their variables, rooms and timers")
+    });
+    warnings.collect()
+}
+
+fn not_served(Ignored { name, reason, .. }: Ignored) -> Diagnostic {
+    let problem = format!("`{name}` is not served: {reason}");
+    Diagnostic::warning(problem).at(Place::new(name, 1, 1))
 }
 
 /// Separates the entry files, with their namespaces, from the files that are for import.

@@ -1,33 +1,41 @@
 //! Commits or rejects a batch: the one switch for all of it, the history, the report.
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use super::{
     Reloader,
     batch::{Batch, Cause, Failed},
-    history::{Outcome, Scripts},
-    rebind::{self, Candidate, Switched},
+    effects::effects,
+    history::Scripts,
+    rebind::{self, Candidate},
+    record::Outcome,
 };
 use crate::{
-    connection::Adopted,
     diagnostic::Diagnostic,
     event::{HostEvent, Reload},
-    script::Version,
+    script::{self, Version},
 };
 
 impl Reloader {
-    /// Makes every version of a batch serve at once, and announces it.
+    /// Makes every version of a batch serve at once, under the number of the batch, and announces it.
     pub(super) fn commit(
         &self,
         scripts: &mut Scripts,
         Batch { ready }: Batch,
-        cause: &Cause,
+        (cause, number): (&Cause, u64),
         began: Instant,
     ) {
         for (candidate, _) in &ready {
-            self.namespaces.claim(&candidate.namespace);
+            let Candidate { namespace, version } = candidate;
+            self.namespaces.claim(namespace, version.entry());
         }
         let before: Vec<_> = ready.iter().map(|(c, _)| c.namespace.version()).collect();
+        let mut reported = BTreeSet::new();
+        let time = SystemTime::now();
         for (switched, before) in rebind::switch(ready).into_iter().zip(before) {
             let Candidate { namespace, version } = &switched.candidate;
             let (path, version) = (namespace.path().clone(), version.clone());
@@ -36,17 +44,19 @@ impl Reloader {
                 (Cause::Edit, None) => Outcome::Loaded,
                 (Cause::Edit, Some(_)) => Outcome::Replaced,
             };
-            if let Some(script) = scripts.by_namespace.get_mut(&*path) {
-                script.serving(&version, before.clone(), outcome);
-            }
+            let replaced = before.as_ref().map(|before| before.number());
+            let number = scripts.serving((&path, &version), replaced, (number, time), outcome);
             for diagnostic in &switched.disconnected {
                 let diagnostic = diagnostic.clone();
                 self.announcer
                     .announce(HostEvent::HandlerFailed { diagnostic });
             }
-            let reload = report(switched, before.as_deref(), began);
+            let reload = effects(switched, before.as_deref(), &mut reported, began);
+            if let Some(before) = &before {
+                self.note_events(&version, before, &reload);
+            }
             self.announcer.announce(announcement(
-                cause,
+                (cause, number),
                 path,
                 &version,
                 before.as_deref(),
@@ -55,34 +65,25 @@ impl Reloader {
         }
     }
 
-    /// Rejects the whole batch, and changes nothing. Valid scripts in it are tried again with the next batch. Returns
-    /// the diagnostics.
+    /// Notes which events a version listens to no more, because clients may still send them.
+    fn note_events(&self, version: &Version, before: &Version, reload: &Reload) {
+        let heard = script::events(version);
+        let dynamic = reload.silent.iter().map(|silent| silent.event.clone());
+        let silent = script::events(before).into_iter().chain(dynamic).collect();
+        let (script, number) = (version.entry(), version.number());
+        self.announcer.edited(script, number, &heard, silent);
+    }
+
+    /// Rejects the whole batch, and changes nothing. Returns the diagnostics.
     pub(super) fn reject(
         &self,
         scripts: &mut Scripts,
-        Failed { failed, fine }: Failed,
+        failed: Failed,
+        cause: &Cause,
     ) -> Vec<Diagnostic> {
-        let mut kept = Vec::new();
-        let mut diagnostics: Vec<Diagnostic> = Vec::new();
-        for path in &fine {
-            if let Some(script) = scripts.by_namespace.get_mut(path) {
-                script.held_back = true;
-            }
-        }
-        for path in failed.iter().map(|(path, _)| path).chain(&fine) {
-            if let Some(script) = scripts.by_namespace.get_mut(path) {
-                script.rejected();
-                kept.push(script.kept());
-            }
-        }
-        for problem in failed.into_iter().flat_map(|(_, problems)| problems) {
-            if !diagnostics.contains(&problem) {
-                diagnostics.push(problem);
-            }
-        }
-        kept.sort_by(|a, b| a.script.cmp(&b.script));
+        let (scripts, diagnostics) = failed.note(scripts, cause);
         self.announcer.announce(HostEvent::Rejected {
-            scripts: kept,
+            scripts,
             diagnostics: diagnostics.clone(),
         });
         diagnostics
@@ -90,8 +91,8 @@ impl Reloader {
 }
 
 /// Returns the event that announces a version that serves now.
-fn announcement(
-    cause: &Cause,
+pub(super) fn announcement(
+    (cause, batch): (&Cause, u64),
     namespace: Arc<str>,
     version: &Version,
     before: Option<&Version>,
@@ -105,6 +106,7 @@ fn announcement(
             namespace,
             script,
             version,
+            batch,
             hash,
             files,
         },
@@ -112,6 +114,7 @@ fn announcement(
             namespace,
             script,
             version,
+            batch,
             hash,
             files,
             reload,
@@ -121,50 +124,11 @@ fn announcement(
             script,
             from: before.map_or(0, Version::number),
             version,
+            batch,
             hash,
             files,
             reason: reason.clone(),
             reload,
         },
     }
-}
-
-/// Returns the effects of a switch on live connections.
-fn report(switched: Switched, before: Option<&Version>, began: Instant) -> Reload {
-    let mut reload = Reload {
-        changed: before.map_or_else(Vec::new, |before| {
-            changed(&switched.candidate.version, before)
-        }),
-        rebound: switched.adopted.len(),
-        failing: switched.failing,
-        disconnected: switched.disconnected.len(),
-        ..Reload::default()
-    };
-    for Adopted {
-        carried,
-        keep_old,
-        rooms,
-        ..
-    } in switched.adopted
-    {
-        reload.keep_old += keep_old;
-        reload.rooms += rooms;
-        reload.carried.kept.extend(carried.kept);
-        reload.carried.lost.extend(carried.lost);
-        reload.carried.retyped.extend(carried.retyped);
-    }
-    reload.milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    reload
-}
-
-/// Returns the files that differ between the two versions, in order.
-fn changed(version: &Version, before: &Version) -> Vec<Arc<str>> {
-    let only = |one: &Version, other: &Version| -> Vec<_> {
-        let files = one.files().iter();
-        let files = files.filter(|file| !other.files().contains(file));
-        files.map(|file| file.name.clone()).collect()
-    };
-    let names = only(version, before).into_iter();
-    let names: BTreeSet<_> = names.chain(only(before, version)).collect();
-    names.into_iter().collect()
 }

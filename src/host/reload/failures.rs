@@ -35,6 +35,11 @@ impl Failures {
         self.sockets.clear();
     }
 
+    /// Returns whether the version has failed at a place.
+    pub(super) fn has_seen(&self, fault: &Fault) -> bool {
+        self.seen.contains(fault)
+    }
+
     /// Adds a failure of a version. Returns the number of connections on which the version fails where the one before
     /// did not.
     pub(super) fn add(&mut self, version: u64, fault: Fault, socket: &Arc<str>) -> usize {

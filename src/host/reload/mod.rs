@@ -4,54 +4,75 @@
 //!
 //! | step | | |
 //! |---|---|---|
-//! | read | [`snapshot`], [`routes`] | texts as of one moment; which file serves which namespace |
+//! | read | [`snapshot`], [`routes`], [`missing`] | texts as of one moment; which file serves which namespace |
 //! | compile what has changed | [`plan`] | the scripts that are tried, each with its version or its diagnostics |
-//! | try it | [`batch`] | drafts on live connections, and the vote |
-//! | make it serve | [`commit`] | one switch for all, the history, the report |
+//! | find what belongs together | [`saves`] | scripts that take effect together or not at all |
+//! | try it | [`batch`], [`rebind`] | drafts, where `on_connection` itself has changed, and the vote |
+//! | make it serve | [`rebind`], [`commit`], [`effects`] | one switch for all; each connection adopts; the history, the report |
+//! | take it back | [`rollback`], [`failures`] | a whole batch, because it was requested or its handlers fail |
+//! | keep it | [`history`], [`store`], [`recall`] | versions that served, in memory and on disk |
 //!
 //! Invariant: a load that fails changes nothing that is served.
 
 mod batch;
 pub(super) mod check;
 mod commit;
+mod effects;
 mod failures;
-pub(super) mod history;
+mod history;
+pub(super) mod known;
+mod missing;
+mod pause;
+mod pending;
 mod plan;
+pub(super) mod preview;
 mod rebind;
+mod recall;
+pub(super) mod record;
 pub(super) mod rollback;
 mod routes;
+mod saves;
 mod snapshot;
+mod staged_batch;
+pub(super) mod staging;
+mod store;
+pub(super) mod versions;
 pub(super) mod watch;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use tokio::sync::OwnedMutexGuard;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, OwnedMutexGuard},
+};
 
 use self::{
-    batch::{Batch, Cause},
+    batch::{Batch, Cause, Failed},
     failures::Failures,
-    history::{Record, Scripts},
+    history::Scripts,
     plan::Plan,
+    record::Record,
     routes::Entries,
     snapshot::{Changed, Snapshot},
 };
 use super::{
     announce::Announcer,
     dispatch::{Dispatcher, OnFailure},
-    lifecycle::{ClosedGate, Lifecycle},
+    lifecycle::Lifecycle,
     namespaces::Namespaces,
     options::Options,
     scripting::Scripting,
 };
 use crate::{
     connection::{Namespace, Serving},
-    diagnostic::Diagnostic,
+    diagnostic::{self, Diagnostic},
     event::HostEvent,
+    script::Loader,
 };
 
 /// Delay before files that look half-written are read again.
@@ -68,27 +89,32 @@ pub(crate) struct Reloader {
     lifecycle: Lifecycle,
     dispatcher: Arc<Dispatcher>,
     scripts: Arc<tokio::sync::Mutex<Scripts>>,
+    /// Wakes the watch for another look at the files.
+    look: Arc<Notify>,
     /// Failures of scripts, by the name of the entry file; for the automatic rollback.
     failures: Mutex<HashMap<Arc<str>, Failures>>,
+    /// The same for staged versions.
+    staged_failures: Mutex<HashMap<Arc<str>, Failures>>,
 }
 
 /// Reason for which the scripts are loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trigger {
-    /// The scripts are loaded for the first time: every script stands for itself.
-    Start,
-    /// The application requests it.
+    /// The application requests it: at the start, or later.
     Asked,
     /// The watcher reports a change in the folder.
     Watched(Changed),
 }
 
 /// Outcome of a load.
+#[derive(Default)]
 pub(super) struct Loaded {
     /// Problems of the rejected scripts; already announced.
     pub(super) rejected: Vec<Diagnostic>,
     /// Time of the next look, if a file is missing or half-written.
     pub(super) look_again: Option<Instant>,
+    /// Number of the batch that took effect.
+    pub(super) batch: Option<u64>,
 }
 
 impl Loaded {
@@ -96,15 +122,14 @@ impl Loaded {
     fn nothing(problem: String) -> Self {
         Self {
             rejected: vec![Diagnostic::error(problem)],
-            look_again: None,
+            ..Self::default()
         }
     }
 }
 
-/// Permission to decide what serves: no other load runs, and no client is connecting.
+/// Permission to decide what serves: no other load runs.
 pub(super) struct Permit {
     scripts: OwnedMutexGuard<Scripts>,
-    _gate: ClosedGate,
 }
 
 impl Permit {
@@ -144,7 +169,9 @@ impl Reloader {
             namespaces,
             lifecycle,
             scripts: Arc::default(),
+            look: Arc::default(),
             failures: Mutex::default(),
+            staged_failures: Mutex::default(),
         })
     }
 
@@ -153,15 +180,10 @@ impl Reloader {
         &self.dispatcher
     }
 
-    /// Waits for the permit, which is the only access to what serves. Locks the list of scripts first, and then closes
-    /// the gate.
+    /// Waits for the permit, which is the only access to what serves.
     pub(super) async fn permit(&self) -> Permit {
         let scripts = self.scripts.clone().lock_owned().await;
-        let gate = self.lifecycle.close_gate().await;
-        Permit {
-            scripts,
-            _gate: gate,
-        }
+        Permit { scripts }
     }
 
     /// Waits for the permit; returns `None` when the host closes.
@@ -174,15 +196,40 @@ impl Reloader {
         }
     }
 
-    /// Loads the scripts that are new or have changed.
+    /// Loads the scripts that are new or have changed. Saves wait while the host is paused, or versions are staged.
     pub(super) async fn load(self: &Arc<Self>, trigger: Trigger) -> Loaded {
-        let Some(mut permit) = self.permit_while_open().await else {
+        let Some(permit) = self.permit_while_open().await else {
             return Loaded::nothing("the host is closing".to_owned());
         };
+        if let Trigger::Watched(changed) = &trigger
+            && permit.scripts.is_paused
+        {
+            self.wait_for_resume(changed);
+            return Loaded::default();
+        }
+        if permit.scripts.staged.is_some() {
+            return match &trigger {
+                Trigger::Asked => self.reject_while_staged(),
+                Trigger::Watched(changed) => {
+                    self.wait_for_promote(changed);
+                    Loaded::default()
+                }
+            };
+        }
+        let is_asked = trigger == Trigger::Asked;
+        let loaded = self.load_with(permit, trigger).await;
+        if is_asked && loaded.look_again.is_some() {
+            self.look.notify_one();
+        }
+        loaded
+    }
+
+    async fn load_with(self: &Arc<Self>, mut permit: Permit, trigger: Trigger) -> Loaded {
         let reloader = self.clone();
         let loaded = tokio::task::spawn_blocking(move || {
+            reloader.recall(&mut permit.scripts);
             let loaded = reloader.reload(&mut permit.scripts, trigger);
-            drop(permit);
+            reloader.save(&mut permit.scripts);
             loaded
         });
         match loaded.await {
@@ -204,14 +251,12 @@ impl Reloader {
         script.map_or_else(Vec::new, |script| script.history.iter().cloned().collect())
     }
 
-    /// Loads the scripts. At the start every script stands for itself; later the scripts of a batch take effect
-    /// together or not at all.
+    /// Loads the scripts. What was saved together takes effect together or not at all.
     fn reload(&self, scripts: &mut Scripts, trigger: Trigger) -> Loaded {
         let began = Instant::now();
-        let (is_start, is_watched, changed) = match trigger {
-            Trigger::Start => (true, false, Changed::Everything),
-            Trigger::Asked => (false, false, Changed::Everything),
-            Trigger::Watched(changed) => (false, true, changed),
+        let (is_watched, changed) = match trigger {
+            Trigger::Asked => (false, Changed::Everything),
+            Trigger::Watched(changed) => (true, changed),
         };
         let snapshot = Snapshot::of(&*self.scripting.loader, &changed, &mut scripts.texts);
         let files = match routes::listed(&snapshot) {
@@ -226,29 +271,50 @@ impl Reloader {
             }
         };
         scripts.unreadable = None;
+        let ignored = snapshot.ignored();
+        let missing = self.look_for_missing(scripts, &snapshot, &files, &ignored);
         let mut loaded = Loaded {
             rejected: Vec::new(),
-            look_again: self.retire_missing(scripts, &files),
+            look_again: missing.look_again,
+            ..Loaded::default()
         };
         let entries = Entries::of(scripts, files);
-        let plan = Plan::of(&self.scripting, scripts, &snapshot, &entries);
+        let mut plan = Plan::of(&self.scripting, scripts, &snapshot, &entries);
         scripts.texts = snapshot.into_texts();
-        if is_watched && self.is_being_written(scripts, &plan) {
-            plan.forget(scripts);
-            scripts.texts.clear();
-            loaded.look_again = Some(began + WRITING);
-            return loaded;
+        let tried: Vec<_> = plan.attempts.iter().map(|one| &*one.path).collect();
+        self.announce_returned(scripts, &missing, &tried);
+        self.announce_ignored(scripts, ignored);
+        self.announce_unchanged(scripts);
+        for kept in self.serve_as_before(scripts, &mut plan.attempts) {
+            self.announcer.announce(kept);
         }
-        let warnings = plan.warnings();
-        let attempts = plan.attempts.into_iter();
-        let batches = match is_start {
-            true => attempts.map(|attempt| vec![attempt]).collect(),
-            false => vec![attempts.collect()],
-        };
-        for attempts in batches {
-            let settled = self.settle(scripts, attempts, &Cause::Edit, began);
-            loaded.rejected.extend(settled.err().into_iter().flatten());
+        let mut warnings = Vec::new();
+        // All that takes effect by one load is one batch, although a new file stands for itself.
+        let number = scripts.batch + 1;
+        for mut save in saves::of_plan(plan, scripts) {
+            let (loader, grace) = (&*self.scripting.loader, self.options.missing_grace);
+            if is_watched && save.is_being_written(scripts, loader, grace) {
+                scripts.pending.push(save.postponed());
+                scripts.texts.clear();
+                loaded.look_again = Some(began + WRITING);
+                continue;
+            }
+            let is_news = save.is_news();
+            warnings.extend(is_news.then(|| save.warnings()).into_iter().flatten());
+            let (pending, attempts) = save.begin();
+            match self.draft(scripts, attempts, (&Cause::Edit, number), began) {
+                Ok(()) => loaded.batch = Some(number),
+                Err(failed) => {
+                    scripts.pending.push(pending);
+                    if is_news {
+                        let rejected = self.reject(scripts, failed, &Cause::Edit);
+                        loaded.rejected.extend(rejected);
+                    }
+                }
+            }
         }
+        // Many scripts may import the same file.
+        let warnings = diagnostic::in_order(warnings);
         if !warnings.is_empty() {
             self.announcer.announce(HostEvent::Warned {
                 diagnostics: warnings,
@@ -257,7 +323,7 @@ impl Reloader {
         loaded
     }
 
-    /// Makes all of these versions serve, or none of them.
+    /// Makes all of these versions serve under the number of a batch, or none of them.
     ///
     /// # Errors
     /// The diagnostics, already announced, if none of them serves.
@@ -265,29 +331,49 @@ impl Reloader {
         &self,
         scripts: &mut Scripts,
         attempts: Vec<plan::Attempt>,
-        cause: &Cause,
+        (cause, number): (&Cause, u64),
         began: Instant,
     ) -> Result<(), Vec<Diagnostic>> {
-        if attempts.is_empty() {
-            return Ok(());
-        }
+        let drafted = self.draft(scripts, attempts, (cause, number), began);
+        drafted.map_err(|failed| self.reject(scripts, failed, cause))
+    }
+
+    /// Does the same without an announcement of the failure.
+    fn draft(
+        &self,
+        scripts: &mut Scripts,
+        attempts: Vec<plan::Attempt>,
+        (cause, number): (&Cause, u64),
+        began: Instant,
+    ) -> Result<(), Failed> {
         let namespace_of = |path: &str| self.namespace_of(scripts, path);
-        match Batch::draft(attempts, namespace_of, self.options.on_rebind_failure) {
-            Ok(batch) => {
-                self.commit(scripts, batch, cause, began);
-                Ok(())
-            }
-            Err(failed) => Err(self.reject(scripts, failed)),
-        }
+        let on_failure = self.options.on_rebind_failure;
+        let batch = Batch::draft(attempts, namespace_of, on_failure)?;
+        // Clients connect while the drafts run, with the version that serves until the switch. Only those who come from
+        // here on wait for it.
+        let closed = Handle::current().block_on(self.lifecycle.close_gate());
+        let batch = batch.draft_newcomers(on_failure)?;
+        self.commit(scripts, batch, (cause, number), began);
+        drop(closed);
+        Ok(())
     }
 
     fn namespace_of(&self, scripts: &mut Scripts, path: &str) -> Arc<Namespace> {
         let script = scripts.by_namespace.entry(path.to_owned()).or_default();
+        // A dynamic namespace may have taken its path over.
+        script.namespace.take_if(|one| !self.namespaces.has(one));
         let open = || {
             self.namespaces
                 .open(path, Serving::Broken, self.dispatcher.clone())
         };
         script.namespace.get_or_insert_with(open).clone()
+    }
+
+    /// Announces the scripts whose files are again those of the version that serves, after a rejected save.
+    fn announce_unchanged(&self, scripts: &mut Scripts) {
+        for unchanged in scripts.take_undone_saves() {
+            self.announcer.announce(unchanged);
+        }
     }
 
     /// Announces the problem for which nothing could be loaded, and returns the outcome.
@@ -296,48 +382,6 @@ impl Reloader {
             problem: problem.clone(),
         });
         Loaded::nothing(problem)
-    }
-
-    /// Returns whether an editor is in the middle of saving. Then the whole plan is tried again, until the grace period
-    /// is over.
-    fn is_being_written(&self, scripts: &mut Scripts, plan: &Plan) -> bool {
-        if !plan.is_half_written(scripts, &*self.scripting.loader) {
-            scripts.written_since = None;
-            return false;
-        }
-        let since = *scripts.written_since.get_or_insert_with(Instant::now);
-        since.elapsed() < self.options.missing_grace
-    }
-
-    /// Retires namespaces whose files are gone for good. Returns the time of the next look at the other missing files.
-    fn retire_missing(&self, scripts: &mut Scripts, files: &[(String, String)]) -> Option<Instant> {
-        let listed: BTreeSet<_> = files.iter().map(|(path, _)| path).collect();
-        let mut look_again = None;
-        for (path, script) in &mut scripts.by_namespace {
-            let namespace = script.namespace.as_ref();
-            let Some(namespace) = namespace.filter(|n| !matches!(n.serving(), Serving::Gone))
-            else {
-                continue;
-            };
-            if listed.contains(path) {
-                script.missing_since = None;
-                continue;
-            }
-            let since = *script.missing_since.get_or_insert_with(Instant::now);
-            let gone_at = since + self.options.missing_grace;
-            if gone_at > Instant::now() {
-                look_again = Some(look_again.map_or(gone_at, |other: Instant| other.min(gone_at)));
-                continue;
-            }
-            rebind::retire(namespace);
-            script.tried.clear();
-            script.missing_since = None;
-            self.announcer.announce(HostEvent::Removed {
-                namespace: namespace.path().clone(),
-                script: script.entry.as_str().into(),
-            });
-        }
-        look_again
     }
 }
 

@@ -8,9 +8,9 @@ use super::{
     snapshot::Snapshot,
 };
 use crate::{
-    diagnostic::{self, Diagnostic, Place},
+    diagnostic::{Diagnostic, Place},
     host::scripting::Scripting,
-    script::{Hook, Loader, Rejected, SourceFile, Version},
+    script::{Hook, LoadError, Rejected, SourceFile, Version},
 };
 
 /// One script that was tried, with its result.
@@ -24,18 +24,33 @@ type Tried = Result<Arc<Version>, Vec<Diagnostic>>;
 
 /// Scripts that one load tries.
 pub(super) struct Plan {
+    /// At most one for each namespace.
     pub(super) attempts: Vec<Attempt>,
+    /// Paths of those of them that are new or have changed since they were tried last. The others have not taken effect
+    /// so far.
+    pub(super) fresh: BTreeSet<String>,
+    /// Paths of attempts whose entry files the system could not read: nothing is known of what was saved.
+    pub(super) unread: BTreeSet<String>,
+    /// Files whose namespace another file serves, to be announced.
+    pub(super) displaced: Vec<Attempt>,
 }
 
 impl Plan {
-    /// Compiles every script that is new or has changed.
+    /// Compiles every script that is new, has changed, or has not taken effect so far.
     pub(super) fn of(
         scripting: &Scripting,
         scripts: &mut Scripts,
         snapshot: &Snapshot<'_>,
         entries: &Entries,
     ) -> Self {
-        let mut attempts = Vec::new();
+        let mut plan = Self {
+            attempts: Vec::new(),
+            fresh: BTreeSet::new(),
+            unread: BTreeSet::new(),
+            displaced: Vec::new(),
+        };
+        let pending = scripts.pending.iter().flat_map(|saved| &saved.paths);
+        let pending: BTreeSet<_> = pending.cloned().collect();
         let collided = std::mem::replace(&mut scripts.colliding, entries.colliding());
         for (path, entry) in &entries.files {
             let is_news = scripts.colliding.contains(entry) != collided.contains(entry);
@@ -44,7 +59,7 @@ impl Plan {
                 Turn::Refused(problem) => Some(problem),
                 Turn::Waits => continue,
                 Turn::Displaced(problem) => {
-                    attempts.extend(is_news.then(|| Attempt {
+                    plan.displaced.extend(is_news.then(|| Attempt {
                         path: path.clone(),
                         result: Err(vec![problem.clone()]),
                     }));
@@ -52,13 +67,21 @@ impl Plan {
                 }
             };
             let script = scripts.by_namespace.entry(path.clone()).or_default();
-            let result = try_script(scripting, script, snapshot, entry, refusal, is_news);
-            attempts.extend(result.map(|result| Attempt {
-                path: path.clone(),
-                result,
-            }));
+            let is_fresh = is_news || has_changed(script, snapshot, entry);
+            if !is_fresh && !pending.contains(path) {
+                continue;
+            }
+            if let Some(result) = try_script(scripting, script, snapshot, entry, refusal) {
+                plan.fresh.extend(is_fresh.then(|| path.clone()));
+                let text = snapshot.text(entry);
+                let is_unread = text.is_err_and(|e| matches!(*e, LoadError::Unreadable { .. }));
+                plan.unread.extend(is_unread.then(|| path.clone()));
+                plan.attempts.push(Attempt {
+                    path: path.clone(),
+                    result,
+                });
+            }
         }
-        let mut plan = Self { attempts };
         plan.drop_modules(scripts);
         plan
     }
@@ -92,56 +115,22 @@ impl Plan {
             true
         });
     }
-
-    /// Returns whether a script fails because an editor is in the middle of saving: one of its files is empty or
-    /// missing, or has changed since it was read.
-    pub(super) fn is_half_written(&self, scripts: &Scripts, loader: &dyn Loader) -> bool {
-        let is_half = |file: &SourceFile| {
-            let now = loader.read(&file.name).ok();
-            let text = file.text.as_deref().unwrap_or_default();
-            text.trim().is_empty() || now.as_deref() != Some(text)
-        };
-        let failed = self.attempts.iter().filter(|one| one.result.is_err());
-        let mut failed = failed.filter_map(|one| scripts.by_namespace.get(&one.path));
-        failed.any(|script| script.tried.iter().any(is_half))
-    }
-
-    /// Makes the next load try all of these scripts again.
-    pub(super) fn forget(&self, scripts: &mut Scripts) {
-        for attempt in &self.attempts {
-            if let Some(script) = scripts.by_namespace.get_mut(&attempt.path) {
-                script.tried.clear();
-            }
-        }
-    }
-
-    /// Returns the warnings of the scripts, each once, because many scripts may import the same file.
-    pub(super) fn warnings(&self) -> Vec<Diagnostic> {
-        let versions = self
-            .attempts
-            .iter()
-            .filter_map(|one| one.result.as_ref().ok());
-        let warnings = versions.flat_map(|version| version.warnings()).cloned();
-        diagnostic::in_order(warnings.collect())
-    }
 }
 
-/// Tries one script; returns `None` if it is what was tried last, or what serves.
+/// Returns whether a script differs from what was tried last.
+fn has_changed(script: &Script, snapshot: &Snapshot<'_>, entry: &str) -> bool {
+    script.tried.is_empty() || script.entry != entry || !snapshot.still_is(&script.tried)
+}
+
+/// Tries one script; returns `None` if it is what serves.
 fn try_script(
     scripting: &Scripting,
     script: &mut Script,
     snapshot: &Snapshot<'_>,
     entry: &str,
     refusal: Option<&Diagnostic>,
-    is_news: bool,
 ) -> Option<Tried> {
-    let unchanged =
-        !script.tried.is_empty() && script.entry == entry && snapshot.still_is(&script.tried);
-    if unchanged && !script.held_back && !is_news {
-        return None;
-    }
     entry.clone_into(&mut script.entry);
-    script.held_back = false;
     let result = match scripting.compile(snapshot, entry, script.number + 1) {
         Ok(version) => {
             script.tried = version.files().to_vec();
@@ -158,7 +147,11 @@ fn try_script(
         }
     };
     match (&result, script.serves()) {
-        (Ok(new), Some(serving)) if new.files() == serving.files() => None,
+        (Ok(new), Some(serving)) if new.files() == serving.files() => {
+            let was_rejected = std::mem::take(&mut script.is_rejected);
+            script.undone_save = was_rejected.then_some(serving);
+            None
+        }
         _ => Some(result),
     }
 }

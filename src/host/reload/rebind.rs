@@ -1,21 +1,32 @@
 //! Applies a new version to live connections: drafts, the vote, and the switch.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-    mpsc,
+mod rehearsal;
+
+pub(super) use rehearsal::rehearse;
+
+use std::{
+    collections::HashSet,
+    num::NonZero,
+    panic::resume_unwind,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Instant,
 };
 
-use rhai::Dynamic;
+use tokio::runtime::Handle;
 
 use crate::{
-    api::{self, Socket},
-    connection::{
-        Adopted, Adoption, Connection, Draft, Frozen, Made, Namespace, Phase, Serving, Turn, Work,
-    },
+    connection::{Adopted, Adoption, Connection, Drafts, Namespace, Phase, Serving, Work},
     diagnostic::Diagnostic,
-    host::{dispatch::diagnose, options::OnRebindFailure},
-    script::{CallError, Handler, Hook, Version},
+    host::{
+        dispatch::drafts::{self, Drafted, Fails},
+        options::OnRebindFailure,
+    },
+    script::Version,
 };
 
 /// Version that is to serve a namespace.
@@ -25,108 +36,165 @@ pub(super) struct Candidate {
     pub(super) version: Arc<Version>,
 }
 
-/// Drafts of one live connection, with their results.
+/// One live connection, ready for a candidate.
 #[derive(Debug)]
 pub(super) struct Prepared {
     connection: Arc<Connection>,
     version: Arc<Version>,
-    base: Made,
-    new: Made,
+    /// `None` if the edit does not change what `on_connection` itself does.
+    drafts: Option<Drafts>,
     fails: Fails,
-}
-
-/// Failure of `on_connection` on a connection.
-#[derive(Debug)]
-enum Fails {
-    No,
-    /// It fails, as it did in the version before.
-    Still,
-    /// It fails only in the new version.
-    Now(Box<Diagnostic>),
 }
 
 /// Candidate that serves, with the effects on its connections.
 pub(super) struct Switched {
     pub(super) candidate: Candidate,
     pub(super) adopted: Vec<Adopted>,
-    /// Number of connections whose `on_connection` fails as before.
-    pub(super) failing: usize,
+    /// Reasons for which `on_connection` fails on connections, as before.
+    pub(super) failing: Vec<Diagnostic>,
     /// Reasons for which other connections were disconnected.
     pub(super) disconnected: Vec<Diagnostic>,
 }
 
-/// Drafts the candidate on every live connection of its namespace.
+/// Minimum number of connections whose drafts run on several threads.
+const PARALLEL: usize = 32;
+
+/// Prepares every live connection of a candidate's namespace: drafts where `on_connection` itself has changed.
 ///
 /// # Errors
-/// The diagnostic of the first connection whose new draft fails where its old one does not, if that rejects the
-/// version.
+/// The diagnostics of the connections whose new draft fails where its old one does not, if that rejects the version.
 pub(super) fn draft(
     candidate: &Candidate,
     on_failure: OnRebindFailure,
-) -> Result<Vec<Prepared>, Box<Diagnostic>> {
-    let mut prepared: Vec<Prepared> = Vec::new();
-    for connection in candidate.namespace.connections() {
-        if connection.phase() != Phase::Connected {
-            continue;
-        }
-        let drafts = prepare(&connection, &candidate.version);
-        match (drafts.fails, on_failure) {
-            (Fails::Now(diagnostic), OnRebindFailure::Reject) => {
-                drafts.base.registered.release();
-                drafts.new.registered.release();
-                prepared.iter().for_each(Prepared::release);
-                return Err(diagnostic);
+) -> Result<Vec<Prepared>, Vec<Diagnostic>> {
+    draft_on(&connected(candidate), &candidate.version, on_failure)
+}
+
+/// Does the same for these connections.
+pub(super) fn draft_on(
+    connections: &[Arc<Connection>],
+    version: &Arc<Version>,
+    on_failure: OnRebindFailure,
+) -> Result<Vec<Prepared>, Vec<Diagnostic>> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let size = connections.len().div_ceil(threads).max(PARALLEL);
+    let prepare_all = |connections: &[Arc<Connection>]| -> Vec<_> {
+        let connections = connections.iter().cloned();
+        connections
+            .map(|connection| prepare(connection, version))
+            .collect()
+    };
+    let runtime = Handle::current();
+    let prepared = thread::scope(|scope| {
+        let (first, rest) = connections.split_at(size.min(connections.len()));
+        let others: Vec<_> = rest
+            .chunks(size)
+            .map(|connections| {
+                scope.spawn(|| {
+                    let _runtime = runtime.enter();
+                    prepare_all(connections)
+                })
+            })
+            .collect();
+        let mut prepared = prepare_all(first);
+        for other in others {
+            match other.join() {
+                Ok(others) => prepared.extend(others),
+                Err(panic) => resume_unwind(panic),
             }
-            (fails, _) => prepared.push(Prepared { fails, ..drafts }),
+        }
+        prepared
+    });
+    accept(prepared, on_failure)
+}
+
+/// Prepares the connections that are new since `known` were prepared, until a point in time.
+///
+/// # Errors
+/// Those of [`draft`].
+pub(super) fn draft_newcomers(
+    candidate: &Candidate,
+    known: &[Prepared],
+    on_failure: OnRebindFailure,
+    until: Instant,
+) -> Result<Vec<Prepared>, Vec<Diagnostic>> {
+    let known: HashSet<_> = known
+        .iter()
+        .map(|prepared| Arc::as_ptr(&prepared.connection))
+        .collect();
+    let connections = connected(candidate).into_iter();
+    let newcomers = connections.filter(|connection| !known.contains(&Arc::as_ptr(connection)));
+    let prepared = newcomers
+        .take_while(|_| Instant::now() < until)
+        .map(|connection| prepare(connection, &candidate.version));
+    accept(prepared.collect(), on_failure)
+}
+
+/// Returns the connections that are to have a candidate. Clients that have a staged version keep it.
+fn connected(candidate: &Candidate) -> Vec<Arc<Connection>> {
+    let mut connections = candidate.namespace.connections();
+    connections.retain(|one| one.phase() == Phase::Connected && !one.is_staged());
+    connections
+}
+
+/// Returns what was prepared, unless drafts fail and that rejects the version.
+fn accept(
+    prepared: Vec<Prepared>,
+    on_failure: OnRebindFailure,
+) -> Result<Vec<Prepared>, Vec<Diagnostic>> {
+    if on_failure == OnRebindFailure::Reject {
+        let failing = failing(&prepared);
+        if !failing.is_empty() {
+            prepared.iter().for_each(Prepared::release);
+            return Err(failing);
         }
     }
     Ok(prepared)
 }
 
-fn prepare(connection: &Arc<Connection>, version: &Arc<Version>) -> Prepared {
+fn prepare(connection: Arc<Connection>, version: &Arc<Version>) -> Prepared {
     let old = connection.version();
-    let frozen = api::freeze();
-    let (base, base_result) = old
-        .as_ref()
-        .map_or_else(Default::default, |old| run(connection, old, frozen));
-    let (mut new, mut result) = run(connection, version, frozen);
-    if timed_out(&result) {
-        // The machine may have been busy; a second timeout is the script's fault.
-        new.registered.release();
-        (new, result) = run(connection, version, frozen);
-    }
-    let fails = match (base_result, result) {
-        (_, None) => Fails::No,
-        (Some(_), Some(_)) => Fails::Still,
-        (None, Some((handler, error))) => {
-            let call = &"`on_connection`, as a draft for a live connection";
-            Fails::Now(Box::new(diagnose(connection, &handler, error, call)))
-        }
+    let old = old.filter(|old| drafts::are_needed(old, version));
+    let drafted = old.map(|old| drafts::pair(&connection, (&old, version)));
+    let (drafts, fails) = match drafted {
+        Some(Drafted { drafts, fails }) => (Some(drafts), fails),
+        None => (None, Fails::No),
     };
     Prepared {
-        connection: connection.clone(),
+        connection,
         version: version.clone(),
-        base,
-        new,
+        drafts,
         fails,
     }
 }
 
-type Failure = Option<(Handler, CallError)>;
-
-fn run(connection: &Arc<Connection>, version: &Arc<Version>, frozen: Frozen) -> (Made, Failure) {
-    let draft = Arc::new(Draft::new(frozen));
-    let Some(hook) = Handler::of_hook(version, Hook::Connection) else {
-        return Default::default();
-    };
-    let socket = Dynamic::from(Socket(connection.clone()));
-    let result = Turn::draft(connection.clone(), draft.clone()).run(|| hook.call(vec![socket]));
-    let made = draft.made(connection.data());
-    (made, result.err().map(|error| (hook, error)))
-}
-
-fn timed_out(result: &Failure) -> bool {
-    result.as_ref().is_some_and(|(_, error)| error.is_time())
+/// Returns a diagnostic for each reason for which drafts fail that did not fail before, with the number of connections.
+fn failing(prepared: &[Prepared]) -> Vec<Diagnostic> {
+    let mut reasons: Vec<(&Diagnostic, usize)> = Vec::new();
+    for prepared in prepared {
+        let Fails::Now(diagnostic) = &prepared.fails else {
+            continue;
+        };
+        let is_same = |(known, _): &&mut (&Diagnostic, usize)| {
+            known.message == diagnostic.message && known.place == diagnostic.place
+        };
+        match reasons.iter_mut().find(is_same) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((diagnostic, 1)),
+        }
+    }
+    reasons.sort_by_key(|(diagnostic, _)| {
+        let place = diagnostic.place.as_ref();
+        place.map(|place| (place.file.clone(), place.line, place.column))
+    });
+    let all = prepared.len();
+    let reasons = reasons.into_iter();
+    reasons
+        .map(|(diagnostic, count)| {
+            let count = format!("it fails on {count} of {all} connections");
+            diagnostic.clone().hint(count)
+        })
+        .collect()
 }
 
 /// Connections of a candidate that wait for the flag.
@@ -157,15 +225,31 @@ pub(super) fn switch(batch: Vec<(Candidate, Vec<Prepared>)>) -> Vec<Switched> {
     waiting.into_iter().map(Waiting::adopt).collect()
 }
 
+/// Lets connections adopt the versions that are prepared for them, once `flip` has made these serve them.
+pub(super) fn adopt(batch: Vec<(Candidate, Vec<Prepared>)>, flip: impl FnOnce()) -> Vec<Switched> {
+    let waiting = batch.into_iter().map(|(candidate, prepared)| {
+        let (report, adopted) = mpsc::channel();
+        let connections = prepared.into_iter().map(|p| p.hand_over(&report)).collect();
+        Waiting {
+            candidate,
+            connections,
+            adopted,
+        }
+    });
+    let waiting: Vec<_> = waiting.collect();
+    flip();
+    waiting.into_iter().map(Waiting::adopt).collect()
+}
+
 impl Waiting {
     fn adopt(self) -> Switched {
         self.candidate.namespace.settle();
-        let (mut failing, mut disconnected) = (0, Vec::new());
+        let (mut failing, mut disconnected) = (Vec::new(), Vec::new());
         for (connection, fails) in self.connections {
             connection.post(Work::Adopt);
             match fails {
                 Fails::No => {}
-                Fails::Still => failing += 1,
+                Fails::Still(diagnostic) => failing.push(*diagnostic),
                 Fails::Now(diagnostic) => {
                     connection.disconnect(false);
                     disconnected.push(*diagnostic);
@@ -200,12 +284,11 @@ fn load<'a>(namespaces: impl Iterator<Item = &'a Arc<Namespace>>) {
 impl Prepared {
     /// Frees what the drafts made, because the version is rejected.
     pub(super) fn release(&self) {
-        self.base.registered.release();
-        self.new.registered.release();
+        self.drafts.iter().for_each(Drafts::release);
     }
 
     fn hand_over(self, report: &mpsc::Sender<Adopted>) -> (Arc<Connection>, Fails) {
-        let adoption = Adoption::new(self.version, self.base, self.new, report.clone());
+        let adoption = Adoption::new(self.version, self.drafts, report.clone());
         self.connection.prepare(adoption);
         if matches!(self.fails, Fails::Now(_)) {
             // From here on, the host handles none of its events.

@@ -1,18 +1,29 @@
-//! Restores the version before, at the request of the application, or automatically when handlers fail.
+//! Restores earlier versions, at the request of the application, or automatically when handlers fail.
+//!
+//! A rollback undoes a *batch*: what took effect together goes together, in every namespace whose version is still that
+//! of the batch. A namespace that was saved again since keeps its later version, so a rollback never undoes a save that
+//! nobody asked to undo.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
+
+use serde::Serialize;
 
 use super::{
     Reloader,
     batch::Cause,
     failures::{Fault, MIN_CONNECTIONS, ONE_IN},
+    history::{Scripts, Served},
     plan::Attempt,
+    record::Outcome,
 };
 use crate::{
-    connection::Connection, diagnostic::Diagnostic, event::RollBackReason, script::Version,
+    connection::Connection,
+    diagnostic::Diagnostic,
+    event::{HostEvent, KeptReason, RollBackReason},
+    script::Version,
 };
 
-/// Reason for which a version could not be rolled back.
+/// Reason for which nothing could be rolled back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RollBackError {
@@ -22,6 +33,20 @@ pub enum RollBackError {
     /// The version that serves is the first one, or the host has forgotten those before it.
     #[error("there is no version before the one that serves `{0}`")]
     NoPrevious(String),
+    /// No batch has this number, or the host has forgotten it.
+    #[error("there is no batch {0}")]
+    UnknownBatch(u64),
+    /// A version of the batch is forgotten.
+    #[error("the version of batch {batch} that served `{namespace}` is no longer kept")]
+    Forgotten {
+        /// The namespace.
+        namespace: String,
+        /// The batch.
+        batch: u64,
+    },
+    /// The versions that the batch left serve already.
+    #[error("the versions of batch {0} serve already")]
+    ServesAlready(u64),
     /// The host is closing.
     #[error("the host is closing")]
     Closing,
@@ -35,9 +60,60 @@ pub enum RollBackError {
     },
 }
 
+/// Outcome of a rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RolledBack {
+    /// Number of the batch that the rollback is.
+    pub batch: u64,
+    /// Namespaces whose earlier version serves again.
+    pub restored: Vec<Restored>,
+    /// Namespaces that keep their version, although a rollback of the batch would be one for them.
+    pub kept: Vec<KeptVersion>,
+}
+
+/// Namespace whose earlier version serves again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Restored {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// Its script.
+    pub script: Arc<str>,
+    /// Number of the version that was rolled back.
+    pub from: u64,
+    /// Number of the version that serves.
+    pub version: u64,
+}
+
+/// Namespace that a rollback leaves as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct KeptVersion {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// Its script.
+    pub script: Arc<str>,
+    /// Number of the version that keeps serving.
+    pub version: u64,
+    /// Reason for which it stays.
+    pub reason: KeptReason,
+}
+
+/// Subject of a rollback.
+#[derive(Debug, Clone)]
+pub(in crate::host) enum Goal {
+    /// The batch that the version of a namespace belongs to is undone.
+    Namespace(String),
+    /// The last batch is undone.
+    Last,
+    /// The versions serve that a batch left.
+    Batch(u64),
+}
+
 /// Request for a rollback.
 pub(in crate::host) struct RollBack {
-    pub(in crate::host) namespace: String,
+    goal: Goal,
     /// Version to roll back, if it still serves; `None` stands for the one that serves.
     only: Option<Arc<Version>>,
     reason: RollBackReason,
@@ -45,61 +121,209 @@ pub(in crate::host) struct RollBack {
 
 impl RollBack {
     /// Creates the request of the application.
-    pub(in crate::host) fn asked(namespace: &str) -> Self {
+    pub(in crate::host) const fn asked(goal: Goal) -> Self {
         Self {
-            namespace: namespace.to_owned(),
+            goal,
             only: None,
             reason: RollBackReason::Asked,
         }
     }
 }
 
+/// Effects of a rollback on all namespaces.
+#[derive(Debug, Default)]
+struct Targets {
+    /// Versions to restore, by the paths of their namespaces.
+    back: Vec<(String, Served)>,
+    kept: Vec<KeptVersion>,
+}
+
+impl Targets {
+    /// Finds the versions that serve a goal.
+    fn of(scripts: &Scripts, goal: &Goal) -> Result<Self, RollBackError> {
+        match goal {
+            Goal::Namespace(path) => {
+                let script = scripts.by_namespace.get(path);
+                let served = script.and_then(|script| script.served());
+                let served = served.ok_or_else(|| RollBackError::NotServed(path.clone()))?;
+                let targets = Self::undo(scripts, served.batch);
+                match targets.back.iter().any(|(back, _)| back == path) {
+                    true => Ok(targets),
+                    false => Err(RollBackError::NoPrevious(path.clone())),
+                }
+            }
+            Goal::Last => {
+                let served = scripts.by_namespace.iter();
+                let served = served.filter_map(|(path, one)| Some((one.served()?.batch, path)));
+                // Of a batch that was rolled back, new namespaces may be left.
+                let served = served.filter(|(batch, _)| !scripts.undone.contains(batch));
+                let nothing = || RollBackError::NotServed("/".to_owned());
+                let (batch, path) = served.max().ok_or_else(nothing)?;
+                let targets = Self::undo(scripts, batch);
+                match targets.back.is_empty() {
+                    true => Err(RollBackError::NoPrevious(path.clone())),
+                    false => Ok(targets),
+                }
+            }
+            Goal::Batch(batch) => Self::as_of(scripts, *batch),
+        }
+    }
+
+    /// Undoes a batch.
+    fn undo(scripts: &Scripts, batch: u64) -> Self {
+        let mut targets = Self::default();
+        for (path, script) in &scripts.by_namespace {
+            let Some(served) = script.served() else {
+                continue;
+            };
+            if served.batch == batch {
+                match script.before(&scripts.undone) {
+                    Some(before) => targets.back.push((path.clone(), before.clone())),
+                    None => targets.keep(path, served, KeptReason::First),
+                }
+            } else if served.batch > batch && script.versions.iter().any(|one| one.batch == batch) {
+                targets.keep(path, served, KeptReason::SavedSince);
+            }
+        }
+        targets
+    }
+
+    /// Restores in every namespace the version that served after a batch.
+    fn as_of(scripts: &Scripts, batch: u64) -> Result<Self, RollBackError> {
+        let mut targets = Self::default();
+        let records = scripts.by_namespace.values().flat_map(|one| &one.history);
+        if !records
+            .into_iter()
+            .any(|record| record.batch == Some(batch))
+        {
+            return Err(RollBackError::UnknownBatch(batch));
+        }
+        for (path, script) in &scripts.by_namespace {
+            let Some(served) = script.served() else {
+                continue;
+            };
+            let mut records = script.history.iter().filter(|one| one.batch.is_some());
+            let first = records.clone().next();
+            let forgotten = || RollBackError::Forgotten {
+                namespace: path.clone(),
+                batch,
+            };
+            match records.rfind(|record| record.batch <= Some(batch)) {
+                Some(record) if record.number == served.number => {}
+                Some(record) => {
+                    let target = script.numbered(record.number).ok_or_else(forgotten)?;
+                    targets.back.push((path.clone(), target.clone()));
+                }
+                None if first.is_some_and(|one| one.outcome == Outcome::Loaded) => {
+                    targets.keep(path, served, KeptReason::First);
+                }
+                None => return Err(forgotten()),
+            }
+        }
+        match targets.back.is_empty() {
+            true => Err(RollBackError::ServesAlready(batch)),
+            false => Ok(targets),
+        }
+    }
+
+    fn keep(&mut self, namespace: &str, served: &Served, reason: KeptReason) {
+        self.kept.push(KeptVersion {
+            namespace: namespace.into(),
+            script: served.entry.clone(),
+            version: served.number,
+            reason,
+        });
+    }
+}
+
 impl Reloader {
-    /// Restores the version that served a namespace before, and returns its number.
+    /// Restores earlier versions: all of them, or none.
     pub(in crate::host) async fn roll_back(
         self: &Arc<Self>,
         what: RollBack,
-    ) -> Result<u64, RollBackError> {
+    ) -> Result<RolledBack, RollBackError> {
         let Some(mut permit) = self.permit_while_open().await else {
             return Err(RollBackError::Closing);
         };
-        let RollBack {
-            namespace,
-            only,
-            reason,
-        } = what;
-        let script = permit.scripts.by_namespace.get(&namespace);
-        let serves = script.and_then(|script| script.serves());
-        let (Some(script), Some(serves)) = (script, serves) else {
-            return Err(RollBackError::NotServed(namespace));
-        };
-        let outdated = only.is_some_and(|only| !Arc::ptr_eq(&only, &serves));
-        let Some(version) = script.previous.back().filter(|_| !outdated).cloned() else {
-            return Err(RollBackError::NoPrevious(namespace));
-        };
-        let number = version.number();
-        let attempt = Attempt {
-            path: namespace.clone(),
-            result: Ok(version),
-        };
+        let RollBack { goal, only, reason } = what;
+        if let (Some(only), Goal::Namespace(path)) = (&only, &goal) {
+            let script = permit.scripts.by_namespace.get(path);
+            let serves = script.and_then(|script| script.serves());
+            if serves.is_none_or(|serves| !Arc::ptr_eq(only, &serves)) {
+                return Err(RollBackError::NoPrevious(path.clone()));
+            }
+        }
+        let targets = Targets::of(&permit.scripts, &goal)?;
+        let namespace = targets.back.first().map(|(path, _)| path.clone());
         let reloader = self.clone();
         let settled = tokio::task::spawn_blocking(move || {
-            let (cause, began) = (Cause::RollBack(reason), Instant::now());
-            let settled = reloader.settle(&mut permit.scripts, vec![attempt], &cause, began);
-            drop(permit);
+            let cause = Cause::RollBack(reason);
+            let settled = reloader.restore(&mut permit.scripts, targets, &cause);
+            reloader.save(&mut permit.scripts);
             settled
         });
-        match settled.await {
-            Ok(Ok(())) => Ok(number),
-            Ok(Err(diagnostics)) => Err(RollBackError::Rejected {
-                namespace,
-                diagnostics,
-            }),
-            Err(panic) => Err(RollBackError::Rejected {
-                namespace,
-                diagnostics: vec![Diagnostic::error(format!("it ended early: {panic}"))],
-            }),
+        let diagnostics = match settled.await {
+            Ok(Ok(rolled_back)) => return Ok(rolled_back),
+            Ok(Err(diagnostics)) => diagnostics,
+            Err(panic) => vec![Diagnostic::error(format!("it ended early: {panic}"))],
+        };
+        Err(RollBackError::Rejected {
+            namespace: namespace.unwrap_or_default(),
+            diagnostics,
+        })
+    }
+
+    /// Makes the versions of a rollback serve.
+    fn restore(
+        &self,
+        scripts: &mut Scripts,
+        targets: Targets,
+        cause: &Cause,
+    ) -> Result<RolledBack, Vec<Diagnostic>> {
+        let Targets { back, kept } = targets;
+        let (mut restored, mut attempts) = (Vec::new(), Vec::new());
+        let (mut done, mut undone) = (BTreeSet::new(), BTreeSet::new());
+        for (path, target) in back {
+            let script = scripts.by_namespace.get(&path);
+            let from = script.and_then(|script| script.served());
+            restored.push(Restored {
+                namespace: path.as_str().into(),
+                script: target.entry.clone(),
+                from: from.map_or(0, |from| from.number),
+                version: target.number,
+            });
+            done.insert(target.batch);
+            undone.extend(
+                from.map(|from| from.batch)
+                    .filter(|from| *from > target.batch),
+            );
+            let result = target.version(&self.scripting);
+            attempts.push(Attempt { path, result });
         }
+        let batch = scripts.batch + 1;
+        self.settle(scripts, attempts, (cause, batch), Instant::now())?;
+        scripts.undone.extend(undone);
+        scripts.undone.retain(|batch| !done.contains(batch));
+        scripts.forget_undone();
+        for KeptVersion {
+            namespace,
+            script,
+            version,
+            reason,
+        } in kept.iter().cloned()
+        {
+            self.announcer.announce(HostEvent::KeptByRollBack {
+                namespace,
+                script,
+                version,
+                reason,
+            });
+        }
+        Ok(RolledBack {
+            batch,
+            restored,
+            kept,
+        })
     }
 
     /// Counts a failed call of the version that serves, and rolls the version back if that was one too many.
@@ -109,8 +333,11 @@ impl Reloader {
         version: &Arc<Version>,
         diagnostic: &Diagnostic,
     ) {
-        if !connection.namespace().serves(version) {
+        if !connection.is_served_by(version) {
             return;
+        }
+        if connection.is_staged() {
+            return self.count_staged_failure(connection, version, diagnostic);
         }
         let failed = {
             let mut failures = self.failures.lock();
@@ -138,7 +365,7 @@ impl Reloader {
         let failures = failures.entry(version.entry().clone()).or_default();
         failures.forget_sockets();
         let what = RollBack {
-            namespace: namespace.path().to_string(),
+            goal: Goal::Namespace(namespace.path().to_string()),
             only: Some(version.clone()),
             reason: RollBackReason::Errors { connections },
         };

@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::script::{LoadError, Loader, SourceFile};
+use crate::script::{self, Ignored, LoadError, Loader, SourceFile};
 
 /// Files that may differ from those of the last load.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,15 @@ pub(in crate::host) enum Changed {
 }
 
 impl Changed {
+    /// Returns the names of the scripts that were saved, if they are known.
+    pub(super) fn scripts(&self) -> Vec<Arc<str>> {
+        let Self::Files(names) = self else {
+            return Vec::new();
+        };
+        let scripts = names.iter().filter(|name| name.ends_with(".rhai"));
+        scripts.map(|name| name.as_str().into()).collect()
+    }
+
     fn may_be(&self, name: &str) -> bool {
         match self {
             Self::Everything => true,
@@ -58,9 +67,9 @@ impl<'a> Snapshot<'a> {
             .collect()
     }
 
-    fn text(&self, name: &str) -> Text {
+    pub(super) fn text(&self, name: &str) -> Text {
         let mut read = self.read.lock();
-        let text = || self.loader.read(name).map(Arc::from).map_err(Arc::new);
+        let text = || read_now(self.loader, name).map(Arc::from).map_err(Arc::new);
         read.entry(name.to_owned()).or_insert_with(text).clone()
     }
 
@@ -69,6 +78,12 @@ impl<'a> Snapshot<'a> {
             .iter()
             .all(|file| self.text(&file.name).ok() == file.text)
     }
+}
+
+/// Reads a script as it is now, from whatever kind of loader.
+pub(super) fn read_now(loader: &dyn Loader, name: &str) -> Result<String, LoadError> {
+    let text = loader.read(name)?;
+    script::accept_text(name, text)
 }
 
 impl Loader for Snapshot<'_> {
@@ -84,5 +99,9 @@ impl Loader for Snapshot<'_> {
 
     fn namespace(&self, name: &str) -> Option<String> {
         self.loader.namespace(name)
+    }
+
+    fn ignored(&self) -> Vec<Ignored> {
+        self.loader.ignored()
     }
 }

@@ -66,6 +66,7 @@ async fn follow(
             break;
         };
         let look_again = host.load(Trigger::Watched(changed)).await.look_again;
+        let look = host.look.clone();
         drop(host);
         let timer = async {
             match look_again {
@@ -76,6 +77,7 @@ async fn follow(
         tokio::select! {
             () = stop.notified() => break,
             () = timer => changed = Changed::Everything,
+            () = look.notified() => changed = Changed::Everything,
             batch = batches.next() => {
                 let (Some(batch), Some(host)) = (batch, reloader.upgrade()) else { break };
                 is_blind |= !batch.problems.is_empty();

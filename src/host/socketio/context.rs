@@ -16,6 +16,7 @@ use socketioxide::{
 
 use crate::{
     connection::{Connection, Event, Namespace, Work},
+    event::{ConnectRefusal, HostEvent},
     host::{
         announce::Announcer,
         dispatch::Dispatcher,
@@ -63,6 +64,22 @@ impl ServerContext {
             Some(reason) => Err(reason),
             None => Ok(namespace),
         }
+    }
+
+    /// Checks that a namespace still has its path, after a handshake in which a file may have taken the path over.
+    ///
+    /// # Errors
+    /// The reason that the client receives. The rejection is announced.
+    pub(super) fn still_served(&self, namespace: &Arc<Namespace>) -> Result<(), &'static str> {
+        let path = namespace.path();
+        let now = self.namespaces.find(path);
+        if now.is_some_and(|now| Arc::ptr_eq(&now, namespace)) {
+            return Ok(());
+        }
+        let kind = ConnectRefusal::InvalidNamespace;
+        self.announcer
+            .announce(HostEvent::connect_refused(path, None, kind));
+        Err(INVALID_NAMESPACE)
     }
 
     /// Returns the address of a client that has no wire; a wire would know the address.

@@ -51,6 +51,7 @@ use super::{
     stalled_queues::{SlowClient, StalledQueues, Ticket},
 };
 use crate::{
+    connection::Client,
     event::HostEvent,
     host::{announce::Announcer, namespaces::Namespaces, options::Options},
 };
@@ -206,6 +207,11 @@ impl Wire {
     /// Returns the request that opened the session.
     pub(in crate::host) const fn opening(&self) -> &Opening {
         &self.opening
+    }
+
+    /// Returns the client of all sockets of the session.
+    pub(in crate::host) fn client(&self) -> Client {
+        Client::of(&self.sid)
     }
 
     /// Returns the secret id of the session.

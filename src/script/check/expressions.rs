@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// A closure as it is written.
-pub(super) struct Closure<'a> {
-    name: String,
-    captured: &'a [Expr],
-    pub(super) position: Position,
+pub(in crate::script) struct Closure<'a> {
+    pub(in crate::script) name: String,
+    pub(in crate::script) captured: &'a [Expr],
+    pub(in crate::script) position: Position,
 }
 
 /// The closure that an expression is.
-pub(super) fn closure(expression: &Expr) -> Option<Closure<'_>> {
+pub(in crate::script) fn closure(expression: &Expr) -> Option<Closure<'_>> {
     match expression {
         Expr::DynamicConstant(value, position) => {
             let name = value.read_lock::<FnPtr>()?.fn_name().to_owned();

@@ -22,9 +22,10 @@ use std::{
 
 use rhai::{AST, ASTNode, Expr, ImmutableString, Module, Position, ScriptFuncDef, Stmt};
 
+pub(super) use expressions::{Closure, closure};
 pub(super) use shadowing::Calls;
 
-use super::symbols::Known;
+use super::{captures::is_closure, symbols::Known};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// The functions of a file that others can call, with how many parameters each takes.
@@ -67,11 +68,6 @@ pub(super) fn file(file: File<'_>, known: &Known) -> Vec<Diagnostic> {
     found.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|p| (p.line, p.column)));
     found.dedup();
     found
-}
-
-/// Rhai's name for a function without one.
-fn is_closure(name: &str) -> bool {
-    name.starts_with("anon$")
 }
 
 /// What is known of the value of an expression.

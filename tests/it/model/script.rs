@@ -8,7 +8,7 @@ use std::{
 use rand::{RngExt, rngs::StdRng};
 
 pub(super) const VARIABLES: [&str; 4] = ["a", "b", "c", "d"];
-pub(super) const EVENTS: [&str; 3] = ["x", "y", "z"];
+pub(super) const EVENTS: [&str; 6] = ["u", "v", "w", "x", "y", "z"];
 pub(super) const KEYS: [&str; 3] = ["k", "l", "m"];
 pub(super) const ROOMS: [&str; 3] = ["r", "s", "t"];
 
@@ -100,7 +100,11 @@ impl Script {
             }
             2 | 3 if self.listeners.len() < 6 => {
                 let at = random.random_range(0..=self.listeners.len());
-                self.listeners.insert(at, Listener::random(random));
+                let listener = Listener::random(random);
+                // One for each event: which of two was edited and which was removed, nobody can tell.
+                if self.listeners.iter().all(|l| l.event != listener.event) {
+                    self.listeners.insert(at, listener);
+                }
             }
             4 if !self.listeners.is_empty() => {
                 let at = random.random_range(0..self.listeners.len());
@@ -108,7 +112,11 @@ impl Script {
             }
             5 if !self.listeners.is_empty() => {
                 let at = random.random_range(0..self.listeners.len());
-                self.listeners[at] = Listener::random(random);
+                let event = self.listeners[at].event;
+                self.listeners[at] = Listener {
+                    event,
+                    ..Listener::random(random)
+                };
             }
             6 => self.late = pick(&VARIABLES, random),
             7 => {
@@ -166,6 +174,16 @@ impl Script {
         {
             let word = if *once { "once" } else { "on" };
             let body = self.body(variable, *by);
+            // So much of it is its event's that a listener of another event is not taken for it.
+            let tag = match *event {
+                "x" => format!("{}true;", "!".repeat(24)),
+                "y" => format!("{}1;", "- ".repeat(24)),
+                "z" => format!("{}1{};", "(".repeat(12), ")".repeat(12)),
+                "u" => format!("{}1{};", "[".repeat(12), "]".repeat(12)),
+                "v" => format!("{}2;", "2 + ".repeat(12)),
+                _ => format!("{}3;", "3 * ".repeat(12)),
+            };
+            let body = body.replacen('{', &format!("{{ {tag}"), 1);
             writeln!(text, "socket.{word}(\"{event}\", || {body});").unwrap();
         }
         let late = self.body(self.late, 100);

@@ -93,7 +93,9 @@ impl Connects {
             .dispatcher
             .shake(&connection, Arc::new(link))
             .await?;
-        connection.enter(Box::new(context.pass(|_| {}).await));
+        let pass = context.pass(|_| {}).await;
+        context.still_served(connection.namespace())?;
+        connection.enter(Box::new(pass));
         let rate = context.options.max_events_per_second;
         socket.on_fallback::<_, Ours>(Messages {
             rate: rate.map(Rate::new),

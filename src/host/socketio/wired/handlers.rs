@@ -70,7 +70,8 @@ impl Connects {
         namespace.ready().await;
         let auth = context.auth(auth)?;
         let member = self.members.expect(wire.clone());
-        let connection = Connection::new(member.id.clone(), namespace, auth, api::now());
+        let (client, id) = (wire.client(), member.id.clone());
+        let connection = Connection::of_client(client, id, namespace, auth, api::now());
         let leaves = Leaves {
             connection: connection.clone(),
             member: member.clone(),
@@ -81,7 +82,9 @@ impl Connects {
             .dispatcher
             .shake(&connection, Arc::new(link))
             .await?;
-        connection.enter(Box::new(context.pass(postponed).await));
+        let pass = context.pass(postponed).await;
+        context.still_served(connection.namespace())?;
+        connection.enter(Box::new(pass));
         socket.on_disconnect::<_, Ours>(leaves);
         wire.connect_accepted(path, Box::new(Entering { connection, member }));
         Ok(())

@@ -1,0 +1,41 @@
+//! Rehearsal of an adoption: its effects, computed on copies.
+
+use std::sync::Arc;
+
+use super::Connection;
+use crate::{
+    connection::{
+        Adopted, Data, Drafts,
+        adoption::adopt,
+        merge::{merge_data, merge_rooms},
+    },
+    script::{Copies, Handles, Version},
+};
+
+impl Connection {
+    /// Returns the effects that [`Connection::adopt`] would have, and changes nothing. Called in the connection's turn.
+    pub fn rehearse(
+        &self,
+        (old, new): (&Arc<Version>, &Arc<Version>),
+        handles: &Handles,
+        drafts: Option<Drafts>,
+    ) -> Adopted {
+        let mut copies = Copies::default();
+        let (mut registered, mut acks) = {
+            let held = self.held();
+            (
+                held.registered.copy(&mut copies),
+                held.acks.copy(&mut copies),
+            )
+        };
+        let (mut adopted, rest) = adopt((&mut registered, &mut acks), (old, new), handles, drafts);
+        registered.release();
+        copies.release();
+        if let Some((base, made)) = rest {
+            let data = Arc::new(Data::copy_of(self.data().clone()));
+            merge_data(&data, &base.data, made.data, &mut adopted.carried);
+            adopted.rooms = merge_rooms(|| self.rooms(), &base.rooms, &made.rooms);
+        }
+        adopted
+    }
+}

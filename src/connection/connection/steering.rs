@@ -1,0 +1,130 @@
+//! Looks at a connection, resets its state, and lets it begin anew. Everything here happens in the connection's turn.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use rhai::{Dynamic, Identifier, Map};
+
+use super::Connection;
+use crate::{
+    connection::{Listening, Made, Pending, Registered},
+    script::{Captured, Carried, Handler},
+};
+
+impl Connection {
+    /// Returns copies of all listeners. Does not need the turn.
+    pub fn look_at_listeners(&self) -> Vec<Listening> {
+        self.held().registered.listeners.look()
+    }
+
+    /// Returns copies of the timers that may still fire.
+    pub fn look_at_timers(&self) -> Vec<Pending> {
+        self.held().registered.timers.look()
+    }
+
+    /// Returns the closures that wait for answers, each with the number of answers that are still to come.
+    pub fn look_at_acks(&self) -> Vec<(Arc<Handler>, usize)> {
+        self.held().acks.look()
+    }
+
+    /// Returns all captured variables, with the values that `initial` has for them: a draft of the connection's version.
+    pub fn compare(&self, initial: &Registered) -> Vec<Captured> {
+        let held = self.held();
+        let acks = held.acks.handlers().cloned().collect();
+        held.registered.compare(acks, initial)
+    }
+
+    /// Returns the keys of `socket.data`, each with its value and its initial value. `written` is what a draft of the connection's version
+    /// writes.
+    pub fn compare_data(
+        &self,
+        written: &BTreeMap<Identifier, Option<Dynamic>>,
+    ) -> Vec<(Identifier, Option<Dynamic>, Option<Dynamic>)> {
+        let (live, mut initial) = (self.data().to_map(), self.data_at_handshake());
+        for (key, value) in written {
+            match value {
+                Some(value) => drop(initial.insert(key.clone(), value.clone())),
+                None => drop(initial.remove(key)),
+            }
+        }
+        let mut keys: Vec<_> = live.keys().chain(initial.keys()).cloned().collect();
+        keys.sort();
+        keys.dedup();
+        let both = |key: Identifier| {
+            let (live, initial) = (live.get(&key).cloned(), initial.get(&key).cloned());
+            (key, live, initial)
+        };
+        keys.into_iter().map(both).collect()
+    }
+
+    /// Gives captured variables and keys of `socket.data` their initial values, if `wants` names them. `initial` is a draft
+    /// of the connection's version.
+    pub fn reset(&self, initial: &Made, wants: &dyn Fn(&str) -> bool) -> Carried {
+        let mut carried = self.held().registered.reset(&initial.registered, wants);
+        for (key, live, value) in self.compare_data(&initial.data) {
+            let name = format!("socket.data.{key}");
+            if !wants(&name) {
+                continue;
+            }
+            carried.data(name, live.as_ref(), value.as_ref());
+            match value {
+                Some(value) => self.data().set(&key, value),
+                None => drop(self.data().remove(&key)),
+            }
+        }
+        carried
+    }
+
+    /// Returns how many times the connection has begun anew. What was scheduled before the last time has no effect.
+    pub fn beginnings(&self) -> u32 {
+        self.beginnings.load(Ordering::Relaxed)
+    }
+
+    /// Removes everything that scripts have made of the connection since its handshake: listeners, timers, variables,
+    /// closures that wait, keys of `socket.data`, rooms. `on_connection` follows.
+    pub fn begin_anew(&self) {
+        self.beginnings.fetch_add(1, Ordering::Relaxed);
+        let (registered, acks, adoption) = {
+            let mut held = self.held();
+            held.tape = None;
+            let acks = held.acks.end();
+            (held.registered.take(), acks, held.adoption.take())
+        };
+        registered.release();
+        adoption.iter().for_each(|adoption| adoption.release());
+        // They are dropped without the lock, because a closure may hold anything.
+        drop((registered, acks, adoption));
+        let before = self.data_at_handshake();
+        for key in self.data().keys() {
+            if !before.contains_key(&key) {
+                self.data().remove(&key);
+            }
+        }
+        for (key, value) in before {
+            self.data().set(&key, value);
+        }
+        let (id, rooms) = (self.id().to_string(), self.rooms());
+        for room in rooms.iter().filter(|room| **room != id) {
+            self.leave_room(room);
+        }
+        self.joined.store(0, Ordering::Relaxed);
+        if !self.is_in_own_room() {
+            self.join(&[id], usize::MAX);
+        }
+    }
+
+    /// Keeps `socket.data` as `on_handshake` has left it.
+    pub fn keep_data_of_handshake(&self) {
+        let data = self.data.get().map(|data| data.to_map());
+        let data = data.filter(|data| !data.is_empty());
+        self.held().data_at_handshake = data.map(Box::new);
+    }
+
+    fn data_at_handshake(&self) -> Map {
+        let held = self.held();
+        let kept = held.data_at_handshake.as_ref();
+        kept.map(|data| (**data).clone()).unwrap_or_default()
+    }
+}

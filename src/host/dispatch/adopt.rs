@@ -1,0 +1,205 @@
+//! Adopts a version: the first thing that a connection does when another version serves.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use rhai::{Array, Dynamic, ImmutableString, Map};
+
+use super::{
+    Dispatcher,
+    drafts::{self, Drafted, Fails},
+};
+use crate::{
+    api::{self, GLOBALS, Socket},
+    connection::{Adopted, Connection, Draft, Drafts, Phase, Turn},
+    script::{Handler, Handles, Hook, Version},
+    value,
+};
+
+impl Dispatcher {
+    /// Adopts the version that serves, if the connection has another one. Each closure has the new code from then on; the
+    /// call of `on_reload` follows.
+    pub(super) fn adopt(&self, connection: &Arc<Connection>) {
+        // One that is not connected yet runs the version of its handshake first.
+        if connection.phase() < Phase::Connected {
+            return;
+        }
+        let Some((old, new)) = connection.versions() else {
+            return;
+        };
+        let prepared = connection.prepared(&new);
+        let (drafts, report) = match prepared {
+            Some(adoption) => (adoption.drafts, Some(adoption.report)),
+            None => (None, None),
+        };
+        if new.begins_anew() && connection.is_connected() {
+            drafts.iter().for_each(Drafts::release);
+            self.begin_anew(connection, new);
+            if let Some(report) = report {
+                // The reload may have given up waiting for it.
+                let _ = report.send(Adopted::anew());
+            }
+            return;
+        }
+        let drafts = drafts.filter(|drafts| is_for(drafts, &old));
+        let drafts = match drafts {
+            None if drafts::are_needed(&old, &new) => late_drafts(connection, (&old, &new)),
+            drafts => drafts,
+        };
+        let drafts = drafts.map(|drafts| drafts::for_real(connection, &new, drafts));
+        let handles = handles(connection);
+        let before = wants_before(&new).then(|| connection.variables());
+        let turn = Turn::of(connection.clone());
+        let adopted = turn.run(|| connection.adopt((&old, &new), &handles, drafts));
+        if let Some(report) = report {
+            // The reload may have given up waiting for it.
+            let _ = report.send(adopted);
+        }
+        if old.code() != new.code() {
+            self.reloaded(
+                connection,
+                &new,
+                before.map(|variables| (old.number(), variables)),
+            );
+        }
+    }
+
+    /// Adopts the version that serves for the unit of a namespace. `on_load` runs again if its own code has changed.
+    pub(super) fn adopt_unit(&self, unit: &Arc<Connection>) {
+        let Some(new) = unit.namespace().version() else {
+            return;
+        };
+        let Some(old) = unit.version() else {
+            unit.begin_as(&new);
+            self.on_load(unit, &new);
+            return;
+        };
+        if Arc::ptr_eq(&old, &new) {
+            return;
+        }
+        let handles = Handles::new(Dynamic::UNIT, GLOBALS.resolve);
+        let turn = Turn::of(unit.clone());
+        turn.run(|| unit.adopt((&old, &new), &handles, None));
+        if old.reach(Hook::Load).hash() != new.reach(Hook::Load).hash() {
+            let draft = Draft::new(api::freeze(), unit.tape().as_deref(), None);
+            let (base, _) = drafts::run(unit, &old, Hook::Load, draft);
+            let before = unit.take_registered();
+            self.on_load(unit, &new);
+            unit.merge_registered(before, &base.registered);
+        }
+    }
+
+    fn on_load(&self, unit: &Arc<Connection>, version: &Arc<Version>) {
+        if let Some(hook) = Handler::of_hook(version, Hook::Load) {
+            let (result, tape) = Turn::of(unit.clone()).record(|| hook.call(vec![]));
+            unit.keep_tape(tape);
+            if let Err(error) = result {
+                self.failed(unit, &hook, error, &"`on_load`");
+            }
+        }
+    }
+
+    /// Calls `on_reload`, the first call of a new version on a live connection. `before` is the number of the version
+    /// before, with the captured variables as they were.
+    fn reloaded(
+        &self,
+        connection: &Arc<Connection>,
+        version: &Arc<Version>,
+        before: Option<(u64, Vec<(ImmutableString, Dynamic)>)>,
+    ) {
+        let Some(hook) = Handler::of_hook(version, Hook::Reload) else {
+            return;
+        };
+        let mut args = vec![Dynamic::from(Socket(connection.clone()))];
+        args.extend(before.map(|(number, variables)| {
+            let now: BTreeSet<_> = connection
+                .variables()
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect();
+            what_was(number, variables, &now).into()
+        }));
+        connection.reload(|| self.call(connection, &hook, args, "`on_reload`"));
+    }
+}
+
+/// Drafts a connection that was not connected when the others were drafted. If its new draft fails, it keeps what the old
+/// code has registered, with the new code.
+fn late_drafts(
+    connection: &Arc<Connection>,
+    versions: (&Arc<Version>, &Arc<Version>),
+) -> Option<Drafts> {
+    let Drafted { drafts, fails } = drafts::pair(connection, versions);
+    match fails {
+        Fails::Now(_) => {
+            drafts.release();
+            None
+        }
+        Fails::No | Fails::Still(_) => Some(drafts),
+    }
+}
+
+/// Returns the effects that the adoption of a version would have, and changes nothing. Called in the connection's turn.
+pub(in crate::host) fn rehearse(
+    connection: &Arc<Connection>,
+    new: &Arc<Version>,
+    drafts: Option<Drafts>,
+) -> Option<Adopted> {
+    let old = connection.version()?;
+    if new.begins_anew() {
+        drafts.iter().for_each(Drafts::release);
+        return Some(Adopted::anew());
+    }
+    let drafts = drafts.filter(|drafts| is_for(drafts, &old));
+    let handles = handles(connection);
+    let turn = Turn::of(connection.clone());
+    Some(turn.run(|| connection.rehearse((&old, new), &handles, drafts)))
+}
+
+/// Returns `true` if `on_reload` of a version asks for what was before.
+fn wants_before(version: &Arc<Version>) -> bool {
+    let hook = Handler::of_hook(version, Hook::Reload);
+    hook.is_some_and(|hook| hook.parameters() == Some(2))
+}
+
+/// Returns the second argument of `on_reload`: `version`, `vars` and `lost`.
+fn what_was(
+    version: u64,
+    variables: Vec<(ImmutableString, Dynamic)>,
+    now: &BTreeSet<ImmutableString>,
+) -> Map {
+    let is_lost = |(name, _): &&(ImmutableString, Dynamic)| !now.contains(name);
+    let lost = variables.iter().filter(is_lost);
+    let lost: Array = lost.map(|(name, _)| name.clone().into()).collect();
+    // Closures and handles are left out: they are of the version before.
+    let plain = variables.into_iter();
+    let vars: Map = plain
+        .filter_map(|(name, value)| Some((name.as_str().into(), value::plain(&value).ok()?)))
+        .collect();
+    let version = i64::try_from(version).unwrap_or(i64::MAX);
+    Map::from([
+        ("version".into(), version.into()),
+        ("vars".into(), vars.into()),
+        ("lost".into(), lost.into()),
+    ])
+}
+
+/// Returns a handler that has waited, with the code that its connection has now.
+pub(super) fn current(connection: &Arc<Connection>, handler: Arc<Handler>) -> Arc<Handler> {
+    let handles = handles(connection);
+    Turn::of(connection.clone()).run(|| connection.current(handler, &handles))
+}
+
+/// Returns the handles that every closure of a connection can have.
+fn handles(connection: &Arc<Connection>) -> Handles {
+    let socket = Dynamic::from(Socket(connection.clone()));
+    Handles::new(socket, GLOBALS.resolve)
+}
+
+/// Returns `true` if drafts begin with the version that the connection has.
+fn is_for(drafts: &Drafts, old: &Arc<Version>) -> bool {
+    let is_for = Arc::ptr_eq(&drafts.from, old);
+    if !is_for {
+        drafts.release();
+    }
+    is_for
+}

@@ -1,0 +1,106 @@
+//! Runs `on_connection` as drafts: without effects, to learn what the code makes of a live connection.
+
+use std::sync::Arc;
+
+use rhai::Dynamic;
+
+use super::diagnose;
+use crate::{
+    api::{self, Socket},
+    connection::{Connection, Draft, Drafts, Made, Turn},
+    diagnostic::Diagnostic,
+    script::{CallError, Handler, Hook, Version},
+};
+
+/// Drafts of one live connection, with their results.
+#[derive(Debug)]
+pub(in crate::host) struct Drafted {
+    pub(in crate::host) drafts: Drafts,
+    pub(in crate::host) fails: Fails,
+}
+
+/// Failure of `on_connection` on a connection.
+#[derive(Debug)]
+pub(in crate::host) enum Fails {
+    No,
+    /// It fails, as it did in the version before.
+    Still(Box<Diagnostic>),
+    /// It fails only in the new version.
+    Now(Box<Diagnostic>),
+}
+
+/// Returns `true` if the code that `on_connection` itself runs differs between two versions, or if closures need a
+/// variable of it that they have not captured.
+pub(in crate::host) fn are_needed(old: &Arc<Version>, new: &Version) -> bool {
+    let hook = Hook::Connection;
+    old.reach(hook).hash() != new.reach(hook).hash() || new.needs_variables(old)
+}
+
+/// Runs `on_connection` of both versions as drafts.
+pub(in crate::host) fn pair(
+    connection: &Arc<Connection>,
+    (old, new): (&Arc<Version>, &Arc<Version>),
+) -> Drafted {
+    let (frozen, tape) = (api::freeze(), connection.tape());
+    let tape = tape.as_deref();
+    let calls = || Some(new.calls_from(old));
+    let draft = |calls| Draft::new(frozen, tape, calls);
+    let (base, base_result) = run(connection, old, Hook::Connection, draft(None));
+    let (mut made, mut result) = run(connection, new, Hook::Connection, draft(calls()));
+    if timed_out(&result) {
+        // The machine may have been busy; a second timeout is the script's fault.
+        made.registered.release();
+        (made, result) = run(connection, new, Hook::Connection, draft(calls()));
+    }
+    let problem = result.map(|(handler, error)| {
+        let call = &"`on_connection`, as a draft for a live connection";
+        Box::new(diagnose(connection, &handler, error, call))
+    });
+    let fails = match (base_result, problem) {
+        (_, None) => Fails::No,
+        (Some(_), Some(problem)) => Fails::Still(problem),
+        (None, Some(problem)) => Fails::Now(problem),
+    };
+    Drafted {
+        drafts: Drafts::new(old.clone(), base, made),
+        fails,
+    }
+}
+
+/// Runs the new `on_connection` once more, in the connection's turn, because it calls functions that return what they
+/// change: each connection has results of its own, and everybody sees the changes.
+pub(super) fn for_real(connection: &Arc<Connection>, new: &Arc<Version>, drafts: Drafts) -> Drafts {
+    if !drafts.new.draws {
+        return drafts;
+    }
+    drafts.new.registered.release();
+    let tape = connection.tape();
+    let calls = Some(new.calls_from(&drafts.from));
+    let draft = Draft::new(api::freeze(), tape.as_deref(), calls).for_real();
+    let (made, _) = run(connection, new, Hook::Connection, draft);
+    Drafts::new(drafts.from, drafts.base, made)
+}
+
+pub(in crate::host) type Failure = Option<(Handler, CallError)>;
+
+/// Runs a hook of a version as a draft.
+pub(in crate::host) fn run(
+    connection: &Arc<Connection>,
+    version: &Arc<Version>,
+    hook: Hook,
+    draft: Draft,
+) -> (Made, Failure) {
+    let draft = Arc::new(draft);
+    let Some(handler) = Handler::of_hook(version, hook) else {
+        return Default::default();
+    };
+    let socket = Dynamic::from(Socket(connection.clone()));
+    let turn = Turn::draft(connection.clone(), draft.clone());
+    let result = turn.run(|| handler.call(vec![socket]));
+    let made = draft.made(connection.data());
+    (made, result.err().map(|error| (handler, error)))
+}
+
+fn timed_out(result: &Failure) -> bool {
+    result.as_ref().is_some_and(|(_, error)| error.is_time())
+}

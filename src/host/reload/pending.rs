@@ -1,0 +1,12 @@
+//! Saves that have not taken effect, from one load to the next.
+
+use std::{collections::BTreeSet, time::Instant};
+
+/// Save that has not taken effect.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pending {
+    /// Paths of the namespaces of its scripts.
+    pub(super) paths: BTreeSet<String>,
+    /// Time since when an editor seems to be in the middle of it; `None` once it was rejected.
+    pub(super) written_since: Option<Instant>,
+}

@@ -1,0 +1,528 @@
+//! Versions for some clients first: `stage`, `promote`, `abandon`.
+//!
+//! The files as they are become a staged batch, which only the chosen clients adopt. Everybody else keeps the versions
+//! that serve. A client is chosen with all of its sockets or with none, and the choice of all namespaces is one value
+//! ([`Stage`]), so a change of it is one switch.
+//!
+//! Saves wait while something is staged. A save that took effect for everybody would end the comparison that the stage
+//! is for, and one that replaced the stage would give the chosen clients a text that nobody has asked to stage.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    str::FromStr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use serde::Serialize;
+
+use super::{
+    Loaded, Reloader,
+    batch::{Batch, Cause, Failed},
+    effects::effects,
+    failures::{Fault, MIN_CONNECTIONS, ONE_IN},
+    history::Scripts,
+    plan::{Attempt, Plan},
+    rebind::{self, Candidate, Switched},
+    routes::{self, Entries},
+    snapshot::{Changed, Snapshot, Texts},
+    staged_batch::StagedBatch,
+};
+use crate::{
+    connection::{Chosen, Connection, Namespace, Phase, Share},
+    diagnostic::{self, Diagnostic},
+    event::{HostEvent, RollBackReason, StagedScript},
+    script::Version,
+};
+
+/// Clients that have a staged version first.
+///
+/// ```
+/// use patchcord::host::Whom;
+///
+/// assert_eq!("10%".parse(), Ok(Whom::Percent(10.0)));
+/// assert_eq!(Whom::from_words(["a7", "b8"]), Ok(Whom::Sockets(vec!["a7".into(), "b8".into()])));
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Whom {
+    /// So many percent of all clients, more than 0 and at most 100. A new client is chosen with the same probability. It
+    /// keeps the choice as long as its connection lives, and a greater share has the clients of a smaller one.
+    Percent(f64),
+    /// The clients of these sockets, by `socket.id`, with all their sockets.
+    Sockets(Vec<String>),
+}
+
+/// Choice of clients that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadWhom {
+    /// The share is no number of percent.
+    #[error("`{0}` is no share of the clients: it must be more than 0% and at most 100%")]
+    Share(String),
+    /// Nobody is named.
+    #[error("a share such as `10%`, or the ids of sockets are needed")]
+    Nobody,
+    /// A share and something else.
+    #[error("either one share or sockets, and not both")]
+    Both,
+}
+
+impl FromStr for Whom {
+    type Err = BadWhom;
+
+    fn from_str(text: &str) -> Result<Self, BadWhom> {
+        Self::from_words([text])
+    }
+}
+
+impl Whom {
+    /// Reads a share such as `10%`, or the ids of sockets.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn from_words<T: Into<String>>(
+        words: impl IntoIterator<Item = T>,
+    ) -> Result<Self, BadWhom> {
+        let words: Vec<String> = words.into_iter().map(Into::into).collect();
+        match words.as_slice() {
+            [] => Err(BadWhom::Nobody),
+            [word] if word.ends_with('%') => {
+                let percent = word.trim_end_matches('%').trim().parse().ok();
+                let percent = percent.filter(|percent| Share::percent(*percent).is_some());
+                percent
+                    .map(Self::Percent)
+                    .ok_or_else(|| BadWhom::Share(word.clone()))
+            }
+            words if words.iter().any(|word| word.ends_with('%')) => Err(BadWhom::Both),
+            _ => Ok(Self::Sockets(words)),
+        }
+    }
+}
+
+impl fmt::Display for Whom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Percent(percent) => write!(f, "{percent}%"),
+            Self::Sockets(ids) => f.write_str(&ids.join(" ")),
+        }
+    }
+}
+
+/// Reason for which versions are not staged, promoted or abandoned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StageError {
+    /// Every file is as the version that serves, or serves nobody yet.
+    #[error("nothing to stage: the files are those of the versions that serve")]
+    NothingChanged,
+    /// There are no staged versions.
+    #[error("nothing is staged")]
+    NothingStaged,
+    /// The share of the clients is not more than 0 and at most 100 percent.
+    #[error("{0}")]
+    Whom(#[from] BadWhom),
+    /// No socket has this id.
+    #[error("there is no socket `{0}`")]
+    UnknownSocket(String),
+    /// The scripts cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// A script does not load, or a version fails on a live connection. Nothing has changed.
+    #[error("rejected; what served before keeps serving")]
+    Rejected(Vec<Diagnostic>),
+    /// The host is closing.
+    #[error("the host is closing")]
+    Closing,
+}
+
+/// Versions that are staged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Staged {
+    /// Clients that have them: a share, or the ids of sockets.
+    pub whom: String,
+    /// Number of connections that have them now.
+    pub connections: usize,
+    /// The versions, with the effects on the connections that have adopted them.
+    pub scripts: Vec<StagedScript>,
+}
+
+/// Effects of another choice of clients: of those that adopt the staged version of a namespace, and of those that return
+/// to the one that serves.
+struct Moved {
+    staged: Vec<Switched>,
+    returned: Vec<Switched>,
+}
+
+impl Reloader {
+    /// Makes the files as they are now serve the chosen clients.
+    pub(in crate::host) async fn stage(self: &Arc<Self>, whom: Whom) -> Result<Staged, StageError> {
+        self.decide(move |reloader, scripts| reloader.stage_with(scripts, &whom))
+            .await
+    }
+
+    /// Makes the staged versions serve all clients. Returns the number of the batch.
+    pub(in crate::host) async fn promote(self: &Arc<Self>) -> Result<u64, StageError> {
+        let promoted = self.decide(Self::promote_with).await;
+        self.look.notify_one();
+        promoted
+    }
+
+    /// Returns the chosen clients to the versions that serve.
+    pub(in crate::host) async fn abandon(
+        self: &Arc<Self>,
+        reason: RollBackReason,
+        only: Option<Arc<Version>>,
+    ) -> Result<Vec<StagedScript>, StageError> {
+        let abandoned = self.decide(move |reloader, scripts| {
+            let staged = scripts.staged.as_ref().ok_or(StageError::NothingStaged)?;
+            let is_staged = |only: &Arc<Version>| {
+                let mut versions = staged.versions.iter();
+                versions.any(|one| Arc::ptr_eq(&one.version, only))
+            };
+            match only.as_ref().is_none_or(is_staged) {
+                true => reloader.abandon_with(scripts, reason),
+                false => Err(StageError::NothingStaged),
+            }
+        });
+        let abandoned = abandoned.await;
+        self.look.notify_one();
+        abandoned
+    }
+
+    /// Decides something with the permit, on a thread that may be blocked. Clients that connect wait meanwhile.
+    async fn decide<T: Send + 'static>(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&Self, &mut Scripts) -> Result<T, StageError> + Send + 'static,
+    ) -> Result<T, StageError> {
+        let mut permit = self.permit_while_open().await.ok_or(StageError::Closing)?;
+        let closed = self.lifecycle.close_gate().await;
+        let reloader = self.clone();
+        let decided = tokio::task::spawn_blocking(move || {
+            let decided = decide(&reloader, &mut permit.scripts);
+            drop(closed);
+            reloader.save(&mut permit.scripts);
+            decided
+        });
+        decided.await.unwrap_or_else(|panic| {
+            let problem = Diagnostic::error(format!("it ended early: {panic}"));
+            Err(StageError::Rejected(vec![problem]))
+        })
+    }
+
+    fn stage_with(&self, scripts: &mut Scripts, whom: &Whom) -> Result<Staged, StageError> {
+        let began = Instant::now();
+        let chosen = self.chosen(whom)?;
+        let versions = self.differing(scripts)?;
+        let known = scripts.staged.clone();
+        let known = known.filter(|known| known.is_of(&versions));
+        let staged = match known {
+            Some(known) => known,
+            None => {
+                if scripts.staged.is_some() {
+                    self.abandon_with(scripts, RollBackReason::Asked)?;
+                }
+                self.staged_failures.lock().clear();
+                self.warn(&versions);
+                StagedBatch {
+                    stage: Arc::default(),
+                    since: SystemTime::now(),
+                    versions,
+                }
+            }
+        };
+        for Candidate { namespace, version } in &staged.versions {
+            namespace.stage(version.clone(), staged.stage.clone());
+        }
+        // Known before anybody has it, so that it can be abandoned whatever happens.
+        scripts.staged = Some(staged.clone());
+        let moved = match self.choose(&staged, chosen) {
+            Ok(moved) => moved,
+            Err(diagnostics) => {
+                if *staged.stage.chosen() == Chosen::Nobody {
+                    staged.end();
+                    scripts.staged = None;
+                }
+                return Err(StageError::Rejected(diagnostics));
+            }
+        };
+        for Candidate { namespace, version } in &staged.versions {
+            if let Some(script) = scripts.by_namespace.get_mut(&**namespace.path()) {
+                // Its number is not given away again, whether it will serve or not.
+                script.number = script.number.max(version.number());
+                script.tried = version.files().to_vec();
+            }
+        }
+        // Connections that have returned have done so as after a rollback, and are not listed.
+        self.effects(&staged, moved.returned, began);
+        let told = Staged {
+            whom: whom.to_string(),
+            connections: staged.connections().count(),
+            scripts: self.effects(&staged, moved.staged, began),
+        };
+        self.announcer.announce(HostEvent::Staged {
+            whom: told.whom.clone(),
+            connections: told.connections,
+            scripts: told.scripts.clone(),
+        });
+        Ok(told)
+    }
+
+    fn promote_with(&self, scripts: &mut Scripts) -> Result<u64, StageError> {
+        let began = Instant::now();
+        let staged = scripts.staged.clone().ok_or(StageError::NothingStaged)?;
+        let attempts = staged.versions.iter().map(|one| Attempt {
+            path: one.namespace.path().to_string(),
+            result: Ok(one.version.clone()),
+        });
+        let namespace_of = |path: &str| self.namespace_of(scripts, path);
+        let on_failure = self.options.on_rebind_failure;
+        let batch = Batch::draft(attempts.collect(), namespace_of, on_failure);
+        let batch = batch.map_err(|Failed { failed, .. }| {
+            let diagnostics = failed.into_iter().flat_map(|(_, diagnostics)| diagnostics);
+            StageError::Rejected(diagnostics.collect())
+        })?;
+        let number = scripts.batch + 1;
+        self.commit(scripts, batch, (&Cause::Edit, number), began);
+        staged.end();
+        scripts.staged = None;
+        let versions = staged.versions.iter();
+        self.announcer.announce(HostEvent::Promoted {
+            batch: number,
+            scripts: versions.map(|one| one.version.entry().clone()).collect(),
+        });
+        Ok(number)
+    }
+
+    fn abandon_with(
+        &self,
+        scripts: &mut Scripts,
+        reason: RollBackReason,
+    ) -> Result<Vec<StagedScript>, StageError> {
+        let began = Instant::now();
+        let staged = scripts.staged.clone().ok_or(StageError::NothingStaged)?;
+        let moved = self.choose(&staged, Chosen::Nobody);
+        let moved = moved.map_err(StageError::Rejected)?;
+        staged.end();
+        scripts.staged = None;
+        let told = self.effects(&staged, moved.returned, began);
+        self.announcer.announce(HostEvent::Abandoned {
+            reason,
+            scripts: told.clone(),
+        });
+        Ok(told)
+    }
+
+    /// Lets other clients have the staged versions: those that are chosen now adopt them, and those that are no longer
+    /// chosen return to what serves.
+    ///
+    /// # Errors
+    /// The diagnostics of connections on which a version fails; then nothing has changed.
+    fn choose(&self, staged: &StagedBatch, chosen: Chosen) -> Result<Moved, Vec<Diagnostic>> {
+        let before = staged.stage.chosen();
+        let (mut ready, mut joins) = (Vec::new(), Vec::new());
+        for Candidate { namespace, version } in &staged.versions {
+            let serving = namespace.version();
+            let staged = [(Some(version.clone()), true), (serving, false)];
+            for (version, is_chosen) in staged.into_iter().filter_map(|(v, is)| Some((v?, is))) {
+                let is_moved = |connection: &Arc<Connection>| {
+                    let client = connection.client();
+                    chosen.has(client) == is_chosen && before.has(client) != is_chosen
+                };
+                let connections = namespace.connections().into_iter().filter(is_moved);
+                let connected = connections.filter(|one| one.phase() == Phase::Connected);
+                let connected: Vec<_> = connected.collect();
+                let on_failure = self.options.on_rebind_failure;
+                match rebind::draft_on(&connected, &version, on_failure) {
+                    Ok(prepared) => {
+                        let namespace = namespace.clone();
+                        ready.push((Candidate { namespace, version }, prepared));
+                        joins.push(is_chosen);
+                    }
+                    Err(diagnostics) => {
+                        let prepared = ready.iter().flat_map(|(_, prepared)| prepared);
+                        prepared.for_each(rebind::Prepared::release);
+                        return Err(diagnostics);
+                    }
+                }
+            }
+        }
+        let switched = rebind::adopt(ready, || staged.stage.choose(chosen));
+        let (staged, returned): (Vec<_>, Vec<_>) = switched
+            .into_iter()
+            .zip(joins)
+            .partition(|(_, joins)| *joins);
+        let switched = |all: Vec<(Switched, bool)>| all.into_iter().map(|(one, _)| one).collect();
+        Ok(Moved {
+            staged: switched(staged),
+            returned: switched(returned),
+        })
+    }
+
+    /// Returns the effects of a switch to the staged versions, or back, and announces why connections were disconnected.
+    fn effects(
+        &self,
+        staged: &StagedBatch,
+        switched: Vec<Switched>,
+        began: Instant,
+    ) -> Vec<StagedScript> {
+        let mut reported = BTreeSet::new();
+        let told = switched
+            .into_iter()
+            .zip(&staged.versions)
+            .map(|(switched, staged)| {
+                for diagnostic in switched.disconnected.iter().cloned() {
+                    self.announcer
+                        .announce(HostEvent::HandlerFailed { diagnostic });
+                }
+                let Candidate { namespace, version } = staged;
+                let serving = namespace.version();
+                let before = match Arc::ptr_eq(&switched.candidate.version, version) {
+                    true => serving.as_deref(),
+                    false => Some(&**version),
+                };
+                let names = (namespace.path().clone(), version.entry().clone());
+                StagedScript::new(
+                    names,
+                    (version.number(), version.hash().clone()),
+                    serving.as_ref().map_or(0, |serving| serving.number()),
+                    effects(switched, before, &mut reported, began),
+                )
+            });
+        told.collect()
+    }
+
+    /// Returns the choice of clients.
+    fn chosen(&self, whom: &Whom) -> Result<Chosen, StageError> {
+        match whom {
+            Whom::Percent(percent) => match Share::percent(*percent) {
+                Some(share) => Ok(Chosen::Share(share)),
+                None => Err(BadWhom::Share(whom.to_string()).into()),
+            },
+            Whom::Sockets(ids) if ids.is_empty() => Err(BadWhom::Nobody.into()),
+            Whom::Sockets(ids) => {
+                let client = |id: &String| {
+                    let sockets = self.namespaces.sockets_of(id);
+                    let client = sockets.first().map(|socket| socket.client());
+                    client.ok_or_else(|| StageError::UnknownSocket(id.clone()))
+                };
+                let clients: Result<BTreeSet<_>, _> = ids.iter().map(client).collect();
+                Ok(Chosen::Clients(clients?))
+            }
+        }
+    }
+
+    /// Compiles the scripts whose files differ from those of the versions that serve, whatever was tried since. A script
+    /// that serves nobody yet, and a file that is gone, are left to the next load.
+    ///
+    /// # Errors
+    /// When there is none, or one does not load.
+    fn differing(&self, scripts: &Scripts) -> Result<Vec<Candidate>, StageError> {
+        let mut scripts = scripts.copy();
+        scripts.pending.clear();
+        let all = scripts.by_namespace.values_mut();
+        all.for_each(|script| script.tried.clear());
+        let loader = &*self.scripting.loader;
+        let snapshot = Snapshot::of(loader, &Changed::Everything, &mut Texts::default());
+        let files = routes::listed(&snapshot);
+        let files = files.map_err(|error| StageError::Unreadable(error.to_string()))?;
+        let entries = Entries::of(&scripts, files);
+        let plan = Plan::of(&self.scripting, &mut scripts, &snapshot, &entries);
+        let (mut versions, mut problems) = (Vec::new(), Vec::new());
+        for Attempt { path, result } in plan.attempts {
+            let script = scripts.by_namespace.get(&path);
+            let namespace = script.and_then(|script| script.namespace.clone());
+            let Some(namespace) = namespace.filter(|one| one.version().is_some()) else {
+                continue;
+            };
+            match result {
+                Ok(version) => versions.push(Candidate { namespace, version }),
+                Err(diagnostics) => problems.extend(diagnostics),
+            }
+        }
+        match (versions.is_empty(), problems.is_empty()) {
+            (_, false) => Err(StageError::Rejected(diagnostic::in_order(problems))),
+            (true, true) => Err(StageError::NothingChanged),
+            (false, true) => Ok(versions),
+        }
+    }
+
+    fn warn(&self, versions: &[Candidate]) {
+        let warnings = versions.iter().flat_map(|one| one.version.warnings());
+        let diagnostics = diagnostic::in_order(warnings.cloned().collect());
+        if !diagnostics.is_empty() {
+            self.announcer.announce(HostEvent::Warned { diagnostics });
+        }
+    }
+
+    /// Announces the scripts that wait for the end of the stage.
+    pub(super) fn wait_for_promote(&self, changed: &Changed) {
+        let files = changed.scripts();
+        if !files.is_empty() {
+            self.announcer.announce(HostEvent::WaitsForStage { files });
+        }
+    }
+
+    /// Rejects a load that is requested while something is staged.
+    pub(super) fn reject_while_staged(&self) -> Loaded {
+        let problem = Diagnostic::error("nothing is loaded while versions are staged")
+            .hint("`promote` makes them serve all clients, `abandon` takes them back");
+        self.announcer.announce(HostEvent::Rejected {
+            scripts: vec![],
+            diagnostics: vec![problem.clone()],
+        });
+        Loaded {
+            rejected: vec![problem],
+            ..Loaded::default()
+        }
+    }
+
+    /// Counts a failed call of a staged version, and abandons the stage if that was one too many. Failures at places
+    /// where the version that serves fails too do not count.
+    pub(super) fn count_staged_failure(
+        &self,
+        connection: &Connection,
+        version: &Arc<Version>,
+        diagnostic: &Diagnostic,
+    ) {
+        let (entry, fault) = (version.entry(), Fault::of(diagnostic));
+        let rest = self.failures.lock();
+        if rest.get(entry).is_some_and(|rest| rest.has_seen(&fault)) {
+            return;
+        }
+        drop(rest);
+        let failed = {
+            let mut failures = self.staged_failures.lock();
+            let failures = failures.entry(entry.clone()).or_default();
+            failures.add(version.number(), fault, connection.id())
+        };
+        let has_it = |namespace: &Arc<Namespace>| {
+            let connections = namespace.connections().into_iter();
+            connections
+                .filter(|one| one.is_staged() && one.is_served_by(version))
+                .count()
+        };
+        let staged: usize = self.namespaces.all().iter().map(has_it).sum();
+        if failed >= MIN_CONNECTIONS.min(staged).max(1) && failed * ONE_IN >= staged {
+            self.abandon_failing(version, failed);
+        }
+    }
+
+    fn abandon_failing(&self, version: &Arc<Version>, connections: usize) {
+        let Some(reloader) = self.me.upgrade() else {
+            return;
+        };
+        self.staged_failures.lock().clear();
+        let (reason, only) = (
+            RollBackReason::Errors { connections },
+            Some(version.clone()),
+        );
+        let abandon = async move {
+            // The outcome is announced, if there is one.
+            drop(reloader.abandon(reason, only).await);
+        };
+        self.lifecycle.work.spawn(abandon);
+    }
+}

@@ -1,0 +1,250 @@
+//! State of one connection.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{SteerError, find, in_turn, is_global, listening::ListenerInfo};
+use crate::{
+    api,
+    connection::{Connection, Draft, Made, Pending},
+    host::{Host, dispatch::drafts},
+    script::{self, Captured, Handler, Hook, Stale, Version},
+};
+
+/// State of one connection, as of one moment between two calls of its scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// Id of the socket.
+    pub socket: String,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// The script that serves it.
+    pub script: Arc<str>,
+    /// Number of the version whose handlers it has; 0 before its `on_connection` has begun.
+    pub version: u64,
+    /// Its listeners, in the order of their registration.
+    pub listeners: Vec<ListenerInfo>,
+    /// Its timers, in the order in which they were set.
+    pub timers: Vec<TimerInfo>,
+    /// Closures that wait for the answers of clients.
+    pub acks: Vec<AckInfo>,
+    /// Rooms that it is in.
+    pub rooms: Vec<String>,
+    /// `socket.data`, in the order of the keys.
+    pub data: Vec<Variable>,
+    /// Variables that its closures have captured, in the order of their names. Several can have one name.
+    pub variables: Vec<Variable>,
+}
+
+/// Timer that may still fire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TimerInfo {
+    /// `set_timeout` or `set_interval`.
+    pub word: &'static str,
+    /// Time until it fires, in milliseconds.
+    pub due_in: u64,
+    /// Its period in milliseconds, if it repeats.
+    pub period: Option<u64>,
+    /// File of its code.
+    pub file: Arc<str>,
+    /// Line at which its code begins.
+    pub line: usize,
+    /// Reason for which it has the code of an older version than the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<Stale>,
+}
+
+/// Closure that waits for the answers of clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AckInfo {
+    /// Number of answers that are still to come.
+    pub missing: usize,
+    /// File of its code.
+    pub file: Arc<str>,
+    /// Line at which its code begins.
+    pub line: usize,
+    /// Reason for which it has the code of an older version than the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale: Option<Stale>,
+}
+
+/// Captured variable, or key of `socket.data`.
+///
+/// Values are as in JSON. A closure is a text such as `closure chat.rhai:12`; long values are cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value now.
+    pub value: Value,
+    /// The value that the version gives it at first. `None` if that is not known, or if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial: Option<Value>,
+    /// Closures in it that have the code of an older version than the connection.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<Stale>,
+}
+
+/// Connected socket, in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SocketInfo {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Id of the socket.
+    pub socket: String,
+    /// Number of the version whose handlers it has; 0 before its `on_connection` has begun.
+    pub version: u64,
+    /// Number of its listeners.
+    pub listeners: usize,
+    /// Number of its timers.
+    pub timers: usize,
+}
+
+impl Host {
+    /// Returns the state of a connection: its listeners, timers, rooms, `socket.data`, and all variables that its closures
+    /// have captured, with their initial values. `socket` is the id of the socket, or `NAMESPACE#ID`.
+    ///
+    /// This happens between two calls of its scripts and changes nothing. The initial values come from a run of
+    /// `on_connection` without effects.
+    ///
+    /// ```
+    /// use patchcord::testing::TestHost;
+    ///
+    /// let host = TestHost::new("fn on_connection(socket) {
+    ///     let score = 0;
+    ///     socket.on(\"hit\", || { score += 1; });
+    /// }");
+    /// let ada = host.connect("/")?;
+    /// ada.emit("hit", ());
+    /// let inspection = host.inspect(ada.id())?;
+    /// assert_eq!((&*inspection.listeners[0].event, inspection.listeners[0].line), ("hit", 3));
+    /// let score = &inspection.variables[0];
+    /// assert_eq!((&*score.name, &score.value), ("score", &1.into()));
+    /// assert_eq!(score.initial, Some(0.into()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When no such socket is connected.
+    pub async fn inspect(&self, socket: &str) -> Result<Inspection, SteerError> {
+        let connection = find(&self.state.namespaces, socket)?;
+        let inspection = in_turn(&connection, inspect).await;
+        inspection.ok_or_else(|| SteerError::NoSocket(socket.to_owned()))
+    }
+
+    /// Returns all connected sockets, in the order of their namespaces and ids.
+    pub fn connected(&self) -> Vec<SocketInfo> {
+        let namespaces = self.state.namespaces.all();
+        let sockets = namespaces.iter().flat_map(|one| one.connections());
+        let mut sockets: Vec<_> = sockets
+            .map(|one| SocketInfo {
+                namespace: one.namespace().path().clone(),
+                socket: one.id().to_string(),
+                version: one.version().map_or(0, |version| version.number()),
+                listeners: one.listener_count(),
+                timers: one.timer_count(),
+            })
+            .collect();
+        sockets.sort_by(|a, b| (&a.namespace, &a.socket).cmp(&(&b.namespace, &b.socket)));
+        sockets
+    }
+}
+
+fn inspect(connection: &Arc<Connection>) -> Inspection {
+    let version = connection.version();
+    let initial = version
+        .as_ref()
+        .map(|version| initial(connection, version).0);
+    let initial = initial.unwrap_or_default();
+    let listeners = connection.look_at_listeners();
+    let listeners = listeners.iter().filter(|listener| listener.gone.is_none());
+    let serving = version.clone().or_else(|| connection.serving());
+    let inspection = Inspection {
+        socket: connection.id().to_string(),
+        namespace: connection.namespace().path().clone(),
+        script: serving.map_or_else(|| "".into(), |version| version.entry().clone()),
+        version: version.as_ref().map_or(0, |version| version.number()),
+        listeners: listeners.map(ListenerInfo::new).collect(),
+        timers: connection.look_at_timers().iter().map(timer).collect(),
+        acks: connection.look_at_acks().into_iter().map(ack).collect(),
+        rooms: connection.rooms(),
+        data: version
+            .as_ref()
+            .map_or_else(Vec::new, |version| data(connection, &initial, version)),
+        variables: version.as_ref().map_or_else(Vec::new, |version| {
+            let captured = connection.compare(&initial.registered).into_iter();
+            captured
+                .map(|captured| variable(captured, version))
+                .collect()
+        }),
+    };
+    initial.registered.release();
+    inspection
+}
+
+/// Runs `on_connection` of the version that a connection has, as a draft that takes the path of the connection.
+pub(super) fn initial(
+    connection: &Arc<Connection>,
+    version: &Arc<Version>,
+) -> (Made, drafts::Failure) {
+    let draft = Draft::new(api::freeze(), connection.tape().as_deref(), None);
+    drafts::run(connection, version, Hook::Connection, draft)
+}
+
+fn data(connection: &Connection, initial: &Made, version: &Arc<Version>) -> Vec<Variable> {
+    let keys = connection.compare_data(&initial.data).into_iter();
+    let live = keys
+        .filter_map(|(name, value, initial)| Some(Captured::new(name.as_str(), value?, initial)));
+    live.map(|captured| variable(captured, version)).collect()
+}
+
+fn variable(captured: Captured, version: &Arc<Version>) -> Variable {
+    let Captured {
+        name,
+        value,
+        initial,
+        ..
+    } = captured;
+    Variable {
+        name,
+        stale: script::stale_in_value(&value, version, &is_global),
+        value: script::shown(&value, version),
+        initial: initial.map(|initial| script::shown(&initial, version)),
+    }
+}
+
+fn timer(timer: &Pending) -> TimerInfo {
+    let (file, line) = script::place(&timer.handler);
+    TimerInfo {
+        word: match timer.period {
+            Some(_) => "set_interval",
+            None => "set_timeout",
+        },
+        due_in: milliseconds(timer.due_in),
+        period: timer.period.map(milliseconds),
+        file,
+        line,
+        stale: script::stale(&timer.handler, &is_global),
+    }
+}
+
+fn ack((handler, missing): (Arc<Handler>, usize)) -> AckInfo {
+    let (file, line) = script::place(&handler);
+    AckInfo {
+        missing,
+        file,
+        line,
+        stale: script::stale(&handler, &is_global),
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,266 @@
+//! Why an event is heard, or is not.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use serde::Serialize;
+
+use super::{SteerError, find, listening::ListenerInfo};
+use crate::{
+    connection::{ANY, Connection, Gone},
+    host::{
+        Host,
+        reload::known::{Code, ListeningCode},
+    },
+    script::place,
+};
+
+/// Maximum sockets that are named for each answer.
+const MAX_EXAMPLES: usize = 3;
+
+/// Why an event is heard, or is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Why {
+    /// The event.
+    pub event: String,
+    /// Answers, in the order of the namespaces, those of most sockets first. None if no version that is known has ever
+    /// listened to the event, and no socket is connected.
+    pub answers: Vec<WhyAnswer>,
+}
+
+/// Answer that holds for some sockets of a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct WhyAnswer {
+    /// The namespace; instances of a dynamic namespace each for themselves.
+    pub namespace: Arc<str>,
+    /// The answer.
+    #[serde(flatten)]
+    pub answer: Answer,
+    /// A listener of any event (`on_any`) hears it as well.
+    pub any: bool,
+    /// Number of sockets that the answer holds for; 0 if none is connected.
+    pub sockets: usize,
+    /// Ids of some of them.
+    pub examples: Vec<String>,
+}
+
+/// State of an event on a socket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Answer {
+    /// It has listeners.
+    Listens {
+        /// The listeners, in the order in which they are called.
+        listeners: Vec<ListenerInfo>,
+    },
+    /// Its listener listened once, and was called.
+    Fired(Code),
+    /// `off` has removed its listener.
+    Off(Code),
+    /// The version that serves has code that listens to it, and that code has not run for this socket: it is in a handler
+    /// that was not called, in another branch, or `off` or `once` has ended it.
+    NotRun(Code),
+    /// The version that serves does not listen to it, and an earlier one did.
+    NotSince {
+        /// The code that listened last, with its version.
+        #[serde(flatten)]
+        last: Code,
+        /// The version that replaced it.
+        since: u64,
+    },
+    /// A version that was rolled back listens to it.
+    RolledBack(Code),
+    /// No version that is known listens to it.
+    Never,
+}
+
+impl Host {
+    /// Returns why an event is heard, or is not: on one socket (its id, or `NAMESPACE#ID`), or on all that are connected,
+    /// with equal answers together. A namespace without sockets is listed if one of its versions listens to the event.
+    ///
+    /// ```
+    /// use patchcord::{host::Answer, testing::TestHost};
+    ///
+    /// let mut host = TestHost::new("fn on_connection(socket) { socket.on(\"line\", |x| x); }");
+    /// let ada = host.connect("/")?;
+    /// host.edit("main.rhai", "fn on_connection(socket) { socket.on(\"stroke\", |x| x); }");
+    /// let why = host.why("line", Some(ada.id()))?;
+    /// assert!(matches!(why.answers[0].answer, Answer::NotSince { since: 2, .. }));
+    /// assert_eq!(why.answers[0].to_string(), "not listened to since version 2; version 1 did at main.rhai:1");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When no such socket is connected.
+    pub async fn why(&self, event: &str, socket: Option<&str>) -> Result<Why, SteerError> {
+        let mut answers = Vec::new();
+        match socket {
+            Some(socket) => {
+                let connection = find(&self.state.namespaces, socket)?;
+                let namespace = connection.namespace().clone();
+                let code = self.state.reloader.listening_code(&namespace, event).await;
+                answers.extend(grouped(event, &[connection], &code.into()));
+            }
+            None => {
+                for namespace in self.state.namespaces.all_paths() {
+                    let mut connections = namespace.connections();
+                    // Those of instances are theirs.
+                    connections.retain(|one| Arc::ptr_eq(one.namespace(), &namespace));
+                    let code = self.state.reloader.listening_code(&namespace, event).await;
+                    let code = Answer::from(code);
+                    if connections.is_empty() && code != Answer::Never {
+                        answers.push(WhyAnswer::nobody(namespace.path().clone(), code));
+                    } else {
+                        answers.extend(grouped(event, &connections, &code));
+                    }
+                }
+            }
+        }
+        Ok(Why {
+            event: event.to_owned(),
+            answers,
+        })
+    }
+}
+
+/// Returns the answers of some sockets of one namespace. `code` is the answer for those that have and had no listener.
+fn grouped(event: &str, connections: &[Arc<Connection>], code: &Answer) -> Vec<WhyAnswer> {
+    let mut groups = BTreeMap::<(Answer, bool), WhyAnswer>::new();
+    for connection in connections {
+        let (answer, any) = of(event, connection);
+        let answer = answer.unwrap_or_else(|| code.clone());
+        let path = connection.namespace().path();
+        let group = groups
+            .entry((answer, any))
+            .or_insert_with_key(|(answer, any)| WhyAnswer {
+                any: *any,
+                ..WhyAnswer::nobody(path.clone(), answer.clone())
+            });
+        group.sockets += 1;
+        if group.examples.len() < MAX_EXAMPLES {
+            group.examples.push(connection.id().to_string());
+        }
+    }
+    let mut answers: Vec<_> = groups.into_values().collect();
+    answers.sort_by_key(|answer| std::cmp::Reverse(answer.sockets));
+    answers
+}
+
+/// Returns what the listeners of a connection say, and whether one of any event hears it.
+fn of(event: &str, connection: &Connection) -> (Option<Answer>, bool) {
+    let listeners = connection.look_at_listeners();
+    let any = listeners
+        .iter()
+        .any(|one| one.event == ANY && one.gone.is_none());
+    let mut of_event: Vec<_> = listeners.iter().filter(|one| one.event == event).collect();
+    let gone = of_event.iter().rev().find_map(|one| {
+        let (file, line) = place(&one.handler);
+        let version = one.handler.code().number();
+        let code = Code::new(file, line, version);
+        match one.gone? {
+            Gone::Fired => Some(Answer::Fired(code)),
+            Gone::Off => Some(Answer::Off(code)),
+        }
+    });
+    of_event.retain(|one| one.gone.is_none());
+    if of_event.is_empty() {
+        return (gone, any);
+    }
+    let listeners = of_event.into_iter().map(ListenerInfo::new).collect();
+    (Some(Answer::Listens { listeners }), any)
+}
+
+impl From<ListeningCode> for Answer {
+    fn from(code: ListeningCode) -> Self {
+        match code {
+            ListeningCode::Serving(code) => Self::NotRun(code),
+            ListeningCode::Earlier { last, since } => Self::NotSince { last, since },
+            ListeningCode::RolledBack(code) => Self::RolledBack(code),
+            ListeningCode::Never => Self::Never,
+        }
+    }
+}
+
+impl fmt::Display for WhyAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.answer.fmt(f)?;
+        match self.any {
+            true => f.write_str("; a listener of any event hears it"),
+            false => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listens { listeners } => {
+                let listeners: Vec<_> = listeners.iter().map(listener).collect();
+                write!(f, "listened to: {}", listeners.join(", "))
+            }
+            Self::Fired(Code { file, line, .. }) => {
+                write!(
+                    f,
+                    "not listened to any more: `once` at {file}:{line} was called"
+                )
+            }
+            Self::Off(Code { file, line, .. }) => {
+                write!(
+                    f,
+                    "not listened to any more: `off` has removed the listener at {file}:{line}"
+                )
+            }
+            Self::NotRun(Code {
+                file,
+                line,
+                version,
+            }) => write!(
+                f,
+                "not listened to: version {version} does at {file}:{line}, on another path than this client took"
+            ),
+            Self::NotSince { last, since } => {
+                let Code {
+                    file,
+                    line,
+                    version,
+                } = last;
+                write!(
+                    f,
+                    "not listened to since version {since}; version {version} did at {file}:{line}"
+                )
+            }
+            Self::RolledBack(Code {
+                file,
+                line,
+                version,
+            }) => write!(
+                f,
+                "not listened to: version {version} does at {file}:{line}, and was rolled back"
+            ),
+            Self::Never => f.write_str("never listened to by any version that is known"),
+        }
+    }
+}
+
+fn listener(info: &ListenerInfo) -> String {
+    let (file, line) = (&info.file, info.line);
+    let once = if info.once { "once, " } else { "" };
+    match &info.stale {
+        Some(stale) => format!("{file}:{line} ({once}{})", stale.reason()),
+        None => format!("{file}:{line} ({once}version {})", info.version),
+    }
+}
+
+impl WhyAnswer {
+    const fn nobody(namespace: Arc<str>, answer: Answer) -> Self {
+        Self {
+            namespace,
+            answer,
+            any: false,
+            sockets: 0,
+            examples: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Copies of closures, with copies of everything that they have captured: an adoption is rehearsed on them.
+//!
+//! Invariant: what a copy captures is never a captured variable of an original, and closures that share a variable have
+//! copies that share its copy.
+
+use std::collections::BTreeMap;
+
+use rhai::{Dynamic, FnPtr};
+
+use super::{
+    Handler,
+    captures::{address, write_cell},
+    values::{MAX_DEPTH, read},
+};
+
+/// Maximum depth of closures, captured variables, arrays and maps. What is deeper is `()` in a copy.
+const MAX_COPIED: usize = 4 * MAX_DEPTH;
+
+/// Copies of the closures of one connection.
+#[derive(Debug, Default)]
+pub struct Copies {
+    /// Copies of captured variables, by the places of the originals.
+    cells: BTreeMap<usize, Dynamic>,
+}
+
+impl Copies {
+    /// Copies a handler. Its connection runs no call meanwhile.
+    pub fn handler(&mut self, handler: &Handler) -> Handler {
+        handler.with(self.function(handler.fn_ptr(), 0))
+    }
+
+    /// Empties every captured variable, so that closures which captured themselves are freed.
+    pub fn release(self) {
+        for cell in self.cells.values() {
+            write_cell(cell, Dynamic::UNIT);
+        }
+    }
+
+    fn function(&mut self, function: &FnPtr, depth: usize) -> FnPtr {
+        let mut copy = function.clone();
+        if !function.curry().is_empty() {
+            let captured = function.curry().iter();
+            let captured: Vec<_> = captured.map(|value| self.value(value, depth + 1)).collect();
+            copy.set_curry(captured);
+        }
+        copy
+    }
+
+    fn value(&mut self, value: &Dynamic, depth: usize) -> Dynamic {
+        if value.is_shared() {
+            return self.cell(value, depth);
+        }
+        if depth > MAX_COPIED {
+            return Dynamic::UNIT;
+        }
+        if let Some(function) = value.read_lock::<FnPtr>() {
+            return self.function(&function, depth).into();
+        }
+        let mut copy = value.clone();
+        if let Ok(mut array) = copy.as_array_mut() {
+            for element in array.iter_mut() {
+                *element = self.value(element, depth + 1);
+            }
+        } else if let Ok(mut map) = copy.as_map_mut() {
+            for element in map.values_mut() {
+                *element = self.value(element, depth + 1);
+            }
+        }
+        copy
+    }
+
+    fn cell(&mut self, cell: &Dynamic, depth: usize) -> Dynamic {
+        let copy = Dynamic::UNIT.into_shared();
+        // One that a panic has left unusable has no value.
+        let Some(place) = address(cell) else {
+            return copy;
+        };
+        if let Some(known) = self.cells.get(&place) {
+            return known.clone();
+        }
+        self.cells.insert(place, copy.clone());
+        if let Some(value) = read(cell) {
+            let value = self.value(&value, depth + 1);
+            write_cell(&copy, value);
+        }
+        copy
+    }
+}

@@ -1,0 +1,79 @@
+//! Modules that top levels import while a script loads or is linked: everything is loaded before it is imported.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use rhai::{
+    AST, ASTNode, Engine, EvalAltResult, Module, ModuleResolver, Position, Shared, Stmt,
+    module_resolvers::StaticModuleResolver,
+};
+
+thread_local! {
+    static LOADED: RefCell<BTreeMap<String, Shared<Module>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Resolver of the engine, which finds the modules of this thread.
+pub(super) struct Loaded;
+
+impl ModuleResolver for Loaded {
+    fn resolve(
+        &self,
+        _: &Engine,
+        _: Option<&str>,
+        path: &str,
+        position: Position,
+    ) -> Result<Shared<Module>, Box<EvalAltResult>> {
+        LOADED
+            .with_borrow(|modules| modules.get(path).cloned())
+            .ok_or_else(|| EvalAltResult::ErrorModuleNotFound(path.to_owned(), position).into())
+    }
+}
+
+/// Modules that code is linked with on this thread; what was loaded before comes back in the end.
+pub(super) struct Modules {
+    before: BTreeMap<String, Shared<Module>>,
+}
+
+impl Modules {
+    /// Begins with no modules.
+    pub(super) fn begin() -> Self {
+        Self {
+            before: LOADED.take(),
+        }
+    }
+
+    /// Adds a module, for what is linked from now on.
+    #[allow(clippy::unused_self, reason = "it exists while code is linked")]
+    pub(super) fn insert(&self, path: &str, module: Shared<Module>) {
+        LOADED.with_borrow_mut(|modules| modules.insert(path.to_owned(), module));
+    }
+
+    /// Returns all modules, for the calls of the linked code.
+    #[allow(clippy::unused_self, reason = "it exists while code is linked")]
+    pub(super) fn resolver(&self) -> StaticModuleResolver {
+        let mut resolver = StaticModuleResolver::new();
+        LOADED.with_borrow(|modules| {
+            for (path, module) in modules {
+                resolver.insert(path.as_str(), (**module).clone());
+            }
+        });
+        resolver
+    }
+}
+
+impl Drop for Modules {
+    fn drop(&mut self) {
+        LOADED.set(std::mem::take(&mut self.before));
+    }
+}
+
+/// Returns every `import` of a file, those inside functions included.
+pub(super) fn import_statements(ast: &AST) -> Vec<Stmt> {
+    let mut found = Vec::new();
+    ast.walk(&mut |nodes| {
+        if let Some(ASTNode::Stmt(import @ Stmt::Import(..))) = nodes.last() {
+            found.push((*import).clone());
+        }
+        true
+    });
+    found
+}

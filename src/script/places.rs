@@ -1,0 +1,632 @@
+//! Places of a version's code: its closures and named functions, with what identifies each in another version.
+//!
+//! In: the AST of each file, as it was written and not optimized, and its tokens. Out: [`Places`], a [`Row`] for each
+//! closure and a [`Function`] for each named function.
+//!
+//! Nesting is not in an AST, because the body of a closure is a function beside the others. It is read from the ranges
+//! of tokens: a closure whose range is within another's is made by it.
+
+mod own_socket;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Range,
+    sync::Arc,
+};
+
+use rhai::{AST, ASTNode, Expr, FnCallExpr, INT, ImmutableString, Position, Stmt};
+
+pub(super) use own_socket::OwnSocket;
+
+use super::{
+    captures::value_name,
+    check::{Closure, closure},
+    symbols::Known,
+    tokens::{self, Brackets, Shape, Spot, Token, Tokens, hash, hash_all, spot},
+};
+
+/// A closure of a version, and how it is used.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Row {
+    /// Name of the file.
+    pub file: Arc<str>,
+    /// Rhai's name of the closure: `anon$...`.
+    pub name: ImmutableString,
+    /// Line and column of its first `|`.
+    pub position: (usize, usize),
+    /// Index of the named function that encloses it; `None` at top level.
+    pub function: Option<usize>,
+    /// Row of the closure that encloses it.
+    pub parent: Option<usize>,
+    /// Function or method that it is an argument of, or `let x`, `key k`, `[]`.
+    pub word: ImmutableString,
+    /// First string literal among the arguments of that call.
+    pub event: Option<ImmutableString>,
+    /// First integer literal among the arguments of that call.
+    pub number: Option<INT>,
+    /// Index among the arguments of that call, or among the elements of an array.
+    pub slot: usize,
+    /// That call only registers it: something else calls it later.
+    pub later: bool,
+    /// Names that it captures, in the order of its first parameters.
+    pub captured: Vec<ImmutableString>,
+    /// Number of its own parameters.
+    pub params: usize,
+    /// Hash of its tokens.
+    pub body: u64,
+    /// Hash of the tokens of its statement, without the closures in it.
+    pub statement: u64,
+    pub(super) file_index: usize,
+    pub(super) range: Range<usize>,
+}
+
+impl Row {
+    /// Returns `true` for a listener of an event that clients send.
+    pub fn is_listener(&self) -> bool {
+        self.later && matches!(self.word.as_str(), "on" | "once")
+    }
+
+    /// Returns a name for people: the event of a listener, the function that a timer or an ack callback is given to, or
+    /// the variable or key that has the closure.
+    pub fn title(&self) -> String {
+        let word = self.word.as_str();
+        let variable = word.strip_prefix("let ").or(word.strip_prefix("key "));
+        match (&self.event, variable.or(word.strip_suffix(" ="))) {
+            (Some(event), _) if self.is_listener() => format!("\"{event}\""),
+            (Some(event), _) => format!("{word} \"{event}\""),
+            (None, Some(name)) => format!("closure {name}"),
+            (None, None) if word.is_empty() || word == "[]" => "closure".to_owned(),
+            (None, None) => word.to_owned(),
+        }
+    }
+}
+
+/// A named function of a version.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Function {
+    /// Name of the file.
+    pub file: Arc<str>,
+    /// Its name.
+    pub name: ImmutableString,
+    /// Number of its parameters.
+    pub arity: usize,
+    /// Line and column of its `fn`.
+    pub position: (usize, usize),
+    /// Hash of its tokens behind its name.
+    pub body: u64,
+    pub(super) file_index: usize,
+    pub(super) range: Range<usize>,
+}
+
+/// A variable, a constant or a parameter, where it is declared.
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub(super) name: u64,
+    pub(super) at: usize,
+    in_loop: bool,
+}
+
+/// A file of a version.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) name: Arc<str>,
+    pub(super) tokens: Tokens,
+    /// Names of imports, as tokens, with the files that they stand for.
+    pub(super) imports: Vec<(u64, String)>,
+    /// Variables and constants of the top level, as tokens, with the statements that declare them.
+    pub(super) globals: Vec<(u64, Range<usize>)>,
+    pub(super) declared: Vec<Declared>,
+}
+
+/// Closures and named functions of a version.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// In the order in which they were compiled: the entry file is the last.
+    pub(super) files: Vec<File>,
+    rows: Vec<Row>,
+    functions: Vec<Function>,
+    by_name: HashMap<ImmutableString, usize>,
+}
+
+impl Places {
+    /// Returns the closures, in the order of the text of each file.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Returns the named functions, in the order of the text of each file.
+    pub fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
+    /// Returns the row of a closure by Rhai's name of it.
+    pub fn row_of(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Returns a row by its index.
+    pub fn row(&self, index: usize) -> Option<&Row> {
+        self.rows.get(index)
+    }
+
+    /// Returns the named function that a row is in.
+    pub fn function_of(&self, row: &Row) -> Option<&Function> {
+        self.functions.get(row.function?)
+    }
+
+    /// Returns the first place where the code listens to an event by its name, be it with a closure or a function.
+    pub fn listening(&self, event: &str) -> Option<(Arc<str>, usize)> {
+        let words = ["on", "once"].map(tokens::name);
+        let event = tokens::text(event);
+        self.files.iter().rev().find_map(|file| {
+            let calls = file.tokens.all(Shape::Open);
+            let mut calls = calls.filter_map(|open| {
+                let word = file.tokens.get(open.checked_sub(1)?)?;
+                let first = file.tokens.get(open + 1)?;
+                (words.contains(&word.hash) && first.hash == event).then_some(word.spot)
+            });
+            calls.next().map(|spot| (file.name.clone(), place(spot).0))
+        })
+    }
+
+    /// Returns a hash of all tokens of all files.
+    pub(super) fn code(&self) -> u64 {
+        let files = self.files.iter().map(|file| {
+            let tokens = file.tokens.hash(0..file.tokens.len());
+            hash(&(&*file.name, tokens))
+        });
+        hash(&files.collect::<Vec<_>>())
+    }
+
+    /// Returns `true` if a row is directly in a function of the entry file.
+    pub(super) fn is_in_entry(&self, row: &Row, function: &str) -> bool {
+        let entry = self.files.len().checked_sub(1);
+        Some(row.file_index) == entry
+            && row.parent.is_none()
+            && self.function_of(row).is_some_and(|of| of.name == function)
+    }
+
+    /// Returns the name by which values refer to a named function.
+    pub(super) fn value_name(&self, function: &Function) -> String {
+        match function.file_index + 1 == self.files.len() {
+            true => function.name.to_string(),
+            false => value_name(&function.name, &function.file),
+        }
+    }
+
+    /// Returns the tokens of a closure.
+    pub(super) fn tokens_of(&self, row: &Row) -> &[Token] {
+        let file = self.files.get(row.file_index);
+        file.map(|file| file.tokens.slice(row.range.clone()))
+            .unwrap_or_default()
+    }
+
+    /// Returns `true` if the code around a closure declares a name exactly once, and not in a loop: only such a variable
+    /// is the same one for all closures of a call. The code around it is its named function, or the outermost closure.
+    pub fn is_unique(&self, row: usize, name: &str) -> bool {
+        let is_unique = || {
+            let mut outermost = self.rows.get(row)?;
+            while let Some(parent) = outermost.parent {
+                outermost = self.rows.get(parent)?;
+            }
+            let range = match self.function_of(outermost) {
+                Some(function) => &function.range,
+                None => &outermost.range,
+            };
+            let name = tokens::name(name);
+            let declared = &self.files.get(outermost.file_index)?.declared;
+            let mut found = declared
+                .iter()
+                .filter(|d| d.name == name && range.contains(&d.at));
+            let first = found.next()?;
+            Some(!first.in_loop && found.next().is_none())
+        };
+        is_unique().unwrap_or(false)
+    }
+
+    /// Returns the places of the closures of a file that have the names of closures of another file, in the order of the
+    /// text: Rhai would take one for the other.
+    pub(super) fn same_names(&self, ast: &AST) -> BTreeSet<Position> {
+        let mut found = BTreeSet::new();
+        ast.walk(&mut |nodes| {
+            if let Some(ASTNode::Expr(expression)) = nodes.last()
+                && let Some(closure) = closure(expression)
+                && self.by_name.contains_key(closure.name.as_str())
+            {
+                found.insert(closure.position);
+            }
+            true
+        });
+        found
+    }
+
+    /// Adds a file, with its AST as it was written.
+    pub(super) fn add(&mut self, name: &str, ast: &AST, tokens: Tokens, known: &Known) {
+        let brackets = Brackets::of(&tokens);
+        let mut gathering = Gathering::new(ast, &tokens, &brackets);
+        let declarations = gathering.functions();
+        ast.walk(&mut |nodes| {
+            gathering.node(nodes);
+            true
+        });
+        let globals = gathering.globals();
+        let Gathering {
+            found,
+            mut declared,
+            imports,
+            ..
+        } = gathering;
+
+        let file: Arc<str> = name.into();
+        let file_index = self.files.len();
+        let own = |word: &str| declarations.iter().any(|f| f.name == word);
+        let functions = self.functions.len();
+        let mut nest = Nest::new(self.rows.len());
+        let mut rows = Vec::new();
+        for (_, found) in found {
+            let enclosing = declarations
+                .iter()
+                .position(|function| function.range.contains(&found.range.start));
+            for parameter in &found.own {
+                declared.push(Declared {
+                    name: tokens::name(parameter),
+                    at: found.range.start,
+                    in_loop: false,
+                });
+            }
+            rows.push(Row {
+                file: file.clone(),
+                position: place(found.at),
+                function: enclosing.map(|index| functions + index),
+                parent: nest.enter(&found.range),
+                later: known.registers(&found.usage.word) && !own(&found.usage.word),
+                word: found.usage.word,
+                event: found.usage.event,
+                number: found.usage.number,
+                slot: found.usage.slot,
+                name: found.name,
+                captured: found.captured,
+                params: found.own.len(),
+                body: tokens.hash(found.range.clone()),
+                statement: 0,
+                file_index,
+                range: found.range,
+            });
+        }
+        statements(&mut rows, self.rows.len(), &tokens, &brackets);
+        for function in declarations {
+            self.functions.push(Function {
+                file: file.clone(),
+                position: place(function.at),
+                // Behind `fn` and the name.
+                body: tokens.hash(function.range.start + 2..function.range.end),
+                name: function.name,
+                arity: function.arity,
+                file_index,
+                range: function.range,
+            });
+        }
+        for row in rows {
+            self.by_name
+                .entry(row.name.clone())
+                .or_insert(self.rows.len());
+            self.rows.push(row);
+        }
+        self.files.push(File {
+            name: file,
+            tokens,
+            imports,
+            globals,
+            declared,
+        });
+    }
+}
+
+fn place((line, column): Spot) -> (usize, usize) {
+    (line.into(), column.into())
+}
+
+/// Closures around the place that is looked at.
+struct Nest {
+    next: usize,
+    open: Vec<(usize, usize)>,
+}
+
+impl Nest {
+    const fn new(first: usize) -> Self {
+        Self {
+            next: first,
+            open: Vec::new(),
+        }
+    }
+
+    /// Enters the next closure of the text, and returns the row of the one around it.
+    fn enter(&mut self, range: &Range<usize>) -> Option<usize> {
+        while self.open.pop_if(|(_, end)| *end <= range.start).is_some() {}
+        let parent = self.open.last().map(|(row, _)| *row);
+        self.open.push((self.next, range.end));
+        self.next += 1;
+        parent
+    }
+}
+
+/// Sets the hashes of statements. Closures of one statement have the same.
+fn statements(rows: &mut [Row], first: usize, tokens: &Tokens, brackets: &Brackets<'_>) {
+    let ends: HashMap<_, _> = rows
+        .iter()
+        .map(|row| (row.range.start, row.range.end))
+        .collect();
+    let ranges: Vec<_> = rows.iter().map(|row| row.range.clone()).collect();
+    let mut known = HashMap::new();
+    for row in rows {
+        let mut statement = brackets.statement(&row.range);
+        // A statement around the parent is not its own.
+        let parent = row.parent.and_then(|parent| ranges.get(parent - first));
+        if let Some(parent) = parent {
+            statement.start = statement.start.max(parent.start + 1);
+            statement.end = statement.end.min(parent.end);
+        }
+        let (from, to) = (statement.start, statement.end);
+        row.statement = *known.entry((from, to)).or_insert_with(|| {
+            let mut index = from;
+            hash_all(std::iter::from_fn(|| {
+                while let Some(end) = ends.get(&index) {
+                    index = *end;
+                }
+                index += 1;
+                tokens.get(index - 1).filter(|_| index <= to)
+            }))
+        });
+    }
+}
+
+/// A named function, as it is found.
+struct Named {
+    name: ImmutableString,
+    arity: usize,
+    at: Spot,
+    range: Range<usize>,
+}
+
+/// A closure, as it is found.
+struct Found {
+    name: ImmutableString,
+    captured: Vec<ImmutableString>,
+    /// Names of its own parameters.
+    own: Vec<ImmutableString>,
+    at: Spot,
+    range: Range<usize>,
+    usage: Usage,
+}
+
+/// Use of a closure.
+#[derive(Default)]
+struct Usage {
+    word: ImmutableString,
+    event: Option<ImmutableString>,
+    number: Option<INT>,
+    slot: usize,
+}
+
+/// What a walk through a file finds.
+struct Gathering<'a> {
+    ast: &'a AST,
+    tokens: &'a Tokens,
+    brackets: &'a Brackets<'a>,
+    /// Parameters of each closure, the captured ones first.
+    parameters: HashMap<&'a str, &'a [ImmutableString]>,
+    /// By the index of the first token. A closure that captures is met twice: as a block, and as the constant in it.
+    found: BTreeMap<usize, Found>,
+    declared: Vec<Declared>,
+    imports: Vec<(u64, String)>,
+}
+
+impl<'a> Gathering<'a> {
+    fn new(ast: &'a AST, tokens: &'a Tokens, brackets: &'a Brackets<'a>) -> Self {
+        let parameters = ast
+            .iter_fn_def()
+            .map(|definition| (definition.name.as_str(), &*definition.params));
+        Self {
+            ast,
+            tokens,
+            brackets,
+            parameters: parameters.collect(),
+            found: BTreeMap::new(),
+            declared: Vec::new(),
+            imports: Vec::new(),
+        }
+    }
+
+    /// Finds the named functions, in the order of the text.
+    fn functions(&mut self) -> Vec<Named> {
+        let bodies: HashMap<_, _> = self
+            .ast
+            .iter_fn_def()
+            .map(|definition| (spot(definition.body.start_position()), definition))
+            .collect();
+        let mut functions = Vec::new();
+        for from in self.tokens.all(Shape::Fn) {
+            let Some((range, body)) = self.brackets.function(from) else {
+                continue;
+            };
+            let body = self.tokens.get(body).map(|token| token.spot);
+            let Some(definition) = body.and_then(|body| bodies.get(&body)) else {
+                continue;
+            };
+            for parameter in &definition.params {
+                self.declared.push(Declared {
+                    name: tokens::name(parameter),
+                    at: from,
+                    in_loop: false,
+                });
+            }
+            functions.push(Named {
+                name: definition.name.clone(),
+                arity: definition.params.len(),
+                at: self
+                    .tokens
+                    .get(from)
+                    .map(|token| token.spot)
+                    .unwrap_or_default(),
+                range,
+            });
+        }
+        functions
+    }
+
+    fn node(&mut self, nodes: &[ASTNode<'_>]) {
+        match nodes {
+            [around @ .., ASTNode::Expr(expression)] => {
+                if let Some(closure) = closure(expression) {
+                    self.closure(&closure, around.last());
+                }
+            }
+            [around @ .., ASTNode::Stmt(statement)] => {
+                let mut around = around.iter();
+                let in_loop = around.any(|node| {
+                    matches!(
+                        node,
+                        ASTNode::Stmt(Stmt::While(..) | Stmt::Do(..) | Stmt::For(..))
+                    )
+                });
+                self.statement(statement, in_loop);
+            }
+            _ => {}
+        }
+    }
+
+    fn statement(&mut self, statement: &Stmt, in_loop: bool) {
+        match statement {
+            Stmt::Var(variable, ..) => self.declare(&variable.0, in_loop),
+            // Its variable is one for all turns.
+            Stmt::For(parts, _) => {
+                self.declare(&parts.0, true);
+                if let Some(counter) = &parts.1 {
+                    self.declare(counter, true);
+                }
+            }
+            Stmt::TryCatch(parts, _) => {
+                if let Expr::Variable(variable, _, position) = &parts.expr {
+                    self.declare_at(&variable.1, *position, in_loop);
+                }
+            }
+            Stmt::Import(import, _) => {
+                if let Expr::StringConstant(path, _) = &import.0 {
+                    let alias = tokens::name(&import.1.name);
+                    self.imports.push((alias, format!("{path}.rhai")));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn declare(&mut self, name: &rhai::Ident, in_loop: bool) {
+        self.declare_at(&name.name, name.pos, in_loop);
+    }
+
+    fn declare_at(&mut self, name: &str, position: Position, in_loop: bool) {
+        if let Some(at) = self.tokens.at(spot(position)) {
+            self.declared.push(Declared {
+                name: tokens::name(name),
+                at,
+                in_loop,
+            });
+        }
+    }
+
+    fn closure(&mut self, closure: &Closure<'_>, around: Option<&ASTNode<'_>>) {
+        let at = spot(closure.position);
+        let Some(range) = self.brackets.closure(at) else {
+            return;
+        };
+        let parameters = self.parameters.get(closure.name.as_str()).copied();
+        let captured = closure
+            .captured
+            .iter()
+            .filter_map(|captured| match captured {
+                Expr::Variable(variable, ..) => Some(variable.1.clone()),
+                _ => None,
+            });
+        let own = parameters.and_then(|all| all.get(closure.captured.len()..));
+        self.found.entry(range.start).or_insert_with(|| Found {
+            name: closure.name.as_str().into(),
+            captured: captured.collect(),
+            own: own.unwrap_or_default().to_vec(),
+            at,
+            range,
+            usage: around.map_or_else(Usage::default, |around| usage(around, closure.position)),
+        });
+    }
+
+    /// Finds the variables and constants of the top level, with their statements.
+    fn globals(&self) -> Vec<(u64, Range<usize>)> {
+        let variables = self.ast.statements().iter().filter_map(|s| match s {
+            Stmt::Var(variable, ..) => Some(&variable.0),
+            _ => None,
+        });
+        let statement = |variable: &rhai::Ident| {
+            let at = self.tokens.at(spot(variable.pos))?;
+            let end = self.brackets.end(at, &[Shape::Semicolon]);
+            Some((tokens::name(&variable.name), at..end))
+        };
+        variables.filter_map(statement).collect()
+    }
+}
+
+/// Returns the use of a closure that is directly in `around`.
+fn usage(around: &ASTNode<'_>, position: Position) -> Usage {
+    let is_it = |expression: &Expr| closure(expression).is_some_and(|c| c.position == position);
+    let of = |word: String| Usage {
+        word: word.into(),
+        ..Usage::default()
+    };
+    match around {
+        ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _))
+        | ASTNode::Stmt(Stmt::FnCall(call, _)) => of_call(call, is_it),
+        ASTNode::Stmt(Stmt::Var(variable, ..)) => of(format!("let {}", variable.0.name)),
+        ASTNode::Stmt(Stmt::Return(..)) => of("return".to_owned()),
+        ASTNode::Stmt(Stmt::Assignment(assignment)) => match &assignment.1.lhs {
+            Expr::Variable(variable, ..) => of(format!("{} =", variable.1)),
+            _ => of("=".to_owned()),
+        },
+        ASTNode::Expr(Expr::Map(map, _)) => {
+            let key = map.0.iter().find(|(_, value)| is_it(value));
+            of(key.map_or_else(String::new, |(key, _)| format!("key {}", key.name)))
+        }
+        ASTNode::Expr(Expr::Array(elements, _)) => Usage {
+            slot: elements.iter().position(is_it).unwrap_or_default(),
+            ..of("[]".to_owned())
+        },
+        _ => Usage::default(),
+    }
+}
+
+fn of_call(call: &FnCallExpr, is_it: impl Fn(&Expr) -> bool) -> Usage {
+    let mut arguments = call.args.iter();
+    let word = match call.namespace.path.first() {
+        Some(root) => format!("{}::{}", root.name, call.name).into(),
+        None => call.name.as_str().into(),
+    };
+    Usage {
+        word,
+        slot: arguments.clone().position(is_it).unwrap_or_default(),
+        event: arguments.clone().find_map(|argument| match argument {
+            Expr::StringConstant(text, _) => Some(text.clone()),
+            _ => None,
+        }),
+        number: arguments.find_map(|argument| match argument {
+            Expr::IntegerConstant(number, _) => Some(*number),
+            _ => None,
+        }),
+    }
+}
+
+/// Returns what identifies a closure's use in hashes: its word and its event.
+pub(super) fn site(row: &Row) -> u64 {
+    hash(&(row.word.as_str(), row.event.as_deref()))
+}
+
+#[cfg(test)]
+pub(super) mod tests;

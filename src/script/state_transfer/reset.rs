@@ -1,0 +1,111 @@
+//! Initial values of captured variables: compares them with the live ones, and restores them.
+//!
+//! *Live* are the handlers of a connection, *initial* those that `on_connection` of the same version makes as a draft.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rhai::Dynamic;
+
+use super::{
+    super::{
+        captures::{address, write_cell},
+        values::read,
+    },
+    Carried, Cells, Handler, Outcome, Transfer, text,
+};
+
+/// Captured variable, as it is and as it was at first.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Captured {
+    /// Its name.
+    pub name: String,
+    /// Its live value.
+    pub value: Dynamic,
+    /// Its initial value, if it is a variable of `on_connection`.
+    pub initial: Option<Dynamic>,
+}
+
+impl Captured {
+    /// Creates the entry of a value that has a name.
+    pub fn new(name: &str, value: Dynamic, initial: Option<Dynamic>) -> Self {
+        Self {
+            name: name.to_owned(),
+            value,
+            initial,
+        }
+    }
+}
+
+/// Returns the captured variables of `live` handlers, each once, in the order of their names.
+pub fn compare<K: AsRef<str>>(live: &[(K, Handler)], initial: &[(K, Handler)]) -> Vec<Captured> {
+    let [live, initial] = [live, initial].map(Cells::of);
+    let ambiguous: BTreeSet<_> = [&live, &initial]
+        .into_iter()
+        .flat_map(Cells::ambiguous)
+        .collect();
+    let mut found = BTreeMap::<usize, Captured>::new();
+    for (path, variable) in &live.by_path {
+        let (Some(place), Some(value)) = (address(&variable.cell), read(&variable.cell)) else {
+            continue;
+        };
+        let by_path = ambiguous.contains(&variable.name);
+        let first = || initial.find(&variable.name, path, by_path).and_then(read);
+        let captured = found.entry(place).or_insert_with(|| Captured {
+            name: variable.name.clone(),
+            value,
+            initial: None,
+        });
+        captured.initial = captured.initial.take().or_else(first);
+    }
+    let mut found: Vec<_> = found.into_values().collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// Gives the variables of `live` handlers their initial values, if `wants` names them. Closures in these values have the
+/// live variables. A variable that holds a timer is left alone, and counts as kept.
+pub fn reset<K: AsRef<str>>(
+    initial: &[(K, Handler)],
+    live: &[(K, Handler)],
+    wants: &dyn Fn(&str) -> bool,
+) -> Carried {
+    let [base, fresh, cells] = [live, initial, live].map(Cells::of);
+    let mut transfer = Transfer {
+        ambiguous: [&fresh, &cells]
+            .into_iter()
+            .flat_map(Cells::ambiguous)
+            .collect(),
+        base,
+        live: cells,
+        done: BTreeMap::new(),
+        carried: Carried::default(),
+        wants: Some(wants),
+    };
+    for (key, handler) in initial {
+        let mut fn_ptr = handler.fn_ptr().clone();
+        transfer.closure(handler, &mut fn_ptr, key.as_ref(), 0);
+    }
+    for (new, kept) in transfer.done.values() {
+        if address(new) != address(kept) {
+            write_cell(new, Dynamic::UNIT);
+        }
+    }
+    transfer.carried
+}
+
+impl Carried {
+    /// Notes the reset of a value that is no captured variable, if it changes.
+    pub fn data(&mut self, name: String, before: Option<&Dynamic>, after: Option<&Dynamic>) {
+        let shown = |value: Option<&Dynamic>| value.map_or_else(|| "()".to_owned(), text);
+        let is_same = match (before, after) {
+            (Some(before), Some(after)) => crate::value::same(before, after),
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_same {
+            let texts = (Some(shown(before)), Some(shown(after)));
+            self.outcomes.insert((name, Outcome::Followed), texts);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! From the code of one version to that of a newer one: the counterpart of each closure and each named function, and
+//! where its captured variables come from.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, OnceLock},
+};
+
+use rhai::{ImmutableString, ScriptFuncDef};
+
+use super::{
+    align::align,
+    places::{Places, Row},
+    reach::Reach,
+};
+
+/// Counterpart of a closure in a newer version.
+#[derive(Debug)]
+pub(super) struct Counterpart {
+    /// Its row in the newer version.
+    pub(super) row: usize,
+    pub(super) definition: Arc<ScriptFuncDef>,
+    /// Sources of the captured variables, in the order of the parameters.
+    pub(super) captures: Vec<Capture>,
+}
+
+/// Source of a captured variable.
+#[derive(Debug)]
+pub(super) enum Capture {
+    /// The older closure has it, at this index.
+    Has(usize),
+    /// The older closure does not have it.
+    Lacks(ImmutableString),
+}
+
+/// Counterparts of all code of an older version.
+#[derive(Debug)]
+pub(super) struct Transition {
+    rows: Vec<Option<Counterpart>>,
+    /// Named functions that have another name now, by the names that values refer to them by.
+    renamed: HashMap<String, String>,
+    lends: bool,
+    /// Names that closures of the older version capture, and none of the newer one.
+    dropped: BTreeSet<ImmutableString>,
+    calls: OnceLock<Arc<CallMap>>,
+}
+
+/// CallMap in the code that `on_connection` runs: which one of a newer version is which one of an older version.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct CallMap {
+    old: Vec<Option<u32>>,
+    kept: Vec<bool>,
+}
+
+impl CallMap {
+    /// Compares the code of two versions.
+    pub(super) fn between(old: &Reach, new: &Reach) -> Self {
+        let moved = old.map_to(new);
+        let mut back = vec![None; new.len()];
+        for (from, to) in moved.iter().enumerate() {
+            let to = to.and_then(|to| back.get_mut(usize::try_from(to).ok()?));
+            if let (Some(to), Ok(from)) = (to, u32::try_from(from)) {
+                *to = Some(from);
+            }
+        }
+        Self {
+            old: back,
+            kept: moved.iter().map(Option::is_some).collect(),
+        }
+    }
+
+    /// Returns the place of a call in the older version.
+    pub fn old(&self, new: u32) -> Option<u32> {
+        self.old.get(usize::try_from(new).ok()?).copied().flatten()
+    }
+
+    /// Returns `true` if a call of the older version is in the newer one.
+    pub fn is_kept(&self, old: u32) -> bool {
+        usize::try_from(old).is_ok_and(|old| self.kept.get(old) == Some(&true))
+    }
+}
+
+impl Transition {
+    /// Aligns two versions. `define` finds the definition of a name in the newer one, with a number of parameters.
+    pub(super) fn between(
+        old: &Places,
+        new: &Places,
+        define: impl Fn(&str, usize) -> Option<Arc<ScriptFuncDef>>,
+    ) -> Self {
+        let alignment = align(old, new);
+        let counterpart = |(nth, from): (usize, &Row)| {
+            let row = alignment.new_row(nth)?;
+            let to = new.row(row)?;
+            let definition = define(&to.name, to.captured.len() + to.params)?;
+            let captures = to.captured.iter().map(|name| {
+                match from.captured.iter().position(|has| has == name) {
+                    Some(place) => Capture::Has(place),
+                    None => Capture::Lacks(name.clone()),
+                }
+            });
+            Some(Counterpart {
+                row,
+                definition,
+                captures: captures.collect(),
+            })
+        };
+        let rows: Vec<_> = old.rows().iter().enumerate().map(counterpart).collect();
+        let lends = rows.iter().flatten().any(|to| {
+            let mut captures = to.captures.iter();
+            captures.any(|capture| matches!(capture, Capture::Lacks(_)))
+        });
+        let names = |places: &Places| -> BTreeSet<_> {
+            let rows = places.rows().iter();
+            rows.flat_map(|row| row.captured.iter().cloned()).collect()
+        };
+        let dropped = &names(old) - &names(new);
+        let renamed = old
+            .functions()
+            .iter()
+            .enumerate()
+            .filter_map(|(nth, from)| {
+                let to = new.functions().get(alignment.function_moved(nth)?)?;
+                let (from, to) = (old.value_name(from), new.value_name(to));
+                (from != to).then_some((from, to))
+            });
+        Self {
+            renamed: renamed.collect(),
+            rows,
+            lends,
+            dropped,
+            calls: OnceLock::new(),
+        }
+    }
+
+    /// Returns the counterpart of a row; `None` if its code is gone.
+    pub(super) fn row(&self, old: usize) -> Option<&Counterpart> {
+        self.rows.get(old)?.as_ref()
+    }
+
+    /// Returns the name by which values refer to a named function now.
+    pub(super) fn function<'a>(&'a self, name: &'a str) -> &'a str {
+        self.renamed.get(name).map_or(name, String::as_str)
+    }
+
+    /// Returns the closures of the newer version that capture a variable which their older text does not, each with the
+    /// variable.
+    pub(super) fn lacking(&self) -> impl Iterator<Item = (usize, &ImmutableString)> {
+        self.rows.iter().flatten().flat_map(|to| {
+            let lacks = to.captures.iter().filter_map(|capture| match capture {
+                Capture::Lacks(name) => Some(name),
+                Capture::Has(_) => None,
+            });
+            lacks.map(|name| (to.row, name))
+        })
+    }
+
+    /// Returns the names that closures of the older version capture, and none of the newer one.
+    pub(super) const fn dropped(&self) -> &BTreeSet<ImmutableString> {
+        &self.dropped
+    }
+
+    /// Returns which calls of the newer `on_connection` are which of the older one.
+    pub(super) fn calls(&self, compare: impl FnOnce() -> CallMap) -> Arc<CallMap> {
+        self.calls.get_or_init(|| compare().into()).clone()
+    }
+
+    /// Returns `true` if a closure captures a variable that its older text did not.
+    pub(super) const fn lends(&self) -> bool {
+        self.lends
+    }
+}
