@@ -180,7 +180,7 @@ impl Reload {
     }
 
     /// Returns the names of variables that some connections begin anew with, because their type has changed.
-    pub fn reset(&self) -> Vec<&str> {
+    pub fn retyped(&self) -> Vec<&str> {
         self.names(|variable| variable.reset)
     }
 

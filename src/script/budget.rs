@@ -273,7 +273,11 @@ fn read(clock: ClockId) -> u64 {
 
 /// Returns a time in seconds, from 1, by a clock that costs little.
 pub(crate) fn cheap_seconds() -> u32 {
-    let seconds = read(CHEAP) / 1_000_000;
+    let time = match NOW.load(Ordering::Relaxed) {
+        UNKNOWN => read(CHEAP),
+        now => now,
+    };
+    let seconds = time / 1_000_000;
     u32::try_from(seconds).map_or(u32::MAX, |seconds| seconds.saturating_add(1))
 }
 

@@ -2,10 +2,14 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Weak},
+    ops::Deref,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use rhai::{Engine, FnPtr, ImmutableString, ScriptFuncDef};
 
@@ -37,12 +41,32 @@ pub struct Version {
     begins_anew: bool,
     places: Places,
     reaches: Reaches,
-    /// The code that its calls can reach.
-    program: ArcSwap<Program>,
+    /// The code that its calls can reach, as long as no closure of an earlier version is alive.
+    program: Program,
+    /// The same with that of earlier versions.
+    program_with_earlier: ArcSwapOption<Program>,
+    has_earlier: AtomicBool,
     /// Earlier versions whose closures are alive.
     earlier: Mutex<Vec<Arc<Self>>>,
     /// How the code of earlier versions becomes this one's.
     transitions: Mutex<Vec<(Weak<Self>, Arc<Transition>)>>,
+}
+
+/// The code that calls of a version can reach.
+pub(super) enum Reachable<'a> {
+    Own(&'a Program),
+    WithEarlier(Arc<Program>),
+}
+
+impl Deref for Reachable<'_> {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        match self {
+            Self::Own(program) => program,
+            Self::WithEarlier(program) => program,
+        }
+    }
 }
 
 impl Version {
@@ -76,7 +100,9 @@ impl Version {
             warnings: loaded.warnings,
             places: loaded.places,
             reaches: Reaches::default(),
-            program: ArcSwap::from_pointee(program),
+            program,
+            program_with_earlier: ArcSwapOption::empty(),
+            has_earlier: AtomicBool::new(false),
             earlier: Mutex::default(),
             transitions: Mutex::default(),
         })
@@ -179,8 +205,15 @@ impl Version {
     }
 
     /// Returns the code that its calls can reach.
-    pub(super) fn program(&self) -> Guard<Arc<Program>> {
-        self.program.load()
+    pub(super) fn program(&self) -> Reachable<'_> {
+        // Most versions have no code of earlier ones, and a call of them pays for none.
+        match self.has_earlier.load(Ordering::Acquire) {
+            false => Reachable::Own(&self.program),
+            true => match self.program_with_earlier.load_full() {
+                Some(program) => Reachable::WithEarlier(program),
+                None => Reachable::Own(&self.program),
+            },
+        }
     }
 
     /// Returns the function of a name, with at least so many parameters.
@@ -207,7 +240,9 @@ impl Version {
             return;
         }
         let files = earlier.program().files().clone();
-        self.program.store(Arc::new(self.program().and(files)));
+        let program = Arc::new(self.program().and(files));
+        self.program_with_earlier.store(Some(program));
+        self.has_earlier.store(true, Ordering::Release);
         all.push(earlier.clone());
     }
 

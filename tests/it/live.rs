@@ -53,7 +53,7 @@ fn a_variable_whose_initial_value_changed_its_type_takes_it() {
         HostEvent::Replaced { reload, .. } => Some(reload),
         _ => None,
     });
-    assert_eq!(retyped.unwrap().reset(), ["x"]);
+    assert_eq!(retyped.unwrap().retyped(), ["x"]);
 }
 
 #[test]

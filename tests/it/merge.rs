@@ -83,7 +83,7 @@ fn a_key_of_socket_data_whose_type_the_edit_changed_takes_the_new_value() {
     client.emit("set", ("score", 7));
     host.edit("main.rhai", &script("socket.data.score = [];"));
     assert_eq!(data(&client), "[{\"score\":[]}]");
-    assert_eq!(reload(&host).reset(), ["socket.data.score"]);
+    assert_eq!(reload(&host).retyped(), ["socket.data.score"]);
 }
 
 #[test]

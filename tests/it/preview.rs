@@ -124,7 +124,7 @@ fn a_save_reports_what_its_preview_has_reported() {
         .sum();
     assert_eq!((reload.rebound, rooms), (4, 8), "{reload:?}");
     assert!(
-        reload.kept().contains(&"bag") && reload.reset().contains(&"nick"),
+        reload.kept().contains(&"bag") && reload.retyped().contains(&"nick"),
         "{reload:?}"
     );
     // Everything is as if there had been no preview.

@@ -251,7 +251,7 @@ fn a_reset_because_of_the_type_a_map_with_new_keys_and_a_gone_key_are_reported()
         ),
     );
     let report = report(&host);
-    assert_eq!(report.reset(), ["items"]);
+    assert_eq!(report.retyped(), ["items"]);
     assert_eq!(
         report.details("main.rhai")[1..],
         [

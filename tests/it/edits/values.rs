@@ -302,12 +302,12 @@ fn the_report_names_what_was_reset_and_what_was_kept() {
     let reload = saved(&mut host, &script("1", "x = to;"));
     assert_eq!(reload.kept(), ["x"]);
     let reload = saved(&mut host, &script("[]", "x = to;"));
-    assert_eq!(reload.reset(), ["x"]);
+    assert_eq!(reload.retyped(), ["x"]);
     let mut host = serve(&script("()", "x = to;"));
     let client = host.connect("/").unwrap();
     client.emit("change", [7]);
     let reload = saved(&mut host, &script("0", "x = to;"));
-    assert!(reload.reset().is_empty(), "{reload:?}");
+    assert!(reload.retyped().is_empty(), "{reload:?}");
     assert_eq!(ask(&client, "x"), "[7]");
 }
 
