@@ -58,6 +58,10 @@ impl SharedMap {
         key: &str,
         change: impl FnOnce(&Arc<Data>) -> Fallible<T>,
     ) -> Fallible<T> {
+        if !Turn::is_taped() {
+            Turn::forget_read(&self.data, key);
+            return change(&self.data);
+        }
         self.drawing(call).read_where(|is_original| {
             let data = match is_original {
                 true => self.data.clone(),
@@ -87,7 +91,7 @@ impl SharedMap {
         key: &str,
         look: impl FnOnce(&Arc<Data>) -> T,
     ) -> Fallible<T> {
-        if Turn::is_taped() && Turn::has_set(self.address(), Some(key)) {
+        if !Turn::is_taped() || Turn::has_set(self.address(), Some(key)) {
             return Ok(look(&self.data()));
         }
         let call = Outside::call(name, context, (self.address(), key));
@@ -101,7 +105,7 @@ impl SharedMap {
         context: &NativeCallContext<'_>,
         look: impl FnOnce(&Data) -> Fallible<T>,
     ) -> Fallible<T> {
-        if Turn::is_taped() && Turn::has_set(self.address(), None) {
+        if !Turn::is_taped() || Turn::has_set(self.address(), None) {
             return look(&self.data());
         }
         let call = Outside::call(name, context, self.address());

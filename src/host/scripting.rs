@@ -6,7 +6,7 @@ use rhai::Engine;
 
 use crate::{
     diagnostic::Diagnostic,
-    script::{self, Known, Limits, Loader, Rejected, Version},
+    script::{self, Code, Known, Limits, Loader, Rejected, Version},
 };
 
 /// Compiles the scripts of a host.
@@ -27,14 +27,8 @@ impl Scripting {
         entry: &str,
         number: u64,
     ) -> Result<Version, Rejected> {
-        Version::load(
-            &self.engine,
-            &self.known,
-            &self.limits,
-            loader,
-            entry,
-            number,
-        )
+        let (engine, known) = (&self.engine, &self.known);
+        Code::load(engine, known, &self.limits, loader, entry, number).map(Version::from)
     }
 
     /// Returns the problems of a file that no script imports.

@@ -9,6 +9,7 @@ use super::{
     call::{self, origin, run},
     call_cache::Place,
     captures::{captures, is_same_variable, split_value_name, value_name},
+    code::Code,
     hook::Hook,
     program::Program,
 };
@@ -21,7 +22,7 @@ pub struct Handler {
     fn_ptr: FnPtr,
     version: Arc<Version>,
     /// Earlier version whose text it has; `None` for the version that it runs in.
-    earlier: Option<Arc<Version>>,
+    earlier: Option<Arc<Code>>,
     definition: Option<Arc<ScriptFuncDef>>,
 }
 
@@ -76,24 +77,29 @@ impl Handler {
         let earlier = origin.map(|(origin, _)| origin);
         Self {
             fn_ptr,
-            earlier: earlier.filter(|earlier| !Arc::ptr_eq(earlier, &version)),
+            earlier: earlier.filter(|earlier| !Arc::ptr_eq(earlier, version.own())),
             version,
             definition,
         }
     }
 
-    /// Returns the same callable in a newer version: with new code, or with the code of an earlier version.
-    pub(super) fn moved(
-        &self,
-        fn_ptr: FnPtr,
-        version: &Arc<Version>,
-        earlier: Option<&Arc<Version>>,
-    ) -> Self {
+    /// Returns the same callable with the code of a newer version.
+    pub(super) fn moved(&self, fn_ptr: FnPtr, version: &Arc<Version>) -> Self {
         Self {
             definition: version.definition(fn_ptr.fn_name(), fn_ptr.curry().len()),
             fn_ptr,
             version: version.clone(),
-            earlier: earlier.cloned(),
+            earlier: None,
+        }
+    }
+
+    /// Returns the same callable in a newer version, with the code that it has.
+    pub(super) fn kept(&self, fn_ptr: FnPtr, version: &Arc<Version>) -> Self {
+        Self {
+            definition: self.definition.clone(),
+            fn_ptr,
+            version: version.clone(),
+            earlier: Some(self.code().clone()),
         }
     }
 
@@ -163,9 +169,14 @@ impl Handler {
         &self.version
     }
 
-    /// Returns the version whose text it has.
-    pub fn code(&self) -> &Arc<Version> {
-        self.earlier.as_ref().unwrap_or(&self.version)
+    /// Returns the code that it has: its version's, or an earlier one's.
+    pub fn code(&self) -> &Arc<Code> {
+        self.earlier.as_ref().unwrap_or_else(|| self.version.own())
+    }
+
+    /// Returns `true` if it has the code of an earlier version.
+    pub const fn is_stale(&self) -> bool {
+        self.earlier.is_some()
     }
 
     /// The file it was made in.

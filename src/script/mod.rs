@@ -18,6 +18,7 @@ mod call_cache;
 mod captures;
 mod changes;
 mod check;
+mod code;
 mod compile;
 mod constants;
 mod copies;
@@ -62,6 +63,8 @@ pub use call::CallError;
 pub(crate) use call::{catch_panic, limit, origin, place_of_call};
 pub use changes::{ChangeKind, CodeChange};
 pub(crate) use changes::{changes, events, renamed_variables};
+#[doc(hidden)]
+pub use code::Code;
 pub(crate) use compile::module as check_module;
 #[doc(hidden)]
 pub use copies::Copies;

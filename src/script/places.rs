@@ -11,7 +11,7 @@ mod own_socket;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::Range,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, INT, ImmutableString, Position, Stmt};
@@ -128,6 +128,7 @@ pub struct Places {
     rows: Vec<Row>,
     functions: Vec<Function>,
     by_name: HashMap<ImmutableString, usize>,
+    code: OnceLock<u64>,
 }
 
 impl Places {
@@ -173,11 +174,13 @@ impl Places {
 
     /// Returns a hash of all tokens of all files.
     pub(super) fn code(&self) -> u64 {
-        let files = self.files.iter().map(|file| {
-            let tokens = file.tokens.hash(0..file.tokens.len());
-            hash(&(&*file.name, tokens))
-        });
-        hash(&files.collect::<Vec<_>>())
+        *self.code.get_or_init(|| {
+            let files = self.files.iter().map(|file| {
+                let tokens = file.tokens.hash(0..file.tokens.len());
+                hash(&(&*file.name, tokens))
+            });
+            hash(&files.collect::<Vec<_>>())
+        })
     }
 
     /// Returns `true` if a row is directly in a function of the entry file.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rhai::{Dynamic, FnPtr};
 use serde_json::{Map, Value};
 
-use super::{Handler, Version, captures::split_value_name, timer::TimerHandle};
+use super::{Handler, Version, captures::split_value_name, code::Code, timer::TimerHandle};
 use crate::{diagnostic::type_word, value::Binary};
 
 /// Maximum length of a text, in characters.
@@ -39,8 +39,8 @@ pub fn place(handler: &Handler) -> Spot {
 }
 
 /// Returns the line of a named function.
-fn function(version: &Version, name: &str, file: &str) -> Option<usize> {
-    let mut functions = version.places().functions().iter();
+fn function(code: &Code, name: &str, file: &str) -> Option<usize> {
+    let mut functions = code.places().functions().iter();
     let found = functions.find(|one| one.name == name && *one.file == *file)?;
     Some(found.position.0)
 }
@@ -132,7 +132,7 @@ impl Showing<'_> {
             && let Some(row) = code.places().row(row)
         {
             let place = format!("closure {}:{}", row.file, row.position.0);
-            return match Arc::ptr_eq(&code, self.version) {
+            return match Arc::ptr_eq(&code, self.version.own()) {
                 true => place,
                 false => format!("{place} of version {}", code.number()),
             };

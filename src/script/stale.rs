@@ -70,7 +70,7 @@ fn closure(version: &Arc<Version>, fn_ptr: &FnPtr, has: &dyn Fn(&str) -> bool) -
         return None;
     }
     let (code, row) = version.origin(fn_ptr.fn_name())?;
-    if Arc::ptr_eq(&code, version) {
+    if Arc::ptr_eq(&code, version.own()) {
         return None;
     }
     let transition = version.transition_from(&code);

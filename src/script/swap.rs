@@ -11,11 +11,13 @@ use std::{
     sync::Arc,
 };
 
-use rhai::{Dynamic, FnPtr, ImmutableString};
+use rhai::{Dynamic, FnPtr, INT, ImmutableString};
 
 use super::{
     Handler, Version,
     captures::{address, captures, is_closure, write_cell},
+    code::Code,
+    places::Row,
     stale::Stale,
     transition::{Capture, Counterpart},
     values::{MAX_DEPTH, each_closure, holds_closure, read},
@@ -33,9 +35,9 @@ pub enum Swapped {
         /// The handler.
         handler: Handler,
         /// Event in the old and in the new text, where both are literals and differ.
-        renamed: Option<(ImmutableString, ImmutableString)>,
+        renamed: Renamed,
         /// Period in the old and in the new text, where both are literals and differ.
-        period: Option<(i64, i64)>,
+        period: Repeated,
     },
     /// It keeps the older code.
     Old(Handler),
@@ -45,7 +47,7 @@ pub enum Swapped {
 
 /// Captured variables of one closure.
 struct Frame {
-    version: Arc<Version>,
+    code: Arc<Code>,
     row: usize,
     names: Vec<(ImmutableString, Dynamic)>,
 }
@@ -89,8 +91,29 @@ impl std::fmt::Debug for Swap<'_> {
     }
 }
 
+/// Event in the old and in the new text.
+type Renamed = Option<(ImmutableString, ImmutableString)>;
+/// Period in the old and in the new text.
+type Repeated = Option<(INT, INT)>;
+
+/// Literals of the call that a closure is given to.
+struct Written {
+    event: Option<ImmutableString>,
+    number: Option<INT>,
+}
+
+impl Written {
+    fn of(row: &Row) -> Self {
+        Self {
+            event: row.event.clone(),
+            number: row.number,
+        }
+    }
+}
+
 enum Fate {
-    New(FnPtr, usize),
+    /// It has new code. A closure comes with the literals of its old one.
+    New(FnPtr, Option<Written>),
     Old,
     Gone,
 }
@@ -148,23 +171,23 @@ impl<'a> Swap<'a> {
         let fn_ptr = handler.fn_ptr();
         if !handler.is_defined() {
             return Swapped::New {
-                handler: handler.moved(fn_ptr.clone(), self.new, None),
+                handler: handler.moved(fn_ptr.clone(), self.new),
                 renamed: None,
                 period: None,
             };
         }
         let fate = self.fate(fn_ptr);
         if let Fate::New(new, from) = fate {
-            let (renamed, period) = self.literals(fn_ptr, &new, from);
+            let (renamed, period) = self.literals(&new, from);
             return Swapped::New {
-                handler: handler.moved(new, self.new, None),
+                handler: handler.moved(new, self.new),
                 renamed,
                 period,
             };
         }
         let mut kept = fn_ptr.clone();
         self.look_into(&mut kept, 0);
-        let kept = handler.moved(kept, self.new, Some(handler.code()));
+        let kept = handler.kept(kept, self.new);
         match fate {
             Fate::Gone => Swapped::Gone(kept),
             _ => Swapped::Old(kept),
@@ -183,19 +206,18 @@ impl<'a> Swap<'a> {
             return self.named(fn_ptr);
         }
         if self.depth > MAX_DEPTH {
-            self.new.keep(self.old);
+            self.keep_as_it_is(name);
             return Fate::Old;
         }
         if self.new.places().row_of(name).is_some() && self.old.origin(name).is_none() {
             // It is new already: a draft of the new version made it, or another closure that was swapped before.
-            return Fate::New(fn_ptr.clone(), usize::MAX);
+            return Fate::New(fn_ptr.clone(), None);
         }
-        let Some((version, row)) = self.old.origin(name) else {
+        let Some((code, row)) = self.old.origin(name) else {
             return Fate::Old;
         };
-        let transition = self.new.transition_from(&version);
+        let transition = self.new.transition_from(&code);
         let Some(to) = transition.row(row) else {
-            self.new.keep(&version);
             return Fate::Gone;
         };
         match self.captures(fn_ptr, to) {
@@ -204,10 +226,11 @@ impl<'a> Swap<'a> {
                 new.set_curry(captured);
                 self.look_into(&mut new, 0);
                 self.swapped += 1;
-                Fate::New(new, row)
+                let written = code.places().row(row);
+                Fate::New(new, written.map(Written::of))
             }
             Err(lacks) => {
-                self.keep(&version, row, Some(&lacks));
+                self.keep(&code, row, Some(&lacks));
                 Fate::Old
             }
         }
@@ -215,16 +238,14 @@ impl<'a> Swap<'a> {
 
     fn named(&mut self, fn_ptr: &FnPtr) -> Fate {
         let name = fn_ptr.fn_name();
-        if is_native(fn_ptr) || self.old.definition(name, 0).is_none() {
-            return Fate::New(fn_ptr.clone(), usize::MAX);
-        }
-        let transition = self.new.transition_from(self.old);
-        match self.new.definition(transition.function(name), 0) {
-            Some(definition) => Fate::New(FnPtr::from(definition), usize::MAX),
-            None => {
-                self.new.keep(self.old);
-                Fate::Gone
-            }
+        let origin = (!is_native(fn_ptr)).then(|| self.old.origin_of_function(name));
+        let Some(code) = origin.flatten() else {
+            return Fate::New(fn_ptr.clone(), None);
+        };
+        let transition = self.new.transition_from(&code);
+        match self.new.own().definition(transition.function(name), 0) {
+            Some(definition) => Fate::New(FnPtr::from(definition), None),
+            None => Fate::Gone,
         }
     }
 
@@ -288,7 +309,7 @@ impl<'a> Swap<'a> {
     }
 
     fn gather(&mut self, fn_ptr: &FnPtr, depth: usize) {
-        let Some((version, row)) = self.old.origin(fn_ptr.fn_name()) else {
+        let Some((code, row)) = self.old.origin(fn_ptr.fn_name()) else {
             return;
         };
         let definition = self.old.definition(fn_ptr.fn_name(), fn_ptr.curry().len());
@@ -305,11 +326,7 @@ impl<'a> Swap<'a> {
                 });
             }
         }
-        self.frames.push(Frame {
-            version,
-            row,
-            names,
-        });
+        self.frames.push(Frame { code, row, names });
     }
 
     /// Replaces the closures that a function has captured.
@@ -392,41 +409,39 @@ impl<'a> Swap<'a> {
     }
 
     fn held(&mut self, function: &FnPtr) {
-        if let Some((version, row)) = self.old.origin(function.fn_name()) {
-            self.keep(&version, row, None);
+        match self.old.origin(function.fn_name()) {
+            Some((code, row)) => self.keep(&code, row, None),
+            None => self.keep_as_it_is(function.fn_name()),
+        }
+    }
+
+    /// Lets a function keep its older text, and notes nothing.
+    fn keep_as_it_is(&self, name: &str) {
+        let closure = || self.old.origin(name).map(|(code, _)| code);
+        let code = closure().or_else(|| self.old.origin_of_function(name));
+        if let Some(code) = code {
+            self.new.keep(&code);
         }
     }
 
     /// Lets a closure keep its older text.
-    fn keep(&mut self, version: &Arc<Version>, row: usize, lacks: Option<&str>) {
-        self.new.keep(version);
-        if let Some(row) = version.places().row(row) {
-            let stale = Stale::new(row, version.number(), lacks);
+    fn keep(&mut self, code: &Arc<Code>, row: usize, lacks: Option<&str>) {
+        self.new.keep(code);
+        if let Some(row) = code.places().row(row) {
+            let stale = Stale::new(row, code.number(), lacks);
             *self.stale.entry(stale).or_default() += 1;
         }
     }
 
     /// Compares the literals of the calls that two texts of a closure are given to.
-    #[allow(clippy::type_complexity, reason = "two pairs")]
-    fn literals(
-        &self,
-        old: &FnPtr,
-        new: &FnPtr,
-        from: usize,
-    ) -> (
-        Option<(ImmutableString, ImmutableString)>,
-        Option<(i64, i64)>,
-    ) {
-        let origin = self.old.origin(old.fn_name());
-        let from = origin
-            .as_ref()
-            .and_then(|(version, _)| version.places().row(from));
+    fn literals(&self, new: &FnPtr, from: Option<Written>) -> (Renamed, Repeated) {
         let places = self.new.places();
-        let to = places.row_of(new.fn_name()).and_then(|row| places.row(row));
+        let row = places.row_of(new.fn_name());
+        let to = row.and_then(|row| places.row(row)).map(Written::of);
         let (Some(from), Some(to)) = (from, to) else {
             return (None, None);
         };
-        let events = from.event.clone().zip(to.event.clone());
+        let events = from.event.zip(to.event);
         let periods = from.number.zip(to.number);
         (
             events.filter(|(old, new)| old != new),
@@ -438,13 +453,13 @@ impl<'a> Swap<'a> {
 impl Frame {
     fn get(&self, name: &str) -> Option<Dynamic> {
         let found = self.names.iter().find(|(own, _)| own == name)?;
-        let is_unique = self.version.places().is_unique(self.row, name);
+        let is_unique = self.code.places().is_unique(self.row, name);
         is_unique.then(|| found.1.clone())
     }
 
     /// Returns a variable of `on_connection` that the closure has captured.
     fn of_connection(&self, name: &str) -> Option<Dynamic> {
-        let is_of_connection = || self.version.is_captured_from_connection(self.row, name);
+        let is_of_connection = || self.code.is_captured_from_connection(self.row, name);
         self.get(name).filter(|_| is_of_connection())
     }
 

@@ -41,11 +41,11 @@ pub(super) struct Transition {
     renamed: HashMap<String, String>,
     lends: bool,
     /// Names that closures of the older version capture, and none of the newer one.
-    dropped: BTreeSet<ImmutableString>,
+    dropped: Arc<BTreeSet<ImmutableString>>,
     calls: OnceLock<Arc<CallMap>>,
 }
 
-/// CallMap in the code that `on_connection` runs: which one of a newer version is which one of an older version.
+/// Calls in the code that `on_connection` runs: which one of a newer version is which one of an older version.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct CallMap {
@@ -114,7 +114,7 @@ impl Transition {
             let rows = places.rows().iter();
             rows.flat_map(|row| row.captured.iter().cloned()).collect()
         };
-        let dropped = &names(old) - &names(new);
+        let dropped = Arc::new(&names(old) - &names(new));
         let renamed = old
             .functions()
             .iter()
@@ -156,7 +156,7 @@ impl Transition {
     }
 
     /// Returns the names that closures of the older version capture, and none of the newer one.
-    pub(super) const fn dropped(&self) -> &BTreeSet<ImmutableString> {
+    pub(super) const fn dropped(&self) -> &Arc<BTreeSet<ImmutableString>> {
         &self.dropped
     }
 

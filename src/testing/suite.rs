@@ -23,7 +23,9 @@ use super::{
 use crate::{
     diagnostic::Diagnostic,
     event::HostEvent,
-    script::{CallError, Handler, Known, Limits, LoadError, Loader, Memory, Rejected, Version},
+    script::{
+        CallError, Code, Handler, Known, Limits, LoadError, Loader, Memory, Rejected, Version,
+    },
 };
 
 /// A test may do more than a call of a script, and takes as long as the machine is busy.
@@ -126,10 +128,10 @@ impl Suite {
             .collect();
         let files = self.files.iter().map(|(name, _)| name);
         for file in files.filter(|name| name.ends_with("_test.rhai")) {
-            match Version::load(engine, known, limits, &memory, file, 1) {
-                Ok(version) => {
-                    self.warnings.extend_from_slice(version.warnings());
-                    let version = Arc::new(version);
+            match Code::load(engine, known, limits, &memory, file, 1) {
+                Ok(code) => {
+                    self.warnings.extend_from_slice(code.warnings());
+                    let version = Arc::new(Version::from(code));
                     let names = version.functions().into_iter();
                     let tests = names.filter(|name| name.starts_with(PREFIX));
                     let wanted = tests.filter(|name| wanted(file, name));

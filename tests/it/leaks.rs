@@ -131,3 +131,37 @@ fn previews_and_stages_leave_nothing_behind() {
     drop((host, clients));
     assert_eq!(Arc::strong_count(&token), 1);
 }
+
+/// A version that lacks a listener of the version before, and leaves a closure of it stale.
+fn shrinking(version: usize) -> String {
+    format!(
+        "const TOKEN = token();
+        fn on_connection(socket) {{
+            let table = #{{}};
+            table[\"{version}\"] = || {version};
+            socket.on(\"only {version}\", || {version});
+            socket.on(\"n\", || {{ table.clear(); {version} }});
+        }}"
+    )
+}
+
+/// Code of the last version may still be needed; that of earlier ones is not.
+#[test]
+fn edits_that_remove_code_keep_few_versions() {
+    let token = Arc::new(());
+    let given = Held(token.clone());
+    let mut host = TestHost::build([("main.rhai", &*shrinking(0))], |builder| {
+        builder.function("token", move || given.clone())
+    });
+    assert_eq!(host.problems(), [] as [&str; 0]);
+    let clients: Vec<_> = (0..4).map(|_| host.connect("/").unwrap()).collect();
+    let mut held = Vec::new();
+    for version in 1..40 {
+        host.edit("main.rhai", &shrinking(version));
+        for client in &clients {
+            assert_eq!(client.ask("n", ()), Some(format!("[{version}]")));
+        }
+        held.push(Arc::strong_count(&token));
+    }
+    assert_eq!(held[10..20], held[29..], "{held:?}");
+}

@@ -45,7 +45,12 @@ impl Dispatcher {
             None if drafts::are_needed(&old, &new) => late_drafts(connection, (&old, &new)),
             drafts => drafts,
         };
-        let drafts = drafts.map(|drafts| drafts::for_real(connection, &new, drafts));
+        let drafts = drafts.and_then(|drafts| {
+            let real = drafts::for_real(connection, &new, drafts);
+            let call = &"`on_connection`, for a live connection";
+            let failed = |(hook, error)| self.failed(connection, &hook, error, call);
+            real.map_err(failed).ok()
+        });
         let handles = handles(connection);
         let before = wants_before(&new).then(|| connection.variables());
         let turn = Turn::of(connection.clone());

@@ -69,16 +69,30 @@ pub(in crate::host) fn pair(
 
 /// Runs the new `on_connection` once more, in the connection's turn, because it calls functions that return what they
 /// change: each connection has results of its own, and everybody sees the changes.
-pub(super) fn for_real(connection: &Arc<Connection>, new: &Arc<Version>, drafts: Drafts) -> Drafts {
+///
+/// # Errors
+/// The failure, for which nothing is to be adopted.
+pub(super) fn for_real(
+    connection: &Arc<Connection>,
+    new: &Arc<Version>,
+    drafts: Drafts,
+) -> Result<Drafts, (Handler, CallError)> {
     if !drafts.new.draws {
-        return drafts;
+        return Ok(drafts);
     }
     drafts.new.registered.release();
     let tape = connection.tape();
     let calls = Some(new.calls_from(&drafts.from));
     let draft = Draft::new(api::freeze(), tape.as_deref(), calls).for_real();
-    let (made, _) = run(connection, new, Hook::Connection, draft);
-    Drafts::new(drafts.from, drafts.base, made)
+    let (made, failure) = run(connection, new, Hook::Connection, draft);
+    let drafts = Drafts::new(drafts.from, drafts.base, made);
+    match failure {
+        None => Ok(drafts),
+        Some(failure) => {
+            drafts.release();
+            Err(failure)
+        }
+    }
 }
 
 pub(in crate::host) type Failure = Option<(Handler, CallError)>;

@@ -191,8 +191,9 @@ impl Dispatcher {
         let is_thrown = error.thrown().is_some();
         let diagnostic = diagnose(connection, handler, error, call);
         // What a script throws on purpose is an answer, and no failure of its version.
-        if !(is_thrown && is_at_throw(&diagnostic)) {
-            (self.on_failure)(connection, handler.code(), &diagnostic);
+        let is_answer = is_thrown && is_at_throw(&diagnostic);
+        if !is_answer && !handler.is_stale() {
+            (self.on_failure)(connection, handler.version(), &diagnostic);
         }
         self.announcer
             .announce(HostEvent::HandlerFailed { diagnostic });

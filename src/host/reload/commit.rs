@@ -122,7 +122,7 @@ pub(super) fn announcement(
         (Cause::RollBack(reason), before) => HostEvent::RolledBack {
             namespace,
             script,
-            from: before.map_or(0, Version::number),
+            from: before.map_or(0, |before| before.number()),
             version,
             batch,
             hash,

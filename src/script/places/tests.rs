@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use rhai::Engine;
 
 use crate::script::{
-    Known, Limits, Memory, Version,
+    Code, Known, Limits, Memory, Version,
     places::{Places, Row},
 };
 
@@ -17,8 +17,11 @@ pub(in crate::script) fn version(files: &[(&str, &str)]) -> Version {
     });
     let (engine, known) = &*ENGINE;
     let memory: Memory = files.iter().copied().collect();
-    let loaded = Version::load(engine, known, &Limits::default(), &memory, "main.rhai", 1);
-    loaded.unwrap_or_else(|rejected| panic!("{:?}\n{files:?}", rejected.diagnostics))
+    let loaded = Code::load(engine, known, &Limits::default(), &memory, "main.rhai", 1);
+    match loaded {
+        Ok(code) => code.into(),
+        Err(rejected) => panic!("{:?}\n{files:?}", rejected.diagnostics),
+    }
 }
 
 pub(in crate::script) fn main_file(text: &str) -> Version {

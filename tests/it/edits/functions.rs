@@ -100,3 +100,27 @@ fn a_named_function_of_an_imported_file_as_a_listener_follows() {
     host.edit("lib/talk.rhai", &lib("fn say(a, b) { [2, a, b] }"));
     assert_eq!(client.ask("say", (7, 8)).as_deref(), Some("[[2,7,8]]"));
 }
+
+#[test]
+fn a_named_function_whose_code_is_gone_stays_callable_through_further_edits() {
+    let script = |functions: &str, v: i64| {
+        format!(
+            r#"{functions}
+            fn on_connection(socket) {{
+                let f = ();
+                socket.on("learn", || {{ f = {}; }});
+                socket.on("f", || f.call(1));
+                socket.on("v", || {v});
+            }}"#,
+            if v == 1 { "say" } else { "()" }
+        )
+    };
+    let mut host = serve(&script("fn say(a) { [word(), a] } fn word() { 1 }", 1));
+    let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
+    ada.emit("learn", ());
+    for v in 2..6 {
+        save(&mut host, &script("", v));
+        assert_eq!(ask(&ada, "f"), "[[1,1]]", "version {v}");
+        assert_eq!(ask(&bob, "v"), format!("[{v}]"));
+    }
+}

@@ -1,0 +1,228 @@
+//! Code of one version of a script: what its text says, compiled. It never changes.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use rhai::{Engine, FnPtr, ScriptFuncDef};
+
+use super::{
+    Known, Limits, Loader,
+    captures::definition,
+    compile,
+    hook::Hook,
+    places::{OwnSocket, Places},
+    program::Program,
+    reach::{Reach, Reaches},
+    source::{Rejected, SourceFile, hash, reset_comments},
+};
+use crate::diagnostic::Diagnostic;
+
+/// Compiled code of a script: its entry file and everything it imports.
+#[derive(Debug)]
+pub struct Code {
+    number: u64,
+    entry: Arc<str>,
+    files: Vec<SourceFile>,
+    hash: Arc<str>,
+    /// Closure that the top level gave to `io.on("connection", ...)`.
+    on_connection: Option<FnPtr>,
+    engine: Arc<Engine>,
+    limits: Limits,
+    warnings: Vec<Diagnostic>,
+    begins_anew: bool,
+    places: Places,
+    reaches: Reaches,
+    program: Program,
+}
+
+impl Code {
+    /// Reads, compiles, checks and runs the top level of `entry` and its imports. `number` is the version's own.
+    ///
+    /// # Errors
+    /// What is wrong, and where. Nothing else has changed then.
+    pub fn load(
+        engine: &Arc<Engine>,
+        known: &Known,
+        limits: &Limits,
+        loader: &dyn Loader,
+        entry: &str,
+        number: u64,
+    ) -> Result<Self, Rejected> {
+        let loaded = compile::entry(engine, known, limits, loader, entry)?;
+        let program = Program::new(loaded.code.into());
+        program.prepare(engine, limits).map_err(|error| Rejected {
+            diagnostics: vec![Diagnostic::from_eval(&error, entry, &|_| None)],
+            files: loaded.files.clone(),
+        })?;
+        Ok(Self {
+            number,
+            entry: entry.into(),
+            hash: hash(&loaded.files),
+            begins_anew: !reset_comments(&loaded.files).is_empty(),
+            files: loaded.files,
+            on_connection: loaded.on_connection,
+            engine: engine.clone(),
+            limits: limits.clone(),
+            warnings: loaded.warnings,
+            places: loaded.places,
+            reaches: Reaches::default(),
+            program,
+        })
+    }
+
+    /// The number of this version: 1 for the script's first since the server started.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The name of the entry file.
+    pub const fn entry(&self) -> &Arc<str> {
+        &self.entry
+    }
+
+    /// Every file this version was read from.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// What is probably not meant in it.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// Its closures and named functions, with what identifies each in another version.
+    pub const fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Code that a hook itself runs.
+    pub fn reach(&self, hook: Hook) -> &Reach {
+        let entry = self.registered(hook);
+        let entry = entry.map_or(hook.name(), |closure| closure.fn_name());
+        self.reaches.get(hook, &self.places, entry)
+    }
+
+    /// What its text is known by: see [`hash`].
+    pub const fn hash(&self) -> &Arc<str> {
+        &self.hash
+    }
+
+    /// The limits its calls keep.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Whether live connections begin anew with it: see [`reset_comments`](super::reset_comments).
+    pub const fn begins_anew(&self) -> bool {
+        self.begins_anew
+    }
+
+    /// The text of one of its files.
+    pub fn source(&self, name: &str) -> Option<Arc<str>> {
+        self.files
+            .iter()
+            .find(|f| &*f.name == name)
+            .and_then(|f| f.text.clone())
+    }
+
+    /// Returns the name of one of its files.
+    pub(super) fn file(&self, name: &str) -> Option<Arc<str>> {
+        let mut files = self.files.iter();
+        files
+            .find(|file| &*file.name == name)
+            .map(|file| file.name.clone())
+    }
+
+    /// Whether the entry file defines a hook.
+    pub fn has(&self, hook: Hook) -> bool {
+        self.registered(hook).is_some() || self.defines(hook.name())
+    }
+
+    /// What the top level registered for a hook.
+    pub(super) fn registered(&self, hook: Hook) -> Option<&FnPtr> {
+        self.on_connection
+            .as_ref()
+            .filter(|_| hook == Hook::Connection)
+    }
+
+    /// The names of the entry file's functions, in order.
+    pub(crate) fn functions(&self) -> Vec<String> {
+        let functions = self.program.files().entry.functions.iter();
+        let names: BTreeSet<_> = functions
+            .map(|function| function.name.to_string())
+            .collect();
+        names.into_iter().collect()
+    }
+
+    /// Returns `true` if the entry file defines a function; one that only an earlier version has does not count.
+    pub(super) fn defines(&self, name: &str) -> bool {
+        let mut functions = self.program.files().entry.functions.iter();
+        functions.any(|function| function.name == name)
+    }
+
+    /// Returns the code that its calls can reach, without that of earlier versions.
+    pub(super) const fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Returns the function of a name, with at least so many parameters.
+    pub(super) fn definition(&self, name: &str, captured: usize) -> Option<Arc<ScriptFuncDef>> {
+        let state = self.program.state(&self.engine, &self.limits).ok()?;
+        definition(state, name, captured)
+    }
+
+    /// Returns `true` if `on_connection` itself makes the closure of a row.
+    pub(super) fn is_of_connection(&self, row: usize) -> bool {
+        let Some(row) = self.places.row(row) else {
+            return false;
+        };
+        match (self.registered(Hook::Connection), row.parent) {
+            (Some(hook), Some(parent)) => self.places.row_of(hook.fn_name()) == Some(parent),
+            (None, None) => self.places.is_in_entry(row, Hook::Connection.name()),
+            _ => false,
+        }
+    }
+
+    /// Returns `true` if a name means the connection's own socket in the closure of a row.
+    pub(super) fn is_own_socket(&self, row: usize, name: &str) -> bool {
+        let registered = self.registered(Hook::Connection);
+        let (hook, captured) = match registered {
+            Some(closure) => (closure.fn_name(), closure.curry().len()),
+            None => (Hook::Connection.name(), 0),
+        };
+        let definition = self.definition(hook, captured);
+        let parameter = definition
+            .as_ref()
+            .and_then(|hook| hook.params.get(captured));
+        let hook = match registered {
+            Some(_) => self.places.row_of(hook).map(Err),
+            None => Some(Ok(hook)),
+        };
+        let (Some(parameter), Some(hook)) = (parameter, hook) else {
+            return false;
+        };
+        self.places
+            .is_own_socket(row, name, OwnSocket { hook, parameter })
+    }
+
+    /// Returns `true` if a variable that the closure of a row captures is one of `on_connection`, which has run once.
+    pub(super) fn is_captured_from_connection(&self, row: usize, name: &str) -> bool {
+        let mut outermost = row;
+        while !self.is_of_connection(outermost)
+            && let Some(parent) = self.places.row(outermost).and_then(|row| row.parent)
+            && let Some(of) = self.places.row(parent)
+            && of.captured.iter().any(|captured| captured == name)
+        {
+            outermost = parent;
+        }
+        self.is_of_connection(outermost) && self.places.is_unique(row, name)
+    }
+
+    /// Returns a hash that only a change of the code changes.
+    pub(crate) fn code(&self) -> u64 {
+        self.places.code()
+    }
+}
