@@ -185,9 +185,16 @@ impl TestHost {
         let before = self.events.lock().len();
         self.edit(name, text);
         let events = self.events.lock();
-        let saved: Vec<_> = events.iter().skip(before).filter_map(Saved::of).collect();
-        let own = saved.iter().find(|saved| *saved.script == *name);
-        own.or(saved.first()).cloned()
+        Saved::of(name, events.iter().skip(before))
+    }
+
+    /// Returns the report that a save of a file would have, of the same namespace. Nothing is saved.
+    pub(super) fn previewed(&self, name: &str, text: &str) -> Option<Saved> {
+        let preview = self.preview_texts([(name, text)]);
+        Saved::of(
+            name,
+            preview.events.iter().filter(|_| !preview.is_rejected()),
+        )
     }
 
     /// Reads what has changed.
@@ -389,7 +396,14 @@ pub(super) struct Saved {
 }
 
 impl Saved {
-    fn of(event: &HostEvent) -> Option<Self> {
+    /// Returns the report of the namespace of a file, or of the first that reads it.
+    fn of<'a>(file: &str, events: impl Iterator<Item = &'a HostEvent>) -> Option<Self> {
+        let saved: Vec<_> = events.filter_map(Self::of_event).collect();
+        let own = saved.iter().position(|saved| *saved.script == *file);
+        saved.into_iter().nth(own.unwrap_or_default())
+    }
+
+    fn of_event(event: &HostEvent) -> Option<Self> {
         let (namespace, script, version, reload) = match event {
             HostEvent::Loaded {
                 namespace,

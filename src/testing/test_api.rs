@@ -224,6 +224,35 @@ mod words {
         on_host(|host| as_data(&host.saved(file, text)))
     }
 
+    /// Saves a script in which one text stands in place of another, wherever that occurs, and returns the report as `edit` of a
+    /// whole text does. The test fails if the text does not occur.
+    ///
+    /// ```rhai
+    /// edit("main.rhai", "let score = 0", "let score = 10");
+    /// ```
+    #[rhai_fn(name = "edit", return_raw, volatile)]
+    pub(super) fn edit_part(
+        file: &str,
+        old: &str,
+        new: &str,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        let text = script(file)?;
+        match !old.is_empty() && text.contains(old) {
+            true => edit(file, &text.replace(old, new)),
+            false => fail(format!("`{file}` does not contain `{old}`"), vec![]),
+        }
+    }
+
+    /// The report that a save of a script would have, as `edit` returns it. Nothing is saved.
+    ///
+    /// ```rhai
+    /// assert_eq!(preview("main.rhai", text).rebound, 2);
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub(super) fn preview(file: &str, text: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+        on_host(|host| as_data(&host.previewed(file, text)))
+    }
+
     /// The state of a client's connection: `version`, `listeners`, `timers`, `acks`, `rooms`, `data`, `variables`, and the
     /// values of the variables by name, `vars`.
     ///

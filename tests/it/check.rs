@@ -70,7 +70,12 @@ fn every_script_is_told_what_is_wrong() {
 #[test]
 fn nothing_is_told_of_the_scripts_that_are_shipped() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for folder in ["scripts", "tests/clients/scripts", "tests/clients/twins"] {
+    for folder in [
+        "scripts",
+        "examples/edits",
+        "tests/clients/scripts",
+        "tests/clients/twins",
+    ] {
         let host = Host::builder()
             .loader(Folder::new(root.join(folder)))
             .build();

@@ -29,16 +29,27 @@ fn problem(script: &str, test: &str) -> String {
     problems.join("\n\n")
 }
 
-#[test]
-fn the_tests_of_the_presets_pass() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+/// Runs the tests of a folder, and returns how many there are.
+fn passed(folder: &str) -> usize {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let suite = Suite::load(&Folder::new(folder), |_, _| true).unwrap();
     assert_eq!(suite.problems(), []);
     let outcomes = suite.run(|_| ());
-    assert!(outcomes.len() > 12, "{}", outcomes.len());
-    for outcome in outcomes {
+    for outcome in &outcomes {
         assert!(outcome.passed(), "{outcome:#?}");
     }
+    outcomes.len()
+}
+
+#[test]
+fn the_tests_of_the_presets_pass() {
+    assert!(passed("scripts") > 12);
+}
+
+/// The folder has a script and its tests for each kind of edit.
+#[test]
+fn the_tests_of_the_edits_pass() {
+    assert!(passed("examples/edits") > 25);
 }
 
 #[test]
@@ -94,7 +105,11 @@ fn clients_events_acks_time_edits_and_data() {
             ada.ask("count");
             let text = script("main.rhai");
             text.replace("n = 0", "n = 5");
-            let report = edit("main.rhai", text);
+            assert_eq(preview("main.rhai", text).variables[0].kept, 1);
+            assert_eq(preview("main.rhai", "fn on_connection("), ());
+            assert_eq(inspect(ada).version, 1);
+            assert(throws(|| edit("main.rhai", "n = 7", "n = 8")).contains("does not contain `n = 7`"));
+            let report = edit("main.rhai", "n = 0", "n = 5");
             assert_eq(report.version, 2);
             assert_eq(report.rebound, 1);
             let variable = report.variables[0];
