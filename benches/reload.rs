@@ -2,9 +2,10 @@
 //!
 //! `cargo build --release && cargo bench --bench reload -- [--connections N] [--rounds N] [--peers]`
 //!
-//! The server is the program itself, with a file that is saved under it. Every connection is told by `on_reload`, so a
-//! save is live when the last of them has heard; the watcher's 50 ms of quiet are taken off. Eight more connections send
-//! one event after another all the time. `--peers` makes the same edit on `node --watch` and `bun --hot`.
+//! The server is the program itself, with a file that is saved under it. There are three kinds of saves: one of a
+//! listener, one of `on_connection` itself, which runs drafts, and one of which every connection is told by `on_reload`. The
+//! first two are live when the server says so; the third is when the last connection has heard. The watcher's 50 ms of quiet
+//! are taken off. Eight more connections send one event after another all the time. `--peers` makes the same edit on `node --watch` and `bun --hot`.
 
 #![allow(
     clippy::unwrap_used,
@@ -51,7 +52,9 @@ fn main() {
     let options = Options::read();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        patchcord(&options).await;
+        for edit in [Edit::Listener, Edit::Connection, Edit::Told] {
+            patchcord(&options, edit).await;
+        }
         if options.peers {
             peer("node --watch", "node", &["--watch"], 1).await;
             peer("bun --hot", "bun", &["--hot"], 2).await;
@@ -80,15 +83,43 @@ impl Options {
     }
 }
 
+/// What a save changes.
+#[derive(Clone, Copy, PartialEq)]
+enum Edit {
+    Listener,
+    /// `on_connection` itself.
+    Connection,
+    /// A listener, and `on_reload` tells every connection.
+    Told,
+}
+
+impl Edit {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Listener => "a listener",
+            Self::Connection => "`on_connection`, with drafts",
+            Self::Told => "a listener, told by `on_reload`",
+        }
+    }
+}
+
 /// A script with as much state and as many handlers as a small chat has.
-fn script(version: u64) -> String {
+fn script(version: u64, edit: Edit) -> String {
+    let on_reload = match edit {
+        Edit::Told => "fn on_reload",
+        _ => "fn not_called",
+    };
+    let color = match edit {
+        Edit::Connection => version,
+        _ => 1,
+    };
     format!(
-        "fn on_reload(socket) {{ socket.emit(\"live\", {version}); }}
+        "{on_reload}(socket) {{ socket.emit(\"live\", {version}); }}
         fn on_connection(socket) {{
             let name = \"anonymous\";
             let count = 0;
             let rooms = [];
-            socket.data.color = \"blue\";
+            socket.data.color = \"blue {color}\";
             socket.join(\"hall\");
             socket.on(\"v\", || {version});
             socket.on(\"name\", |new_name| {{ name = new_name; }});
@@ -99,10 +130,11 @@ fn script(version: u64) -> String {
     )
 }
 
-async fn patchcord(options: &Options) {
+async fn patchcord(options: &Options, edit: Edit) {
+    let tells = edit == Edit::Told;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("main.rhai");
-    fs::write(&file, script(1)).unwrap();
+    fs::write(&file, script(1, edit)).unwrap();
     let binary = env::var("PATCHCORD").unwrap_or_else(|_| "target/release/patchcord".to_owned());
     let server = Server::start(
         Command::new(&binary)
@@ -128,8 +160,11 @@ async fn patchcord(options: &Options) {
     for version in 2..options.rounds + 2 {
         waits.take();
         let saved = Instant::now();
-        fs::write(&file, script(version)).unwrap();
-        for nth in 0..options.connections {
+        fs::write(&file, script(version, edit)).unwrap();
+        if !tells {
+            server.wait_until_said(version - 1).await;
+        }
+        for nth in 0..options.connections * usize::from(tells) {
             let heard = timeout(LONG, live.recv())
                 .await
                 .expect("a connection is not told");
@@ -138,7 +173,9 @@ async fn patchcord(options: &Options) {
                 first.push(saved.elapsed().saturating_sub(QUIET));
             }
         }
-        last.push(saved.elapsed().saturating_sub(QUIET));
+        if tells {
+            last.push(saved.elapsed().saturating_sub(QUIET));
+        }
         during.push(waits.take());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -148,12 +185,15 @@ async fn patchcord(options: &Options) {
     }
     let connections = options.connections;
     println!(
-        "patchcord, {connections} connections, {} saves, beyond 50 ms of quiet:",
+        "{}, {connections} connections, {} saves, beyond 50 ms of quiet:",
+        edit.name(),
         options.rounds
     );
     println!("  loading and re-binding  {}", spread(&mut server.said()));
-    println!("  first connection told   {}", spread(&mut first));
-    println!("  last connection told    {}", spread(&mut last));
+    if tells {
+        println!("  first connection told   {}", spread(&mut first));
+        println!("  last connection told    {}", spread(&mut last));
+    }
     println!("  longest wait of an event of {BUSY} busy connections, each with one in flight:");
     println!("    without a save        {}", milliseconds(calm));
     println!("    during a save         {}", spread(&mut during));
@@ -381,6 +421,16 @@ impl Server {
             address,
             said,
         }
+    }
+
+    /// Waits until it has said so many times.
+    async fn wait_until_said(&self, times: u64) {
+        let said = async {
+            while (self.said.lock().unwrap().len() as u64) < times {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(LONG, said).await.expect("a save has no effect");
     }
 
     /// The times that it has said since it was last asked.
