@@ -7,9 +7,13 @@ use rhai::{
     Variant, combine_with_exported_module, plugin::export_module,
 };
 
-use super::{Fallible, outside::Outside, refuse, turn};
+use super::{
+    Fallible,
+    outside::{self, Outside},
+    refuse, turn,
+};
 use crate::{
-    connection::{Data, Turn},
+    connection::{self, Data, ReadKind, Turn},
     diagnostic::type_word,
     script::{Limits, limit, produce},
     value,
@@ -20,6 +24,61 @@ const UPDATE_TRIES: usize = 16;
 
 /// Larger data is not copied in one go: that would hold up everyone who uses it.
 const MAX_WHOLE: usize = 4 << 20;
+
+/// State of a key before a call.
+#[derive(Debug)]
+enum Before {
+    /// Nobody wants to know it.
+    NotAsked,
+    /// The call does not depend on it.
+    Unknown,
+    /// There was a value.
+    Present,
+    Was(Option<Dynamic>),
+}
+
+impl Before {
+    /// Notes the value that was there.
+    fn was(&mut self, value: Option<&Dynamic>) {
+        if !matches!(self, Self::NotAsked) {
+            *self = Self::Was(value.cloned());
+        }
+    }
+
+    /// Notes whether there was a value.
+    fn was_present(&mut self, is_present: bool) {
+        match is_present {
+            true if matches!(self, Self::NotAsked) => {}
+            true => *self = Self::Present,
+            false => self.was(None),
+        }
+    }
+
+    fn to_tape(&self) -> Dynamic {
+        match self {
+            Self::NotAsked | Self::Unknown => Dynamic::UNIT,
+            Self::Present => true.into(),
+            Self::Was(value) => value.iter().cloned().collect::<Array>().into(),
+        }
+    }
+
+    fn of_tape(known: Dynamic) -> Self {
+        match known.try_cast_result::<Array>() {
+            Ok(value) => Self::Was(value.into_iter().next()),
+            Err(known) if known.is_unit() => Self::Unknown,
+            Err(_) => Self::Present,
+        }
+    }
+
+    /// Makes the key of a copy what it was.
+    fn restore(&self, copy: &Data, key: &str) {
+        match self {
+            Self::Was(value) => copy.restore(key, value.clone()),
+            Self::Present if copy.get(key).0.is_none() => copy.restore(key, Some(Dynamic::UNIT)),
+            Self::NotAsked | Self::Unknown | Self::Present => {}
+        }
+    }
+}
 
 /// The handle of a script on shared data.
 #[derive(Debug, Clone)]
@@ -50,55 +109,67 @@ impl SharedMap {
         Arc::as_ptr(&self.data).addr()
     }
 
-    /// Changes a key whatever it was, and returns a result that depends on what it was. A draft has the result from its
-    /// tape, or changes its copy.
-    fn change<T: Variant + Clone>(
+    /// Applies a function to a key. `on_connection` records what the key was before, and a draft applies the function to
+    /// that: the result is the one of then, whatever word the text has for it now.
+    fn apply<T>(
         &self,
-        call: Outside,
+        context: &NativeCallContext<'_>,
         key: &str,
-        change: impl FnOnce(&Arc<Data>) -> Fallible<T>,
+        kind: ReadKind,
+        apply: impl FnOnce(&Arc<Data>, &mut Before) -> Fallible<T>,
     ) -> Fallible<T> {
         if !Turn::is_taped() {
-            Turn::forget_read(&self.data, key);
-            return change(&self.data);
+            return apply(&self.data, &mut Before::NotAsked);
         }
-        self.drawing(call).read_where(|is_original| {
-            let data = match is_original {
-                true => self.data.clone(),
-                false => self.data(),
-            };
-            Turn::forget_read(&data, key);
-            Turn::note_write(self.address(), key, false);
-            change(&data)
-        })
+        let writes = kind.writes();
+        // What this call has set itself is its own value, and not what is outside.
+        let is_own = Turn::has_set(self.address(), Some(key));
+        if is_own && !writes {
+            return apply(&self.data(), &mut Before::NotAsked);
+        }
+        let read = outside::read(kind, (self.address(), key), context);
+        let draws = writes && !self.is_of_own_socket();
+        let mut before = Before::Unknown;
+        let data = match Turn::outside(read, draws) {
+            connection::Outside::Known(known) => {
+                let data = self.data();
+                before = Before::of_tape(known);
+                if !is_own && kind != ReadKind::Set {
+                    before.restore(&data, key);
+                }
+                let result = apply(&data, &mut Before::NotAsked);
+                self.note_write(key, kind, is_own);
+                return result;
+            }
+            connection::Outside::Copied => self.data(),
+            connection::Outside::Real | connection::Outside::Recorded => self.data.clone(),
+        };
+        let result = apply(&data, &mut before)?;
+        Turn::note(read, &before.to_tape());
+        self.note_write(key, kind, is_own);
+        Ok(result)
+    }
+
+    /// Notes that the running call has set a key, or has changed one that it had not set before.
+    fn note_write(&self, key: &str, kind: ReadKind, is_own: bool) {
+        match kind {
+            ReadKind::Set => Turn::note_write(self.address(), key, true),
+            ReadKind::Change if !is_own => Turn::note_write(self.address(), key, false),
+            _ => {}
+        }
     }
 
     /// Reads a key, and remembers in which state for a write that follows in the same call.
     fn read(&self, context: &NativeCallContext<'_>, key: &str) -> Fallible<Dynamic> {
-        self.look("get", context, key, |data| {
+        self.apply(context, key, ReadKind::State, |data, before| {
             let (value, stamp) = data.get(key);
+            before.was(value.as_ref());
             Turn::remember_read(data, key, stamp);
-            value.unwrap_or_default()
+            Ok(value.unwrap_or_default())
         })
     }
 
-    /// Looks at a key. A call of `on_connection` that has set it reads its own value back; everything else it has read is
-    /// on the tape.
-    fn look<T: Variant + Clone>(
-        &self,
-        name: &str,
-        context: &NativeCallContext<'_>,
-        key: &str,
-        look: impl FnOnce(&Arc<Data>) -> T,
-    ) -> Fallible<T> {
-        if !Turn::is_taped() || Turn::has_set(self.address(), Some(key)) {
-            return Ok(look(&self.data()));
-        }
-        let call = Outside::call(name, context, (self.address(), key));
-        call.read(|| Ok(look(&self.data())))
-    }
-
-    /// Looks at all keys, in the same way.
+    /// Looks at all keys.
     fn look_at_all<T: Variant + Clone>(
         &self,
         name: &str,
@@ -116,24 +187,9 @@ impl SharedMap {
     /// the users, changes them, and writes them.
     fn write(&self, context: &NativeCallContext<'_>, key: &str, value: &Dynamic) -> Fallible {
         let value = self.plain(key, value)?;
-        if !Turn::is_taped() {
-            return self.put(&self.data, key, value);
-        }
-        Turn::note_write(self.address(), key, true);
-        let call = self.drawing(Outside::call("set", context, (self.address(), key)));
-        let mut is_done = false;
-        call.read_where(|is_original| {
-            is_done = true;
-            match is_original {
-                true => self.put(&self.data, key, value.clone()),
-                false => self.put(&self.data(), key, value.clone()),
-            }
-        })?;
-        // What `on_connection` has written when the client connected is written into the copy only.
-        match is_done {
-            true => Ok(()),
-            false => self.put(&self.data(), key, value),
-        }
+        self.apply(context, key, ReadKind::Set, |data, _| {
+            self.put(data, key, value)
+        })
     }
 
     fn put(&self, data: &Arc<Data>, key: &str, value: Dynamic) -> Fallible {
@@ -152,14 +208,9 @@ impl SharedMap {
         }
     }
 
-    /// Says that a call changes what others see. The `socket.data` of the own socket is merged instead.
-    fn drawing(&self, call: Outside) -> Outside {
-        let own =
-            Turn::current().is_some_and(|turn| Arc::ptr_eq(turn.connection.data(), &self.data));
-        match own {
-            true => call,
-            false => call.drawing(),
-        }
+    /// Returns `true` for the `socket.data` of the own socket, which is merged, and changed by no draft.
+    fn is_of_own_socket(&self) -> bool {
+        Turn::current().is_some_and(|turn| Arc::ptr_eq(turn.connection.data(), &self.data))
     }
 
     /// A copy of a value for keeping, if there is room for it.
@@ -294,10 +345,11 @@ mod words {
         key: &str,
         default_value: Dynamic,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
-        let found = data.look("get_or", &context, key, |data| {
-            data.get(key).0.map_or_else(Array::new, |value| vec![value])
-        })?;
-        Ok(found.into_iter().next().unwrap_or(default_value))
+        data.apply(&context, key, ReadKind::State, |data, before| {
+            let value = data.get(key).0;
+            before.was(value.as_ref());
+            Ok(value.unwrap_or(default_value))
+        })
     }
 
     /// Sets a key. The value is copied; a closure or a socket in it is an error.
@@ -328,8 +380,12 @@ mod words {
         value: Dynamic,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         let value = data.plain(key, &value)?;
-        let call = Outside::call("init", &context, (data.address(), key));
-        data.change(call, key, |data| Ok(data.init(key, value)))
+        data.apply(&context, key, ReadKind::Change, |data, before| {
+            Turn::forget_read(data, key);
+            let old = data.init(key, || value.clone());
+            before.was(old.as_ref());
+            Ok(old.unwrap_or(value))
+        })
     }
 
     /// Removes a key and gives the value it had.
@@ -343,8 +399,12 @@ mod words {
         data: &mut SharedMap,
         key: &str,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
-        let call = Outside::call("remove", &context, (data.address(), key));
-        data.change(call, key, |data| Ok(data.remove(key).unwrap_or_default()))
+        data.apply(&context, key, ReadKind::Change, |data, before| {
+            Turn::forget_read(data, key);
+            let old = data.remove(key);
+            before.was(old.as_ref());
+            Ok(old.unwrap_or_default())
+        })
     }
 
     /// Whether there is such a key.
@@ -358,7 +418,11 @@ mod words {
         data: &mut SharedMap,
         key: &str,
     ) -> Result<bool, Box<EvalAltResult>> {
-        data.look("has", &context, key, |data| data.get(key).0.is_some())
+        data.apply(&context, key, ReadKind::State, |data, before| {
+            let is_present = data.get(key).0.is_some();
+            before.was_present(is_present);
+            Ok(is_present)
+        })
     }
 
     /// The keys, in order.
@@ -404,7 +468,7 @@ mod words {
         key: &str,
         by: INT,
     ) -> Result<INT, Box<EvalAltResult>> {
-        let add = |number: &mut Dynamic, _: &mut usize| match number.as_int() {
+        let add = |number: &mut Dynamic| match number.as_int() {
             Ok(before) => match before.checked_add(by) {
                 Some(sum) => {
                     *number = sum.into();
@@ -414,8 +478,13 @@ mod words {
             },
             Err(got) => refuse(format!("`{key}` is no whole number but {}", type_word(got))),
         };
-        let call = Outside::call("incr", &context, (data.address(), key));
-        data.change(call, key, |data| data.modify(key, 0.into(), add))
+        data.apply(&context, key, ReadKind::Change, |data, before| {
+            Turn::forget_read(data, key);
+            data.modify(key, 0.into(), |number, _| {
+                before.was(Some(number));
+                add(number)
+            })
+        })
     }
 
     /// Adds `value` to the end of the array of a key, which starts empty, and keeps the last `keep_last` elements.
@@ -447,8 +516,8 @@ mod words {
             }
             Err(got) => refuse(format!("`{key}` is no array but {}", type_word(got))),
         };
-        let call = Outside::call("push", &context, (data.address(), key));
-        data.change(call, key, |data| {
+        data.apply(&context, key, ReadKind::Change, |data, _| {
+            Turn::forget_read(data, key);
             data.modify(key, Array::new().into(), push)
         })
     }
@@ -467,10 +536,10 @@ mod words {
         default_value: Dynamic,
         change: FnPtr,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
-        let call = Outside::call("update", &context, (data.address(), key));
-        data.change(call, key, |shared| {
+        data.apply(&context, key, ReadKind::Change, |shared, before| {
             for _ in 0..UPDATE_TRIES {
                 let (old, stamp) = shared.get(key);
+                before.was(old.as_ref());
                 let old = old.unwrap_or_else(|| default_value.clone());
                 let new: Dynamic = change.call_within_context(&context, (old,))?;
                 let new = data.plain(key, &new)?;

@@ -82,7 +82,10 @@ impl Operator {
     pub(super) fn emit(&self, event: &str, args: &[Dynamic], ack: Option<Handler>) -> Fallible {
         let turn = turn("emit")?;
         let namespace = self.namespace(&turn);
-        if turn.draft.is_some() {
+        if let Some(draft) = &turn.draft {
+            if let Some(handler) = ack {
+                draft.ask(handler);
+            }
             return Ok(());
         }
         check_waiting(&turn.connection, ack.as_ref())?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use rhai::Dynamic;
 
 use super::{Answer, NoAnswer};
-use crate::script::{Copies, Handler, Swap, Swapped};
+use crate::script::{Copies, Handler, Swap, Swapped, Use};
 
 /// Call that an answer causes: the closure, and its arguments.
 pub type Answered = (Arc<Handler>, Vec<Dynamic>);
@@ -98,8 +98,8 @@ impl Acks {
     /// Replaces the code of the closures that wait. One whose code is gone keeps it: its answer is on its way.
     pub(super) fn swap(&mut self, swap: &mut Swap<'_>) {
         for ask in self.waiting.values_mut() {
-            let handler = match swap.handler(&ask.handler) {
-                Swapped::New { handler, .. } | Swapped::Old(handler) => handler,
+            let handler = match swap.handler(&ask.handler, Use::Answer) {
+                Swapped::New(handler, _) | Swapped::Old(handler) => handler,
                 Swapped::Gone(handler) => {
                     swap.still_held(&handler);
                     handler

@@ -12,7 +12,9 @@ use super::{
     registrations::{Adopted, Registered},
     tape::Tape,
 };
-use crate::script::{Handler, Handles, Swap, Version, captured, is_same_value, release_lost};
+use crate::script::{
+    Handler, Handles, Swap, Use, Version, captured, is_same_value, release, release_lost,
+};
 
 /// Result of `on_connection` for a connection.
 #[derive(Debug, Default)]
@@ -30,6 +32,16 @@ pub struct Made {
     pub draws: bool,
     /// It has disconnected its own socket.
     pub disconnects: bool,
+    /// Closures that would wait for answers.
+    pub asking: Vec<Handler>,
+}
+
+impl Made {
+    /// Returns all closures with what they are used for.
+    fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
+        let asking = self.asking.iter().map(|handler| (Use::Answer, handler));
+        self.registered.used().chain(asking)
+    }
 }
 
 /// Results of the old and of the new `on_connection` for a connection, as drafts.
@@ -52,8 +64,10 @@ impl Drafts {
 
     /// Frees what the drafts made, because it is not adopted.
     pub fn release(&self) {
-        self.base.registered.release();
-        self.new.registered.release();
+        for made in [&self.base, &self.new] {
+            made.registered.release();
+            release(made.asking.iter());
+        }
     }
 }
 
@@ -80,7 +94,7 @@ pub(super) fn adopt(
     let initial = initial.unwrap_or_default();
     let mut swap = Swap::begin((old, new), handles.clone(), handlers());
     if let Some(drafts) = &drafts {
-        swap.lend_from(drafts.new.registered.handlers());
+        swap.lend_from(drafts.new.used());
     }
     let (changes, mut gone) = registered.swap(&mut swap);
     let mut adopted = Adopted {
@@ -98,13 +112,15 @@ pub(super) fn adopt(
         } = drafts;
         let handlers = base.registered.handlers();
         let mut swap = Swap::begin((&from, new), handles.clone(), handlers);
-        swap.lend_copies_from(made.registered.handlers());
+        swap.lend_copies_from(made.used());
         base.registered.swap(&mut swap);
         let new = std::mem::take(&mut made.registered);
         let merged = registered.merge(&base.registered, new, &gone);
         adopted.carried = merged.carried;
         adopted.changes.add(merged.changes);
         gone.extend(merged.gone);
+        gone.append(&mut base.asking);
+        gone.append(&mut made.asking);
         adopted.untaped = made.tape.as_ref().is_some_and(|tape| tape.is_dropped());
         (base, made)
     });

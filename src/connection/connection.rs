@@ -28,9 +28,10 @@ use super::{
     listeners::bit,
     mailbox::Mailbox,
     merge::{merge_data, merge_rooms},
+    pairs::{Past, identity},
     phase::{self, Phase},
 };
-use crate::script::{Handler, Handles, Swap, Swapped, Version, captured};
+use crate::script::{Handler, Handles, Swap, Swapped, Use, Version, captured};
 
 /// One live socket.
 ///
@@ -81,6 +82,8 @@ struct Held {
     reloads: u32,
     /// `socket.data` as `on_handshake` has left it; `None` if it was empty.
     data_at_handshake: Option<Box<Map>>,
+    /// Rooms that the client had left when an edit no longer joined them.
+    left: Past,
 }
 
 /// Sends something once the CONNECT is answered; there is no link if the client left before.
@@ -445,8 +448,8 @@ impl Connection {
                 let live = held.registered.handlers().chain(held.acks.handlers());
                 let versions = (handler.version(), version);
                 let mut swap = Swap::begin(versions, handles.clone(), live);
-                let (Swapped::New { handler, .. } | Swapped::Old(handler) | Swapped::Gone(handler)) =
-                    swap.handler(&handler);
+                let (Swapped::New(handler, _) | Swapped::Old(handler) | Swapped::Gone(handler)) =
+                    swap.handler(&handler, Use::Answer);
                 Arc::new(handler)
             }
             _ => handler,
@@ -550,7 +553,19 @@ impl Connection {
         base: &BTreeMap<String, bool>,
         new: &BTreeMap<String, bool>,
     ) -> Vec<(String, bool)> {
-        let rooms = merge_rooms(|| self.rooms(), base, new);
+        let mut rooms = merge_rooms(|| self.rooms(), base, new);
+        let no_longer = base
+            .iter()
+            .filter(|(room, joined)| **joined && new.get(*room) != Some(&true));
+        {
+            let left = &mut self.held().left;
+            for (room, _) in no_longer {
+                let is_in = rooms.iter().any(|(moved, _)| moved == room);
+                left.remember(!is_in, || identity(room));
+            }
+            // An edit and its undo put nobody back.
+            rooms.retain(|(room, joins)| !(*joins && left.forget(|| identity(room))));
+        }
         for (room, joins) in &rooms {
             match joins {
                 true => drop(self.join(std::slice::from_ref(room), usize::MAX)),

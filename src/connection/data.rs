@@ -21,6 +21,8 @@ struct Entry {
     value: Option<Dynamic>,
     stamp: u64,
     weight: usize,
+    /// In a copy: what was there before, and no change of the copy.
+    is_before: bool,
 }
 
 #[derive(Debug, Default)]
@@ -83,22 +85,31 @@ impl Data {
         Ok(entries.stamp)
     }
 
-    /// Sets a key that has no value, and gives the value that is there now.
-    pub fn init(&self, key: &str, value: Dynamic) -> Dynamic {
+    /// Sets a key that has no value. Returns the value that it had otherwise.
+    pub fn init(&self, key: &str, value: impl FnOnce() -> Dynamic) -> Option<Dynamic> {
         let below = self.below.as_ref().and_then(|below| below.get(key).0);
         let mut entries = self.lock();
         let old = entries.map.get(key);
-        if let Some(old) = old.map_or(below, |entry| entry.value.clone()) {
-            return old;
+        let old = old.map_or(below, |entry| entry.value.clone());
+        if old.is_none() {
+            entries.put(key, Some(value()));
         }
-        entries.put(key, Some(value.clone()));
-        value
+        old
+    }
+
+    /// Makes a key of a copy what it was before all changes; `None` for one that was not there.
+    pub fn restore(&self, key: &str, value: Option<Dynamic>) {
+        let mut entries = self.lock();
+        entries.put(key, value);
+        if let Some(entry) = entries.map.get_mut(key) {
+            entry.is_before = true;
+        }
     }
 
     /// What was written to a copy, `None` for what was removed.
     pub fn changes(&self) -> BTreeMap<Identifier, Option<Dynamic>> {
         let entries = self.lock();
-        let written = entries.map.iter();
+        let written = entries.map.iter().filter(|(_, entry)| !entry.is_before);
         written
             .map(|(key, entry)| (key.clone(), entry.value.clone()))
             .collect()
@@ -126,6 +137,7 @@ impl Data {
             value: Some(value),
             stamp,
             weight,
+            is_before,
         }) = entries.map.get_mut(key)
         {
             let before = *weight;
@@ -133,6 +145,7 @@ impl Data {
             entries.weight = entries.weight - before + *weight;
             entries.stamp += 1;
             *stamp = entries.stamp;
+            *is_before = false;
             return Ok(given);
         }
         let below = self.below.as_ref();
@@ -218,6 +231,7 @@ impl Entries {
             weight: key.len() + weight,
             value,
             stamp: self.stamp,
+            is_before: false,
         };
         self.weight += entry.weight;
         let before = self.map.insert(key.into(), entry);

@@ -10,13 +10,13 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 use rand::{SeedableRng, rngs::StdRng};
-use rhai::Dynamic;
+use rhai::{Dynamic, Map};
 
 use super::{
     Data, Made, Registered,
     tape::{Outside, OwnWrites, Playback, Read, Tape},
 };
-use crate::script::CallMap;
+use crate::script::{CallMap, Handler};
 
 /// What both drafts of a pair see alike, so that they differ by their code only.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,8 @@ pub struct Draft {
     draws: AtomicBool,
     /// It has disconnected its own socket.
     disconnects: AtomicBool,
+    /// Closures that would wait for answers.
+    asking: Mutex<Vec<Handler>>,
 }
 
 impl Draft {
@@ -69,6 +71,7 @@ impl Draft {
             is_real: false,
             draws: AtomicBool::new(false),
             disconnects: AtomicBool::new(false),
+            asking: Mutex::default(),
         }
     }
 
@@ -82,8 +85,9 @@ impl Draft {
     /// Decides how a read from outside is answered.
     pub(super) fn outside(&self, read: Read, draws: bool) -> Outside {
         let mut playback = self.playback.lock();
-        // Without a tape nobody knows which calls are new, so none of them is made again.
-        let draws = draws && !playback.is_without_tape();
+        // Without a tape nobody knows which calls are new, so none of them is made again. A second change of what was changed
+        // when the client connected is the same change in other words.
+        let draws = draws && !playback.is_without_tape() && !playback.has_written(read);
         match playback.answer(read) {
             Some(value) => Outside::Known(value),
             None if draws && self.is_real => Outside::Recorded,
@@ -94,6 +98,11 @@ impl Draft {
         }
     }
 
+    /// Notes a closure that would wait for an answer.
+    pub fn ask(&self, handler: Handler) {
+        self.asking.lock().push(handler);
+    }
+
     /// Notes that it disconnects its own socket.
     pub fn disconnect(&self) {
         self.disconnects.store(true, Ordering::Relaxed);
@@ -101,6 +110,16 @@ impl Draft {
 
     pub(super) fn note(&self, read: Read, value: &Dynamic) {
         self.playback.lock().add(read, value);
+    }
+
+    /// Lets the draft see the `socket.data` of its connection as `on_handshake` has left it.
+    pub fn begin_data(&self, own: &Arc<Data>, at_handshake: Map) {
+        let below = Data::default();
+        for (key, value) in at_handshake {
+            below.set(&key, value);
+        }
+        let copy = Data::copy_of(Arc::new(below));
+        self.copies.lock().push((own.clone(), Arc::new(copy)));
     }
 
     pub(super) fn writes(&self) -> MutexGuard<'_, OwnWrites> {
@@ -168,6 +187,7 @@ impl Draft {
             tape: self.playback.lock().take(),
             draws: self.draws.load(Ordering::Relaxed),
             disconnects: self.disconnects.load(Ordering::Relaxed),
+            asking: std::mem::take(&mut *self.asking.lock()),
         }
     }
 }

@@ -1,13 +1,11 @@
 //! The listeners of one socket, in the order of their registration.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rhai::{FnPtr, ImmutableString, StaticVec};
 
-use crate::script::{Copies, Handler, Swap, Swapped, cheap_seconds};
+use super::pairs::{Entry, Past, numbered};
+use crate::script::{Copies, Handler, Swap, Swapped, Use, cheap_seconds};
 
 /// Who registered a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +96,34 @@ impl Listener {
         })
     }
 
+    /// Returns `true` if it is only remembered.
+    fn is_past(&self) -> bool {
+        self.gone.is_some() && self.made_by == MadeBy::Connection
+    }
+
+    /// Returns a hash of what it is, which an edit and its undo do not change.
+    fn identity(&self) -> u64 {
+        self.handler.identity(&self.event)
+    }
+
+    /// Follows an `off` that the new code has, or no longer has.
+    fn turn(&mut self, was_off: bool, is_off: bool) -> Changes {
+        let mut changes = Changes::default();
+        match (was_off, is_off) {
+            (false, true) => {
+                changes.removed += usize::from(self.gone.is_none());
+                changes.silenced.extend(self.silenced());
+                self.gone = Some(Gone::Off);
+            }
+            (true, false) => {
+                changes.added += usize::from(self.gone.is_some());
+                self.gone = None;
+            }
+            _ => {}
+        }
+        changes
+    }
+
     fn listens_to(&self, event: &str) -> bool {
         self.gone.is_none() && self.event == event
     }
@@ -107,6 +133,8 @@ impl Listener {
 #[derive(Debug, Clone, Default)]
 pub struct Listeners {
     list: Vec<Listener>,
+    /// Listeners of `on_connection` that listened no more when an edit removed them.
+    fired: Past,
 }
 
 impl Listeners {
@@ -136,6 +164,7 @@ impl Listeners {
         };
         Self {
             list: self.list.iter().map(copy).collect(),
+            fired: self.fired.clone(),
         }
     }
 
@@ -214,19 +243,23 @@ impl Listeners {
     /// Replaces the code of all listeners; those whose code is gone are removed, and their closures returned.
     pub(super) fn swap(&mut self, swap: &mut Swap<'_>) -> (Changes, Vec<Handler>) {
         let (mut changes, mut gone) = (Changes::default(), Vec::new());
-        self.list.retain_mut(|listener| {
-            let handler = match swap.handler(&listener.handler) {
-                Swapped::New {
-                    handler, renamed, ..
-                } => {
-                    if let Some((_, new)) = renamed.filter(|(old, _)| *old == listener.event) {
+        let Self { list, fired } = self;
+        list.retain_mut(|listener| {
+            let handler = match swap.handler(&listener.handler, Use::Listener(&listener.event)) {
+                Swapped::New(handler, rewritten) => {
+                    let event = rewritten.renamed(&listener.event);
+                    if listener.event != event {
                         changes.silenced.extend(listener.silenced());
-                        listener.event = new;
+                        listener.event = event.into();
+                    }
+                    if let Some(word) = rewritten.word {
+                        listener.once = word == "once";
                     }
                     handler
                 }
                 Swapped::Old(handler) => handler,
                 Swapped::Gone(handler) => {
+                    fired.remember(listener.is_past(), || listener.identity());
                     changes.removed += usize::from(listener.gone.is_none());
                     changes.silenced.extend(listener.silenced());
                     gone.push(handler);
@@ -240,24 +273,29 @@ impl Listeners {
     }
 
     /// Merges three states: *base* is what the old code of `on_connection` registers, *new* what the new code registers;
-    /// the closures of the latter are `handlers` now. Only a difference between the two adds or removes a listener. Returns the closures that were removed, too.
+    /// the closures of the latter are `handlers` now, with keys that pair them with *base*. Only a difference between the two
+    /// adds or removes a listener. Returns the closures that were removed, too.
     pub(super) fn merge(
         &mut self,
         base: &Self,
-        new: &Self,
+        (wanted, new): (&[String], &Self),
         handlers: Vec<Handler>,
     ) -> (Changes, Vec<Handler>) {
-        let before: Vec<_> = base.keys().collect();
-        let wanted: Vec<_> = new.keys().collect();
-        let keys: Vec<_> = self.keys().collect();
-        let mut live: Vec<_> = keys
-            .into_iter()
-            .zip(std::mem::take(&mut self.list))
-            .collect();
+        let before = base.keys();
+        let was_off = |key: &String| {
+            let nth = before.iter().position(|before| before == key);
+            let listener = nth.and_then(|nth| base.list.get(nth));
+            listener.is_some_and(|listener| listener.gone == Some(Gone::Off))
+        };
+        let keys = self.keys();
+        let list = std::mem::take(&mut self.list);
+        let mut live: Vec<_> = keys.into_iter().zip(list).collect();
         let (mut changes, mut gone) = (Changes::default(), Vec::new());
         live.retain(|(key, listener)| {
             let is_dropped = before.contains(key) && !wanted.contains(key);
             if is_dropped {
+                self.fired
+                    .remember(listener.is_past(), || listener.identity());
                 changes.removed += usize::from(listener.gone.is_none());
                 changes.silenced.extend(listener.silenced());
                 gone.push((*listener.handler).clone());
@@ -273,19 +311,24 @@ impl Listeners {
                 if let Some((_, live)) = live.get_mut(nth) {
                     live.handler = handler;
                     live.once = listener.once;
+                    live.made_by = listener.made_by;
+                    changes.add(live.turn(was_off(key), listener.gone == Some(Gone::Off)));
                 }
             } else if !before.contains(key) {
-                let added = Listener {
+                let mut added = Listener {
                     handler,
                     ..listener.clone()
                 };
+                if self.fired.forget(|| added.identity()) {
+                    added.gone = Some(Gone::Fired);
+                }
+                changes.added += usize::from(added.gone.is_none());
                 live.insert(at.min(live.len()), (key.clone(), added));
-                changes.added += 1;
                 at += 1;
             }
         }
-        if in_order(&before, &wanted) != in_order(&wanted, &before) {
-            reorder(&mut live, &wanted);
+        if in_order(&before, wanted) != in_order(wanted, &before) {
+            reorder(&mut live, wanted);
         }
         self.list = live.into_iter().map(|(_, listener)| listener).collect();
         (changes, gone)
@@ -301,19 +344,36 @@ impl Listeners {
         let before = self.list.iter();
         let before = before.filter(|listener| matches!(listener.made_by, MadeBy::Reload(_)));
         let before = before.cloned().collect();
-        (Self { list: before }, Self { list: fresh })
+        let of = |list| Self {
+            list,
+            ..Self::default()
+        };
+        (of(before), of(fresh))
     }
 
     /// Returns the key of each listener, which is the same in every version: its code, its event, and its place among
-    /// those of the same code and event.
-    fn keys(&self) -> impl Iterator<Item = String> {
-        let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
-        self.list.iter().map(move |listener| {
-            let (code, event) = (listener.handler.function(), listener.event.as_str());
-            let nth = seen.entry((code, event)).or_default();
-            *nth += 1;
-            format!("{code} {nth} {event}")
+    /// those of the same code and event. Those of `on_connection` are counted first.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let entries = self.list.iter().map(|listener| {
+            let group = Use::Listener(&listener.event).group(listener.handler.function());
+            (group, listener.made_by == MadeBy::Connection)
+        });
+        numbered(entries)
+    }
+
+    /// Returns all listeners as a draft has registered them, to pair them with those of another draft.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.list.iter().map(|listener| Entry {
+            group: Use::Listener(&listener.event).group(listener.handler.function()),
+            handler: &listener.handler,
+            delay: Duration::ZERO,
         })
+    }
+
+    /// Returns all closures with what they are used for.
+    pub(super) fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
+        let list = self.list.iter();
+        list.map(|listener| (Use::Listener(&listener.event), &*listener.handler))
     }
 
     /// Returns copies of all listeners, those that are remembered included.
@@ -335,7 +395,7 @@ impl Listeners {
     /// Returns all closures with their keys.
     pub(super) fn keyed(&self) -> impl Iterator<Item = (String, Handler)> {
         let handlers = self.list.iter().map(|listener| (*listener.handler).clone());
-        self.keys().zip(handlers)
+        self.keys().into_iter().zip(handlers)
     }
 }
 

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rhai::{Dynamic, Identifier};
 use tokio::sync::oneshot;
 
-use super::phase::Current;
+use super::{phase::Current, registrations::Adopted};
 use crate::script::Handler;
 
 /// So much may wait for a busy connection; an event beyond it is refused.
@@ -48,7 +48,7 @@ pub enum Work {
     /// A new version serves: take it now rather than with the next work.
     Adopt,
     /// A version begins to serve: the namespace's own call of `on_load`. Whoever waits for its end has the other end.
-    Load(Option<mpsc::Sender<()>>),
+    Load(Option<mpsc::Sender<Adopted>>),
     /// The host looks at the connection, or changes it, in its turn.
     Visit(Visit),
 }

@@ -17,8 +17,8 @@ use rhai::Map;
 use tokio::sync::{Notify, SetOnce};
 
 use super::{
-    Client, Connection, Data, Named, NamespaceLink, NamespacePattern, OutgoingEvent, SendError,
-    Stage, Target, Work,
+    Adopted, Client, Connection, Data, Named, NamespaceLink, NamespacePattern, OutgoingEvent,
+    SendError, Stage, Target, Work,
 };
 use crate::{
     diagnostic::is_hidden,
@@ -79,6 +79,8 @@ pub struct Namespace {
     /// Unit of the namespace itself, which holds the namespace in turn: [`Namespace::end_own`] breaks the cycle.
     own: Mutex<Option<Arc<Connection>>>,
     loaded: SetOnce<()>,
+    /// Effects of the last version on what `on_load` has made.
+    adopted: Mutex<Option<Box<Adopted>>>,
     empty: Notify,
     /// A connection has listened to what is sent, so broadcasts look for such listeners.
     outgoing: AtomicBool,
@@ -168,6 +170,7 @@ impl Namespace {
             entering: AtomicUsize::new(0),
             own: Mutex::default(),
             loaded: SetOnce::new(),
+            adopted: Mutex::default(),
             empty: Notify::new(),
             outgoing: AtomicBool::new(false),
             data: Arc::default(),
@@ -408,7 +411,7 @@ impl Namespace {
 
     /// Schedules `on_load` of the version that serves, if there is one to call. `done` is dropped when the call is
     /// over.
-    pub fn load(self: &Arc<Self>, done: Option<mpsc::Sender<()>>) {
+    pub fn load(self: &Arc<Self>, done: Option<mpsc::Sender<Adopted>>) {
         let wanted = self
             .version()
             .is_some_and(|version| version.has(Hook::Load));
@@ -426,6 +429,16 @@ impl Namespace {
         let mut own = self.own.lock();
         own.get_or_insert_with(|| Connection::of_namespace(self.clone()))
             .clone()
+    }
+
+    /// Keeps the effects of a version on what `on_load` has made, until the reload asks for them.
+    pub fn note_adopted(&self, adopted: Adopted) {
+        *self.adopted.lock() = Some(Box::new(adopted));
+    }
+
+    /// Takes the effects of a version on what `on_load` has made.
+    pub fn take_adopted(&self) -> Option<Adopted> {
+        self.adopted.lock().take().map(|adopted| *adopted)
     }
 
     /// Ends the unit of the namespace: its timers, and its closures that wait.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use rhai::Dynamic;
 
-use super::{Listeners, Timers, listeners::Changes};
+use super::{Listeners, Timers, listeners::Changes, pairs::paired};
 use crate::script::{
-    Captured, Carried, Copies, Handler, Stale, Swap, TimerHandle, carry, compare, each_captured,
-    release, reset,
+    Captured, Carried, Copies, Handler, Stale, Swap, TimerHandle, Use, carry, compare,
+    each_captured, release, reset,
 };
 
 /// Registrations of a connection, or of a draft.
@@ -42,20 +42,27 @@ impl Registered {
     /// registrations. All of them have the new code already. Variables of `gone`, closures that were removed, live on in
     /// new ones.
     pub(super) fn merge(&mut self, base: &Self, new: Self, gone: &[Handler]) -> Merge {
-        let known: Vec<_> = base.timers.keys().collect();
-        let of_base = self.timers.numbers_of(&base.timers, |_| false);
+        let known = base.timers.keys();
+        let of_base = self.timers.numbers_of(&known, &base.timers, |_| false);
+        let timers = paired(base.timers.entries(), new.timers.entries());
         let of_new = self
             .timers
-            .numbers_of(&new.timers, |key| !known.iter().any(|known| known == key));
+            .numbers_of(&timers, &new.timers, |key| !known.contains(key));
         base.renumber(&of_base);
         new.renumber(&of_new);
-        let (mut handlers, carried) = carry(&base.keyed(), &new.keyed(), &self.keyed_with(gone));
-        let timers = handlers.split_off(new.listeners.len());
+        let listeners = paired(base.listeners.entries(), new.listeners.entries());
+        let keys = listeners.iter().chain(&timers).cloned();
+        let keyed: Vec<_> = keys.zip(new.handlers().cloned()).collect();
+        let (mut handlers, carried) = carry(&base.keyed(), &keyed, &self.keyed_with(gone));
+        let of_timers = handlers.split_off(listeners.len());
+        let new_listeners = (&*listeners, &new.listeners);
         let (mut changes, mut removed) =
             self.listeners
-                .merge(&base.listeners, &new.listeners, handlers);
+                .merge(&base.listeners, new_listeners, handlers);
         let delays = base.timers.delays();
-        let (of_timers, timers) = self.timers.merge(&delays, new.timers, timers, &of_new);
+        let (of_timers, timers) =
+            self.timers
+                .merge(&delays, (&timers, new.timers), of_timers, &of_new);
         changes.add(of_timers);
         removed.extend(timers);
         Merge {
@@ -71,15 +78,16 @@ impl Registered {
         let (listeners_before, listeners) = self.listeners.take_reloaded(run);
         let (timers_before, timers) = self.timers.take_reloaded(run);
         let new = Self { listeners, timers };
-        let is_new = |key: &str| !timers_before.contains_key(key);
-        let numbers = self.timers.numbers_of(&new.timers, is_new);
+        let is_new = |key: &String| !timers_before.contains_key(key);
+        let keys = (new.listeners.keys(), new.timers.keys());
+        let numbers = self.timers.numbers_of(&keys.1, &new.timers, is_new);
         new.renumber(&numbers);
         let (mut handlers, _) = carry(&[], &new.keyed(), &self.keyed());
         let of_timers = handlers.split_off(new.listeners.len());
         self.listeners
-            .merge(&listeners_before, &new.listeners, handlers);
+            .merge(&listeners_before, (&keys.0, &new.listeners), handlers);
         self.timers
-            .merge(&timers_before, new.timers, of_timers, &numbers);
+            .merge(&timers_before, (&keys.1, new.timers), of_timers, &numbers);
     }
 
     /// Takes out all registrations. Timers that are set later have other numbers.
@@ -102,7 +110,8 @@ impl Registered {
     /// Gives the captured variables that `wants` names the values that they have in `initial`, which the same version has
     /// made. Variables that hold timers are left alone.
     pub(super) fn reset(&mut self, initial: &Self, wants: &dyn Fn(&str) -> bool) -> Carried {
-        let numbers = self.timers.numbers_of(&initial.timers, |_| false);
+        let keys = initial.timers.keys();
+        let numbers = self.timers.numbers_of(&keys, &initial.timers, |_| false);
         initial.renumber(&numbers);
         reset(&initial.keyed(), &self.keyed(), wants)
     }
@@ -130,6 +139,11 @@ impl Registered {
     /// Returns all closures.
     pub(super) fn handlers(&self) -> impl Iterator<Item = &Handler> {
         self.listeners.handlers().chain(self.timers.handlers())
+    }
+
+    /// Returns all closures with what they are used for.
+    pub(super) fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
+        self.listeners.used().chain(self.timers.used())
     }
 
     /// Returns all closures with their keys, and closures that are not registered any more.
@@ -174,6 +188,8 @@ pub struct Adopted {
     pub spared: bool,
     /// The connection has begun again, because the script asks for it.
     pub reset: bool,
+    /// The effects are those on what `on_load` has made, and on no connection.
+    pub of_namespace: bool,
 }
 
 impl Adopted {

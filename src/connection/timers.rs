@@ -4,8 +4,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{task::AbortHandle, time::Instant};
 
-use super::{MadeBy, listeners::Changes};
-use crate::script::{Copies, Handler, Swap, Swapped};
+use super::{
+    MadeBy,
+    listeners::Changes,
+    pairs::{Entry, Past, numbered},
+};
+use crate::script::{Copies, Handler, Swap, Swapped, Use};
 
 /// One timer.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub struct Pending {
 pub struct Timers {
     list: Vec<Timer>,
     next: u32,
+    /// Timers of `on_connection` that would not fire again when an edit removed them.
+    fired: Past,
 }
 
 impl Timers {
@@ -82,6 +88,7 @@ impl Timers {
         Self {
             list: self.list.iter().map(copy).collect(),
             next: self.next,
+            fired: self.fired.clone(),
         }
     }
 
@@ -96,6 +103,7 @@ impl Timers {
         Self {
             list: std::mem::take(&mut self.list),
             next: self.next,
+            fired: std::mem::take(&mut self.fired),
         }
     }
 
@@ -182,18 +190,21 @@ impl Timers {
     /// Replaces the code of all timers; those whose code is gone are removed. Returns their closures.
     pub(super) fn swap(&mut self, swap: &mut Swap<'_>) -> Vec<Handler> {
         let mut removed = Vec::new();
-        self.list.retain_mut(|timer| {
-            let handler = match swap.handler(&timer.handler) {
-                Swapped::New {
-                    handler, period, ..
-                } => {
-                    if let Some((old, new)) = period {
+        let Self { list, fired, .. } = self;
+        list.retain_mut(|timer| {
+            let handler = match swap.handler(&timer.handler, Use::Timer) {
+                Swapped::New(handler, rewritten) => {
+                    if let Some(word) = rewritten.word {
+                        timer.repeat(word == "set_interval");
+                    }
+                    if let Some((old, new)) = rewritten.period {
                         timer.change_period(milliseconds(old), milliseconds(new));
                     }
                     handler
                 }
                 Swapped::Old(handler) => handler,
                 Swapped::Gone(handler) => {
+                    fired.remember(timer.is_past(), || timer.identity());
                     removed.push(handler);
                     return false;
                 }
@@ -204,75 +215,72 @@ impl Timers {
         removed
     }
 
-    /// Returns the numbers that the timers of `other`, a draft, have here. One that is not here has a new number if
+    /// Returns the numbers that the timers of a draft have here, by their keys. One that is not here has a new number if
     /// `is_added` says so, and one that no timer has otherwise.
     pub(super) fn numbers_of(
         &mut self,
-        other: &Self,
-        is_added: impl Fn(&str) -> bool,
+        keys: &[String],
+        draft: &Self,
+        is_added: impl Fn(&String) -> bool,
     ) -> HashMap<u32, u32> {
-        let live: HashMap<_, _> = self
-            .keys()
-            .zip(self.list.iter().map(|t| t.number))
-            .collect();
-        let theirs: Vec<_> = other
-            .keys()
-            .zip(other.list.iter().map(|t| t.number))
-            .collect();
+        let live = self.list.iter().map(|timer| timer.number);
+        let live: HashMap<_, _> = self.keys().into_iter().zip(live).collect();
         let mut numbers = HashMap::new();
-        for (key, number) in theirs {
-            let here = match live.get(&key) {
+        for (key, timer) in keys.iter().zip(&draft.list) {
+            let here = match live.get(key) {
                 Some(number) => *number,
-                None if is_added(&key) => self.next_number(),
-                None => u32::MAX - number,
+                None if is_added(key) => self.next_number(),
+                None => u32::MAX - timer.number,
             };
-            numbers.insert(number, here);
+            numbers.insert(timer.number, here);
         }
         numbers
     }
 
-    /// Merges three states: *base* is what the old code sets, its keys with their delays; *new* is what the new code sets; the closures of the latter are
-    /// `handlers` now, and its timers have `numbers`. Only a difference between the two adds or removes a timer. One that
-    /// is pending keeps its due time.
+    /// Merges three states: *base* is what the old code sets, its keys with their delays; *new* is what the new code sets, with keys that
+    /// pair it with *base*; the closures of the latter are `handlers` now, and its timers have `numbers`. Only a difference
+    /// between the two adds or removes a timer. One that is pending keeps its due time.
     pub(super) fn merge(
         &mut self,
         base: &HashMap<String, Duration>,
-        new: Self,
+        (wanted, new): (&[String], Self),
         handlers: Vec<Handler>,
         numbers: &HashMap<u32, u32>,
     ) -> (Changes, Vec<Handler>) {
-        let wanted: Vec<_> = new.keys().collect();
-        let keys: Vec<_> = self.keys().collect();
-        let mut live: Vec<_> = keys
-            .into_iter()
-            .zip(std::mem::take(&mut self.list))
-            .collect();
+        let list = std::mem::take(&mut self.list);
+        let mut live: Vec<_> = keys_of(&list).into_iter().zip(list).collect();
         let (mut changes, mut gone) = (Changes::default(), Vec::new());
         live.retain(|(key, timer)| {
             let is_dropped = base.contains_key(key) && !wanted.contains(key);
             if is_dropped {
+                self.fired.remember(timer.is_past(), || timer.identity());
                 changes.removed += usize::from(!timer.gone);
                 gone.push((*timer.handler).clone());
             }
             !is_dropped
         });
-        for ((key, mut timer), handler) in wanted.into_iter().zip(new.list).zip(handlers) {
+        for ((key, mut timer), handler) in wanted.iter().zip(new.list).zip(handlers) {
             let handler = Arc::new(handler);
-            let before = base.get(&key);
-            if let Some((_, live)) = live.iter_mut().find(|(live, _)| *live == key) {
+            let before = base.get(key);
+            if let Some(nth) = live.iter().position(|(live, _)| live == key) {
+                let (_, mut live) = live.remove(nth);
                 live.handler = handler;
+                live.made_by = timer.made_by;
+                live.repeat(timer.repeats);
                 if let Some(before) = before {
                     live.change_period(*before, timer.delay);
                 }
+                self.list.push(live);
             } else if before.is_none() {
                 timer.number = numbers.get(&timer.number).copied().unwrap_or(timer.number);
                 timer.handler = handler;
                 timer.stop();
-                live.push((key, timer));
-                changes.added += 1;
+                timer.gone |= self.fired.forget(|| timer.identity());
+                changes.added += usize::from(!timer.gone);
+                self.list.push(timer);
             }
         }
-        self.list = live.into_iter().map(|(_, timer)| timer).collect();
+        self.list.extend(live.into_iter().map(|(_, timer)| timer));
         (changes, gone)
     }
 
@@ -283,7 +291,7 @@ impl Timers {
             .into_iter()
             .partition(|timer| timer.made_by == MadeBy::Reload(run));
         self.list = live;
-        let before = self.keys().zip(&self.list);
+        let before = self.keys().into_iter().zip(&self.list);
         let before = before.filter(|(_, timer)| matches!(timer.made_by, MadeBy::Reload(_)));
         let before = before.map(|(key, timer)| (key, timer.delay)).collect();
         let fresh = Self {
@@ -295,33 +303,47 @@ impl Timers {
 
     /// Returns the keys of all timers with their delays.
     pub(super) fn delays(&self) -> HashMap<String, Duration> {
-        self.keys()
-            .zip(self.list.iter().map(|timer| timer.delay))
-            .collect()
+        let delays = self.list.iter().map(|timer| timer.delay);
+        self.keys().into_iter().zip(delays).collect()
     }
 
     /// Returns the key of each timer, which is the same in every version: its code, and its place among those of the same
-    /// code.
-    pub(super) fn keys(&self) -> impl Iterator<Item = String> {
-        let mut seen: HashMap<&str, usize> = HashMap::new();
-        self.list.iter().map(move |timer| {
-            let code = timer.handler.function();
-            let nth = seen.entry(code).or_default();
-            *nth += 1;
-            format!("{code} {nth}")
+    /// code. Those of `on_connection` are counted first.
+    pub(super) fn keys(&self) -> Vec<String> {
+        keys_of(&self.list)
+    }
+
+    /// Returns all timers as a draft has set them, to pair them with those of another draft.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.list.iter().map(|timer| Entry {
+            group: Use::Timer.group(timer.handler.function()),
+            handler: &timer.handler,
+            delay: timer.delay,
         })
+    }
+
+    /// Returns all closures with what they are used for.
+    pub(super) fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
+        self.handlers().map(|handler| (Use::Timer, handler))
     }
 
     /// Returns all closures with their keys.
     pub(super) fn keyed(&self) -> impl Iterator<Item = (String, Handler)> {
         let handlers = self.list.iter().map(|timer| (*timer.handler).clone());
-        self.keys().zip(handlers)
+        self.keys().into_iter().zip(handlers)
     }
 
     fn sweep(&mut self) {
         self.list
             .retain(|timer| !timer.gone || timer.made_by == MadeBy::Connection);
     }
+}
+
+fn keys_of(list: &[Timer]) -> Vec<String> {
+    numbered(list.iter().map(|timer| {
+        let group = Use::Timer.group(timer.handler.function());
+        (group, timer.made_by == MadeBy::Connection)
+    }))
 }
 
 /// Returns the delay of a timer that a script sets.
@@ -348,6 +370,26 @@ impl Timer {
             self.delay = new;
             self.stop();
         }
+    }
+
+    /// Takes over an edited word: an interval that becomes a timeout fires once more, and a timeout that becomes an
+    /// interval goes on, even if it has fired.
+    fn repeat(&mut self, repeats: bool) {
+        if repeats && !self.repeats && self.gone {
+            self.gone = false;
+            self.due = Instant::now() + self.delay;
+        }
+        self.repeats = repeats;
+    }
+
+    /// Returns `true` if it is only remembered.
+    fn is_past(&self) -> bool {
+        self.gone && self.made_by == MadeBy::Connection
+    }
+
+    /// Returns a hash of what it is, which an edit and its undo do not change.
+    fn identity(&self) -> u64 {
+        self.handler.identity("")
     }
 
     fn end(&mut self) {

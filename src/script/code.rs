@@ -9,7 +9,7 @@ use super::{
     captures::definition,
     compile,
     hook::Hook,
-    places::{OwnSocket, Places},
+    places::{OwnSocket, Owner, Places, Row},
     program::Program,
     reach::{Reach, Reaches},
     source::{Rejected, SourceFile, hash, reset_comments},
@@ -32,6 +32,17 @@ pub struct Code {
     places: Places,
     reaches: Reaches,
     program: Program,
+}
+
+/// How often code runs for a connection, or for a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runs {
+    /// It is the hook itself.
+    Once,
+    /// The hook calls it, maybe several times.
+    InHook,
+    /// Handlers may run it.
+    AnyTimes,
 }
 
 impl Code {
@@ -174,16 +185,12 @@ impl Code {
         definition(state, name, captured)
     }
 
-    /// Returns `true` if `on_connection` itself makes the closure of a row.
-    pub(super) fn is_of_connection(&self, row: usize) -> bool {
-        let Some(row) = self.places.row(row) else {
-            return false;
-        };
-        match (self.registered(Hook::Connection), row.parent) {
-            (Some(hook), Some(parent)) => self.places.row_of(hook.fn_name()) == Some(parent),
-            (None, None) => self.places.is_in_entry(row, Hook::Connection.name()),
-            _ => false,
-        }
+    /// Returns the definition of the code of a row.
+    pub(super) fn definition_of(&self, row: &Row) -> Option<Arc<ScriptFuncDef>> {
+        let name = self.places.code_name(row);
+        let count = row.captured.len() + row.params;
+        let definition = self.definition(&name, count)?;
+        (row.named.is_some() || definition.params.len() == count).then_some(definition)
     }
 
     /// Returns `true` if a name means the connection's own socket in the closure of a row.
@@ -208,17 +215,41 @@ impl Code {
             .is_own_socket(row, name, OwnSocket { hook, parameter })
     }
 
-    /// Returns `true` if a variable that the closure of a row captures is one of `on_connection`, which has run once.
-    pub(super) fn is_captured_from_connection(&self, row: usize, name: &str) -> bool {
-        let mut outermost = row;
-        while !self.is_of_connection(outermost)
-            && let Some(parent) = self.places.row(outermost).and_then(|row| row.parent)
-            && let Some(of) = self.places.row(parent)
-            && of.captured.iter().any(|captured| captured == name)
-        {
-            outermost = parent;
+    /// Returns how often a hook runs the code that makes a variable which the closure of a row has captured.
+    pub(super) fn runs(&self, row: usize, name: &str, hook: Hook) -> Runs {
+        let Some(owner) = self.places.owner(row, name) else {
+            return Runs::AnyTimes;
+        };
+        if !self.places.is_unique(row, name) {
+            return Runs::AnyTimes;
         }
-        self.is_of_connection(outermost) && self.places.is_unique(row, name)
+        match self.entry_of(hook) == Some(owner) {
+            true => Runs::Once,
+            false if self.is_run_by(hook, owner) => Runs::InHook,
+            false => Runs::AnyTimes,
+        }
+    }
+
+    /// Returns the closure or the function that a hook is.
+    pub(super) fn entry_of(&self, hook: Hook) -> Option<Owner> {
+        match self.registered(hook) {
+            Some(closure) => self.places.row_of(closure.fn_name()).map(Owner::Closure),
+            None => self.places.in_entry(hook.name()),
+        }
+    }
+
+    /// Returns `true` if a hook itself runs this code.
+    fn is_run_by(&self, hook: Hook, owner: Owner) -> bool {
+        let begins = match owner {
+            Owner::Closure(row) => self.places.row(row).map(|row| (&row.file, row.position)),
+            Owner::Function(function) => {
+                let function = self.places.functions().get(function);
+                function.map(|function| (&function.file, function.position))
+            }
+            Owner::TopLevel(_) => None,
+        };
+        let reach = self.reach(hook);
+        begins.is_some_and(|(file, (line, column))| reach.place_at(file, line, column).is_some())
     }
 
     /// Returns a hash that only a change of the code changes.

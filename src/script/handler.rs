@@ -11,7 +11,9 @@ use super::{
     captures::{captures, is_same_variable, split_value_name, value_name},
     code::Code,
     hook::Hook,
+    places::Owner,
     program::Program,
+    tokens::hash,
 };
 
 /// A callable of a script: a closure with the variables it captured, or a named function.
@@ -214,9 +216,25 @@ impl Handler {
             && ours.iter().zip(theirs).all(|(a, b)| is_same_variable(a, b))
     }
 
+    /// Returns a hash of its code and of what it is used for. An edit and its undo do not change it.
+    pub(crate) fn identity(&self, used: &str) -> u64 {
+        let name = self.fn_ptr.fn_name();
+        let places = self.code().places();
+        let row = places.row_of(name).and_then(|row| places.row(row));
+        hash(&(row.map(|row| row.body), row.is_none().then_some(name), used))
+    }
+
     /// Returns the variables that it has captured, by name.
-    pub(super) fn captured(&self) -> Vec<(ImmutableString, Dynamic)> {
+    pub(crate) fn captured(&self) -> Vec<(ImmutableString, Dynamic)> {
         captures(self.definition.as_deref(), &self.fn_ptr)
+    }
+
+    /// Returns the code whose run makes a variable that a closure has captured which runs in the same version.
+    pub(super) fn owner(&self, closure: &FnPtr, name: &str) -> Option<Owner> {
+        let own = self.code().places().row_of(closure.fn_name());
+        let of_code = own.map(|row| (self.code().clone(), row));
+        let (code, row) = of_code.or_else(|| self.version.origin(closure.fn_name()))?;
+        self.version.owner((&code, row), name)
     }
 
     /// Returns the variables that a closure has captured that runs in the same version.

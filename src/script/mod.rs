@@ -104,7 +104,7 @@ pub use state_transfer::{
     reset::{Captured, compare, reset},
 };
 #[doc(hidden)]
-pub use swap::{Handles, Swap, Swapped};
+pub use swap::{Handles, Rewritten, Swap, Swapped, Use};
 #[doc(hidden)]
 pub use symbols::Known;
 pub(crate) use text::accept as accept_text;

@@ -7,6 +7,7 @@
 //! of tokens: a closure whose range is within another's is made by it.
 
 mod own_socket;
+mod owner;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -17,6 +18,7 @@ use std::{
 use rhai::{AST, ASTNode, Expr, FnCallExpr, INT, ImmutableString, Position, Stmt};
 
 pub(super) use own_socket::OwnSocket;
+pub(super) use owner::Owner;
 
 use super::{
     captures::value_name,
@@ -25,14 +27,16 @@ use super::{
     tokens::{self, Brackets, Shape, Spot, Token, Tokens, hash, hash_all, spot},
 };
 
-/// A closure of a version, and how it is used.
+/// A closure of a version, and how it is used; or a use of a named function in the place of one.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Row {
     /// Name of the file.
     pub file: Arc<str>,
-    /// Rhai's name of the closure: `anon$...`.
+    /// Rhai's name of the closure, `anon$...`, or that of the named function.
     pub name: ImmutableString,
+    /// Index of the named function that stands there.
+    pub named: Option<usize>,
     /// Line and column of its first `|`.
     pub position: (usize, usize),
     /// Index of the named function that encloses it; `None` at top level.
@@ -65,6 +69,17 @@ impl Row {
     /// Returns `true` for a listener of an event that clients send.
     pub fn is_listener(&self) -> bool {
         self.later && matches!(self.word.as_str(), "on" | "once")
+    }
+
+    /// Returns `true` if both are registered by words of different kinds, such as `on` and `set_timeout`.
+    pub(super) fn is_registered_otherwise(&self, other: &Self) -> bool {
+        let kind = |row: &Self| match row.word.as_str() {
+            "once" => "on".into(),
+            "set_interval" => "set_timeout".into(),
+            "send" | "broadcast" => "emit".into(),
+            _ => row.word.clone(),
+        };
+        self.later && other.later && kind(self) != kind(other)
     }
 
     /// Returns a name for people: the event of a listener, the function that a timer or an ack callback is given to, or
@@ -183,12 +198,13 @@ impl Places {
         })
     }
 
-    /// Returns `true` if a row is directly in a function of the entry file.
-    pub(super) fn is_in_entry(&self, row: &Row, function: &str) -> bool {
-        let entry = self.files.len().checked_sub(1);
-        Some(row.file_index) == entry
-            && row.parent.is_none()
-            && self.function_of(row).is_some_and(|of| of.name == function)
+    /// Returns a named function of the entry file.
+    pub(super) fn in_entry(&self, name: &str) -> Option<Owner> {
+        let mut functions = self.functions.iter();
+        let found = functions.position(|function| {
+            function.file_index + 1 == self.files.len() && function.name == name
+        });
+        found.map(Owner::Function)
     }
 
     /// Returns the name by which values refer to a named function.
@@ -199,6 +215,21 @@ impl Places {
         }
     }
 
+    /// Returns the name by which the code of a row is called.
+    pub(super) fn code_name(&self, row: &Row) -> String {
+        let named = row.named.and_then(|function| self.functions.get(function));
+        named.map_or_else(
+            || row.name.to_string(),
+            |function| self.value_name(function),
+        )
+    }
+
+    /// Returns the uses of a named function, by the name that values have for it, with their rows.
+    pub(super) fn uses<'a>(&'a self, function: &'a str) -> impl Iterator<Item = (usize, &'a Row)> {
+        let uses = self.rows.iter().enumerate();
+        uses.filter(move |(_, row)| row.named.is_some() && self.code_name(row) == function)
+    }
+
     /// Returns the tokens of a closure.
     pub(super) fn tokens_of(&self, row: &Row) -> &[Token] {
         let file = self.files.get(row.file_index);
@@ -206,10 +237,10 @@ impl Places {
             .unwrap_or_default()
     }
 
-    /// Returns `true` if the code around a closure declares a name exactly once, and not in a loop: only such a variable
-    /// is the same one for all closures of a call. The code around it is its named function, or the outermost closure.
-    pub fn is_unique(&self, row: usize, name: &str) -> bool {
-        let is_unique = || {
+    /// Returns `true` if the code around a closure declares a name exactly once, and not in a loop. The code around it is its
+    /// named function, or the outermost closure, with all closures in it.
+    fn is_declared_once(&self, row: usize, name: &str) -> bool {
+        let is_declared_once = || {
             let mut outermost = self.rows.get(row)?;
             while let Some(parent) = outermost.parent {
                 outermost = self.rows.get(parent)?;
@@ -226,7 +257,7 @@ impl Places {
             let first = found.next()?;
             Some(!first.in_loop && found.next().is_none())
         };
-        is_unique().unwrap_or(false)
+        is_declared_once().unwrap_or(false)
     }
 
     /// Returns the places of the closures of a file that have the names of closures of another file, in the order of the
@@ -268,7 +299,18 @@ impl Places {
         let functions = self.functions.len();
         let mut nest = Nest::new(self.rows.len());
         let mut rows = Vec::new();
-        for (_, found) in found {
+        let is_variable = |name: &str| declared.iter().any(|d| d.name == tokens::name(name));
+        let found: Vec<_> = found
+            .into_values()
+            .filter(|found| {
+                let registers = known.registers(&found.usage.word) && !own(&found.usage.word);
+                !found.is_named || registers && own(&found.name) && !is_variable(&found.name)
+            })
+            .collect();
+        for found in found {
+            let named = declarations
+                .iter()
+                .rposition(|f| found.is_named && f.name == found.name);
             let enclosing = declarations
                 .iter()
                 .position(|function| function.range.contains(&found.range.start));
@@ -289,9 +331,10 @@ impl Places {
                 event: found.usage.event,
                 number: found.usage.number,
                 slot: found.usage.slot,
+                params: named.map_or(found.own.len(), |_| 0),
+                named: named.map(|index| functions + index),
                 name: found.name,
                 captured: found.captured,
-                params: found.own.len(),
                 body: tokens.hash(found.range.clone()),
                 statement: 0,
                 file_index,
@@ -312,9 +355,10 @@ impl Places {
             });
         }
         for row in rows {
-            self.by_name
-                .entry(row.name.clone())
-                .or_insert(self.rows.len());
+            if row.named.is_none() {
+                let by_name = self.by_name.entry(row.name.clone());
+                by_name.or_insert(self.rows.len());
+            }
             self.rows.push(row);
         }
         self.files.push(File {
@@ -393,9 +437,11 @@ struct Named {
     range: Range<usize>,
 }
 
-/// A closure, as it is found.
+/// A closure, or a variable in the place of one, as it is found.
 struct Found {
     name: ImmutableString,
+    /// It is a variable, or the name of a function.
+    is_named: bool,
     captured: Vec<ImmutableString>,
     /// Names of its own parameters.
     own: Vec<ImmutableString>,
@@ -484,6 +530,8 @@ impl<'a> Gathering<'a> {
             [around @ .., ASTNode::Expr(expression)] => {
                 if let Some(closure) = closure(expression) {
                     self.closure(&closure, around.last());
+                } else if let Expr::Variable(variable, _, position) = expression {
+                    self.named(&variable.1, *position, around.last());
                 }
             }
             [around @ .., ASTNode::Stmt(statement)] => {
@@ -555,11 +603,35 @@ impl<'a> Gathering<'a> {
         let own = parameters.and_then(|all| all.get(closure.captured.len()..));
         self.found.entry(range.start).or_insert_with(|| Found {
             name: closure.name.as_str().into(),
+            is_named: false,
             captured: captured.collect(),
             own: own.unwrap_or_default().to_vec(),
             at,
             range,
             usage: around.map_or_else(Usage::default, |around| usage(around, closure.position)),
+        });
+    }
+
+    /// Notes a name that is an argument of a call.
+    fn named(&mut self, name: &ImmutableString, position: Position, around: Option<&ASTNode<'_>>) {
+        let call = match around {
+            Some(ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _)))
+            | Some(ASTNode::Stmt(Stmt::FnCall(call, _))) => call,
+            _ => return,
+        };
+        let at = spot(position);
+        let Some(index) = self.tokens.at(at) else {
+            return;
+        };
+        let is_it = |argument: &Expr| argument.position() == position;
+        self.found.entry(index).or_insert_with(|| Found {
+            name: name.clone(),
+            is_named: true,
+            captured: Vec::new(),
+            own: Vec::new(),
+            at,
+            range: index..index + 1,
+            usage: of_call(call, is_it),
         });
     }
 

@@ -102,8 +102,8 @@ impl Reach {
     pub fn map_to(&self, new: &Self) -> Vec<Option<u32>> {
         let mut map = vec![None; self.tokens.len()];
         for (old_part, new_part) in self.pairs(new) {
-            let old_tokens = self.hashes(&old_part.range);
-            let new_tokens = new.hashes(&new_part.range);
+            let old_tokens = self.hashes_by_variable(&old_part.range);
+            let new_tokens = new.hashes_by_variable(&new_part.range);
             for operation in capture_diff_slices(Algorithm::Myers, &old_tokens, &new_tokens) {
                 let DiffOp::Equal {
                     old_index,
@@ -126,6 +126,23 @@ impl Reach {
     fn hashes(&self, range: &Range<usize>) -> Vec<u64> {
         let tokens = self.tokens.get(range.clone()).unwrap_or_default();
         tokens.iter().map(|(token, _)| token.hash).collect()
+    }
+
+    /// Returns the hashes of tokens. Those of the value of a new variable count with the variable: where two statements have
+    /// changed places, each keeps its own calls.
+    fn hashes_by_variable(&self, range: &Range<usize>) -> Vec<u64> {
+        let tokens = self.tokens.get(range.clone()).unwrap_or_default();
+        let mut variable = None;
+        let mut hashes = Vec::with_capacity(tokens.len());
+        for (nth, (token, _)) in tokens.iter().enumerate() {
+            match token.shape {
+                Shape::Let => variable = tokens.get(nth + 1).map(|(name, _)| name.hash),
+                Shape::Semicolon => variable = None,
+                _ => {}
+            }
+            hashes.push(variable.map_or(token.hash, |variable| hash(&(token.hash, variable))));
+        }
+        hashes
     }
 
     /// Pairs functions and constants of both versions.

@@ -14,6 +14,7 @@ use super::{
     Handler,
     captures::{address, write_cell},
     merge::{Merged, merge},
+    places::Owner,
     timer::TimerHandle,
     values::{MAX_DEPTH, each_closure, holds_closure, read},
 };
@@ -106,12 +107,9 @@ pub fn carry<K: AsRef<str>>(
 ) -> (Vec<Handler>, Carried) {
     let [base, fresh, live] = [base, new, live].map(Cells::of);
     let mut transfer = Transfer {
-        ambiguous: [&base, &fresh, &live]
-            .into_iter()
-            .flat_map(Cells::ambiguous)
-            .collect(),
         base,
         live,
+        fresh: fresh.by_cell(),
         done: BTreeMap::new(),
         carried: Carried::default(),
         wants: None,
@@ -223,10 +221,17 @@ fn change_within(
     changed
 }
 
-/// Captured variable: its cell, and its name.
+/// Captured variable: its cell, its name, and the code whose run makes it.
 struct Variable {
     name: String,
     cell: Dynamic,
+    owner: Option<Owner>,
+}
+
+impl Variable {
+    fn is_same(&self, name: &str, owner: Option<Owner>) -> bool {
+        owner.is_some() && self.owner == owner && self.name == name
+    }
 }
 
 /// Variables of a set of handlers, by path: the handler's key and the names of captured variables down to it.
@@ -261,6 +266,7 @@ impl Cells {
             self.by_path.insert(
                 path.clone(),
                 Variable {
+                    owner: of.owner(fn_ptr, &name),
                     name: name.to_string(),
                     cell,
                 },
@@ -279,35 +285,45 @@ impl Cells {
         }
     }
 
-    /// Names that mean more than one cell.
-    fn ambiguous(&self) -> BTreeSet<String> {
-        let mut seen = BTreeMap::new();
-        let mut ambiguous = BTreeSet::new();
-        for variable in self.by_path.values() {
-            let here = address(&variable.cell);
-            if *seen.entry(&variable.name).or_insert(here) != here {
-                ambiguous.insert(variable.name.clone());
+    /// Returns the paths of each cell.
+    fn by_cell(&self) -> BTreeMap<usize, Vec<String>> {
+        let mut cells: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (path, variable) in &self.by_path {
+            if let Some(place) = address(&variable.cell) {
+                cells.entry(place).or_default().push(path.clone());
             }
         }
-        ambiguous
+        cells
     }
 
-    fn find(&self, name: &str, path: &str, by_path: bool) -> Option<&Dynamic> {
-        let variable = match by_path {
-            true => self.by_path.get(path),
-            false => self
-                .by_path
-                .get(path)
-                .or_else(|| self.by_path.values().find(|v| v.name == name)),
-        };
-        variable.map(|v| &v.cell)
+    /// Finds a variable by one of its paths, or by its name and the code that makes it, if only one is such. `counts` says which
+    /// cells can be it.
+    fn find(
+        &self,
+        paths: &[String],
+        (name, owner): (&str, Option<Owner>),
+        counts: impl Fn(&Dynamic) -> bool,
+    ) -> Option<&Dynamic> {
+        let mut known = paths.iter().filter_map(|path| self.by_path.get(path));
+        if let Some(variable) = known.find(|variable| counts(&variable.cell)) {
+            return Some(&variable.cell);
+        }
+        let mut same = self
+            .by_path
+            .values()
+            .filter(|variable| variable.is_same(name, owner) && counts(&variable.cell));
+        let first = same.next()?;
+        let place = address(&first.cell);
+        same.all(|other| address(&other.cell) == place)
+            .then_some(&first.cell)
     }
 }
 
 struct Transfer<'a> {
     base: Cells,
     live: Cells,
-    ambiguous: BTreeSet<String>,
+    /// Cells of the new code, with all of their paths.
+    fresh: BTreeMap<usize, Vec<String>>,
     /// Each cell of the new code, and the one that stands for it from now on.
     done: BTreeMap<usize, (Dynamic, Dynamic)>,
     carried: Carried,
@@ -325,7 +341,7 @@ impl Transfer<'_> {
             .captured_by(fn_ptr)
             .into_iter()
             .map(|(name, cell)| match cell.is_shared() {
-                true => self.cell(of, &name, &cell, &format!("{path}/{name}"), depth),
+                true => self.cell((of, fn_ptr), &name, &cell, &format!("{path}/{name}"), depth),
                 false => cell,
             })
             .collect();
@@ -336,7 +352,7 @@ impl Transfer<'_> {
 
     fn cell(
         &mut self,
-        of: &Handler,
+        (of, fn_ptr): (&Handler, &FnPtr),
         name: &ImmutableString,
         cell: &Dynamic,
         path: &str,
@@ -348,22 +364,38 @@ impl Transfer<'_> {
         if let Some((_, known)) = self.done.get(&here) {
             return known.clone();
         }
-        let by_path = self.ambiguous.contains(name.as_str());
-        let live = self.live.find(name, path, by_path).cloned();
+        let paths = match self.fresh.get(&here) {
+            Some(paths) => paths.clone(),
+            None => vec![path.to_owned()],
+        };
+        let variable = (name.as_str(), of.owner(fn_ptr, name));
+        // A variable that the draft has lent is no client's own.
+        let is_own =
+            |cell: &Dynamic| address(cell).is_none_or(|place| !self.fresh.contains_key(&place));
+        let live = self.live.find(&paths, variable, is_own).cloned();
         let kept = live.clone().unwrap_or_else(|| cell.clone());
         self.done.insert(here, (cell.clone(), kept.clone()));
         if holds_closure(&value, 0) {
             self.values(of, &mut value, path, depth);
         }
         match live {
-            Some(live) => self.value(name, path, by_path, &live, &value),
+            Some(live) => self.value(&paths, variable, &live, &value),
             None => write_cell(cell, value),
         }
         kept
     }
 
-    fn value(&mut self, name: &str, path: &str, by_path: bool, live: &Dynamic, new: &Dynamic) {
-        let base = self.base.find(name, path, by_path).and_then(read);
+    fn value(
+        &mut self,
+        paths: &[String],
+        (name, owner): (&str, Option<Owner>),
+        live: &Dynamic,
+        new: &Dynamic,
+    ) {
+        let base = self
+            .base
+            .find(paths, (name, owner), |_| true)
+            .and_then(read);
         let (Some(base), Some(now)) = (base, read(live)) else {
             return;
         };

@@ -7,21 +7,55 @@
 //! version gets its definition, and it stays callable.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use rhai::{Dynamic, FnPtr, INT, ImmutableString};
 
 use super::{
-    Handler, Version,
+    Handler, Hook, Version,
     captures::{address, captures, is_closure, write_cell},
-    code::Code,
-    places::Row,
+    code::{Code, Runs},
+    places::{Owner, Row},
     stale::Stale,
-    transition::{Capture, Counterpart},
+    transition::{Capture, Counterpart, Transition},
     values::{MAX_DEPTH, each_closure, holds_closure, read},
 };
+
+/// Use of a handler.
+#[derive(Debug, Clone, Copy)]
+#[allow(clippy::exhaustive_enums, reason = "whoever swaps says what for")]
+pub enum Use<'a> {
+    /// A listener of an event.
+    Listener(&'a str),
+    /// A timer.
+    Timer,
+    /// It waits for an answer, or for its call.
+    Answer,
+}
+
+impl Use<'_> {
+    /// Returns what handlers with the same code and the same use have in common, in every version.
+    pub fn group(self, code: &str) -> String {
+        match self {
+            Self::Listener(event) => format!("on {code} {event}"),
+            Self::Timer => format!("timer {code}"),
+            Self::Answer => format!("answer {code}"),
+        }
+    }
+
+    /// Returns `true` if a use of a named function in the text can be this one.
+    fn fits(self, row: &Row) -> bool {
+        match self {
+            Self::Listener(event) => {
+                row.is_listener() && row.event.as_ref().is_none_or(|named| named == event)
+            }
+            Self::Timer => matches!(row.word.as_str(), "set_timeout" | "set_interval"),
+            Self::Answer => false,
+        }
+    }
+}
 
 /// Handler after a swap.
 #[derive(Debug)]
@@ -31,18 +65,44 @@ use super::{
 )]
 pub enum Swapped {
     /// It has the new code.
-    New {
-        /// The handler.
-        handler: Handler,
-        /// Event in the old and in the new text, where both are literals and differ.
-        renamed: Renamed,
-        /// Period in the old and in the new text, where both are literals and differ.
-        period: Repeated,
-    },
+    New(Handler, Rewritten),
     /// It keeps the older code.
     Old(Handler),
     /// Its code is gone. The handler is for a value that still holds it.
     Gone(Handler),
+}
+
+/// Differences between the old and the new text of the call that registers a handler.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Rewritten {
+    /// Old and new event, where both are literals and differ.
+    pub event: Option<(ImmutableString, ImmutableString)>,
+    /// Old and new period, where both are literals and differ.
+    pub period: Option<(INT, INT)>,
+    /// New word, such as `once`, if it differs.
+    pub word: Option<ImmutableString>,
+}
+
+impl Rewritten {
+    fn of(old: &Row, new: &Row) -> Self {
+        let is_listener = old.is_listener() && new.is_listener();
+        let events = old.event.clone().zip(new.event.clone());
+        let periods = old.number.zip(new.number);
+        Self {
+            event: events.filter(|(old, new)| is_listener && old != new),
+            period: periods.filter(|(old, new)| old != new),
+            word: (old.word != new.word).then(|| new.word.clone()),
+        }
+    }
+
+    /// Returns the event that a listener has now.
+    pub fn renamed<'a>(&'a self, event: &'a str) -> &'a str {
+        match &self.event {
+            Some((old, new)) if old == event => new,
+            _ => event,
+        }
+    }
 }
 
 /// Captured variables of one closure.
@@ -60,12 +120,27 @@ pub struct Handles {
     pub socket: Dynamic,
     /// Returns the value of a global name, such as `io`.
     pub resolve: fn(&str) -> Option<Dynamic>,
+    /// Hook that has made the first closures.
+    pub hook: Hook,
 }
 
 impl Handles {
     /// Creates the handles of a connection.
     pub const fn new(socket: Dynamic, resolve: fn(&str) -> Option<Dynamic>) -> Self {
-        Self { socket, resolve }
+        Self {
+            socket,
+            resolve,
+            hook: Hook::Connection,
+        }
+    }
+
+    /// Creates the handles of a namespace, whose closures have no socket.
+    pub const fn of_namespace(resolve: fn(&str) -> Option<Dynamic>) -> Self {
+        Self {
+            socket: Dynamic::UNIT,
+            resolve,
+            hook: Hook::Load,
+        }
     }
 }
 
@@ -75,8 +150,12 @@ pub struct Swap<'a> {
     new: &'a Arc<Version>,
     handles: Handles,
     frames: Vec<Frame>,
-    /// Variables of `on_connection` that a draft of the new version made.
+    /// Variables of the hook itself that a draft of the new version made.
     fresh: Vec<(ImmutableString, Dynamic)>,
+    /// Variables of each handler of that draft, by its key.
+    drafted: HashMap<String, Vec<(ImmutableString, Dynamic)>>,
+    /// Number of handlers that have been swapped, by their groups.
+    groups: HashMap<String, usize>,
     /// Captured variables that were looked into.
     seen: BTreeSet<usize>,
     stale: BTreeMap<Stale, usize>,
@@ -91,29 +170,8 @@ impl std::fmt::Debug for Swap<'_> {
     }
 }
 
-/// Event in the old and in the new text.
-type Renamed = Option<(ImmutableString, ImmutableString)>;
-/// Period in the old and in the new text.
-type Repeated = Option<(INT, INT)>;
-
-/// Literals of the call that a closure is given to.
-struct Written {
-    event: Option<ImmutableString>,
-    number: Option<INT>,
-}
-
-impl Written {
-    fn of(row: &Row) -> Self {
-        Self {
-            event: row.event.clone(),
-            number: row.number,
-        }
-    }
-}
-
 enum Fate {
-    /// It has new code. A closure comes with the literals of its old one.
-    New(FnPtr, Option<Written>),
+    New(FnPtr, Rewritten),
     Old,
     Gone,
 }
@@ -131,6 +189,8 @@ impl<'a> Swap<'a> {
             handles,
             frames: Vec::new(),
             fresh: Vec::new(),
+            drafted: HashMap::new(),
+            groups: HashMap::new(),
             seen: BTreeSet::new(),
             stale: BTreeMap::new(),
             swapped: 0,
@@ -143,47 +203,52 @@ impl<'a> Swap<'a> {
         swap
     }
 
-    /// Adds the variables of `on_connection` that a draft of the new version made, for closures that nobody else can lend
-    /// them.
-    pub fn lend_from<'h>(&mut self, draft: impl Iterator<Item = &'h Handler>) {
-        for handler in draft {
+    /// Adds the variables that a draft of the new version made, for closures that nobody else can lend them. Each handler
+    /// comes with its use.
+    pub fn lend_from<'h>(&mut self, draft: impl Iterator<Item = (Use<'h>, &'h Handler)>) {
+        let mut groups = HashMap::new();
+        for (used, handler) in draft {
             let name = handler.fn_ptr().fn_name();
-            if let Some(row) = self.new.places().row_of(name)
-                && self.new.is_of_connection(row)
-            {
-                self.fresh.extend(handler.captured());
+            let captured = handler.captured();
+            if let Some(row) = self.new.places().row_of(name) {
+                let hook = self.handles.hook;
+                let of_hook = captured
+                    .iter()
+                    .filter(|(name, _)| self.new.runs(row, name, hook) == Runs::Once);
+                self.fresh.extend(of_hook.cloned());
             }
+            let key = numbered(&mut groups, &used.group(name));
+            self.drafted.insert(key, captured);
         }
     }
 
     /// Does the same with copies, for what is freed after it was compared.
-    pub fn lend_copies_from<'h>(&mut self, draft: impl Iterator<Item = &'h Handler>) {
+    pub fn lend_copies_from<'h>(&mut self, draft: impl Iterator<Item = (Use<'h>, &'h Handler)>) {
         self.lend_from(draft);
-        for (_, value) in &mut self.fresh {
-            if value.is_shared() {
-                *value = value.flatten_clone().into_shared();
+        let mut copies = HashMap::new();
+        let drafted = self.drafted.values_mut().flatten();
+        for (_, value) in self.fresh.iter_mut().chain(drafted) {
+            if let Some(place) = address(value) {
+                let copy = copies.entry(place);
+                let copy = copy.or_insert_with(|| value.flatten_clone().into_shared());
+                *value = copy.clone();
             }
         }
     }
 
     /// Replaces the code of a handler.
-    pub fn handler(&mut self, handler: &Handler) -> Swapped {
+    pub fn handler(&mut self, handler: &Handler, used: Use<'_>) -> Swapped {
         let fn_ptr = handler.fn_ptr();
         if !handler.is_defined() {
-            return Swapped::New {
-                handler: handler.moved(fn_ptr.clone(), self.new),
-                renamed: None,
-                period: None,
-            };
+            let handler = handler.moved(fn_ptr.clone(), self.new);
+            return Swapped::New(handler, Rewritten::default());
         }
-        let fate = self.fate(fn_ptr);
-        if let Fate::New(new, from) = fate {
-            let (renamed, period) = self.literals(&new, from);
-            return Swapped::New {
-                handler: handler.moved(new, self.new),
-                renamed,
-                period,
-            };
+        let fate = match is_closure(fn_ptr.fn_name()) {
+            true => self.fate(fn_ptr, Some(used)),
+            false => self.registered_function(fn_ptr, used),
+        };
+        if let Fate::New(new, rewritten) = fate {
+            return Swapped::New(handler.moved(new, self.new), rewritten);
         }
         let mut kept = fn_ptr.clone();
         self.look_into(&mut kept, 0);
@@ -200,7 +265,7 @@ impl<'a> Swap<'a> {
     }
 
     /// Decides about a function, and replaces the closures that it has captured.
-    fn fate(&mut self, fn_ptr: &FnPtr) -> Fate {
+    fn fate(&mut self, fn_ptr: &FnPtr, used: Option<Use<'_>>) -> Fate {
         let name = fn_ptr.fn_name();
         if !is_closure(name) {
             return self.named(fn_ptr);
@@ -211,51 +276,137 @@ impl<'a> Swap<'a> {
         }
         if self.new.places().row_of(name).is_some() && self.old.origin(name).is_none() {
             // It is new already: a draft of the new version made it, or another closure that was swapped before.
-            return Fate::New(fn_ptr.clone(), None);
+            return Fate::New(fn_ptr.clone(), Rewritten::default());
         }
         let Some((code, row)) = self.old.origin(name) else {
             return Fate::Old;
         };
         let transition = self.new.transition_from(&code);
-        let Some(to) = transition.row(row) else {
+        let of_event = self.of_event((&code, row), &transition, used);
+        let Some(to) = of_event.as_ref().or_else(|| transition.row(row)) else {
             return Fate::Gone;
         };
-        match self.captures(fn_ptr, to) {
+        self.replace(fn_ptr, (&code, row), to, used)
+    }
+
+    /// Decides about a named function that is registered: the text may register another one, or a closure.
+    fn registered_function(&mut self, fn_ptr: &FnPtr, used: Use<'_>) -> Fate {
+        let name = fn_ptr.fn_name();
+        let origin = (!is_native(fn_ptr)).then(|| self.old.origin_of_function(name));
+        let Some(code) = origin.flatten() else {
+            return self.named(fn_ptr);
+        };
+        let uses = code.places().uses(name);
+        let uses: Vec<_> = uses.filter(|(_, row)| used.fits(row)).collect();
+        if uses.is_empty() {
+            return self.named(fn_ptr);
+        }
+        let transition = self.new.transition_from(&code);
+        let rows = uses.iter().map(|(row, _)| *row);
+        let mut found: Vec<_> = rows
+            .filter_map(|row| Some((row, transition.row(row)?)))
+            .collect();
+        // Where the text has several, the one that is as it was goes first.
+        found.sort_by_key(|(_, to)| {
+            let to = self.new.places().row(to.row);
+            let is_same = to.is_some_and(|to| {
+                used.fits(to) && self.new.places().code_name(to) == transition.function(name)
+            });
+            !is_same
+        });
+        match found.first() {
+            Some((row, to)) => self.replace(fn_ptr, (&code, *row), to, Some(used)),
+            None => Fate::Gone,
+        }
+    }
+
+    /// Gives a function the code of its counterpart.
+    fn replace(
+        &mut self,
+        fn_ptr: &FnPtr,
+        (code, row): (&Arc<Code>, usize),
+        to: &Counterpart,
+        used: Option<Use<'_>>,
+    ) -> Fate {
+        let rows = code.places().row(row).zip(self.new.places().row(to.row));
+        let is_waiting = matches!(used, None | Some(Use::Answer));
+        if rows.is_some_and(|(from, to)| !is_waiting && from.is_registered_otherwise(to)) {
+            return Fate::Gone;
+        }
+        let rewritten = rows.map(|(from, to)| Rewritten::of(from, to));
+        let rewritten = rewritten.unwrap_or_default();
+        let key = used.map(|used| {
+            let used = match used {
+                Use::Listener(event) => Use::Listener(rewritten.renamed(event)),
+                used => used,
+            };
+            numbered(&mut self.groups, &used.group(&to.definition.name))
+        });
+        match self.captures(fn_ptr, (code, row), to, key.as_deref()) {
             Ok(captured) => {
                 let mut new = FnPtr::from(to.definition.clone());
                 new.set_curry(captured);
                 self.look_into(&mut new, 0);
                 self.swapped += 1;
-                let written = code.places().row(row);
-                Fate::New(new, written.map(Written::of))
+                Fate::New(new, rewritten)
             }
             Err(lacks) => {
-                self.keep(&code, row, Some(&lacks));
+                self.keep(code, row, Some(&lacks));
                 Fate::Old
             }
         }
     }
 
-    fn named(&mut self, fn_ptr: &FnPtr) -> Fate {
+    /// Returns the counterpart of a listener whose old text names no event, where the new text names several.
+    fn of_event(
+        &self,
+        (code, row): (&Arc<Code>, usize),
+        transition: &Transition,
+        used: Option<Use<'_>>,
+    ) -> Option<Counterpart> {
+        let Some(Use::Listener(event)) = used else {
+            return None;
+        };
+        let places = self.new.places();
+        let (from, to) = (code.places().row(row)?, transition.row(row)?);
+        let to = places.row(to.row)?;
+        if from.event.is_some() || to.event.as_ref().is_none_or(|named| named == event) {
+            return None;
+        }
+        let other = places.rows().iter().position(|other| {
+            other.is_listener()
+                && other.event.as_deref() == Some(event)
+                && (other.parent, other.function) == (to.parent, to.function)
+        });
+        self.new.counterpart((code, row), other?)
+    }
+
+    fn named(&self, fn_ptr: &FnPtr) -> Fate {
         let name = fn_ptr.fn_name();
         let origin = (!is_native(fn_ptr)).then(|| self.old.origin_of_function(name));
         let Some(code) = origin.flatten() else {
-            return Fate::New(fn_ptr.clone(), None);
+            return Fate::New(fn_ptr.clone(), Rewritten::default());
         };
         let transition = self.new.transition_from(&code);
         match self.new.own().definition(transition.function(name), 0) {
-            Some(definition) => Fate::New(FnPtr::from(definition), None),
+            Some(definition) => Fate::New(FnPtr::from(definition), Rewritten::default()),
             None => Fate::Gone,
         }
     }
 
     /// Finds everything that the new text of a closure captures.
-    fn captures(&self, fn_ptr: &FnPtr, to: &Counterpart) -> Result<Vec<Dynamic>, ImmutableString> {
+    fn captures(
+        &self,
+        fn_ptr: &FnPtr,
+        from: (&Arc<Code>, usize),
+        to: &Counterpart,
+        key: Option<&str>,
+    ) -> Result<Vec<Dynamic>, ImmutableString> {
         let mut captured = Vec::with_capacity(to.captures.len());
         for capture in &to.captures {
             let found = match capture {
                 Capture::Has(place) => fn_ptr.curry().get(*place).cloned(),
-                Capture::Lacks(name) => self.lend(fn_ptr, to.row, name),
+                Capture::Lacks(name) => self.lend(fn_ptr, from, (to.row, name), key),
             };
             match (found, capture) {
                 (Some(value), _) => captured.push(value),
@@ -266,9 +417,15 @@ impl<'a> Swap<'a> {
         Ok(captured)
     }
 
-    /// Finds a variable that a closure did not capture: in a closure of the same activation; in `on_connection`, which
-    /// has run once; or in the draft.
-    fn lend(&self, fn_ptr: &FnPtr, row: usize, name: &ImmutableString) -> Option<Dynamic> {
+    /// Finds a variable that a closure did not capture: in a closure of the same run; in the same handler of the draft;
+    /// or in the hook, which has run once.
+    fn lend(
+        &self,
+        fn_ptr: &FnPtr,
+        from: (&Arc<Code>, usize),
+        (row, name): (usize, &ImmutableString),
+        key: Option<&str>,
+    ) -> Option<Dynamic> {
         let global = (self.handles.resolve)(name);
         if global.is_some() {
             return global;
@@ -276,36 +433,82 @@ impl<'a> Swap<'a> {
         if self.new.is_own_socket(row, name) {
             return Some(self.handles.socket.clone());
         }
-        if !self.new.places().is_unique(row, name) {
+        let places = self.new.places();
+        let owner = places.owner(row, name)?;
+        if !places.is_unique(row, name) {
             return None;
         }
-        let of_connection = || {
-            let frames = self.frames.iter();
-            let of_connection = frames.filter_map(|frame| frame.of_connection(name)).next();
-            let fresh = || self.fresh.iter().find(|(fresh, _)| fresh == name);
-            of_connection.or_else(|| fresh().map(|(_, value)| value.clone()))
+        let named = |(own, _): &&(ImmutableString, Dynamic)| own == name;
+        let drafted = || {
+            let drafted = self.drafted.get(key?)?;
+            drafted.iter().find(named).map(|(_, value)| value.clone())
         };
-        let is_of_connection = self.new.is_captured_from_connection(row, name);
-        self.of_same_activation(fn_ptr, name)
-            .or_else(|| is_of_connection.then(of_connection).flatten())
+        let fresh = || {
+            let runs = self.new.runs(row, name, self.handles.hook);
+            let mut fresh = self.fresh.iter().filter(|_| runs == Runs::Once);
+            fresh.find(named).map(|(_, value)| value.clone())
+        };
+        self.of_same_run((fn_ptr, from), owner, name)
+            .or_else(drafted)
+            .or_else(fresh)
     }
 
-    /// Finds a variable in a closure that shares a variable with this one, or shares one with such a closure.
-    fn of_same_activation(&self, fn_ptr: &FnPtr, name: &str) -> Option<Dynamic> {
-        let mut cells: BTreeSet<usize> = fn_ptr.curry().iter().filter_map(address).collect();
+    /// Finds a variable in closures of the same run: they share a variable of that run with this one, or with such a
+    /// closure. The hook runs once, so that all closures with a variable of it are of the same run.
+    fn of_same_run(
+        &self,
+        (fn_ptr, (code, row)): (&FnPtr, (&Arc<Code>, usize)),
+        owner: Owner,
+        name: &str,
+    ) -> Option<Dynamic> {
+        let definition = self.old.definition(fn_ptr.fn_name(), fn_ptr.curry().len());
+        let own = Frame {
+            code: code.clone(),
+            row,
+            names: captures(definition.as_deref(), fn_ptr),
+        };
+        let entry = self.new.entry_of(self.handles.hook);
+        let mut cells = self.cells(&own, owner);
         let mut frames: Vec<_> = self.frames.iter().collect();
+        let mut found = None;
         loop {
-            let (touching, others): (Vec<_>, Vec<_>) =
-                frames.into_iter().partition(|frame| frame.touches(&cells));
+            let (touching, others): (Vec<_>, Vec<_>) = frames.into_iter().partition(|frame| {
+                let theirs = self.cells(frame, owner);
+                entry == Some(owner) && !theirs.is_empty() || !theirs.is_disjoint(&cells)
+            });
+            for frame in &touching {
+                let Some(value) = self.get(frame, owner, name) else {
+                    continue;
+                };
+                let is_other = |other: &Dynamic| address(other) != address(&value);
+                if found.as_ref().is_some_and(is_other) {
+                    return None;
+                }
+                found = Some(value);
+            }
             if touching.is_empty() {
-                return None;
+                return found;
             }
-            if let Some(found) = touching.iter().find_map(|frame| frame.get(name)) {
-                return Some(found);
-            }
-            cells.extend(touching.iter().flat_map(|frame| frame.cells()));
+            cells.extend(touching.iter().flat_map(|frame| self.cells(frame, owner)));
             frames = others;
         }
+    }
+
+    /// Returns a variable of a closure that some code has made.
+    fn get(&self, frame: &Frame, owner: Owner, name: &str) -> Option<Dynamic> {
+        let (_, value) = frame.names.iter().find(|(own, _)| own == name)?;
+        let is_unique = frame.code.places().is_unique(frame.row, name);
+        let of = self.new.owner((&frame.code, frame.row), name);
+        (is_unique && of == Some(owner)).then(|| value.clone())
+    }
+
+    /// Returns the variables of a closure that belong to a run of some code: its own, and those of the closures in it.
+    fn cells(&self, frame: &Frame, owner: Owner) -> BTreeSet<usize> {
+        let of_run = frame.names.iter().filter(|(name, _)| {
+            let of = self.new.owner((&frame.code, frame.row), name);
+            of.is_some_and(|of| self.new.places().is_within(of, owner))
+        });
+        of_run.filter_map(|(_, value)| address(value)).collect()
     }
 
     fn gather(&mut self, fn_ptr: &FnPtr, depth: usize) {
@@ -378,7 +581,7 @@ impl<'a> Swap<'a> {
         }
         let function = value.read_lock::<FnPtr>().map(|function| function.clone());
         if let Some(mut function) = function {
-            match self.fate(&function) {
+            match self.fate(&function, None) {
                 Fate::New(new, _) => *value = new.into(),
                 fate => {
                     if matches!(fate, Fate::Gone) {
@@ -432,44 +635,13 @@ impl<'a> Swap<'a> {
             *self.stale.entry(stale).or_default() += 1;
         }
     }
-
-    /// Compares the literals of the calls that two texts of a closure are given to.
-    fn literals(&self, new: &FnPtr, from: Option<Written>) -> (Renamed, Repeated) {
-        let places = self.new.places();
-        let row = places.row_of(new.fn_name());
-        let to = row.and_then(|row| places.row(row)).map(Written::of);
-        let (Some(from), Some(to)) = (from, to) else {
-            return (None, None);
-        };
-        let events = from.event.zip(to.event);
-        let periods = from.number.zip(to.number);
-        (
-            events.filter(|(old, new)| old != new),
-            periods.filter(|(old, new)| old != new),
-        )
-    }
 }
 
-impl Frame {
-    fn get(&self, name: &str) -> Option<Dynamic> {
-        let found = self.names.iter().find(|(own, _)| own == name)?;
-        let is_unique = self.code.places().is_unique(self.row, name);
-        is_unique.then(|| found.1.clone())
-    }
-
-    /// Returns a variable of `on_connection` that the closure has captured.
-    fn of_connection(&self, name: &str) -> Option<Dynamic> {
-        let is_of_connection = || self.code.is_captured_from_connection(self.row, name);
-        self.get(name).filter(|_| is_of_connection())
-    }
-
-    fn cells(&self) -> impl Iterator<Item = usize> {
-        self.names.iter().filter_map(|(_, value)| address(value))
-    }
-
-    fn touches(&self, cells: &BTreeSet<usize>) -> bool {
-        self.cells().any(|cell| cells.contains(&cell))
-    }
+/// Returns the key of the next handler of a group.
+fn numbered(groups: &mut HashMap<String, usize>, group: &str) -> String {
+    let nth = groups.entry(group.to_owned()).or_default();
+    *nth += 1;
+    format!("{group} {nth}")
 }
 
 fn may_hold_closure(captured: &Dynamic) -> bool {

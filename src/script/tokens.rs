@@ -67,6 +67,8 @@ pub(super) enum Shape {
     /// `.` or `?.`
     Dot,
     Fn,
+    /// `let` or `const`
+    Let,
     Name,
     Other,
 }
@@ -97,6 +99,7 @@ impl Token {
             T::DoubleColon => Shape::Path,
             T::Period | T::Elvis => Shape::Dot,
             T::Fn => Shape::Fn,
+            T::Let | T::Const => Shape::Let,
             T::Identifier(_) | T::Reserved(_) | T::Custom(_) => Shape::Name,
             _ => Shape::Other,
         };

@@ -10,7 +10,7 @@ use rhai::{ImmutableString, ScriptFuncDef};
 
 use super::{
     align::align,
-    places::{Places, Row},
+    places::{Owner, Places, Row},
     reach::Reach,
 };
 
@@ -22,6 +22,28 @@ pub(super) struct Counterpart {
     pub(super) definition: Arc<ScriptFuncDef>,
     /// Sources of the captured variables, in the order of the parameters.
     pub(super) captures: Vec<Capture>,
+}
+
+/// Finds the definition of the code of a row.
+pub(super) type Define<'a> = dyn Fn(&Row) -> Option<Arc<ScriptFuncDef>> + 'a;
+
+impl Counterpart {
+    /// Makes the closure of a row of `new` the counterpart of an older one.
+    pub(super) fn of(from: &Row, row: usize, new: &Places, define: &Define<'_>) -> Option<Self> {
+        let to = new.row(row)?;
+        let captures =
+            to.captured.iter().map(
+                |name| match from.captured.iter().position(|has| has == name) {
+                    Some(place) => Capture::Has(place),
+                    None => Capture::Lacks(name.clone()),
+                },
+            );
+        Some(Self {
+            row,
+            definition: define(to)?,
+            captures: captures.collect(),
+        })
+    }
 }
 
 /// Source of a captured variable.
@@ -37,6 +59,7 @@ pub(super) enum Capture {
 #[derive(Debug)]
 pub(super) struct Transition {
     rows: Vec<Option<Counterpart>>,
+    functions: Vec<Option<usize>>,
     /// Named functions that have another name now, by the names that values refer to them by.
     renamed: HashMap<String, String>,
     lends: bool,
@@ -82,28 +105,12 @@ impl CallMap {
 }
 
 impl Transition {
-    /// Aligns two versions. `define` finds the definition of a name in the newer one, with a number of parameters.
-    pub(super) fn between(
-        old: &Places,
-        new: &Places,
-        define: impl Fn(&str, usize) -> Option<Arc<ScriptFuncDef>>,
-    ) -> Self {
+    /// Aligns two versions. `define` finds the definition of the code of a row in the newer one.
+    pub(super) fn between(old: &Places, new: &Places, define: &Define<'_>) -> Self {
         let alignment = align(old, new);
         let counterpart = |(nth, from): (usize, &Row)| {
             let row = alignment.new_row(nth)?;
-            let to = new.row(row)?;
-            let definition = define(&to.name, to.captured.len() + to.params)?;
-            let captures = to.captured.iter().map(|name| {
-                match from.captured.iter().position(|has| has == name) {
-                    Some(place) => Capture::Has(place),
-                    None => Capture::Lacks(name.clone()),
-                }
-            });
-            Some(Counterpart {
-                row,
-                definition,
-                captures: captures.collect(),
-            })
+            Counterpart::of(from, row, new, define)
         };
         let rows: Vec<_> = old.rows().iter().enumerate().map(counterpart).collect();
         let lends = rows.iter().flatten().any(|to| {
@@ -115,21 +122,34 @@ impl Transition {
             rows.flat_map(|row| row.captured.iter().cloned()).collect()
         };
         let dropped = Arc::new(&names(old) - &names(new));
-        let renamed = old
-            .functions()
-            .iter()
-            .enumerate()
-            .filter_map(|(nth, from)| {
-                let to = new.functions().get(alignment.function_moved(nth)?)?;
-                let (from, to) = (old.value_name(from), new.value_name(to));
-                (from != to).then_some((from, to))
-            });
+        let functions: Vec<_> = (0..old.functions().len())
+            .map(|nth| alignment.function_moved(nth))
+            .collect();
+        let moved = old.functions().iter().zip(&functions);
+        let renamed = moved.filter_map(|(from, to)| {
+            let to = new.functions().get((*to)?)?;
+            let (from, to) = (old.value_name(from), new.value_name(to));
+            (from != to).then_some((from, to))
+        });
         Self {
             renamed: renamed.collect(),
             rows,
+            functions,
             lends,
             dropped,
             calls: OnceLock::new(),
+        }
+    }
+
+    /// Returns the code in the newer version whose run makes what this code of the older one has made.
+    pub(super) fn owner(&self, old: Owner) -> Option<Owner> {
+        match old {
+            Owner::Closure(row) => Some(Owner::Closure(self.row(row)?.row)),
+            Owner::Function(function) => {
+                let to = self.functions.get(function).copied().flatten()?;
+                Some(Owner::Function(to))
+            }
+            Owner::TopLevel(_) => None,
         }
     }
 

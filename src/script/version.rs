@@ -15,10 +15,11 @@ use rhai::{ImmutableString, ScriptFuncDef};
 
 use super::{
     captures::definition,
-    code::Code,
+    code::{Code, Runs},
     hook::Hook,
+    places::{Owner, Row},
     program::Program,
-    transition::{CallMap, Transition},
+    transition::{CallMap, Counterpart, Transition},
 };
 
 /// One version of a script. Its code never changes; that of earlier versions stands beside it while closures of them are
@@ -137,14 +138,31 @@ impl Version {
             return transition.clone();
         }
         transitions.retain(|(of, _)| of.strong_count() > 0);
-        let define = |name: &str, count| {
-            let definition = self.code.definition(name, count)?;
-            (definition.params.len() == count).then_some(definition)
-        };
-        let transition = Transition::between(earlier.places(), self.places(), define);
+        let define = |row: &Row| self.code.definition_of(row);
+        let transition = Transition::between(earlier.places(), self.places(), &define);
         let transition = Arc::new(transition);
         transitions.push((Arc::downgrade(earlier), transition.clone()));
         transition
+    }
+
+    /// Returns the counterpart of a closure of an earlier version, if its code is that of a row of this one.
+    pub(super) fn counterpart(
+        &self,
+        (code, row): (&Code, usize),
+        to: usize,
+    ) -> Option<Counterpart> {
+        let from = code.places().row(row)?;
+        let define = |row: &Row| self.code.definition_of(row);
+        Counterpart::of(from, to, self.places(), &define)
+    }
+
+    /// Returns the code in this version whose run makes a variable that a closure, alive in this version, has captured.
+    pub(super) fn owner(&self, (code, row): (&Arc<Code>, usize), name: &str) -> Option<Owner> {
+        let owner = code.places().owner(row, name)?;
+        match Arc::ptr_eq(code, &self.code) {
+            true => Some(owner),
+            false => self.transition_from(code).owner(owner),
+        }
     }
 
     /// Returns which calls of this version's `on_connection` are which of an earlier version's.
@@ -166,13 +184,13 @@ impl Version {
         earlier.into_iter().chain([self.code.clone()])
     }
 
-    /// Returns `true` if closures that live in an earlier version need variables of `on_connection` that they have not captured:
-    /// a draft makes those that nobody has.
-    pub(crate) fn needs_variables(&self, earlier: &Self) -> bool {
+    /// Returns `true` if closures that live in an earlier version need variables of a hook that they have not captured: a
+    /// draft makes those that nobody has.
+    pub(crate) fn needs_variables(&self, earlier: &Self, hook: Hook) -> bool {
         earlier.alive().any(|code| {
             let transition = self.transition_from(&code);
             transition.lacking().any(|(row, name)| {
-                self.is_captured_from_connection(row, name) && !self.is_own_socket(row, name)
+                self.runs(row, name, hook) != Runs::AnyTimes && !self.is_own_socket(row, name)
             })
         })
     }

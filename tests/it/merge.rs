@@ -108,13 +108,13 @@ fn a_key_that_init_found_is_no_work_of_the_code() {
 }
 
 #[test]
-fn a_number_in_socket_data_that_on_connection_counts_is_not_counted_again() {
+fn a_number_in_socket_data_that_on_connection_counts_follows_and_is_not_counted_again() {
     let count = |by: i64| script(&format!("socket.data.incr(\"visits\", {by});"));
     let mut host = TestHost::new(&count(1));
     let client = host.connect("/").unwrap();
     for by in 2..5 {
         host.edit("main.rhai", &count(by));
-        assert_eq!(data(&client), "[{\"visits\":1}]");
+        assert_eq!(data(&client), format!("[{{\"visits\":{by}}}]"));
     }
 }
 

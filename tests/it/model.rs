@@ -34,6 +34,9 @@ struct Model {
     late: BTreeMap<String, Vec<(Variable, Value, usize)>>,
     data: BTreeMap<&'static str, Value>,
     rooms: BTreeSet<&'static str>,
+    /// Listeners that were gone when an edit removed them, by event and body, and rooms that the client had left then.
+    past: BTreeSet<(&'static str, String)>,
+    left: BTreeSet<&'static str>,
 }
 
 impl Model {
@@ -49,6 +52,8 @@ impl Model {
             late: BTreeMap::new(),
             data: script.data.clone(),
             rooms: script.rooms.clone(),
+            past: BTreeSet::new(),
+            left: BTreeSet::new(),
         }
     }
 
@@ -67,11 +72,24 @@ impl Model {
             self.variables.insert(name, variable);
         }
         let gone: BTreeMap<_, _> = old.keys().into_iter().zip(self.gone.drain(..)).collect();
-        self.gone = new
-            .keys()
+        let body = |script: &Script, (event, _): (&'static str, usize)| {
+            let mut listeners = script.listeners.iter();
+            let listener = listeners.find(|one| one.event == event).unwrap();
+            (event, script.body(listener.variable, listener.by))
+        };
+        // An edit and its undo bring back what it removed as it was.
+        for key in new.keys() {
+            let is_gone = match gone.get(&key) {
+                Some(gone) => *gone,
+                None => self.past.remove(&body(new, key)),
+            };
+            self.gone.push(is_gone);
+        }
+        let wanted = new.keys();
+        let removed = gone
             .iter()
-            .map(|key| gone.get(key).copied().unwrap_or_default())
-            .collect();
+            .filter(|(key, gone)| **gone && !wanted.contains(key));
+        self.past.extend(removed.map(|(key, _)| body(&old, *key)));
         for key in KEYS {
             let (base, fresh) = (old.data.get(key), new.data.get(key));
             match merged(base, fresh, self.data.get(key)) {
@@ -87,8 +105,9 @@ impl Model {
         }
         for room in ROOMS {
             match (old.rooms.contains(room), new.rooms.contains(room)) {
+                (false, true) if self.left.remove(room) => {}
                 (false, true) => drop(self.rooms.insert(room)),
-                (true, false) => drop(self.rooms.remove(room)),
+                (true, false) if !self.rooms.remove(room) => drop(self.left.insert(room)),
                 _ => {}
             }
         }

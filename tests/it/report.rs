@@ -447,9 +447,9 @@ fn failures_of_on_connection_are_reported_by_reason_with_numbers() {
         format!(
             "fn on_load() {{ let big = \"\"; big.pad(5000, 'x'); io.data.big = big; }}
 fn on_connection(socket) {{
-    socket.on(\"spoil\", |what| {{ socket.data.what = what; }});
+    socket.on(\"spoil\", |what| {{ io.data[socket.id] = what; }});
     // Too much to be kept: the draft sees what there is now.
-    let what = io.data.big; what = socket.data.what;
+    let what = io.data.big; what = io.data[socket.id];
     if what == \"old\" {{ throw \"no\"; }}
     {problem}
     socket.on(\"n\", || {n});

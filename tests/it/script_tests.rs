@@ -50,6 +50,7 @@ fn the_tests_of_the_presets_pass() {
 #[test]
 fn the_tests_of_the_edits_pass() {
     assert!(passed("examples/edits") > 25);
+    assert!(passed("tests/fixtures/edits") > 40);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rhai::{Dynamic, Identifier, Map};
 
 use super::Connection;
 use crate::{
-    connection::{Listening, Made, Pending, Registered},
+    connection::{Draft, Listening, Made, Pending, Registered},
     script::{Captured, Carried, Handler},
 };
 
@@ -120,6 +120,14 @@ impl Connection {
         let data = self.data.get().map(|data| data.to_map());
         let data = data.filter(|data| !data.is_empty());
         self.held().data_at_handshake = data.map(Box::new);
+    }
+
+    /// Lets a draft see `socket.data` as `on_handshake` has left it.
+    pub fn begin_data(&self, draft: &Draft) {
+        // Without data there is none now, and there was none then.
+        if let Some(data) = self.data.get() {
+            draft.begin_data(data, self.data_at_handshake());
+        }
     }
 
     fn data_at_handshake(&self) -> Map {

@@ -81,10 +81,15 @@ impl Dispatcher {
         if Arc::ptr_eq(&old, &new) {
             return;
         }
-        let handles = Handles::new(Dynamic::UNIT, GLOBALS.resolve);
+        let handles = Handles::of_namespace(GLOBALS.resolve);
+        let runs_again = old.reach(Hook::Load).hash() != new.reach(Hook::Load).hash();
+        let needs = !runs_again && new.needs_variables(&old, Hook::Load);
+        let drafts = needs.then(|| drafts::of_load(unit, (&old, &new)));
         let turn = Turn::of(unit.clone());
-        turn.run(|| unit.adopt((&old, &new), &handles, None));
-        if old.reach(Hook::Load).hash() != new.reach(Hook::Load).hash() {
+        let mut adopted = turn.run(|| unit.adopt((&old, &new), &handles, drafts));
+        adopted.of_namespace = true;
+        unit.namespace().note_adopted(adopted);
+        if runs_again {
             let draft = Draft::new(api::freeze(), unit.tape().as_deref(), None);
             let (base, _) = drafts::run(unit, &old, Hook::Load, draft);
             let before = unit.take_registered();

@@ -33,7 +33,7 @@ pub(in crate::host) enum Fails {
 /// variable of it that they have not captured.
 pub(in crate::host) fn are_needed(old: &Arc<Version>, new: &Version) -> bool {
     let hook = Hook::Connection;
-    old.reach(hook).hash() != new.reach(hook).hash() || new.needs_variables(old)
+    old.reach(hook).hash() != new.reach(hook).hash() || new.needs_variables(old, hook)
 }
 
 /// Runs `on_connection` of both versions as drafts.
@@ -95,6 +95,18 @@ pub(super) fn for_real(
     }
 }
 
+/// Runs `on_load` of both versions as drafts, because closures need variables of it.
+pub(super) fn of_load(
+    unit: &Arc<Connection>,
+    (old, new): (&Arc<Version>, &Arc<Version>),
+) -> Drafts {
+    let (frozen, tape) = (api::freeze(), unit.tape());
+    let draft = || Draft::new(frozen, tape.as_deref(), None);
+    let (base, _) = run(unit, old, Hook::Load, draft());
+    let (made, _) = run(unit, new, Hook::Load, draft());
+    Drafts::new(old.clone(), base, made)
+}
+
 pub(in crate::host) type Failure = Option<(Handler, CallError)>;
 
 /// Runs a hook of a version as a draft.
@@ -104,6 +116,9 @@ pub(in crate::host) fn run(
     hook: Hook,
     draft: Draft,
 ) -> (Made, Failure) {
+    if hook == Hook::Connection {
+        connection.begin_data(&draft);
+    }
     let draft = Arc::new(draft);
     let Some(handler) = Handler::of_hook(version, hook) else {
         return Default::default();

@@ -124,8 +124,12 @@ impl Dispatcher {
         }
         match work {
             Work::Load(done) => {
-                connection.namespace().loaded();
-                drop(done);
+                let namespace = connection.namespace();
+                namespace.loaded();
+                if let (Some(done), Some(adopted)) = (done, namespace.take_adopted()) {
+                    // The reload may have given up waiting for it.
+                    let _ = done.send(adopted);
+                }
             }
             Work::Handshake(verdict) => self.handshake(connection, &verdict),
             Work::Connect => self.connect(connection),

@@ -28,7 +28,11 @@ pub(super) fn effects(
     let version = &switched.candidate.version;
     let mut reload = Reload {
         milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        rebound: switched.adopted.len(),
+        rebound: switched
+            .adopted
+            .iter()
+            .filter(|one| !one.of_namespace)
+            .count(),
         failing: switched.failing.len(),
         disconnected: switched.disconnected.len(),
         failures: failures(switched.failing, switched.disconnected),

@@ -201,6 +201,8 @@ fn failing(prepared: &[Prepared]) -> Vec<Diagnostic> {
 struct Waiting {
     candidate: Candidate,
     connections: Vec<(Arc<Connection>, Fails)>,
+    /// Effects on what `on_load` has made.
+    units: Vec<Adopted>,
     adopted: mpsc::Receiver<Adopted>,
 }
 
@@ -217,11 +219,12 @@ pub(super) fn switch(batch: Vec<(Candidate, Vec<Prepared>)>) -> Vec<Switched> {
         waiting.push(Waiting {
             candidate,
             connections,
+            units: Vec::new(),
             adopted,
         });
     }
     up.store(true, Ordering::Release);
-    load(waiting.iter().map(|waiting| &waiting.candidate.namespace));
+    load(&mut waiting);
     waiting.into_iter().map(Waiting::adopt).collect()
 }
 
@@ -233,6 +236,7 @@ pub(super) fn adopt(batch: Vec<(Candidate, Vec<Prepared>)>, flip: impl FnOnce())
         Waiting {
             candidate,
             connections,
+            units: Vec::new(),
             adopted,
         }
     });
@@ -258,7 +262,7 @@ impl Waiting {
         }
         Switched {
             candidate: self.candidate,
-            adopted: self.adopted.iter().collect(),
+            adopted: self.units.into_iter().chain(self.adopted).collect(),
             failing,
             disconnected,
         }
@@ -266,19 +270,23 @@ impl Waiting {
 }
 
 /// Calls `on_load` in every namespace and instance, and waits for all of them, because live connections come after it.
-fn load<'a>(namespaces: impl Iterator<Item = &'a Arc<Namespace>>) {
-    let (done, loaded) = mpsc::channel();
-    for namespace in namespaces {
+fn load(waiting: &mut [Waiting]) {
+    let begin = |waiting: &Waiting| {
+        let (done, loaded) = mpsc::channel();
+        let namespace = &waiting.candidate.namespace;
         match namespace.is_dynamic() {
             true => namespace
                 .instances()
                 .iter()
                 .for_each(|instance| instance.load(Some(done.clone()))),
-            false => namespace.load(Some(done.clone())),
+            false => namespace.load(Some(done)),
         }
+        loaded
+    };
+    let begun: Vec<_> = waiting.iter().map(begin).collect();
+    for (waiting, loaded) in waiting.iter_mut().zip(begun) {
+        waiting.units = loaded.iter().collect();
     }
-    drop(done);
-    while loaded.recv().is_ok() {}
 }
 
 impl Prepared {

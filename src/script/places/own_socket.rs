@@ -25,7 +25,7 @@ impl Places {
         let Some(of) = self.rows.get(row) else {
             return false;
         };
-        if !self.is_unique(row, name) {
+        if !self.is_declared_once(row, name) {
             return false;
         }
         let within_hook = |hook| {

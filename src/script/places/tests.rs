@@ -194,18 +194,23 @@ fn on_connection(socket) {
     for (name, is_unique) in [
         ("once", true),
         ("socket", true),
-        ("own", true),
-        ("given", true),
         ("error", true),
+        ("hidden", true),
+        ("own", false),
+        ("given", false),
         ("twice", false),
         ("turn", false),
         ("inside", false),
         ("again", false),
-        ("hidden", false),
         ("io", false),
         ("nothing", false),
     ] {
         assert_eq!(places.is_unique(last, name), is_unique, "{name}");
+    }
+    let inner = row(places, &version, "|| [given, own, once]");
+    let inner = places.row_of(&inner.name).unwrap();
+    for name in ["once", "own", "given"] {
+        assert!(places.is_unique(inner, name), "{name}");
     }
     let served =
         main_file("io.on(\"connection\", |socket| { let n = 0; socket.on(\"a\", || n); });");

@@ -2,7 +2,7 @@
 //!
 //! *Live* are the handlers of a connection, *initial* those that `on_connection` of the same version makes as a draft.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rhai::Dynamic;
 
@@ -40,17 +40,14 @@ impl Captured {
 /// Returns the captured variables of `live` handlers, each once, in the order of their names.
 pub fn compare<K: AsRef<str>>(live: &[(K, Handler)], initial: &[(K, Handler)]) -> Vec<Captured> {
     let [live, initial] = [live, initial].map(Cells::of);
-    let ambiguous: BTreeSet<_> = [&live, &initial]
-        .into_iter()
-        .flat_map(Cells::ambiguous)
-        .collect();
     let mut found = BTreeMap::<usize, Captured>::new();
     for (path, variable) in &live.by_path {
         let (Some(place), Some(value)) = (address(&variable.cell), read(&variable.cell)) else {
             continue;
         };
-        let by_path = ambiguous.contains(&variable.name);
-        let first = || initial.find(&variable.name, path, by_path).and_then(read);
+        let wanted = (variable.name.as_str(), variable.owner);
+        let paths = std::slice::from_ref(path);
+        let first = || initial.find(paths, wanted, |_| true).and_then(read);
         let captured = found.entry(place).or_insert_with(|| Captured {
             name: variable.name.clone(),
             value,
@@ -72,12 +69,9 @@ pub fn reset<K: AsRef<str>>(
 ) -> Carried {
     let [base, fresh, cells] = [live, initial, live].map(Cells::of);
     let mut transfer = Transfer {
-        ambiguous: [&fresh, &cells]
-            .into_iter()
-            .flat_map(Cells::ambiguous)
-            .collect(),
         base,
         live: cells,
+        fresh: fresh.by_cell(),
         done: BTreeMap::new(),
         carried: Carried::default(),
         wants: Some(wants),

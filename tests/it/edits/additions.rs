@@ -223,7 +223,7 @@ fn a_draft_does_nothing_that_anybody_can_see() {
     let script = |v: i64| {
         format!(
             r#"fn on_connection(socket) {{
-                let n = io.data.incr("n", {v});
+                let n = io.data.incr("n", 1);
                 io.data.push("log", {v}, 99);
                 for other in io.sockets {{ other.emit("hello", {v}); other.data.seen = {v}; other.join("met"); }}
                 io.emit("joined", {v}); print({v});
