@@ -105,25 +105,26 @@ const VALUES: Table = &[
         "`for x in list { ... }` or `list.for_each(|x| ...)` goes through an array",
     ),
     (
-        &["includes", "has", "hasOwnProperty"],
+        &["has", "hasOwnProperty", "hasOwn"],
         "`contains(value)` says whether something is in it",
     ),
     (
-        &["indexOf", "findIndex", "search"],
+        &["indexOf", "search"],
         "`index_of(value)` gives the place of something, -1 for what is not there",
     ),
+    (&["findIndex"], "it is written `find_index(|x| ...)`"),
+    (&["flatMap"], "it is written `map(|x| ...)` and `flat()`"),
     (
-        &["every"],
-        "`all(|x| ...)` says whether something is true for every element",
+        &["toSorted"],
+        "it is written `sorted()` or `sorted(|a, b| ...)`",
     ),
+    (&["toReversed"], "it is written `reversed()`"),
+    (&["groupBy"], "it is written `group_by(|x| ...)`"),
+    (&["mapValues"], "it is written `map_values(|x| ...)`"),
     (&["unshift"], "`insert(0, value)` puts something in front"),
     (
-        &["slice"],
-        "a part of an array is `extract(start, len)`, a part of a string `sub_string(start, len)`",
-    ),
-    (
         &["substring", "substr"],
-        "a part of a string is `sub_string(start, len)`",
+        "a part of a string is `slice(start, end)` or `sub_string(start, len)`",
     ),
     (&["charAt", "at"], "one element is read with `[place]`"),
     (
@@ -136,21 +137,18 @@ const VALUES: Table = &[
     ),
     (&["startsWith"], "it is written `starts_with(text)`"),
     (&["endsWith"], "it is written `ends_with(text)`"),
-    (
-        &["padStart", "padEnd"],
-        "a string is made longer at its end with `pad(len, character)`",
-    ),
+    (&["padStart"], "it is written `pad_start(len, text)`"),
+    (&["padEnd"], "it is written `pad_end(len, text)`"),
+    (&["trimStart", "trimLeft"], "it is written `trim_start()`"),
+    (&["trimEnd", "trimRight"], "it is written `trim_end()`"),
     (
         &["replaceAll"],
         "`replace(text, other)` replaces every occurrence",
     ),
     (&["toString"], "it is written `to_string()`"),
-    (&["toFixed"], "a number is rounded with `round()`"),
+    (&["toFixed"], "it is written `to_fixed(digits)`"),
+    (&["ceil"], "it is written `ceiling()`"),
     (&["concat"], "arrays, strings and maps are joined with `+`"),
-    (
-        &["join"],
-        "the parts of an array become a text with `reduce(|text, x| ..., \"\")`",
-    ),
     (&["reduceRight"], "it is written `reduce_rev(|sum, x| ...)`"),
     (
         &["then", "catch", "finally"],
@@ -175,7 +173,7 @@ const GLOBALS: Table = &[
     ),
     (
         &["JSON"],
-        "a text is read with `parse_json(text)`, and a map written with `map.to_json()`",
+        "a text is read with `json::parse(text)`, and a value written with `json::stringify(value)`",
     ),
     (
         &["Math"],
@@ -187,7 +185,7 @@ const GLOBALS: Table = &[
     ),
     (
         &["Object"],
-        "a map has `map.keys()`, `map.values()` and `map.len()`",
+        "a map has `map.keys()`, `map.values()`, `map.entries()` and `map.len()`",
     ),
     (
         &["Array"],

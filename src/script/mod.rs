@@ -26,6 +26,7 @@ mod engine;
 mod folder;
 mod handler;
 mod hook;
+mod library;
 mod limits;
 mod load_error;
 mod loader;

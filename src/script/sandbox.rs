@@ -3,7 +3,7 @@
 
 use rhai::{Dynamic, Engine, EvalAltResult, EvalContext, OptimizationLevel, Scope};
 
-use super::{bounded, budget, compile, limits::Limits, modules, nesting};
+use super::{bounded, budget, compile, library, limits::Limits, modules, nesting};
 
 /// Variables that exist without being declared, and values that are handles.
 ///
@@ -62,6 +62,7 @@ fn limit(engine: &mut Engine, limits: &Limits) {
 fn without_hazards(engine: &mut Engine, limits: &Limits) {
     engine.disable_symbol("eval").disable_symbol("curry");
     bounded::register(engine, limits);
+    library::register(engine);
 }
 
 /// Makes `globals` known to every script.

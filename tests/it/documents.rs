@@ -101,7 +101,9 @@ fn the_example_of_editing_live_does_what_its_table_says() {
 #[test]
 fn every_example_of_a_script_function_runs() {
     let mut count = 0;
-    for entry in fs::read_dir(Path::new(ROOT).join("src/api")).unwrap() {
+    let folders = ["src/api", "src/script/library"];
+    let entries = folders.map(|folder| fs::read_dir(Path::new(ROOT).join(folder)).unwrap());
+    for entry in entries.into_iter().flatten() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
         for example in examples(&text) {

@@ -46,6 +46,12 @@ fn the_tests_of_the_presets_pass() {
     assert!(passed("scripts") > 12);
 }
 
+/// Functions on texts, arrays, maps and numbers.
+#[test]
+fn the_tests_of_the_library_pass() {
+    assert!(passed("tests/fixtures/library") > 10);
+}
+
 /// The folder has a script and its tests for each kind of edit.
 #[test]
 fn the_tests_of_the_edits_pass() {

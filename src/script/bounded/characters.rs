@@ -47,7 +47,8 @@ fn after(text: &str, characters: usize) -> usize {
     place.map_or(text.len(), |(place, _)| place)
 }
 
-fn crop(text: &mut ImmutableString, start: INT, len: INT) -> Fallible {
+/// Returns the changed text, too.
+fn crop(text: &mut ImmutableString, start: INT, len: INT) -> Fallible<ImmutableString> {
     let begin = place(text, start).unwrap_or_default();
     let rest = text.get(begin..).unwrap_or_default();
     let kept = rest
@@ -55,7 +56,7 @@ fn crop(text: &mut ImmutableString, start: INT, len: INT) -> Fallible {
         .unwrap_or_default();
     budget::produce(kept.len())?;
     *text = kept.into();
-    Ok(())
+    Ok(text.clone())
 }
 
 fn set(text: &mut ImmutableString, at: INT, character: char) -> Fallible {

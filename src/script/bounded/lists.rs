@@ -1,4 +1,4 @@
-//! Arrays, maps and blobs: sorting by a closure, comparing, filling.
+//! Arrays, maps and blobs: removing neighbours that are equal, comparing, finding, filling.
 
 use std::iter;
 
@@ -11,33 +11,14 @@ use crate::{
 };
 
 pub(super) fn register(engine: &mut Engine, limits: &Limits) {
-    sorting(engine);
+    deduplicating(engine);
     comparing(engine);
     finding(engine);
     filling(engine, limits.array_size);
 }
 
 /// Rhai's own go on when the closure fails, or the call has used up what it may.
-fn sorting(engine: &mut Engine) {
-    for word in ["sort", "sort_by"] {
-        engine.register_fn(
-            word,
-            |context: NativeCallContext<'_>, list: &mut Array, order: FnPtr| -> Fallible {
-                *list = sorted(std::mem::take(list), &mut |a, b| {
-                    comes_after(&context, &order, a, b)
-                })?;
-                Ok(())
-            },
-        );
-    }
-    for word in ["order", "order_by"] {
-        engine.register_fn(
-            word,
-            |context: NativeCallContext<'_>, list: Array, order: FnPtr| -> Fallible<Array> {
-                sorted(list, &mut |a, b| comes_after(&context, &order, a, b))
-            },
-        );
-    }
+fn deduplicating(engine: &mut Engine) {
     engine.register_fn(
         "dedup",
         |context: NativeCallContext<'_>, list: &mut Array, same: FnPtr| -> Fallible {
@@ -53,51 +34,6 @@ fn sorting(engine: &mut Engine) {
             dedup(list, |a, b| equal(&context, a, b, 0))
         },
     );
-}
-
-type Compares<'a> = &'a mut dyn FnMut(&Dynamic, &Dynamic) -> Fallible<bool>;
-
-/// A stable sort that ends at the first error.
-fn sorted(mut list: Array, comes_after: Compares<'_>) -> Fallible<Array> {
-    if list.len() < 2 {
-        return Ok(list);
-    }
-    let right = list.split_off(list.len() / 2);
-    let left = sorted(list, comes_after)?;
-    let right = sorted(right, comes_after)?;
-    let mut merged = Array::with_capacity(left.len() + right.len());
-    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
-    while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
-        let from_right = comes_after(a, b)?;
-        merged.extend(if from_right {
-            right.next()
-        } else {
-            left.next()
-        });
-    }
-    merged.extend(left.chain(right));
-    Ok(merged)
-}
-
-/// Whether `a` stands behind `b`: the closure gives a number above 0, or `false` where it says that `a` comes first.
-fn comes_after(
-    context: &NativeCallContext<'_>,
-    order: &FnPtr,
-    a: &Dynamic,
-    b: &Dynamic,
-) -> Fallible<bool> {
-    let order = order.call_raw(context, None, [a.clone(), b.clone()])?;
-    if let Ok(number) = order.as_int() {
-        return Ok(number > 0);
-    }
-    match order.as_bool() {
-        Ok(true) => Ok(false),
-        Ok(false) => Ok(true),
-        Err(found) => Err(format!(
-            "the closure that sorts gives a number or a boolean, and this one gave {found}"
-        )
-        .into()),
-    }
 }
 
 fn dedup(list: &mut Array, mut same: impl FnMut(&Dynamic, &Dynamic) -> Fallible<bool>) -> Fallible {
@@ -206,7 +142,8 @@ fn all<'a>(
     differs.unwrap_or(Ok(true))
 }
 
-fn equal(
+/// Returns `true` if two values are equal, as `==` says.
+pub(in crate::script) fn equal(
     context: &NativeCallContext<'_>,
     a: &Dynamic,
     b: &Dynamic,

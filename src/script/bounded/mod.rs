@@ -11,6 +11,8 @@ mod text;
 
 use rhai::{Engine, EvalAltResult, Position};
 
+pub(super) use lists::equal;
+
 use super::Limits;
 
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;

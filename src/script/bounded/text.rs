@@ -7,14 +7,13 @@ use rhai::{Array, Dynamic, Engine, FLOAT, INT, ImmutableString, Map, NativeCallC
 use super::{ARRAY, ELEMENT, Fallible, STRING, too_large};
 use crate::{
     script::{Limits, budget},
-    value::{self, MAX_DEPTH},
+    value::MAX_DEPTH,
 };
 
 pub(super) fn register(engine: &mut Engine, limits: &Limits) {
     sleeping(engine);
     building(engine, limits.string_size);
     splitting(engine, limits.array_size);
-    json(engine, limits);
     for word in ["to_string", "to_debug"] {
         let max = limits.string_size;
         engine.register_fn(
@@ -63,7 +62,13 @@ fn building(engine: &mut Engine, max: usize) {
     });
 }
 
-fn replace(text: &mut ImmutableString, find: &str, with: &str, max: usize) -> Fallible {
+/// Returns the changed text, too.
+fn replace(
+    text: &mut ImmutableString,
+    find: &str,
+    with: &str,
+    max: usize,
+) -> Fallible<ImmutableString> {
     let matches = text.matches(find).count();
     let size = text
         .len()
@@ -74,15 +79,15 @@ fn replace(text: &mut ImmutableString, find: &str, with: &str, max: usize) -> Fa
     }
     budget::produce(size)?;
     *text = text.replace(find, with).into();
-    Ok(())
+    Ok(text.clone())
 }
 
-/// Makes a string `len` characters long; Rhai's own never ends when there is nothing to pad with.
-fn pad(text: &mut ImmutableString, len: INT, with: &str, max: usize) -> Fallible {
+/// Makes a string `len` characters long, and returns it, too; Rhai's own never ends when there is nothing to pad with.
+fn pad(text: &mut ImmutableString, len: INT, with: &str, max: usize) -> Fallible<ImmutableString> {
     let len = usize::try_from(len).unwrap_or_default();
     let missing = len.saturating_sub(text.chars().count());
     if missing == 0 {
-        return Ok(());
+        return Ok(text.clone());
     }
     let Some(each) = with.chars().count().checked_sub(1).map(|n| n + 1) else {
         return Err("`pad` needs something to pad with, and got an empty string".into());
@@ -94,10 +99,10 @@ fn pad(text: &mut ImmutableString, len: INT, with: &str, max: usize) -> Fallible
         return too_large(STRING);
     }
     budget::produce(text.len() + more)?;
-    let text = text.make_mut();
-    (0..whole).for_each(|_| text.push_str(with));
-    text.push_str(with.get(..end).unwrap_or_default());
-    Ok(())
+    let padded = text.make_mut();
+    (0..whole).for_each(|_| padded.push_str(with));
+    padded.push_str(with.get(..end).unwrap_or_default());
+    Ok(text.clone())
 }
 
 fn splitting(engine: &mut Engine, max: usize) {
@@ -149,22 +154,6 @@ fn pieces(text: &str, mut found: impl Iterator<Item = Dynamic>, max: usize) -> F
     }
     budget::produce(text.len() + pieces.len() * ELEMENT)?;
     Ok(pieces)
-}
-
-fn json(engine: &mut Engine, limits: &Limits) {
-    // Rhai's own waits for ever on a map that captured itself.
-    engine.register_fn("to_json", |map: &mut Map| -> Fallible<String> {
-        let text = value::to_json(&Dynamic::from_map(map.clone())).map_err(|e| e.to_string())?;
-        budget::produce(text.len())?;
-        Ok(text)
-    });
-    // What has more is refused by Rhai in any case, when it is there.
-    let mut decoding = limits.decoding();
-    decoding.max_values = limits.array_size.saturating_add(limits.map_size);
-    engine.register_fn("parse_json", move |text: &str| -> Fallible<Dynamic> {
-        budget::produce(text.len())?;
-        value::value(text, &[], &decoding).map_err(|error| error.to_string().into())
-    });
 }
 
 /// An array or a map as text, in Rhai's form. What is nested too deep, or too much, is left out and shown as `...`: an

@@ -16,6 +16,8 @@ impl Check<'_> {
         let name = call.name.as_str();
         if call.op_token.is_some() || !rhai::is_valid_identifier(name) || Known::is_keyword(name) {
             self.values(&call.args);
+            self.division(call, position);
+            self.compared_len(call);
             return None;
         }
         if call.capture_parent_scope {
@@ -242,6 +244,7 @@ impl Check<'_> {
     fn values(&mut self, args: &[Expr]) {
         for argument in args {
             self.expression(argument);
+            self.used(argument);
         }
     }
 
@@ -267,7 +270,10 @@ impl Check<'_> {
                     self.closure(&found, Some((&what, callback.parameters)));
                     Some(TypeId::of::<FnPtr>())
                 }
-                _ => self.expression(argument),
+                _ => {
+                    self.used(argument);
+                    self.expression(argument)
+                }
             });
         }
         types

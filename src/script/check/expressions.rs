@@ -163,6 +163,9 @@ impl Check<'_> {
             }
             Expr::MethodCall(call, position) => self.method_call(receiver, on, call, *position),
             Expr::Dot(next, ..) => {
+                if let Expr::MethodCall(call, position) = &next.lhs {
+                    self.nothing(call, *position);
+                }
                 self.key(receiver, on, &next.lhs, &next.rhs);
                 let receiver = self.step(receiver, on, &next.lhs, false);
                 let on = format!("{on}.{}", shown(&next.lhs));

@@ -13,6 +13,7 @@ mod names;
 mod plain;
 mod shadowing;
 mod statements;
+mod traps;
 
 use std::{
     any::TypeId,

@@ -77,7 +77,10 @@ impl Check<'_> {
     pub(super) fn statement(&mut self, statement: &Stmt) {
         match statement {
             Stmt::Var(variable, flags, _) => self.declare(&variable.0, &variable.1, *flags),
-            Stmt::Assignment(assignment) => self.assignment(&assignment.1.lhs, &assignment.1.rhs),
+            Stmt::Assignment(assignment) => {
+                self.shared_write(&assignment.1.lhs, &assignment.0);
+                self.assignment(&assignment.1.lhs, &assignment.1.rhs);
+            }
             Stmt::FnCall(call, position) => {
                 self.function_call(call, *position);
             }
@@ -110,6 +113,7 @@ impl Check<'_> {
 
     fn declare(&mut self, name: &rhai::Ident, value: &Expr, flags: ASTFlags) {
         let type_of = self.expression(value);
+        self.used(value);
         let lasts = !self.assigned.contains(name.name.as_str()) || self.is_handle(type_of);
         self.enter(&name.name, type_of.filter(|_| lasts), name.pos);
         if let Some(variable) = self.scope.last_mut() {
@@ -144,10 +148,14 @@ impl Check<'_> {
         }
         self.block(flow.body.statements());
         self.scope.truncate(before);
+        if self.is_copy(element) {
+            self.changed_copy(&name.name, &flow.expr, flow.body.statements());
+        }
     }
 
     fn assignment(&mut self, target: &Expr, value: &Expr) {
         self.expression(value);
+        self.used(value);
         let Expr::Variable(variable, _, position) = target else {
             self.assigned_place(target);
             return;

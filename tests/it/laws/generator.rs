@@ -64,7 +64,9 @@ impl Program {
                 let is_end = |line: &&str| {
                     line.trim().starts_with("});") && indent(line) == indent(lines[start])
                 };
-                start..start + 1 + lines[start..].iter().position(is_end).unwrap()
+                // One whose closure is an expression stands on one line.
+                let end = lines[start..].iter().position(is_end);
+                start..start + 1 + end.unwrap_or_default()
             })
             .collect();
         let pairs = ranges

@@ -1,0 +1,108 @@
+//! Functions on maps. The keys of a map are in the order of their letters.
+
+use rhai::{
+    Array, Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Map, Module, NativeCallContext,
+    combine_with_exported_module, plugin::export_module,
+};
+
+use super::Fallible;
+use crate::{diagnostic::type_word, script::budget::produce, value::weight};
+
+pub(super) fn register(engine: &mut Engine) {
+    let mut module = Module::new();
+    combine_with_exported_module!(&mut module, "maps", words);
+    engine.register_global_module(module.into());
+}
+
+/// Returns an array of keys as texts.
+fn keys(keys: &Array) -> Fallible<Vec<ImmutableString>> {
+    let key = |key: &Dynamic| {
+        key.as_immutable_string_ref()
+            .map(|key| key.clone())
+            .map_err(|got| {
+                let got = type_word(got);
+                format!("a key is a text, and this one is {got}").into()
+            })
+    };
+    keys.iter().map(key).collect()
+}
+
+/// Returns the entries whose keys fit.
+fn having(map: &Map, fits: impl Fn(&str) -> bool) -> Fallible<Map> {
+    let found = map.iter().filter(|(key, _)| fits(key));
+    produce(
+        found
+            .clone()
+            .map(|(key, value)| key.len() + weight(value))
+            .sum(),
+    )?;
+    Ok(found
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect())
+}
+
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod words {
+    /// Its entries: an array of arrays with a key and its value. In Node it is `Object.entries`.
+    ///
+    /// ```rhai
+    /// for entry in #{ ada: 3, bob: 5 }.entries() { print(`${entry[0]} has ${entry[1]}`); }
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn entries(map: &mut Map) -> Result<Array, Box<EvalAltResult>> {
+        produce(
+            map.iter()
+                .map(|(key, value)| 3 * key.len() + weight(value))
+                .sum(),
+        )?;
+        let entry = |(key, value): (&rhai::Identifier, &Dynamic)| -> Dynamic {
+            vec![key.as_str().into(), value.clone()].into()
+        };
+        Ok(map.iter().map(entry).collect())
+    }
+
+    /// A map with the same keys, and the values that a closure makes of its values.
+    ///
+    /// ```rhai
+    /// let doubled = #{ ada: 3, bob: 5 }.map_values(|score| score * 2);
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn map_values(
+        context: NativeCallContext<'_>,
+        map: &mut Map,
+        change: FnPtr,
+    ) -> Result<Map, Box<EvalAltResult>> {
+        let mut changed = Map::new();
+        for (key, value) in map.iter() {
+            let value = change.call_raw(&context, None, [value.clone()])?;
+            changed.insert(key.clone(), value);
+        }
+        Ok(changed)
+    }
+
+    /// The entries with these keys. Keys that it does not have are left out.
+    ///
+    /// ```rhai
+    /// let shown = #{ id: 7, name: "Ada", secret: "x" }.pick(["id", "name"]);
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn pick(map: &mut Map, wanted: Array) -> Result<Map, Box<EvalAltResult>> {
+        let wanted = keys(&wanted)?;
+        having(map, |key| wanted.iter().any(|wanted| wanted == key))
+    }
+
+    /// The entries without these keys.
+    ///
+    /// ```rhai
+    /// let shown = #{ id: 7, name: "Ada", secret: "x" }.omit(["secret"]);
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn omit(map: &mut Map, unwanted: Array) -> Result<Map, Box<EvalAltResult>> {
+        let unwanted = keys(&unwanted)?;
+        having(map, |key| unwanted.iter().all(|unwanted| unwanted != key))
+    }
+}

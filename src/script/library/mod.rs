@@ -1,0 +1,39 @@
+//! Functions on texts, arrays, maps and numbers that Rhai lacks, or that do something else there.
+//!
+//! In: an engine. Out: the same engine with the functions. They charge the call for what they make, as those of `bounded`
+//! do. A function that changes a text in place returns the changed text, too.
+
+mod json;
+mod lists;
+mod maps;
+mod numbers;
+mod order;
+mod text;
+
+use std::ops::Range;
+
+use rhai::{Engine, EvalAltResult, INT};
+
+type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
+
+/// Registers the functions, before Rhai's own of the same names.
+pub(super) fn register(engine: &mut Engine) {
+    text::register(engine);
+    lists::register(engine);
+    maps::register(engine);
+    numbers::register(engine);
+    json::register(engine);
+}
+
+/// Returns the part from one place to another, which is not in it. Negative places count from the end.
+fn part(len: usize, start: INT, end: INT) -> Range<usize> {
+    let place = |place: INT| match usize::try_from(place) {
+        Ok(place) => place.min(len),
+        Err(_) => {
+            let back = usize::try_from(place.unsigned_abs()).unwrap_or(usize::MAX);
+            len.saturating_sub(back)
+        }
+    };
+    let (start, end) = (place(start), place(end));
+    start..end.max(start)
+}

@@ -1,0 +1,65 @@
+//! Order of values: numbers of both kinds together, texts, characters, booleans.
+
+use std::cmp::Ordering;
+
+use rhai::{Array, Dynamic};
+
+use super::Fallible;
+use crate::diagnostic::type_word;
+
+/// Returns a number of either kind.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "beyond 2^53 the nearest float is compared, as in JavaScript"
+)]
+pub(super) fn number(value: &Dynamic) -> Option<f64> {
+    let int = || value.as_int().ok().map(|int| int as f64);
+    value.as_float().ok().or_else(int)
+}
+
+/// Compares two values. `NaN` stands behind all other numbers.
+pub(super) fn compare(a: &Dynamic, b: &Dynamic) -> Fallible<Ordering> {
+    if let (Ok(a), Ok(b)) = (a.as_int(), b.as_int()) {
+        return Ok(a.cmp(&b));
+    }
+    if let (Some(a), Some(b)) = (number(a), number(b)) {
+        let by_value = a.partial_cmp(&b);
+        return Ok(by_value.unwrap_or_else(|| a.is_nan().cmp(&b.is_nan())));
+    }
+    if let (Ok(a), Ok(b)) = (a.as_immutable_string_ref(), b.as_immutable_string_ref()) {
+        return Ok(a.as_str().cmp(b.as_str()));
+    }
+    if let (Ok(a), Ok(b)) = (a.as_char(), b.as_char()) {
+        return Ok(a.cmp(&b));
+    }
+    if let (Ok(a), Ok(b)) = (a.as_bool(), b.as_bool()) {
+        return Ok(a.cmp(&b));
+    }
+    let (a, b) = (type_word(a.type_name()), type_word(b.type_name()));
+    let problem = format!("{a} and {b} have no order");
+    Err(format!("{problem}: sort by a closure, as in `sort(|a, b| a.age - b.age)`").into())
+}
+
+/// Says whether one value stands behind another.
+pub(super) type ComesAfter<'a> = &'a mut dyn FnMut(&Dynamic, &Dynamic) -> Fallible<bool>;
+
+/// Sorts an array. Equal values stay in their order. Ends at the first error, and with any answers.
+pub(super) fn sorted(mut list: Array, comes_after: ComesAfter<'_>) -> Fallible<Array> {
+    if list.len() < 2 {
+        return Ok(list);
+    }
+    let right = list.split_off(list.len() / 2);
+    let left = sorted(list, comes_after)?;
+    let right = sorted(right, comes_after)?;
+    let mut merged = Array::with_capacity(left.len() + right.len());
+    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+    while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+        let from_right = comes_after(a, b)?;
+        merged.extend(match from_right {
+            true => right.next(),
+            false => left.next(),
+        });
+    }
+    merged.extend(left.chain(right));
+    Ok(merged)
+}
