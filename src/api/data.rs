@@ -13,7 +13,7 @@ use super::{
     refuse, turn,
 };
 use crate::{
-    connection::{self, Data, ReadKind, Turn},
+    connection::{Before, Data, KeyUse, Turn},
     diagnostic::type_word,
     script::{Limits, limit, produce},
     value,
@@ -25,58 +25,49 @@ const UPDATE_TRIES: usize = 16;
 /// Larger data is not copied in one go: that would hold up everyone who uses it.
 const MAX_WHOLE: usize = 4 << 20;
 
-/// State of a key before a call.
-#[derive(Debug)]
-enum Before {
-    /// Nobody wants to know it.
-    NotAsked,
-    /// The call does not depend on it.
-    Unknown,
-    /// There was a value.
-    Present,
-    Was(Option<Dynamic>),
+/// Effect of a function on a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Reads,
+    Writes,
 }
 
-impl Before {
+/// Largest value that is recorded where nothing depends on it, in bytes.
+const SMALL: usize = 512;
+
+/// Notes the state of a key before a call, if somebody wants to know it.
+struct Noted(Option<Before>);
+
+impl Noted {
     /// Notes the value that was there.
     fn was(&mut self, value: Option<&Dynamic>) {
-        if !matches!(self, Self::NotAsked) {
-            *self = Self::Was(value.cloned());
+        if let Some(before) = &mut self.0 {
+            *before = Before::Was(value.cloned());
+        }
+    }
+
+    /// Notes a value that the call does not depend on.
+    fn may_have_been(&mut self, value: Option<&Dynamic>) {
+        if self.0.is_some() && value.is_none_or(|value| value::weight(value) <= SMALL) {
+            self.was(value);
         }
     }
 
     /// Notes whether there was a value.
-    fn was_present(&mut self, is_present: bool) {
-        match is_present {
-            true if matches!(self, Self::NotAsked) => {}
-            true => *self = Self::Present,
-            false => self.was(None),
+    fn was_present(&mut self, value: Option<&Dynamic>) {
+        self.may_have_been(value);
+        if let Some(before @ Before::Unknown) = &mut self.0 {
+            *before = Before::Present;
         }
     }
+}
 
-    fn to_tape(&self) -> Dynamic {
-        match self {
-            Self::NotAsked | Self::Unknown => Dynamic::UNIT,
-            Self::Present => true.into(),
-            Self::Was(value) => value.iter().cloned().collect::<Array>().into(),
-        }
-    }
-
-    fn of_tape(known: Dynamic) -> Self {
-        match known.try_cast_result::<Array>() {
-            Ok(value) => Self::Was(value.into_iter().next()),
-            Err(known) if known.is_unit() => Self::Unknown,
-            Err(_) => Self::Present,
-        }
-    }
-
-    /// Makes the key of a copy what it was.
-    fn restore(&self, copy: &Data, key: &str) {
-        match self {
-            Self::Was(value) => copy.restore(key, value.clone()),
-            Self::Present if copy.get(key).0.is_none() => copy.restore(key, Some(Dynamic::UNIT)),
-            Self::NotAsked | Self::Unknown | Self::Present => {}
-        }
+/// Makes a key of a copy what it was.
+fn restore(before: &Before, copy: &Data, key: &str) {
+    match before {
+        Before::Was(value) => copy.restore(key, value.clone()),
+        Before::Present if copy.get(key).0.is_none() => copy.restore(key, Some(Dynamic::UNIT)),
+        _ => {}
     }
 }
 
@@ -109,59 +100,41 @@ impl SharedMap {
         Arc::as_ptr(&self.data).addr()
     }
 
-    /// Applies a function to a key. `on_connection` records what the key was before, and a draft applies the function to
-    /// that: the result is the one of then, whatever word the text has for it now.
+    /// Applies a function to a key. `on_connection` records what the key was before its first use. A draft begins with that, in
+    /// a copy: the result is the one of then, whatever word the text has for it now.
     fn apply<T>(
         &self,
-        context: &NativeCallContext<'_>,
         key: &str,
-        kind: ReadKind,
-        apply: impl FnOnce(&Arc<Data>, &mut Before) -> Fallible<T>,
+        access: Access,
+        apply: impl FnOnce(&Arc<Data>, &mut Noted) -> Fallible<T>,
     ) -> Fallible<T> {
         if !Turn::is_taped() {
-            return apply(&self.data, &mut Before::NotAsked);
+            return apply(&self.data, &mut Noted(None));
         }
-        let writes = kind.writes();
-        // What this call has set itself is its own value, and not what is outside.
-        let is_own = Turn::has_set(self.address(), Some(key));
-        if is_own && !writes {
-            return apply(&self.data(), &mut Before::NotAsked);
-        }
-        let read = outside::read(kind, (self.address(), key), context);
-        let draws = writes && !self.is_of_own_socket();
-        let mut before = Before::Unknown;
-        let data = match Turn::outside(read, draws) {
-            connection::Outside::Known(known) => {
-                let data = self.data();
-                before = Before::of_tape(known);
-                if !is_own && kind != ReadKind::Set {
-                    before.restore(&data, key);
-                }
-                let result = apply(&data, &mut Before::NotAsked);
-                self.note_write(key, kind, is_own);
-                return result;
+        let writes = access == Access::Writes;
+        let identity = outside::key((self.address(), key));
+        let mut noted = Noted(Some(Before::Unknown));
+        let result = match Turn::key(identity, writes && !self.is_of_own_socket()) {
+            KeyUse::Copied(before) => {
+                let copy = self.data();
+                before.iter().for_each(|before| restore(before, &copy, key));
+                apply(&copy, &mut noted)?
             }
-            connection::Outside::Copied => self.data(),
-            connection::Outside::Real | connection::Outside::Recorded => self.data.clone(),
+            KeyUse::Real => {
+                let result = apply(&self.data, &mut noted)?;
+                self.data().restore(key, self.data.get(key).0);
+                result
+            }
+            _ => apply(&self.data, &mut noted)?,
         };
-        let result = apply(&data, &mut before)?;
-        Turn::note(read, &before.to_tape());
-        self.note_write(key, kind, is_own);
+        let before = noted.0.unwrap_or(Before::Unknown);
+        Turn::note_key(self.address(), identity, before, writes);
         Ok(result)
     }
 
-    /// Notes that the running call has set a key, or has changed one that it had not set before.
-    fn note_write(&self, key: &str, kind: ReadKind, is_own: bool) {
-        match kind {
-            ReadKind::Set => Turn::note_write(self.address(), key, true),
-            ReadKind::Change if !is_own => Turn::note_write(self.address(), key, false),
-            _ => {}
-        }
-    }
-
     /// Reads a key, and remembers in which state for a write that follows in the same call.
-    fn read(&self, context: &NativeCallContext<'_>, key: &str) -> Fallible<Dynamic> {
-        self.apply(context, key, ReadKind::State, |data, before| {
+    fn read(&self, key: &str) -> Fallible<Dynamic> {
+        self.apply(key, Access::Reads, |data, before| {
             let (value, stamp) = data.get(key);
             before.was(value.as_ref());
             Turn::remember_read(data, key, stamp);
@@ -176,7 +149,7 @@ impl SharedMap {
         context: &NativeCallContext<'_>,
         look: impl FnOnce(&Data) -> Fallible<T>,
     ) -> Fallible<T> {
-        if !Turn::is_taped() || Turn::has_set(self.address(), None) {
+        if !Turn::is_taped() || Turn::has_changed(self.address()) {
             return look(&self.data());
         }
         let call = Outside::call(name, context, self.address());
@@ -185,9 +158,12 @@ impl SharedMap {
 
     /// Writes a key, unless another call has changed it since this one has read it: `io.data.users[id] = name` reads
     /// the users, changes them, and writes them.
-    fn write(&self, context: &NativeCallContext<'_>, key: &str, value: &Dynamic) -> Fallible {
+    fn write(&self, key: &str, value: &Dynamic) -> Fallible {
         let value = self.plain(key, value)?;
-        self.apply(context, key, ReadKind::Set, |data, _| {
+        self.apply(key, Access::Writes, |data, before| {
+            if before.0.is_some() {
+                before.may_have_been(data.get(key).0.as_ref());
+            }
             self.put(data, key, value)
         })
     }
@@ -294,12 +270,8 @@ mod words {
     /// print(io.data.topic);
     /// ```
     #[rhai_fn(index_get, pure, return_raw)]
-    pub(crate) fn index(
-        context: NativeCallContext<'_>,
-        data: &mut SharedMap,
-        key: &str,
-    ) -> Result<Dynamic, Box<EvalAltResult>> {
-        data.read(&context, key)
+    pub(crate) fn index(data: &mut SharedMap, key: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+        data.read(key)
     }
 
     /// Sets a key: `io.data[key] = value`, `io.data.key = value`. The value is copied; a closure or a socket in it
@@ -311,12 +283,11 @@ mod words {
     /// ```
     #[rhai_fn(index_set, pure, return_raw)]
     pub(crate) fn set_index(
-        context: NativeCallContext<'_>,
         data: &mut SharedMap,
         key: &str,
         value: Dynamic,
     ) -> Result<(), Box<EvalAltResult>> {
-        data.write(&context, key, &value)
+        data.write(key, &value)
     }
 
     /// The value of a key, `()` if there is none.
@@ -325,12 +296,8 @@ mod words {
     /// let topic = io.data.get("topic");
     /// ```
     #[rhai_fn(pure, return_raw)]
-    pub(crate) fn get(
-        context: NativeCallContext<'_>,
-        data: &mut SharedMap,
-        key: &str,
-    ) -> Result<Dynamic, Box<EvalAltResult>> {
-        data.read(&context, key)
+    pub(crate) fn get(data: &mut SharedMap, key: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+        data.read(key)
     }
 
     /// The value of a key, or `default_value` if there is none.
@@ -340,12 +307,11 @@ mod words {
     /// ```
     #[rhai_fn(name = "get", pure, return_raw)]
     pub(crate) fn get_or(
-        context: NativeCallContext<'_>,
         data: &mut SharedMap,
         key: &str,
         default_value: Dynamic,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
-        data.apply(&context, key, ReadKind::State, |data, before| {
+        data.apply(key, Access::Reads, |data, before| {
             let value = data.get(key).0;
             before.was(value.as_ref());
             Ok(value.unwrap_or(default_value))
@@ -359,12 +325,11 @@ mod words {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn set(
-        context: NativeCallContext<'_>,
         data: &mut SharedMap,
         key: &str,
         value: Dynamic,
     ) -> Result<(), Box<EvalAltResult>> {
-        data.write(&context, key, &value)
+        data.write(key, &value)
     }
 
     /// Sets a key if there is none yet, and gives the value that is there now.
@@ -374,13 +339,12 @@ mod words {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn init(
-        context: NativeCallContext<'_>,
         data: &mut SharedMap,
         key: &str,
         value: Dynamic,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         let value = data.plain(key, &value)?;
-        data.apply(&context, key, ReadKind::Change, |data, before| {
+        data.apply(key, Access::Writes, |data, before| {
             Turn::forget_read(data, key);
             let old = data.init(key, || value.clone());
             before.was(old.as_ref());
@@ -394,12 +358,8 @@ mod words {
     /// io.data.remove("topic");
     /// ```
     #[rhai_fn(pure, return_raw)]
-    pub(crate) fn remove(
-        context: NativeCallContext<'_>,
-        data: &mut SharedMap,
-        key: &str,
-    ) -> Result<Dynamic, Box<EvalAltResult>> {
-        data.apply(&context, key, ReadKind::Change, |data, before| {
+    pub(crate) fn remove(data: &mut SharedMap, key: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+        data.apply(key, Access::Writes, |data, before| {
             Turn::forget_read(data, key);
             let old = data.remove(key);
             before.was(old.as_ref());
@@ -413,15 +373,11 @@ mod words {
     /// if !io.data.has("topic") { io.data.topic = "Rhai"; }
     /// ```
     #[rhai_fn(pure, return_raw)]
-    pub(crate) fn has(
-        context: NativeCallContext<'_>,
-        data: &mut SharedMap,
-        key: &str,
-    ) -> Result<bool, Box<EvalAltResult>> {
-        data.apply(&context, key, ReadKind::State, |data, before| {
-            let is_present = data.get(key).0.is_some();
-            before.was_present(is_present);
-            Ok(is_present)
+    pub(crate) fn has(data: &mut SharedMap, key: &str) -> Result<bool, Box<EvalAltResult>> {
+        data.apply(key, Access::Reads, |data, before| {
+            let value = data.get(key).0;
+            before.was_present(value.as_ref());
+            Ok(value.is_some())
         })
     }
 
@@ -463,7 +419,6 @@ mod words {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn incr(
-        context: NativeCallContext<'_>,
         data: &mut SharedMap,
         key: &str,
         by: INT,
@@ -478,7 +433,7 @@ mod words {
             },
             Err(got) => refuse(format!("`{key}` is no whole number but {}", type_word(got))),
         };
-        data.apply(&context, key, ReadKind::Change, |data, before| {
+        data.apply(key, Access::Writes, |data, before| {
             Turn::forget_read(data, key);
             data.modify(key, 0.into(), |number, _| {
                 before.was(Some(number));
@@ -494,7 +449,6 @@ mod words {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn push(
-        context: NativeCallContext<'_>,
         data: &mut SharedMap,
         key: &str,
         value: Dynamic,
@@ -516,9 +470,12 @@ mod words {
             }
             Err(got) => refuse(format!("`{key}` is no array but {}", type_word(got))),
         };
-        data.apply(&context, key, ReadKind::Change, |data, _| {
+        data.apply(key, Access::Writes, |data, before| {
             Turn::forget_read(data, key);
-            data.modify(key, Array::new().into(), push)
+            data.modify(key, Array::new().into(), |list, weighs| {
+                before.may_have_been(Some(list));
+                push(list, weighs)
+            })
         })
     }
 
@@ -536,7 +493,7 @@ mod words {
         default_value: Dynamic,
         change: FnPtr,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
-        data.apply(&context, key, ReadKind::Change, |shared, before| {
+        data.apply(key, Access::Writes, |shared, before| {
             for _ in 0..UPDATE_TRIES {
                 let (old, stamp) = shared.get(key);
                 before.was(old.as_ref());

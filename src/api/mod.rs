@@ -23,7 +23,7 @@ mod timers;
 
 use std::any::TypeId;
 
-use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, Module, Position};
+use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Module, Position};
 
 use crate::{
     connection::{Connection, Turn},
@@ -62,7 +62,10 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
         ("Sockets", TypeId::of::<sockets::Sockets>),
         ("Rooms", TypeId::of::<rooms::Rooms>),
     ],
-    elements: &[(TypeId::of::<sockets::Sockets>, TypeId::of::<Socket>)],
+    elements: &[
+        (TypeId::of::<sockets::Sockets>, TypeId::of::<Socket>),
+        (TypeId::of::<rooms::Rooms>, TypeId::of::<ImmutableString>),
+    ],
     callbacks: &[
         Callback::new("on", &["socket"]).of("connection").on("io"),
         Callback::new("on", &["reason"]).of("disconnect"),

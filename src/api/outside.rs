@@ -7,14 +7,13 @@ use rhai::{Dynamic, NativeCallContext, Variant};
 
 use super::Fallible;
 use crate::{
-    connection::{self, Read, ReadKind, Turn},
+    connection::{self, Read, Turn},
     script,
 };
 
-/// Returns the identity of a read of something.
-pub(super) fn read(kind: ReadKind, what: impl Hash, context: &NativeCallContext<'_>) -> Read {
-    let key = BuildHasherDefault::<DefaultHasher>::default().hash_one(what);
-    Read::new(kind, key, script::place_of_call(context))
+/// Returns what identifies something that is read.
+pub(super) fn key(what: impl Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(what)
 }
 
 /// A call of a function that reads from outside.
@@ -27,7 +26,8 @@ impl Outside {
     /// Creates the call of a function with these arguments.
     pub(crate) fn call(name: &str, context: &NativeCallContext<'_>, args: impl Hash) -> Self {
         Self {
-            read: Turn::is_taped().then(|| read(ReadKind::Call, (name, args), context)),
+            read: Turn::is_taped()
+                .then(|| Read::new(key((name, args)), script::place_of_call(context))),
         }
     }
 
@@ -39,7 +39,7 @@ impl Outside {
         let Some(which) = self.read else {
             return real();
         };
-        if let connection::Outside::Known(value) = Turn::outside(which, false)
+        if let connection::Outside::Known(value) = Turn::outside(which)
             // A function of the same name may have a result of another type.
             && let Ok(known) = value.try_cast_result::<T>()
         {

@@ -71,7 +71,7 @@ fn check_count(count: usize, limit: usize) -> Fallible {
 /// Joins or leaves rooms; a draft does so in a copy of its own socket's rooms.
 fn set_rooms(word: &str, socket: &Socket, rooms: Vec<String>, join: bool) -> Fallible {
     let turn = turn(word)?;
-    Turn::note_write(address(socket), ROOMS, true);
+    Turn::note_change(address(socket));
     match turn.draft {
         Some(draft) if Arc::ptr_eq(&turn.connection, &socket.0) => draft.set_rooms(rooms, join),
         Some(_) => {}
@@ -81,9 +81,7 @@ fn set_rooms(word: &str, socket: &Socket, rooms: Vec<String>, join: bool) -> Fal
     Ok(())
 }
 
-/// Key under which a call of `on_connection` notes that it has changed the rooms of a socket.
-const ROOMS: &str = "rooms";
-
+/// Returns what a call of `on_connection` notes when it has changed the rooms of a socket.
 fn address(socket: &Socket) -> usize {
     Arc::as_ptr(&socket.0).addr()
 }
@@ -125,7 +123,10 @@ pub(super) fn remove(
     listener: Option<&FnPtr>,
 ) -> Fallible {
     match own_turn(word, &socket.0)?.draft {
-        Some(draft) => draft.registered().listeners.remove(event, listener),
+        Some(draft) => {
+            let listeners = &mut draft.registered().listeners;
+            listeners.remove(event, listener, MadeBy::Connection);
+        }
         None => socket.0.off(event, listener),
     }
     Ok(())
@@ -295,7 +296,7 @@ mod words {
         context: NativeCallContext<'_>,
         socket: &mut Socket,
     ) -> Result<Rooms, Box<EvalAltResult>> {
-        if Turn::is_taped() && Turn::has_set(address(socket), Some(ROOMS)) {
+        if Turn::is_taped() && Turn::has_changed(address(socket)) {
             return Ok(Rooms(rooms_since_connect(socket)));
         }
         let call = Outside::call("rooms", &context, &**socket.0.id());

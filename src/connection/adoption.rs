@@ -13,7 +13,8 @@ use super::{
     tape::Tape,
 };
 use crate::script::{
-    Handler, Handles, Swap, Use, Version, captured, is_same_value, release, release_lost,
+    Handler, Handles, Stale, Swap, Use, Version, captured, is_same_value, release, release_lost,
+    stale, stale_in_value,
 };
 
 /// Result of `on_connection` for a connection.
@@ -103,7 +104,9 @@ pub(super) fn adopt(
         ..Adopted::default()
     };
     acks.swap(&mut swap);
+    let mut before = swap.take_shed();
     (adopted.stale, adopted.swapped) = swap.end();
+    before.extend(gone.iter().cloned());
     let rest = drafts.map(|drafts| {
         let Drafts {
             mut base,
@@ -115,7 +118,7 @@ pub(super) fn adopt(
         swap.lend_copies_from(made.used());
         base.registered.swap(&mut swap);
         let new = std::mem::take(&mut made.registered);
-        let merged = registered.merge(&base.registered, new, &gone);
+        let merged = registered.merge(&base.registered, new, &before);
         adopted.carried = merged.carried;
         adopted.changes.add(merged.changes);
         gone.extend(merged.gone);
@@ -125,6 +128,10 @@ pub(super) fn adopt(
         (base, made)
     });
     let handlers = || registered.handlers().chain(acks.handlers());
+    if rest.is_some() && !adopted.stale.is_empty() {
+        // The merge has given some of them new closures.
+        adopted.stale = stale_now(handlers, new, handles.resolve);
+    }
     let lost = lost(had, &initial);
     if !lost.is_empty() {
         adopted.carried.note_lost(lost, captured(handlers()));
@@ -133,6 +140,23 @@ pub(super) fn adopt(
     let silenced = &mut adopted.changes.silenced;
     silenced.retain(|silenced| !registered.listeners.has(&silenced.event));
     (adopted, rest)
+}
+
+/// Returns the closures that keep an older text, in handlers and in their variables, each with how many there are.
+fn stale_now<'a, H: Iterator<Item = &'a Handler>>(
+    handlers: impl Fn() -> H,
+    version: &Arc<Version>,
+    resolve: fn(&str) -> Option<Dynamic>,
+) -> BTreeMap<Stale, usize> {
+    let has = |name: &str| resolve(name).is_some();
+    let own = handlers().filter_map(|handler| stale(handler, &has));
+    let variables = captured(handlers()).into_iter();
+    let inner = variables.flat_map(|(_, value)| stale_in_value(&value, version, &has));
+    let mut counts = BTreeMap::new();
+    for one in own.chain(inner) {
+        *counts.entry(one).or_default() += 1;
+    }
+    counts
 }
 
 /// Returns the captured variables of some names.

@@ -314,7 +314,9 @@ impl Connection {
 
     /// Removes listeners, in the connection's turn.
     pub fn off(&self, event: &str, function: Option<&FnPtr>) {
-        self.held().registered.listeners.remove(event, function);
+        let mut held = self.held();
+        let by = held.made_by();
+        held.registered.listeners.remove(event, function, by);
     }
 
     /// Returns whether an event has a listener.
@@ -553,25 +555,38 @@ impl Connection {
         base: &BTreeMap<String, bool>,
         new: &BTreeMap<String, bool>,
     ) -> Vec<(String, bool)> {
-        let mut rooms = merge_rooms(|| self.rooms(), base, new);
-        let no_longer = base
-            .iter()
-            .filter(|(room, joined)| **joined && new.get(*room) != Some(&true));
-        {
-            let left = &mut self.held().left;
-            for (room, _) in no_longer {
-                let is_in = rooms.iter().any(|(moved, _)| moved == room);
-                left.remember(!is_in, || identity(room));
-            }
-            // An edit and its undo put nobody back.
-            rooms.retain(|(room, joins)| !(*joins && left.forget(|| identity(room))));
-        }
+        let rooms = {
+            let mut left = std::mem::take(&mut self.held().left);
+            let rooms = self.rooms_to_move(base, new, &mut left);
+            self.held().left = left;
+            rooms
+        };
         for (room, joins) in &rooms {
             match joins {
                 true => drop(self.join(std::slice::from_ref(room), usize::MAX)),
                 false => self.leave_room(room),
             }
         }
+        rooms
+    }
+
+    /// Returns the rooms to join (`true`) and to leave. `left` remembers those that the client had left when the code no longer
+    /// joined them: an edit and its undo put nobody back.
+    fn rooms_to_move(
+        &self,
+        base: &BTreeMap<String, bool>,
+        new: &BTreeMap<String, bool>,
+        left: &mut Past,
+    ) -> Vec<(String, bool)> {
+        let mut rooms = merge_rooms(|| self.rooms(), base, new);
+        let no_longer = base
+            .iter()
+            .filter(|(room, joined)| **joined && new.get(*room) != Some(&true));
+        for (room, _) in no_longer {
+            let is_in = rooms.iter().any(|(moved, _)| moved == room);
+            left.remember(!is_in, || identity(room));
+        }
+        rooms.retain(|(room, joins)| !(*joins && left.forget(|| identity(room))));
         rooms
     }
 

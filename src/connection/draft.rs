@@ -14,7 +14,7 @@ use rhai::{Dynamic, Map};
 
 use super::{
     Data, Made, Registered,
-    tape::{Outside, OwnWrites, Playback, Read, Tape},
+    tape::{Before, KeyUse, Outside, OwnWrites, Playback, Read, Tape},
 };
 use crate::script::{CallMap, Handler};
 
@@ -83,19 +83,28 @@ impl Draft {
     }
 
     /// Decides how a read from outside is answered.
-    pub(super) fn outside(&self, read: Read, draws: bool) -> Outside {
+    pub(super) fn outside(&self, read: Read) -> Outside {
+        match self.playback.lock().answer(read) {
+            Some(value) => Outside::Known(value),
+            None => Outside::Recorded,
+        }
+    }
+
+    /// Decides how a key of shared data is used. `draws` says that the call changes what others see.
+    pub(super) fn key(&self, key: u64, draws: bool) -> KeyUse {
         let mut playback = self.playback.lock();
         // Without a tape nobody knows which calls are new, so none of them is made again. A second change of what was changed
         // when the client connected is the same change in other words.
-        let draws = draws && !playback.is_without_tape() && !playback.has_written(read);
-        match playback.answer(read) {
-            Some(value) => Outside::Known(value),
-            None if draws && self.is_real => Outside::Recorded,
-            None => {
-                self.draws.fetch_or(draws, Ordering::Relaxed);
-                Outside::Copied
-            }
+        let draws = draws && !playback.is_without_tape() && !playback.has_written(key);
+        if draws && self.is_real {
+            return KeyUse::Real;
         }
+        self.draws.fetch_or(draws, Ordering::Relaxed);
+        KeyUse::Copied(playback.begin_key(key))
+    }
+
+    pub(super) fn note(&self, read: Read, value: &Dynamic) {
+        self.playback.lock().add(read, value);
     }
 
     /// Notes a closure that would wait for an answer.
@@ -108,8 +117,8 @@ impl Draft {
         self.disconnects.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn note(&self, read: Read, value: &Dynamic) {
-        self.playback.lock().add(read, value);
+    pub(super) fn note_key(&self, key: u64, before: Before, writes: bool) {
+        self.playback.lock().add_key(key, before, writes);
     }
 
     /// Lets the draft see the `socket.data` of its connection as `on_handshake` has left it.

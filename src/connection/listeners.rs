@@ -58,6 +58,8 @@ pub enum Gone {
     Fired,
     /// `off` removed it.
     Off,
+    /// `off` in `on_connection` itself removed it.
+    OffAtOnce,
 }
 
 /// Copy of a listener, to look at.
@@ -103,23 +105,21 @@ impl Listener {
 
     /// Returns a hash of what it is, which an edit and its undo do not change.
     fn identity(&self) -> u64 {
-        self.handler.identity(&self.event)
+        self.handler.identity((self.event.as_str(), self.once))
     }
 
     /// Follows an `off` that the new code has, or no longer has.
     fn turn(&mut self, was_off: bool, is_off: bool) -> Changes {
         let mut changes = Changes::default();
-        match (was_off, is_off) {
-            (false, true) => {
-                changes.removed += usize::from(self.gone.is_none());
-                changes.silenced.extend(self.silenced());
-                self.gone = Some(Gone::Off);
-            }
-            (true, false) => {
-                changes.added += usize::from(self.gone.is_some());
-                self.gone = None;
-            }
-            _ => {}
+        if !was_off && is_off && self.gone.is_none() {
+            changes.removed += 1;
+            changes.silenced.extend(self.silenced());
+            self.gone = Some(Gone::OffAtOnce);
+        }
+        // What the client has taken off itself stays off.
+        if was_off && !is_off && self.gone == Some(Gone::OffAtOnce) {
+            changes.added += 1;
+            self.gone = None;
         }
         changes
     }
@@ -222,13 +222,17 @@ impl Listeners {
     }
 
     /// Takes off the listeners of an event, or the last one of them that calls `function`.
-    pub fn remove(&mut self, event: &str, function: Option<&FnPtr>) {
+    pub fn remove(&mut self, event: &str, function: Option<&FnPtr>, by: MadeBy) {
+        let off = match by {
+            MadeBy::Connection => Gone::OffAtOnce,
+            MadeBy::Handler | MadeBy::Reload(_) => Gone::Off,
+        };
         let mut found = self.list.iter_mut().rev().filter(|l| l.listens_to(event));
         match function {
-            None => found.for_each(|l| l.gone = Some(Gone::Off)),
+            None => found.for_each(|l| l.gone = Some(off)),
             Some(function) => {
                 if let Some(listener) = found.find(|l| l.handler.is(function)) {
-                    listener.gone = Some(Gone::Off);
+                    listener.gone = Some(off);
                 }
             }
         }
@@ -285,7 +289,7 @@ impl Listeners {
         let was_off = |key: &String| {
             let nth = before.iter().position(|before| before == key);
             let listener = nth.and_then(|nth| base.list.get(nth));
-            listener.is_some_and(|listener| listener.gone == Some(Gone::Off))
+            listener.is_some_and(|listener| listener.gone == Some(Gone::OffAtOnce))
         };
         let keys = self.keys();
         let list = std::mem::take(&mut self.list);
@@ -312,14 +316,14 @@ impl Listeners {
                     live.handler = handler;
                     live.once = listener.once;
                     live.made_by = listener.made_by;
-                    changes.add(live.turn(was_off(key), listener.gone == Some(Gone::Off)));
+                    changes.add(live.turn(was_off(key), listener.gone == Some(Gone::OffAtOnce)));
                 }
             } else if !before.contains(key) {
                 let mut added = Listener {
                     handler,
                     ..listener.clone()
                 };
-                if self.fired.forget(|| added.identity()) {
+                if added.gone.is_none() && self.fired.forget(|| added.identity()) {
                     added.gone = Some(Gone::Fired);
                 }
                 changes.added += usize::from(added.gone.is_none());

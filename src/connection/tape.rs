@@ -5,10 +5,13 @@
 //!
 //! A read is identified by the place of its call in the text and by its arguments. Places are indices into the tokens
 //! that `on_connection` runs ([`Reach`](crate::script::Reach)), so an edit elsewhere does not move them.
+//!
+//! A key of shared data is recorded once, as it was before `on_connection` used it. A draft begins with that, and works on a
+//! copy of its own from then on: so each word that the text has for a read or a change gives the result of then.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use rhai::{Dynamic, Identifier};
+use rhai::Dynamic;
 
 use crate::{script::CallMap, value};
 
@@ -17,34 +20,11 @@ const MAX_BYTES: usize = 4096;
 /// Size of an entry without its value, in bytes.
 const ENTRY_BYTES: usize = 48;
 
-/// Kind of a read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReadKind {
-    /// A function with a result of its own, such as a random number. Each call is another read.
-    Call,
-    /// The state of a key of shared data.
-    State,
-    /// The same, which the call changes. The new state depends on the one before.
-    Change,
-    /// The same; the new state depends on nothing.
-    Set,
-}
-
-impl ReadKind {
-    /// Returns `true` if the call changes what it reads.
-    pub const fn writes(self) -> bool {
-        matches!(self, Self::Change | Self::Set)
-    }
-}
-
-/// Identity of a read: what it reads, and the place of its call, if that is known.
+/// Identity of a read: its function with its arguments, and the place of its call, if that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Read {
-    /// Kind.
-    pub kind: ReadKind,
-    /// Hash of what it reads: a function with its arguments, or a key of shared data.
+    /// Hash of the function and its arguments.
     pub key: u64,
     /// Index of the call among the tokens that `on_connection` runs.
     pub place: Option<u32>,
@@ -52,8 +32,29 @@ pub struct Read {
 
 impl Read {
     /// Creates the identity of a read.
-    pub const fn new(kind: ReadKind, key: u64, place: Option<u32>) -> Self {
-        Self { kind, key, place }
+    pub const fn new(key: u64, place: Option<u32>) -> Self {
+        Self { key, place }
+    }
+}
+
+/// State of a key of shared data before `on_connection` has changed it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Before {
+    /// Nothing has depended on it.
+    Unknown,
+    /// There was a value.
+    Present,
+    /// The value, if there was one.
+    Was(Option<Dynamic>),
+}
+
+impl Before {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Was(Some(value)) => value::weight(value),
+            Self::Unknown | Self::Present | Self::Was(None) => 0,
+        }
     }
 }
 
@@ -63,49 +64,91 @@ struct Entry {
     value: Dynamic,
 }
 
-impl Entry {
-    fn is_state(&self) -> bool {
-        !self.value.is_unit()
-    }
+/// Key of shared data that `on_connection` has used.
+#[derive(Debug, Clone)]
+struct Key {
+    key: u64,
+    before: Before,
+    /// It has changed it.
+    is_written: bool,
 }
 
-/// Results of the reads of `on_connection`, in order.
+/// Results of the reads of `on_connection`, in order, and what the keys of shared data were before it.
 #[derive(Debug, Clone, Default)]
 pub struct Tape {
     entries: Vec<Entry>,
+    keys: Vec<Key>,
     bytes: usize,
     /// It was too large, and is empty now.
     is_dropped: bool,
 }
 
 impl Tape {
-    /// Adds a result: of a function, or the state of a key before the call.
+    /// Adds a result.
     pub fn add(&mut self, read: Read, value: &Dynamic) {
-        if self.is_dropped {
-            return;
-        }
         let value = value.clone();
-        if !self.push(Entry { read, value }) {
-            self.entries = Vec::new();
-            self.is_dropped = true;
+        if self.has_room(ENTRY_BYTES + value::weight(&value)) {
+            self.entries.push(Entry { read, value });
         }
     }
 
-    /// Adds an entry, if there is room for it.
-    fn push(&mut self, entry: Entry) -> bool {
-        let bytes = self.bytes + ENTRY_BYTES + value::weight(&entry.value);
-        let has_room = bytes <= MAX_BYTES;
-        if has_room {
-            self.bytes = bytes;
-            self.entries.push(entry);
+    /// Adds the use of a key. What it was before is known from the first use that depends on it, if that comes before all
+    /// changes.
+    pub fn add_key(&mut self, key: u64, before: Before, writes: bool) {
+        let bytes = before.bytes();
+        if let Some(known) = self.keys.iter_mut().find(|known| known.key == key) {
+            let is_better = !known.is_written && !matches!(known.before, Before::Was(_));
+            known.is_written |= writes;
+            if is_better && matches!(before, Before::Was(_)) {
+                known.before = before;
+                self.has_room(bytes);
+            }
+        } else if self.has_room(ENTRY_BYTES + bytes) {
+            self.keys.push(Key {
+                key,
+                before,
+                is_written: writes,
+            });
         }
-        has_room
+    }
+
+    /// Makes room for an entry. A tape that has none drops everything.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        if self.bytes > MAX_BYTES {
+            (self.entries, self.keys) = Default::default();
+            self.is_dropped = true;
+        }
+        !self.is_dropped
+    }
+
+    /// Adds what another tape has, while there is room.
+    fn extend(&mut self, entries: Vec<Entry>, keys: Vec<Key>) {
+        for entry in entries {
+            let bytes = self.bytes + ENTRY_BYTES + value::weight(&entry.value);
+            if bytes <= MAX_BYTES {
+                self.bytes = bytes;
+                self.entries.push(entry);
+            }
+        }
+        for key in keys {
+            let bytes = self.bytes + ENTRY_BYTES + key.before.bytes();
+            if bytes <= MAX_BYTES {
+                self.bytes = bytes;
+                self.keys.push(key);
+            }
+        }
+    }
+
+    fn key(&self, key: u64) -> Option<&Key> {
+        self.keys.iter().find(|known| known.key == key)
     }
 
     /// Returns the tape to keep; `None` if nothing was read.
     pub fn kept(mut self) -> Option<Box<Self>> {
         self.entries.shrink_to_fit();
-        let is_of_use = self.is_dropped || !self.entries.is_empty();
+        self.keys.shrink_to_fit();
+        let is_of_use = self.is_dropped || !(self.entries.is_empty() && self.keys.is_empty());
         is_of_use.then(|| Box::new(self))
     }
 
@@ -125,8 +168,18 @@ pub enum Outside {
     Recorded,
     /// It is answered from the tape.
     Known(Dynamic),
-    /// It reads a copy that the draft may change, and its result is recorded.
-    Copied,
+}
+
+/// How a function uses a key of shared data.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum KeyUse {
+    /// The key itself, and what it was before is recorded.
+    Recorded,
+    /// The key of the draft's copy. What it was before stands with its first use, if the tape knows it.
+    Copied(Option<Before>),
+    /// The key itself, although it is a draft: each client has results of its own.
+    Real,
 }
 
 /// Answers from a tape to the reads of a draft.
@@ -154,27 +207,8 @@ impl Playback {
         self.tape.is_dropped
     }
 
-    /// Returns the answer that the tape has for a read: that of the call at its place, or of one that was moved. The state of a
-    /// key is the same for every call that reads it.
+    /// Returns the answer that the tape has for a read: that of the call at its place, or of one that was moved.
     pub(super) fn answer(&mut self, read: Read) -> Option<Dynamic> {
-        let wants_state = matches!(read.kind, ReadKind::State | ReadKind::Change);
-        let Some(found) = self.find(read) else {
-            let state = self.state(read).filter(|_| read.kind == ReadKind::State)?;
-            self.new.add(read, &state);
-            return Some(state);
-        };
-        self.used.insert(found);
-        let entry = self.tape.entries.get(found)?;
-        let value = match entry.is_state() || !wants_state {
-            true => entry.value.clone(),
-            false => self.state(read).unwrap_or_default(),
-        };
-        self.new.add(read, &value);
-        Some(value)
-    }
-
-    /// Finds the entry of a call that nothing has used.
-    fn find(&self, read: Read) -> Option<usize> {
         let at_place = |entry: &Entry| match &self.calls {
             None => entry.read.place == read.place,
             Some(calls) => {
@@ -188,12 +222,6 @@ impl Playback {
             (None, _) => false,
             (Some(calls), Some(place)) => !calls.is_kept(place),
         };
-        let is_alike = |entry: &Entry| entry.read.kind.writes() == read.kind.writes();
-        let is_of_use = |entry: &Entry| match read.kind {
-            ReadKind::Call => false,
-            ReadKind::State => entry.is_state(),
-            ReadKind::Change | ReadKind::Set => true,
-        };
         let entries = self.tape.entries.iter().enumerate();
         let unused =
             entries.filter(|(nth, entry)| entry.read.key == read.key && !self.used.contains(nth));
@@ -202,28 +230,42 @@ impl Playback {
             let found = unused.iter().find(|(_, entry)| fits(entry));
             found.map(|(nth, _)| *nth)
         };
-        first(&|entry| is_alike(entry) && at_place(entry))
-            .or_else(|| first(&|entry| is_alike(entry) && was_moved(entry)))
-            .or_else(|| first(&|entry| is_of_use(entry) && at_place(entry)))
-            .or_else(|| first(&|entry| is_of_use(entry) && was_moved(entry)))
+        let found = first(&at_place).or_else(|| first(&was_moved))?;
+        let value = self.tape.entries.get(found)?.value.clone();
+        self.used.insert(found);
+        self.new.add(read, &value);
+        Some(value)
     }
 
-    /// Returns the state of a key that any call has read.
-    fn state(&self, read: Read) -> Option<Dynamic> {
-        let mut entries = self.tape.entries.iter();
-        let found = entries.find(|entry| entry.read.key == read.key && entry.is_state());
-        found.map(|entry| entry.value.clone())
+    /// Returns what a key was before, at its first use. The draft's own changes count from then on.
+    pub(super) fn begin_key(&mut self, key: u64) -> Option<Before> {
+        if self.new.key(key).is_some() {
+            return None;
+        }
+        let known = self.tape.key(key)?;
+        let before = known.before.clone();
+        self.new.add_key(key, before.clone(), known.is_written);
+        Some(before)
     }
 
-    /// Returns `true` if a call has changed the same key when the tape was recorded.
-    pub(super) fn has_written(&self, read: Read) -> bool {
-        let mut entries = self.tape.entries.iter();
-        entries.any(|entry| entry.read.kind.writes() && entry.read.key == read.key)
+    /// Returns `true` if a call has changed a key when the tape was recorded.
+    pub(super) fn has_written(&self, key: u64) -> bool {
+        self.tape.key(key).is_some_and(|known| known.is_written)
     }
 
     /// Adds a read that the tape had no answer for.
     pub(super) fn add(&mut self, read: Read, value: &Dynamic) {
         self.new.add(read, value);
+    }
+
+    /// Adds the use of a key.
+    pub(super) fn add_key(&mut self, key: u64, before: Before, writes: bool) {
+        // What the tape does not know is not what there is now.
+        let before = match self.tape.key(key) {
+            Some(_) => Before::Unknown,
+            None => before,
+        };
+        self.new.add_key(key, before, writes);
     }
 
     /// Returns the tape of the draft's own reads. What the new code no longer reads is kept behind them while there is room,
@@ -234,39 +276,31 @@ impl Playback {
             return old.kept();
         }
         let mut tape = std::mem::take(&mut self.new);
-        let unused = old.entries.into_iter().enumerate();
-        let unused = unused.filter(|(nth, _)| !self.used.contains(nth));
-        for (_, entry) in unused {
-            let read = Read {
-                place: None,
-                ..entry.read
-            };
-            if !tape.is_dropped {
-                tape.push(Entry { read, ..entry });
-            }
+        if !tape.is_dropped {
+            let unused = old.entries.into_iter().enumerate();
+            let unused = unused.filter(|(nth, _)| !self.used.contains(nth));
+            let entries = unused.map(|(_, entry)| Entry {
+                read: Read::new(entry.read.key, None),
+                ..entry
+            });
+            let mut keys = old.keys;
+            keys.retain(|key| tape.key(key.key).is_none());
+            tape.extend(entries.collect(), keys);
         }
         tape.kept()
     }
 }
 
-/// Keys that a call of `on_connection` has set itself: it reads its own values back, and not what is outside.
+/// Shared data that a call of `on_connection` has changed itself: it sees all keys with its own changes.
 #[derive(Debug, Default)]
-pub(super) struct OwnWrites(BTreeSet<(usize, Identifier)>);
+pub(super) struct OwnWrites(BTreeSet<usize>);
 
 impl OwnWrites {
-    pub(super) fn set(&mut self, data: usize, key: &str) {
-        self.0.insert((data, key.into()));
+    pub(super) fn add(&mut self, data: usize) {
+        self.0.insert(data);
     }
 
-    /// Another function has changed the key, so that its value depends on what is outside.
-    pub(super) fn forget(&mut self, data: usize, key: &str) {
-        self.0.remove(&(data, key.into()));
-    }
-
-    pub(super) fn has(&self, data: usize, key: Option<&str>) -> bool {
-        match key {
-            Some(key) => self.0.contains(&(data, key.into())),
-            None => self.0.iter().any(|(of, _)| *of == data),
-        }
+    pub(super) fn has(&self, data: usize) -> bool {
+        self.0.contains(&data)
     }
 }

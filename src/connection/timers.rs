@@ -237,12 +237,12 @@ impl Timers {
         numbers
     }
 
-    /// Merges three states: *base* is what the old code sets, its keys with their delays; *new* is what the new code sets, with keys that
+    /// Merges three states: *base* is what the old code sets, its keys with their delays, and whether it clears them; *new* is what the new code sets, with keys that
     /// pair it with *base*; the closures of the latter are `handlers` now, and its timers have `numbers`. Only a difference
     /// between the two adds or removes a timer. One that is pending keeps its due time.
     pub(super) fn merge(
         &mut self,
-        base: &HashMap<String, Duration>,
+        base: &HashMap<String, (Duration, bool)>,
         (wanted, new): (&[String], Self),
         handlers: Vec<Handler>,
         numbers: &HashMap<u32, u32>,
@@ -267,15 +267,16 @@ impl Timers {
                 live.handler = handler;
                 live.made_by = timer.made_by;
                 live.repeat(timer.repeats);
-                if let Some(before) = before {
+                if let Some((before, was_cleared)) = before {
                     live.change_period(*before, timer.delay);
+                    changes.add(live.turn(*was_cleared, timer.gone));
                 }
                 self.list.push(live);
             } else if before.is_none() {
                 timer.number = numbers.get(&timer.number).copied().unwrap_or(timer.number);
                 timer.handler = handler;
                 timer.stop();
-                timer.gone |= self.fired.forget(|| timer.identity());
+                timer.gone = timer.gone || self.fired.forget(|| timer.identity());
                 changes.added += usize::from(!timer.gone);
                 self.list.push(timer);
             }
@@ -285,7 +286,7 @@ impl Timers {
     }
 
     /// Returns the keys of the timers that `on_reload` set in its last run, with their delays, and takes out those of `run`.
-    pub(super) fn take_reloaded(&mut self, run: u32) -> (HashMap<String, Duration>, Self) {
+    pub(super) fn take_reloaded(&mut self, run: u32) -> (HashMap<String, (Duration, bool)>, Self) {
         let list = std::mem::take(&mut self.list);
         let (fresh, live): (Vec<_>, Vec<_>) = list
             .into_iter()
@@ -293,7 +294,9 @@ impl Timers {
         self.list = live;
         let before = self.keys().into_iter().zip(&self.list);
         let before = before.filter(|(_, timer)| matches!(timer.made_by, MadeBy::Reload(_)));
-        let before = before.map(|(key, timer)| (key, timer.delay)).collect();
+        let before = before
+            .map(|(key, timer)| (key, (timer.delay, false)))
+            .collect();
         let fresh = Self {
             list: fresh,
             ..Self::default()
@@ -301,9 +304,9 @@ impl Timers {
         (before, fresh)
     }
 
-    /// Returns the keys of all timers with their delays.
-    pub(super) fn delays(&self) -> HashMap<String, Duration> {
-        let delays = self.list.iter().map(|timer| timer.delay);
+    /// Returns the keys of the timers of a draft, with their delays, and whether `on_connection` itself has cleared them.
+    pub(super) fn delays(&self) -> HashMap<String, (Duration, bool)> {
+        let delays = self.list.iter().map(|timer| (timer.delay, timer.gone));
         self.keys().into_iter().zip(delays).collect()
     }
 
@@ -382,6 +385,21 @@ impl Timer {
         self.repeats = repeats;
     }
 
+    /// Follows a call that clears it, which the new code of `on_connection` has, or no longer has.
+    fn turn(&mut self, was_cleared: bool, is_cleared: bool) -> Changes {
+        let mut changes = Changes::default();
+        if !was_cleared && is_cleared && !self.gone {
+            changes.removed += 1;
+            self.end();
+        }
+        if was_cleared && !is_cleared && self.gone {
+            changes.added += 1;
+            self.gone = false;
+            self.due = Instant::now() + self.delay;
+        }
+        changes
+    }
+
     /// Returns `true` if it is only remembered.
     fn is_past(&self) -> bool {
         self.gone && self.made_by == MadeBy::Connection
@@ -389,7 +407,8 @@ impl Timer {
 
     /// Returns a hash of what it is, which an edit and its undo do not change.
     fn identity(&self) -> u64 {
-        self.handler.identity("")
+        let texts = self.handler.captured_texts();
+        self.handler.identity((self.delay, self.repeats, texts))
     }
 
     fn end(&mut self) {

@@ -6,7 +6,7 @@ use rhai::{Dynamic, Identifier};
 
 use super::{
     Connection, Data, Draft, Namespace,
-    tape::{Outside, OwnWrites, Read, Tape},
+    tape::{self, KeyUse, Outside, OwnWrites, Read, Tape},
 };
 
 /// Script call that runs on this thread. While it does, no other call runs on the same stack.
@@ -108,14 +108,23 @@ impl Turn {
             .unwrap_or_default()
     }
 
-    /// Decides how the running call gets what it reads from outside. `draws` says that the read changes what it reads.
-    pub fn outside(read: Read, draws: bool) -> Outside {
+    /// Decides how the running call gets what it reads from outside.
+    pub fn outside(read: Read) -> Outside {
         let decide = |context: &mut CallContext| match (&context.turn.draft, &context.recording) {
-            (Some(draft), _) => draft.outside(read, draws),
+            (Some(draft), _) => draft.outside(read),
             (None, Some(_)) => Outside::Recorded,
             (None, None) => Outside::Real,
         };
         CallContext::with(decide).unwrap_or(Outside::Real)
+    }
+
+    /// Decides how the running call uses a key of shared data. `draws` says that the call changes what others see.
+    pub fn key(key: u64, draws: bool) -> KeyUse {
+        let decide = |context: &mut CallContext| match &context.turn.draft {
+            Some(draft) => draft.key(key, draws),
+            None => KeyUse::Recorded,
+        };
+        CallContext::with(decide).unwrap_or(KeyUse::Recorded)
     }
 
     /// Records what a read from outside has returned.
@@ -129,29 +138,38 @@ impl Turn {
         );
     }
 
-    /// Records that the running call sets a key itself, or changes it in another way. `data` is the address of the shared
-    /// data, or of whatever else has keys.
-    pub fn note_write(data: usize, key: &str, is_set: bool) {
-        CallContext::with(|context| {
-            let note = |writes: &mut OwnWrites| match is_set {
-                true => writes.set(data, key),
-                false => writes.forget(data, key),
-            };
-            match (&context.turn.draft, &mut context.recording) {
-                (Some(draft), _) => note(&mut draft.writes()),
-                (None, Some(recording)) => note(&mut recording.writes),
+    /// Records the use of a key of shared data, with what it was before. `data` is the address of the data.
+    pub fn note_key(data: usize, key: u64, before: tape::Before, writes: bool) {
+        CallContext::with(
+            |context| match (&context.turn.draft, &mut context.recording) {
+                (Some(draft), _) => draft.note_key(key, before, writes),
+                (None, Some(recording)) => recording.tape.add_key(key, before, writes),
                 (None, None) => {}
-            }
-        });
+            },
+        );
+        if writes {
+            Self::note_change(data);
+        }
     }
 
-    /// Returns `true` if the running call has set a key itself; without a key, any key.
-    pub fn has_set(data: usize, key: Option<&str>) -> bool {
+    /// Records that the running call has changed something in shared data, or in whatever else has an address.
+    pub fn note_change(data: usize) {
+        CallContext::with(
+            |context| match (&context.turn.draft, &mut context.recording) {
+                (Some(draft), _) => draft.writes().add(data),
+                (None, Some(recording)) => recording.writes.add(data),
+                (None, None) => {}
+            },
+        );
+    }
+
+    /// Returns `true` if the running call has changed something in shared data itself.
+    pub fn has_changed(data: usize) -> bool {
         CallContext::with(|context| {
             let recording = context.recording.as_ref();
             match &context.turn.draft {
-                Some(draft) => draft.writes().has(data, key),
-                None => recording.is_some_and(|recording| recording.writes.has(data, key)),
+                Some(draft) => draft.writes().has(data),
+                None => recording.is_some_and(|recording| recording.writes.has(data)),
             }
         })
         .unwrap_or_default()

@@ -1,6 +1,6 @@
 //! A function or closure that a script gave to the host, and how it is called.
 
-use std::sync::Arc;
+use std::{hash::Hash, sync::Arc};
 
 use rhai::{Dynamic, FnPtr, ImmutableString, NativeCallContext, Position, ScriptFuncDef};
 
@@ -217,11 +217,21 @@ impl Handler {
     }
 
     /// Returns a hash of its code and of what it is used for. An edit and its undo do not change it.
-    pub(crate) fn identity(&self, used: &str) -> u64 {
+    pub(crate) fn identity(&self, used: impl Hash) -> u64 {
         let name = self.fn_ptr.fn_name();
         let places = self.code().places();
         let row = places.row_of(name).and_then(|row| places.row(row));
         hash(&(row.map(|row| row.body), row.is_none().then_some(name), used))
+    }
+
+    /// Returns the texts that it has captured: they tell timers of one line apart.
+    pub(crate) fn captured_texts(&self) -> Vec<(ImmutableString, String)> {
+        let captured = self.captured().into_iter();
+        let texts = captured.filter_map(|(name, value)| {
+            let text = value.flatten().into_immutable_string().ok()?;
+            Some((name, text.to_string()))
+        });
+        texts.collect()
     }
 
     /// Returns the variables that it has captured, by name.
@@ -239,9 +249,15 @@ impl Handler {
 
     /// Returns the variables that a closure has captured that runs in the same version.
     pub(super) fn captured_by(&self, closure: &FnPtr) -> Vec<(ImmutableString, Dynamic)> {
-        let definition = self
-            .version
-            .definition(closure.fn_name(), closure.curry().len());
+        let (name, count) = (closure.fn_name(), closure.curry().len());
+        let definition = match name == self.fn_ptr.fn_name() {
+            true => self.definition.clone(),
+            // A closure whose code is gone is known to its own version only.
+            false => self
+                .version
+                .definition(name, count)
+                .or_else(|| self.code().definition(name, count)),
+        };
         captures(definition.as_deref(), closure)
     }
 

@@ -230,6 +230,37 @@ impl Places {
         uses.filter(move |(_, row)| row.named.is_some() && self.code_name(row) == function)
     }
 
+    /// Returns `true` if the text may register a named function in another way than by the uses that do not fit: as the value of
+    /// a variable, an argument of a helper, or by its name as a text.
+    pub(super) fn may_register(&self, function: &str, fits: &dyn Fn(&Row) -> bool) -> bool {
+        let name = function.split('@').next().unwrap_or(function);
+        let (as_name, as_text) = (tokens::name(name), tokens::text(name));
+        self.files.iter().enumerate().any(|(file_index, file)| {
+            (0..file.tokens.len()).any(|index| {
+                let Some(token) = file.tokens.get(index) else {
+                    return false;
+                };
+                let shape = |at: Option<usize>| at.and_then(|at| file.tokens.shape(at));
+                let (last, next) = (shape(index.checked_sub(1)), shape(Some(index + 1)));
+                if token.hash == as_text {
+                    let word = index.checked_sub(2).and_then(|at| file.tokens.get(at));
+                    return word.is_some_and(|word| word.hash == tokens::name("Fn"));
+                }
+                if token.hash != as_name
+                    || matches!(last, Some(Shape::Fn | Shape::Dot | Shape::Let))
+                    || matches!(next, Some(Shape::Open | Shape::Unit | Shape::Colon))
+                {
+                    return false;
+                }
+                let mut uses = self.rows.iter();
+                let used = uses.find(|row| {
+                    row.file_index == file_index && row.named.is_some() && row.range.start == index
+                });
+                used.is_none_or(fits)
+            })
+        })
+    }
+
     /// Returns the tokens of a closure.
     pub(super) fn tokens_of(&self, row: &Row) -> &[Token] {
         let file = self.files.get(row.file_index);
@@ -299,12 +330,29 @@ impl Places {
         let functions = self.functions.len();
         let mut nest = Nest::new(self.rows.len());
         let mut rows = Vec::new();
-        let is_variable = |name: &str| declared.iter().any(|d| d.name == tokens::name(name));
+        let ranges: Vec<_> = declarations
+            .iter()
+            .map(|function| function.range.clone())
+            .chain(
+                found
+                    .values()
+                    .filter(|f| !f.is_named)
+                    .map(|f| f.range.clone()),
+            )
+            .collect();
+        let is_variable = |found: &Found| {
+            let name = tokens::name(&found.name);
+            declared.iter().filter(|d| d.name == name).any(|d| {
+                let around = ranges.iter().filter(|range| range.contains(&d.at));
+                let inner = around.min_by_key(|range| range.len());
+                inner.is_none_or(|range| range.contains(&found.range.start))
+            })
+        };
         let found: Vec<_> = found
             .into_values()
             .filter(|found| {
                 let registers = known.registers(&found.usage.word) && !own(&found.usage.word);
-                !found.is_named || registers && own(&found.name) && !is_variable(&found.name)
+                !found.is_named || registers && own(&found.name) && !is_variable(found)
             })
             .collect();
         for found in found {

@@ -109,7 +109,7 @@ pub fn carry<K: AsRef<str>>(
     let mut transfer = Transfer {
         base,
         live,
-        fresh: fresh.by_cell(),
+        fresh: Fresh::of(&fresh),
         done: BTreeMap::new(),
         carried: Carried::default(),
         wants: None,
@@ -319,11 +319,42 @@ impl Cells {
     }
 }
 
+/// Cells of the new code.
+#[derive(Default)]
+struct Fresh {
+    /// All paths of each.
+    paths: BTreeMap<usize, Vec<String>>,
+    /// Their names, with the code that makes them.
+    variables: Vec<(String, Owner, usize)>,
+}
+
+impl Fresh {
+    fn of(cells: &Cells) -> Self {
+        let variables = cells.by_path.values().filter_map(|variable| {
+            let place = address(&variable.cell)?;
+            Some((variable.name.clone(), variable.owner?, place))
+        });
+        Self {
+            paths: cells.by_cell(),
+            variables: variables.collect(),
+        }
+    }
+
+    /// Returns `true` if a name stands for one variable of some code: a second run of that code makes a second one.
+    fn is_only(&self, name: &str, owner: Owner) -> bool {
+        let mut places = self.variables.iter();
+        let mut same = places
+            .by_ref()
+            .filter(|(own, of, _)| own == name && *of == owner);
+        let first = same.next().map(|(.., place)| *place);
+        same.all(|(.., place)| Some(*place) == first)
+    }
+}
+
 struct Transfer<'a> {
     base: Cells,
     live: Cells,
-    /// Cells of the new code, with all of their paths.
-    fresh: BTreeMap<usize, Vec<String>>,
+    fresh: Fresh,
     /// Each cell of the new code, and the one that stands for it from now on.
     done: BTreeMap<usize, (Dynamic, Dynamic)>,
     carried: Carried,
@@ -364,14 +395,19 @@ impl Transfer<'_> {
         if let Some((_, known)) = self.done.get(&here) {
             return known.clone();
         }
-        let paths = match self.fresh.get(&here) {
+        let paths = match self.fresh.paths.get(&here) {
             Some(paths) => paths.clone(),
             None => vec![path.to_owned()],
         };
-        let variable = (name.as_str(), of.owner(fn_ptr, name));
+        let owner = of.owner(fn_ptr, name);
+        let variable = (
+            name.as_str(),
+            owner.filter(|owner| self.fresh.is_only(name, *owner)),
+        );
         // A variable that the draft has lent is no client's own.
-        let is_own =
-            |cell: &Dynamic| address(cell).is_none_or(|place| !self.fresh.contains_key(&place));
+        let is_own = |cell: &Dynamic| {
+            address(cell).is_none_or(|place| !self.fresh.paths.contains_key(&place))
+        };
         let live = self.live.find(&paths, variable, is_own).cloned();
         let kept = live.clone().unwrap_or_else(|| cell.clone());
         self.done.insert(here, (cell.clone(), kept.clone()));

@@ -156,6 +156,8 @@ pub struct Swap<'a> {
     drafted: HashMap<String, Vec<(ImmutableString, Dynamic)>>,
     /// Number of handlers that have been swapped, by their groups.
     groups: HashMap<String, usize>,
+    /// Handlers as they were whose new code no longer captures all of their variables.
+    shed: Vec<Handler>,
     /// Captured variables that were looked into.
     seen: BTreeSet<usize>,
     stale: BTreeMap<Stale, usize>,
@@ -191,6 +193,7 @@ impl<'a> Swap<'a> {
             fresh: Vec::new(),
             drafted: HashMap::new(),
             groups: HashMap::new(),
+            shed: Vec::new(),
             seen: BTreeSet::new(),
             stale: BTreeMap::new(),
             swapped: 0,
@@ -210,6 +213,9 @@ impl<'a> Swap<'a> {
         for (used, handler) in draft {
             let name = handler.fn_ptr().fn_name();
             let captured = handler.captured();
+            // Closures in them have the new code already.
+            let cells = captured.iter().filter_map(|(_, value)| address(value));
+            self.seen.extend(cells);
             if let Some(row) = self.new.places().row_of(name) {
                 let hook = self.handles.hook;
                 let of_hook = captured
@@ -248,7 +254,14 @@ impl<'a> Swap<'a> {
             false => self.registered_function(fn_ptr, used),
         };
         if let Fate::New(new, rewritten) = fate {
-            return Swapped::New(handler.moved(new, self.new), rewritten);
+            let moved = handler.moved(new, self.new);
+            let now = moved.captured();
+            let is_shed =
+                |(name, _): &(ImmutableString, _)| now.iter().all(|(other, _)| other != name);
+            if handler.captured().iter().any(is_shed) {
+                self.shed.push(handler.kept(fn_ptr.clone(), self.new));
+            }
+            return Swapped::New(moved, rewritten);
         }
         let mut kept = fn_ptr.clone();
         self.look_into(&mut kept, 0);
@@ -257,6 +270,11 @@ impl<'a> Swap<'a> {
             Fate::Gone => Swapped::Gone(kept),
             _ => Swapped::Old(kept),
         }
+    }
+
+    /// Takes the handlers as they were whose new code no longer captures all of their variables.
+    pub fn take_shed(&mut self) -> Vec<Handler> {
+        std::mem::take(&mut self.shed)
     }
 
     /// Returns the closures that keep an older text, each with how many there are, and how many have the new one.
@@ -316,7 +334,15 @@ impl<'a> Swap<'a> {
         });
         match found.first() {
             Some((row, to)) => self.replace(fn_ptr, (&code, *row), to, Some(used)),
-            None => Fate::Gone,
+            // The text may register it in another way, such as through a variable.
+            None => {
+                let name = transition.function(name);
+                let fits = |row: &Row| used.fits(row);
+                match self.new.places().may_register(name, &fits) {
+                    true => self.named(fn_ptr),
+                    false => Fate::Gone,
+                }
+            }
         }
     }
 

@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use super::Connection;
 use crate::{
-    connection::{
-        Adopted, Data, Drafts,
-        adoption::adopt,
-        merge::{merge_data, merge_rooms},
-    },
+    connection::{Adopted, Data, Drafts, adoption::adopt, merge::merge_data},
     script::{Copies, Handles, Version},
 };
 
@@ -34,7 +30,8 @@ impl Connection {
         if let Some((base, made)) = rest {
             let data = Arc::new(Data::copy_of(self.data().clone()));
             merge_data(&data, &base.data, made.data, &mut adopted.carried);
-            adopted.rooms = merge_rooms(|| self.rooms(), &base.rooms, &made.rooms);
+            let mut left = self.held().left.clone();
+            adopted.rooms = self.rooms_to_move(&base.rooms, &made.rooms, &mut left);
         }
         adopted
     }

@@ -161,7 +161,7 @@ fn of(event: &str, connection: &Connection) -> (Option<Answer>, bool) {
         let code = Code::new(file, line, version);
         match one.gone? {
             Gone::Fired => Some(Answer::Fired(code)),
-            Gone::Off => Some(Answer::Off(code)),
+            Gone::Off | Gone::OffAtOnce => Some(Answer::Off(code)),
         }
     });
     of_event.retain(|one| one.gone.is_none());

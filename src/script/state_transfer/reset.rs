@@ -11,7 +11,7 @@ use super::{
         captures::{address, write_cell},
         values::read,
     },
-    Carried, Cells, Handler, Outcome, Transfer, text,
+    Carried, Cells, Fresh, Handler, Outcome, Transfer, text,
 };
 
 /// Captured variable, as it is and as it was at first.
@@ -71,7 +71,7 @@ pub fn reset<K: AsRef<str>>(
     let mut transfer = Transfer {
         base,
         live: cells,
-        fresh: fresh.by_cell(),
+        fresh: Fresh::of(&fresh),
         done: BTreeMap::new(),
         carried: Carried::default(),
         wants: Some(wants),
