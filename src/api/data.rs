@@ -15,7 +15,7 @@ use super::{
 use crate::{
     connection::{Before, Data, KeyUse, Turn},
     diagnostic::type_word,
-    script::{Limits, limit, produce},
+    script::{self, Limits, NoSum, limit, produce},
     value,
 };
 
@@ -228,12 +228,10 @@ fn whole(data: &Data) -> Fallible<Map> {
     Ok(data.to_map())
 }
 
-/// A handle on data is sent as the map it stands for.
-pub(crate) fn as_value(value: Dynamic) -> Fallible<Dynamic> {
-    let whole = value
-        .read_lock::<SharedMap>()
-        .map(|data| whole(&data.data()));
-    whole.map_or(Ok(value), |map| map.map(Dynamic::from_map))
+/// Returns the map that a handle on data stands for.
+pub(super) fn as_map(value: &Dynamic) -> Option<Fallible<Map>> {
+    let data = value.read_lock::<SharedMap>()?;
+    Some(whole(&data.data()))
 }
 
 fn copy(key: &str, value: &Dynamic) -> Fallible<Dynamic> {
@@ -412,26 +410,31 @@ mod words {
         data.look_at_all("to_map", &context, whole)
     }
 
-    /// Adds `by` to the number of a key, which starts at 0, and gives the sum.
+    /// Adds `by` to the number of a key, which starts at 0, and gives the sum: a whole number if both are.
     ///
     /// ```rhai
     /// let visitor = io.data.incr("visitors", 1);
+    /// io.data.incr("distance", 0.5);
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn incr(
         data: &mut SharedMap,
         key: &str,
-        by: INT,
-    ) -> Result<INT, Box<EvalAltResult>> {
-        let add = |number: &mut Dynamic| match number.as_int() {
-            Ok(before) => match before.checked_add(by) {
-                Some(sum) => {
-                    *number = sum.into();
+        by: Dynamic,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        let add = |number: &mut Dynamic| {
+            let sum = script::sum(number, &by).map_err(|problem| match problem {
+                NoSum::TooLarge => format!("`{key}` would pass the largest number there is"),
+                NoSum::First(got) => format!("`{key}` is no number but {got}"),
+                NoSum::Second(got) => format!("`incr` adds a number, and got {got}"),
+            });
+            match sum {
+                Ok(sum) => {
+                    *number = sum.clone();
                     Ok(sum)
                 }
-                None => refuse(format!("`{key}` would pass the largest number there is")),
-            },
-            Err(got) => refuse(format!("`{key}` is no whole number but {}", type_word(got))),
+                Err(problem) => refuse(problem),
+            }
         };
         data.apply(key, Access::Writes, |data, before| {
             Turn::forget_read(data, key);

@@ -8,7 +8,9 @@ use rhai::{
 };
 
 use super::{
-    Fallible, data, is_reserved, refuse,
+    Fallible, is_reserved,
+    payload::as_value,
+    refuse,
     registration::{function, set_raw, signature},
 };
 use crate::{
@@ -109,7 +111,7 @@ pub(super) fn register_send<T: Clone + std::marker::Send + Sync + 'static>(
             (shown, &info::<T>(false, count)),
             &types,
             move |context, on: &T, args| {
-                let (values, ack) = payload(context, args)?;
+                let (values, ack) = values_and_ack(context, args)?;
                 check_count("send", values.len())?;
                 send(on, &values, ack)
             },
@@ -167,7 +169,7 @@ fn emit<T>(
             "`{name}` takes the name of an event, a string, and got {got}"
         ));
     };
-    let (values, ack) = payload(context, values)?;
+    let (values, ack) = values_and_ack(context, values)?;
     check_count(name, values.len())?;
     if is_reserved(&event) {
         return refuse(format!(
@@ -184,7 +186,7 @@ fn emit<T>(
 }
 
 /// The arguments, without the closure at their end that waits for the answer.
-fn payload(
+fn values_and_ack(
     context: Option<&NativeCallContext<'_>>,
     given: &mut [&mut Dynamic],
 ) -> Fallible<(StaticVec<Dynamic>, Option<Handler>)> {
@@ -217,10 +219,10 @@ pub(super) fn arguments(given: &mut [&mut Dynamic]) -> Fallible<StaticVec<Dynami
         match value.take().try_cast_result::<Spread>() {
             Ok(Spread(spread)) => {
                 for value in spread {
-                    values.push(data::as_value(value)?);
+                    values.push(as_value(value)?);
                 }
             }
-            Err(value) => values.push(data::as_value(value)?),
+            Err(value) => values.push(as_value(value)?),
         }
     }
     Ok(values)

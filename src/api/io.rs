@@ -12,7 +12,7 @@ use super::{
     sockets::Sockets, turn,
 };
 use crate::{
-    connection::{Namespace, Turn},
+    connection::{Namespace, Target, Turn},
     script,
 };
 
@@ -95,8 +95,7 @@ mod words {
         SharedMap::of(io.namespace("data")?.data(), |limits| limits.io_data)
     }
 
-    /// The sockets of the namespace, in this process, in no order. `io.fetch_sockets` has them in the order of
-    /// connecting.
+    /// The sockets of the namespace, in this process, in the order of connecting. As a payload it is the array of their ids.
     ///
     /// ```rhai
     /// print(io.sockets.len());
@@ -109,7 +108,7 @@ mod words {
     ) -> Result<Sockets, Box<EvalAltResult>> {
         let namespace = io.namespace("sockets")?;
         let call = Outside::call("sockets", &context, namespace.path());
-        call.read(|| Ok(Sockets(namespace.connections())))
+        call.read(|| Ok(Sockets(namespace.select(&Target::everyone()))))
     }
 
     /// The socket of an id, `()` if there is none in this process.

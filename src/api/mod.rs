@@ -15,6 +15,7 @@ mod io;
 mod log;
 mod operator;
 mod outside;
+mod payload;
 pub(crate) mod registration;
 mod rooms;
 mod socket;
@@ -33,9 +34,9 @@ use crate::{
 pub(crate) use ack::{Ack, ack};
 pub(crate) use binary::register as register_binary;
 pub(crate) use chance::{freeze, now};
-pub(crate) use data::as_value;
 pub(crate) use handshake::{next, reason};
 pub(crate) use outside::Outside;
+pub(crate) use payload::as_value;
 pub(crate) use socket::Socket;
 
 /// Whether a value is one of ours that has no form on the wire: what `set_timeout` or an operator gives back, when it

@@ -76,6 +76,7 @@ pub use folder::Folder;
 pub use handler::Handler;
 #[doc(hidden)]
 pub use hook::Hook;
+pub(crate) use library::{NoSum, sum};
 pub use limits::Limits;
 pub use load_error::LoadError;
 pub use loader::{Ignored, Loader, Memory};

@@ -38,7 +38,8 @@ pub(super) struct Inbox {
     heard: Mutex<Vec<(String, Packet)>>,
     acks: Mutex<BTreeMap<i64, Packet>>,
     connection: Mutex<Option<Arc<Connection>>>,
-    rooms: Mutex<BTreeSet<String>>,
+    /// In the order of joining.
+    rooms: Mutex<Vec<String>>,
     questions: Mutex<Vec<oneshot::Sender<Vec<Dynamic>>>>,
 }
 
@@ -204,11 +205,16 @@ impl Link for One {
     }
 
     fn join(&self, rooms: &[String]) {
-        self.inbox.rooms.lock().extend(rooms.iter().cloned());
+        let mut joined = self.inbox.rooms.lock();
+        for room in rooms {
+            if !joined.contains(room) {
+                joined.push(room.clone());
+            }
+        }
     }
 
     fn leave(&self, room: &str) {
-        self.inbox.rooms.lock().remove(room);
+        self.inbox.rooms.lock().retain(|joined| joined != room);
     }
 
     fn leave_all(&self) {
@@ -216,7 +222,7 @@ impl Link for One {
     }
 
     fn rooms(&self) -> Vec<String> {
-        self.inbox.rooms.lock().iter().cloned().collect()
+        self.inbox.rooms.lock().clone()
     }
 
     fn handshake(&self) -> Map {

@@ -68,7 +68,7 @@ fn code_and_wrong_types_are_refused_and_change_nothing() {
         ("io.data.x = [socket]", "`x` cannot be kept in shared data"),
         (
             "io.data.x = \"a\"; io.data.incr(\"x\", 1)",
-            "`x` is no whole number but",
+            "`x` is no number but",
         ),
         (
             "io.data.x = \"a\"; io.data.push(\"x\", 1, 5)",

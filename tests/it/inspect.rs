@@ -92,7 +92,7 @@ fn an_inspection_has_listeners_timers_rooms_data_acks_and_variables_with_their_i
             ("set_interval", 600, Some(1_000), 16)
         ]
     );
-    assert_eq!(seen.rooms, [ada.id(), "greeted", "lobby"]);
+    assert_eq!(seen.rooms, [ada.id(), "lobby", "greeted"]);
     let acks: Vec<_> = seen
         .acks
         .iter()

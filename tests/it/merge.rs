@@ -151,7 +151,7 @@ fn rooms_follow_the_code_where_the_connection_has_not_left_or_joined_them() {
     host.edit("main.rhai", &script("socket.leave(socket.id);"));
     assert_eq!(rooms(&client), "[[\"mine\"]]");
     host.edit("main.rhai", &script(""));
-    assert_eq!(rooms(&client), "[[\"client1\",\"mine\"]]");
+    assert_eq!(rooms(&client), "[[\"mine\",\"client1\"]]");
 }
 
 #[test]

@@ -14,6 +14,8 @@ use std::ops::Range;
 
 use rhai::{Engine, EvalAltResult, INT};
 
+pub(crate) use order::{NoSum, sum};
+
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
 /// Registers the functions, before Rhai's own of the same names.

@@ -17,6 +17,28 @@ pub(super) fn number(value: &Dynamic) -> Option<f64> {
     value.as_float().ok().or_else(int)
 }
 
+/// Reason for which two values have no sum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoSum {
+    /// It is larger than any whole number.
+    TooLarge,
+    /// The first one is no number, but of this type.
+    First(String),
+    /// The second one is no number, but of this type.
+    Second(String),
+}
+
+/// Adds two numbers. The sum is a whole number if both are.
+pub(crate) fn sum(a: &Dynamic, b: &Dynamic) -> Result<Dynamic, NoSum> {
+    if let (Ok(a), Ok(b)) = (a.as_int(), b.as_int()) {
+        return a.checked_add(b).map(Dynamic::from).ok_or(NoSum::TooLarge);
+    }
+    let word = |value: &Dynamic| type_word(value.type_name());
+    let first = number(a).ok_or_else(|| NoSum::First(word(a)))?;
+    let second = number(b).ok_or_else(|| NoSum::Second(word(b)))?;
+    Ok((first + second).into())
+}
+
 /// Compares two values. `NaN` stands behind all other numbers.
 pub(super) fn compare(a: &Dynamic, b: &Dynamic) -> Fallible<Ordering> {
     if let (Ok(a), Ok(b)) = (a.as_int(), b.as_int()) {

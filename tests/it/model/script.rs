@@ -199,7 +199,7 @@ impl Script {
             socket.on(\"data\", || socket.data);
             socket.on(\"join\", |room| { socket.join(room); });
             socket.on(\"leave\", |room| { socket.leave(room); });
-            socket.on(\"rooms\", || { let rooms = []; for room in socket.rooms { if room.len == 1 { rooms.push(room); } } rooms });
+            socket.on(\"rooms\", || { let rooms = []; for room in socket.rooms { if room.len == 1 { rooms.push(room); } } rooms.sorted() });
         }"
     }
 

@@ -1,0 +1,21 @@
+//! What is sent for a value that has no form on the wire by itself.
+
+use rhai::{Array, Dynamic};
+
+use super::{Fallible, data::as_map, rooms::Rooms, sockets::Sockets};
+
+/// Returns the map that a handle on data stands for, the names of rooms, or the ids of sockets; every other value as it is.
+pub(crate) fn as_value(value: Dynamic) -> Fallible<Dynamic> {
+    if let Some(map) = as_map(&value) {
+        return map.map(Dynamic::from_map);
+    }
+    if let Some(Rooms(rooms)) = value.read_lock::<Rooms>().as_deref() {
+        let names = rooms.iter().map(|room| room.as_str().into());
+        return Ok(names.collect::<Array>().into());
+    }
+    if let Some(Sockets(sockets)) = value.read_lock::<Sockets>().as_deref() {
+        let ids = sockets.iter().map(|socket| socket.id().to_string().into());
+        return Ok(ids.collect::<Array>().into());
+    }
+    Ok(value)
+}
