@@ -37,6 +37,7 @@ fn every_script_in_a_document_loads_and_takes_a_client() {
         "COMPATIBILITY.md",
         "docs/editing-live.md",
         "docs/reference.md",
+        "docs/rhai-for-javascript.md",
         "docs/security.md",
     ] {
         for block in blocks(&read(document), "rhai") {
