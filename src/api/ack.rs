@@ -42,6 +42,11 @@ impl Ack {
         )
     }
 
+    /// Returns `true` if it is not answered, and nothing but this handle can answer it any more.
+    pub(crate) fn is_dropped(&self) -> bool {
+        !self.answered.load(Ordering::Acquire) && Arc::strong_count(&self.answered) == 1
+    }
+
     /// What a handler gets as its last argument: `ack.call(...)` answers with any number of arguments.
     pub(crate) fn into_closure(self) -> Dynamic {
         closure("ack", move |args| {

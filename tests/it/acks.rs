@@ -49,12 +49,19 @@ fn the_first_answer_counts() {
 }
 
 #[test]
-fn a_handler_that_declares_the_ack_and_does_not_call_it_gives_none() {
-    assert_eq!(answer("socket.on(\"x\", |ack| 1);", ()), None);
-    assert_eq!(
-        answer("socket.on(\"x\", |ack| 1); socket.on(\"x\", || 2);", ()),
-        None
-    );
+fn a_handler_that_neither_calls_the_ack_nor_keeps_it_answers_by_what_it_returns() {
+    for script in [
+        "socket.on(\"x\", |ack| 1);",
+        "socket.on(\"x\", |ack| 1); socket.on(\"x\", || 2);",
+    ] {
+        assert_eq!(answer(script, ()).as_deref(), Some("[1]"));
+    }
+    for script in [
+        "socket.on(\"x\", |ack| {});",
+        "let kept = (); socket.on(\"x\", |ack| { kept = ack; 1 });",
+    ] {
+        assert_eq!(answer(script, ()), None);
+    }
     let both = "socket.on(\"x\", || 1); socket.on(\"x\", |ack| { ack.call(2); });";
     assert_eq!(
         answer(both, ()).as_deref(),

@@ -187,6 +187,10 @@ impl Dispatcher {
         let Some(ack) = &firing.ack else { return };
         match value {
             Ok(value) if firing.by_value => self.answer(connection, handler, ack, value, &call),
+            // The handler has neither called the ack nor kept it: the client would wait for ever.
+            Ok(value) if declares_ack && !value.is_unit() && ack.is_dropped() => {
+                self.answer(connection, handler, ack, value, &call);
+            }
             Err(Some(reason)) if self.options.ack_errors && (firing.by_value || declares_ack) => {
                 let error = Map::from([("error".into(), reason.into())]);
                 self.answer(connection, handler, ack, error.into(), &call);
