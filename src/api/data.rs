@@ -13,7 +13,7 @@ use super::{
     refuse, turn,
 };
 use crate::{
-    connection::{Before, Data, KeyUse, Turn},
+    connection::{Before, Data, Effect, KeyUse, Turn},
     diagnostic::type_word,
     script::{self, Limits, NoSum, limit, produce},
     value,
@@ -25,30 +25,28 @@ const UPDATE_TRIES: usize = 16;
 /// Larger data is not copied in one go: that would hold up everyone who uses it.
 const MAX_WHOLE: usize = 4 << 20;
 
-/// Effect of a function on a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
-    Reads,
-    Writes,
-}
-
 /// Largest value that is recorded where nothing depends on it, in bytes.
 const SMALL: usize = 512;
 
 /// Notes the state of a key before a call, if somebody wants to know it.
-struct Noted(Option<Before>);
+#[derive(Default)]
+struct Noted {
+    before: Option<Before>,
+    /// The call has changed nothing.
+    is_unchanged: bool,
+}
 
 impl Noted {
     /// Notes the value that was there.
     fn was(&mut self, value: Option<&Dynamic>) {
-        if let Some(before) = &mut self.0 {
+        if let Some(before) = &mut self.before {
             *before = Before::Was(value.cloned());
         }
     }
 
     /// Notes a value that the call does not depend on.
     fn may_have_been(&mut self, value: Option<&Dynamic>) {
-        if self.0.is_some() && value.is_none_or(|value| value::weight(value) <= SMALL) {
+        if self.before.is_some() && value.is_none_or(|value| value::weight(value) <= SMALL) {
             self.was(value);
         }
     }
@@ -56,7 +54,7 @@ impl Noted {
     /// Notes whether there was a value.
     fn was_present(&mut self, value: Option<&Dynamic>) {
         self.may_have_been(value);
-        if let Some(before @ Before::Unknown) = &mut self.0 {
+        if let Some(before @ Before::Unknown) = &mut self.before {
             *before = Before::Present;
         }
     }
@@ -105,16 +103,22 @@ impl SharedMap {
     fn apply<T>(
         &self,
         key: &str,
-        access: Access,
+        effect: Effect,
         apply: impl FnOnce(&Arc<Data>, &mut Noted) -> Fallible<T>,
     ) -> Fallible<T> {
         if !Turn::is_taped() {
-            return apply(&self.data, &mut Noted(None));
+            return apply(&self.data, &mut Noted::default());
         }
-        let writes = access == Access::Writes;
         let identity = outside::key((self.address(), key));
-        let mut noted = Noted(Some(Before::Unknown));
-        let result = match Turn::key(identity, writes && !self.is_of_own_socket()) {
+        let draws = match self.is_of_own_socket() {
+            true => Effect::Reads,
+            false => effect,
+        };
+        let mut noted = Noted {
+            before: Some(Before::Unknown),
+            ..Noted::default()
+        };
+        let result = match Turn::key(identity, draws) {
             KeyUse::Copied(before) => {
                 let copy = self.data();
                 before.iter().for_each(|before| restore(before, &copy, key));
@@ -123,18 +127,24 @@ impl SharedMap {
             KeyUse::Real => {
                 let result = apply(&self.data, &mut noted)?;
                 self.data().restore(key, self.data.get(key).0);
-                result
+                Turn::note_real_key(identity, noted.before.unwrap_or(Before::Unknown));
+                return Ok(result);
             }
             _ => apply(&self.data, &mut noted)?,
         };
-        let before = noted.0.unwrap_or(Before::Unknown);
-        Turn::note_key(self.address(), identity, before, writes);
+        let before = noted.before.unwrap_or(Before::Unknown);
+        let effect = if noted.is_unchanged {
+            Effect::Reads
+        } else {
+            effect
+        };
+        Turn::note_key(identity, before, effect);
         Ok(result)
     }
 
     /// Reads a key, and remembers in which state for a write that follows in the same call.
     fn read(&self, key: &str) -> Fallible<Dynamic> {
-        self.apply(key, Access::Reads, |data, before| {
+        self.apply(key, Effect::Reads, |data, before| {
             let (value, stamp) = data.get(key);
             before.was(value.as_ref());
             Turn::remember_read(data, key, stamp);
@@ -149,9 +159,6 @@ impl SharedMap {
         context: &NativeCallContext<'_>,
         look: impl FnOnce(&Data) -> Fallible<T>,
     ) -> Fallible<T> {
-        if !Turn::is_taped() || Turn::has_changed(self.address()) {
-            return look(&self.data());
-        }
         let call = Outside::call(name, context, self.address());
         call.read(|| look(&self.data()))
     }
@@ -160,9 +167,9 @@ impl SharedMap {
     /// the users, changes them, and writes them.
     fn write(&self, key: &str, value: &Dynamic) -> Fallible {
         let value = self.plain(key, value)?;
-        self.apply(key, Access::Writes, |data, before| {
-            if before.0.is_some() {
-                before.may_have_been(data.get(key).0.as_ref());
+        self.apply(key, Effect::Sets, |data, before| {
+            if before.before.is_some() {
+                before.was_present(data.get(key).0.as_ref());
             }
             self.put(data, key, value)
         })
@@ -309,7 +316,7 @@ mod words {
         key: &str,
         default_value: Dynamic,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
-        data.apply(key, Access::Reads, |data, before| {
+        data.apply(key, Effect::Reads, |data, before| {
             let value = data.get(key).0;
             before.was(value.as_ref());
             Ok(value.unwrap_or(default_value))
@@ -342,10 +349,11 @@ mod words {
         value: Dynamic,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
         let value = data.plain(key, &value)?;
-        data.apply(key, Access::Writes, |data, before| {
+        data.apply(key, Effect::Begins, |data, before| {
             Turn::forget_read(data, key);
             let old = data.init(key, || value.clone());
             before.was(old.as_ref());
+            before.is_unchanged = old.is_some();
             Ok(old.unwrap_or(value))
         })
     }
@@ -357,7 +365,7 @@ mod words {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn remove(data: &mut SharedMap, key: &str) -> Result<Dynamic, Box<EvalAltResult>> {
-        data.apply(key, Access::Writes, |data, before| {
+        data.apply(key, Effect::Changes, |data, before| {
             Turn::forget_read(data, key);
             let old = data.remove(key);
             before.was(old.as_ref());
@@ -372,7 +380,7 @@ mod words {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn has(data: &mut SharedMap, key: &str) -> Result<bool, Box<EvalAltResult>> {
-        data.apply(key, Access::Reads, |data, before| {
+        data.apply(key, Effect::Reads, |data, before| {
             let value = data.get(key).0;
             before.was_present(value.as_ref());
             Ok(value.is_some())
@@ -436,7 +444,7 @@ mod words {
                 Err(problem) => refuse(problem),
             }
         };
-        data.apply(key, Access::Writes, |data, before| {
+        data.apply(key, Effect::Changes, |data, before| {
             Turn::forget_read(data, key);
             data.modify(key, 0.into(), |number, _| {
                 before.was(Some(number));
@@ -473,7 +481,7 @@ mod words {
             }
             Err(got) => refuse(format!("`{key}` is no array but {}", type_word(got))),
         };
-        data.apply(key, Access::Writes, |data, before| {
+        data.apply(key, Effect::Changes, |data, before| {
             Turn::forget_read(data, key);
             data.modify(key, Array::new().into(), |list, weighs| {
                 before.may_have_been(Some(list));
@@ -496,7 +504,7 @@ mod words {
         default_value: Dynamic,
         change: FnPtr,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
-        data.apply(key, Access::Writes, |shared, before| {
+        data.apply(key, Effect::Changes, |shared, before| {
             for _ in 0..UPDATE_TRIES {
                 let (old, stamp) = shared.get(key);
                 before.was(old.as_ref());

@@ -60,7 +60,7 @@ fn set(word: &str, context: &NativeCallContext<'_>, call: FnPtr, ms: INT) -> Fal
 fn clear(word: &str, timer: TimerHandle) -> Fallible {
     let turn = turn(word)?;
     match turn.draft {
-        Some(draft) => draft.registered().timers.clear(timer.0),
+        Some(draft) => draft.registered().timers.clear(timer.0, MadeBy::Connection),
         None => turn.connection.clear_timer(timer.0),
     }
     Ok(())

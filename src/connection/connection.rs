@@ -381,7 +381,9 @@ impl Connection {
 
     /// Clears a timer.
     pub fn clear_timer(&self, number: u32) {
-        self.held().registered.timers.clear(number);
+        let mut held = self.held();
+        let by = held.made_by();
+        held.registered.timers.clear(number, by);
     }
 
     /// Returns how many timers may still fire.
@@ -542,7 +544,8 @@ impl Connection {
         self.note_listens(held.registered.listeners.bits());
         drop(held);
         if let Some((data, rooms, new_data, new_rooms)) = rest {
-            merge_data(self.data(), &data, new_data, &mut adopted.carried);
+            let first = self.data_at_handshake();
+            merge_data(self.data(), &first, &data, new_data, &mut adopted.carried);
             adopted.rooms = self.move_rooms(&rooms, &new_rooms);
         }
         adopted

@@ -14,7 +14,7 @@ use rhai::{Dynamic, Map};
 
 use super::{
     Data, Made, Registered,
-    tape::{Before, KeyUse, Outside, OwnWrites, Playback, Read, Tape},
+    tape::{Before, Effect, KeyUse, Outside, OwnWrites, Playback, Read, Tape},
 };
 use crate::script::{CallMap, Handler};
 
@@ -90,12 +90,13 @@ impl Draft {
         }
     }
 
-    /// Decides how a key of shared data is used. `draws` says that the call changes what others see.
-    pub(super) fn key(&self, key: u64, draws: bool) -> KeyUse {
+    /// Decides how a key of shared data is used. `draws` is the effect of the call on what others see.
+    pub(super) fn key(&self, key: u64, draws: Effect) -> KeyUse {
         let mut playback = self.playback.lock();
         // Without a tape nobody knows which calls are new, so none of them is made again. A second change of what was changed
         // when the client connected is the same change in other words.
-        let draws = draws && !playback.is_without_tape() && !playback.has_written(key);
+        let draws =
+            draws > Effect::Reads && !playback.is_without_tape() && !playback.had(draws, key);
         if draws && self.is_real {
             return KeyUse::Real;
         }
@@ -117,8 +118,12 @@ impl Draft {
         self.disconnects.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn note_key(&self, key: u64, before: Before, writes: bool) {
-        self.playback.lock().add_key(key, before, writes);
+    pub(super) fn note_real_key(&self, key: u64, before: Before) {
+        self.playback.lock().draw_key(key, before);
+    }
+
+    pub(super) fn note_key(&self, key: u64, before: Before, effect: Effect) {
+        self.playback.lock().add_key(key, before, effect);
     }
 
     /// Lets the draft see the `socket.data` of its connection as `on_handshake` has left it.

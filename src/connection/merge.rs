@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use rhai::{Dynamic, Identifier};
+use rhai::{Dynamic, Identifier, Map};
 
 use super::Data;
 use crate::script::{Carried, merge};
@@ -15,11 +15,22 @@ use crate::script::{Carried, merge};
 type Written = BTreeMap<Identifier, Option<Dynamic>>;
 
 /// Gives `live` the keys that the new code writes, where the connection has not changed them.
-pub(super) fn merge_data(live: &Arc<Data>, base: &Written, new: Written, carried: &mut Carried) {
+/// A key that it no longer writes is what `on_handshake` has left.
+pub(super) fn merge_data(
+    live: &Arc<Data>,
+    at_handshake: &Map,
+    base: &Written,
+    new: Written,
+    carried: &mut Carried,
+) {
     let dropped = base.keys().filter(|key| !new.contains_key(*key));
-    let dropped: Vec<_> = dropped.map(|key| (key.clone(), None)).collect();
+    let dropped = dropped.map(|key| (key.clone(), at_handshake.get(key).cloned()));
+    let dropped: Vec<_> = dropped.collect();
     for (key, new) in new.into_iter().chain(dropped) {
-        let base = base.get(&key).and_then(Option::as_ref);
+        let base = match base.get(&key) {
+            Some(written) => written.as_ref(),
+            None => at_handshake.get(&key),
+        };
         let (value, stamp) = live.get(&key);
         let merged = merge(base, new.as_ref(), value.as_ref());
         let mut noted = Carried::default();

@@ -46,6 +46,6 @@ pub use pattern::NamespacePattern;
 pub use phase::Phase;
 pub use registrations::{Adopted, Registered};
 pub use stage::{Chosen, Client, Share, Stage};
-pub use tape::{Before, KeyUse, Outside, Read, Tape};
+pub use tape::{Before, Effect, KeyUse, Outside, Read, Tape};
 pub use timers::{Pending, Timers};
 pub use turn::Turn;

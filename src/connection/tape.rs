@@ -58,6 +58,32 @@ impl Before {
     }
 }
 
+/// Effect of a call on a key of shared data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Effect {
+    /// None: it reads.
+    Reads,
+    /// It sets a key that has no value.
+    Begins,
+    /// It sets the key, whatever it was.
+    Sets,
+    /// It makes another value of the one that was there.
+    Changes,
+}
+
+impl Effect {
+    /// Returns `true` if a call with this effect, when the client connected, was the same as one with another: `init` and a
+    /// set are, but a count beside an `init` is a call of its own.
+    fn covers(self, other: Self) -> bool {
+        match other {
+            Self::Reads => true,
+            Self::Begins | Self::Sets => self >= Self::Begins,
+            Self::Changes => self >= Self::Sets,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Entry {
     read: Read,
@@ -69,8 +95,8 @@ struct Entry {
 struct Key {
     key: u64,
     before: Before,
-    /// It has changed it.
-    is_written: bool,
+    /// The strongest effect of its calls.
+    effect: Effect,
 }
 
 /// Results of the reads of `on_connection`, in order, and what the keys of shared data were before it.
@@ -94,11 +120,18 @@ impl Tape {
 
     /// Adds the use of a key. What it was before is known from the first use that depends on it, if that comes before all
     /// changes.
-    pub fn add_key(&mut self, key: u64, before: Before, writes: bool) {
+    pub fn add_key(&mut self, key: u64, before: Before, effect: Effect) {
         let bytes = before.bytes();
         if let Some(known) = self.keys.iter_mut().find(|known| known.key == key) {
-            let is_better = !known.is_written && !matches!(known.before, Before::Was(_));
-            known.is_written |= writes;
+            let is_better =
+                known.effect == Effect::Reads && !matches!(known.before, Before::Was(_));
+            let is_read_back = known.effect > Effect::Reads && effect == Effect::Reads;
+            if is_read_back && matches!(known.before, Before::Unknown) {
+                // It depends on what nobody has recorded.
+                self.drop_all();
+                return;
+            }
+            known.effect = known.effect.max(effect);
             if is_better && matches!(before, Before::Was(_)) {
                 known.before = before;
                 self.has_room(bytes);
@@ -107,7 +140,7 @@ impl Tape {
             self.keys.push(Key {
                 key,
                 before,
-                is_written: writes,
+                effect,
             });
         }
     }
@@ -116,10 +149,14 @@ impl Tape {
     fn has_room(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         if self.bytes > MAX_BYTES {
-            (self.entries, self.keys) = Default::default();
-            self.is_dropped = true;
+            self.drop_all();
         }
         !self.is_dropped
+    }
+
+    fn drop_all(&mut self) {
+        (self.entries, self.keys) = Default::default();
+        self.is_dropped = true;
     }
 
     /// Adds what another tape has, while there is room.
@@ -187,6 +224,8 @@ pub enum KeyUse {
 pub(super) struct Playback {
     tape: Tape,
     used: BTreeSet<usize>,
+    /// Keys that were changed for real.
+    drawn: BTreeSet<u64>,
     /// Calls of the draft's version as calls of the version that recorded the tape; `None` if it is the same.
     calls: Option<Arc<CallMap>>,
     /// Tape of the draft's own reads.
@@ -244,13 +283,14 @@ impl Playback {
         }
         let known = self.tape.key(key)?;
         let before = known.before.clone();
-        self.new.add_key(key, before.clone(), known.is_written);
+        self.new.add_key(key, before.clone(), known.effect);
         Some(before)
     }
 
-    /// Returns `true` if a call has changed a key when the tape was recorded.
-    pub(super) fn has_written(&self, key: u64) -> bool {
-        self.tape.key(key).is_some_and(|known| known.is_written)
+    /// Returns `true` if a call had the same effect on a key when the tape was recorded.
+    pub(super) fn had(&self, effect: Effect, key: u64) -> bool {
+        let known = self.tape.key(key);
+        known.is_some_and(|known| known.effect.covers(effect))
     }
 
     /// Adds a read that the tape had no answer for.
@@ -258,14 +298,25 @@ impl Playback {
         self.new.add(read, value);
     }
 
+    /// Adds a change that was made for real: the key is what it was before that from now on.
+    pub(super) fn draw_key(&mut self, key: u64, before: Before) {
+        self.new.keys.retain(|known| known.key != key);
+        self.new.add_key(key, before, Effect::Changes);
+        self.drawn.insert(key);
+    }
+
     /// Adds the use of a key.
-    pub(super) fn add_key(&mut self, key: u64, before: Before, writes: bool) {
+    pub(super) fn add_key(&mut self, key: u64, before: Before, effect: Effect) {
+        if self.drawn.contains(&key) {
+            return;
+        }
         // What the tape does not know is not what there is now.
-        let before = match self.tape.key(key) {
-            Some(_) => Before::Unknown,
-            None => before,
-        };
-        self.new.add_key(key, before, writes);
+        match self.new.keys.iter_mut().find(|known| known.key == key) {
+            Some(known) if self.tape.key(key).is_some() => {
+                known.effect = known.effect.max(effect);
+            }
+            _ => self.new.add_key(key, before, effect),
+        }
     }
 
     /// Returns the tape of the draft's own reads. What the new code no longer reads is kept behind them while there is room,
@@ -291,16 +342,16 @@ impl Playback {
     }
 }
 
-/// Shared data that a call of `on_connection` has changed itself: it sees all keys with its own changes.
+/// Sockets whose rooms a call of `on_connection` has changed itself: it sees them with its own changes.
 #[derive(Debug, Default)]
 pub(super) struct OwnWrites(BTreeSet<usize>);
 
 impl OwnWrites {
-    pub(super) fn add(&mut self, data: usize) {
-        self.0.insert(data);
+    pub(super) fn add(&mut self, socket: usize) {
+        self.0.insert(socket);
     }
 
-    pub(super) fn has(&self, data: usize) -> bool {
-        self.0.contains(&data)
+    pub(super) fn has(&self, socket: usize) -> bool {
+        self.0.contains(&socket)
     }
 }

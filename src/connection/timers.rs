@@ -22,6 +22,8 @@ struct Timer {
     due: Instant,
     /// The timer has fired for its only time, or was cleared.
     gone: bool,
+    /// `on_connection` itself has cleared it.
+    cleared_at_once: bool,
     task: Option<AbortHandle>,
 }
 
@@ -73,6 +75,7 @@ impl Timers {
             repeats,
             due,
             gone: false,
+            cleared_at_once: false,
             task: None,
         });
         number
@@ -130,8 +133,9 @@ impl Timers {
     }
 
     /// Clears a timer, if it has not fired for its only time.
-    pub fn clear(&mut self, number: u32) {
+    pub fn clear(&mut self, number: u32, by: MadeBy) {
         if let Some(timer) = self.list.iter_mut().find(|timer| timer.number == number) {
+            timer.cleared_at_once |= !timer.gone && by == MadeBy::Connection;
             timer.end();
         }
         self.sweep();
@@ -391,10 +395,12 @@ impl Timer {
         if !was_cleared && is_cleared && !self.gone {
             changes.removed += 1;
             self.end();
+            self.cleared_at_once = true;
         }
-        if was_cleared && !is_cleared && self.gone {
+        // What the client has cleared itself stays so, and so does what has fired.
+        if was_cleared && !is_cleared && self.cleared_at_once {
             changes.added += 1;
-            self.gone = false;
+            (self.gone, self.cleared_at_once) = (false, false);
             self.due = Instant::now() + self.delay;
         }
         changes

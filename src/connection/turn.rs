@@ -6,7 +6,7 @@ use rhai::{Dynamic, Identifier};
 
 use super::{
     Connection, Data, Draft, Namespace,
-    tape::{self, KeyUse, Outside, OwnWrites, Read, Tape},
+    tape::{self, Effect, KeyUse, Outside, OwnWrites, Read, Tape},
 };
 
 /// Script call that runs on this thread. While it does, no other call runs on the same stack.
@@ -118,8 +118,8 @@ impl Turn {
         CallContext::with(decide).unwrap_or(Outside::Real)
     }
 
-    /// Decides how the running call uses a key of shared data. `draws` says that the call changes what others see.
-    pub fn key(key: u64, draws: bool) -> KeyUse {
+    /// Decides how the running call uses a key of shared data. `draws` is the effect of the call on what others see.
+    pub fn key(key: u64, draws: Effect) -> KeyUse {
         let decide = |context: &mut CallContext| match &context.turn.draft {
             Some(draft) => draft.key(key, draws),
             None => KeyUse::Recorded,
@@ -138,38 +138,44 @@ impl Turn {
         );
     }
 
-    /// Records the use of a key of shared data, with what it was before. `data` is the address of the data.
-    pub fn note_key(data: usize, key: u64, before: tape::Before, writes: bool) {
+    /// Records the use of a key of shared data, with what it was before.
+    pub fn note_key(key: u64, before: tape::Before, effect: Effect) {
         CallContext::with(
             |context| match (&context.turn.draft, &mut context.recording) {
-                (Some(draft), _) => draft.note_key(key, before, writes),
-                (None, Some(recording)) => recording.tape.add_key(key, before, writes),
-                (None, None) => {}
-            },
-        );
-        if writes {
-            Self::note_change(data);
-        }
-    }
-
-    /// Records that the running call has changed something in shared data, or in whatever else has an address.
-    pub fn note_change(data: usize) {
-        CallContext::with(
-            |context| match (&context.turn.draft, &mut context.recording) {
-                (Some(draft), _) => draft.writes().add(data),
-                (None, Some(recording)) => recording.writes.add(data),
+                (Some(draft), _) => draft.note_key(key, before, effect),
+                (None, Some(recording)) => recording.tape.add_key(key, before, effect),
                 (None, None) => {}
             },
         );
     }
 
-    /// Returns `true` if the running call has changed something in shared data itself.
-    pub fn has_changed(data: usize) -> bool {
+    /// Records that a draft has changed a key of shared data for real, with what it was before that.
+    pub fn note_real_key(key: u64, before: tape::Before) {
+        CallContext::with(|context| {
+            if let Some(draft) = &context.turn.draft {
+                draft.note_real_key(key, before);
+            }
+        });
+    }
+
+    /// Records that the running call has changed the rooms of a socket, by its address.
+    pub fn note_change(socket: usize) {
+        CallContext::with(
+            |context| match (&context.turn.draft, &mut context.recording) {
+                (Some(draft), _) => draft.writes().add(socket),
+                (None, Some(recording)) => recording.writes.add(socket),
+                (None, None) => {}
+            },
+        );
+    }
+
+    /// Returns `true` if the running call has changed the rooms of a socket.
+    pub fn has_changed(socket: usize) -> bool {
         CallContext::with(|context| {
             let recording = context.recording.as_ref();
             match &context.turn.draft {
-                Some(draft) => draft.writes().has(data),
-                None => recording.is_some_and(|recording| recording.writes.has(data)),
+                Some(draft) => draft.writes().has(socket),
+                None => recording.is_some_and(|recording| recording.writes.has(socket)),
             }
         })
         .unwrap_or_default()

@@ -16,7 +16,7 @@ use super::{
     merge::{Merged, merge},
     places::Owner,
     timer::TimerHandle,
-    values::{MAX_DEPTH, each_closure, holds_closure, read},
+    values::{MAX_DEPTH, each_closure_at, holds_closure, key_at, place_at, read},
 };
 
 /// Outcome of an edit for one variable of one connection.
@@ -272,8 +272,8 @@ impl Cells {
                 },
             );
             if self.seen.insert(place) {
-                each_closure(&value, 0, &mut |inner| {
-                    self.closure(of, inner, &path, depth + 1);
+                each_closure_at(&value, &path, 0, &mut |inner, path| {
+                    self.closure(of, inner, path, depth + 1);
                 });
             }
         }
@@ -458,12 +458,13 @@ impl Transfer<'_> {
                 self.closure(of, &mut inner, path, depth + 1);
             }
         } else if let Ok(mut array) = value.as_array_mut() {
-            array
-                .iter_mut()
-                .for_each(|v| self.values(of, v, path, depth + 1));
+            for (nth, element) in array.iter_mut().enumerate() {
+                self.values(of, element, &place_at(path, nth), depth + 1);
+            }
         } else if let Ok(mut map) = value.as_map_mut() {
-            map.values_mut()
-                .for_each(|v| self.values(of, v, path, depth + 1));
+            for (key, element) in map.iter_mut() {
+                self.values(of, element, &key_at(path, key), depth + 1);
+            }
         }
     }
 

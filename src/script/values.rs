@@ -24,6 +24,39 @@ pub(super) fn each_closure(value: &Dynamic, depth: usize, found: &mut impl FnMut
     }
 }
 
+/// Calls `found` for each closure in a value, with its path: that of the value, with keys and places.
+pub(super) fn each_closure_at(
+    value: &Dynamic,
+    path: &str,
+    depth: usize,
+    found: &mut impl FnMut(&FnPtr, &str),
+) {
+    if depth > MAX_DEPTH || value.is_shared() {
+        return;
+    }
+    if let Some(inner) = value.read_lock::<FnPtr>() {
+        found(&inner, path);
+    } else if let Ok(array) = value.as_array_ref() {
+        for (nth, element) in array.iter().enumerate() {
+            each_closure_at(element, &place_at(path, nth), depth + 1, found);
+        }
+    } else if let Ok(map) = value.as_map_ref() {
+        for (key, element) in map.iter() {
+            each_closure_at(element, &key_at(path, key), depth + 1, found);
+        }
+    }
+}
+
+/// Returns the path of an element of an array.
+pub(super) fn place_at(path: &str, nth: usize) -> String {
+    format!("{path}[{nth}]")
+}
+
+/// Returns the path of a value in a map.
+pub(super) fn key_at(path: &str, key: &str) -> String {
+    format!("{path}.{key}")
+}
+
 /// Returns `true` if a closure is in a value.
 pub(super) fn holds_closure(value: &Dynamic, depth: usize) -> bool {
     if depth > MAX_DEPTH || value.is_shared() {

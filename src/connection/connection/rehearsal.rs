@@ -29,7 +29,8 @@ impl Connection {
         copies.release();
         if let Some((base, made)) = rest {
             let data = Arc::new(Data::copy_of(self.data().clone()));
-            merge_data(&data, &base.data, made.data, &mut adopted.carried);
+            let first = self.data_at_handshake();
+            merge_data(&data, &first, &base.data, made.data, &mut adopted.carried);
             let mut left = self.held().left.clone();
             adopted.rooms = self.rooms_to_move(&base.rooms, &made.rooms, &mut left);
         }

@@ -130,7 +130,7 @@ impl Connection {
         }
     }
 
-    fn data_at_handshake(&self) -> Map {
+    pub(super) fn data_at_handshake(&self) -> Map {
         let held = self.held();
         let kept = held.data_at_handshake.as_ref();
         kept.map(|data| (**data).clone()).unwrap_or_default()
