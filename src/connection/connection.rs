@@ -573,23 +573,23 @@ impl Connection {
         rooms
     }
 
-    /// Returns the rooms to join (`true`) and to leave. `left` remembers those that the client had left when the code no longer
-    /// joined them: an edit and its undo put nobody back.
+    /// Returns the rooms to join (`true`) and to leave. `past` remembers those that the client had left when the code no longer
+    /// joined them, and those that it was in when the code began to join them: an edit and its undo move nobody.
     fn rooms_to_move(
         &self,
         base: &BTreeMap<String, bool>,
         new: &BTreeMap<String, bool>,
-        left: &mut Past,
+        past: &mut Past,
     ) -> Vec<(String, bool)> {
         let mut rooms = merge_rooms(|| self.rooms(), base, new);
-        let no_longer = base
-            .iter()
-            .filter(|(room, joined)| **joined && new.get(*room) != Some(&true));
-        for (room, _) in no_longer {
-            let is_in = rooms.iter().any(|(moved, _)| moved == room);
-            left.remember(!is_in, || identity(room));
+        let joins = |of: &BTreeMap<String, bool>, room: &str| of.get(room) == Some(&true);
+        let all: BTreeSet<_> = base.keys().chain(new.keys()).collect();
+        for room in all {
+            let (did, does) = (joins(base, room), joins(new, room));
+            let is_moved = rooms.iter().any(|(moved, _)| moved == room);
+            past.remember(did != does && !is_moved, || identity((room, does)));
         }
-        rooms.retain(|(room, joins)| !(*joins && left.forget(|| identity(room))));
+        rooms.retain(|(room, joins)| !past.forget(|| identity((room, !joins))));
         rooms
     }
 

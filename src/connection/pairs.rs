@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
     time::Duration,
 };
 
@@ -149,7 +149,7 @@ impl Past {
     }
 }
 
-/// Returns what a room is remembered by.
-pub(super) fn identity(room: &str) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(room)
+/// Returns what something is remembered by.
+pub(super) fn identity(of: impl Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(of)
 }

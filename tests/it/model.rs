@@ -37,6 +37,8 @@ struct Model {
     /// Listeners that were gone when an edit removed them, by event and body, and rooms that the client had left then.
     past: BTreeSet<(&'static str, String)>,
     left: BTreeSet<&'static str>,
+    /// Rooms that the client was in when an edit began to join them.
+    entered: BTreeSet<&'static str>,
 }
 
 impl Model {
@@ -54,6 +56,7 @@ impl Model {
             rooms: script.rooms.clone(),
             past: BTreeSet::new(),
             left: BTreeSet::new(),
+            entered: BTreeSet::new(),
         }
     }
 
@@ -105,8 +108,10 @@ impl Model {
         }
         for room in ROOMS {
             match (old.rooms.contains(room), new.rooms.contains(room)) {
+                (false, true) if self.rooms.contains(room) => drop(self.entered.insert(room)),
                 (false, true) if self.left.remove(room) => {}
                 (false, true) => drop(self.rooms.insert(room)),
+                (true, false) if self.rooms.contains(room) && self.entered.remove(room) => {}
                 (true, false) if !self.rooms.remove(room) => drop(self.left.insert(room)),
                 _ => {}
             }
