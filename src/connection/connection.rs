@@ -82,8 +82,8 @@ struct Held {
     reloads: u32,
     /// `socket.data` as `on_handshake` has left it; `None` if it was empty.
     data_at_handshake: Option<Box<Map>>,
-    /// Rooms that the client had left when an edit no longer joined them.
-    left: Past,
+    /// Rooms and keys of `socket.data` that an edit has left as the client had them.
+    past: Past,
 }
 
 /// Sends something once the CONNECT is answered; there is no link if the client left before.
@@ -545,7 +545,10 @@ impl Connection {
         drop(held);
         if let Some((data, rooms, new_data, new_rooms)) = rest {
             let first = self.data_at_handshake();
-            merge_data(self.data(), &first, &data, new_data, &mut adopted.carried);
+            let mut past = std::mem::take(&mut self.held().past);
+            let live = (self.data(), &first);
+            merge_data(live, (&data, new_data), &mut past, &mut adopted.carried);
+            self.held().past = past;
             adopted.rooms = self.move_rooms(&rooms, &new_rooms);
         }
         adopted
@@ -559,9 +562,9 @@ impl Connection {
         new: &BTreeMap<String, bool>,
     ) -> Vec<(String, bool)> {
         let rooms = {
-            let mut left = std::mem::take(&mut self.held().left);
-            let rooms = self.rooms_to_move(base, new, &mut left);
-            self.held().left = left;
+            let mut past = std::mem::take(&mut self.held().past);
+            let rooms = self.rooms_to_move(base, new, &mut past);
+            self.held().past = past;
             rooms
         };
         for (room, joins) in &rooms {

@@ -9,32 +9,44 @@ use std::{
 
 use rhai::{Dynamic, Identifier, Map};
 
-use super::Data;
+use super::{
+    Data,
+    pairs::{Past, identity},
+};
 use crate::script::{Carried, merge};
 
 type Written = BTreeMap<Identifier, Option<Dynamic>>;
 
-/// Gives `live` the keys that the new code writes, where the connection has not changed them.
-/// A key that it no longer writes is what `on_handshake` has left.
+/// Gives `live` the keys that the new code writes, where the connection has not changed them. A key that it no longer
+/// writes is what `on_handshake` has left. `past` remembers keys that the client had, or had not, when the code began or
+/// ceased to write them: an edit and its undo change none of these.
 pub(super) fn merge_data(
-    live: &Arc<Data>,
-    at_handshake: &Map,
-    base: &Written,
-    new: Written,
+    (live, at_handshake): (&Arc<Data>, &Map),
+    (base, new): (&Written, Written),
+    past: &mut Past,
     carried: &mut Carried,
 ) {
+    let written: BTreeSet<_> = new.keys().cloned().collect();
     let dropped = base.keys().filter(|key| !new.contains_key(*key));
     let dropped = dropped.map(|key| (key.clone(), at_handshake.get(key).cloned()));
     let dropped: Vec<_> = dropped.collect();
     for (key, new) in new.into_iter().chain(dropped) {
+        let (did, does) = (base.contains_key(&key), written.contains(&key));
         let base = match base.get(&key) {
             Some(written) => written.as_ref(),
             None => at_handshake.get(&key),
         };
         let (value, stamp) = live.get(&key);
+        let has = value.is_some();
         let merged = merge(base, new.as_ref(), value.as_ref());
         let mut noted = Carried::default();
         let value = noted.note(&format!("socket.data.{key}"), (base, new.as_ref()), merged);
+        if value.is_some() && did != does && past.forget(|| identity(("key", &*key, !does))) {
+            continue;
+        }
+        past.remember(value.is_none() && did != does && has == does, || {
+            identity(("key", &*key, does))
+        });
         // A call of another connection that has changed the key just now wins.
         if value.is_none_or(|value| live.change_if(&key, stamp, value).is_ok()) {
             carried.outcomes.append(&mut noted.outcomes);

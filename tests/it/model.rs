@@ -39,6 +39,8 @@ struct Model {
     left: BTreeSet<&'static str>,
     /// Rooms that the client was in when an edit began to join them.
     entered: BTreeSet<&'static str>,
+    /// Keys that the client had, or had not, when an edit began or ceased to write them.
+    keys: BTreeSet<(&'static str, bool)>,
 }
 
 impl Model {
@@ -57,6 +59,7 @@ impl Model {
             past: BTreeSet::new(),
             left: BTreeSet::new(),
             entered: BTreeSet::new(),
+            keys: BTreeSet::new(),
         }
     }
 
@@ -95,7 +98,19 @@ impl Model {
         self.past.extend(removed.map(|(key, _)| body(&old, *key)));
         for key in KEYS {
             let (base, fresh) = (old.data.get(key), new.data.get(key));
-            match merged(base, fresh, self.data.get(key)) {
+            let value = merged(base, fresh, self.data.get(key));
+            let does = fresh.is_some();
+            if base.is_some() != does {
+                // An edit and its undo change nothing that the client had, or had not, by itself.
+                let is_same = value.as_ref() == self.data.get(key);
+                if !is_same && self.keys.remove(&(key, !does)) {
+                    continue;
+                }
+                if is_same && value.is_some() == does {
+                    self.keys.insert((key, does));
+                }
+            }
+            match value {
                 Some(value) => drop(self.data.insert(key, value)),
                 None => drop(self.data.remove(key)),
             }

@@ -30,9 +30,10 @@ impl Connection {
         if let Some((base, made)) = rest {
             let data = Arc::new(Data::copy_of(self.data().clone()));
             let first = self.data_at_handshake();
-            merge_data(&data, &first, &base.data, made.data, &mut adopted.carried);
-            let mut left = self.held().left.clone();
-            adopted.rooms = self.rooms_to_move(&base.rooms, &made.rooms, &mut left);
+            let mut past = self.held().past.clone();
+            let written = (&base.data, made.data);
+            merge_data((&data, &first), written, &mut past, &mut adopted.carried);
+            adopted.rooms = self.rooms_to_move(&base.rooms, &made.rooms, &mut past);
         }
         adopted
     }

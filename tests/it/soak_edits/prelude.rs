@@ -54,6 +54,9 @@ pub(super) struct Prelude {
     map: Values,
     data: Values,
     rooms: BTreeSet<&'static str>,
+    /// Rooms and keys of `socket.data` that the client had, or had not, by itself when an edit began or ceased to give them to
+    /// everybody: an edit and its undo change none of these.
+    past: BTreeSet<(&'static str, bool)>,
 }
 
 impl Prelude {
@@ -146,13 +149,28 @@ socket.on("p room", |room, joins| { if joins == 1 { socket.join(room); } if join
         }
         KEYS.iter()
             .for_each(|key| merge(key, &mut self.map, &base.map, &new.map));
-        DATA.iter()
-            .for_each(|key| merge(key, &mut self.data, &base.data, &new.data));
-        for room in ROOMS {
-            match (base.rooms.contains(room), new.rooms.contains(room)) {
-                (false, true) => drop(self.rooms.insert(room)),
-                (true, false) => drop(self.rooms.remove(room)),
+        for key in DATA {
+            let before = self.data.clone();
+            merge(key, &mut self.data, &base.data, &new.data);
+            let (did, does) = (base.data.contains_key(key), new.data.contains_key(key));
+            let has = self.data.contains_key(key);
+            match self.data == before {
+                false if did != does && self.past.remove(&(key, !does)) => self.data = before,
+                true if did != does && has == does => drop(self.past.insert((key, does))),
                 _ => {}
+            }
+        }
+        for room in ROOMS {
+            let (did, does) = (base.rooms.contains(room), new.rooms.contains(room));
+            if did == does {
+                continue;
+            }
+            let is_in = self.rooms.contains(room);
+            match is_in == does {
+                true => drop(self.past.insert((room, does))),
+                false if self.past.remove(&(room, !does)) => {}
+                false if does => drop(self.rooms.insert(room)),
+                false => drop(self.rooms.remove(room)),
             }
         }
     }
