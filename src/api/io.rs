@@ -12,7 +12,7 @@ use super::{
     sockets::Sockets, turn,
 };
 use crate::{
-    connection::{Namespace, Target, Turn},
+    connection::{Namespace, Turn},
     script,
 };
 
@@ -108,7 +108,11 @@ mod words {
     ) -> Result<Sockets, Box<EvalAltResult>> {
         let namespace = io.namespace("sockets")?;
         let call = Outside::call("sockets", &context, namespace.path());
-        call.read(|| Ok(Sockets(namespace.select(&Target::everyone()))))
+        call.read(|| {
+            let mut sockets = namespace.connections();
+            sockets.sort_by_key(|socket| socket.entered());
+            Ok(Sockets(sockets))
+        })
     }
 
     /// The socket of an id, `()` if there is none in this process.

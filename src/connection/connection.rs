@@ -12,7 +12,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -59,6 +59,8 @@ pub struct Connection {
     beginnings: AtomicU32,
     /// It is in the room of its own id. The room is kept here and not with the others, because every socket has one.
     in_own_room: AtomicBool,
+    /// Place in the order of connecting.
+    entered: AtomicU64,
     held: Mutex<Held>,
 }
 
@@ -140,6 +142,7 @@ impl Connection {
             joined: AtomicUsize::new(0),
             beginnings: AtomicU32::new(0),
             in_own_room: AtomicBool::new(true),
+            entered: AtomicU64::new(0),
             held: Mutex::default(),
         })
     }
@@ -230,10 +233,18 @@ impl Connection {
     /// until its CONNECT is answered. The connection keeps `pass` until `on_connection` has run, or never will, so no
     /// reload decides before that.
     pub fn enter(self: &Arc<Self>, pass: Box<dyn Any + Send>) {
+        static ENTERED: AtomicU64 = AtomicU64::new(0);
         self.held().pass = Some(pass);
         if self.phase.advance(Phase::Handshaking, Phase::Accepted) {
+            let place = ENTERED.fetch_add(1, Ordering::Relaxed);
+            self.entered.store(place, Ordering::Relaxed);
             self.namespace.enter(self.clone());
         }
+    }
+
+    /// Returns its place in the order of connecting.
+    pub fn entered(&self) -> u64 {
+        self.entered.load(Ordering::Relaxed)
     }
 
     /// Keeps something until `on_connection` has run, or never will, as it keeps its pass.
