@@ -1,4 +1,4 @@
-//! What is sent for a value that has no form on the wire by itself.
+//! Payloads of values that have no form on the wire by themselves.
 
 use rhai::{Array, Dynamic};
 

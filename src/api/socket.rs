@@ -71,7 +71,7 @@ fn check_count(count: usize, limit: usize) -> Fallible {
 /// Joins or leaves rooms; a draft does so in a copy of its own socket's rooms.
 fn set_rooms(word: &str, socket: &Socket, rooms: Vec<String>, join: bool) -> Fallible {
     let turn = turn(word)?;
-    Turn::note_change(address(socket));
+    Turn::note_rooms(address(socket));
     match turn.draft {
         Some(draft) if Arc::ptr_eq(&turn.connection, &socket.0) => draft.set_rooms(rooms, join),
         Some(_) => {}
@@ -296,7 +296,7 @@ mod words {
         context: NativeCallContext<'_>,
         socket: &mut Socket,
     ) -> Result<Rooms, Box<EvalAltResult>> {
-        if Turn::is_taped() && Turn::has_changed(address(socket)) {
+        if Turn::is_taped() && Turn::has_moved(address(socket)) {
             return Ok(Rooms(rooms_since_connect(socket)));
         }
         let call = Outside::call("rooms", &context, &**socket.0.id());

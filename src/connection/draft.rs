@@ -14,7 +14,7 @@ use rhai::{Dynamic, Map};
 
 use super::{
     Data, Made, Registered,
-    tape::{Before, Effect, KeyUse, Outside, OwnWrites, Playback, Read, Tape},
+    tape::{Before, Effect, KeyUse, MovedSockets, Outside, Playback, Read, Tape},
 };
 use crate::script::{CallMap, Handler};
 
@@ -45,7 +45,7 @@ pub struct Draft {
     now: i64,
     random: Mutex<StdRng>,
     playback: Mutex<Playback>,
-    writes: Mutex<OwnWrites>,
+    moved: Mutex<MovedSockets>,
     /// Functions that return what they change are called for real.
     is_real: bool,
     /// Such a function was called that the tape had no answer for.
@@ -67,7 +67,7 @@ impl Draft {
             now: frozen.now,
             random: Mutex::new(StdRng::seed_from_u64(frozen.seed)),
             playback: Mutex::new(Playback::of(tape, calls)),
-            writes: Mutex::default(),
+            moved: Mutex::default(),
             is_real: false,
             draws: AtomicBool::new(false),
             disconnects: AtomicBool::new(false),
@@ -136,8 +136,8 @@ impl Draft {
         self.copies.lock().push((own.clone(), Arc::new(copy)));
     }
 
-    pub(super) fn writes(&self) -> MutexGuard<'_, OwnWrites> {
-        self.writes.lock()
+    pub(super) fn moved(&self) -> MutexGuard<'_, MovedSockets> {
+        self.moved.lock()
     }
 
     /// What the draft registers.

@@ -115,8 +115,8 @@ fn pairs(base: &[&Entry<'_>], new: &[&Entry<'_>]) -> Vec<Option<usize>> {
     pairs
 }
 
-/// What was over when an edit removed it: registrations, and rooms that the client had left. An undo brings it back as it
-/// was, and does not begin it again.
+/// Registrations that were over when an edit removed them, and rooms and keys as the client had them. An undo brings them back
+/// as they were, and begins nothing again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Past(Option<Box<Identities>>);
 

@@ -344,9 +344,9 @@ impl Playback {
 
 /// Sockets whose rooms a call of `on_connection` has changed itself: it sees them with its own changes.
 #[derive(Debug, Default)]
-pub(super) struct OwnWrites(BTreeSet<usize>);
+pub(super) struct MovedSockets(BTreeSet<usize>);
 
-impl OwnWrites {
+impl MovedSockets {
     pub(super) fn add(&mut self, socket: usize) {
         self.0.insert(socket);
     }

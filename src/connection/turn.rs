@@ -6,7 +6,7 @@ use rhai::{Dynamic, Identifier};
 
 use super::{
     Connection, Data, Draft, Namespace,
-    tape::{self, Effect, KeyUse, Outside, OwnWrites, Read, Tape},
+    tape::{self, Effect, KeyUse, MovedSockets, Outside, Read, Tape},
 };
 
 /// Script call that runs on this thread. While it does, no other call runs on the same stack.
@@ -33,7 +33,7 @@ struct CallContext {
 #[derive(Default)]
 struct Recording {
     tape: Tape,
-    writes: OwnWrites,
+    moved: MovedSockets,
 }
 
 struct ReadKey {
@@ -159,23 +159,23 @@ impl Turn {
     }
 
     /// Records that the running call has changed the rooms of a socket, by its address.
-    pub fn note_change(socket: usize) {
+    pub fn note_rooms(socket: usize) {
         CallContext::with(
             |context| match (&context.turn.draft, &mut context.recording) {
-                (Some(draft), _) => draft.writes().add(socket),
-                (None, Some(recording)) => recording.writes.add(socket),
+                (Some(draft), _) => draft.moved().add(socket),
+                (None, Some(recording)) => recording.moved.add(socket),
                 (None, None) => {}
             },
         );
     }
 
     /// Returns `true` if the running call has changed the rooms of a socket.
-    pub fn has_changed(socket: usize) -> bool {
+    pub fn has_moved(socket: usize) -> bool {
         CallContext::with(|context| {
             let recording = context.recording.as_ref();
             match &context.turn.draft {
-                Some(draft) => draft.writes().has(socket),
-                None => recording.is_some_and(|recording| recording.writes.has(socket)),
+                Some(draft) => draft.moved().has(socket),
+                None => recording.is_some_and(|recording| recording.moved.has(socket)),
             }
         })
         .unwrap_or_default()

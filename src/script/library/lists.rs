@@ -3,8 +3,8 @@
 use std::{cmp::Ordering, collections::BTreeMap};
 
 use rhai::{
-    Array, Dynamic, Engine, EvalAltResult, FnPtr, INT, ImmutableString, Map, Module,
-    NativeCallContext, combine_with_exported_module, plugin::export_module,
+    Array, Dynamic, EvalAltResult, FnPtr, INT, ImmutableString, Map, Module, NativeCallContext,
+    combine_with_exported_module, plugin::export_module,
 };
 
 use super::{
@@ -18,10 +18,8 @@ use crate::{
     value::weight,
 };
 
-pub(super) fn register(engine: &mut Engine) {
-    let mut module = Module::new();
-    combine_with_exported_module!(&mut module, "lists", words);
-    engine.register_global_module(module.into());
+pub(super) fn register(module: &mut Module) {
+    combine_with_exported_module!(module, "lists", words);
 }
 
 /// Returns `true` if `a` stands behind `b`: the closure returns a number above 0, or `false` where it says that `a` comes

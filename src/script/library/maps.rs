@@ -1,17 +1,15 @@
 //! Functions on maps. The keys of a map are in the order of their letters.
 
 use rhai::{
-    Array, Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Map, Module, NativeCallContext,
+    Array, Dynamic, EvalAltResult, FnPtr, ImmutableString, Map, Module, NativeCallContext,
     combine_with_exported_module, plugin::export_module,
 };
 
 use super::Fallible;
 use crate::{diagnostic::type_word, script::budget::produce, value::weight};
 
-pub(super) fn register(engine: &mut Engine) {
-    let mut module = Module::new();
-    combine_with_exported_module!(&mut module, "maps", words);
-    engine.register_global_module(module.into());
+pub(super) fn register(module: &mut Module) {
+    combine_with_exported_module!(module, "maps", words);
 }
 
 /// Returns an array of keys as texts.

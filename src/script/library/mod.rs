@@ -12,18 +12,21 @@ mod text;
 
 use std::ops::Range;
 
-use rhai::{Engine, EvalAltResult, INT};
+use rhai::{Engine, EvalAltResult, INT, Module};
 
 pub(crate) use order::{NoSum, sum};
 
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
-/// Registers the functions, before Rhai's own of the same names.
+/// Registers the functions, before Rhai's own of the same names. All are in one module: Rhai looks a function up in one module
+/// after the other.
 pub(super) fn register(engine: &mut Engine) {
-    text::register(engine);
-    lists::register(engine);
-    maps::register(engine);
-    numbers::register(engine);
+    let mut module = Module::new();
+    text::register(&mut module);
+    lists::register(&mut module);
+    maps::register(&mut module);
+    numbers::register(engine, &mut module);
+    engine.register_global_module(module.into());
     json::register(engine);
 }
 

@@ -8,11 +8,9 @@ use rhai::{
 use super::order::{compare, number};
 use crate::{diagnostic::type_word, script::budget::produce};
 
-pub(super) fn register(engine: &mut Engine) {
+pub(super) fn register(engine: &mut Engine, module: &mut Module) {
     of_floats(engine);
-    let mut module = Module::new();
-    combine_with_exported_module!(&mut module, "numbers", words);
-    engine.register_global_module(module.into());
+    combine_with_exported_module!(module, "numbers", words);
 }
 
 type OfOne = fn(FLOAT) -> FLOAT;

@@ -1,8 +1,8 @@
 //! Functions on texts. Positions count characters, and not UTF-16 units as in JavaScript.
 
 use rhai::{
-    Array, Dynamic, Engine, EvalAltResult, INT, ImmutableString, Module,
-    combine_with_exported_module, plugin::export_module,
+    Array, Dynamic, EvalAltResult, INT, ImmutableString, Module, combine_with_exported_module,
+    plugin::export_module,
 };
 
 use super::{Fallible, part};
@@ -11,10 +11,8 @@ use crate::{
     script::{budget::produce, limit},
 };
 
-pub(super) fn register(engine: &mut Engine) {
-    let mut module = Module::new();
-    combine_with_exported_module!(&mut module, "text", words);
-    engine.register_global_module(module.into());
+pub(super) fn register(module: &mut Module) {
+    combine_with_exported_module!(module, "text", words);
 }
 
 /// Returns a text or a character as a text.

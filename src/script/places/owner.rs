@@ -1,4 +1,4 @@
-//! Whose variable a closure has captured: the closure or the function whose run makes it.
+//! Owner of a captured variable: the closure or the function whose run makes it.
 
 use super::{Declared, Places};
 use crate::script::tokens;
