@@ -33,31 +33,49 @@ pub(crate) struct Growth {
 
 /// Measures every size.
 pub(crate) async fn measure(effort: Effort) -> io::Result<Vec<Growth>> {
+    let peers = [Peer::Patchcord, Peer::Stock, Peer::Bare];
+    let echoes = in_turns(&peers, |size| rows::echo(size, 1), effort).await?;
+    let broadcasts = in_turns(&peers[..2], rows::broadcast, effort).await?;
     let mut all = Vec::new();
-    for connections in SIZES {
-        let echo = rows::echo(connections, 1);
-        let broadcast = rows::broadcast(connections);
+    for (at, connections) in SIZES.into_iter().enumerate() {
         all.push(Growth {
             connections,
-            echo: work(Peer::Patchcord, &echo, effort).await?,
-            stock_echo: work(Peer::Stock, &echo, effort).await?,
-            bare_echo: work(Peer::Bare, &echo, effort).await?,
-            broadcast: work(Peer::Patchcord, &broadcast, effort).await?,
-            stock_broadcast: work(Peer::Stock, &broadcast, effort).await?,
+            echo: echoes[0][at],
+            stock_echo: echoes[1][at],
+            bare_echo: echoes[2][at],
+            broadcast: broadcasts[0][at],
+            stock_broadcast: broadcasts[1][at],
             reload: reload(connections, effort.rounds).await?,
         });
     }
     Ok(all)
 }
 
-async fn work(peer: Peer, work: &fleet::Work, effort: Effort) -> io::Result<f64> {
-    let server = Server::start(peer)?;
-    let mut fleet = Fleet::connect(server.address, work).await?;
-    let mut figures = Vec::new();
-    for _ in 0..effort.rounds {
-        figures.push(fleet.round(&server, effort.time).await?.per_event());
+/// Microseconds of CPU per event, for each peer and each size. All servers have their clients at the same time, and each
+/// round measures every size of every peer once, so that what disturbs the machine disturbs all of them.
+async fn in_turns(
+    peers: &[Peer],
+    work: fn(usize) -> fleet::Work,
+    effort: Effort,
+) -> io::Result<Vec<Vec<f64>>> {
+    let mut sides = Vec::new();
+    for &peer in peers {
+        for size in SIZES {
+            let server = Server::start(peer)?;
+            let fleet = Fleet::connect(server.address, &work(size)).await?;
+            sides.push((server, fleet, Vec::new()));
+        }
     }
-    Ok(median(&figures))
+    for _ in 0..effort.rounds {
+        for (server, fleet, figures) in &mut sides {
+            figures.push(fleet.round(server, effort.time).await?.per_event());
+        }
+    }
+    let medians: Vec<_> = sides
+        .iter()
+        .map(|(_, _, figures)| median(figures))
+        .collect();
+    Ok(medians.chunks(SIZES.len()).map(<[f64]>::to_vec).collect())
 }
 
 async fn reload(connections: usize, rounds: usize) -> io::Result<f64> {

@@ -3,6 +3,7 @@
 use std::{env, error::Error, fs, process::Command};
 
 use super::{
+    atomics::Atomics,
     fleet::{Fleet, Work},
     rows,
     server::{Server, peers},
@@ -11,10 +12,20 @@ use super::{
 /// Events that are counted, after as many that are not.
 const EVENTS: u64 = 2_000;
 
-/// Prints the instructions per event in the whole process, from the bytes of its client to the bytes of the answer. What
-/// the start and the end of the process take is in two runs of different length, and does not count.
+/// Prints the instructions per event in the whole process, from the bytes of its client to the bytes of the answer, and how
+/// often the first caches of a processor (32 KiB for code, 32 KiB for data) would lack what the event needs, and how often a
+/// second one (1 MiB) would: with many clients that is what an event costs more. What the start and the end of the process
+/// take is in two runs of different length, and does not count.
 pub(crate) async fn count() -> Result<(), Box<dyn Error>> {
-    println!("| event | instructions |\n|---|---|");
+    println!(
+        "| event | instructions | atomics | misses of code | misses of data | misses of 1 MiB |"
+    );
+    println!("|---|---|---|---|---|---|");
+    let program = fs::canonicalize(env::var("PATCHCORD")?)?
+        .display()
+        .to_string();
+    let atomics = Atomics::of(&program)?;
+    let run = |work, events| run(&program, &atomics, work, events);
     let count = Work {
         namespace: "/chat",
         event: r#"1["count"]"#.to_owned(),
@@ -22,15 +33,29 @@ pub(crate) async fn count() -> Result<(), Box<dyn Error>> {
     };
     let works = [
         ("echo", rows::echo(1, 1)),
+        ("echo of one of 1,000 clients", rows::echo(1_000, 1)),
         ("count, with an ack", count),
         ("broadcast to 1", rows::broadcast(1)),
         ("broadcast to 201", rows::broadcast(201)),
     ];
     for (name, work) in works {
-        let (once, twice) = (run(&work, EVENTS).await?, run(&work, 2 * EVENTS).await?);
-        let each =
-            (twice.instructions - once.instructions) as f64 / (twice.calls - once.calls) as f64;
-        println!("| {name} | {each:.0} |");
+        let (once, twice) = (
+            run(work.clone(), EVENTS).await?,
+            run(work, 2 * EVENTS).await?,
+        );
+        let calls = (twice.calls - once.calls) as f64;
+        let each = |counted: fn(&Counted) -> u64| {
+            let more = counted(&twice).saturating_sub(counted(&once));
+            more as f64 / calls
+        };
+        println!(
+            "| {name} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} |",
+            each(|counted| counted.instructions),
+            each(|counted| counted.atomics),
+            each(|counted| counted.code_misses),
+            each(|counted| counted.data_misses),
+            each(|counted| counted.large_misses),
+        );
     }
     Ok(())
 }
@@ -38,30 +63,66 @@ pub(crate) async fn count() -> Result<(), Box<dyn Error>> {
 struct Counted {
     calls: u64,
     instructions: u64,
+    atomics: u64,
+    code_misses: u64,
+    data_misses: u64,
+    large_misses: u64,
+}
+
+impl Counted {
+    /// Reads what callgrind has written: the names of what it counts, and the sums.
+    fn read(text: &str, calls: u64, atomics: u64) -> Option<Self> {
+        let line = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
+        let names = line("events: ")?.split_whitespace();
+        let sums = line("totals: ")?.split_whitespace();
+        let sums: Vec<(&str, u64)> = names
+            .zip(sums)
+            .map(|(name, sum)| Some((name, sum.parse().ok()?)))
+            .collect::<Option<_>>()?;
+        let sum = |wanted: &[&str]| {
+            let of = sums.iter().filter(|(name, _)| wanted.contains(name));
+            of.map(|(_, sum)| sum).sum()
+        };
+        Some(Self {
+            calls,
+            atomics,
+            instructions: sum(&["Ir"]),
+            code_misses: sum(&["I1mr"]),
+            data_misses: sum(&["D1mr", "D1mw"]),
+            large_misses: sum(&["ILmr", "DLmr", "DLmw"]),
+        })
+    }
 }
 
 /// Runs the server within callgrind for so many events.
-async fn run(work: &Work, events: u64) -> Result<Counted, Box<dyn Error>> {
-    let program = env::var("PATCHCORD")?;
+async fn run(
+    program: &str,
+    atomics: &Atomics,
+    work: Work,
+    events: u64,
+) -> Result<Counted, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("callgrind.out");
     let mut command = Command::new("valgrind");
     command
-        .args(["--quiet", "--tool=callgrind"])
+        .args([
+            "--quiet",
+            "--tool=callgrind",
+            "--dump-instr=yes",
+            "--cache-sim=yes",
+        ])
+        .args(["--I1=32768,8,64", "--D1=32768,8,64", "--LL=1048576,16,64"])
         .arg(format!("--callgrind-out-file={}", out.display()))
-        .args([&program, "serve"])
+        .args([program, "serve"])
         .arg(peers("scripts"))
         .args(["--port", "0", "--no-watch"]);
     let server = Server::spawn(command)?;
-    let mut fleet = Fleet::connect(server.address, work).await?;
-    let received = events * work.clients as u64;
+    let mut fleet = Fleet::connect(server.address, &work).await?;
+    let received = events * (work.clients / work.senders) as u64;
     fleet.events(received).await?;
     drop(fleet);
     server.end()?;
     let text = fs::read_to_string(&out)?;
-    let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
-    Ok(Counted {
-        calls: events,
-        instructions: total.ok_or("callgrind counted nothing")?.trim().parse()?,
-    })
+    let executed = atomics.executed(&text, program);
+    Ok(Counted::read(&text, events, executed).ok_or("callgrind counted nothing")?)
 }

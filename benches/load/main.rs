@@ -8,6 +8,7 @@
     reason = "a program for developers"
 )]
 
+mod atomics;
 mod bare;
 mod client;
 mod fleet;

@@ -146,6 +146,18 @@ pub(crate) fn growth(all: &[Growth]) -> String {
             size.reload
         );
     }
+    if let [first, .., last] = all {
+        let times = |of: fn(&Growth) -> f64| of(last) / of(first);
+        let _ = writeln!(
+            text,
+            "| times the first row | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | |",
+            times(|size| size.echo),
+            times(|size| size.stock_echo),
+            times(|size| size.bare_echo),
+            times(|size| size.broadcast),
+            times(|size| size.stock_broadcast),
+        );
+    }
     text
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn now() -> INT {
 /// Draws from the draft's own source in a draft, and otherwise from one that nobody can guess.
 fn draw<T: Variant + Clone>(call: Outside, value: impl FnOnce(&mut dyn Rng) -> T) -> Fallible<T> {
     call.read(|| {
-        Ok(match Turn::current().and_then(|turn| turn.draft) {
+        Ok(match Turn::running_draft() {
             Some(draft) => value(&mut *draft.random()),
             None => value(&mut rand::rng()),
         })
@@ -58,7 +58,7 @@ mod words {
     #[rhai_fn(volatile, return_raw)]
     pub(crate) fn now_ms(context: NativeCallContext<'_>) -> Result<INT, Box<EvalAltResult>> {
         Outside::call("now_ms", &context, ()).read(|| {
-            let draft = Turn::current().and_then(|turn| turn.draft);
+            let draft = Turn::running_draft();
             Ok(draft.map_or_else(now, |draft| draft.now()))
         })
     }
@@ -72,7 +72,7 @@ mod words {
     pub(crate) fn random_id(
         context: NativeCallContext<'_>,
     ) -> Result<ImmutableString, Box<EvalAltResult>> {
-        draw(Outside::call("random_id", &context, ()), |source| {
+        draw(Outside::draw("random_id", &context, ()), |source| {
             let letter = |_| {
                 LETTERS
                     .get(source.random_range(0..LETTERS.len()))
@@ -95,7 +95,7 @@ mod words {
         low: INT,
         high: INT,
     ) -> Result<INT, Box<EvalAltResult>> {
-        let call = Outside::call("rand", &context, (low, high));
+        let call = Outside::draw("rand", &context, (low, high));
         match low <= high {
             true => draw(call, |source| source.random_range(low..=high)),
             false => refuse(format!(
@@ -111,7 +111,7 @@ mod words {
     /// ```
     #[rhai_fn(volatile, return_raw)]
     pub(crate) fn rand_float(context: NativeCallContext<'_>) -> Result<FLOAT, Box<EvalAltResult>> {
-        let call = Outside::call("rand_float", &context, ());
+        let call = Outside::draw("rand_float", &context, ());
         draw(call, |source| source.random::<FLOAT>())
     }
 
@@ -122,7 +122,7 @@ mod words {
     /// ```
     #[rhai_fn(volatile, return_raw)]
     pub(crate) fn rand_bool(context: NativeCallContext<'_>) -> Result<bool, Box<EvalAltResult>> {
-        let call = Outside::call("rand_bool", &context, ());
+        let call = Outside::draw("rand_bool", &context, ());
         draw(call, |source| source.random::<bool>())
     }
 }

@@ -60,6 +60,14 @@ impl Noted {
     }
 }
 
+/// Returns `true` if both have the same value, or both have none.
+fn is_same(one: Option<&Dynamic>, other: Option<&Dynamic>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => value::same(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
 /// Makes a key of a copy what it was.
 fn restore(before: &Before, copy: &Data, key: &str) {
     match before {
@@ -89,8 +97,7 @@ impl SharedMap {
 
     /// The data as the running call sees it: a draft has a copy of its own.
     fn data(&self) -> Arc<Data> {
-        let draft = Turn::current().and_then(|turn| turn.draft);
-        draft.map_or_else(|| self.data.clone(), |draft| draft.data(&self.data))
+        Turn::running_draft().map_or_else(|| self.data.clone(), |draft| draft.data(&self.data))
     }
 
     /// Returns what identifies the data among others.
@@ -104,7 +111,7 @@ impl SharedMap {
         &self,
         key: &str,
         effect: Effect,
-        apply: impl FnOnce(&Arc<Data>, &mut Noted) -> Fallible<T>,
+        mut apply: impl FnMut(&Arc<Data>, &mut Noted) -> Fallible<T>,
     ) -> Fallible<T> {
         if !Turn::is_taped() {
             return apply(&self.data, &mut Noted::default());
@@ -122,15 +129,26 @@ impl SharedMap {
             KeyUse::Copied(before) => {
                 let copy = self.data();
                 before.iter().for_each(|before| restore(before, &copy, key));
-                apply(&copy, &mut noted)?
+                apply(&copy, &mut noted)
             }
-            KeyUse::Real => {
-                let result = apply(&self.data, &mut noted)?;
-                self.data().restore(key, self.data.get(key).0);
-                Turn::note_real_key(identity, noted.before.unwrap_or(Before::Unknown));
-                return Ok(result);
+            KeyUse::Real(Some(Before::Was(value))) => {
+                let then = Arc::new(Data::default());
+                then.restore(key, value.clone());
+                let result = apply(&then, &mut Noted::default());
+                match (result, is_same(then.get(key).0.as_ref(), value.as_ref())) {
+                    (Ok(_), false) => return self.draw(key, identity, noted, apply),
+                    (result, _) => {
+                        self.data().restore(key, value.clone());
+                        noted = Noted {
+                            before: Some(Before::Was(value)),
+                            is_unchanged: true,
+                        };
+                        result
+                    }
+                }
             }
-            _ => apply(&self.data, &mut noted)?,
+            KeyUse::Real(_) => return self.draw(key, identity, noted, apply),
+            _ => apply(&self.data, &mut noted),
         };
         let before = noted.before.unwrap_or(Before::Unknown);
         let effect = if noted.is_unchanged {
@@ -138,17 +156,32 @@ impl SharedMap {
         } else {
             effect
         };
+        // One that has failed would fail again in the state of then.
         Turn::note_key(identity, before, effect);
+        result
+    }
+
+    /// Applies a function to the key itself, for a draft: its client has a result of its own.
+    fn draw<T>(
+        &self,
+        key: &str,
+        identity: u64,
+        mut noted: Noted,
+        mut apply: impl FnMut(&Arc<Data>, &mut Noted) -> Fallible<T>,
+    ) -> Fallible<T> {
+        let result = apply(&self.data, &mut noted)?;
+        self.data().restore(key, self.data.get(key).0);
+        Turn::note_real_key(identity, noted.before.unwrap_or(Before::Unknown));
         Ok(result)
     }
 
     /// Reads a key, and remembers in which state for a write that follows in the same call.
     fn read(&self, key: &str) -> Fallible<Dynamic> {
         self.apply(key, Effect::Reads, |data, before| {
-            let (value, stamp) = data.get(key);
-            before.was(value.as_ref());
-            Turn::remember_read(data, key, stamp);
-            Ok(value.unwrap_or_default())
+            let (value, stamp) = data.look(key);
+            before.was(value.as_deref());
+            Turn::remember_read(data, key, (value.clone(), stamp));
+            Ok(value.as_deref().cloned().unwrap_or_default())
         })
     }
 
@@ -166,23 +199,37 @@ impl SharedMap {
     /// Writes a key, unless another call has changed it since this one has read it: `io.data.users[id] = name` reads
     /// the users, changes them, and writes them.
     fn write(&self, key: &str, value: &Dynamic) -> Fallible {
+        if self.is_as_read(key, value) {
+            return Ok(());
+        }
         let value = self.plain(key, value)?;
         self.apply(key, Effect::Sets, |data, before| {
             if before.before.is_some() {
                 before.was_present(data.get(key).0.as_ref());
             }
-            self.put(data, key, value)
+            self.put(data, key, value.clone())
+        })
+    }
+
+    /// Returns `true` if the running call has read this value and writes it back. Rhai does so after each method of a
+    /// property, after `io.data.users.len()`, too.
+    fn is_as_read(&self, key: &str, value: &Dynamic) -> bool {
+        let read = Turn::last_read(&self.data(), key);
+        read.is_some_and(|(read, _)| match &read {
+            Some(read) => value::same(read, value),
+            None => value.is_unit(),
         })
     }
 
     fn put(&self, data: &Arc<Data>, key: &str, value: Dynamic) -> Fallible {
-        let Some(stamp) = Turn::last_read(data, key) else {
+        let Some((_, stamp)) = Turn::last_read(data, key) else {
             data.set(key, value);
             return Ok(());
         };
-        match data.set_if(key, stamp, value) {
+        let value = Arc::new(value);
+        match data.set_if(key, stamp, value.clone()) {
             Ok(stamp) => {
-                Turn::remember_read(data, key, stamp);
+                Turn::remember_read(data, key, (Some(value), stamp));
                 Ok(())
             }
             Err(_) => refuse(format!(
@@ -319,7 +366,7 @@ mod words {
         data.apply(key, Effect::Reads, |data, before| {
             let value = data.get(key).0;
             before.was(value.as_ref());
-            Ok(value.unwrap_or(default_value))
+            Ok(value.unwrap_or_else(|| default_value.clone()))
         })
     }
 
@@ -354,7 +401,7 @@ mod words {
             let old = data.init(key, || value.clone());
             before.was(old.as_ref());
             before.is_unchanged = old.is_some();
-            Ok(old.unwrap_or(value))
+            Ok(old.unwrap_or_else(|| value.clone()))
         })
     }
 
@@ -373,12 +420,13 @@ mod words {
         })
     }
 
-    /// Whether there is such a key.
+    /// Returns `true` if there is such a key, as `key in io.data` does.
     ///
     /// ```rhai
     /// if !io.data.has("topic") { io.data.topic = "Rhai"; }
+    /// if "topic" in io.data { print(io.data.topic); }
     /// ```
-    #[rhai_fn(pure, return_raw)]
+    #[rhai_fn(name = "has", name = "contains", pure, return_raw)]
     pub(crate) fn has(data: &mut SharedMap, key: &str) -> Result<bool, Box<EvalAltResult>> {
         data.apply(key, Effect::Reads, |data, before| {
             let value = data.get(key).0;
@@ -473,7 +521,7 @@ mod words {
                 let too_many = len.saturating_sub(keep);
                 check_len(key, len - too_many)?;
                 *weighs += value::weight(&value);
-                list.push(value);
+                list.push(value.clone());
                 for dropped in list.drain(..too_many) {
                     *weighs = weighs.saturating_sub(value::weight(&dropped));
                 }
@@ -491,7 +539,8 @@ mod words {
     }
 
     /// Sets a key to what `change` makes of its value, which is `default_value` if there is none. When another call
-    /// changed the key meanwhile, `change` runs again: it must have no other effect.
+    /// changed the key meanwhile, `change` runs again: it must have no other effect. A closure that returns `()` is an
+    /// error, and the key stays as it is: a closure ends with the new value, and `remove` removes a key.
     ///
     /// ```rhai
     /// io.data.update("users", #{}, |users| { users[socket.id] = "Ada"; users });
@@ -510,6 +559,11 @@ mod words {
                 before.was(old.as_ref());
                 let old = old.unwrap_or_else(|| default_value.clone());
                 let new: Dynamic = change.call_within_context(&context, (old,))?;
+                if new.is_unit() {
+                    return refuse(format!(
+                        "the closure of `update` returns nothing, and `{key}` stays as it is: it ends with the new value"
+                    ));
+                }
                 let new = data.plain(key, &new)?;
                 Turn::forget_read(shared, key);
                 if shared.set_if(key, stamp, new.clone()).is_ok() {

@@ -137,7 +137,8 @@ mod words {
         })
     }
 
-    /// The rooms that somebody is in, in this process, sorted by name.
+    /// The rooms that somebody is in, in this process: those of the ids of sockets in the order of connecting, then the
+    /// others in the order of creation. In Node both are in one order of creation.
     ///
     /// ```rhai
     /// for room in io.rooms { print(room); }

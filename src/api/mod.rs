@@ -114,6 +114,9 @@ fn register(engine: &mut Engine) {
     timers::register(&mut words);
     chance::register(&mut words);
     engine.register_global_module(words.into());
+    // Rhai asks for the name of its type at each call of a method, in one module after the other, and the engine's own is
+    // the first.
+    engine.register_type_with_name::<Socket>("Socket");
 }
 
 /// What `socket.handshake` has.

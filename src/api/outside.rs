@@ -25,9 +25,21 @@ pub(crate) struct Outside {
 impl Outside {
     /// Creates the call of a function with these arguments.
     pub(crate) fn call(name: &str, context: &NativeCallContext<'_>, args: impl Hash) -> Self {
+        Self::new(name, context, args, false)
+    }
+
+    /// Creates the call of a function that has a result of its own each time.
+    pub(crate) fn draw(name: &str, context: &NativeCallContext<'_>, args: impl Hash) -> Self {
+        Self::new(name, context, args, true)
+    }
+
+    fn new(name: &str, context: &NativeCallContext<'_>, args: impl Hash, draws: bool) -> Self {
+        let read = || {
+            let place = script::place_of_call(context);
+            Read::new(key((name, args)), place, draws)
+        };
         Self {
-            read: Turn::is_taped()
-                .then(|| Read::new(key((name, args)), script::place_of_call(context))),
+            read: Turn::is_taped().then(read),
         }
     }
 

@@ -88,7 +88,7 @@ fn address(socket: &Socket) -> usize {
 
 /// Returns the rooms that `on_connection` sees after it has joined or left some: a draft begins with the room of the socket's own id.
 fn rooms_since_connect(socket: &Socket) -> Vec<String> {
-    match Turn::current().and_then(|turn| turn.draft) {
+    match Turn::running_draft() {
         Some(draft) => draft.rooms(vec![socket.0.id().to_string()]),
         None => socket.0.rooms(),
     }

@@ -17,7 +17,11 @@ mod types;
 mod usage;
 mod values;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::anyhow;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -64,7 +68,7 @@ Examples:
   patchcord serve                         the folder `scripts`, at http://127.0.0.1:3000
   patchcord serve bot.rhai --port 8080    one script, as `/`
   patchcord serve --preset chat           a script that comes with the program
-  patchcord serve --config patchcord.toml --host 0.0.0.0
+  patchcord serve --config server.toml --host 0.0.0.0
   patchcord serve --origin https://example.com --metrics
 
 Exit codes: 0 ended by a signal, 1 a script does not load and --strict is given, 2 it cannot serve.")]
@@ -129,6 +133,9 @@ fn command() -> clap::Command {
     })
 }
 
+/// The file of options that is read where none is named.
+const OPTIONS: &str = "patchcord.toml";
+
 /// Parses the arguments, together with the environment and the file that they name. The keys of the file become
 /// arguments themselves, where nothing else sets them.
 fn parse(mut arguments: Vec<OsString>) -> anyhow::Result<Cli> {
@@ -148,8 +155,16 @@ fn parse(mut arguments: Vec<OsString>) -> anyhow::Result<Cli> {
         None => (&matches, 1),
         Some(_) => return Cli::from_arg_matches(&matches).map_err(refuse),
     };
-    if let Some(file) = set.get_one::<PathBuf>("config") {
-        let more = file::arguments(file, &options, set)?;
+    let named = set.get_one::<PathBuf>("config").map(PathBuf::as_path);
+    let found = || Some(Path::new(OPTIONS)).filter(|file| file.is_file());
+    if let Some(file) = named
+        .or_else(found)
+        .filter(|file| *file != Path::new("none"))
+    {
+        let mut more = file::arguments(file, &options, set)?;
+        if named.is_none() {
+            more.push(format!("--config={OPTIONS}").into());
+        }
         arguments.splice(place..place, more);
         matches = command.try_get_matches_from(arguments).map_err(refuse)?;
     }

@@ -56,7 +56,7 @@ pub(super) fn run(options: &NewOptions) -> anyhow::Result<ExitCode> {
         write(&folder.join(name), &text)?;
     }
     report::output(&format!(
-        "{shown}: {} as `scripts/main.rhai`\n\n    cd {shown}\n    patchcord serve --config patchcord.toml",
+        "{shown}: {} as `scripts/main.rhai`\n\n    cd {shown}\n    patchcord serve",
         preset.name
     ));
     Ok(ExitCode::SUCCESS)

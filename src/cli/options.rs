@@ -21,7 +21,8 @@ pub(super) struct ServeOptions {
     #[arg(long, value_name = "NAME", value_parser = super::new::names(), env = "PATCHCORD_PRESET")]
     pub(super) preset: Option<String>,
     /// Read options from this TOML file: `port = 8080`, the keys are the names of the flags. Flags win over the
-    /// environment, and the environment over the file
+    /// environment, and the environment over the file. Without this flag it is `patchcord.toml` in the present folder,
+    /// if that exists; `none` reads no file
     #[arg(long, value_name = "FILE", env = "PATCHCORD_CONFIG")]
     pub(super) config: Option<PathBuf>,
     /// The name or address to listen at
@@ -287,6 +288,10 @@ struct LimitOptions {
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().map_size),
         env = "PATCHCORD_MAX_MAP_SIZE")]
     max_map_size: Count,
+    /// Arrays and maps one inside the other in what a client sends and in JSON texts, at most 120
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().nesting),
+        value_parser = values::at_most::<120>, env = "PATCHCORD_MAX_NESTING")]
+    max_nesting: Count,
     /// Variables in scope of one function
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().variables),
         env = "PATCHCORD_MAX_VARIABLES")]
@@ -416,6 +421,7 @@ impl LimitOptions {
             string_size: self.max_string_size.0,
             array_size: self.max_array_size.0,
             map_size: self.max_map_size.0,
+            nesting: self.max_nesting.0,
             variables: self.max_variables.0,
             functions: self.max_functions.0,
             modules: self.max_modules.0,

@@ -18,7 +18,7 @@ pub struct Changed;
 #[derive(Debug, Clone)]
 struct Entry {
     /// `None` in a copy: removed there.
-    value: Option<Dynamic>,
+    value: Option<Arc<Dynamic>>,
     stamp: u64,
     weight: usize,
     /// In a copy: what was there before, and no change of the copy.
@@ -52,28 +52,45 @@ impl Data {
 
     /// The value of a key and the stamp of its last change.
     pub fn get(&self, key: &str) -> (Option<Dynamic>, u64) {
+        let (value, stamp) = self.look(key);
+        (value.as_deref().cloned(), stamp)
+    }
+
+    /// The same, without a copy: a later change leaves this value alone.
+    pub fn look(&self, key: &str) -> (Option<Arc<Dynamic>>, u64) {
         match self.lock().map.get(key) {
             Some(entry) => (entry.value.clone(), entry.stamp),
-            None => self
-                .below
-                .as_ref()
-                .map_or((None, 0), |below| (below.get(key).0, 0)),
+            None => (self.look_below(key), 0),
         }
+    }
+
+    fn look_below(&self, key: &str) -> Option<Arc<Dynamic>> {
+        self.below.as_ref()?.look(key).0
     }
 
     /// Sets a key, if its stamp is still the one given, and gives the new one.
     ///
     /// # Errors
     /// [`Changed`], when it is not.
-    pub fn set_if(&self, key: &str, stamp: u64, value: Dynamic) -> Result<u64, Changed> {
-        self.change_if(key, stamp, Some(value))
+    pub fn set_if(
+        &self,
+        key: &str,
+        stamp: u64,
+        value: impl Into<Arc<Dynamic>>,
+    ) -> Result<u64, Changed> {
+        self.change_if(key, stamp, Some(value.into()))
     }
 
     /// Sets a key, or removes it with `None`, if its stamp is still the one given, and gives the new one.
     ///
     /// # Errors
     /// [`Changed`], when it is not.
-    pub fn change_if(&self, key: &str, stamp: u64, value: Option<Dynamic>) -> Result<u64, Changed> {
+    pub fn change_if(
+        &self,
+        key: &str,
+        stamp: u64,
+        value: Option<Arc<Dynamic>>,
+    ) -> Result<u64, Changed> {
         let mut entries = self.lock();
         if entries.map.get(key).map_or(0, |e| e.stamp) != stamp {
             return Err(Changed);
@@ -87,20 +104,20 @@ impl Data {
 
     /// Sets a key that has no value. Returns the value that it had otherwise.
     pub fn init(&self, key: &str, value: impl FnOnce() -> Dynamic) -> Option<Dynamic> {
-        let below = self.below.as_ref().and_then(|below| below.get(key).0);
+        let below = self.look_below(key);
         let mut entries = self.lock();
         let old = entries.map.get(key);
         let old = old.map_or(below, |entry| entry.value.clone());
         if old.is_none() {
-            entries.put(key, Some(value()));
+            entries.put(key, Some(value().into()));
         }
-        old
+        old.as_deref().cloned()
     }
 
     /// Makes a key of a copy what it was before all changes; `None` for one that was not there.
     pub fn restore(&self, key: &str, value: Option<Dynamic>) {
         let mut entries = self.lock();
-        entries.put(key, value);
+        entries.put(key, value.map(Arc::new));
         if let Some(entry) = entries.map.get_mut(key) {
             entry.is_before = true;
         }
@@ -111,13 +128,13 @@ impl Data {
         let entries = self.lock();
         let written = entries.map.iter().filter(|(_, entry)| !entry.is_before);
         written
-            .map(|(key, entry)| (key.clone(), entry.value.clone()))
+            .map(|(key, entry)| (key.clone(), entry.value.as_deref().cloned()))
             .collect()
     }
 
     /// Sets a key.
     pub fn set(&self, key: &str, value: Dynamic) {
-        self.lock().put(key, Some(value));
+        self.lock().put(key, Some(value.into()));
     }
 
     /// Has `change` change the value of a key where it stands, `default` if there is none, and its weight along with it.
@@ -141,26 +158,25 @@ impl Data {
         }) = entries.map.get_mut(key)
         {
             let before = *weight;
-            let given = change(value, weight)?;
+            let given = change(Arc::make_mut(value), weight)?;
             entries.weight = entries.weight - before + *weight;
             entries.stamp += 1;
             *stamp = entries.stamp;
             *is_before = false;
             return Ok(given);
         }
-        let below = self.below.as_ref();
-        let below = below.filter(|_| !entries.map.contains_key(key));
-        let value = below.and_then(|below| below.get(key).0);
-        let mut value = value.unwrap_or(default);
+        let is_below = !entries.map.contains_key(key);
+        let value = is_below.then(|| self.look_below(key)).flatten();
+        let mut value = value.map_or(default, Arc::unwrap_or_clone);
         let mut weight = weight(&value);
         let given = change(&mut value, &mut weight)?;
-        entries.insert(key, Some(value), weight);
+        entries.insert(key, Some(value.into()), weight);
         Ok(given)
     }
 
     /// Removes a key and gives its value.
     pub fn remove(&self, key: &str) -> Option<Dynamic> {
-        let below = self.below.as_ref().and_then(|below| below.get(key).0);
+        let below = self.look_below(key);
         let mut entries = self.lock();
         let value = entries
             .map
@@ -170,7 +186,7 @@ impl Data {
             Some(_) => entries.put(key, None),
             None => entries.take(key),
         }
-        value
+        value.map(Arc::unwrap_or_clone)
     }
 
     /// The keys, in order.
@@ -207,7 +223,7 @@ impl Data {
             .unwrap_or_default();
         for (key, entry) in &self.lock().map {
             match &entry.value {
-                Some(value) => map.insert(key.clone(), value.clone()),
+                Some(value) => map.insert(key.clone(), Dynamic::clone(value)),
                 None => map.remove(key),
             };
         }
@@ -220,12 +236,12 @@ impl Data {
 }
 
 impl Entries {
-    fn put(&mut self, key: &str, value: Option<Dynamic>) {
-        let weight = value.as_ref().map_or(0, weight);
+    fn put(&mut self, key: &str, value: Option<Arc<Dynamic>>) {
+        let weight = value.as_deref().map_or(0, weight);
         self.insert(key, value, weight);
     }
 
-    fn insert(&mut self, key: &str, value: Option<Dynamic>, weight: usize) {
+    fn insert(&mut self, key: &str, value: Option<Arc<Dynamic>>, weight: usize) {
         self.stamp += 1;
         let entry = Entry {
             weight: key.len() + weight,

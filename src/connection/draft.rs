@@ -98,7 +98,7 @@ impl Draft {
         let draws =
             draws > Effect::Reads && !playback.is_without_tape() && !playback.had(draws, key);
         if draws && self.is_real {
-            return KeyUse::Real;
+            return KeyUse::Real(playback.before(key));
         }
         self.draws.fetch_or(draws, Ordering::Relaxed);
         KeyUse::Copied(playback.begin_key(key))

@@ -69,7 +69,8 @@ pub trait NamespaceLink: fmt::Debug + Send + Sync {
     /// Returns the ids of the sockets of this process that `target` names.
     fn ids(&self, target: &Named<'_>) -> Vec<String>;
 
-    /// Returns the rooms of this process that have sockets, except the rooms of the sockets' own ids.
+    /// Returns the rooms of this process that have sockets, except the rooms of the sockets' own ids, in the order of
+    /// creation if the link knows it, and sorted by name if it does not.
     fn rooms(&self) -> Vec<String>;
 }
 

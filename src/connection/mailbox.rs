@@ -252,12 +252,6 @@ impl Mailbox {
         work
     }
 
-    /// Whether anything waits.
-    pub(super) fn is_waiting(&self, phase: &Current) -> bool {
-        let inner = self.lock();
-        inner.waiting.iter().any(|work| may_run(work, phase))
-    }
-
     pub(super) fn clear(&self) {
         let mut inner = self.lock();
         inner.waiting = VecDeque::new();

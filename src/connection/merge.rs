@@ -48,7 +48,8 @@ pub(super) fn merge_data(
             identity(("key", &*key, does))
         });
         // A call of another connection that has changed the key just now wins.
-        if value.is_none_or(|value| live.change_if(&key, stamp, value).is_ok()) {
+        let change = |value: Option<Dynamic>| live.change_if(&key, stamp, value.map(Arc::new));
+        if value.is_none_or(|value| change(value).is_ok()) {
             carried.outcomes.append(&mut noted.outcomes);
         }
     }

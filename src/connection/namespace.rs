@@ -1,12 +1,12 @@
 //! State that the host holds for one namespace.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{HashMap, HashSet},
     fmt,
     ops::Deref,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
         mpsc,
     },
 };
@@ -68,7 +68,7 @@ pub struct Namespace {
     path: Arc<str>,
     pattern: NamespacePattern,
     /// Shared by all instances of a dynamic namespace, so that one switch covers all of them.
-    serving: Arc<ArcSwap<Slot>>,
+    serving: Arc<Switch>,
     /// `socket.params` of an instance.
     params: Map,
     /// Instances of a dynamic namespace, by their paths.
@@ -107,10 +107,55 @@ impl Drop for Reserved {
     }
 }
 
+/// Version that serves, and a number that changes with it: a connection compares numbers to see whether it is up to date.
+///
+/// Invariant: while what serves may change without a new [`Slot`], the number is [`UNSETTLED`].
+#[derive(Debug)]
+struct Switch {
+    slot: ArcSwap<Slot>,
+    settled: AtomicU32,
+}
+
+/// No [`Switch`] and no connection that has looked has this number.
+pub(super) const UNSETTLED: u32 = 0;
+
+impl Switch {
+    fn new(now: Serving) -> Self {
+        let slot = Slot {
+            now,
+            next: None,
+            staged: None,
+            number: 1,
+        };
+        Self {
+            settled: AtomicU32::new(slot.number),
+            slot: ArcSwap::from_pointee(slot),
+        }
+    }
+
+    fn set(&self, next: Option<(Serving, Arc<AtomicBool>)>, staged: Option<Staged>) {
+        let before = self.slot.load();
+        let slot = Slot {
+            now: before.serving().clone(),
+            number: before.number.wrapping_add(1).max(1),
+            next,
+            staged,
+        };
+        let settled = match (&slot.next, &slot.staged) {
+            (None, None) => slot.number,
+            _ => UNSETTLED,
+        };
+        self.settled.store(UNSETTLED, Ordering::Release);
+        self.slot.store(Arc::new(slot));
+        self.settled.store(settled, Ordering::Release);
+    }
+}
+
 /// Source that serves now, and the one that serves as soon as the flag of its batch is up: one store of that flag
 /// switches every namespace of the batch at once.
 #[derive(Debug)]
 struct Slot {
+    number: u32,
     now: Serving,
     next: Option<(Serving, Arc<AtomicBool>)>,
     /// Version that some clients have before all others.
@@ -144,19 +189,15 @@ impl Namespace {
     /// Creates a namespace without connections. A namespace whose path has parameters, such as `/room/{id}`, has
     /// instances instead.
     pub fn new(path: &str, serving: Serving, driver: Arc<dyn Driver>) -> Self {
-        let serving = ArcSwap::from_pointee(Slot {
-            now: serving,
-            next: None,
-            staged: None,
-        });
         let pattern = NamespacePattern::new(path);
-        Self::with(path, pattern, Arc::new(serving), Map::new(), driver)
+        let serving = Arc::new(Switch::new(serving));
+        Self::with(path, pattern, serving, Map::new(), driver)
     }
 
     fn with(
         path: &str,
         pattern: NamespacePattern,
-        serving: Arc<ArcSwap<Slot>>,
+        serving: Arc<Switch>,
         params: Map,
         driver: Arc<dyn Driver>,
     ) -> Self {
@@ -310,12 +351,12 @@ impl Namespace {
 
     /// Returns what serves the namespace: to all clients, but those that have a staged version.
     pub fn serving(&self) -> Serving {
-        self.serving.load().serving().clone()
+        self.serving.slot.load().serving().clone()
     }
 
     /// Returns whether `version` serves.
     pub fn serves(&self, version: &Arc<Version>) -> bool {
-        let slot = self.serving.load();
+        let slot = self.serving.slot.load();
         matches!(slot.serving(), Serving::Version(current) if Arc::ptr_eq(current, version))
     }
 
@@ -329,7 +370,7 @@ impl Namespace {
 
     /// Returns whether `version` serves a client.
     pub fn serves_to(&self, client: Client, version: &Arc<Version>) -> bool {
-        let slot = self.serving.load();
+        let slot = self.serving.slot.load();
         match (slot.staged_for(client), slot.serving()) {
             (Some(staged), _) => Arc::ptr_eq(staged, version),
             (None, Serving::Version(current)) => Arc::ptr_eq(current, version),
@@ -339,45 +380,46 @@ impl Namespace {
 
     /// Returns the version that serves a client.
     pub fn version_for(&self, client: Client) -> Option<Arc<Version>> {
-        let slot = self.serving.load();
+        let slot = self.serving.slot.load();
         match (slot.staged_for(client), slot.serving()) {
             (Some(version), _) | (None, Serving::Version(version)) => Some(version.clone()),
             _ => None,
         }
     }
 
+    /// Returns the number of what serves: as long as it is the same, so is what serves each client. It is [`UNSETTLED`]
+    /// if that may change at any time.
+    pub(super) fn settled(&self) -> u32 {
+        self.serving.settled.load(Ordering::Acquire)
+    }
+
     /// Returns whether a client has a staged version.
     pub fn is_staged_for(&self, client: Client) -> bool {
-        self.serving.load().staged_for(client).is_some()
+        self.serving.slot.load().staged_for(client).is_some()
     }
 
     /// Makes `next` serve as soon as `up` is set.
     pub fn prepare(&self, next: Serving, up: Arc<AtomicBool>) {
-        self.set(Some((next, up)), self.staged());
+        self.serving.set(Some((next, up)), self.staged());
     }
 
     /// Forgets the prepared switch, after it has happened.
     pub fn settle(&self) {
-        self.set(None, self.staged());
+        self.serving.set(None, self.staged());
     }
 
     /// Gives the clients of a stage a version of their own.
     pub fn stage(&self, version: Arc<Version>, stage: Arc<Stage>) {
-        self.set(None, Some(Staged { version, stage }));
+        self.serving.set(None, Some(Staged { version, stage }));
     }
 
     /// Forgets the staged version.
     pub fn unstage(&self) {
-        self.set(None, None);
-    }
-
-    fn set(&self, next: Option<(Serving, Arc<AtomicBool>)>, staged: Option<Staged>) {
-        let now = self.serving();
-        self.serving.store(Arc::new(Slot { now, next, staged }));
+        self.serving.set(None, None);
     }
 
     fn staged(&self) -> Option<Staged> {
-        self.serving.load().staged.clone()
+        self.serving.slot.load().staged.clone()
     }
 
     /// Adds a connection.
@@ -505,13 +547,17 @@ impl Namespace {
         }
     }
 
-    /// Returns the rooms of this process that have members.
+    /// Returns the rooms of this process that have members: those of the ids of sockets in the order of connecting, then the
+    /// others in the order of the link.
     pub fn rooms(&self) -> Vec<String> {
-        let connections = self.connections();
-        let own = connections.iter().filter(|one| one.is_in_own_room());
-        let mut rooms: BTreeSet<_> = own.map(|one| one.id().to_string()).collect();
-        rooms.extend(self.link().map(|link| link.rooms()).unwrap_or_default());
-        rooms.into_iter().collect()
+        let mut sockets = self.connections();
+        sockets.retain(|one| one.is_in_own_room());
+        sockets.sort_by_key(|one| one.entered());
+        let mut rooms: Vec<_> = sockets.iter().map(|one| one.id().to_string()).collect();
+        let ids: HashSet<_> = sockets.iter().map(|one| &**one.id()).collect();
+        let others = self.link().map(|link| link.rooms()).unwrap_or_default();
+        rooms.extend(others.into_iter().filter(|room| !ids.contains(&**room)));
+        rooms
     }
 
     /// Sends an event to every socket that a target selects. A volatile event is skipped where a client cannot take it

@@ -9,11 +9,17 @@
 //! A key of shared data is recorded once, as it was before `on_connection` used it. A draft begins with that, and works on a
 //! copy of its own from then on: so each word that the text has for a read or a change gives the result of then.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use rhai::Dynamic;
 
-use crate::{script::CallMap, value};
+use crate::{
+    script::{CallMap, Run},
+    value,
+};
 
 /// Maximum size of a tape, in bytes. A larger one is dropped, and drafts read the present state.
 const MAX_BYTES: usize = 4096;
@@ -28,12 +34,14 @@ pub struct Read {
     pub key: u64,
     /// Index of the call among the tokens that `on_connection` runs.
     pub place: Option<u32>,
+    /// Each call has a result of its own, as with a random number.
+    pub draws: bool,
 }
 
 impl Read {
     /// Creates the identity of a read.
-    pub const fn new(key: u64, place: Option<u32>) -> Self {
-        Self { key, place }
+    pub const fn new(key: u64, place: Option<u32>, draws: bool) -> Self {
+        Self { key, place, draws }
     }
 }
 
@@ -154,6 +162,13 @@ impl Tape {
         !self.is_dropped
     }
 
+    /// Lets every read fit a call at any place.
+    fn forget_places(&mut self) {
+        for entry in &mut self.entries {
+            entry.read.place = None;
+        }
+    }
+
     fn drop_all(&mut self) {
         (self.entries, self.keys) = Default::default();
         self.is_dropped = true;
@@ -215,8 +230,9 @@ pub enum KeyUse {
     Recorded,
     /// The key of the draft's copy. What it was before stands with its first use, if the tape knows it.
     Copied(Option<Before>),
-    /// The key itself, although it is a draft: each client has results of its own.
-    Real,
+    /// The key itself, although it is a draft: each client has results of its own. What it was before stands with its first
+    /// use, if the tape knows it: a call that would have changed nothing then changes nothing now.
+    Real(Option<Before>),
 }
 
 /// Answers from a tape to the reads of a draft.
@@ -224,12 +240,16 @@ pub enum KeyUse {
 pub(super) struct Playback {
     tape: Tape,
     used: BTreeSet<usize>,
+    /// Number of calls that the draft has made at each place.
+    made: HashMap<u32, usize>,
     /// Keys that were changed for real.
     drawn: BTreeSet<u64>,
     /// Calls of the draft's version as calls of the version that recorded the tape; `None` if it is the same.
     calls: Option<Arc<CallMap>>,
     /// Tape of the draft's own reads.
     new: Tape,
+    /// The tape had no answer for one of them.
+    has_missed: bool,
 }
 
 impl Playback {
@@ -246,34 +266,68 @@ impl Playback {
         self.tape.is_dropped
     }
 
-    /// Returns the answer that the tape has for a read: that of the call at its place, or of one that was moved.
+    /// Returns the answer that the tape has for a read: that of the call at its place, or of one that was moved. What is
+    /// not drawn was the same for every call, so a call that is new gets what the others got.
     pub(super) fn answer(&mut self, read: Read) -> Option<Dynamic> {
-        let at_place = |entry: &Entry| match &self.calls {
-            None => entry.read.place == read.place,
-            Some(calls) => {
-                let place = read.place.and_then(|place| calls.old(place));
-                place.is_some() && entry.read.place == place
-            }
+        let found = self.at_place(read).or_else(|| self.moved(read));
+        self.used.extend(found);
+        let found = found.or_else(|| self.seen(read))?;
+        let value = self.tape.entries.get(found)?.value.clone();
+        self.new.add(read, &value);
+        Some(value)
+    }
+
+    /// Returns the entry of a call at its place, or in the same run of a function that is called in several places.
+    fn at_place(&mut self, read: Read) -> Option<usize> {
+        let Some(calls) = self.calls.clone() else {
+            return self.first(read, |entry| entry.read.place == read.place);
         };
-        // A call that was moved: its old place is gone, or was never known.
-        let was_moved = |entry: &Entry| match (&self.calls, entry.read.place) {
+        let place = read.place?;
+        let made = self.made.entry(place).or_default();
+        let nth = std::mem::replace(made, *made + 1);
+        let old = calls.old(place)?;
+        let is_there = |entry: &Entry| entry.read.place == Some(old);
+        let entries = self.tape.entries.iter().enumerate();
+        let mut there = entries.filter(|(_, entry)| is_there(entry));
+        match calls.run(place, nth, there.clone().count()) {
+            Run::New => None,
+            Run::Old(run) => {
+                let (found, entry) = there.nth(run)?;
+                (entry.read.key == read.key && !self.used.contains(&found)).then_some(found)
+            }
+            Run::Unknown => self.first(read, is_there),
+        }
+    }
+
+    /// Returns the entry of a call that was moved: its old place is gone, or was never known.
+    fn moved(&self, read: Read) -> Option<usize> {
+        self.first(read, |entry| match (&self.calls, entry.read.place) {
             (_, None) => true,
             (None, _) => false,
             (Some(calls), Some(place)) => !calls.is_kept(place),
+        })
+    }
+
+    /// Returns the first entry of a read that is not used yet and fits.
+    fn first(&self, read: Read, fits: impl Fn(&Entry) -> bool) -> Option<usize> {
+        let mut entries = self.tape.entries.iter().enumerate();
+        let found = entries.find(|(nth, entry)| {
+            entry.read.key == read.key && !self.used.contains(nth) && fits(entry)
+        });
+        found.map(|(nth, _)| nth)
+    }
+
+    /// Returns an entry of a read that is not drawn: the last one that is used, or else the first one.
+    fn seen(&self, read: Read) -> Option<usize> {
+        let is_same = |nth: &usize| {
+            let entry = self.tape.entries.get(*nth);
+            entry.is_some_and(|entry| entry.read.key == read.key)
         };
-        let entries = self.tape.entries.iter().enumerate();
-        let unused =
-            entries.filter(|(nth, entry)| entry.read.key == read.key && !self.used.contains(nth));
-        let unused: Vec<_> = unused.collect();
-        let first = |fits: &dyn Fn(&Entry) -> bool| {
-            let found = unused.iter().find(|(_, entry)| fits(entry));
-            found.map(|(nth, _)| *nth)
-        };
-        let found = first(&at_place).or_else(|| first(&was_moved))?;
-        let value = self.tape.entries.get(found)?.value.clone();
-        self.used.insert(found);
-        self.new.add(read, &value);
-        Some(value)
+        if read.draws {
+            return None;
+        }
+        let used = self.used.iter().rev().copied().find(is_same);
+        used.or_else(|| (0..self.tape.entries.len()).find(is_same))
     }
 
     /// Returns what a key was before, at its first use. The draft's own changes count from then on.
@@ -287,22 +341,35 @@ impl Playback {
         Some(before)
     }
 
-    /// Returns `true` if a call had the same effect on a key when the tape was recorded.
+    /// Returns what a key was before, if it is not used yet.
+    pub(super) fn before(&self, key: u64) -> Option<Before> {
+        let is_used = self.new.key(key).is_some();
+        let known = self.tape.key(key).filter(|_| !is_used)?;
+        Some(known.before.clone())
+    }
+
+    /// Returns `true` if a call had the same effect on a key when the tape was recorded. A call that would set a key had
+    /// none if there was a value, although others may have removed it since.
     pub(super) fn had(&self, effect: Effect, key: u64) -> bool {
         let known = self.tape.key(key);
-        known.is_some_and(|known| known.effect.covers(effect))
+        known.is_some_and(|known| {
+            let was_there = matches!(known.before, Before::Present | Before::Was(Some(_)));
+            known.effect.covers(effect) || effect == Effect::Begins && was_there
+        })
     }
 
     /// Adds a read that the tape had no answer for.
     pub(super) fn add(&mut self, read: Read, value: &Dynamic) {
+        self.has_missed = true;
         self.new.add(read, value);
     }
 
-    /// Adds a change that was made for real: the key is what it was before that from now on.
+    /// Adds a change that was made for real: the key is what it was before the first one from now on.
     pub(super) fn draw_key(&mut self, key: u64, before: Before) {
-        self.new.keys.retain(|known| known.key != key);
-        self.new.add_key(key, before, Effect::Changes);
-        self.drawn.insert(key);
+        if self.drawn.insert(key) {
+            self.new.keys.retain(|known| known.key != key);
+            self.new.add_key(key, before, Effect::Changes);
+        }
     }
 
     /// Adds the use of a key.
@@ -310,6 +377,7 @@ impl Playback {
         if self.drawn.contains(&key) {
             return;
         }
+        self.has_missed |= self.tape.key(key).is_none();
         // What the tape does not know is not what there is now.
         match self.new.keys.iter_mut().find(|known| known.key == key) {
             Some(known) if self.tape.key(key).is_some() => {
@@ -320,24 +388,22 @@ impl Playback {
     }
 
     /// Returns the tape of the draft's own reads. What the new code no longer reads is kept behind them while there is room,
-    /// for the undo of the edit. One of a connection without a tape that is too large stays without.
+    /// for the undo of the edit. Without a tape only the undo has one again.
     pub(super) fn take(&mut self) -> Option<Box<Tape>> {
-        let old = std::mem::take(&mut self.tape);
-        if old.is_dropped {
+        let mut old = std::mem::take(&mut self.tape);
+        let mut tape = std::mem::take(&mut self.new);
+        if tape.is_dropped || old.is_dropped && self.has_missed {
+            old.forget_places();
+            old.is_dropped = true;
             return old.kept();
         }
-        let mut tape = std::mem::take(&mut self.new);
-        if !tape.is_dropped {
-            let unused = old.entries.into_iter().enumerate();
-            let unused = unused.filter(|(nth, _)| !self.used.contains(nth));
-            let entries = unused.map(|(_, entry)| Entry {
-                read: Read::new(entry.read.key, None),
-                ..entry
-            });
-            let mut keys = old.keys;
-            keys.retain(|key| tape.key(key.key).is_none());
-            tape.extend(entries.collect(), keys);
-        }
+        let used = std::mem::take(&mut self.used);
+        let mut nth = 0..;
+        old.entries
+            .retain(|_| nth.next().is_some_and(|nth| !used.contains(&nth)));
+        old.keys.retain(|key| tape.key(key.key).is_none());
+        old.forget_places();
+        tape.extend(old.entries, old.keys);
         tape.kept()
     }
 }

@@ -39,8 +39,11 @@ struct Recording {
 struct ReadKey {
     data: *const Data,
     key: Identifier,
-    stamp: u64,
+    state: KeyState,
 }
+
+/// State of a key of shared data: its value, and the stamp of its last change.
+pub(super) type KeyState = (Option<Arc<Dynamic>>, u64);
 
 thread_local! {
     static CONTEXT: RefCell<Option<CallContext>> = const { RefCell::new(None) };
@@ -66,6 +69,11 @@ impl Turn {
     /// Returns the turn of the call that runs on this thread.
     pub fn current() -> Option<Self> {
         CONTEXT.with_borrow(|context| context.as_ref().map(|context| context.turn.clone()))
+    }
+
+    /// Returns the draft that the call on this thread is, if it is one.
+    pub fn running_draft() -> Option<Arc<Draft>> {
+        CONTEXT.with_borrow(|context| context.as_ref()?.turn.draft.clone())
     }
 
     /// Returns whether a call runs on this thread.
@@ -182,25 +190,25 @@ impl Turn {
     }
 
     /// Records the state in which the running call has read, or left, a key.
-    pub fn remember_read(data: &Arc<Data>, key: &str, stamp: u64) {
+    pub fn remember_read(data: &Arc<Data>, key: &str, state: KeyState) {
         CallContext::with(|context| {
             let reads = &mut context.reads;
             match reads.iter_mut().find(|read| read.is(data, key)) {
-                Some(read) => read.stamp = stamp,
+                Some(read) => read.state = state,
                 None => reads.push(ReadKey {
                     data: Arc::as_ptr(data),
                     key: key.into(),
-                    stamp,
+                    state,
                 }),
             }
         });
     }
 
     /// Returns the state in which the running call has last read a key.
-    pub fn last_read(data: &Arc<Data>, key: &str) -> Option<u64> {
+    pub fn last_read(data: &Arc<Data>, key: &str) -> Option<KeyState> {
         CallContext::with(|context| {
             let read = context.reads.iter().find(|read| read.is(data, key));
-            read.map(|read| read.stamp)
+            read.map(|read| read.state.clone())
         })
         .flatten()
     }

@@ -102,7 +102,7 @@ const VALUES: Table = &[
     (&["length", "size"], "`len()` says how long it is"),
     (
         &["forEach"],
-        "`for x in list { ... }` or `list.for_each(|x| ...)` goes through an array",
+        "`for x in list { ... }` goes through an array",
     ),
     (
         &["has", "hasOwnProperty", "hasOwn"],

@@ -50,6 +50,8 @@ counters! {
     events: "events that clients sent",
     /// Ignored, as in Node.
     unheard: "events that nobody listened to",
+    /// See [`HostEvent::Unanswered`].
+    unanswered: "events whose ack a listener had and did not call",
     /// Ignored, as in Node.
     ignored: "what was sent to sockets that had left",
     /// See [`HostEvent::Lost`].
@@ -105,6 +107,7 @@ impl Counters {
         match event {
             HostEvent::Lost { times: lost, .. } => self.lost.add_many(times * lost),
             HostEvent::HandlerFailed { .. } => self.failed.add_many(times),
+            HostEvent::Unanswered { .. } => self.unanswered.add_many(times),
             HostEvent::Repeated { times: failed, .. } => self.failed.add_many(times * failed),
             HostEvent::SlowConsumer { .. } => self.slow_consumers.add_many(times),
             HostEvent::CutOff { .. } => self.cut_off.add_many(times),
@@ -150,6 +153,7 @@ impl Counters {
             | HostEvent::HistoryFailed { .. }
             | HostEvent::Warned { .. }
             | HostEvent::AttachWarning { .. }
+            | HostEvent::BundleMissing { .. }
             | HostEvent::UntrustedProxy { .. }
             | HostEvent::Log { .. } => {}
         }

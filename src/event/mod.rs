@@ -333,8 +333,9 @@ pub enum HostEvent {
         /// Number of times that it was not announced.
         times: usize,
     },
-    /// Clients send an event that a former version of the script listened to, and the one that serves does not. Announced
-    /// once for each event and version, 10 seconds after the first client sent it.
+    /// Clients send an event that nobody listens to. Announced once for each event: at once if no version of the script
+    /// has a listener for it, for at most 50 names of a script; and 10 seconds after a client sent it first if a former
+    /// version had one.
     Unheard {
         /// The namespace.
         namespace: Arc<str>,
@@ -342,10 +343,22 @@ pub enum HostEvent {
         script: Arc<str>,
         /// Name of the event.
         event: String,
-        /// Number of the first version that does not listen to it.
-        version: u64,
+        /// Number of the first version that does not listen to it, if a former version did.
+        since: Option<u64>,
+        /// The event with the most similar name that the script listens to, if one is similar.
+        similar: Option<String>,
         /// Number of clients that have sent it, at most 1,000.
         clients: usize,
+    },
+    /// The listener of an event has the ack as a parameter, and has neither called it nor kept it for later, nor returned a
+    /// value: the client waits for ever. Announced once for each event of a script.
+    Unanswered {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// Its script.
+        script: Arc<str>,
+        /// Name of the event.
+        event: String,
     },
     /// Something that a script or a client sent did not arrive. Repeated losses are announced a few times, and then
     /// counted and announced as one.
@@ -427,6 +440,12 @@ pub enum HostEvent {
         peer: Option<SocketAddr>,
         /// Number of connections that this event stands for.
         times: usize,
+    },
+    /// A page has asked for the official client's bundle, which is not there: see
+    /// [`Config::client_dist`](crate::server::Config::client_dist). Announced once.
+    BundleMissing {
+        /// Path of the request.
+        path: String,
     },
     /// A request went through a proxy, and [`Options::trust_proxy`](crate::Options::trust_proxy) is 0: the host takes the
     /// address of the proxy for that of its clients, and limits per address do not hold for them. Announced once.

@@ -150,10 +150,16 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
             namespace: name(),
             script: name(),
             event: owned(),
-            version: 7,
+            since: Some(7),
+            similar: Some(owned()),
             clients: 7,
         },
-        Some(HostEvent::Unheard { .. }) => HostEvent::Repeated {
+        Some(HostEvent::Unheard { .. }) => HostEvent::Unanswered {
+            namespace: name(),
+            script: name(),
+            event: owned(),
+        },
+        Some(HostEvent::Unanswered { .. }) => HostEvent::Repeated {
             diagnostic: diagnostic(Severity::Error, text),
             times: 7,
         },
@@ -186,7 +192,8 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
             times: 7,
         },
         Some(HostEvent::HeadersLeftOut { .. }) => HostEvent::ResponseUnread { peer, times: 7 },
-        Some(HostEvent::ResponseUnread { .. }) => HostEvent::UntrustedProxy {
+        Some(HostEvent::ResponseUnread { .. }) => HostEvent::BundleMissing { path: owned() },
+        Some(HostEvent::BundleMissing { .. }) => HostEvent::UntrustedProxy {
             peer: ([127, 0, 0, 1], 7).into(),
             header: owned(),
         },
@@ -402,6 +409,7 @@ fn every_loss_and_every_refusal_is_counted_and_can_be_written() {
             "rolled_back: 1 rolled_back",
             "slow_consumer: 1 slow_consumers",
             "staged: 1 staged",
+            "unanswered: 1 unanswered",
             "unreadable: 1 unreadable",
         ]
     );

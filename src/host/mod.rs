@@ -64,7 +64,7 @@ use crate::{
     connection::{Connection, Link, NamespaceLink, Serving, Turn, Work},
     diagnostic::Diagnostic,
     event::{Counters, HostEvent},
-    script::{LoadError, Words},
+    script::{LoadError, Page, Words},
     watch::WatchError,
 };
 use namespaces::INVALID_NAMESPACE;
@@ -336,9 +336,21 @@ impl Host {
         self.words().definitions()
     }
 
-    /// Returns the same as a page to read, in Markdown: every hook and function that has a comment.
+    /// Returns the same to read, in Markdown: every hook and function that has a comment, one page after the other.
     pub fn reference(&self) -> String {
         self.words().reference()
+    }
+
+    /// Returns one page of [`Host::reference`], without its title.
+    ///
+    /// ```
+    /// use patchcord::{Host, script::Page};
+    ///
+    /// let page = Host::builder().build().reference_page(Page::Strings);
+    /// assert!(page.contains("### `text.repeat(times)`"));
+    /// ```
+    pub fn reference_page(&self, page: Page) -> String {
+        self.words().page(page)
     }
 
     fn words(&self) -> Words {
@@ -437,6 +449,11 @@ impl Host {
         });
     }
 
+    /// Announces that the official client's bundle was asked for and is not there.
+    pub(crate) fn bundle_missing(&self, path: String) {
+        self.announce(HostEvent::BundleMissing { path });
+    }
+
     /// Returns an app in which the Socket.IO path belongs to this host, and everything else to `app`.
     ///
     /// The host speaks Engine.IO itself, for polling and WebSocket. So it can count what waits for a client, disconnect
@@ -510,6 +527,7 @@ impl Host {
     /// | events in the same write as a CONNECT | are kept | end the connection, as socketioxide does it |
     /// | `volatile` | is skipped while anything is on its way to the client, or a polling client does not poll | is an ordinary `emit` |
     /// | `fetch_sockets` and `socket.rooms` | are in the order of connecting and joining | are in no order |
+    /// | `io.rooms` | is in the order of creation | is sorted by name |
     /// | the answer to a CONNECT | leaves after `on_connection` has run | leaves before |
     /// | names of events with escapes, packets that cannot be read, upgrades that are given up, aborted polls, the first ping | are handled as in Node | are handled as in socketioxide |
     /// | the first clients of `room/{id}.rhai` | are in one namespace | can miss each other if they come in the same instant |

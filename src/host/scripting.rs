@@ -20,15 +20,18 @@ pub(super) struct Scripting {
 }
 
 impl Scripting {
-    /// Compiles `entry` and its imports, as `loader` reads them, into a version.
+    /// Compiles `entry` and its imports, as `loader` reads them, into a version. Constants keep their values of the version
+    /// before.
     pub(super) fn compile(
         &self,
         loader: &dyn Loader,
         entry: &str,
         number: u64,
+        before: Option<&Version>,
     ) -> Result<Version, Rejected> {
-        let (engine, known) = (&self.engine, &self.known);
-        Code::load(engine, known, &self.limits, loader, entry, number).map(Version::from)
+        let (engine, known, limits) = (&self.engine, &self.known, &self.limits);
+        let before = before.map(|version| &**version);
+        Code::load(engine, known, limits, loader, entry, number, before).map(Version::from)
     }
 
     /// Returns the problems of a file that no script imports.

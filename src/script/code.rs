@@ -2,17 +2,18 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use rhai::{Engine, FnPtr, ScriptFuncDef};
+use rhai::{Dynamic, Engine, FnPtr, ScriptFuncDef};
 
 use super::{
     Known, Limits, Loader,
     captures::definition,
-    compile,
+    compile::{self, Entry},
     hook::Hook,
     places::{OwnSocket, Owner, Places, Row},
     program::Program,
     reach::{Reach, Reaches},
     source::{Rejected, SourceFile, hash, reset_comments},
+    values::holds_closure,
 };
 use crate::diagnostic::Diagnostic;
 
@@ -31,7 +32,71 @@ pub struct Code {
     begins_anew: bool,
     places: Places,
     reaches: Reaches,
+    /// Values of the top levels of this version, and of those before it.
+    made: Vec<Made>,
     program: Program,
+}
+
+/// Most values of earlier versions that are remembered, for the undo of an edit.
+const MADE: usize = 256;
+
+/// A value of a top level, with the code that has made it.
+#[derive(Debug, Clone)]
+struct Made {
+    file: Arc<str>,
+    name: String,
+    code: u64,
+    value: Dynamic,
+}
+
+impl Made {
+    fn is(&self, file: &str, name: &str, code: u64) -> bool {
+        *self.file == *file && self.name == name && self.code == code
+    }
+}
+
+/// Gives the values of the top levels what the same code has made before: a random one, or the time of the start, is made
+/// once. Returns all values that are known.
+fn made_once(loaded: &mut Entry, before: &[Made]) -> Vec<Made> {
+    let Entry {
+        code: files,
+        places,
+        ..
+    } = loaded;
+    let mut made = Vec::new();
+    for (file, name, value) in files.globals_mut() {
+        let code = Reach::of_global(places, file, name);
+        if code.is_empty() || holds_closure(value, 0) {
+            continue;
+        }
+        let known = before
+            .iter()
+            .find(|known| known.is(file, name, code.hash()));
+        if let Some(known) = known {
+            *value = known.value.clone();
+        }
+        made.push(Made {
+            file: file.clone(),
+            name: name.to_owned(),
+            code: code.hash(),
+            value: value.clone(),
+        });
+    }
+    let is_made = |old: &&Made| {
+        made.iter()
+            .any(|new| new.is(&old.file, &old.name, old.code))
+    };
+    let earlier: Vec<_> = before
+        .iter()
+        .filter(|old| !is_made(old))
+        .take(MADE)
+        .cloned()
+        .collect();
+    made.extend(earlier);
+    if let Some(listener) = &mut loaded.on_connection {
+        loaded.code.capture_constants(listener);
+    }
+    made
 }
 
 /// How often code runs for a connection, or for a namespace.
@@ -46,7 +111,8 @@ pub(super) enum Runs {
 }
 
 impl Code {
-    /// Reads, compiles, checks and runs the top level of `entry` and its imports. `number` is the version's own.
+    /// Reads, compiles, checks and runs the top level of `entry` and its imports. `number` is the version's own. Constants
+    /// that the same code makes in the version before keep their values.
     ///
     /// # Errors
     /// What is wrong, and where. Nothing else has changed then.
@@ -57,8 +123,12 @@ impl Code {
         loader: &dyn Loader,
         entry: &str,
         number: u64,
+        before: Option<&Self>,
     ) -> Result<Self, Rejected> {
-        let loaded = compile::entry(engine, known, limits, loader, entry)?;
+        let mut loaded = compile::entry(engine, known, limits, loader, entry)?;
+        let begins_anew = !reset_comments(&loaded.files).is_empty();
+        let before = before.filter(|_| !begins_anew);
+        let made = made_once(&mut loaded, before.map_or(&[], |before| &before.made));
         let program = Program::new(loaded.code.into());
         program.prepare(engine, limits).map_err(|error| Rejected {
             diagnostics: vec![Diagnostic::from_eval(&error, entry, &|_| None)],
@@ -68,7 +138,7 @@ impl Code {
             number,
             entry: entry.into(),
             hash: hash(&loaded.files),
-            begins_anew: !reset_comments(&loaded.files).is_empty(),
+            begins_anew,
             files: loaded.files,
             on_connection: loaded.on_connection,
             engine: engine.clone(),
@@ -76,6 +146,7 @@ impl Code {
             warnings: loaded.warnings,
             places: loaded.places,
             reaches: Reaches::default(),
+            made,
             program,
         })
     }

@@ -139,9 +139,11 @@ impl Handler {
             true => this(),
             false => None,
         };
-        let this = this.as_mut();
         run(&self.version, || match self.cache(&program) {
-            Some(cache) => cache.call(engine, state, &self.fn_ptr, this, args),
+            Some(cache) => {
+                let function = (&self.fn_ptr, self.definition.as_ref());
+                cache.call(engine, state, function, this, args)
+            }
             None => {
                 let context = NativeCallContext::new_with_all_fields(
                     engine,
@@ -150,7 +152,7 @@ impl Handler {
                     state,
                     Position::NONE,
                 );
-                self.fn_ptr.call_raw(&context, this, args)
+                self.fn_ptr.call_raw(&context, this.as_mut(), args)
             }
         })
     }

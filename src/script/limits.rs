@@ -41,6 +41,8 @@ pub struct Limits {
     pub array_size: usize,
     /// Keys of one map.
     pub map_size: usize,
+    /// Arrays and maps one inside the other in what a client sends and in JSON texts; at most 120.
+    pub nesting: usize,
     /// Variables in scope of one function.
     pub variables: usize,
     /// Functions and closures of one file.
@@ -105,6 +107,7 @@ impl Limits {
             max_string: self.string_size,
             max_array: self.array_size,
             max_map: self.map_size,
+            max_depth: self.nesting,
             ..value::Limits::default()
         }
     }
@@ -120,6 +123,7 @@ impl Default for Limits {
             string_size: 1 << 20,
             array_size: 10_000,
             map_size: 10_000,
+            nesting: 64,
             variables: 128,
             functions: 1_000,
             modules: 64,

@@ -76,7 +76,7 @@ pub use folder::Folder;
 pub use handler::Handler;
 #[doc(hidden)]
 pub use hook::Hook;
-pub(crate) use library::{NoSum, sum};
+pub(crate) use library::{NoSum, shape_problem, sum};
 pub use limits::Limits;
 pub use load_error::LoadError;
 pub use loader::{Ignored, Loader, Memory};
@@ -87,7 +87,8 @@ pub(crate) use meter::measure_by;
 #[doc(hidden)]
 pub use places::{Function, Places, Row};
 #[doc(hidden)]
-pub use reach::Reach;
+pub use reach::{Reach, runs::Run};
+pub use reference::Page;
 #[doc(hidden)]
 pub use reference::Words;
 pub(crate) use repl::Lines;
@@ -109,6 +110,7 @@ pub use state_transfer::{
 pub use swap::{Handles, Rewritten, Swap, Swapped, Use};
 #[doc(hidden)]
 pub use symbols::Known;
+pub(crate) use symbols::nearest;
 pub(crate) use text::accept as accept_text;
 #[doc(hidden)]
 pub use timer::TimerHandle;

@@ -14,8 +14,9 @@ use std::{
 };
 
 use rhai::{
-    AST, ASTFlags, ASTNode, Dynamic, Engine, EvalAltResult, Expr, FnAccess, GlobalRuntimeState,
-    Ident, ImmutableString, Module, Position, Scope, ScriptFuncDef, Shared, Stmt,
+    AST, ASTFlags, ASTNode, Dynamic, Engine, EvalAltResult, Expr, FnAccess, FnPtr,
+    GlobalRuntimeState, Ident, ImmutableString, Module, Position, Scope, ScriptFuncDef, Shared,
+    Stmt,
 };
 
 use super::{
@@ -175,6 +176,43 @@ impl Files {
             imported,
             entry,
             top_level,
+        }
+    }
+
+    /// Returns the values of the top levels, each with its file and its name.
+    pub(super) fn globals_mut(&mut self) -> impl Iterator<Item = (&Arc<str>, &str, &mut Dynamic)> {
+        let files = self.imported.iter_mut().chain([&mut self.entry]);
+        files.flat_map(|file| {
+            let FileCode {
+                name: of,
+                constants,
+                exported,
+                ..
+            } = file;
+            let constants = constants
+                .iter_mut()
+                .map(|(name, value)| (name.as_str(), value));
+            let exported = exported
+                .iter_mut()
+                .map(|(name, value)| (name.as_str(), value));
+            constants
+                .chain(exported)
+                .map(|(name, value)| (&*of, name, value))
+        })
+    }
+
+    /// Gives a closure of the entry file's top level the constants that it has captured.
+    pub(super) fn capture_constants(&self, closure: &mut FnPtr) {
+        let name = closure.fn_name().to_owned();
+        let mut functions = self.entry.functions.iter();
+        let Some(function) = functions.find(|function| *function.name == *name) else {
+            return;
+        };
+        let function = function.clone();
+        for (name, value) in function.params.iter().zip(closure.iter_curry_mut()) {
+            if let Some(constant) = self.entry.constants.get(name) {
+                *value = constant.clone();
+            }
         }
     }
 

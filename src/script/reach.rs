@@ -13,13 +13,14 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use similar::{Algorithm, DiffOp, capture_diff_slices};
-
 use super::{
     hook::Hook,
     places::{File, Places},
     tokens::{self, Shape, Spot, Token, hash, hash_all},
 };
+
+mod mapping;
+pub(super) mod runs;
 
 /// Code that a hook itself runs, as one sequence of tokens.
 #[derive(Debug, Default)]
@@ -30,6 +31,8 @@ pub struct Reach {
     /// Each token with the index of its file.
     tokens: Vec<(Token, u16)>,
     parts: Vec<Part>,
+    /// Places that call a function of a script, in the order of the tokens.
+    sites: Vec<Site>,
     /// Indices of the tokens, sorted by place.
     sorted: Vec<u32>,
 }
@@ -40,6 +43,8 @@ struct Part {
     /// What identifies it in another version, the certain key first.
     keys: [u64; 3],
     range: Range<usize>,
+    /// File and name, if it is a function.
+    function: Option<(usize, u64)>,
 }
 
 impl Reach {
@@ -47,6 +52,17 @@ impl Reach {
     pub fn of(places: &Places, entry: &str) -> Self {
         let mut following = Following::new(places);
         following.enter(entry);
+        following.run();
+        following.result.finish(places)
+    }
+
+    /// Follows the code that makes a constant or a variable of the top level of a file.
+    pub(super) fn of_global(places: &Places, file: &str, name: &str) -> Self {
+        let mut following = Following::new(places);
+        let found = places.files.iter().position(|known| *known.name == *file);
+        if let Some(index) = found {
+            following.global(index, tokens::name(name));
+        }
         following.run();
         following.result.finish(places)
     }
@@ -98,76 +114,9 @@ impl Reach {
         ))
     }
 
-    /// Returns, for each token, the index of the same one in another version.
-    pub fn map_to(&self, new: &Self) -> Vec<Option<u32>> {
-        let mut map = vec![None; self.tokens.len()];
-        for (old_part, new_part) in self.pairs(new) {
-            let old_tokens = self.hashes_by_variable(&old_part.range);
-            let new_tokens = new.hashes_by_variable(&new_part.range);
-            for operation in capture_diff_slices(Algorithm::Myers, &old_tokens, &new_tokens) {
-                let DiffOp::Equal {
-                    old_index,
-                    new_index,
-                    len,
-                } = operation
-                else {
-                    continue;
-                };
-                let from = old_part.range.start + old_index;
-                let to = new_part.range.start + new_index;
-                for (place, index) in map.iter_mut().skip(from).take(len).zip(to..) {
-                    *place = index.try_into().ok();
-                }
-            }
-        }
-        map
-    }
-
     fn hashes(&self, range: &Range<usize>) -> Vec<u64> {
         let tokens = self.tokens.get(range.clone()).unwrap_or_default();
         tokens.iter().map(|(token, _)| token.hash).collect()
-    }
-
-    /// Returns the hashes of tokens. Those of the value of a new variable count with the variable: where two statements have
-    /// changed places, each keeps its own calls.
-    fn hashes_by_variable(&self, range: &Range<usize>) -> Vec<u64> {
-        let tokens = self.tokens.get(range.clone()).unwrap_or_default();
-        let mut variable = None;
-        let mut hashes = Vec::with_capacity(tokens.len());
-        for (nth, (token, _)) in tokens.iter().enumerate() {
-            match token.shape {
-                Shape::Let => variable = tokens.get(nth + 1).map(|(name, _)| name.hash),
-                Shape::Semicolon => variable = None,
-                _ => {}
-            }
-            hashes.push(variable.map_or(token.hash, |variable| hash(&(token.hash, variable))));
-        }
-        hashes
-    }
-
-    /// Pairs functions and constants of both versions.
-    fn pairs<'a>(&'a self, new: &'a Self) -> Vec<(&'a Part, &'a Part)> {
-        let mut pairs = Vec::new();
-        let mut old_left: Vec<_> = self.parts.iter().collect();
-        let mut new_left: Vec<_> = new.parts.iter().collect();
-        for pass in 0..3 {
-            let key = |part: &Part| part.keys.get(pass).copied();
-            let mut by_key = HashMap::new();
-            for part in &new_left {
-                by_key.entry(key(part)).or_insert(*part);
-            }
-            let mut taken = BTreeSet::new();
-            old_left.retain(|old| match by_key.remove(&key(old)) {
-                Some(new) => {
-                    taken.insert(new.range.start);
-                    pairs.push((*old, new));
-                    false
-                }
-                None => true,
-            });
-            new_left.retain(|new| !taken.contains(&new.range.start));
-        }
-        pairs
     }
 }
 
@@ -176,11 +125,37 @@ fn place(tokens: &[(Token, u16)], index: u32) -> Option<(u16, Spot)> {
     Some((*file, token.spot))
 }
 
+/// Returns `true` if a block is the code in an interpolated string.
+fn is_in_text(file: &File, block: usize) -> bool {
+    let before = block.checked_sub(1).and_then(|at| file.tokens.get(at));
+    before.is_some_and(|token| token.shape == Shape::Text)
+}
+
+/// Returns `true` if a name is called, by the token that follows it.
+fn is_call(next: Option<Shape>) -> bool {
+    matches!(next, Some(Shape::Open | Shape::Unit))
+}
+
+/// A place that calls a function of a script.
+#[derive(Debug)]
+struct Site {
+    /// Index of the name among the tokens.
+    token: usize,
+    /// File and name of the function.
+    function: (usize, u64),
+    /// Token of the outermost loop, condition or closure that it is in: it runs any number of times.
+    block: Option<usize>,
+    /// It runs once in each turn of the block.
+    is_direct: bool,
+}
+
 /// A function or constant to follow.
 struct Piece {
     file: usize,
     range: Range<usize>,
     keys: [u64; 2],
+    /// File and name, if it is a function.
+    function: Option<(usize, u64)>,
     /// Whether it sees the variables of the top level without `global::`.
     is_top_level: bool,
 }
@@ -191,8 +166,14 @@ struct Following<'a> {
     functions: HashMap<(usize, u64), Vec<Piece>>,
     /// Ends of the closures that are only registered, by their beginnings.
     registered: HashMap<(usize, usize), usize>,
+    /// The same of the closures that run at once.
+    at_once: HashMap<(usize, usize), usize>,
     todo: VecDeque<Piece>,
     seen: BTreeSet<(usize, usize)>,
+    /// Open brackets of the piece; `Some` is the first token of a block.
+    open: Vec<Option<usize>>,
+    /// Ends of the open closures that run at once, each with its first token.
+    closures: Vec<(usize, usize)>,
     result: Reach,
 }
 
@@ -208,20 +189,26 @@ impl<'a> Following<'a> {
                     hash(&(&*function.file, name, function.arity)),
                     hash(&(name, function.arity)),
                 ],
+                function: Some((function.file_index, name)),
                 is_top_level: false,
             };
             let named = functions.entry((function.file_index, name)).or_default();
             named.push(piece);
         }
-        let registered = places.rows().iter().filter(|row| row.later);
+        let ends = |later: bool| {
+            let rows = places.rows().iter().filter(move |row| row.later == later);
+            rows.map(|row| ((row.file_index, row.range.start), row.range.end))
+                .collect()
+        };
         Self {
             places,
             functions,
-            registered: registered
-                .map(|row| ((row.file_index, row.range.start), row.range.end))
-                .collect(),
+            registered: ends(true),
+            at_once: ends(false),
             todo: VecDeque::new(),
             seen: BTreeSet::new(),
+            open: Vec::new(),
+            closures: Vec::new(),
             result: Reach::default(),
         }
     }
@@ -234,10 +221,11 @@ impl<'a> Following<'a> {
                 file: row.file_index,
                 range: row.range.clone(),
                 keys: [hash("entry"); 2],
+                function: None,
                 is_top_level: row.function.is_none(),
             });
         } else if let Some(last) = self.places.files.len().checked_sub(1) {
-            self.function(last, tokens::name(entry));
+            self.function(last, tokens::name(entry), true);
         }
     }
 
@@ -257,21 +245,35 @@ impl<'a> Following<'a> {
             self.result.parts.push(Part {
                 keys: [certain, likely, hash(&tokens)],
                 range,
+                function: piece.function,
             });
         }
     }
 
     fn piece(&mut self, piece: &Piece, file: &File) {
         let mut index = piece.range.start;
+        self.open.clear();
+        self.closures.clear();
         while index < piece.range.end {
             let registered = self.registered.get(&(piece.file, index));
             if let Some(end) = registered.filter(|_| index != piece.range.start) {
                 index = *end;
                 continue;
             }
+            let place = self.result.tokens.len();
+            self.closures.retain(|(end, _)| index < *end);
+            if let Some(end) = self.at_once.get(&(piece.file, index)) {
+                self.closures.push((*end, place));
+            }
             if let (Some(token), Ok(number)) = (file.tokens.get(index), piece.file.try_into()) {
                 self.result.tokens.push((*token, number));
-                self.token(piece, file, index, *token);
+                match token.shape {
+                    // Code in a text runs whenever the text is made.
+                    Shape::Brace if !is_in_text(file, index) => self.open.push(Some(place)),
+                    Shape::Open | Shape::Brace => self.open.push(None),
+                    Shape::Close => drop(self.open.pop()),
+                    _ => self.token(piece, file, index, *token),
+                }
             }
             index += 1;
         }
@@ -290,19 +292,17 @@ impl<'a> Following<'a> {
             return;
         }
         match (last, next) {
-            (Some(Shape::Path), _) | (_, Some(Shape::Colon)) => {}
+            (Some(Shape::Path | Shape::Fn), _) | (_, Some(Shape::Colon)) => {}
             (_, Some(Shape::Path)) => {
                 if let Some(member) = file.tokens.get(index + 2) {
-                    self.member(piece.file, file, token.hash, member.hash);
+                    let is_call = is_call(shape(file.tokens.get(index + 3)));
+                    self.member(piece.file, file, (token.hash, member.hash), is_call);
                 }
             }
-            (Some(Shape::Dot), Some(Shape::Open | Shape::Unit)) => {
-                self.function(piece.file, token.hash);
-            }
-            (Some(Shape::Dot), _) => {}
-            _ => {
-                self.function(piece.file, token.hash);
-                if piece.is_top_level {
+            (Some(Shape::Dot), next) if !is_call(next) => {}
+            (_, next) => {
+                self.function(piece.file, token.hash, is_call(next));
+                if piece.is_top_level && last != Some(Shape::Dot) {
                     self.global(piece.file, token.hash);
                 }
             }
@@ -310,7 +310,8 @@ impl<'a> Following<'a> {
     }
 
     /// Follows `namespace::member`.
-    fn member(&mut self, index: usize, file: &File, namespace: u64, member: u64) {
+    fn member(&mut self, index: usize, file: &File, names: (u64, u64), is_call: bool) {
+        let (namespace, member) = names;
         if namespace == tokens::name("global") {
             self.global(index, member);
         }
@@ -318,13 +319,26 @@ impl<'a> Following<'a> {
             let mut files = self.places.files.iter();
             let imported = files.position(|file| *file.name == **path);
             if let Some(imported) = imported.filter(|_| *alias == namespace) {
-                self.function(imported, member);
+                self.function(imported, member, is_call);
                 self.global(imported, member);
             }
         }
     }
 
-    fn function(&mut self, file: usize, name: u64) {
+    /// Follows a function that is called, or mentioned as a value.
+    fn function(&mut self, file: usize, name: u64, is_call: bool) {
+        let token = self.result.tokens.len().saturating_sub(1);
+        // The first block is the body of the function.
+        let blocks = self.open.iter().flatten().skip(1);
+        let closures = self.closures.iter().map(|(_, first)| first);
+        let around: Vec<_> = blocks.chain(closures).copied().collect();
+        let (inner, around) = (around.len(), around.into_iter().min());
+        self.result.sites.push(Site {
+            token,
+            function: (file, name),
+            is_direct: is_call && inner <= 1,
+            block: around.or((!is_call).then_some(token)),
+        });
         // Each is followed once.
         let pieces = self.functions.remove(&(file, name));
         self.todo.extend(pieces.unwrap_or_default());
@@ -337,7 +351,7 @@ impl<'a> Following<'a> {
             .map(|f| (tokens::name(&f.name), ()))
             .collect();
         for name in named.into_keys() {
-            self.function(file, name);
+            self.function(file, name, false);
         }
     }
 
@@ -353,6 +367,7 @@ impl<'a> Following<'a> {
                     hash(&(&*file.name, "global", name)),
                     hash(&("global", name)),
                 ],
+                function: None,
                 is_top_level: true,
             });
         }

@@ -48,6 +48,11 @@ impl Signature {
         self.types.len()
     }
 
+    /// The types of the values that it takes.
+    pub(super) fn types(&self) -> &[TypeId] {
+        &self.types
+    }
+
     /// The type of what it gives, if that is known.
     pub(super) fn gives(&self) -> Option<TypeId> {
         self.gives
@@ -93,6 +98,7 @@ impl Known {
                 .closed
                 .extend(parameters.iter().filter(|id| !is_of_rhai(**id)));
             let gives = types.get(bare(&gives)).copied().flatten();
+            let gives = gives.filter(|id| *id != TypeId::of::<Dynamic>());
             for namespace in namespaces {
                 let named = known.functions.entry(namespace).or_default();
                 named.entry(name.clone()).or_default().push(Signature {
@@ -291,17 +297,36 @@ impl<'a> Member<'a> {
     }
 }
 
-/// The name that is most like a wrong one, if any is like it.
-pub(super) fn nearest<'a>(
+/// Number of letters up to which a word may be right in another language: `env` is no `end`, and `hash` no `has`.
+const SHORT: usize = 4;
+
+/// The name that is most like a wrong one, if any is like it: a short name has to lack a letter, have two swapped, or be a
+/// plural.
+pub(crate) fn nearest<'a>(
     wrong: &str,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let plain = |name: &str| name.replace('_', "").to_lowercase();
-    let (wanted, most) = (plain(wrong), (wrong.chars().count() / 3).clamp(1, 3));
-    let distances = names.into_iter().map(|name| {
+    let (wanted, count) = (plain(wrong), wrong.chars().count());
+    let letters = |word: &str| {
+        let mut letters: Vec<_> = word.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let is_typo = |name: &str| match count {
+        0..=SHORT => {
+            name.chars().count() > count
+                || letters(name) == letters(&wanted)
+                || wanted.strip_suffix('s') == Some(name)
+        }
+        _ => true,
+    };
+    let distances = names.into_iter().filter_map(|name| {
         let plain = plain(name);
-        (strsim::damerau_levenshtein(&wanted, &plain), name)
+        let distance = strsim::damerau_levenshtein(&wanted, &plain);
+        is_typo(&plain).then_some((distance, name))
     });
+    let most = (count / 3).clamp(1, 3);
     distances
         .filter(|(distance, name)| *distance <= most && *name != wrong)
         .min()

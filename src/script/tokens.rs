@@ -62,6 +62,8 @@ pub(super) enum Shape {
     Comma,
     Semicolon,
     Colon,
+    /// `=`
+    Assign,
     /// `::`
     Path,
     /// `.` or `?.`
@@ -70,6 +72,8 @@ pub(super) enum Shape {
     /// `let` or `const`
     Let,
     Name,
+    /// Text before the code in an interpolated string
+    Text,
     Other,
 }
 
@@ -96,10 +100,12 @@ impl Token {
             T::Comma => Shape::Comma,
             T::SemiColon => Shape::Semicolon,
             T::Colon => Shape::Colon,
+            T::Equals => Shape::Assign,
             T::DoubleColon => Shape::Path,
             T::Period | T::Elvis => Shape::Dot,
             T::Fn => Shape::Fn,
             T::Let | T::Const => Shape::Let,
+            T::InterpolatedString(_) => Shape::Text,
             T::Identifier(_) | T::Reserved(_) | T::Custom(_) => Shape::Name,
             _ => Shape::Other,
         };

@@ -11,7 +11,10 @@ use rhai::{ImmutableString, ScriptFuncDef};
 use super::{
     align::align,
     places::{Owner, Places, Row},
-    reach::Reach,
+    reach::{
+        Reach,
+        runs::{Run, RunMap},
+    },
 };
 
 /// Counterpart of a closure in a newer version.
@@ -74,6 +77,7 @@ pub(super) struct Transition {
 pub struct CallMap {
     old: Vec<Option<u32>>,
     kept: Vec<bool>,
+    runs: RunMap,
 }
 
 impl CallMap {
@@ -88,14 +92,22 @@ impl CallMap {
             }
         }
         Self {
-            old: back,
             kept: moved.iter().map(Option::is_some).collect(),
+            runs: RunMap::between(old, new, &back),
+            old: back,
         }
     }
 
     /// Returns the place of a call in the older version.
     pub fn old(&self, new: u32) -> Option<u32> {
         self.old.get(usize::try_from(new).ok()?).copied().flatten()
+    }
+
+    /// Returns which run of the older version's code a call belongs to, when it is made for the `nth` time. The older version
+    /// has made it `recorded` times.
+    pub fn run(&self, new: u32, nth: usize, recorded: usize) -> Run {
+        let token = usize::try_from(new).unwrap_or(usize::MAX);
+        self.runs.run(token, nth, recorded)
     }
 
     /// Returns `true` if a call of the older version is in the newer one.

@@ -1,12 +1,15 @@
 //! What is served beside Socket.IO: the built-in pages or a folder, and the official client's bundle.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderName, HeaderValue, Response, header},
+    http::{HeaderName, HeaderValue, Response, StatusCode, header},
     middleware::{self, Next},
     response::IntoResponse,
     routing::get,
@@ -62,7 +65,45 @@ pub(super) fn router(config: &Config, host: &Host) -> Result<Router, ServerError
         let bundle = bundle(folder::router(files, &config.private)?, host.cors());
         router = router.nest_service(socket_io, bundle);
     }
+    let missing = Arc::new(MissingBundle::new(host));
+    let router = router.layer(middleware::from_fn_with_state(missing, told));
     Ok(router.layer(middleware::map_response(unsniffed)))
+}
+
+/// Tells once that pages ask for the official client's bundle, which is not served.
+struct MissingBundle {
+    host: Host,
+    /// Prefix of the paths of its files.
+    prefix: String,
+    is_told: AtomicBool,
+}
+
+impl MissingBundle {
+    fn new(host: &Host) -> Self {
+        Self {
+            prefix: format!("{}/socket.io.", host.options().path),
+            host: host.clone(),
+            is_told: AtomicBool::new(false),
+        }
+    }
+}
+
+async fn told(
+    State(missing): State<Arc<MissingBundle>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let path = request.uri().path();
+    let asked =
+        (path.starts_with(&missing.prefix) && path.ends_with(".js")).then(|| path.to_owned());
+    let response = next.run(request).await;
+    if let Some(path) = asked
+        && response.status() == StatusCode::NOT_FOUND
+        && !missing.is_told.swap(true, Ordering::Relaxed)
+    {
+        missing.host.bundle_missing(path);
+    }
+    response
 }
 
 /// Adds to the official client's bundle what pages of other origins need to load it, as modules too.

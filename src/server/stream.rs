@@ -63,7 +63,20 @@ impl Stream {
     }
 
     /// Returns the result of a write, or an error if writes have waited too long.
+    #[inline]
     fn timed(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written.is_ready() && self.timer.is_none() {
+            true => written,
+            false => self.after_waiting(context, written),
+        }
+    }
+
+    /// The same for a write that waits, or has waited.
+    fn after_waiting(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<usize>>,

@@ -244,17 +244,57 @@ pub(super) fn written(args: &Packet) -> String {
     text
 }
 
-const EMIT: &[&str] = &["/// Sends an event to the server, with up to eight arguments."];
+const EMIT: &[&str] = &[
+    "/// Sends an event to the server, with up to eight arguments.",
+    "///",
+    "/// ```rhai",
+    "/// let ada = connect(\"/\");",
+    "/// ada.emit(\"say\", \"hello\");",
+    "/// ```",
+];
 const ASK: &[&str] = &[
-    "/// Sends an event that asks for an ack, and gives the answer: one value, or an array of several. The test fails if",
+    "/// Sends an event that asks for an ack, and returns the answer: one value, or an array of several. The test fails if",
     "/// there is none.",
+    "///",
+    "/// ```rhai",
+    "/// let ada = connect(\"/\");",
+    "/// assert_eq(ada.ask(\"say\", \"hello\"), \"sent\");",
+    "/// ```",
 ];
-const ASK_WITHIN: &[&str] =
-    &["/// The same; the clock is moved by up to so many milliseconds until the answer is there."];
-const ANSWER: &[&str] = &["/// Answers the oldest question of the server that waits for an ack."];
+const ASK_WITHIN: &[&str] = &[
+    "/// Does the same as `ask`; the clock is moved by up to so many milliseconds until the answer is there.",
+    "///",
+    "/// ```rhai",
+    "/// let ada = connect(\"/\");",
+    "/// assert_eq(ada.ask_within(2000, \"later\"), \"done\");",
+    "/// ```",
+];
+const ANSWER: &[&str] = &[
+    "/// Answers the oldest question of the server that waits for an ack.",
+    "///",
+    "/// ```rhai",
+    "/// let ada = connect(\"/\");",
+    "/// ada.emit(\"quiz\");",
+    "/// ada.answer(42);",
+    "/// ada.expect(\"answered\", 42);",
+    "/// ```",
+];
 const EXPECT: &[&str] = &[
-    "/// Takes the next such event out of those that the client was sent, whatever came before it, and gives its",
+    "/// Takes the next such event out of those that the client was sent, whatever came before it, and returns its",
     "/// arguments. With arguments it must have exactly these.",
+    "///",
+    "/// ```rhai",
+    "/// let ada = connect(\"/\");",
+    "/// ada.emit(\"say\", \"hello\");",
+    "/// assert_eq(ada.expect(\"said\"), [\"hello\"]);",
+    "/// ```",
 ];
-const EXPECT_WITHIN: &[&str] =
-    &["/// The same; the clock is moved by up to so many milliseconds until the event is there."];
+const EXPECT_WITHIN: &[&str] = &[
+    "/// Does the same as `expect`; the clock is moved by up to so many milliseconds until the event is there.",
+    "///",
+    "/// ```rhai",
+    "/// let ada = connect(\"/\");",
+    "/// ada.emit(\"later\");",
+    "/// ada.expect_within(2000, \"late\");",
+    "/// ```",
+];

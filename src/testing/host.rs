@@ -101,12 +101,13 @@ impl TestHost {
                 heard.lock().push(event.clone());
             })
             .build();
+        let network = Network::default();
         let this = Self {
             host: host.clone(),
-            runtime: Clockwork::new(host),
+            runtime: Clockwork::new(host, network.clone()),
             scripts,
             events,
-            network: Network::default(),
+            network,
             connected: AtomicUsize::new(0),
         };
         this.runtime.wait_for(this.host.load());

@@ -29,3 +29,4 @@ pub use console::{Answer, Console};
 pub use host::{TestHost, options};
 pub use runtime::Refused;
 pub use suite::{Outcome, Suite};
+pub use test_api::reference;

@@ -22,6 +22,8 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub(super) struct Network {
     inboxes: Arc<Mutex<Inboxes>>,
+    /// Paths and names of rooms that were joined, in order. Some are empty.
+    rooms: Arc<Mutex<Vec<(String, String)>>>,
     /// For whoever looks on; nothing is kept for nobody.
     news: Arc<Mutex<Option<Vec<News>>>>,
 }
@@ -122,6 +124,31 @@ impl Network {
         inbox.clone()
     }
 
+    /// The clients of a namespace.
+    fn at(&self, path: &str) -> Vec<(String, Arc<Inbox>)> {
+        let inboxes = self.inboxes.lock();
+        let here = inboxes.iter().filter(|((at, _), _)| at == path);
+        here.map(|((_, id), inbox)| (id.clone(), inbox.clone()))
+            .collect()
+    }
+
+    /// The rooms of a namespace that somebody is in.
+    fn filled(&self, path: &str) -> BTreeSet<String> {
+        let here = self.at(path).into_iter();
+        here.flat_map(|(_, inbox)| inbox.rooms.lock().clone())
+            .collect()
+    }
+
+    /// Notes the rooms of a namespace that somebody joins and nobody is in.
+    fn create(&self, path: &str, rooms: &[String]) {
+        let filled = self.filled(path);
+        let mut created = self.rooms.lock();
+        for room in rooms.iter().filter(|room| !filled.contains(*room)) {
+            created.retain(|(at, name)| at != path || name != room);
+            created.push((path.to_owned(), room.clone()));
+        }
+    }
+
     /// What happened to clients since this was asked last; the first time asks for it.
     pub(super) fn news(&self) -> Vec<News> {
         self.news.lock().replace(Vec::new()).unwrap_or_default()
@@ -136,6 +163,17 @@ impl Network {
     fn deliver(&self, id: &str, inbox: &Inbox, event: &str, args: Packet) {
         self.tell(id, || format!("heard {event} {}", args.text));
         inbox.heard.lock().push((event.to_owned(), args));
+    }
+
+    /// Frees all connections; scripts do not hear of it.
+    pub(super) fn clear(&self) {
+        let inboxes = std::mem::take(&mut *self.inboxes.lock());
+        for connection in inboxes
+            .values()
+            .filter_map(|one| one.connection.lock().take())
+        {
+            connection.leave();
+        }
     }
 
     /// Ends the connection of a client.
@@ -205,6 +243,7 @@ impl Link for One {
     }
 
     fn join(&self, rooms: &[String]) {
+        self.network.create(&self.path, rooms);
         let mut joined = self.inbox.rooms.lock();
         for room in rooms {
             if !joined.contains(room) {
@@ -250,13 +289,6 @@ pub(super) struct Everyone {
 }
 
 impl Everyone {
-    fn here(&self) -> Vec<(String, Arc<Inbox>)> {
-        let inboxes = self.network.inboxes.lock();
-        let here = inboxes.iter().filter(|((path, _), _)| *path == self.path);
-        here.map(|((_, id), inbox)| (id.clone(), inbox.clone()))
-            .collect()
-    }
-
     fn select(&self, named: &Named<'_>) -> Vec<(String, Arc<Inbox>)> {
         let Named {
             target,
@@ -270,7 +302,11 @@ impl Everyone {
             };
             (target.rooms.is_empty() || is_in(&target.rooms, ids)) && !is_in(&target.except, except)
         };
-        self.here().into_iter().filter(is_meant).collect()
+        self.network
+            .at(&self.path)
+            .into_iter()
+            .filter(is_meant)
+            .collect()
     }
 }
 
@@ -289,12 +325,11 @@ impl NamespaceLink for Everyone {
     }
 
     fn rooms(&self) -> Vec<String> {
-        let here = self.here();
-        let rooms: BTreeSet<_> = here
-            .iter()
-            .flat_map(|(_, inbox)| inbox.rooms.lock().clone())
-            .collect();
-        rooms.into_iter().collect()
+        let filled = self.network.filled(&self.path);
+        let rooms = self.network.rooms.lock();
+        let here = rooms.iter().filter(|(path, _)| *path == self.path);
+        let here = here.map(|(_, room)| room.clone());
+        here.filter(|room| filled.contains(room)).collect()
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::{
     task::yield_now,
 };
 
+use super::network::Network;
 use crate::host::Host;
 
 /// A namespace did not take a client; its reason.
@@ -19,21 +20,37 @@ pub struct Refused(pub String);
 
 /// Drives what the host does on tasks of its own.
 #[derive(Debug, Clone)]
-pub(super) struct Clockwork {
+pub(super) struct Clockwork(Arc<Driven>);
+
+#[derive(Debug)]
+struct Driven {
     host: Host,
-    runtime: Arc<Runtime>,
+    network: Network,
+    runtime: Runtime,
+}
+
+impl Drop for Driven {
+    /// Frees the clients that are left: they hold their connections, and these the network.
+    fn drop(&mut self) {
+        let _runtime = self.runtime.enter();
+        self.network.clear();
+    }
 }
 
 impl Clockwork {
-    /// Drives a host.
-    pub(super) fn new(host: Host) -> Self {
+    /// Drives a host and its clients.
+    pub(super) fn new(host: Host, network: Network) -> Self {
         let runtime = runtime();
-        Self { host, runtime }
+        Self(Arc::new(Driven {
+            host,
+            network,
+            runtime,
+        }))
     }
 
     /// Runs a future to its end, and everything that follows from it.
     pub(super) fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(async {
+        self.0.runtime.block_on(async {
             let done = future.await;
             self.settled().await;
             done
@@ -59,10 +76,10 @@ impl Clockwork {
     /// Does something, and everything that follows from it.
     pub(super) fn run<T>(&self, act: impl FnOnce() -> T) -> T {
         let done = {
-            let _runtime = self.runtime.enter();
+            let _runtime = self.0.runtime.enter();
             act()
         };
-        self.runtime.block_on(self.settled());
+        self.0.runtime.block_on(self.settled());
         done
     }
 
@@ -76,7 +93,7 @@ impl Clockwork {
         };
         tokio::select! {
             biased;
-            () = self.host.settled() => {}
+            () = self.0.host.settled() => {}
             () = busy => {}
         }
     }
@@ -86,12 +103,10 @@ impl Clockwork {
     clippy::expect_used,
     reason = "a test can do nothing without a runtime"
 )]
-fn runtime() -> Arc<Runtime> {
-    Arc::new(
-        Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .expect("a runtime of one thread"),
-    )
+fn runtime() -> Runtime {
+    Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime of one thread")
 }

@@ -128,7 +128,7 @@ impl Suite {
             .collect();
         let files = self.files.iter().map(|(name, _)| name);
         for file in files.filter(|name| name.ends_with("_test.rhai")) {
-            match Code::load(engine, known, limits, &memory, file, 1) {
+            match Code::load(engine, known, limits, &memory, file, 1, None) {
                 Ok(code) => {
                     self.warnings.extend_from_slice(code.warnings());
                     let version = Arc::new(Version::from(code));

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api,
     diagnostic::type_word,
-    script::{EngineBuilder, Globals, Known, Limits, Lines},
+    script::{EngineBuilder, Globals, Known, Limits, Lines, Vocabulary, Words},
     value::{self, to_packet},
 };
 
@@ -30,6 +30,18 @@ pub(super) fn test_engine(limits: &Limits) -> (Engine, Known) {
             engine.on_print(print).on_debug(|text, _, _| print(text));
         })
         .build()
+}
+
+/// Returns what tests of scripts can call beside what scripts can, in Markdown.
+///
+/// ```
+/// assert!(patchcord::testing::reference().contains("### `client.expect(event, ...)`"));
+/// ```
+pub fn reference() -> String {
+    let limits = Limits::default();
+    let (of_tests, of_scripts) = (test_engine(&limits).0, api::engine(&limits).build().0);
+    let words = |engine| Words::of(engine, Vocabulary::default());
+    words(&of_tests).without(&words(&of_scripts)).all()
 }
 
 /// Lines that can say what tests and scripts can.
@@ -137,7 +149,7 @@ mod words {
     /// The reason for which a namespace refuses a client. The test fails if it does not.
     ///
     /// ```rhai
-    /// refused("/nowhere", #{}) == "Invalid namespace"
+    /// assert_eq(refused("/nowhere", #{}), "Invalid namespace");
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn refused(namespace: &str, with: Map) -> Result<String, Box<EvalAltResult>> {
@@ -152,30 +164,56 @@ mod words {
     }
 
     /// The id of its socket.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// assert_eq(inspect(ada).socket, ada.id);
+    /// ```
     #[rhai_fn(get = "id", pure)]
     pub(super) fn id(client: &mut Client) -> ImmutableString {
         client.0.id().into()
     }
 
     /// Whether the server has not ended the connection, nor the client.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// ada.disconnect();
+    /// assert(!ada.connected);
+    /// ```
     #[rhai_fn(get = "connected", pure)]
     pub(super) fn connected(client: &mut Client) -> bool {
         client.0.is_connected()
     }
 
     /// The events that its socket listens to.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// assert(ada.handlers.contains("say"));
+    /// ```
     #[rhai_fn(get = "handlers", pure)]
     pub(super) fn handlers(client: &mut Client) -> Array {
         client.0.handlers()
     }
 
     /// Leaves.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// ada.disconnect();
+    /// ```
     #[rhai_fn(pure, volatile)]
     pub(super) fn disconnect(client: &mut Client) {
         client.0.disconnect();
     }
 
     /// Everything that it was sent and that no `expect` has taken: an array of maps `#{ event, args }`.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// assert_eq(ada.heard().map(|one| one.event), ["welcome"]);
+    /// ```
     #[rhai_fn(pure, volatile)]
     pub(super) fn heard(client: &mut Client) -> Array {
         let heard = client.0.unheard().into_iter();
@@ -189,6 +227,11 @@ mod words {
     }
 
     /// The test fails if there is such an event among those that it was sent.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// ada.expect_none("said");
+    /// ```
     #[rhai_fn(pure, return_raw, volatile)]
     pub(super) fn expect_none(client: &mut Client, event: &str) -> Result<(), Box<EvalAltResult>> {
         let heard = client.0.unheard();
@@ -202,12 +245,25 @@ mod words {
     }
 
     /// Moves the clock that timers go by, in milliseconds.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// ada.emit("later");
+    /// advance(1000);
+    /// ada.expect("late");
+    /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn advance(ms: INT) -> Result<(), Box<EvalAltResult>> {
         on_host(|host| host.advance(u64::try_from(ms).unwrap_or_default()))
     }
 
     /// What the connections of a namespace share: its `io.data`.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// ada.emit("count");
+    /// assert_eq(data("/").count, 1);
+    /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn data(namespace: &str) -> Result<Map, Box<EvalAltResult>> {
         on_host(|host| host.data(namespace))
@@ -217,7 +273,11 @@ mod words {
     /// `version`, `rebound`, `code`, `variables` and so on. `()` if the save was rejected, or changes nothing.
     ///
     /// ```rhai
-    /// assert_eq!(edit("main.rhai", text).variables[0].kept, 1);
+    /// let ada = connect("/");
+    /// ada.emit("hit");
+    /// let text = script("main.rhai") + "// a comment";
+    /// assert_eq(edit("main.rhai", text).rebound, 1);
+    /// assert_eq(ada.ask("hit"), 2);
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn edit(file: &str, text: &str) -> Result<Dynamic, Box<EvalAltResult>> {
@@ -228,7 +288,9 @@ mod words {
     /// whole text does. The test fails if the text does not occur.
     ///
     /// ```rhai
+    /// let ada = connect("/");
     /// edit("main.rhai", "let score = 0", "let score = 10");
+    /// assert_eq(ada.ask("hit"), 11);
     /// ```
     #[rhai_fn(name = "edit", return_raw, volatile)]
     pub(super) fn edit_part(
@@ -246,7 +308,11 @@ mod words {
     /// The report that a save of a script would have, as `edit` returns it. Nothing is saved.
     ///
     /// ```rhai
-    /// assert_eq!(preview("main.rhai", text).rebound, 2);
+    /// let ada = connect("/");
+    /// let text = script("main.rhai");
+    /// text.replace("score += 1", "score += 2");
+    /// assert_eq(preview("main.rhai", text).rebound, 1);
+    /// assert_eq(ada.ask("hit"), 1);
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn preview(file: &str, text: &str) -> Result<Dynamic, Box<EvalAltResult>> {
@@ -257,7 +323,9 @@ mod words {
     /// values of the variables by name, `vars`.
     ///
     /// ```rhai
-    /// assert_eq!(inspect(ada).vars.score, 3);
+    /// let ada = connect("/");
+    /// ada.emit("hit");
+    /// assert_eq(inspect(ada).vars.score, 1);
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn inspect(client: Client) -> Result<Dynamic, Box<EvalAltResult>> {
@@ -279,7 +347,9 @@ mod words {
     /// Why an event of a client is heard, or is not, as a text.
     ///
     /// ```rhai
-    /// why("line", ada) == "not listened to since version 2; version 1 did at main.rhai:8"
+    /// let ada = connect("/");
+    /// edit("main.rhai", "\"say\"", "\"speak\"");
+    /// assert(why("say", ada).starts_with("not listened to since version 2"));
     /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn why(event: &str, client: Client) -> Result<String, Box<EvalAltResult>> {
@@ -294,6 +364,10 @@ mod words {
     }
 
     /// The text of a script as it is now.
+    ///
+    /// ```rhai
+    /// assert(script("main.rhai").contains("on_connection"));
+    /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn script(file: &str) -> Result<ImmutableString, Box<EvalAltResult>> {
         match on_host(|host| host.script(file))? {
@@ -304,12 +378,22 @@ mod words {
 
     /// What has failed or was refused since this was asked last, as texts. A test that does not ask fails if there is
     /// any.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// ada.emit("fail");
+    /// assert(failures()[0].contains("on purpose"));
+    /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn failures() -> Result<Array, Box<EvalAltResult>> {
         on_host(|host| host.problems().into_iter().map(Dynamic::from).collect())
     }
 
     /// The test fails unless this is true.
+    ///
+    /// ```rhai
+    /// assert(1 + 1 == 2);
+    /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn assert(is_true: bool) -> Result<(), Box<EvalAltResult>> {
         match is_true {
@@ -319,6 +403,10 @@ mod words {
     }
 
     /// The test fails unless both are the same value.
+    ///
+    /// ```rhai
+    /// assert_eq([1, 2].len(), 2);
+    /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn assert_eq(got: Dynamic, expected: Dynamic) -> Result<(), Box<EvalAltResult>> {
         match value::same(&got, &expected) || same_bytes(&got, &expected) {
@@ -331,6 +419,10 @@ mod words {
     }
 
     /// The test fails if this closure does not throw; what it throws is given.
+    ///
+    /// ```rhai
+    /// assert(throws(|| throw "no").contains("no"));
+    /// ```
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn throws(
         context: NativeCallContext<'_>,

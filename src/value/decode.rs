@@ -26,6 +26,17 @@ pub fn event<'t>(
     decoder.read(text, EventSeed(&decoder))
 }
 
+/// Returns the name of an event whose arguments cannot be decoded.
+pub fn event_name(text: &str) -> Option<String> {
+    let elements = text.trim_start().strip_prefix('[')?;
+    let mut values = serde_json::Deserializer::from_str(elements).into_iter();
+    match values.next()?.ok()? {
+        serde_json::Value::String(name) => Some(name),
+        serde_json::Value::Number(name) => Some(name.to_string()),
+        _ => None,
+    }
+}
+
 /// Decodes `[arg, ...]`, the payload of an ack.
 ///
 /// # Errors

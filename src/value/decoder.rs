@@ -12,9 +12,6 @@ use serde::de::{DeserializeSeed, Error};
 
 use crate::value::{Binary, MAX_DEPTH, NUM, PLACEHOLDER};
 
-/// The deepest nesting that `max_depth` can allow: serde_json stops at 128, with a message that names no limit.
-const DEEPEST: usize = 120;
-
 /// How large a decoded value may be. A limit of 0 allows nothing but empty ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,8 +22,7 @@ pub struct Limits {
     pub max_array: usize,
     /// Entries of one map.
     pub max_map: usize,
-    /// Arrays and maps one inside the other, the arguments themselves not counted; at most 120. A value nested deeper
-    /// than [`MAX_DEPTH`] cannot be sent on.
+    /// Arrays and maps one inside the other, the arguments themselves not counted; at most [`MAX_DEPTH`].
     pub max_depth: usize,
     /// Elements and entries of all arrays and maps together.
     pub max_values: usize,
@@ -38,7 +34,7 @@ impl Default for Limits {
             max_string: 1024 * 1024,
             max_array: 10_000,
             max_map: 10_000,
-            max_depth: MAX_DEPTH,
+            max_depth: 64,
             max_values: usize::MAX,
         }
     }
@@ -151,7 +147,7 @@ pub(super) struct Decoder<'a> {
 
 impl<'a> Decoder<'a> {
     pub(super) fn new(attachments: &'a [Bytes], limits: &Limits) -> Self {
-        let max_depth = limits.max_depth.min(DEEPEST);
+        let max_depth = limits.max_depth.min(MAX_DEPTH);
         Self {
             attachments,
             limits: Limits {

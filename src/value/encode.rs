@@ -3,16 +3,25 @@
 //! In come the arguments a script gave; out goes the JSON text of a packet with its attachments, written in one pass
 //! ([`to_packet`]). What has no equal in JavaScript is refused with its place.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 
 use bytes::Bytes;
 use rhai::{Array, Dynamic, FLOAT, INT, Map};
-use serde::ser::{Error, Serialize, SerializeMap, SerializeSeq, SerializeTupleStruct, Serializer};
+use serde::Serialize;
 
 use crate::value::{
     NUM, PLACEHOLDER, Refusal,
+    escape::needs_escape,
     walk::{Cells, Place, Shape, location},
 };
+
+thread_local! {
+    /// Buffer for the next text, which then takes just the memory that it needs.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Maximum size of the buffer that a thread keeps, in bytes.
+const MAX_SPARE: usize = 64 * 1024;
 
 /// Why a value was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +37,6 @@ pub enum EncodeError {
         /// Where in it, as a script would write it; empty for the argument itself.
         path: String,
     },
-    /// The JSON writer failed.
-    #[error("the payload cannot be written as JSON")]
-    Json(#[source] serde_json::Error),
 }
 
 /// The JSON text of a packet and the attachments its placeholders count.
@@ -69,24 +75,23 @@ thread_local! {
 pub fn to_packet(event: Option<&str>, args: &[Dynamic]) -> Result<Packet, EncodeError> {
     #[cfg(test)]
     ENCODED.set(ENCODED.get() + 1);
-    let output = Output {
-        attachments: Some(RefCell::default()),
-        ..Output::new()
-    };
-    let message = Message {
-        event,
-        args,
-        output: &output,
-    };
-    let text = serde_json::to_string(&message);
-    match (text, output.refused.take()) {
-        (_, Some(refused)) => Err(refused),
-        (Err(error), None) => Err(EncodeError::Json(error)),
-        (Ok(text), None) => Ok(Packet {
-            text,
-            attachments: output.attachments.unwrap_or_default().into_inner(),
-        }),
+    let cells = Cells::new();
+    let mut writer = Writer::new(Some(Vec::new()));
+    writer.text.push(b'[');
+    if let Some(event) = event {
+        writer.string(event);
     }
+    for (index, value) in args.iter().enumerate() {
+        if index > 0 || event.is_some() {
+            writer.text.push(b',');
+        }
+        writer.value(value, &Place::argument(index, &cells))?;
+    }
+    writer.text.push(b']');
+    Ok(Packet {
+        attachments: writer.attachments.take().unwrap_or_default(),
+        text: writer.finish(),
+    })
 }
 
 /// A value as JSON text. Binary data becomes an array of numbers.
@@ -94,193 +99,177 @@ pub fn to_packet(event: Option<&str>, args: &[Dynamic]) -> Result<Packet, Encode
 /// # Errors
 /// When something in it has no form in JSON.
 pub fn to_json(value: &Dynamic) -> Result<String, EncodeError> {
-    let output = Output::new();
-    let node = Node {
-        value,
-        place: Place::whole(&output.cells),
-        output: &output,
-    };
-    let text = serde_json::to_string(&node);
-    match output.refused.take() {
-        Some(refused) => Err(refused),
-        None => text.map_err(EncodeError::Json),
+    let cells = Cells::new();
+    let mut writer = Writer::new(None);
+    writer.value(value, &Place::whole(&cells))?;
+    Ok(writer.finish())
+}
+
+// Boxed, because every step of the writer returns one.
+impl From<Box<EncodeError>> for EncodeError {
+    fn from(error: Box<Self>) -> Self {
+        *error
     }
 }
 
-/// What is the same for all values of one packet.
-struct Output {
-    cells: Cells,
-    /// Where attachments go; without it binary data is written as numbers.
-    attachments: Option<RefCell<Vec<Bytes>>>,
+/// Writes the JSON text of one packet, or of one value.
+struct Writer {
+    text: Vec<u8>,
+    /// Attachments of the packet; without it binary data is written as numbers.
+    attachments: Option<Vec<Bytes>>,
     /// A binary value was written, and a map that looks like the place of one: a client could not tell them apart.
-    binary: Cell<bool>,
-    looks_like_binary: Cell<bool>,
-    /// The refusal that ended the walk: the serializer's own error is text only.
-    refused: Cell<Option<EncodeError>>,
+    has_binary: bool,
+    looks_like_binary: bool,
 }
 
-impl Output {
-    fn new() -> Self {
+impl Writer {
+    fn new(attachments: Option<Vec<Bytes>>) -> Self {
         Self {
-            cells: Cells::new(),
-            attachments: None,
-            binary: Cell::new(false),
-            looks_like_binary: Cell::new(false),
-            refused: Cell::new(None),
+            text: SPARE.take(),
+            attachments,
+            has_binary: false,
+            looks_like_binary: false,
         }
     }
 
-    /// Writes binary data: `bytes` is asked only for what becomes an attachment here.
-    fn binary<S: Serializer>(
-        &self,
-        serializer: S,
-        data: &[u8],
-        bytes: impl FnOnce() -> Bytes,
-    ) -> Result<S::Ok, S::Error> {
-        let Some(attachments) = &self.attachments else {
-            return serializer.serialize_bytes(data);
-        };
-        let num = attachments.borrow().len();
-        attachments.borrow_mut().push(bytes());
-        let mut placeholder = serializer.serialize_map(Some(2))?;
-        placeholder.serialize_entry(PLACEHOLDER, &true)?;
-        placeholder.serialize_entry(NUM, &num)?;
-        placeholder.end()
-    }
-}
-
-/// A list of arguments, with the event before them if there is one.
-struct Message<'a> {
-    event: Option<&'a str>,
-    args: &'a [Dynamic],
-    output: &'a Output,
-}
-
-impl Serialize for Message<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let len = self.args.len() + usize::from(self.event.is_some());
-        let mut fields = serializer.serialize_tuple_struct("Args", len)?;
-        if let Some(event) = self.event {
-            fields.serialize_field(event)?;
+    /// Returns the text. The buffer goes back to the thread.
+    fn finish(&mut self) -> String {
+        let text = String::from_utf8_lossy(&self.text).into_owned();
+        let mut buffer = std::mem::take(&mut self.text);
+        if buffer.capacity() <= MAX_SPARE {
+            buffer.clear();
+            SPARE.set(buffer);
         }
-        for (index, value) in self.args.iter().enumerate() {
-            fields.serialize_field(&Node {
-                value,
-                place: Place::argument(index, &self.output.cells),
-                output: self.output,
-            })?;
-        }
-        fields.end()
+        text
     }
-}
 
-/// One value where it stands.
-struct Node<'a> {
-    value: &'a Dynamic,
-    place: Place<'a>,
-    output: &'a Output,
-}
-
-impl Serialize for Node<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match Shape::of(self.value) {
-            Shape::Unit => serializer.serialize_unit(),
-            Shape::Bool(flag) => serializer.serialize_bool(flag),
-            Shape::Int(int) => serializer.serialize_i64(int),
-            Shape::Float(float) => serialize_float(serializer, float),
-            Shape::Char(letter) => serializer.serialize_char(letter),
-            Shape::Str(text) => serializer.serialize_str(&text),
-            Shape::Array(array) => self.array(serializer, &array),
-            Shape::Map(map) => self.map(serializer, &map),
+    fn value(&mut self, value: &Dynamic, place: &Place<'_>) -> Result<(), Box<EncodeError>> {
+        match Shape::of(value) {
+            Shape::Unit => self.text.extend_from_slice(b"null"),
+            Shape::Bool(true) => self.text.extend_from_slice(b"true"),
+            Shape::Bool(false) => self.text.extend_from_slice(b"false"),
+            Shape::Int(int) => self.serialize(&int),
+            Shape::Float(float) => self.float(float),
+            Shape::Char(letter) => self.string(letter.encode_utf8(&mut [0; 4])),
+            Shape::Str(text) => self.string(&text),
+            Shape::Array(array) => return self.array(&array, place),
+            Shape::Map(map) => return self.map(&map, place),
             Shape::Blob(blob) => {
-                self.mark(&self.output.binary)?;
-                let copy = || Bytes::copy_from_slice(&blob);
-                self.output.binary(serializer, &blob, copy)
+                return self.binary(&blob, place, || Bytes::copy_from_slice(&blob));
             }
             Shape::Binary(binary) => {
-                self.mark(&self.output.binary)?;
-                let share = || binary.as_bytes().clone();
-                self.output.binary(serializer, binary.as_bytes(), share)
+                let bytes = binary.as_bytes();
+                return self.binary(bytes, place, || bytes.clone());
             }
-            Shape::Shared(content) => self.shared(serializer, &content),
-            Shape::Foreign(what) => Err(self.refuse(what)),
+            Shape::Shared(content) => {
+                let inside = place.through(&content);
+                return self.value(&content, &inside.map_err(|what| refuse(place, what))?);
+            }
+            Shape::Foreign(what) => return Err(refuse(place, what)),
+        }
+        Ok(())
+    }
+
+    /// Writes what JSON has a form for.
+    fn serialize(&mut self, value: &impl Serialize) {
+        // Writing to memory does not fail.
+        let _ = serde_json::to_writer(&mut self.text, value);
+    }
+
+    fn string(&mut self, string: &str) {
+        if needs_escape(string) {
+            return self.serialize(&string);
+        }
+        self.text.reserve(string.len() + 2);
+        self.text.push(b'"');
+        self.text.extend_from_slice(string.as_bytes());
+        self.text.push(b'"');
+    }
+
+    /// Writes a number as JavaScript does: whole ones without a fraction, those that JSON does not have as null.
+    fn float(&mut self, float: FLOAT) {
+        const END_OF_INT: FLOAT = -(INT::MIN as FLOAT);
+        let is_int = float.fract() == 0.0 && (-END_OF_INT..END_OF_INT).contains(&float);
+        match is_int {
+            true => self.serialize(&(float as INT)),
+            // It writes what is not finite as null.
+            false => self.serialize(&float),
         }
     }
-}
 
-impl Node<'_> {
-    fn array<S: Serializer>(&self, serializer: S, array: &Array) -> Result<S::Ok, S::Error> {
-        self.place.enter().map_err(|what| self.refuse(what))?;
-        let mut seq = serializer.serialize_seq(Some(array.len()))?;
+    fn array(&mut self, array: &Array, place: &Place<'_>) -> Result<(), Box<EncodeError>> {
+        place.enter().map_err(|what| refuse(place, what))?;
+        self.text.push(b'[');
         for (index, value) in array.iter().enumerate() {
-            seq.serialize_element(&Node {
-                value,
-                place: self.place.index(index),
-                output: self.output,
-            })?;
-        }
-        seq.end()
-    }
-
-    fn map<S: Serializer>(&self, serializer: S, map: &Map) -> Result<S::Ok, S::Error> {
-        self.place.enter().map_err(|what| self.refuse(what))?;
-        let mut entries = serializer.serialize_map(Some(map.len()))?;
-        for (key, value) in map {
-            if key == PLACEHOLDER && is_true(value) {
-                self.mark(&self.output.looks_like_binary)?;
+            if index > 0 {
+                self.text.push(b',');
             }
-            let node = Node {
-                value,
-                place: self.place.key(key),
-                output: self.output,
-            };
-            entries.serialize_entry(key.as_str(), &node)?;
+            self.value(value, &place.index(index))?;
         }
-        entries.end()
+        self.text.push(b']');
+        Ok(())
     }
 
-    fn shared<S: Serializer>(&self, serializer: S, content: &Dynamic) -> Result<S::Ok, S::Error> {
-        let place = self.place.through(content);
-        let node = Node {
-            value: content,
-            place: place.map_err(|what| self.refuse(what))?,
-            output: self.output,
+    fn map(&mut self, map: &Map, place: &Place<'_>) -> Result<(), Box<EncodeError>> {
+        place.enter().map_err(|what| refuse(place, what))?;
+        self.text.push(b'{');
+        for (index, (key, value)) in map.iter().enumerate() {
+            if key == PLACEHOLDER && is_true(value) {
+                self.looks_like_binary = true;
+                self.check_placeholders(place)?;
+            }
+            if index > 0 {
+                self.text.push(b',');
+            }
+            self.string(key);
+            self.text.push(b':');
+            self.value(value, &place.key(key))?;
+        }
+        self.text.push(b'}');
+        Ok(())
+    }
+
+    /// Writes binary data: `bytes` is called only for what becomes an attachment here.
+    fn binary(
+        &mut self,
+        data: &[u8],
+        place: &Place<'_>,
+        bytes: impl FnOnce() -> Bytes,
+    ) -> Result<(), Box<EncodeError>> {
+        self.has_binary = true;
+        self.check_placeholders(place)?;
+        let Some(attachments) = &mut self.attachments else {
+            self.serialize(&data);
+            return Ok(());
         };
-        node.serialize(serializer)
+        let num = attachments.len();
+        attachments.push(bytes());
+        self.text.push(b'{');
+        self.string(PLACEHOLDER);
+        self.text.extend_from_slice(b":true,");
+        self.string(NUM);
+        self.text.push(b':');
+        self.serialize(&num);
+        self.text.push(b'}');
+        Ok(())
     }
 
-    fn mark<E: Error>(&self, seen: &Cell<bool>) -> Result<(), E> {
-        seen.set(true);
-        match self.output.binary.get() && self.output.looks_like_binary.get() {
-            true => Err(self.refuse(Refusal::Placeholder)),
+    fn check_placeholders(&self, place: &Place<'_>) -> Result<(), Box<EncodeError>> {
+        match self.has_binary && self.looks_like_binary {
+            true => Err(refuse(place, Refusal::Placeholder)),
             false => Ok(()),
         }
     }
-
-    #[cold]
-    fn refuse<E: Error>(&self, what: Refusal) -> E {
-        let (argument, path) = self.place.describe();
-        let refused = EncodeError::Refused {
-            what,
-            argument,
-            path,
-        };
-        let text = E::custom(&refused);
-        self.output.refused.set(Some(refused));
-        text
-    }
 }
 
-/// Writes a number as JavaScript does: whole ones without a fraction, those that JSON does not have as null.
-fn serialize_float<S: Serializer>(serializer: S, float: FLOAT) -> Result<S::Ok, S::Error> {
-    const END_OF_INT: FLOAT = -(INT::MIN as FLOAT);
-    if !float.is_finite() {
-        serializer.serialize_unit()
-    } else if float.fract() == 0.0 && (-END_OF_INT..END_OF_INT).contains(&float) {
-        serializer.serialize_i64(float as INT)
-    } else {
-        serializer.serialize_f64(float)
-    }
+#[cold]
+fn refuse(place: &Place<'_>, what: Refusal) -> Box<EncodeError> {
+    let (argument, path) = place.describe();
+    Box::new(EncodeError::Refused {
+        what,
+        argument,
+        path,
+    })
 }
 
 fn is_true(value: &Dynamic) -> bool {

@@ -27,6 +27,7 @@ mod decode;
 mod decoder;
 mod encode;
 mod encoded;
+mod escape;
 mod plain;
 mod visit;
 mod walk;
@@ -40,7 +41,7 @@ pub use binary::Binary;
 #[doc(hidden)]
 pub use compare::same;
 #[doc(hidden)]
-pub use decode::{answer, args, event, value};
+pub use decode::{answer, args, event, event_name, value};
 #[doc(hidden)]
 pub use decoder::{DecodeError, Event, Limits};
 #[cfg(test)]

@@ -200,13 +200,15 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Dynamic, A::Error> {
         let inside = self.inside()?;
         let limit = self.decoder.limits.max_map;
-        let mut map = Map::new();
+        let mut read = Vec::new();
         while let Some(key) = entries.next_key_seed(KeySeed(self.decoder))? {
             self.decoder.count_value()?;
-            map.insert(key, entries.next_value_seed(inside)?);
-            if map.len() > limit {
-                return Err(self.decoder.refuse(DecodeError::MapTooLarge { limit }));
-            }
+            read.push((key, entries.next_value_seed(inside)?));
+        }
+        // Sorted together, which costs less than one after the other. The last of duplicate keys wins.
+        let map = Map::from_iter(read);
+        if map.len() > limit {
+            return Err(self.decoder.refuse(DecodeError::MapTooLarge { limit }));
         }
         Ok(match self.decoder.attachment(&map)? {
             Some(binary) => Dynamic::from(binary),

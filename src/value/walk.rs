@@ -11,8 +11,9 @@ use rhai::{
 
 use crate::value::Binary;
 
-/// How many arrays and maps may stand one inside the other, the outermost included.
-pub const MAX_DEPTH: usize = 64;
+/// How many arrays and maps may stand one inside the other, the outermost included. serde_json stops at 128, with a
+/// message that names no limit.
+pub const MAX_DEPTH: usize = 120;
 
 /// How many shared cells one walk opens. Cells that share cells double the walk at each level, so depth alone does not
 /// bound it.
@@ -92,29 +93,29 @@ impl<'a> Shape<'a> {
                 .read_lock()
                 .map_or(Self::Foreign(Refusal::Locked), Self::Shared);
         }
-        if let Some(text) = value.read_lock() {
-            Self::Str(text)
-        } else if let Some(int) = value.read_lock() {
-            Self::Int(*int)
-        } else if let Some(map) = value.read_lock() {
-            Self::Map(map)
-        } else if let Some(array) = value.read_lock() {
-            Self::Array(array)
-        } else if let Some(float) = value.read_lock() {
-            Self::Float(*float)
-        } else if let Some(flag) = value.read_lock() {
-            Self::Bool(*flag)
+        // Rhai's own questions look at the kind of a value, and `read_lock` at the type that it asks for.
+        let known = if value.is_string() {
+            value.read_lock().map(Self::Str)
+        } else if value.is_int() {
+            value.as_int().ok().map(Self::Int)
+        } else if value.is_map() {
+            value.read_lock().map(Self::Map)
+        } else if value.is_array() {
+            value.read_lock().map(Self::Array)
+        } else if value.is_float() {
+            value.as_float().ok().map(Self::Float)
+        } else if value.is_bool() {
+            value.as_bool().ok().map(Self::Bool)
         } else if value.is_unit() {
-            Self::Unit
-        } else if let Some(letter) = value.read_lock() {
-            Self::Char(*letter)
-        } else if let Some(blob) = value.read_lock() {
-            Self::Blob(blob)
-        } else if let Some(binary) = value.read_lock() {
-            Self::Binary(binary)
+            Some(Self::Unit)
+        } else if value.is_char() {
+            value.as_char().ok().map(Self::Char)
+        } else if value.is_blob() {
+            value.read_lock().map(Self::Blob)
         } else {
-            Self::Foreign(Self::foreign(value))
-        }
+            value.read_lock().map(Self::Binary)
+        };
+        known.unwrap_or_else(|| Self::Foreign(Self::foreign(value)))
     }
 
     fn foreign(value: &Dynamic) -> Refusal {
@@ -208,13 +209,16 @@ impl<'a> Place<'a> {
     }
 
     /// The same place, for the content of the cell here. A cell in a cell counts as a level, since it may be the same.
-    pub(super) fn through(mut self, content: &Dynamic) -> Result<Self, Refusal> {
+    pub(super) fn through(self, content: &Dynamic) -> Result<Self, Refusal> {
         self.cells.open().ok_or(Refusal::TooShared)?;
-        if content.is_shared() {
+        let is_deeper = content.is_shared();
+        if is_deeper {
             self.enter()?;
-            self.depth += 1;
         }
-        Ok(self)
+        Ok(Self {
+            depth: self.depth + usize::from(is_deeper),
+            ..self
+        })
     }
 
     /// The path as a script would write it, and the number of the argument it starts from, counted from 1.

@@ -18,6 +18,25 @@ onEachTransport("shutdown", ({ connect }) => {
     });
   }
 
+  test("a socket does not hear its own farewell", async (t) => {
+    const server = await serve(t, here("scripts"));
+    const clients = [];
+    for (let i = 0; i < 3; i += 1) {
+      const client = await connect(t, server.url, "/farewell");
+      const heard = [];
+      client.socket.onAny((event, ...args) => heard.push([event, ...args]));
+      clients.push({ id: client.socket.id, heard, client });
+    }
+    for (const { client } of clients) await client.ask("join", "red");
+    await server.stop("SIGTERM");
+    for (const { id, heard, client } of clients) {
+      await client.next("disconnect");
+      // `leaving` has the rooms of the socket that leaves, the first of which is its own.
+      const own = heard.filter(([event, ...args]) => (event === "leaving" ? args[1][0] === id : event === "farewell" && args[0] === id));
+      assert.deepEqual(own, []);
+    }
+  });
+
   test("nobody has to be connected", async (t) => {
     const server = await serve(t, here("scripts"));
     assert.deepEqual(await server.stop(), { code: 0, signal: null });

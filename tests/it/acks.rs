@@ -1,6 +1,6 @@
 //! How a handler answers a client that asks for an ack.
 
-use patchcord::testing::TestHost;
+use patchcord::{HostEvent, testing::TestHost};
 
 fn answer(handlers: &str, args: impl serde::Serialize) -> Option<String> {
     let host = TestHost::new(&format!("fn on_connection(socket) {{ {handlers} }}"));
@@ -129,4 +129,60 @@ fn a_listener_that_returns_does_not_answer_for_one_that_does_so_later() {
     assert_eq!(client.ask("save", ()), None);
     client.emit("saved", ());
     assert_eq!(client.answers(), ["[\"saved\"]"]);
+}
+
+/// Returns the events whose acks nobody has answered, as they are announced.
+fn unanswered(handlers: &str, events: &[&str]) -> Vec<String> {
+    let host = TestHost::new(&format!("fn on_connection(socket) {{ {handlers} }}"));
+    let client = host.connect("/").unwrap();
+    for event in events {
+        client.ask(event, [1]);
+    }
+    // The announcement of an ack that was kept is a task of its own.
+    host.advance(1);
+    let announced = host.events().into_iter();
+    let unanswered = announced.filter_map(|event| match event {
+        HostEvent::Unanswered { event, .. } => Some(event),
+        _ => None,
+    });
+    unanswered.collect()
+}
+
+#[test]
+fn an_ack_that_nobody_can_call_any_more_is_announced_once_for_each_event() {
+    let silent =
+        "socket.on(\"x\", |n, ack| { if n < 0 { ack.call(n); } }); socket.on(\"y\", |n, ack| { });";
+    assert_eq!(unanswered(silent, &["x", "y", "x", "x"]), ["x", "y"]);
+    // Whoever keeps it may call it later, until nothing holds it any more.
+    let kept = "let held = []; socket.on(\"x\", |n, ack| { held.push(ack); }); socket.on(\"forget\", || { held.clear(); });";
+    assert_eq!(unanswered(kept, &["x"]), [""; 0]);
+    assert_eq!(unanswered(kept, &["x", "x", "forget"]), ["x"]);
+    let cleared =
+        "let later = (); socket.on(\"x\", |n, ack| { later = set_timeout(|| ack.call(n), 100); });
+        socket.on(\"stop\", || clear_timeout(later));";
+    assert_eq!(unanswered(cleared, &["x"]), [""; 0]);
+    assert_eq!(unanswered(cleared, &["x", "stop"]), ["x"]);
+}
+
+#[test]
+fn an_ack_that_is_answered_or_whose_listener_fails_is_not_announced() {
+    let answered = "socket.on(\"x\", |n, ack| n); socket.on(\"y\", |n, ack| ack.call()); socket.on(\"z\", |n| { });";
+    assert_eq!(
+        unanswered(answered, &["x", "y", "z", "nobody listens"]),
+        [""; 0]
+    );
+    let one_of_two = "socket.on(\"x\", |n, ack| { }); socket.on(\"x\", |n, ack| { ack.call(n); });";
+    assert_eq!(unanswered(one_of_two, &["x"]), [""; 0]);
+    assert_eq!(
+        unanswered("socket.on(\"x\", |n, ack| throw \"no\");", &["x"]),
+        [""; 0]
+    );
+    assert_eq!(
+        unanswered("socket.on_any(|event, args| { });", &["x"]),
+        [""; 0]
+    );
+    assert_eq!(
+        unanswered("socket.on(\"x\", |n, ack| socket.disconnect());", &["x"]),
+        [""; 0]
+    );
 }

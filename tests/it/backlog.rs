@@ -201,14 +201,15 @@ async fn a_hundred_thousand_events_of_one_call_arrive_in_order_with_raised_limit
 
 #[test]
 fn what_waits_for_on_any_outgoing_is_bounded_and_the_rest_is_announced() {
-    let host = TestHost::new(
-        "fn on_connection(socket) {
+    let script = "fn on_connection(socket) {
             let heard = 0;
             socket.on(\"listen\", || { socket.on_any_outgoing(|event, args| { heard += 1; }); });
             socket.on(\"heard\", || heard);
             socket.on(\"ticks\", || { for i in 0..20000 { socket.broadcast.emit(\"tick\", i); } });
-        }",
-    );
+        }";
+    let host = TestHost::build([("main.rhai", script)], |builder| {
+        builder.options(patient())
+    });
     let (listening, client) = (host.connect("/").unwrap(), host.connect("/").unwrap());
     listening.emit("listen", ());
     // Nobody else has a turn before the call has ended.

@@ -73,6 +73,7 @@ fn nothing_is_told_of_the_scripts_that_are_shipped() {
     for folder in [
         "scripts",
         "examples/edits",
+        "examples/handlers",
         "tests/clients/scripts",
         "tests/clients/twins",
     ] {
@@ -82,6 +83,87 @@ fn nothing_is_told_of_the_scripts_that_are_shipped() {
         let found = host.check().unwrap();
         let errors: Vec<_> = found.iter().map(ToString::to_string).collect();
         assert_eq!(errors, [] as [&str; 0], "{folder}");
+    }
+}
+
+/// Habits from JavaScript: the file of an example, a line of it, the same line with the trap, and the message of `check`.
+const TRAPS: [(&str, &str, &str, &str); 11] = [
+    (
+        "chat.rhai",
+        "history: io.data.get(\"history:\" + room, [])",
+        "history: io.data.get(\"history:\" + room, []).reverse()",
+        "`reverse` changes the value that it is called on, and returns nothing",
+    ),
+    (
+        "chat.rhai",
+        "room.starts_with(\"chat:\")",
+        "room.startsWith(\"chat:\")",
+        "unknown function `startsWith` on `room`",
+    ),
+    (
+        "chat.rhai",
+        "user joined\", #{ room: room",
+        "user joined\", #{ room: Room",
+        "unknown variable `Room`",
+    ),
+    (
+        "messages.rhai",
+        "users[user].connected = false; users",
+        "for one in users.values() { one.connected = false; } users",
+        "`one` is a copy of the element",
+    ),
+    (
+        "messages.rhai",
+        "        if io.sockets",
+        "        io.data.users[user].connected = false;\n        if io.sockets",
+        "fails when another client changes `users` at the same time",
+    ),
+    (
+        "todos.rhai",
+        "        todo.id = random_id();",
+        "        io.data.count += 1;\n        todo.id = random_id();",
+        "write `io.data.incr(\"count\", by)`",
+    ),
+    (
+        "todos.rhai",
+        "valid(todo, global::TODO)",
+        "valid(todo, #{ title: \"text\" })",
+        "`text` is no shape",
+    ),
+    (
+        "game/{room}.rhai",
+        "if moved.len() > 0",
+        "if moved.len > 0",
+        "`moved.len` is `()` if `moved` is a map",
+    ),
+    (
+        "game/{room}.rhai",
+        "x: global::SIZE / 2",
+        "x: 101 / 2",
+        "`101 / 2` is 50",
+    ),
+    (
+        "feed.rhai",
+        "let subscribed = topics(user);\n",
+        "let topics = topics(user);\n    let subscribed = [\"a\"].filter(|one| one in topics);\n",
+        "`topics` is the function `topics` in this closure",
+    ),
+    (
+        "feed.rhai",
+        "#{ id: io.data.incr(\"number\", 1)",
+        "#{ id: io.data.incr(\"number\")",
+        "`incr`",
+    ),
+];
+
+#[test]
+fn each_trap_is_found_when_it_is_put_back_into_the_examples() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/handlers");
+    for (file, line, trap, told_of) in TRAPS {
+        let text = fs::read_to_string(folder.join(file)).unwrap();
+        assert!(text.contains(line), "{file} has no `{line}`");
+        let found = told([(file.to_owned(), text.replacen(line, trap, 1))]);
+        assert!(found.contains(told_of), "{file}: {trap}\n{found}");
     }
 }
 

@@ -235,6 +235,44 @@ fn a_chained_write_that_another_call_overtook_is_an_error_and_writes_nothing() {
     assert_eq!(ada.ask("users", ()).as_deref(), Some("[[\"Ada\",\"Bob\"]]"));
 }
 
+/// Rhai writes a property back after each method of it.
+#[test]
+fn a_chained_look_that_another_call_overtook_is_no_error_and_writes_nothing() {
+    let gate = Gate::default();
+    let pass = gate.clone();
+    let host = TestHost::build(
+        [(
+            "main.rhai",
+            r#"fn on_connection(socket) {
+                socket.on("look slowly", || io.data.users.count_slowly());
+                socket.on("type", || io.data.users.type_of());
+                socket.on("init", || io.data.init("users", []));
+                socket.on("add", |name| io.data.push("users", name, 10));
+                socket.on("users", || io.data.users);
+            }"#,
+        )],
+        |builder| {
+            builder.function("count_slowly", move |users: &mut rhai::Array| {
+                pass.pass();
+                users.len() as i64
+            })
+        },
+    );
+    let (ada, bob) = (host.connect("/").unwrap(), host.connect("/").unwrap());
+    assert_eq!(ada.ask("type", ()).as_deref(), Some("[\"()\"]"));
+    assert_eq!(ada.ask("init", ()).as_deref(), Some("[[]]"));
+    gate.shut_after(0);
+    std::thread::scope(|scope| {
+        let looks = scope.spawn(|| ada.ask("look slowly", ()));
+        gate.reached();
+        bob.emit("add", ["Bob"]);
+        gate.open();
+        assert_eq!(looks.join().unwrap().as_deref(), Some("[0]"));
+    });
+    assert!(host.problems().is_empty(), "{:?}", host.problems());
+    assert_eq!(ada.ask("users", ()).as_deref(), Some("[[\"Bob\"]]"));
+}
+
 #[test]
 fn chained_writes_from_many_threads_are_there_or_have_failed() {
     let host = TestHost::new(

@@ -9,7 +9,9 @@ use patchcord::{
 mod additions;
 mod captures;
 mod conditions;
+mod constants;
 mod functions;
+mod helpers;
 mod hooks;
 mod nested;
 mod paths;

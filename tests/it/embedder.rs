@@ -110,11 +110,12 @@ fn definitions_have_the_functions_of_the_program_with_their_comments() {
     }
     let reference = host.reference();
     assert!(
-        reference.contains("### `twice(n)`\n\nTwo times `n`."),
+        reference.contains("### `twice(n)`\n\n`n`: int. Returns int.\n\nTwo times `n`."),
         "{reference}"
     );
     assert!(
-        reference.contains("### `users::find(id)`\n\nThe user of an id."),
+        reference
+            .contains("### `users::find(id)`\n\n`id`: int. Returns User.\n\nThe user of an id."),
         "{reference}"
     );
 }

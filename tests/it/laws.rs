@@ -6,8 +6,12 @@
 
 use std::{
     env,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
+    time::{Duration, Instant},
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -100,7 +104,25 @@ fn run(mut program: Program, seed: u64, save: Save<'_>) -> Result<(), String> {
     );
     let live = if program.is_random { alone } else { compared };
     live(&mut program, &mut twins, &mut random, save)
-        .map_err(|problem| told(&program, &twins, &problem))
+        .map_err(|problem| told(&program, &twins, &problem))?;
+    let (alive, story) = (
+        twins.alive(),
+        told(&program, &twins, "something is not freed"),
+    );
+    drop(twins);
+    match is_freed(&alive) {
+        true => Ok(()),
+        false => Err(story),
+    }
+}
+
+/// Waits until nothing of the hosts is left: threads may still be at work. Returns whether that comes.
+fn is_freed(alive: &Weak<()>) -> bool {
+    let until = Instant::now() + Duration::from_secs(20);
+    while alive.strong_count() > 0 && Instant::now() < until {
+        thread::yield_now();
+    }
+    alive.strong_count() == 0
 }
 
 /// The other host shows what would have happened without the save.

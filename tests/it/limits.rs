@@ -18,6 +18,7 @@ pub(crate) fn lower(limits: &mut Limits, name: &str, number: &str) {
         "string_size" => &mut limits.string_size,
         "array_size" => &mut limits.array_size,
         "map_size" => &mut limits.map_size,
+        "nesting" => &mut limits.nesting,
         "variables" => &mut limits.variables,
         "functions" => &mut limits.functions,
         "modules" => &mut limits.modules,

@@ -83,6 +83,7 @@ mod soak_edits;
 mod sockets;
 mod staging;
 mod steering;
+mod streams;
 mod surroundings;
 mod tcp;
 mod terminal;

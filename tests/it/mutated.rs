@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     sockets::Running,
-    wire::{frame, raw, read_until},
+    wire::{frame, masked, raw, read_until},
 };
 
 /// Connections with mutated packets.
@@ -90,15 +90,6 @@ fn apply(mut packet: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     packet
 }
 
-/// A frame with these bytes, as a text or as something else.
-fn any_frame(packet: &[u8], opcode: u8) -> Vec<u8> {
-    let mut bytes = frame(&"x".repeat(packet.len()));
-    let start = bytes.len() - packet.len();
-    bytes[start..].copy_from_slice(packet);
-    bytes[0] = opcode;
-    bytes
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_packets_end_their_own_connection_at_most() {
     let script = "fn on_connection(socket) { socket.on_any(|event, args| { socket.emit(event, spread(args)); }); }";
@@ -123,7 +114,7 @@ async fn mutated_packets_end_their_own_connection_at_most() {
         read_until(&mut client, "40{").await;
         let packets = packets.new_tree(&mut runner).unwrap().current();
         for (packet, changes, opcode) in packets {
-            let bytes = any_frame(&apply(packet, &changes), opcode);
+            let bytes = masked(opcode, &apply(packet, &changes));
             // The server may have closed the connection by now.
             let _ = client.write_all(&bytes).await;
         }

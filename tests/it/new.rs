@@ -83,6 +83,14 @@ fn a_new_folder_serves_its_page_and_nothing_is_overwritten() {
     );
     assert_eq!(serving.handshake()["upgrades"][0], "websocket");
 
+    // In the folder it finds its options and its page by itself.
+    let folder = place.path().join("mine");
+    let serving = place.serve_in(&folder, &["serve", "--port", "0"]);
+    assert!(serving.get("/", "").contains("./client.js"));
+    let without = place.serve_in(&folder, &["serve", "--port", "0", "--config", "none"]);
+    assert!(!without.get("/", "").contains("./client.js"));
+    drop((serving, without));
+
     let again = place.run(&["new", "mine"], &[]);
     assert_eq!(again.status.code(), Some(2));
     let told = String::from_utf8(again.stderr).unwrap();

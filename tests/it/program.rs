@@ -112,6 +112,13 @@ impl Place {
         Self::listening(self.command(arguments, environment))
     }
 
+    /// The same in a folder of the place.
+    pub(crate) fn serve_in(&self, folder: &Path, arguments: &[&str]) -> Serving {
+        let mut command = self.command(arguments, &[]);
+        command.current_dir(folder);
+        Self::listening(command)
+    }
+
     /// The same with so many file descriptors, as `ulimit` has them.
     fn serve_with_descriptors(&self, descriptors: &str, arguments: &str) -> Serving {
         let program = env!("CARGO_BIN_EXE_patchcord");

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
-use patchcord::{script::Memory, server::Config};
+use patchcord::{HostEvent, script::Memory, server::Config};
 use tempfile::TempDir;
 
 use crate::{
@@ -247,6 +247,36 @@ async fn the_built_in_pages_know_where_the_endpoint_is() {
             "{answer}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_page_that_asks_for_the_client_that_is_not_served_is_announced_once() {
+    let place = place();
+    write(place.path(), "public/socket.io/socket.io.js", "mine");
+    let mut running = serving(&place).await;
+    assert!(
+        running
+            .get("/socket.io/socket.io.js")
+            .await
+            .ends_with("mine")
+    );
+    for _ in 0..2 {
+        let answer = running.get("/socket.io/socket.io.min.js").await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    }
+    assert!(
+        running
+            .get("/socket.io/other.js")
+            .await
+            .starts_with("HTTP/1.1 404")
+    );
+    let _ = running.get("/socket.io/socket.io.esm.min.js").await;
+    let announced = running.announced_so_far().into_iter();
+    let missing = announced.filter_map(|event| match event {
+        HostEvent::BundleMissing { path } => Some(path),
+        _ => None,
+    });
+    assert_eq!(missing.collect::<Vec<_>>(), ["/socket.io/socket.io.min.js"]);
 }
 
 /// A server of a bundle with these files.

@@ -167,7 +167,7 @@ n > 1
         " --> repl:3:5\n  |\n3 |   n / 0\n  |     ^\n",
         "hint: there is a function `connect`",
         " --> repl:7:4\n",
-        "hint: the call is `emit(Client)`\nerror: ",
+        "hint: no function is for this call: `emit(Client)`\nerror: ",
         "hint: a console imports no files",
         "error: expected `nothing`",
         "hint: got nothing",

@@ -516,16 +516,16 @@ fn a_rollback_has_the_report_of_a_save() {
     );
 }
 
-/// Returns the events about what is no longer listened to: the event, the version, and the clients.
-fn unheard(host: &TestHost) -> Vec<(String, u64, usize)> {
+/// Returns the events about what nobody listens to: the event, the version since which, and the clients.
+fn unheard(host: &TestHost) -> Vec<(String, Option<u64>, usize)> {
     let events = host.events().into_iter();
     let unheard = events.filter_map(|event| match event {
         HostEvent::Unheard {
             event,
-            version,
+            since,
             clients,
             ..
-        } => Some((event, version, clients)),
+        } => Some((event, since, clients)),
         _ => None,
     });
     unheard.collect()
@@ -549,25 +549,60 @@ fn an_event_whose_listener_is_gone_or_renamed_is_announced_once_with_the_clients
         unheard(host)
     };
     // Never listened to, or still listened to.
-    assert_eq!(send(&host, "other"), []);
+    assert_eq!(send(&host, "other"), [("other".to_owned(), None, 1)]);
     host.edit("main.rhai", &script("message"));
     assert_eq!(send(&host, "other"), []);
     assert_eq!(send(&host, "message"), []);
-    assert_eq!(send(&host, "line"), [("line".to_owned(), 2, 2)]);
+    assert_eq!(send(&host, "line"), [("line".to_owned(), Some(2), 2)]);
     assert_eq!(send(&host, "line"), []);
     // A version that does not listen either is no news.
     host.edit("main.rhai", &format!("{}//", script("message")));
     assert_eq!(send(&host, "line"), []);
     host.edit("main.rhai", &script("line"));
     assert_eq!(send(&host, "line"), []);
-    assert_eq!(send(&host, "message"), [("message".to_owned(), 4, 2)]);
+    assert_eq!(send(&host, "message"), [("message".to_owned(), Some(4), 2)]);
     host.edit(
         "main.rhai",
         "fn on_connection(socket) { socket.on_any(|event, args| { }); }",
     );
     assert_eq!(send(&host, "line"), [], "it is heard by all events");
     host.edit("main.rhai", "fn on_connection(socket) { }");
-    assert_eq!(send(&host, "line"), [("line".to_owned(), 5, 2)]);
+    assert_eq!(send(&host, "line"), [("line".to_owned(), Some(5), 2)]);
+}
+
+#[test]
+fn an_event_that_nobody_ever_listened_to_is_announced_once_with_the_similar_name() {
+    let host = TestHost::new(
+        r#"fn on_connection(socket) {
+            socket.on("chat message", |text| text);
+            socket.on("log in", || { socket.on("start", || 1); socket.on("quit", || 2); });
+        }"#,
+    );
+    let clients = [host.connect("/").unwrap(), host.connect("/").unwrap()];
+    let send = |host: &TestHost, event: &str| {
+        for client in &clients {
+            client.emit(event, [1]);
+        }
+        let events = host.events().into_iter();
+        let texts = events.filter_map(|event| match event {
+            HostEvent::Unheard { event, similar, .. } => Some((event, similar)),
+            _ => None,
+        });
+        texts.collect::<Vec<_>>()
+    };
+    let similar = Some("chat message".to_owned());
+    assert_eq!(
+        send(&host, "chat mesage"),
+        [("chat mesage".to_owned(), similar)]
+    );
+    assert_eq!(send(&host, "chat mesage"), []);
+    // The script has a listener for it, which these clients do not have yet.
+    assert_eq!(send(&host, "start"), []);
+    assert_eq!(send(&host, "chat message"), []);
+    // A log does not fill up with what clients send.
+    assert_eq!(send(&host, &"x".repeat(10_000)), []);
+    let many = (0..200).flat_map(|n| send(&host, &n.to_string()));
+    assert_eq!(many.count(), 48, "50 names of a script");
 }
 
 #[test]
@@ -587,7 +622,7 @@ fn a_name_that_is_not_a_literal_counts_as_a_listener_too() {
         "{details:?}"
     );
     host.advance(10_001);
-    assert_eq!(unheard(&host), [("team-2".to_owned(), 2, 1)]);
+    assert_eq!(unheard(&host), [("team-2".to_owned(), Some(2), 1)]);
 }
 
 #[test]

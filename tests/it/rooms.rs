@@ -131,7 +131,7 @@ fn lists_of_rooms_and_sockets() {
         clients[0].heard(),
         [
             "mine [[\"client1\",\"red\"],true,2]",
-            "all [[\"blue\",\"client1\",\"client2\",\"client3\",\"red\"],3,3]",
+            "all [[\"client1\",\"client2\",\"client3\",\"red\",\"blue\"],3,3]",
             "nobody [null]"
         ]
     );

@@ -46,6 +46,12 @@ fn the_tests_of_the_presets_pass() {
     assert!(passed("scripts") > 12);
 }
 
+/// Handlers that are well known from Node: chat rooms, private messages, a todo list, a game, a feed.
+#[test]
+fn the_tests_of_the_handlers_pass() {
+    assert!(passed("examples/handlers") > 15);
+}
+
 /// Functions on texts, arrays, maps and numbers.
 #[test]
 fn the_tests_of_the_library_pass() {

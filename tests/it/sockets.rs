@@ -98,6 +98,11 @@ impl Running {
             .expect("nothing of the kind was announced")
     }
 
+    /// Everything that was announced and not asked for.
+    pub(crate) fn announced_so_far(&mut self) -> Vec<HostEvent> {
+        std::iter::from_fn(|| self.events.try_recv().ok()).collect()
+    }
+
     /// One HTTP request by hand, on a connection of its own.
     pub(crate) async fn http(&self, request: &str) -> String {
         http(self.address, request).await

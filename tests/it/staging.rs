@@ -218,7 +218,8 @@ fn a_stage_is_together_or_not_at_all_and_only_its_clients_vote() {
     let here = host.connect("/").unwrap();
     let there = host.connect("/chat").unwrap();
     host.events();
-    let fails = "fn on_connection(socket) { if socket.nsp == \"/chat\" { let x = #{}; x.y.z(); } }";
+    let fails =
+        "fn on_connection(socket) { if socket.nsp == \"/chat\" { let x = #{}; x.y.keys(); } }";
     let both = || Whom::Sockets(vec![here.id().to_owned(), there.id().to_owned()]);
     let texts = [("main.rhai", &*script(2)), ("chat.rhai", fails)];
     let Err(StageError::Rejected(problems)) = host.stage(texts, both()) else {

@@ -17,16 +17,27 @@ use crate::{
 
 /// A masked text frame, as clients send them.
 pub(crate) fn frame(text: &str) -> Vec<u8> {
-    let mut frame = vec![0x81];
-    match u8::try_from(text.len()) {
-        Ok(length @ 0..126) => frame.push(0x80 | length),
-        _ => {
+    masked(0x81, text.as_bytes())
+}
+
+/// A frame with a mask. `head` has its kind and its flags.
+pub(crate) fn masked(head: u8, payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+    let mut frame = vec![head];
+    match payload.len() {
+        length @ 0..126 => frame.push(0x80 | length as u8),
+        length @ 126..=0xffff => {
             frame.push(0x80 | 126);
-            frame.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
+            frame.extend((length as u16).to_be_bytes());
+        }
+        length => {
+            frame.push(0x80 | 127);
+            frame.extend((length as u64).to_be_bytes());
         }
     }
-    frame.extend([0; 4]);
-    frame.extend(text.bytes());
+    frame.extend(MASK);
+    let bytes = payload.iter().zip(MASK.iter().cycle());
+    frame.extend(bytes.map(|(byte, mask)| byte ^ mask));
     frame
 }
 
@@ -99,9 +110,9 @@ async fn what_one_call_sends_in_different_ways_arrives_in_order() {
         socket.emit(\"n\", 0);
         socket.on(\"go\", || {
             socket.emit(\"n\", 1);
-            socket.emit(\"question\", blob(3, 65), |answer| {});
+            socket.emit(\"question\", blob(9, 65), |answer| {});
             io.emit(\"n\", 2);
-            socket.emit(\"binary\", blob(3, 66));
+            socket.emit(\"binary\", blob(9, 66));
             io.to(socket.id).emit(\"n\", 3);
             \"done\"
         });
@@ -119,10 +130,10 @@ async fn what_one_call_sends_in_different_ways_arrives_in_order() {
             "40{\"sid\"",
             "42[\"n\",0]",
             "42[\"n\",1]",
-            "AAA",
+            "AAAAAAAAA",
             "42[\"n\",2]",
             "451-[\"binary\",",
-            "BBB",
+            "BBBBBBBBB",
             "42[\"n\",3]",
         ]
         .map(|packet| heard.find(packet));
@@ -321,4 +332,31 @@ async fn what_a_call_has_sent_leaves_although_the_client_is_disconnected_before_
     gate.open();
     let heard = String::from_utf8_lossy(&heard);
     assert!(heard.contains("sent"), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_is_nested_too_deep_is_lost_by_its_name_and_an_option_allows_more() {
+    let script = "fn on_connection(socket) { socket.on(\"tree\", |tree| tree); }";
+    for (nesting, most) in [(64, 64), (100, 100), (500, 120)] {
+        let mut options = patchcord::testing::options();
+        options.limits.nesting = nesting;
+        let mut running = Running::of(&[("main.rhai", script)], |b| b.options(options)).await;
+        let mut client = running.websocket().await;
+        client.connect("").await;
+        let tree = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        client
+            .send(&format!("420[\"tree\",{}]", tree(most + 1)))
+            .await;
+        client.send(&format!("421[\"tree\",{}]", tree(most))).await;
+        let answer = client.until(|packet| packet.starts_with("43")).await;
+        assert_eq!(answer, format!("431[{}]", tree(most)));
+        let lost = running
+            .announced(|event| match event {
+                HostEvent::Lost { event, reason, .. } => Some((event, reason)),
+                _ => None,
+            })
+            .await;
+        let reason = format!("the packet cannot be read: nested more than {most} levels deep");
+        assert_eq!(lost, ("tree".to_owned(), reason));
+    }
 }

@@ -82,15 +82,28 @@ pub(super) fn of(event: &HostEvent, show: Show) -> String {
         | HostEvent::Ignored { .. } => files(&mut lines, event),
         HostEvent::Unheard {
             script,
+            namespace,
             event,
-            version,
+            since,
+            similar,
             clients,
-            ..
         } => {
             let clients = many(*clients);
+            lines.line(&match since {
+                Some(version) => format!(
+                    "{script}: \"{event}\": sent by {clients} since version {version}, which does not listen"
+                ),
+                None => format!("{script}: nobody listens to \"{event}\" in {namespace}, which a client sent"),
+            });
+            if let Some(similar) = similar {
+                lines.line(&format!("  hint: there is \"{similar}\""));
+            }
+        }
+        HostEvent::Unanswered { script, event, .. } => {
             lines.line(&format!(
-                "{script}: \"{event}\": sent by {clients} since version {version}, which does not listen"
+                "warning: {script}: the ack of \"{event}\" was neither called nor kept, and its client waits for ever"
             ));
+            lines.line("hint: call it on every way through the listener, or return a value and declare no ack");
         }
         HostEvent::HandlerFailed { diagnostic } => lines.diagnostic(diagnostic),
         HostEvent::Repeated { diagnostic, times } => {
@@ -117,6 +130,7 @@ pub(super) fn of(event: &HostEvent, show: Show) -> String {
         | HostEvent::ConnectRefused { .. }
         | HostEvent::HeadersLeftOut { .. }
         | HostEvent::ResponseUnread { .. }
+        | HostEvent::BundleMissing { .. }
         | HostEvent::UntrustedProxy { .. }
         | HostEvent::NoConnection { .. }
         | HostEvent::AttachWarning { .. }
@@ -338,6 +352,14 @@ fn clients(lines: &mut Lines, event: &HostEvent) {
             lines.line(&format!(
                 "warning: connection of {peer}{more} closed: nothing of a response was read within `write-timeout`"
             ));
+        }
+        HostEvent::BundleMissing { path } => {
+            lines.line(&format!(
+                "warning: a page asks for `{path}`, the official client, which is not served"
+            ));
+            lines.line(
+                "hint: `npm install socket.io-client`, and `--client-dist node_modules/socket.io-client/dist` serves it",
+            );
         }
         HostEvent::UntrustedProxy { peer, header } => {
             lines.line(&format!(

@@ -8,8 +8,11 @@ use super::{Connection, Early};
 use crate::{
     connection::{Link, OUTGOING, OutgoingEvent, Phase, SendError, Work},
     event::HostEvent,
-    value::to_packet,
+    value::{self, DecodeError, to_packet},
 };
+
+/// Characters of the name of an event that is announced as lost: clients choose it.
+const MAX_NAME: usize = 200;
 
 impl Connection {
     /// Sends an event to the client; does nothing if the client has left.
@@ -78,10 +81,17 @@ impl Connection {
         self.namespace().driver().announce(HostEvent::Lost {
             namespace: self.namespace().path().clone(),
             socket: Some(self.id().to_string()),
-            event: event.to_owned(),
+            event: event.chars().take(MAX_NAME).collect(),
             reason: reason.into(),
             times: 1,
         });
+    }
+
+    /// Announces that an event from the client cannot be read.
+    pub fn unread(&self, text: &str, error: &DecodeError) {
+        let name = value::event_name(text);
+        let problem = format!("the packet cannot be read: {error}");
+        self.lost(name.as_deref().unwrap_or("?"), problem);
     }
 
     /// Answers an event.

@@ -57,17 +57,19 @@ impl Connection {
             if let Some(slow) = took_long.filter(|slow| *slow != self.is_slow()) {
                 self.slow.store(slow, Ordering::Relaxed);
             }
-            if self.mailbox.is_waiting(&self.phase) {
+            next = self.mailbox.next(&self.phase);
+            if let Some(work) = next.take() {
                 done += 1;
                 let since = *started.get_or_insert_with(Instant::now);
                 if took_long == Some(true)
                     || done >= WORK_IN_A_ROW
                     || since.elapsed() > TIME_IN_A_ROW
                 {
+                    self.mailbox.post_first(work);
                     return;
                 }
+                next = Some(work);
             }
-            next = self.mailbox.next(&self.phase);
         }
         turn.armed = false;
     }

@@ -155,7 +155,10 @@ fn unknown_function(
     if types.is_empty() {
         return Diagnostic::error(error);
     }
-    Diagnostic::error(error).hint(format!("the call is `{name}({})`", types.join(", ")))
+    Diagnostic::error(error).hint(format!(
+        "no function is for this call: `{name}({})`",
+        types.join(", ")
+    ))
 }
 
 /// What is written instead of a function of JavaScript, called on something or alone.
@@ -312,7 +315,9 @@ fn constant(name: &str) -> String {
     }
     match name.split_once('$') {
         Some((_, property)) => format!("property `{property}` of a constant cannot be changed"),
-        None => format!("`{name}` changes its value and cannot be called on a constant"),
+        None => format!(
+            "`{name}` changes its value and cannot be called on a constant: `let` declares a variable"
+        ),
     }
 }
 

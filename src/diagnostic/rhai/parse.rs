@@ -208,6 +208,7 @@ fn improper(symbol: &str, why: &str) -> Diagnostic {
         "eval" if why.contains("disabled") => {
             Diagnostic::error("`eval` is disabled").hint("a script cannot run text as code")
         }
+        "curry" if why.contains("disabled") => Diagnostic::error("`curry` is disabled").hint(CURRY),
         _ if why.contains("disabled") => Diagnostic::error(format!("`{symbol}` is disabled")),
         _ if why.contains("method style") => {
             Diagnostic::error(format!("`{symbol}` is not a method"))
@@ -250,6 +251,7 @@ fn after_dot(word: &str, receiver: &str, is_call: bool, error: Diagnostic) -> Di
         receiver
     };
     match word {
+        "curry" => error.hint(CURRY),
         "in" => error.hint("the sockets of a room are chosen with `within`"),
         "use" => error.hint("a function that sees every event is registered with `middleware`"),
         _ if is_call => error,
@@ -278,7 +280,7 @@ fn javascript(token: &Token<'_>) -> Option<&'static str> {
         "=>" => Some(CLOSURE),
         "{" if token.before_on_its_line("function") => Some(CLOSURE),
         "of" => Some(LOOP),
-        "{" | "[" if token.follows("let") || token.follows("const") => {
+        "{" | "[" | "(" if token.follows("let") || token.follows("const") => {
             Some("a name is declared for each value: `let a = map.a;`")
         }
         ":" if token.before_on_its_line("{") => Some("a map is written `#{ key: value }`"),
@@ -302,6 +304,7 @@ fn javascript(token: &Token<'_>) -> Option<&'static str> {
 const BOOLEAN: &str =
     "`||` and `&&` are for `true` and `false`; a value in place of `()` is written `a ?? b`";
 const CLOSURE: &str = "a closure is written `|x| x + 1`";
+const CURRY: &str = "a closure does it: `|b| add(1, b)`";
 const LOOP: &str = "a loop is written `for x in list { ... }` or `for i in 0..3 { ... }`";
 const TYPE: &str = "the type of a value is told by `type_of(x)`";
 const EXPORT: &str = "the functions of a file are there for whoever imports it";

@@ -17,10 +17,14 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 use self::{
+    once::Once,
     throttle::{Throttle, WINDOW},
-    unheard::Unheard,
+    unheard::{Sent, Unheard},
 };
-use crate::event::{Counters, HostEvent};
+use crate::{
+    event::{Counters, HostEvent},
+    script::{self, Version},
+};
 
 /// Listener of the application; receives every event that is announced.
 pub(super) type Listener = Box<dyn Fn(&HostEvent) + Send + Sync>;
@@ -32,6 +36,8 @@ pub(crate) struct Announcer {
     counters: Counters,
     throttle: Throttle,
     unheard: Unheard,
+    /// Events whose ack no listener has answered.
+    unanswered: Once,
 }
 
 impl std::fmt::Debug for Announcer {
@@ -57,6 +63,11 @@ impl Announcer {
     /// Counts an event, and announces it unless the same event was announced often enough.
     pub(crate) fn announce(self: &Arc<Self>, event: HostEvent) {
         self.counters.announced(&event);
+        if let HostEvent::Unanswered { script, event, .. } = &event
+            && !self.unanswered.is_new(&format!("{script} {event}"))
+        {
+            return;
+        }
         let admitted = self.throttle.admit(&event);
         if admitted.is_told {
             self.tell(&event);
@@ -89,27 +100,33 @@ impl Announcer {
         self.unheard.edited(script, version, heard, silent);
     }
 
-    /// Returns `true` if there are events that a former version listened to.
-    pub(in crate::host) fn minds_unheard(&self) -> bool {
-        self.unheard.any()
-    }
-
-    /// Counts a client that has sent an event to which nobody listens.
+    /// Counts a client that has sent an event to which nobody listens. An event that the version has a listener for is
+    /// not announced: the listener is added later, or to other clients.
     pub(in crate::host) fn unheard(
         self: &Arc<Self>,
-        (script, namespace): (&Arc<str>, &Arc<str>),
+        version: &Version,
+        namespace: &Arc<str>,
         event: &str,
         socket: &Arc<str>,
     ) {
-        if let Some(version) = self.unheard.sent(script, event, socket) {
-            let happened = HostEvent::Unheard {
-                namespace: namespace.clone(),
-                script: script.clone(),
-                event: event.to_owned(),
-                version,
-                clients: 0,
-            };
-            tokio::spawn(self.clone().announce_unheard(happened));
+        let Some(sent) = self.unheard.sent(version.entry(), event, socket) else {
+            return;
+        };
+        let heard = script::events(version);
+        let happened = |since| HostEvent::Unheard {
+            namespace: namespace.clone(),
+            script: version.entry().clone(),
+            event: event.to_owned(),
+            since,
+            similar: script::nearest(event, heard.iter().map(String::as_str)).map(str::to_owned),
+            clients: 1,
+        };
+        match sent {
+            Sent::Since(version) => {
+                tokio::spawn(self.clone().announce_unheard(happened(Some(version))));
+            }
+            Sent::Unknown if !heard.contains(event) => self.announce(happened(None)),
+            Sent::Unknown => {}
         }
     }
 
@@ -122,7 +139,7 @@ impl Announcer {
             && let HostEvent::Unheard {
                 script,
                 event,
-                version,
+                since: Some(version),
                 clients,
                 ..
             } = &mut happened

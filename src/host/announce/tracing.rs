@@ -30,16 +30,26 @@ pub(super) fn trace(event: &HostEvent) {
             namespace,
             script,
             event,
-            version,
+            since,
+            similar,
             clients,
         } => {
             let (namespace, script) = (visible(namespace), visible(script));
-            tracing::warn!(%namespace, %script, event = %visible(event), version, clients, "clients send an event that nobody listens to any more");
+            let similar = shown(similar.as_ref());
+            tracing::warn!(%namespace, %script, event = %visible(event), since, similar, clients, "clients send an event that nobody listens to");
         }
         HostEvent::Missing { .. }
         | HostEvent::Returned { .. }
         | HostEvent::Moved { .. }
         | HostEvent::Ignored { .. } => files(event),
+        HostEvent::Unanswered {
+            namespace,
+            script,
+            event,
+        } => {
+            let (namespace, script) = (visible(namespace), visible(script));
+            tracing::warn!(%namespace, %script, event = %visible(event), "an ack was neither called nor kept");
+        }
         HostEvent::HandlerFailed { diagnostic } => tracing::error!(%diagnostic, "handler failed"),
         HostEvent::Repeated { diagnostic, times } => {
             tracing::error!(%diagnostic, times, "the same error again and again");
@@ -67,6 +77,7 @@ pub(super) fn trace(event: &HostEvent) {
         | HostEvent::Refused { .. }
         | HostEvent::HeadersLeftOut { .. }
         | HostEvent::ResponseUnread { .. }
+        | HostEvent::BundleMissing { .. }
         | HostEvent::UntrustedProxy { .. }
         | HostEvent::HostRefused { .. }
         | HostEvent::ConnectRefused { .. }
@@ -285,6 +296,9 @@ fn clients(event: &HostEvent) {
         }
         HostEvent::ResponseUnread { peer, times } => {
             tracing::warn!(?peer, times, "response not read");
+        }
+        HostEvent::BundleMissing { path } => {
+            tracing::warn!(path = %visible(path), "the official client's bundle is not served");
         }
         HostEvent::UntrustedProxy { peer, header } => {
             tracing::warn!(%peer, header = %visible(header), "proxy not trusted");

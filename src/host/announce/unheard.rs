@@ -1,27 +1,41 @@
-//! Events that nobody listens to any more, and that clients still send: after a listener was renamed or removed.
+//! Events that clients send and nobody listens to: their names are misspelled, or a listener was renamed or removed.
 //!
 //! In: the events that an edit has taken the listeners from, and the events that no listener of a connection takes. Out:
 //! one [`HostEvent::Unheard`](crate::event::HostEvent::Unheard) for each event and version. An event that is listened to does not come here.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use parking_lot::Mutex;
 
 /// Maximum events of a script that are remembered, scripts, and clients that are counted.
 const MAX: usize = 1_000;
+/// Maximum events of a script that no version listened to: their names come from clients.
+const MAX_UNKNOWN: usize = 50;
+/// Maximum length of such a name, in bytes.
+const MAX_NAME: usize = 200;
 
-/// Events that former versions listened to, by script.
+/// Events that nobody listens to, by script.
 #[derive(Debug, Default)]
-pub(super) struct Unheard {
-    /// There are such events: the only thing that is looked at as long as there are none.
-    any: AtomicBool,
-    scripts: Mutex<HashMap<Arc<str>, BTreeMap<String, Former>>>,
+pub(super) struct Unheard(Mutex<HashMap<Arc<str>, Events>>);
+
+#[derive(Debug, Default)]
+struct Events {
+    /// Those that a former version listened to.
+    former: BTreeMap<String, Former>,
+    /// Others that clients have sent.
+    unknown: BTreeSet<String>,
+}
+
+/// Announcement that an event from a client leads to.
+#[derive(Debug, PartialEq)]
+pub(super) enum Sent {
+    /// At the end of a window: nobody has listened to it since a version.
+    Since(u64),
+    /// At once: nobody listens to it.
+    Unknown,
 }
 
 /// Event that a former version listened to.
@@ -42,11 +56,6 @@ enum Clients {
 }
 
 impl Unheard {
-    /// Returns `true` if there are events that a former version listened to.
-    pub(super) fn any(&self) -> bool {
-        self.any.load(Ordering::Relaxed)
-    }
-
     /// Notes which events a version of a script listens to, and which ones it listens to no more.
     pub(super) fn edited(
         &self,
@@ -55,26 +64,29 @@ impl Unheard {
         heard: &BTreeSet<String>,
         silent: BTreeSet<String>,
     ) {
-        let mut scripts = self.scripts.lock();
-        if scripts.len() >= MAX && !scripts.contains_key(script) {
+        let mut scripts = self.0.lock();
+        let Some(Events { former, unknown }) = events(&mut scripts, script) else {
             return;
-        }
-        let events = scripts.entry(script.clone()).or_default();
-        events.retain(|event, _| !heard.contains(event));
+        };
+        unknown.retain(|event| !heard.contains(event));
+        former.retain(|event, _| !heard.contains(event));
         for event in silent.into_iter().filter(|event| !heard.contains(event)) {
-            if events.len() < MAX {
+            if former.len() < MAX {
                 let clients = Clients::None;
-                events.entry(event).or_insert(Former { version, clients });
+                former.entry(event).or_insert(Former { version, clients });
             }
         }
-        self.any.fetch_or(!events.is_empty(), Ordering::Relaxed);
     }
 
-    /// Counts a client that has sent an event. Returns the number of the version since which nobody listens to it, if a
-    /// window begins.
-    pub(super) fn sent(&self, script: &str, event: &str, socket: &Arc<str>) -> Option<u64> {
-        let mut scripts = self.scripts.lock();
-        let former = scripts.get_mut(script)?.get_mut(event)?;
+    /// Counts a client that has sent an event. Returns what is to be announced of it, if that is not done yet.
+    pub(super) fn sent(&self, script: &Arc<str>, event: &str, socket: &Arc<str>) -> Option<Sent> {
+        let mut scripts = self.0.lock();
+        let Events { former, unknown } = events(&mut scripts, script)?;
+        let Some(former) = former.get_mut(event) else {
+            let is_short = event.len() <= MAX_NAME && unknown.len() < MAX_UNKNOWN;
+            let is_new = is_short && unknown.insert(event.to_owned());
+            return is_new.then_some(Sent::Unknown);
+        };
         match &mut former.clients {
             Clients::Announced => None,
             Clients::Some(clients) => {
@@ -85,15 +97,15 @@ impl Unheard {
             }
             Clients::None => {
                 former.clients = Clients::Some(HashSet::from([socket.clone()]));
-                Some(former.version)
+                Some(Sent::Since(former.version))
             }
         }
     }
 
     /// Ends a window. Returns how many clients have sent the event, unless a version listens to it again.
     pub(super) fn end(&self, script: &str, event: &str, version: u64) -> Option<usize> {
-        let mut scripts = self.scripts.lock();
-        let former = scripts.get_mut(script)?.get_mut(event)?;
+        let mut scripts = self.0.lock();
+        let former = scripts.get_mut(script)?.former.get_mut(event)?;
         if former.version != version {
             return None;
         }
@@ -102,6 +114,14 @@ impl Unheard {
             _ => None,
         }
     }
+}
+
+fn events<'a>(
+    scripts: &'a mut HashMap<Arc<str>, Events>,
+    script: &Arc<str>,
+) -> Option<&'a mut Events> {
+    let has_room = scripts.len() < MAX || scripts.contains_key(script);
+    has_room.then(|| scripts.entry(script.clone()).or_default())
 }
 
 #[cfg(test)]
@@ -117,8 +137,9 @@ mod tests {
         let unheard = Unheard::default();
         let (script, id): (Arc<str>, Arc<str>) = ("a.rhai".into(), "id".into());
         unheard.edited(&script, 2, &names(&[]), names(&["line"]));
+        assert_eq!(unheard.sent(&script, "other", &id), Some(Sent::Unknown));
         assert_eq!(unheard.sent(&script, "other", &id), None);
-        assert_eq!(unheard.sent(&script, "line", &id), Some(2));
+        assert_eq!(unheard.sent(&script, "line", &id), Some(Sent::Since(2)));
         for n in 0..3 * MAX {
             assert_eq!(unheard.sent(&script, "line", &n.to_string().into()), None);
         }
@@ -126,16 +147,18 @@ mod tests {
         assert_eq!(unheard.sent(&script, "line", &id), None);
         // It is listened to again, and then no more.
         unheard.edited(&script, 3, &names(&["line"]), names(&[]));
-        assert_eq!(unheard.sent(&script, "line", &id), None);
         unheard.edited(&script, 4, &names(&[]), names(&["line"]));
-        assert_eq!(unheard.sent(&script, "line", &id), Some(4));
+        assert_eq!(unheard.sent(&script, "line", &id), Some(Sent::Since(4)));
         assert_eq!(unheard.end(&script, "line", 2), None);
         let many: BTreeSet<_> = (0..3 * MAX).map(|n| n.to_string()).collect();
         unheard.edited(&script, 5, &names(&[]), many);
         for n in 0..3 * MAX {
             unheard.edited(&n.to_string().into(), 5, &names(&[]), names(&["line"]));
         }
-        let scripts = unheard.scripts.lock();
-        assert_eq!((scripts.len(), scripts[&script].len()), (MAX, MAX));
+        let scripts = unheard.0.lock();
+        assert_eq!((scripts.len(), scripts[&script].former.len()), (MAX, MAX));
+        drop(scripts);
+        let unknown = (0..MAX).filter_map(|n| unheard.sent(&script, &format!("no {n}"), &id));
+        assert_eq!(unknown.count() + 1, MAX_UNKNOWN);
     }
 }

@@ -28,10 +28,11 @@ struct Firing {
 impl Firing {
     /// Creates the dispatch of an event; the handlers of `first` come first.
     fn new(connection: &Arc<Connection>, event: Event, first: &str) -> Self {
+        let ack = |id| api::ack(connection.clone(), &event.name, id);
         Self {
+            ack: event.ack.map(ack),
             name: event.name,
             args: event.args,
-            ack: event.ack.map(|id| api::ack(connection.clone(), id)),
             handlers: connection.fire(first).into_iter(),
             by_value: false,
         }
@@ -144,11 +145,10 @@ impl Dispatcher {
         let handlers = connection.fire(&firing.name);
         if handlers.is_empty() && !connection.hears(ANY) {
             self.announcer.counters().unheard.add();
-            if self.announcer.minds_unheard()
-                && let Some(version) = connection.version()
-            {
-                let of = (version.entry(), connection.namespace().path());
-                self.announcer.unheard(of, &firing.name, connection.id());
+            if let Some(version) = connection.version() {
+                let namespace = connection.namespace().path();
+                self.announcer
+                    .unheard(&version, namespace, &firing.name, connection.id());
             }
         }
         let arguments = firing.args.len();
@@ -180,6 +180,7 @@ impl Dispatcher {
         declares_ack: bool,
     ) {
         if let Some(ack) = firing.ack.as_ref().filter(|_| declares_ack) {
+            ack.give();
             args.push(ack.clone().into_closure());
         }
         let call = format_args!("`{}` handler", firing.name);
@@ -195,6 +196,8 @@ impl Dispatcher {
                 let error = Map::from([("error".into(), reason.into())]);
                 self.answer(connection, handler, ack, error.into(), &call);
             }
+            // The failure is announced.
+            Err(_) if ack.is_dropped() => ack.end(),
             _ => {}
         }
     }

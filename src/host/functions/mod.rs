@@ -207,7 +207,7 @@ fn isolated(function: RhaiFunc, instead: Instead) -> RhaiFunc {
             .filter(|_| Turn::is_taped())
             .map(|context| {
                 let given: Vec<_> = args.iter().map(|arg| format!("{arg:?}")).collect();
-                api::Outside::call(context.fn_name(), context, given)
+                api::Outside::draw(context.fn_name(), context, given)
             });
         let call = || {
             instead().unwrap_or_else(|| script::catch_panic(context, |context| func(context, args)))

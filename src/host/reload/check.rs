@@ -24,7 +24,7 @@ pub(in crate::host) fn check(scripting: &Scripting) -> Result<Vec<Diagnostic>, L
     let mut without_hook = Vec::new();
     let (entries, modules) = sort(loader, snapshot.list()?);
     for (_, name) in &entries {
-        let files = match scripting.compile(&snapshot, name, 0) {
+        let files = match scripting.compile(&snapshot, name, 0, None) {
             Ok(version) => {
                 found.extend_from_slice(version.warnings());
                 found.extend(resets(version.files()));

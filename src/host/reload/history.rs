@@ -164,7 +164,7 @@ impl Served {
         match &self.compiled {
             Some(version) => Ok(version.clone()),
             None => scripting
-                .compile(&TextsOf(&self.files), &self.entry, self.number)
+                .compile(&TextsOf(&self.files), &self.entry, self.number, None)
                 .map(Arc::new)
                 .map_err(|rejected| rejected.diagnostics),
         }

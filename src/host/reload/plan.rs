@@ -131,7 +131,9 @@ fn try_script(
     refusal: Option<&Diagnostic>,
 ) -> Option<Tried> {
     entry.clone_into(&mut script.entry);
-    let result = match scripting.compile(snapshot, entry, script.number + 1) {
+    let number = script.number + 1;
+    let before = script.serves();
+    let result = match scripting.compile(snapshot, entry, number, before.as_deref()) {
         Ok(version) => {
             script.tried = version.files().to_vec();
             match refusal {

@@ -1,8 +1,9 @@
 //! Writes what script calls send after they have ended: one write for all of it, instead of one for each event.
 
-use std::{cell::RefCell, sync::Arc};
-
-use rhai::StaticVec;
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
 
 /// Maximum clients that the sending thread writes to itself. The rest goes to tasks, each of which writes to as many.
 const AT_ONCE: usize = 64;
@@ -13,12 +14,17 @@ pub(crate) trait Flush: Send + Sync {
     fn flush(self: Arc<Self>);
 }
 
+/// Most queues for which a thread keeps room between two pieces of work.
+const MAX_SPARE: usize = 1024;
+
 /// Queues that wait to be flushed.
-type Waiting = StaticVec<Arc<dyn Flush>>;
+type Waiting = Vec<Arc<dyn Flush>>;
 
 thread_local! {
     /// Queues of the current work; `None` while no work collects them.
     static WAITING: RefCell<Option<Waiting>> = const { RefCell::new(None) };
+    /// Room for the queues of the next work.
+    static SPARE: Cell<Waiting> = const { Cell::new(Vec::new()) };
 }
 
 /// Does some work, and afterwards flushes everything that the work sends. Data that the work sends to `reader` leaves
@@ -27,7 +33,7 @@ pub(in crate::host) fn collect<T>(reader: Option<&dyn Flush>, work: impl FnOnce(
     if WAITING.with_borrow(Option::is_some) {
         return work();
     }
-    WAITING.set(Some(StaticVec::new()));
+    WAITING.set(Some(SPARE.take()));
     let _end = End(reader);
     work()
 }
@@ -56,6 +62,9 @@ impl Drop for End<'_> {
             let others: Vec<_> = all.drain(all.len() - AT_ONCE..).collect();
             tokio::spawn(async move { others.into_iter().for_each(Flush::flush) });
         }
-        all.into_iter().for_each(Flush::flush);
+        all.drain(..).for_each(Flush::flush);
+        if all.capacity() <= MAX_SPARE {
+            SPARE.set(all);
+        }
     }
 }

@@ -10,7 +10,7 @@
 //! | a request that opens a session | [`admission`] |
 //! | a WebSocket | [`upgrade`], [`client_frames`], [`server_frames`] |
 //! | polling | [`polling`], [`requests`] |
-//! | a session | [`wire`] with [`sessions`], [`secret`], [`bridge`], [`connects`], [`sockets`], [`rate`], [`bucket`], [`send_queue`], [`flush`] |
+//! | a session | [`wire`] with [`sessions`], [`secret`], [`reader`], [`bridge`], [`connects`], [`sockets`], [`rate`], [`bucket`], [`send_queue`], [`flush`] |
 //! | what waits for all clients together | [`stalled_queues`] |
 //! | what stands on the wire | [`protocol`], [`packet`], [`encode`] |
 
@@ -34,6 +34,7 @@ mod packet;
 mod polling;
 mod protocol;
 pub(super) mod rate;
+mod reader;
 pub(super) mod request;
 mod requests;
 mod response;

@@ -148,6 +148,15 @@ impl SendQueue {
         into.get(..filled).unwrap_or_default()
     }
 
+    /// Returns everything that waits, if it is in one piece.
+    pub(super) fn only(&self) -> Option<&[u8]> {
+        match &self.content {
+            Content::One(frames) => Some(frames.bytes()),
+            Content::Joined(frames) => Some(frames),
+            Content::Empty | Content::Several(_) => None,
+        }
+    }
+
     /// Removes bytes that have left. A packet counts as waiting until its first byte has left.
     pub(super) fn advance(&mut self, bytes: usize) {
         if bytes >= self.amount().bytes {

@@ -95,7 +95,8 @@ impl StalledQueues {
     /// [`SHARED_FROM`] bytes count for each queue, because queues copy them.
     pub(super) fn share(self: &Arc<Self>, frames: Bytes) -> Frames {
         if frames.len() < SHARED_FROM {
-            return frames.into();
+            // Copies of a copy cost less than those of the first handle, which may be the only one.
+            return frames.clone().into();
         }
         self.total.fetch_add(frames.len(), Ordering::Relaxed);
         Frames::Shared(Bytes::from_owner(Shared {

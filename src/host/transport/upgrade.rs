@@ -28,6 +28,7 @@ use super::{
     client_frames::{self, Content, First},
     endpoint::Endpoint,
     protocol::{PROBE, PROBED, UPGRADE as UPGRADED, VERSION},
+    reader::Reader,
     request::Asked,
     response::{refuse, refuse_with, unknown_session},
     server_frames,
@@ -74,7 +75,8 @@ pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Res
             true => {
                 wire.attach(io);
                 wire.send_text(endpoint.open_packet(&wire).as_bytes());
-                endpoint.start(wire).await;
+                endpoint.start(wire.clone()).await;
+                Reader::start(wire, Vec::new());
             }
             false => upgrade(&endpoint, &wire, io).await,
         }
@@ -95,7 +97,11 @@ async fn upgrade(endpoint: &Endpoint, wire: &Arc<Wire>, mut io: TokioIo<Upgraded
         probe(wire, &mut io, &mut read),
     );
     match finished.await {
-        Ok(Some(())) => drop(wire.upgrade(io, read)),
+        Ok(Some(())) => {
+            if wire.upgrade(io) {
+                Reader::start(wire.clone(), read);
+            }
+        }
         _ => drop(close(&mut io).await),
     }
 }

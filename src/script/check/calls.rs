@@ -7,7 +7,10 @@ use rhai::{Expr, FnCallExpr, FnPtr, Position};
 use super::{Check, Type, expressions::closure, takes};
 use crate::{
     diagnostic::{Diagnostic, javascript},
-    script::symbols::{Known, nearest},
+    script::{
+        shape_problem,
+        symbols::{Known, nearest},
+    },
 };
 
 impl Check<'_> {
@@ -18,6 +21,8 @@ impl Check<'_> {
             self.values(&call.args);
             self.division(call, position);
             self.compared_len(call);
+            self.validity_in(call);
+            self.compared_type(call);
             return None;
         }
         if call.capture_parent_scope {
@@ -32,6 +37,7 @@ impl Check<'_> {
             }
             return None;
         }
+        self.shape(call);
         let types = self.given(None, call, !self.functions.contains_key(name));
         let known = self.known;
         let own = self.functions.get(name).into_iter().flatten();
@@ -42,11 +48,14 @@ impl Check<'_> {
         if own_counts.contains(&call.args.len()) {
             return None;
         }
-        let mut fitting = native.iter().filter(|f| f.count() == call.args.len());
-        match (own_counts.is_empty(), fitting.next()) {
-            (_, Some(first)) => {
-                self.receiver_of(call, position, &types);
-                let agree = fitting.all(|other| other.gives() == first.gives());
+        let fitting = native.iter().filter(|f| f.count() == call.args.len());
+        let fitting: Vec<_> = fitting.collect();
+        match (own_counts.is_empty(), fitting.split_first()) {
+            (_, Some((first, others))) => {
+                if !self.receiver_of(call, position, &types) {
+                    self.takes_types(&fitting, (name, position), (&types, false));
+                }
+                let agree = others.iter().all(|other| other.gives() == first.gives());
                 return first.gives().filter(|_| agree);
             }
             (true, None) if native.is_empty() => self.unknown_function(name, position),
@@ -60,16 +69,36 @@ impl Check<'_> {
         None
     }
 
-    /// `emit("hello")`: a function that belongs to a handle, and is called without one.
-    fn receiver_of(&mut self, call: &FnCallExpr, position: Position, types: &[Type]) {
-        let name = call.name.as_str();
-        let Some(first) = types.first().copied().flatten() else {
+    /// `valid(value, #{ title: "strin" })`: a shape that is none.
+    fn shape(&mut self, call: &FnCallExpr) {
+        let [_, shape] = &call.args[..] else { return };
+        if call.name != "valid" || self.functions.contains_key("valid") {
             return;
-        };
-        let fits = self.known.methods(first, name).next().is_some();
-        if !fits && !self.known.is_closed(first) && self.known.is_method_only(name) {
+        }
+        let literal = shape.get_literal_value(None);
+        if let Some(problem) = literal.and_then(|shape| shape_problem(&shape)) {
+            self.report(Diagnostic::error(problem), shape.start_position(), "");
+        }
+        if let [Expr::StringConstant(text, position), Expr::Variable(..)] = &call.args[..] {
+            let warning = Diagnostic::warning("the shape is the second argument of `valid`");
+            let hint =
+                format!("`valid(value, \"{text}\")`; here the client would choose the shape");
+            self.report(warning.hint(hint), *position, "");
+        }
+    }
+
+    /// `emit("hello")`: a function that belongs to a handle, and is called without one.
+    fn receiver_of(&mut self, call: &FnCallExpr, position: Position, types: &[Type]) -> bool {
+        let name = call.name.as_str();
+        let is_without = types.first().copied().flatten().is_some_and(|first| {
+            let fits = self.known.methods(first, name).next().is_some();
+            let is_handle = !self.known.owners(name).is_empty();
+            !fits && is_handle && !self.known.is_closed(first) && self.known.is_method_only(name)
+        });
+        if is_without {
             self.without_owner(name, position);
         }
+        is_without
     }
 
     fn without_owner(&mut self, name: &str, position: Position) {
@@ -167,9 +196,11 @@ impl Check<'_> {
         position: Position,
     ) -> Type {
         let name = call.name.as_str();
+        self.taken_method(on, call, position);
         let Some(id) = receiver.filter(|id| self.known.is_closed(*id)) else {
             self.values(&call.args);
             self.plain_call(receiver, on, name, position);
+            self.each_place(call, position);
             return None;
         };
         let types = self.given(receiver, call, true);
@@ -194,6 +225,11 @@ impl Check<'_> {
         } else if !counts.contains(&count) && (before.is_none() || call.args.is_empty()) {
             let counts = counts.into_iter().map(|count| count - 1);
             self.wrong_count(name, counts, call, position);
+        } else {
+            let fitting = known.methods(id, name).filter(|f| f.count() == count);
+            let fitting: Vec<_> = fitting.collect();
+            let types: Vec<_> = std::iter::once(Some(id)).chain(types).collect();
+            self.takes_types(&fitting, (name, position), (&types, true));
         }
         known.gives(id, name, count)
     }
@@ -224,6 +260,12 @@ impl Check<'_> {
         {
             let message = format!("`{event}` is a reserved event name and cannot be sent");
             self.report(Diagnostic::error(message), *position, event);
+        }
+        if let Some(Expr::CharConstant(event, position)) = args.get(..before).and_then(|a| a.last())
+        {
+            let error = Diagnostic::error(format!("`'{event}'` is a character, and no event"));
+            let hint = format!("a text is written in double quotes: `\"{event}\"`");
+            self.report(error.hint(hint), *position, "");
         }
         let last = args.len().saturating_sub(1);
         for (place, (argument, type_of)) in args.iter().zip(types).enumerate() {
@@ -268,6 +310,9 @@ impl Check<'_> {
                         None => format!("the closure of `{word}`"),
                     };
                     self.closure(&found, Some((&what, callback.parameters)));
+                    if word == "update" {
+                        self.update_without_value(&found);
+                    }
                     Some(TypeId::of::<FnPtr>())
                 }
                 _ => {

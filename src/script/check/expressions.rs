@@ -54,7 +54,10 @@ impl Check<'_> {
             Expr::IntegerConstant(..) => Some(TypeId::of::<INT>()),
             Expr::FloatConstant(..) => Some(TypeId::of::<FLOAT>()),
             Expr::BoolConstant(..) => Some(TypeId::of::<bool>()),
-            Expr::StringConstant(..) => Some(TypeId::of::<ImmutableString>()),
+            Expr::StringConstant(text, position) => {
+                self.interpolation(text, *position);
+                Some(TypeId::of::<ImmutableString>())
+            }
             Expr::InterpolatedString(parts, _) => {
                 self.all(parts.iter());
                 Some(TypeId::of::<ImmutableString>())
@@ -89,6 +92,7 @@ impl Check<'_> {
 
     fn all<'e>(&mut self, expressions: impl Iterator<Item = &'e Expr>) {
         for expression in expressions {
+            self.used(expression);
             self.expression(expression);
         }
     }
@@ -130,7 +134,7 @@ impl Check<'_> {
                     .hint(format!("write `|{}| ...`", parameters.join(", ")));
                     self.report(error, closure.position, "|");
                 }
-                types.extend(parameters.iter().map(|name| self.known.handle(name)));
+                types.extend(parameters.iter().map(|name| self.parameter(name)));
             }
             None => {
                 types.resize(function.definition.params.len(), None);
@@ -139,6 +143,15 @@ impl Check<'_> {
         }
         types.resize(function.definition.params.len(), None);
         self.body(&function, &types);
+    }
+
+    /// The type of a parameter that the host gives to a closure.
+    fn parameter(&self, name: &str) -> Type {
+        match name {
+            "event" | "reason" => Some(TypeId::of::<ImmutableString>()),
+            "args" => Some(TypeId::of::<Array>()),
+            _ => self.known.handle(name),
+        }
     }
 
     /// The last parameter of a listener, if it has the name that everyone gives to it: `ack`.
@@ -185,7 +198,7 @@ impl Check<'_> {
         match inside {
             Expr::Dot(rest, ..) if !flags.contains(ASTFlags::BREAK) => {
                 self.expression(&rest.lhs);
-                self.step(None, "it", &rest.rhs, false);
+                self.step(None, "the element", &rest.rhs, false);
             }
             Expr::Index(rest, flags_of_rest, _) if !flags.contains(ASTFlags::BREAK) => {
                 self.expression(&rest.lhs);

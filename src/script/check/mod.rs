@@ -7,6 +7,7 @@
 //! hook, a global name, or a chain from them); everything else is left alone.
 
 mod calls;
+mod copies;
 mod expressions;
 mod hooks;
 mod names;
@@ -14,6 +15,7 @@ mod plain;
 mod shadowing;
 mod statements;
 mod traps;
+mod types;
 
 use std::{
     any::TypeId,
@@ -88,19 +90,45 @@ struct Variable {
 #[derive(Clone)]
 struct Function {
     definition: Arc<ScriptFuncDef>,
-    /// Nothing but this function: Rhai shows the body of a function only to those who walk an AST.
-    body: AST,
+    /// Statements of its body.
+    body: Arc<[Stmt]>,
 }
 
 impl Function {
     fn of(definition: &Arc<ScriptFuncDef>) -> Self {
+        // Rhai shows the body of a function only to those who walk an AST.
         let mut alone = Module::new();
         alone.set_script_fn(definition.clone());
+        let mut body: Vec<Stmt> = Vec::new();
+        AST::new([], alone).walk(&mut |nodes| {
+            if let [ASTNode::Stmt(statement)] = nodes {
+                body.push((*statement).clone());
+            }
+            true
+        });
         Self {
             definition: definition.clone(),
-            body: AST::new([], alone),
+            body: body.into(),
         }
     }
+
+    fn mentions_this(&self) -> bool {
+        any_node(&self.body, |node| {
+            matches!(node, ASTNode::Expr(Expr::ThisPtr(_)))
+        })
+    }
+}
+
+/// Returns `true` if a statement or an expression in the statements fits.
+fn any_node(statements: &[Stmt], fits: impl Fn(&ASTNode<'_>) -> bool) -> bool {
+    let mut found = false;
+    for statement in statements {
+        statement.walk(&mut Vec::new(), &mut |nodes| {
+            found |= nodes.last().is_some_and(&fits);
+            !found
+        });
+    }
+    found
 }
 
 /// An import of the file.
@@ -125,6 +153,8 @@ struct Check<'a> {
     /// Names of the top level, and whether each is a constant.
     top_level: BTreeMap<String, bool>,
     scope: Vec<Variable>,
+    /// The scopes around a closure, the innermost last.
+    around: Vec<Vec<Variable>>,
     /// Whether any name may be a variable here.
     open: bool,
     found: Vec<Diagnostic>,
@@ -150,6 +180,7 @@ impl<'a> Check<'a> {
             capturing: BTreeSet::new(),
             top_level: BTreeMap::new(),
             scope: Vec::new(),
+            around: Vec::new(),
             open: false,
             found: Vec::new(),
         };

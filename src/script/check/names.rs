@@ -32,10 +32,30 @@ impl Check<'_> {
         if self.known.is_global(name) {
             return self.known.handle(name);
         }
-        if !self.open && !self.functions.contains_key(name.as_str()) {
+        let is_function = self.functions.contains_key(name.as_str());
+        if is_function {
+            self.taken_for_function(name, *position);
+        } else if !self.open {
             self.unknown_variable(name, *position);
         }
         None
+    }
+
+    /// A variable around a closure, with the name of a function that stands above: Rhai takes the function.
+    fn taken_for_function(&mut self, name: &str, position: rhai::Position) {
+        let mut around = self.around.iter_mut().flatten();
+        let Some(variable) = around.find(|variable| variable.name == name) else {
+            return;
+        };
+        variable.used = true;
+        let warning = Diagnostic::warning(format!(
+            "`{name}` is the function `{name}` in this closure, and not the variable"
+        ));
+        self.report(
+            warning.hint("give one of them another name"),
+            position,
+            name,
+        );
     }
 
     fn unknown_variable(&mut self, name: &str, position: rhai::Position) {
@@ -91,6 +111,10 @@ pub(super) fn shown(expression: &Expr) -> String {
         Expr::MethodCall(call, _) | Expr::FnCall(call, _) => format!("{}(...)", call.name),
         Expr::Dot(dot, ..) => format!("{}.{}", shown(&dot.lhs), shown(&dot.rhs)),
         Expr::Index(index, ..) => format!("{}[...]", shown(&index.lhs)),
-        _ => "it".to_owned(),
+        Expr::Array(..) => "[...]".to_owned(),
+        Expr::Map(..) => "#{...}".to_owned(),
+        Expr::StringConstant(text, _) => format!("\"{text}\""),
+        Expr::IntegerConstant(number, _) => number.to_string(),
+        _ => "the value".to_owned(),
     }
 }

@@ -2,22 +2,31 @@
 
 use std::any::TypeId;
 
-use rhai::{Expr, Position};
+use rhai::{ASTNode, Expr, Position, Stmt};
 
-use super::{Check, Type};
+use super::{Check, Type, closure};
 use crate::{
     diagnostic::{Diagnostic, javascript},
     script::symbols::{Known, is_plain, nearest},
 };
 
 impl Check<'_> {
-    /// `list.forEach(...)`: a function that there is for no value at all, on a value that has no keys.
+    /// `list.forEach(...)`: a function that there is for no value at all. It fails on a value that has no keys; a map may
+    /// have a closure of that name.
     pub(super) fn plain_call(&mut self, on: Type, shown: &str, name: &str, position: Position) {
         let is_own = self.functions.contains_key(name) || Known::is_keyword(name);
-        if is_own || !self.is_plain(on) || !self.known.named("", name).is_empty() {
+        if is_own || !self.known.named("", name).is_empty() {
             return;
         }
-        let error = Diagnostic::error(format!("unknown function `{name}` on `{shown}`"));
+        let error = match on {
+            _ if self.is_plain(on) => {
+                Diagnostic::error(format!("unknown function `{name}` on `{shown}`"))
+            }
+            None if self.is_there(shown) && !self.may_be_key(name) => {
+                Diagnostic::warning(format!("no value has a function `{name}`"))
+            }
+            _ => return,
+        };
         let near = || nearest(name, self.known.names(""));
         let error = match (javascript::of_value(name), near()) {
             (Some(hint), _) => error.hint(hint),
@@ -39,6 +48,38 @@ impl Check<'_> {
             None => error,
         };
         self.report(error, position, name);
+    }
+
+    /// Returns whether the variable is known that an expression begins with, if it begins with one.
+    fn is_there(&self, shown: &str) -> bool {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let root = shown.split(|c| !is_part(c)).next().unwrap_or_default();
+        let is_declared = self.scope.iter().any(|variable| variable.name == root);
+        !rhai::is_valid_identifier(root) || is_declared || self.known.is_global(root)
+    }
+
+    /// Returns whether a map may have a closure of this name: other files may make one, and this file where it has the
+    /// name as a key or as a text.
+    fn may_be_key(&self, name: &str) -> bool {
+        !self.file.is_entry || !self.aliases.is_empty() || self.is_written(name)
+    }
+
+    /// Returns whether this file has a name as a key or as a text, or puts closures under names that it makes up.
+    pub(super) fn is_written(&self, name: &str) -> bool {
+        let mut is_written = false;
+        self.file.ast.walk(&mut |nodes| {
+            is_written |= match nodes.last() {
+                Some(ASTNode::Expr(Expr::StringConstant(text, _))) => text == name,
+                Some(ASTNode::Expr(Expr::Property(property, _))) => property.2 == name,
+                Some(ASTNode::Expr(Expr::Map(map, _))) => map.1.contains_key(name),
+                Some(ASTNode::Stmt(Stmt::Assignment(assignment))) => {
+                    is_made_up(&assignment.1.lhs) && closure(&assignment.1.rhs).is_some()
+                }
+                _ => false,
+            };
+            !is_written
+        });
+        is_written
     }
 
     /// A value of Rhai's own that stays one: a function may make another one of it where it assigns to `this`.
@@ -67,5 +108,14 @@ impl Check<'_> {
             None => format!("its keys are `{}`", keys.join("`, `")),
         });
         self.report(warning, *position, key);
+    }
+}
+
+/// Returns whether the key of a place is no constant: `actions["on_" + kind]`.
+fn is_made_up(place: &Expr) -> bool {
+    match place {
+        Expr::Index(index, ..) => !index.rhs.is_constant(),
+        Expr::Dot(dot, ..) => is_made_up(&dot.rhs),
+        _ => false,
     }
 }

@@ -1,6 +1,6 @@
 //! Statements: what is in scope where.
 
-use rhai::{ASTFlags, ASTNode, Expr, FlowControl, ImmutableString, Position, Stmt};
+use rhai::{ASTFlags, Expr, FlowControl, ImmutableString, Position, Stmt};
 
 use super::{Check, Function, Type, Variable, is_closure};
 use crate::{diagnostic::Diagnostic, script::symbols::is_closure as is_closure_type};
@@ -30,18 +30,13 @@ impl Check<'_> {
 
     /// The body of a function whose parameters have these types.
     pub(super) fn body(&mut self, function: &Function, types: &[Type]) {
-        let outside = std::mem::take(&mut self.scope);
+        self.around.push(std::mem::take(&mut self.scope));
         for (name, type_of) in function.definition.params.iter().zip(types) {
-            self.enter(name, *type_of, Position::NONE);
+            self.enter(name, self.lasting(name, *type_of), Position::NONE);
         }
-        function.body.walk(&mut |nodes| {
-            if let [ASTNode::Stmt(statement)] = nodes {
-                self.statement(statement);
-            }
-            true
-        });
+        self.statements(&function.body);
         self.leave(0);
-        self.scope = outside;
+        self.scope = self.around.pop().unwrap_or_default();
     }
 
     /// A name that is in scope from here on, and needs no use.
@@ -55,11 +50,22 @@ impl Check<'_> {
         });
     }
 
+    fn statements(&mut self, mut statements: &[Stmt]) {
+        while let Some((statement, rest)) = statements.split_first() {
+            self.statement(statement);
+            if !rest.is_empty() {
+                self.lost_validity(statement);
+            }
+            self.changed_result(statement);
+            self.changed_variable(statement, rest);
+            self.changed_text(statement, rest);
+            statements = rest;
+        }
+    }
+
     pub(super) fn block(&mut self, statements: &[Stmt]) {
         let before = self.scope.len();
-        for statement in statements {
-            self.statement(statement);
-        }
+        self.statements(statements);
         self.leave(before);
     }
 
@@ -100,6 +106,7 @@ impl Check<'_> {
             }
             Stmt::BreakLoop(Some(value), ..) | Stmt::Return(Some(value), ..) => {
                 self.expression(value);
+                self.used(value);
             }
             Stmt::Import(import, _) => {
                 self.expression(&import.0);
@@ -111,11 +118,15 @@ impl Check<'_> {
         }
     }
 
+    /// Returns the type of a variable that keeps it, because nothing assigns another value.
+    fn lasting(&self, name: &str, type_of: Type) -> Type {
+        type_of.filter(|_| !self.assigned.contains(name) || self.is_handle(type_of))
+    }
+
     fn declare(&mut self, name: &rhai::Ident, value: &Expr, flags: ASTFlags) {
         let type_of = self.expression(value);
         self.used(value);
-        let lasts = !self.assigned.contains(name.name.as_str()) || self.is_handle(type_of);
-        self.enter(&name.name, type_of.filter(|_| lasts), name.pos);
+        self.enter(&name.name, self.lasting(&name.name, type_of), name.pos);
         if let Some(variable) = self.scope.last_mut() {
             variable.declared = true;
             variable.used = flags.contains(ASTFlags::EXPORTED);
@@ -123,6 +134,7 @@ impl Check<'_> {
     }
 
     fn flow(&mut self, flow: &FlowControl) {
+        self.validity(&flow.expr);
         self.expression(&flow.expr);
         self.block(flow.body.statements());
         self.block(flow.branch.statements());
@@ -136,10 +148,12 @@ impl Check<'_> {
         }
         self.block(flow.branch.statements());
         self.scope.truncate(before);
+        self.lost_value(flow.branch.statements());
     }
 
     fn for_loop(&mut self, name: &rhai::Ident, counter: Option<&rhai::Ident>, flow: &FlowControl) {
         let over = self.expression(&flow.expr);
+        self.used(&flow.expr);
         let before = self.scope.len();
         let element = over.and_then(|list| self.known.element(list));
         self.enter(&name.name, element, name.pos);
@@ -148,6 +162,9 @@ impl Check<'_> {
         }
         self.block(flow.body.statements());
         self.scope.truncate(before);
+        let names = std::iter::once(name).chain(counter);
+        let names: Vec<_> = names.map(|ident| &ident.name).collect();
+        self.shared_turns(&names, flow.body.statements());
         if self.is_copy(element) {
             self.changed_copy(&name.name, &flow.expr, flow.body.statements());
         }

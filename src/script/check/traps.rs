@@ -1,11 +1,11 @@
-//! What is valid, and means something else than it seems: results that are nothing, copies that are changed, shared keys
-//! that two calls change at once, divisions that lose their rest.
+//! Valid code that means something else than it seems: results that are nothing, shared keys that two calls change at
+//! once, divisions that lose their rest.
 
 use std::any::TypeId;
 
-use rhai::{ASTNode, Expr, FnCallExpr, ImmutableString, Map, OpAssignment, Position, Stmt};
+use rhai::{Expr, FnCallExpr, Map, OpAssignment, Position, Stmt};
 
-use super::{Check, Type, closure, names::shown};
+use super::{Check, closure, names::shown};
 use crate::diagnostic::Diagnostic;
 
 /// Functions that change a value in place and return nothing, whatever they are called on, and what is written instead.
@@ -26,8 +26,21 @@ const NOTHING: &[(&str, &str)] = &[
         "insert",
         "call it in a statement of its own, and use the array then",
     ),
+    (
+        "append",
+        "call it in a statement of its own, and use the value then",
+    ),
+    (
+        "mixin",
+        "call it in a statement of its own, and use the map then",
+    ),
     ("chop", "`slice` returns the end of an array"),
 ];
+
+/// Returns `true` if a method changes the value that it is called on, and returns nothing, whatever that is.
+pub(super) fn returns_nothing(method: &str) -> bool {
+    NOTHING.iter().any(|(word, _)| *word == method)
+}
 
 impl Check<'_> {
     /// Notes that the value of an expression is used.
@@ -45,7 +58,8 @@ impl Check<'_> {
     pub(super) fn nothing(&mut self, call: &FnCallExpr, position: Position) {
         let name = call.name.as_str();
         let known = NOTHING.iter().find(|(word, _)| *word == name);
-        if let Some((_, hint)) = known.filter(|_| !self.functions.contains_key(name)) {
+        let is_own = || self.functions.contains_key(name) || self.is_written(name);
+        if let Some((_, hint)) = known.filter(|_| !is_own()) {
             let warning = Diagnostic::warning(format!(
                 "`{name}` changes the value that it is called on, and returns nothing"
             ));
@@ -89,12 +103,99 @@ impl Check<'_> {
                 _ => None,
             };
             let is_map = of.is_none_or(|id| id == TypeId::of::<Map>());
-            if property.2 == "len" && is_map {
+            let name = property.2.as_str();
+            if (name == "len" || name == "length") && is_map {
                 let on = shown(&dot.lhs);
-                let warning = Diagnostic::warning(format!("`{on}.len` is `()` if `{on}` is a map"));
+                let warning =
+                    Diagnostic::warning(format!("`{on}.{name}` is `()` if `{on}` is a map"));
                 let hint = format!("`{on}.len()` is the length of arrays, texts and maps");
-                self.report(warning.hint(hint), *position, "len");
+                self.report(warning.hint(hint), *position, name);
             }
+        }
+    }
+
+    /// `if valid(...)`: a result that is `()` or a text is no condition.
+    pub(super) fn validity(&mut self, condition: &Expr) {
+        if let Expr::FnCall(call, position) = condition
+            && call.name == "valid"
+            && call.args.len() == 2
+            && !self.functions.contains_key("valid")
+        {
+            let warning = Diagnostic::warning("`valid` returns `()` or a text, and no boolean");
+            let hint = "`if valid(value, shape) != ()` is true for what is wrong";
+            self.report(warning.hint(hint), *position, "valid");
+        }
+    }
+
+    /// `valid(...);`: it says what is wrong to nobody.
+    pub(super) fn lost_validity(&mut self, statement: &Stmt) {
+        let (call, position) = match statement {
+            Stmt::FnCall(call, position) => (call, position),
+            Stmt::Expr(expression) => match &**expression {
+                Expr::FnCall(call, position) => (call, position),
+                _ => return,
+            },
+            _ => return,
+        };
+        if call.name == "valid" && call.args.len() == 2 && !self.functions.contains_key("valid") {
+            let warning = Diagnostic::warning("`valid` returns what is wrong, and nothing uses it");
+            let hint = "`let wrong = valid(value, shape); if wrong != () { return wrong; }`";
+            self.report(warning.hint(hint), *position, "valid");
+        }
+    }
+
+    /// `!valid(...)`, `valid(...) == false`.
+    pub(super) fn validity_in(&mut self, call: &FnCallExpr) {
+        let is_boolean = |argument: &Expr| matches!(argument, Expr::BoolConstant(..));
+        let is_compared =
+            matches!(call.name.as_str(), "==" | "!=") && call.args.iter().any(is_boolean);
+        if call.op_token.is_some() && (call.name == "!" || is_compared) {
+            call.args
+                .iter()
+                .for_each(|argument| self.validity(argument));
+        }
+    }
+
+    /// `list.for_each(|x| ...)`: the closure gets the place, and the element is `this`.
+    pub(super) fn each_place(&mut self, call: &FnCallExpr, position: Position) {
+        let [argument] = &call.args[..] else { return };
+        let Some(found) = closure(argument).filter(|_| call.name == "for_each") else {
+            return;
+        };
+        let all = self.functions.get(found.name.as_str());
+        let Some(function) = all.and_then(|all| all.first()) else {
+            return;
+        };
+        let own = function.definition.params.get(found.captured.len());
+        let Some(name) = own.filter(|_| !function.mentions_this()).cloned() else {
+            return;
+        };
+        let warning = Diagnostic::warning(format!(
+            "`{name}` is the place of the element; in `for_each` the element is `this`"
+        ));
+        let hint = format!("`for {name} in list {{ ... }}` goes through the elements");
+        self.report(warning.hint(hint), position, "for_each");
+    }
+
+    /// `catch (e) { #{ error: e } }`: only a `try` block has a value.
+    pub(super) fn lost_value(&mut self, statements: &[Stmt]) {
+        let Some(Stmt::Expr(value)) = statements.last() else {
+            return;
+        };
+        let is_value = matches!(
+            **value,
+            Expr::Map(..)
+                | Expr::Array(..)
+                | Expr::Variable(..)
+                | Expr::InterpolatedString(..)
+                | Expr::StringConstant(..)
+                | Expr::IntegerConstant(..)
+                | Expr::BoolConstant(..)
+        );
+        if is_value {
+            let warning = Diagnostic::warning("the value of a `catch` block is lost");
+            let hint = "`return` returns it from the function";
+            self.report(warning.hint(hint), value.start_position(), "");
         }
     }
 
@@ -133,55 +234,6 @@ impl Check<'_> {
             ),
         };
         self.report(warning.hint(hint), target.start_position(), "io");
-    }
-
-    /// `for n in list { n.read = true; }`: changes a copy, and nothing sees it.
-    pub(super) fn changed_copy(&mut self, name: &ImmutableString, over: &Expr, body: &[Stmt]) {
-        let mut changes: Vec<Position> = Vec::new();
-        let mut uses: Vec<Position> = Vec::new();
-        for statement in body {
-            statement.walk(&mut Vec::new(), &mut |nodes| {
-                match nodes {
-                    [.., ASTNode::Stmt(Stmt::Assignment(assignment))] => {
-                        if let Some(position) = place_in(&assignment.1.lhs, name) {
-                            changes.push(position);
-                        }
-                    }
-                    [.., ASTNode::Expr(Expr::Variable(variable, _, position))]
-                        if variable.1 == *name =>
-                    {
-                        uses.push(*position);
-                    }
-                    _ => {}
-                }
-                true
-            });
-        }
-        let Some(first) = changes.first().copied() else {
-            return;
-        };
-        let is_seen = |at: &Position| *at > first && !changes.contains(at);
-        // What captures the copy may use it whenever it is called.
-        let captures = body.iter().any(holds_closure);
-        if captures || uses.iter().any(is_seen) {
-            return;
-        }
-        let list = shown(over);
-        let warning = Diagnostic::warning(format!(
-            "`{name}` is a copy of the element: nothing sees this change"
-        ));
-        let hint = match over {
-            Expr::Variable(..) => format!(
-                "`{list} = {list}.map(|{name}| {{ ...; {name} }})` makes an array of changed elements"
-            ),
-            _ => "`list[place]` changes an element of an array".to_owned(),
-        };
-        self.report(warning.hint(hint), first, name);
-    }
-
-    /// A loop over these elements has copies: elements that are handles stand for the same thing as before.
-    pub(super) fn is_copy(&self, element: Type) -> bool {
-        !self.is_handle(element)
     }
 }
 
@@ -230,35 +282,4 @@ fn shared_key(target: &Expr, shared: &str) -> Option<SharedKey> {
         is_deeper: rest.is_some(),
         name,
     })
-}
-
-/// Returns the place of a variable that a part of is assigned; `socket.data` is no part of a socket.
-fn place_in(target: &Expr, name: &ImmutableString) -> Option<Position> {
-    let (lhs, rhs) = match target {
-        Expr::Dot(dot, ..) => (&dot.lhs, Some(&dot.rhs)),
-        Expr::Index(index, ..) => (&index.lhs, None),
-        _ => return None,
-    };
-    let is_data = |rhs: &Expr| match rhs {
-        Expr::Dot(deeper, ..) => matches!(&deeper.lhs, Expr::Property(p, _) if p.2 == "data"),
-        Expr::Index(deeper, ..) => matches!(&deeper.lhs, Expr::Property(p, _) if p.2 == "data"),
-        _ => false,
-    };
-    match lhs {
-        Expr::Variable(variable, _, position) if variable.1 == *name => {
-            (!rhs.is_some_and(is_data)).then_some(*position)
-        }
-        _ => None,
-    }
-}
-
-fn holds_closure(statement: &Stmt) -> bool {
-    let mut found = false;
-    statement.walk(&mut Vec::new(), &mut |nodes| {
-        if let Some(ASTNode::Expr(expression)) = nodes.last() {
-            found |= closure(expression).is_some();
-        }
-        !found
-    });
-    found
 }

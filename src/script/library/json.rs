@@ -29,6 +29,7 @@ fn parse(text: &str) -> Fallible<Dynamic> {
     let (max_array, max_map) = (limit(|l| l.array_size), limit(|l| l.map_size));
     let limits = value::Limits {
         max_string: limit(|l| l.string_size),
+        max_depth: limit(|l| l.nesting),
         max_array,
         max_map,
         // A value with more is refused by Rhai in any case, when it is there.

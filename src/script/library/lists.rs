@@ -143,6 +143,25 @@ mod words {
         Ok(())
     }
 
+    /// The element at a place, `()` if there is none. Negative places count from the end. In Node it is `at`.
+    ///
+    /// ```rhai
+    /// let last = ["Ada", "Bob"].get(-1);
+    /// ```
+    #[rhai_fn(pure)]
+    pub(crate) fn get(list: &mut Array, place: INT) -> Dynamic {
+        let place = match usize::try_from(place) {
+            Ok(place) => Some(place),
+            Err(_) => {
+                let back = usize::try_from(place.unsigned_abs()).ok();
+                back.and_then(|back| list.len().checked_sub(back))
+            }
+        };
+        place
+            .and_then(|place| list.get(place).cloned())
+            .unwrap_or_default()
+    }
+
     /// The elements in their order: numbers of both kinds, texts, characters or booleans. In Node it is `toSorted`.
     ///
     /// ```rhai

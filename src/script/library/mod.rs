@@ -8,13 +8,16 @@ mod lists;
 mod maps;
 mod numbers;
 mod order;
+mod shape;
 mod text;
+mod valid;
 
 use std::ops::Range;
 
 use rhai::{Engine, EvalAltResult, INT, Module};
 
 pub(crate) use order::{NoSum, sum};
+pub(crate) use valid::shape_problem;
 
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
@@ -26,6 +29,7 @@ pub(super) fn register(engine: &mut Engine) {
     lists::register(&mut module);
     maps::register(&mut module);
     numbers::register(engine, &mut module);
+    valid::register(&mut module);
     engine.register_global_module(module.into());
     json::register(engine);
 }

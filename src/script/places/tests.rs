@@ -17,7 +17,15 @@ pub(in crate::script) fn version(files: &[(&str, &str)]) -> Version {
     });
     let (engine, known) = &*ENGINE;
     let memory: Memory = files.iter().copied().collect();
-    let loaded = Code::load(engine, known, &Limits::default(), &memory, "main.rhai", 1);
+    let loaded = Code::load(
+        engine,
+        known,
+        &Limits::default(),
+        &memory,
+        "main.rhai",
+        1,
+        None,
+    );
     match loaded {
         Ok(code) => code.into(),
         Err(rejected) => panic!("{:?}\n{files:?}", rejected.diagnostics),

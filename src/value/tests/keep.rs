@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rhai::{Array, Dynamic, Map};
 
 use crate::value::{
-    Binary, Refusal, plain, same,
+    Binary, MAX_DEPTH, Refusal, plain, same,
     tests::{
         Handle, array, binary, closure, doubling, knot, map, nested, on_a_small_stack, poisoned,
         self_cell, timestamp,
@@ -65,8 +65,8 @@ fn code_and_handles_are_known_by_type_only() {
 #[test]
 fn comparing_stops() {
     on_a_small_stack(|| {
-        assert!(same(&nested(64), &nested(64)));
-        assert!(!same(&nested(65), &nested(65)));
+        assert!(same(&nested(MAX_DEPTH), &nested(MAX_DEPTH)));
+        assert!(!same(&nested(MAX_DEPTH + 1), &nested(MAX_DEPTH + 1)));
         assert!(!same(&knot(), &knot()));
         assert!(!same(&self_cell(), &self_cell()));
         assert!(!same(&self_cell(), &().into()));
@@ -139,8 +139,8 @@ fn what_is_not_plain_is_refused_with_its_place() {
 #[test]
 fn copying_stops() {
     on_a_small_stack(|| {
-        assert!(plain(&nested(64)).is_ok());
-        for value in [nested(65), knot(), self_cell()] {
+        assert!(plain(&nested(MAX_DEPTH)).is_ok());
+        for value in [nested(MAX_DEPTH + 1), knot(), self_cell()] {
             assert_eq!(plain(&value).unwrap_err().what, Refusal::TooDeep);
         }
         assert_eq!(plain(&doubling()).unwrap_err().what, Refusal::TooShared);

@@ -293,3 +293,27 @@ fn an_edit_and_its_undo_leave_everything_as_it_was() {
     }
     assert_eq!(all(&players, "hit"), ["[2]", "[2]"]);
 }
+
+#[test]
+fn an_edit_that_reads_too_much_for_the_tape_can_be_undone() {
+    let script = r#"fn on_connection(socket) {
+        if io.sockets.len() == 2 { socket.on("start", || 1); }
+        let id = random_id();
+        socket.on("id", || id);
+        socket.on("setup", || { let s = ""; for i in 0..500 { s += "0123456789"; } io.data.large = s; });
+    }"#;
+    let large = script.replace("let id", "let large = io.data.large;\nlet id");
+    let mut host = serve(script);
+    let mut clients = connect(&host, 3);
+    clients[0].emit("setup", ());
+    let ids = all(&clients, "id");
+    for text in [&large, script, &large.replace("|| 1", "|| 2"), script] {
+        save(&mut host, text);
+        assert_eq!(all(&clients, "id"), ids);
+    }
+    clients.remove(0).disconnect();
+    clients.remove(0).disconnect();
+    save(&mut host, &script.replace("== 2", "<= 2"));
+    assert_eq!(all(&clients, "start"), ["-"]);
+    assert_eq!(all(&clients, "id"), ids[2..]);
+}

@@ -295,6 +295,27 @@ fn a_new_random_name_is_drawn_for_each_client() {
 }
 
 #[test]
+fn a_key_that_is_changed_and_looked_at_is_what_it_was_before_the_change() {
+    let listen = "socket.on(\"n\", || io.data.n);";
+    for look in [
+        "io.data.l.len()",
+        "io.data.l",
+        "io.data.l.contains(socket.id)",
+    ] {
+        let mut host = serve(&format!("fn on_connection(socket) {{ {listen} }}"));
+        let clients = connect(&host, 3);
+        let new = format!(
+            "fn on_connection(socket) {{ io.data.push(\"l\", socket.id, 2); let x = {look};
+            if io.data.l[0] == socket.id {{ io.data.incr(\"n\", 1); }} {listen} }}"
+        );
+        save(&mut host, &new);
+        assert_eq!(ask(&clients[0], "n"), "[1]", "{look}");
+        save(&mut host, &new.replace("let x", "print(1); let x"));
+        assert_eq!(ask(&clients[0], "n"), "[1]", "{look}");
+    }
+}
+
+#[test]
 fn the_report_names_what_was_reset_and_what_was_kept() {
     let mut host = serve(&script("0", "x = to;"));
     let client = host.connect("/").unwrap();

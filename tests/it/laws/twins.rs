@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use patchcord::{
@@ -24,6 +27,7 @@ pub(crate) struct Twins {
     pub(crate) most: usize,
     connected: usize,
     log: Vec<String>,
+    alive: Weak<()>,
 }
 
 /// Number of clients that are asked for everything at a time.
@@ -33,10 +37,11 @@ const OBSERVED: usize = 8;
 type Got = (Vec<String>, Vec<String>);
 
 /// A host with `dice(n)`, whose numbers are the same in each run.
-fn host(program: &Program) -> TestHost {
-    let drawn = AtomicU64::new(7);
+fn host(program: &Program, alive: &Arc<()>) -> TestHost {
+    let (drawn, alive) = (AtomicU64::new(7), alive.clone());
     TestHost::build(program.texts(), |builder| {
         builder.function("dice", move |n: i64| {
+            let _alive = &alive;
             let next = drawn
                 .load(Ordering::Relaxed)
                 .wrapping_mul(6_364_136_223_846_793_005)
@@ -49,9 +54,11 @@ fn host(program: &Program) -> TestHost {
 
 impl Twins {
     pub(crate) fn new(program: &Program) -> Self {
+        let alive = Arc::default();
         Self {
-            edited: host(program),
-            plain: host(program),
+            edited: host(program, &alive),
+            plain: host(program, &alive),
+            alive: Arc::downgrade(&alive),
             clients: Vec::new(),
             tags: BTreeMap::new(),
             most: 8,
@@ -208,6 +215,11 @@ impl Twins {
             }
         }
         self.clients.iter().map(|[client, _]| got(client)).collect()
+    }
+
+    /// Returns what is there as long as something of the hosts is.
+    pub(crate) fn alive(&self) -> Weak<()> {
+        self.alive.clone()
     }
 
     pub(crate) fn note(&mut self, text: String) {

@@ -171,7 +171,7 @@ impl Messages {
         let mut attachments = attachments.unwrap_or_default();
         let attachments = attachments.make_contiguous();
         if let Err(error) = self.context.event(connection, &text, attachments, ack) {
-            connection.lost("?", format!("the packet cannot be read: {error}"));
+            connection.unread(&text, &error);
         }
     }
 

@@ -96,13 +96,11 @@ impl<A: Adapter> NamespaceLink for Broadcasts<A> {
             .io
             .of(&*self.path)
             .and_then(|sockets| at_once(sockets.local().rooms()));
+        let rooms = rooms.and_then(Result::ok).unwrap_or_default().into_iter();
+        let rooms = rooms.filter(|room| Some(&**room) != here);
+        let mut rooms: Vec<_> = rooms.map(String::from).collect();
+        rooms.sort_unstable();
         rooms
-            .and_then(Result::ok)
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|room| Some(&**room) != here)
-            .map(Into::into)
-            .collect()
     }
 }
 

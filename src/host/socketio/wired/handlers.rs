@@ -162,8 +162,7 @@ impl Receiver for Inbound {
         match received {
             Err(error) if error.is_malformed() => Err(error.to_string()),
             Err(error) => {
-                let problem = format!("the packet cannot be read: {error}");
-                self.connection.lost("?", problem);
+                self.connection.unread(text, &error);
                 Ok(())
             }
             Ok(()) => Ok(()),

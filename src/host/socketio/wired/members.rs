@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::RwLock;
@@ -25,13 +25,45 @@ pub(in crate::host::socketio) struct Members {
 struct Table {
     /// Number of the last socket, and of the last join.
     last: u64,
-    present: BTreeMap<u64, Arc<Member>>,
+    present: Listed,
     by_id: HashMap<Arc<str>, Arc<Member>>,
     rooms: HashMap<Arc<str>, Room>,
 }
 
-/// Sockets in a room, by the order of their joins.
-type Room = BTreeMap<u64, Arc<Member>>;
+/// A room that has sockets.
+#[derive(Debug)]
+struct Room {
+    /// Number of its first join.
+    created: u64,
+    /// By the order of their joins.
+    members: Listed,
+}
+
+/// Sockets in an order, and the list of them for broadcasts, which go through it without a lock.
+#[derive(Debug, Default)]
+struct Listed {
+    by_number: BTreeMap<u64, Arc<Member>>,
+    list: OnceLock<Arc<[Arc<Member>]>>,
+}
+
+impl Listed {
+    fn add(&mut self, number: u64, member: &Arc<Member>) {
+        self.by_number.insert(number, member.clone());
+        self.list.take();
+    }
+
+    fn remove(&mut self, number: u64) {
+        self.by_number.remove(&number);
+        self.list.take();
+    }
+
+    fn list(&self) -> Arc<[Arc<Member>]> {
+        let list = self
+            .list
+            .get_or_init(|| self.by_number.values().cloned().collect());
+        list.clone()
+    }
+}
 
 impl Members {
     pub(in crate::host::socketio) fn new(path: &Arc<str>) -> Arc<Self> {
@@ -59,7 +91,7 @@ impl Members {
         let mut place = member.place.lock();
         if place.presence == Presence::Expected {
             place.presence = Presence::Present;
-            table.present.insert(member.number, member.clone());
+            table.present.add(member.number, member);
             table.by_id.insert(member.id.clone(), member.clone());
         }
     }
@@ -67,7 +99,7 @@ impl Members {
     /// Removes a socket. It can join no room from now on.
     pub(super) fn leave(&self, member: &Member) {
         let mut table = self.table.write();
-        table.present.remove(&member.number);
+        table.present.remove(member.number);
         table.by_id.remove(&member.id);
         shrink(&mut table.by_id);
         let mut place = member.place.lock();
@@ -89,8 +121,11 @@ impl Members {
             table.last += 1;
             let position = table.last;
             let name = table.name(room);
-            let members = table.rooms.entry(name.clone()).or_default();
-            members.insert(position, member.clone());
+            let room = table.rooms.entry(name.clone()).or_insert_with(|| Room {
+                created: position,
+                members: Listed::default(),
+            });
+            room.members.add(position, member);
             place.rooms.insert(name, position);
         }
     }
@@ -121,35 +156,41 @@ impl Members {
             .collect()
     }
 
-    /// Returns the sockets that a broadcast reaches.
-    fn select(&self, named: &Named<'_>) -> Vec<Arc<Member>> {
-        let table = self.table.read();
+    /// Calls `each` with the sockets that a broadcast reaches.
+    fn select(&self, named: &Named<'_>, mut each: impl FnMut(&Arc<Member>)) {
         let target = named.target;
-        let is_out = |member: &Member, place: &Place| {
-            let mut except = target.except.iter();
-            except.any(|room| place.rooms.contains_key(&**room))
-                || named.except.iter().any(|id| **id == *member.id)
+        let is_out = |member: &Member| {
+            let is_named = named.except.iter().any(|id| **id == *member.id);
+            let is_in = |place: &Place| {
+                let mut except = target.except.iter();
+                except.any(|room| place.rooms.contains_key(&**room))
+            };
+            is_named || !target.except.is_empty() && is_in(&member.place.lock())
         };
+        let table = self.table.read();
         if target.rooms.is_empty() {
-            let excepts = !target.except.is_empty() || !named.except.is_empty();
-            let is_in = |member: &&Arc<Member>| !excepts || !is_out(member, &member.place.lock());
-            return table.present.values().filter(is_in).cloned().collect();
+            let all = table.present.list();
+            drop(table);
+            match target.except.is_empty() && named.except.is_empty() {
+                true => all.iter().for_each(each),
+                false => all.iter().filter(|member| !is_out(member)).for_each(each),
+            }
+            return;
         }
-        let mut found = HashSet::new();
-        let is_one = target.rooms.len() == 1 && named.ids.is_empty();
         let own = named.ids.iter().filter_map(|id| table.by_id.get(&**id));
-        let rooms = target
-            .rooms
-            .iter()
-            .filter_map(|room| table.rooms.get(&**room));
-        own.chain(rooms.flat_map(BTreeMap::values))
-            .filter(|member| {
-                let place = member.place.lock();
-                place.presence == Presence::Present && !is_out(member, &place)
-            })
-            .filter(|member| is_one || found.insert(member.number))
-            .cloned()
-            .collect()
+        let own: Vec<_> = own.cloned().collect();
+        let rooms = target.rooms.iter();
+        let rooms = rooms.filter_map(|room| table.rooms.get(&**room));
+        let rooms: Vec<_> = rooms.map(|room| room.members.list()).collect();
+        drop(table);
+        let mut found = HashSet::new();
+        let is_one = target.rooms.len() == 1 && own.is_empty();
+        for member in own.iter().chain(rooms.iter().flat_map(|room| room.iter())) {
+            let is_present = member.place.lock().presence == Presence::Present;
+            if is_present && !is_out(member) && (is_one || found.insert(member.number)) {
+                each(member);
+            }
+        }
     }
 }
 
@@ -170,9 +211,9 @@ impl Table {
     }
 
     fn leave(&mut self, room: &str, position: u64) {
-        if let Some(members) = self.rooms.get_mut(room) {
-            members.remove(&position);
-            if members.is_empty() {
+        if let Some(there) = self.rooms.get_mut(room) {
+            there.members.remove(position);
+            if there.members.by_number.is_empty() {
                 self.rooms.remove(room);
                 shrink(&mut self.rooms);
             }
@@ -182,28 +223,31 @@ impl Table {
 
 impl NamespaceLink for Members {
     fn emit(&self, named: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError> {
-        let members = self.select(named);
-        let Some(first) = members.first() else {
-            return Ok(());
-        };
-        let frames = encode::event(&self.path, None, event.packet());
-        // In memory once, however many clients it waits for.
-        let frames = first.wire.share(frames);
-        for member in members {
+        let mut shared = None;
+        self.select(named, |member| {
+            // In memory once, however many clients it waits for.
+            let frames = shared.get_or_insert_with(|| {
+                let frames = encode::event(&self.path, None, event.packet());
+                member.wire.share(frames)
+            });
             // A client that has left, or was disconnected, receives nothing more.
             member.wire.send(frames.clone());
-        }
+        });
         Ok(())
     }
 
     fn ids(&self, named: &Named<'_>) -> Vec<String> {
-        let members = self.select(named);
-        members.iter().map(|member| member.id.to_string()).collect()
+        let mut ids = Vec::new();
+        self.select(named, |member| ids.push(member.id.to_string()));
+        ids
     }
 
     fn rooms(&self) -> Vec<String> {
         let table = self.table.read();
-        table.rooms.keys().map(|room| room.to_string()).collect()
+        let mut rooms: Vec<_> = table.rooms.iter().collect();
+        rooms.sort_unstable_by_key(|(_, room)| room.created);
+        let names = rooms.into_iter().map(|(name, _)| name.to_string());
+        names.collect()
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
 
 use super::Wire;
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     host::{
         namespaces::INVALID_NAMESPACE,
         transport::{
+            client_frames,
             flush::{self, Flush},
             packet::{self, Kind, Packet, Partial},
             protocol::{CLOSE, MAX_NAMESPACE, MESSAGE, PONG},
@@ -70,14 +72,29 @@ impl Wire {
     }
 
     /// Counts a frame that continues a message.
-    pub(in crate::host::transport) fn count_frame(&self) {
+    pub(in crate::host::transport) fn count_frame(self: &Arc<Self>) {
         self.is_in_time();
     }
 
     /// Hands a frame of the WebSocket itself to socketioxide, which answers pings and closes.
-    pub(in crate::host::transport) fn receive_control(&self, frame: &[u8]) {
+    pub(in crate::host::transport) fn receive_control(self: &Arc<Self>, frame: &[u8]) {
         self.is_in_time();
-        self.lock().inbox.extend_from_slice(frame);
+        self.lock().hand(|inbox| inbox.extend_from_slice(frame));
+    }
+
+    /// Records the end of the network. A client that disconnects without a close frame has closed its transport, as in
+    /// Node, unless the end of a message never came.
+    pub(in crate::host::transport) fn network_ended(&self, is_complete: bool) {
+        let mut state = self.lock();
+        if state.is_over() {
+            return;
+        }
+        state.has_ended = true;
+        state.hand(|inbox| {
+            if is_complete {
+                client_frames::push(inbox, OpCode::Control(Control::Close), &[]);
+            }
+        });
     }
 
     /// Handles a Socket.IO packet, the text of a whole Engine.IO packet.
@@ -113,7 +130,7 @@ impl Wire {
         drop(state);
     }
 
-    fn begin_partial(&self, packet: &Packet<'_>, text: &str) {
+    fn begin_partial(self: &Arc<Self>, packet: &Packet<'_>, text: &str) {
         if self.check_attachments(packet.attachments) {
             *self.partial.lock() = Some(Box::new(Partial {
                 text: text.into(),
@@ -155,7 +172,7 @@ impl Wire {
     }
 
     /// Returns the socket of a namespace. A client that never was there is disconnected, as in Node.
-    fn find(&self, namespace: &str) -> Option<Arc<dyn Receiver>> {
+    fn find(self: &Arc<Self>, namespace: &str) -> Option<Arc<dyn Receiver>> {
         let found = self.lock().sockets.find(namespace);
         match found {
             Found::Socket(socket) => Some(socket),
@@ -227,7 +244,7 @@ impl Wire {
     }
 
     /// Returns whether the client may send one more event now; otherwise the event is dropped.
-    fn takes(&self, socket: &dyn Receiver) -> bool {
+    fn takes(self: &Arc<Self>, socket: &dyn Receiver) -> bool {
         let takes = self.is_in_time();
         if !takes {
             socket.dropped("the client sends more than `max-events-per-second`");
@@ -236,14 +253,14 @@ impl Wire {
     }
 
     /// Returns whether the client may send one more packet now.
-    fn is_in_time(&self) -> bool {
+    fn is_in_time(self: &Arc<Self>) -> bool {
         let problem = "it goes on beyond `max-events-per-second`";
         let rate = self.rate.as_ref();
         rate.is_none_or(|rate| self.is_within(rate, problem))
     }
 
     /// Returns whether a limit allows one more packet now. Disconnects a client that goes on beyond it.
-    fn is_within(&self, rate: &Rate, problem: &str) -> bool {
+    fn is_within(self: &Arc<Self>, rate: &Rate, problem: &str) -> bool {
         let verdict = rate.take(Instant::now());
         if verdict == Verdict::Abuse {
             self.cut_off(problem);

@@ -109,16 +109,20 @@ impl Wire {
             }
             // A WebSocket's reader would do so before it reads on.
             self.write_waiting();
-            self.handled().await;
+            self.handled(State::poll_handled).await;
             if self.lock().is_over() {
                 return;
             }
         }
     }
 
-    /// Waits until socketioxide has handled what it was handed, and until nothing waits behind a CONNECT any more.
-    async fn handled(&self) {
-        let handled = || poll_fn(|context| self.lock().poll_handled(context));
+    /// Waits until socketioxide has handled what it was handed, and until nothing waits behind a CONNECT any more, as
+    /// `poll` says.
+    pub(in crate::host::transport) async fn handled(
+        &self,
+        poll: fn(&mut State, &Context<'_>) -> Poll<()>,
+    ) {
+        let handled = || poll_fn(|context| poll(&mut self.lock(), context));
         while timeout(GATE, handled()).await.is_err() {
             let mut state = self.lock();
             if state.is_idle() && state.end_gate() {
@@ -145,20 +149,16 @@ impl Wire {
         state.wake_poll();
     }
 
-    /// Replaces polling by a WebSocket, of which `read` was read already. Returns `false` if the session has ended.
-    pub(in crate::host::transport) fn upgrade(
-        self: &Arc<Self>,
-        io: TokioIo<Upgraded>,
-        read: Vec<u8>,
-    ) -> bool {
+    /// Replaces polling by a WebSocket. Returns `false` if the session has ended.
+    pub(in crate::host::transport) fn upgrade(self: &Arc<Self>, io: TokioIo<Upgraded>) -> bool {
         let mut state = self.lock();
         if state.is_over() {
             return false;
         }
         state.wake_poll();
+        state.wake_poster();
         state.polling = None;
-        (state.io, state.read) = (Some(io), read);
-        state.wake_reader();
+        state.io = Some(io);
         drop(state);
         self.write_waiting();
         true

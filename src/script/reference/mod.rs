@@ -3,13 +3,18 @@
 //! In: the functions of an engine with their comments, and the host's [`Vocabulary`]. Out: `.d.rhai` text and Markdown.
 //! Both come from the same comments, and so do an embedder's functions.
 
+mod page;
+mod rhai;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
 };
 
-use rhai::{Engine, FuncInfo};
+use ::rhai::{Engine, FuncInfo};
 
+pub use self::page::Page;
+use self::rhai::OfRhai;
 use super::{hook::Hook, vocabulary::Vocabulary};
 use crate::diagnostic::type_word;
 
@@ -28,8 +33,8 @@ struct Word {
     doc: String,
 }
 
-/// The ways to write a word, and its comment.
-type Entry = (Vec<String>, String);
+/// The ways to write a word, what it takes and gives, and its comment.
+type Entry = (Vec<String>, String, String);
 
 /// What an engine has beside Rhai's own functions.
 #[derive(Debug)]
@@ -87,29 +92,81 @@ impl Words {
         text
     }
 
-    /// Everything on one page, in Markdown.
+    /// Everything on one page after the other, in Markdown.
     pub fn reference(&self) -> String {
+        let pages = Page::ALL.map(|page| {
+            let text = self.page(page);
+            format!("# {}\n{text}", page.title())
+        });
+        pages.join("\n")
+    }
+
+    /// One page, in Markdown, without its title.
+    pub fn page(&self, page: Page) -> String {
         let mut text = String::new();
-        text += "## Hooks\n\nFunctions that the host calls by their names, at the top level of a script.\n";
-        for hook in Hook::ALL {
-            let _ = write!(text, "\n### `fn {}`\n\n{}\n", hook.signature(), hook.doc());
+        if page == Page::Hooks {
+            text +=
+                "\nFunctions that the host calls by their names, at the top level of a script.\n";
+            for hook in Hook::ALL {
+                let _ = write!(text, "\n### `fn {}`\n\n{}\n", hook.signature(), hook.doc());
+            }
         }
-        for (title, words) in self.sections() {
+        text += &self.listed(|on| on == page);
+        let of_rhai = rhai::on(page);
+        if !of_rhai.is_empty() {
+            text += "\n## Rhai's own\n\n| | | for example | is |\n|---|---|---|---|\n";
+        }
+        for OfRhai([forms, meaning, example, value]) in of_rhai {
+            let cell = |code: &str| format!("`{}`", code.replace('|', "\\|"));
+            let forms: Vec<_> = forms
+                .split("), ")
+                .map(|form| match form.ends_with([')', ']']) {
+                    true => cell(form),
+                    false if form.contains('(') => cell(&format!("{form})")),
+                    false => cell(form),
+                })
+                .collect();
+            let (example, value) = (cell(example), cell(value));
+            let _ = writeln!(
+                text,
+                "| {} | {meaning} | {example} | {value} |",
+                forms.join(", ")
+            );
+        }
+        text
+    }
+
+    /// All words, in Markdown.
+    pub fn all(&self) -> String {
+        self.listed(|_| true)
+    }
+
+    fn listed(&self, is_wanted: impl Fn(Page) -> bool) -> String {
+        let mut text = String::new();
+        let sections = self.sections().into_iter();
+        for (title, _, words) in sections.filter(|(_, page, _)| is_wanted(*page)) {
             let _ = write!(text, "\n## {title}\n");
-            for (forms, doc) in words {
-                let _ = write!(text, "\n### {}\n\n{doc}\n", forms.join(", "));
+            for (forms, takes, doc) in words {
+                let _ = write!(text, "\n### {}\n\n{takes}\n\n{doc}\n", forms.join(", "));
             }
         }
         text
     }
 
-    /// The words by what they are called on, each with the ways to write it and its comment.
-    fn sections(&self) -> Vec<(String, Vec<Entry>)> {
+    /// The words that `others` have not.
+    #[must_use]
+    pub fn without(mut self, others: &Self) -> Self {
+        self.words.retain(|word| !others.words.contains(word));
+        self
+    }
+
+    /// The words by what they are called on, each with the ways to write it and its comment, and their page.
+    fn sections(&self) -> Vec<(String, Page, Vec<Entry>)> {
         let mut by_doc = BTreeMap::<&str, Vec<&Word>>::new();
         for word in self.words.iter().filter(|word| !word.doc.is_empty()) {
             by_doc.entry(&word.doc).or_default().push(word);
         }
-        let mut sections = BTreeMap::<(usize, String), Vec<Entry>>::new();
+        let mut sections = BTreeMap::<(usize, String, Page), Vec<Entry>>::new();
         for (doc, words) in by_doc {
             let mut receivers: Vec<_> = words.iter().map(|word| word.receiver()).collect();
             receivers.sort_by_key(|receiver| (self.place(receiver), receiver.clone()));
@@ -123,18 +180,20 @@ impl Words {
                 self.place(form.trim_matches('`').split('.').next().unwrap_or(""))
             });
             forms.dedup();
-            let title = (place + receivers.len(), title(&receivers));
+            let page = Page::of(&receivers);
+            let title = (place + receivers.len(), title(&receivers), page);
+            let takes = words.first().map(|word| word.takes()).unwrap_or_default();
             sections
                 .entry(title)
                 .or_default()
-                .push((forms, doc.to_owned()));
+                .push((forms, takes, doc.to_owned()));
         }
         for words in sections.values_mut() {
             words.sort();
         }
         sections
             .into_iter()
-            .map(|((_, title), words)| (title, words))
+            .map(|((_, title, page), words)| (title, page, words))
             .collect()
     }
 
@@ -215,6 +274,26 @@ impl Word {
             gives: type_name(&data.return_type),
             doc: doc.join("\n").trim().to_owned(),
         }
+    }
+
+    /// The types of its parameters and of what it returns.
+    fn takes(&self) -> String {
+        let shown = |type_of: &str| match type_of {
+            "?" => "any value".to_owned(),
+            "()" => "nothing".to_owned(),
+            "Fn" => "closure".to_owned(),
+            known => known.to_owned(),
+        };
+        let parameters = self.parameters.iter().skip(usize::from(self.is_method));
+        let parameters = parameters.filter(|(name, _)| name != "_");
+        let parameters: Vec<_> = parameters
+            .map(|(name, type_of)| format!("`{name}`: {}", shown(type_of)))
+            .collect();
+        let takes = match parameters.is_empty() {
+            true => String::new(),
+            false => format!("{}. ", parameters.join(", ")),
+        };
+        format!("{takes}Returns {}.", shown(&self.gives))
     }
 
     /// What it is called on: the name of its first parameter, or its namespace.

@@ -1,0 +1,213 @@
+//! Reads the WebSocket of a client, in a task of its own: an event then touches nothing of socketioxide.
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use tokio::{io::ReadBuf, task::yield_now};
+
+use super::{
+    TIME_IN_A_ROW,
+    client_frames::{self, Content, First},
+    wire::{State, Wire},
+};
+
+/// Maximum bytes of one read from the network.
+const AT_ONCE: usize = 16 * 1024;
+/// Number of bytes whose answers leave together. The answers leave sooner if nothing more has been read.
+const ANSWERED_AT_ONCE: usize = 1024;
+
+thread_local! {
+    /// Buffer for the current read.
+    static READ: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Time for which packets of one client have come in a row.
+#[derive(Clone, Copy)]
+enum Busy {
+    /// The client has waited for more packets to be read.
+    No,
+    /// Something was handled, and the clock was not read for it.
+    Once,
+    /// The time at which that was noticed.
+    Since(Instant),
+}
+
+/// Reader of one WebSocket.
+pub(super) struct Reader {
+    wire: Arc<Wire>,
+    /// Bytes that were read from the network, and wait: for the rest of a frame, for a CONNECT, or for socketioxide to
+    /// handle what came before them.
+    received: Vec<u8>,
+    /// `true` if what was received is only a part of a frame.
+    is_incomplete: bool,
+    /// Message of which parts have come.
+    message: Option<Box<(Content, Vec<u8>)>>,
+    /// Time for which packets have come in a row.
+    busy: Busy,
+}
+
+impl Reader {
+    /// Starts the task that reads the WebSocket of `wire`, of which `received` was read already.
+    pub(super) fn start(wire: Arc<Wire>, received: Vec<u8>) {
+        let mut reader = Self {
+            wire,
+            received,
+            is_incomplete: false,
+            message: None,
+            busy: Busy::No,
+        };
+        tokio::spawn(async move { reader.read().await });
+    }
+
+    /// Reads until the session is over, or the network has ended.
+    async fn read(&mut self) {
+        loop {
+            self.wire.write_waiting();
+            if self.is_due() {
+                self.busy = Busy::No;
+                yield_now().await;
+            }
+            if self.received.is_empty() || self.is_incomplete {
+                if poll_fn(|context| self.poll_network(context)).await.is_err() {
+                    break;
+                }
+                continue;
+            }
+            // Boxed, because it happens seldom, and the task lives as long as the connection.
+            Box::pin(self.wire.handled(State::poll_free)).await;
+            if self.wire.lock().is_over() {
+                break;
+            }
+            self.handle_received();
+        }
+    }
+
+    /// Reads all available bytes, and handles the packets in them. Returns an error when nothing more can come.
+    fn poll_network(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = READ.take();
+        bytes.resize(AT_ONCE, 0);
+        let mut read = ReadBuf::new(&mut bytes);
+        let polled = self.wire.lock().poll_network(context, &mut read);
+        let has_read = !read.filled().is_empty();
+        // The rest of a frame is handled with its beginning.
+        let done = match self.received.is_empty() {
+            true => self.handle(read.filled_mut()),
+            false => 0,
+        };
+        let rest = read.filled().get(done..).unwrap_or_default();
+        self.is_incomplete &= !has_read;
+        self.received.extend_from_slice(rest);
+        READ.set(bytes);
+        match polled {
+            Poll::Pending => {
+                self.busy = Busy::No;
+                Poll::Pending
+            }
+            Poll::Ready(Ok(())) if has_read => Poll::Ready(Ok(())),
+            _ => {
+                let is_complete = self.received.is_empty() && self.message.is_none();
+                self.wire.network_ended(is_complete);
+                Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+            }
+        }
+    }
+
+    /// Handles the frames that have waited.
+    fn handle_received(&mut self) {
+        let mut received = std::mem::take(&mut self.received);
+        let done = self.handle(&mut received);
+        if done < received.len() {
+            received.drain(..done);
+            self.received = received;
+        }
+    }
+
+    /// Handles frames, as long as nothing must be done first. Returns the number of bytes that are done.
+    fn handle(&mut self, bytes: &mut [u8]) -> usize {
+        let limit = self.wire.options().max_payload;
+        let (mut done, mut unanswered) = (0, 0);
+        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            if !self.wire.lock().is_free() {
+                break;
+            }
+            let length = match client_frames::first(rest, limit) {
+                First::Incomplete => {
+                    self.is_incomplete = true;
+                    break;
+                }
+                First::Data(part, payload, length) => {
+                    let (begins, is_last) = (part.begins, part.is_last);
+                    self.data(begins, is_last, payload, limit);
+                    length
+                }
+                First::Control(length) => {
+                    let frame = rest.get(..length).unwrap_or_default();
+                    self.wire.receive_control(frame);
+                    length
+                }
+                First::TooLarge => {
+                    self.wire.too_large();
+                    break;
+                }
+                First::Broken => {
+                    self.wire.broken_frame();
+                    break;
+                }
+            };
+            done += length;
+            unanswered += length;
+            if unanswered >= ANSWERED_AT_ONCE {
+                self.wire.write_waiting();
+                unanswered = 0;
+            }
+            if done < bytes.len() && self.is_due() {
+                break;
+            }
+        }
+        done
+    }
+
+    /// Returns `true` if other tasks are due on this thread. Reading the clock is worth it only for the second packet in
+    /// a row.
+    fn is_due(&mut self) -> bool {
+        match self.busy {
+            Busy::No => self.busy = Busy::Once,
+            Busy::Once => self.busy = Busy::Since(Instant::now()),
+            Busy::Since(since) => return since.elapsed() > TIME_IN_A_ROW,
+        }
+        false
+    }
+
+    /// Handles a data frame.
+    fn data(&mut self, begins: Option<Content>, is_last: bool, payload: &[u8], limit: usize) {
+        match (begins, &mut self.message) {
+            (Some(content), None) if is_last => self.receive(content, payload),
+            (Some(content), None) => self.message = Some(Box::new((content, payload.to_vec()))),
+            (None, Some(parts)) if parts.1.len() + payload.len() > limit => {
+                self.wire.too_large();
+            }
+            (None, Some(parts)) => {
+                self.wire.count_frame();
+                parts.1.extend_from_slice(payload);
+                if is_last && let Some(parts) = self.message.take() {
+                    self.receive(parts.0, &parts.1);
+                }
+            }
+            (Some(_), Some(_)) | (None, None) => self.wire.broken_frame(),
+        }
+    }
+
+    fn receive(&self, content: Content, message: &[u8]) {
+        match content {
+            Content::Text => self.wire.receive_text(message),
+            Content::Binary => self.wire.receive_binary(Bytes::copy_from_slice(message)),
+        }
+    }
+}

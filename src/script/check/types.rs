@@ -1,0 +1,177 @@
+//! Values of types that a function does not take, names of types that no value has, and texts that were meant to be
+//! interpolated.
+
+use std::any::TypeId;
+
+use rhai::{
+    Array, Blob, Dynamic, Expr, FLOAT, FnCallExpr, FnPtr, INT, ImmutableString, Map, Position,
+};
+
+use super::{Check, Type};
+use crate::{diagnostic::Diagnostic, script::symbols::Signature};
+
+/// Names of types in other languages, each with those that `type_of` returns.
+const TYPE_NAMES: &[(&str, &str)] = &[
+    ("object", "a map is `\"map\"`, and an array is `\"array\"`"),
+    (
+        "number",
+        "a whole number is `\"i64\"`, and any other one `\"f64\"`",
+    ),
+    ("int", "a whole number is `\"i64\"`"),
+    ("integer", "a whole number is `\"i64\"`"),
+    ("float", "a number with a fraction is `\"f64\"`"),
+    ("boolean", "`true` and `false` are `\"bool\"`"),
+    ("function", "a closure is `\"Fn\"`"),
+    ("closure", "a closure is `\"Fn\"`"),
+    ("undefined", "nothing is `\"()\"`"),
+    ("null", "nothing is `\"()\"`"),
+    ("String", "a text is `\"string\"`"),
+    ("Array", "an array is `\"array\"`"),
+    ("Object", "a map is `\"map\"`"),
+];
+
+/// Word for a type without a name in the documentation.
+const OTHER: &str = "another value";
+
+/// Maximum calls that a hint names.
+const MAX_CALLS: usize = 4;
+
+impl Check<'_> {
+    /// `set_timeout(100, || ...)`: there is such a function, for values of other types. Those of a method begin with its
+    /// receiver.
+    pub(super) fn takes_types(
+        &mut self,
+        signatures: &[&Signature],
+        (name, position): (&str, Position),
+        (types, is_method): (&[Type], bool),
+    ) {
+        let fits = |signature: &&Signature| {
+            let mut pairs = signature.types().iter().zip(types);
+            pairs.all(|(takes, found)| found.is_none_or(|found| accepts(*takes, found)))
+        };
+        if signatures.is_empty() || signatures.iter().any(fits) {
+            return;
+        }
+        let list = |types: &mut dyn Iterator<Item = Type>| {
+            let words: Vec<_> = types.map(|id| self.type_word(id)).collect();
+            format!("({})", words.join(", "))
+        };
+        let skip = usize::from(is_method);
+        // Those for other values than the first one are no help.
+        let is_near = |signature: &&&Signature| {
+            let first = signature
+                .types()
+                .first()
+                .zip(types.first().copied().flatten());
+            first.is_none_or(|(takes, found)| accepts(*takes, found))
+        };
+        let near: Vec<_> = signatures.iter().filter(is_near).collect();
+        let all: Vec<_> = signatures.iter().collect();
+        let mut takes: Vec<_> = if near.is_empty() { all } else { near }
+            .into_iter()
+            .map(|signature| {
+                let types = signature.types().iter().skip(skip);
+                format!("`{name}{}`", list(&mut types.map(|id| Some(*id))))
+            })
+            .collect();
+        takes.retain(|call| !call.contains(OTHER));
+        takes.sort();
+        takes.dedup();
+        takes.truncate(MAX_CALLS);
+        let found = list(&mut types.iter().skip(skip).copied());
+        let warning = Diagnostic::warning(format!("there is no `{name}{found}`"));
+        let warning = match takes.is_empty() {
+            true => warning,
+            false => warning.hint(format!("the call is {}", takes.join(" or "))),
+        };
+        self.report(warning, position, name);
+    }
+
+    /// The name of a type, as the documentation has it.
+    fn type_word(&self, of: Type) -> String {
+        let Some(id) = of.filter(|id| *id != TypeId::of::<Dynamic>()) else {
+            return "any value".to_owned();
+        };
+        let words = [
+            (TypeId::of::<INT>(), "int"),
+            (TypeId::of::<FLOAT>(), "float"),
+            (TypeId::of::<bool>(), "bool"),
+            (TypeId::of::<char>(), "char"),
+            (TypeId::of::<()>(), "()"),
+            (TypeId::of::<Array>(), "array"),
+            (TypeId::of::<Blob>(), "blob"),
+            (TypeId::of::<Map>(), "map"),
+            (TypeId::of::<FnPtr>(), "closure"),
+        ];
+        let own = self.known.vocabulary.types.iter();
+        let own = own.map(|(name, id)| (id(), *name));
+        let mut all = words.into_iter().chain(own);
+        match all.find(|(known, _)| *known == id) {
+            Some((_, word)) => word.to_owned(),
+            None if is_text(id) => "string".to_owned(),
+            None => OTHER.to_owned(),
+        }
+    }
+
+    /// `type_of(m) == "object"`: no value has a type of that name.
+    pub(super) fn compared_type(&mut self, call: &FnCallExpr) {
+        let is_comparison = call.op_token.is_some() && matches!(call.name.as_str(), "==" | "!=");
+        if !is_comparison || !call.args.iter().any(is_type_of) {
+            return;
+        }
+        for argument in &call.args {
+            let Expr::StringConstant(text, position) = argument else {
+                continue;
+            };
+            let known = TYPE_NAMES.iter().find(|(name, _)| name == text);
+            if let Some((name, hint)) = known {
+                let warning = Diagnostic::warning(format!("no value has the type `\"{name}\"`"));
+                self.report(warning.hint(*hint), *position, "");
+            }
+        }
+    }
+
+    /// `"hello ${name}"`: a text in double quotes is what it is.
+    pub(super) fn interpolation(&mut self, text: &ImmutableString, position: Position) {
+        let Some((_, rest)) = text.split_once("${") else {
+            return;
+        };
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let name: String = rest
+            .trim_start()
+            .chars()
+            .take_while(|c| is_part(*c))
+            .collect();
+        let is_there = self.scope.iter().any(|variable| variable.name == *name);
+        if is_there && rest.contains('}') {
+            let warning = Diagnostic::warning(format!(
+                "`${{{name}` in double quotes is text, and no value"
+            ));
+            let hint = "a text in backticks has the values of its `${...}`";
+            self.report(warning.hint(hint), position, "");
+        }
+    }
+}
+
+/// `type_of(m)` or `m.type_of()`.
+fn is_type_of(expression: &Expr) -> bool {
+    match expression {
+        Expr::FnCall(call, _) | Expr::MethodCall(call, _) => call.name == "type_of",
+        Expr::Dot(dot, ..) => is_type_of(&dot.rhs),
+        _ => false,
+    }
+}
+
+/// Returns `true` if a parameter takes a value of a type.
+fn accepts(takes: TypeId, found: TypeId) -> bool {
+    takes == found || takes == TypeId::of::<Dynamic>() || is_text(takes) && is_text(found)
+}
+
+fn is_text(id: TypeId) -> bool {
+    [
+        TypeId::of::<ImmutableString>(),
+        TypeId::of::<String>(),
+        TypeId::of::<&str>(),
+    ]
+    .contains(&id)
+}

@@ -1,0 +1,97 @@
+//! The pages of the reference.
+
+/// A page of the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Page {
+    /// Functions that the host calls.
+    Hooks,
+    /// `socket`.
+    Socket,
+    /// `emit` and the operators.
+    Sending,
+    /// `io`, rooms and sockets.
+    Namespace,
+    /// `io.data` and `socket.data`.
+    Data,
+    /// Functions that are called on nothing, and those of an application.
+    Functions,
+    /// Strings.
+    Strings,
+    /// Arrays.
+    Arrays,
+    /// Maps.
+    Maps,
+    /// Numbers.
+    Numbers,
+    /// Binary data.
+    Binary,
+}
+
+impl Page {
+    /// All pages, in the order in which they are read.
+    pub const ALL: [Self; 11] = [
+        Self::Hooks,
+        Self::Socket,
+        Self::Sending,
+        Self::Namespace,
+        Self::Data,
+        Self::Functions,
+        Self::Strings,
+        Self::Arrays,
+        Self::Maps,
+        Self::Numbers,
+        Self::Binary,
+    ];
+
+    /// Returns its name, in the address of a page.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hooks => "hooks",
+            Self::Socket => "socket",
+            Self::Sending => "sending",
+            Self::Namespace => "namespace",
+            Self::Data => "data",
+            Self::Functions => "functions",
+            Self::Strings => "strings",
+            Self::Arrays => "arrays",
+            Self::Maps => "maps",
+            Self::Numbers => "numbers",
+            Self::Binary => "binary",
+        }
+    }
+
+    /// Returns what it is about, in a few words.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Hooks => "Hooks",
+            Self::Socket => "A socket",
+            Self::Sending => "Sending",
+            Self::Namespace => "A namespace",
+            Self::Data => "Data",
+            Self::Functions => "Functions",
+            Self::Strings => "Strings",
+            Self::Arrays => "Arrays",
+            Self::Maps => "Maps",
+            Self::Numbers => "Numbers",
+            Self::Binary => "Binary data",
+        }
+    }
+
+    /// Returns the page of what is called on these.
+    pub(super) fn of(receivers: &[String]) -> Self {
+        let is = |name: &str| receivers.iter().any(|receiver| receiver == name);
+        match receivers.first().map(String::as_str) {
+            _ if is("operator") => Self::Sending,
+            Some("socket") => Self::Socket,
+            Some("io" | "rooms" | "sockets") => Self::Namespace,
+            Some("data") => Self::Data,
+            Some("text") => Self::Strings,
+            Some("list") => Self::Arrays,
+            Some("map") => Self::Maps,
+            Some("number") => Self::Numbers,
+            Some("binary") => Self::Binary,
+            _ => Self::Functions,
+        }
+    }
+}
