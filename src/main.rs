@@ -1,65 +1,171 @@
-//! The program `patchcord`: see `patchcord --help`.
+//! The program `patchcord`: see `patchcord --help`. Each command has a file.
 
-use std::process::ExitCode;
+mod allocator;
+mod check;
+mod ctl;
+mod exit;
+mod file;
+mod junit;
+mod manual;
+mod new;
+mod options;
+mod preset;
+mod repl;
+mod report;
+mod serve;
+mod test;
+mod types;
+mod usage;
+mod values;
 
-#[cfg(all(feature = "jemalloc", unix))]
-use patchcord::cli::Allocator;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-#[cfg(all(feature = "jemalloc", unix))]
-fn main() -> ExitCode {
-    memory::give_back();
-    patchcord::cli::run(Some(Allocator {
-        taken: memory::taken,
-        let_go: memory::let_go,
-    }))
+use anyhow::anyhow;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use check::CheckOptions;
+use ctl::CtlOptions;
+use exit::CANNOT_RUN;
+use manual::{CompletionsOptions, ManOptions};
+use new::NewOptions;
+use options::ServeOptions;
+use repl::ReplOptions;
+use test::TestOptions;
+use types::TypesOptions;
+
+use patchcord::script::measure_by;
+
+/// Scripts for Socket.IO connections, edited live.
+#[derive(Debug, Parser)]
+#[command(
+    name = "patchcord",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  patchcord new my-chat                   a folder to begin with
+  patchcord                               the same as `patchcord serve scripts`
+  patchcord bot.rhai --port 8080          one script, with an option of `patchcord serve`
+  patchcord check && patchcord test       before a deployment"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeOptions,
 }
 
-#[cfg(not(all(feature = "jemalloc", unix)))]
-fn main() -> ExitCode {
-    patchcord::cli::run(None)
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a folder of scripts, or one script, and reload them when they are saved.
+    #[command(after_help = "\
+Examples:
+  patchcord serve                         the folder `scripts`, at http://127.0.0.1:3000
+  patchcord serve bot.rhai --port 8080    one script, as `/`
+  patchcord serve --preset chat           a script that comes with the program
+  patchcord serve --config server.toml --host 0.0.0.0
+  patchcord serve --origin https://example.com --metrics
+
+Exit codes: 0 ended by a signal, 1 a script does not load and --strict is given, 2 it cannot serve.")]
+    Serve(Box<ServeOptions>),
+    /// Tell what is wrong with scripts without running them.
+    Check(CheckOptions),
+    /// Run the tests of scripts, `*_test.rhai`, with simulated clients.
+    Test(TestOptions),
+    /// Try scripts out, line by line, with simulated clients.
+    Repl(ReplOptions),
+    /// Steer a server that runs: preview, reload, compare versions, stage, roll back, pause.
+    Ctl(CtlOptions),
+    /// Write a folder to begin with: script, test, page, options.
+    New(NewOptions),
+    /// List the scripts that come with the program.
+    #[command(after_help = "\
+Examples:
+  patchcord preset                        lists them
+  patchcord serve --preset echo           runs one
+  patchcord new my-echo --preset echo     begins with one")]
+    Preset,
+    /// Write definitions for editors: everything that a script can call.
+    Types(TypesOptions),
+    /// Write what a shell completes this command line with.
+    Completions(CompletionsOptions),
+    /// Write the manual page, or a folder with a page for each command.
+    Man(ManOptions),
 }
 
-#[cfg(all(feature = "jemalloc", unix))]
-mod memory {
-    use tikv_jemalloc_ctl::{
-        Access, AsName, Result, background_thread,
-        thread::{ThreadLocal, allocatedp, deallocatedp},
+fn main() -> ExitCode {
+    let allocator = allocator::prepare();
+    if let Some(allocator) = allocator {
+        measure_by(allocator.taken);
+    }
+    match parse(std::env::args_os().collect()).and_then(|cli| {
+        match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
+            Command::Serve(options) => serve::run(&options, &command(), allocator),
+            Command::Check(options) => check::run(&options),
+            Command::Test(options) => test::run(&options),
+            Command::Repl(options) => repl::run(&options),
+            Command::Ctl(options) => ctl::run(&options),
+            Command::New(options) => new::run(&options),
+            Command::Preset => Ok(new::list()),
+            Command::Types(options) => types::run(&options),
+            Command::Completions(options) => Ok(manual::completions(&options, Cli::command())),
+            Command::Man(options) => manual::man(&options, command()),
+        }
+    }) {
+        Ok(code) => code,
+        Err(error) => {
+            report::error(&error);
+            ExitCode::from(CANNOT_RUN)
+        }
+    }
+}
+
+/// The command line. Without a command it serves: it takes what `serve` takes, and shows that there.
+fn command() -> clap::Command {
+    Cli::command().mut_args(|arg| {
+        let is_option = !arg.is_positional();
+        arg.hide(is_option)
+    })
+}
+
+/// The file of options that is read where none is named.
+const OPTIONS: &str = "patchcord.toml";
+
+/// Parses the arguments, together with the environment and the file that they name. The keys of the file become
+/// arguments themselves, where nothing else sets them.
+fn parse(mut arguments: Vec<OsString>) -> anyhow::Result<Cli> {
+    let mut options = ServeOptions::augment_args(clap::Command::new("patchcord"));
+    options.build();
+    let refuse = |error: clap::Error| match error.use_stderr() {
+        true => anyhow!(usage::with_source(&error, &options)),
+        false => error.exit(),
     };
-
-    /// Glibc's own keeps what was freed for as long as the process lives.
-    #[global_allocator]
-    static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-    /// So long, in milliseconds, what was freed is kept in case it is needed again.
-    const KEPT: isize = 1_000;
-
-    thread_local! {
-        /// What this thread has allocated, and what it has freed.
-        static COUNTERS: Option<(ThreadLocal<u64>, ThreadLocal<u64>)> =
-            allocatedp::read().ok().zip(deallocatedp::read().ok());
+    let command = command();
+    let mut matches = command
+        .clone()
+        .try_get_matches_from(&arguments)
+        .map_err(refuse)?;
+    let (set, place) = match matches.subcommand() {
+        Some(("serve", serve)) => (serve, 2),
+        None => (&matches, 1),
+        Some(_) => return Cli::from_arg_matches(&matches).map_err(refuse),
+    };
+    let named = set.get_one::<PathBuf>("config").map(PathBuf::as_path);
+    let found = || Some(Path::new(OPTIONS)).filter(|file| file.is_file());
+    if let Some(file) = named
+        .or_else(found)
+        .filter(|file| *file != Path::new("none"))
+    {
+        let mut more = file::arguments(file, &options, set)?;
+        if named.is_none() {
+            more.push(format!("--config={OPTIONS}").into());
+        }
+        arguments.splice(place..place, more);
+        matches = command.try_get_matches_from(arguments).map_err(refuse)?;
     }
-
-    /// Has what was freed given back, also while nothing else happens.
-    pub(super) fn give_back() {
-        let begin = || -> Result<()> {
-            b"arenas.dirty_decay_ms\0".name().write(KEPT)?;
-            b"arena.0.dirty_decay_ms\0".name().write(KEPT)?;
-            background_thread::write(true)
-        };
-        // Where there are no threads for it, it is given back as the process goes on to work.
-        let _ = begin();
-    }
-
-    /// What this thread has taken; wraps around where it has freed more than that.
-    pub(super) fn taken() -> u64 {
-        COUNTERS
-            .with(|counters| counters.map_or(0, |(all, freed)| all.get().wrapping_sub(freed.get())))
-    }
-
-    /// Gives back what this thread keeps of freed memory to have it at hand.
-    pub(super) fn let_go() {
-        let cache = b"thread.tcache.enabled\0".name();
-        // Without a cache there is nothing to give back.
-        let _ = cache.write(false).and_then(|()| cache.write(true));
-    }
+    Cli::from_arg_matches(&matches).map_err(refuse)
 }

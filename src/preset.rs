@@ -2,18 +2,17 @@
 //!
 //! In: nothing. Out: the text of `scripts/*.rhai`, and the files that a new folder begins with.
 
-use crate::script::Memory;
+use patchcord::{script::Memory, server::CLIENT_SCRIPT};
 
 /// A script that comes with the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Preset {
+pub(super) struct Preset {
     /// Its name, which is that of its file without the ending.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// The script.
-    pub script: &'static str,
+    pub(super) script: &'static str,
     /// Its tests, for `patchcord test`.
-    pub test: &'static str,
+    pub(super) test: &'static str,
 }
 
 macro_rules! presets {
@@ -27,26 +26,21 @@ macro_rules! presets {
 }
 
 /// Every preset, the one for a first look first.
-pub const PRESETS: [Preset; 6] = presets!("chat", "echo", "private", "rooms", "auth", "whiteboard");
+pub(super) const PRESETS: [Preset; 6] =
+    presets!("chat", "echo", "private", "rooms", "auth", "whiteboard");
 
 const PAGE: &str = include_str!("preset/index.html");
-const CLIENT: &str = include_str!("server/pages/client.js");
 const OPTIONS: &str = include_str!("preset/patchcord.toml");
 const README: &str = include_str!("preset/README.md");
 
 impl Preset {
     /// The preset of a name.
-    ///
-    /// ```
-    /// let chat = patchcord::preset::Preset::named("chat").unwrap();
-    /// assert!(chat.script.contains("fn on_connection(socket)"));
-    /// ```
-    pub fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         PRESETS.into_iter().find(|preset| preset.name == name)
     }
 
     /// What it is, in one sentence: the first of its comments.
-    pub fn about(&self) -> &'static str {
+    pub(super) fn about(&self) -> &'static str {
         let first = self.script.lines().next().unwrap_or_default();
         let text = first.trim_start_matches("//").trim();
         text.split_once(". ")
@@ -55,13 +49,13 @@ impl Preset {
     }
 
     /// The script as a host can serve it, as `/` and under its own name.
-    pub fn scripts(&self) -> Memory {
+    pub(super) fn scripts(&self) -> Memory {
         let own = format!("{}.rhai", self.name);
         Memory::from_iter([("main.rhai", self.script), (&own, self.script)])
     }
 
     /// The files of a folder to begin with, by their paths: script, test, page, options, and what to do with them.
-    pub fn files(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn files(&self) -> Vec<(&'static str, String)> {
         let named = |text: &str| {
             text.replace("{name}", self.name)
                 .replace("{about}", self.about())
@@ -72,7 +66,7 @@ impl Preset {
             ("scripts/main.rhai", self.script.to_owned()),
             ("scripts/main_test.rhai", test),
             ("public/index.html", PAGE.to_owned()),
-            ("public/client.js", CLIENT.to_owned()),
+            ("public/client.js", CLIENT_SCRIPT.to_owned()),
             ("patchcord.toml", OPTIONS.to_owned()),
             ("README.md", named(README)),
         ]

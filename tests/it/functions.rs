@@ -68,7 +68,7 @@ fn every_function_is_on_the_list_of_those_that_were_looked_at() {
         .collect();
     assert!(
         new.is_empty(),
-        "can one of these run long, grow large or recurse? Bound it in src/script/bounded, then add it to {LIST} \
+        "can one of these run long, grow large or recurse? Bound it in crates/patchcord/src/script/bounded, then add it to {LIST} \
          (UPDATE_EXPECT=1): {new:#?}"
     );
     let gone: Vec<_> = listed

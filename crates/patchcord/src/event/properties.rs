@@ -1,0 +1,108 @@
+//! What is common to all events: level, name, and the key by which repeated ones are throttled.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::{HostEvent, Level};
+use crate::diagnostic::Diagnostic;
+
+impl HostEvent {
+    /// Returns the severity, as in a log: an error needs somebody to act, a warning may.
+    ///
+    /// ```
+    /// use patchcord::{Level, testing::TestHost};
+    ///
+    /// let mut host = TestHost::new("fn on_connection(socket) { }");
+    /// host.edit("main.rhai", "fn on_connection(socket) { socket.emti(); }");
+    /// assert_eq!(host.events().pop().unwrap().level(), Level::Error);
+    /// ```
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Log { level, .. } => *level,
+            Self::Suppressed { event, .. } => event.level(),
+            Self::Rejected { .. }
+            | Self::HandlerFailed { .. }
+            | Self::Repeated { .. }
+            | Self::Unreadable { .. }
+            | Self::NoConnection { .. } => Level::Error,
+            Self::RolledBack { .. }
+            | Self::KeptByRollBack { .. }
+            | Self::Abandoned { .. }
+            | Self::HistoryFailed { .. }
+            | Self::Warned { .. }
+            | Self::Removed { .. }
+            | Self::Missing { .. }
+            | Self::Moved { .. }
+            | Self::Ignored { .. }
+            | Self::Unheard { .. }
+            | Self::Unanswered { .. }
+            | Self::Lost { .. }
+            | Self::SlowConsumer { .. }
+            | Self::CutOff { .. }
+            | Self::Refused { .. }
+            | Self::HeadersLeftOut { .. }
+            | Self::ResponseUnread { .. }
+            | Self::BundleMissing { .. }
+            | Self::UntrustedProxy { .. }
+            | Self::ConnectRefused { .. }
+            | Self::OriginRefused { .. }
+            | Self::HostRefused { .. }
+            | Self::AttachWarning { .. } => Level::Warn,
+            Self::Loaded { .. }
+            | Self::Replaced { .. }
+            | Self::Staged { .. }
+            | Self::Promoted { .. }
+            | Self::WaitsForStage { .. }
+            | Self::Unchanged { .. }
+            | Self::Paused { .. }
+            | Self::Resumed
+            | Self::Returned { .. } => Level::Info,
+        }
+    }
+
+    /// Returns the name of the event, which is the `type` of its JSON, such as `handler_failed`.
+    ///
+    /// ```
+    /// assert_eq!(patchcord::HostEvent::Resumed.kind(), "resumed");
+    /// ```
+    pub fn kind(&self) -> &'static str {
+        self.into()
+    }
+
+    /// Returns a key that events of one kind share. Only events that a client or a script can cause without end have a key.
+    /// Nothing that a client chooses is part of it, such as the id of a socket that comes again and again.
+    pub(crate) fn throttle_key(&self) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        std::mem::discriminant(self).hash(&mut hasher);
+        match self {
+            Self::HandlerFailed { diagnostic } => failure(diagnostic, &mut hasher),
+            Self::Lost { reason, .. }
+            | Self::Refused { reason, .. }
+            | Self::CutOff { reason, .. } => without_details(reason).hash(&mut hasher),
+            Self::ConnectRefused { kind, .. } => kind.hash(&mut hasher),
+            Self::SlowConsumer { .. }
+            | Self::OriginRefused { .. }
+            | Self::HeadersLeftOut { .. }
+            | Self::ResponseUnread { .. } => {}
+            _ => return None,
+        }
+        Some(hasher.finish())
+    }
+}
+
+/// Hashes the place of an error, and not its message, or the event or namespace of its call, because a client may
+/// choose these. Without a place, the message is all there is.
+fn failure(diagnostic: &Diagnostic, hasher: &mut DefaultHasher) {
+    match &diagnostic.place {
+        Some(place) => (&place.file, place.line, place.column).hash(hasher),
+        None => diagnostic.message.hash(hasher),
+    }
+    if let Some(origin) = &diagnostic.origin {
+        origin.version.hash(hasher);
+    }
+}
+
+/// Returns a reason without its details, which may come from a client: numbers, and what follows a colon.
+fn without_details(reason: &str) -> String {
+    let kind = reason.split(':').next().unwrap_or_default();
+    kind.chars().filter(|c| !c.is_numeric()).collect()
+}

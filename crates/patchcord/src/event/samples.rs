@@ -1,0 +1,370 @@
+//! One event of every variant, for tests that must know all of them.
+
+use std::sync::Arc;
+
+use super::{
+    ChangeKind, CodeChange, ConnectRefusal, Failure, HostEvent, Kept, KeptReason, Level, Reload,
+    RollBackReason, Room, Silent, StagedScript, StaleCode, Variable,
+};
+use crate::diagnostic::{Diagnostic, Frame, FrameKind, Origin, Place, Severity};
+
+/// Returns at least one event of every variant. Each text in it is `text`, and each number is 7. A variant or a field
+/// without a place here does not compile.
+pub fn every(text: &str) -> Vec<HostEvent> {
+    let mut all = Vec::new();
+    let mut event = next(None, text);
+    while let Some(happened) = event {
+        event = next(Some(&happened), text);
+        all.push(happened);
+    }
+    let levels = [Level::Debug, Level::Info, Level::Warn];
+    all.extend(levels.map(|level| log(level, text)));
+    all.extend(
+        ConnectRefusal::ALL
+            .iter()
+            .map(|kind| connect_refused(*kind, text)),
+    );
+    let suppressed = all.iter().map(|event| HostEvent::Suppressed {
+        event: Box::new(event.clone()),
+        times: 7,
+    });
+    let suppressed: Vec<_> = suppressed.collect();
+    all.extend(suppressed);
+    all
+}
+
+/// Returns an event of the variant behind that of `event`.
+fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
+    let diagnostics = || {
+        vec![
+            diagnostic(Severity::Error, text),
+            diagnostic(Severity::Warning, text),
+        ]
+    };
+    let (name, owned) = (|| Arc::<str>::from(text), || text.to_owned());
+    let socket = || Some(text.to_owned());
+    let peer = Some(([127, 0, 0, 1], 7).into());
+    Some(match event {
+        None => HostEvent::Loaded {
+            namespace: name(),
+            script: name(),
+            version: 7,
+            batch: 7,
+            hash: name(),
+            files: vec![name(), name()],
+        },
+        Some(HostEvent::Loaded { .. }) => HostEvent::Replaced {
+            namespace: name(),
+            script: name(),
+            version: 7,
+            batch: 7,
+            hash: name(),
+            files: vec![name(), name()],
+            reload: reload(text),
+        },
+        Some(HostEvent::Replaced { .. }) => rolled_back(RollBackReason::Asked, text),
+        Some(HostEvent::RolledBack { reason, .. }) => match reason {
+            RollBackReason::Asked => rolled_back(RollBackReason::Errors { connections: 7 }, text),
+            RollBackReason::Errors { .. } => kept(KeptReason::SavedSince, text),
+        },
+        Some(HostEvent::KeptByRollBack { reason, .. }) => match reason {
+            KeptReason::SavedSince => kept(KeptReason::First, text),
+            KeptReason::First => kept(KeptReason::BeforeRestart, text),
+            KeptReason::BeforeRestart => HostEvent::Rejected {
+                scripts: vec![
+                    Kept {
+                        script: name(),
+                        version: Some(7),
+                    },
+                    Kept {
+                        script: name(),
+                        version: None,
+                    },
+                ],
+                diagnostics: diagnostics(),
+            },
+        },
+        Some(HostEvent::Rejected { .. }) => HostEvent::Unchanged {
+            namespace: name(),
+            script: name(),
+            version: 7,
+        },
+        Some(HostEvent::Unchanged { .. }) => HostEvent::Paused {
+            files: vec![name(), name()],
+        },
+        Some(HostEvent::Paused { .. }) => HostEvent::Resumed,
+        Some(HostEvent::Resumed) => HostEvent::Staged {
+            whom: owned(),
+            connections: 7,
+            scripts: vec![staged(text), staged(text)],
+        },
+        Some(HostEvent::Staged { .. }) => HostEvent::Promoted {
+            batch: 7,
+            scripts: vec![name(), name()],
+        },
+        Some(HostEvent::Promoted { .. }) => HostEvent::Abandoned {
+            reason: RollBackReason::Asked,
+            scripts: vec![staged(text)],
+        },
+        Some(HostEvent::Abandoned { reason, .. }) => match reason {
+            RollBackReason::Asked => HostEvent::Abandoned {
+                reason: RollBackReason::Errors { connections: 7 },
+                scripts: vec![staged(text), staged(text)],
+            },
+            RollBackReason::Errors { .. } => HostEvent::WaitsForStage {
+                files: vec![name(), name()],
+            },
+        },
+        Some(HostEvent::WaitsForStage { .. }) => HostEvent::HistoryFailed { problem: owned() },
+        Some(HostEvent::HistoryFailed { .. }) => HostEvent::Warned {
+            diagnostics: diagnostics(),
+        },
+        Some(HostEvent::Warned { .. }) => HostEvent::Removed {
+            namespace: name(),
+            script: name(),
+        },
+        Some(HostEvent::Removed { .. }) => HostEvent::Missing {
+            namespace: name(),
+            script: name(),
+            clients: 7,
+            milliseconds: 7,
+            same_text: Some(name()),
+        },
+        Some(HostEvent::Missing { .. }) => HostEvent::Returned {
+            namespace: name(),
+            script: name(),
+            version: 7,
+        },
+        Some(HostEvent::Returned { .. }) => HostEvent::Moved {
+            namespace: name(),
+            from: name(),
+            to: name(),
+            clients: 7,
+        },
+        Some(HostEvent::Moved { .. }) => HostEvent::Ignored {
+            file: name(),
+            reason: owned(),
+        },
+        Some(HostEvent::Ignored { .. }) => HostEvent::Unreadable { problem: owned() },
+        Some(HostEvent::Unreadable { .. }) => HostEvent::HandlerFailed {
+            diagnostic: diagnostic(Severity::Error, text),
+        },
+        Some(HostEvent::HandlerFailed { .. }) => HostEvent::Unheard {
+            namespace: name(),
+            script: name(),
+            event: owned(),
+            since: Some(7),
+            similar: Some(owned()),
+            clients: 7,
+        },
+        Some(HostEvent::Unheard { .. }) => HostEvent::Unanswered {
+            namespace: name(),
+            script: name(),
+            event: owned(),
+        },
+        Some(HostEvent::Unanswered { .. }) => HostEvent::Repeated {
+            diagnostic: diagnostic(Severity::Error, text),
+            times: 7,
+        },
+        Some(HostEvent::Repeated { .. }) => HostEvent::Lost {
+            namespace: name(),
+            socket: socket(),
+            event: owned(),
+            reason: owned(),
+            times: 7,
+        },
+        Some(HostEvent::Lost { .. }) => HostEvent::SlowConsumer {
+            peer,
+            socket: socket(),
+            packets: 7,
+            backlog: 7,
+        },
+        Some(HostEvent::SlowConsumer { .. }) => HostEvent::CutOff {
+            peer,
+            socket: socket(),
+            reason: owned(),
+        },
+        Some(HostEvent::CutOff { .. }) => HostEvent::Refused {
+            peer,
+            reason: owned(),
+            times: 7,
+        },
+        Some(HostEvent::Refused { .. }) => HostEvent::HeadersLeftOut {
+            peer,
+            names: vec![owned(), owned()],
+            times: 7,
+        },
+        Some(HostEvent::HeadersLeftOut { .. }) => HostEvent::ResponseUnread { peer, times: 7 },
+        Some(HostEvent::ResponseUnread { .. }) => HostEvent::BundleMissing { path: owned() },
+        Some(HostEvent::BundleMissing { .. }) => HostEvent::UntrustedProxy {
+            peer: ([127, 0, 0, 1], 7).into(),
+            header: owned(),
+        },
+        Some(HostEvent::UntrustedProxy { .. }) => connect_refused(ConnectRefusal::Handshake, text),
+        Some(HostEvent::ConnectRefused { .. }) => HostEvent::Suppressed {
+            event: Box::new(HostEvent::OriginRefused { origin: owned() }),
+            times: 7,
+        },
+        Some(HostEvent::Suppressed { .. }) => HostEvent::NoConnection { problem: owned() },
+        Some(HostEvent::NoConnection { .. }) => HostEvent::OriginRefused { origin: owned() },
+        Some(HostEvent::OriginRefused { .. }) => HostEvent::HostRefused { host: owned() },
+        Some(HostEvent::HostRefused { .. }) => HostEvent::AttachWarning { problem: owned() },
+        Some(HostEvent::AttachWarning { .. }) => log(Level::Error, text),
+        Some(HostEvent::Log { .. }) => return None,
+    })
+}
+
+fn staged(text: &str) -> StagedScript {
+    StagedScript {
+        namespace: text.into(),
+        script: text.into(),
+        version: 7,
+        instead_of: 7,
+        hash: text.into(),
+        reload: reload(text),
+    }
+}
+
+fn kept(reason: KeptReason, text: &str) -> HostEvent {
+    HostEvent::KeptByRollBack {
+        namespace: text.into(),
+        script: text.into(),
+        version: 7,
+        reason,
+    }
+}
+
+fn rolled_back(reason: RollBackReason, text: &str) -> HostEvent {
+    HostEvent::RolledBack {
+        namespace: text.into(),
+        script: text.into(),
+        from: 7,
+        version: 7,
+        batch: 7,
+        hash: text.into(),
+        files: vec![text.into(), text.into()],
+        reason,
+        reload: reload(text),
+    }
+}
+
+fn connect_refused(kind: ConnectRefusal, text: &str) -> HostEvent {
+    HostEvent::ConnectRefused {
+        namespace: text.to_owned(),
+        address: Some([127, 0, 0, 1].into()),
+        socket: Some(text.to_owned()),
+        kind,
+        reason: text.to_owned(),
+    }
+}
+
+fn log(level: Level, text: &str) -> HostEvent {
+    HostEvent::Log {
+        level,
+        text: text.to_owned(),
+        namespace: text.into(),
+        socket: Some(text.to_owned()),
+        script: Some(text.to_owned()),
+        line: Some(7),
+    }
+}
+
+fn reload(text: &str) -> Reload {
+    let (name, owned) = (|| Arc::<str>::from(text), || text.to_owned());
+    let some = || Some(text.to_owned());
+    let change = |kind| CodeChange {
+        kind,
+        name: owned(),
+        before: some(),
+        file: name(),
+        line: 7,
+        moved_from: Some((name(), 7)),
+    };
+    let failure = |disconnected| Failure {
+        diagnostic: diagnostic(Severity::Error, text),
+        connections: 7,
+        disconnected,
+    };
+    Reload {
+        changed: vec![name()],
+        code: [
+            ChangeKind::Changed,
+            ChangeKind::Renamed,
+            ChangeKind::Added,
+            ChangeKind::Removed,
+        ]
+        .map(change)
+        .into(),
+        reported: vec![],
+        rebound: 7,
+        keep_old: 7,
+        stale: vec![StaleCode {
+            name: owned(),
+            file: name(),
+            line: 7,
+            version: 7,
+            lacks: some(),
+            connections: 7,
+        }],
+        added: 7,
+        removed: 7,
+        silent: vec![Silent {
+            event: owned(),
+            connections: 7,
+            recent: 7,
+        }],
+        variables: vec![Variable {
+            name: owned(),
+            from: some(),
+            to: some(),
+            followed: 7,
+            kept: 7,
+            merged: 7,
+            reset: 7,
+            lost: 7,
+            renamed: some(),
+        }],
+        rooms: vec![Room {
+            name: owned(),
+            joined: 7,
+            left: 7,
+        }],
+        failing: 7,
+        disconnected: 7,
+        spared: 7,
+        untaped: 7,
+        reset: 7,
+        failures: vec![failure(false), failure(true)],
+        milliseconds: 7,
+    }
+}
+
+fn diagnostic(severity: Severity, text: &str) -> Diagnostic {
+    let place = || Place {
+        file: text.into(),
+        line: 1,
+        column: 1,
+        length: 1,
+        source: Some(text.into()),
+    };
+    let frame = |kind| Frame {
+        kind,
+        function: text.to_owned(),
+        place: Some(place()),
+    };
+    Diagnostic {
+        severity,
+        message: text.to_owned(),
+        place: Some(place()),
+        trace: [FrameKind::Function, FrameKind::Closure, FrameKind::Import]
+            .map(frame)
+            .into(),
+        hints: vec![text.to_owned()],
+        origin: Some(Origin {
+            namespace: text.to_owned(),
+            call: text.to_owned(),
+            socket: Some(text.to_owned()),
+            version: 7,
+        }),
+    }
+}

@@ -1,0 +1,158 @@
+//! Throttles repeated events: the first few are announced, the rest are only counted.
+
+use std::{collections::HashMap, time::Duration};
+
+use parking_lot::Mutex;
+
+use crate::event::HostEvent;
+
+/// Maximum announcements of the same event within [`WINDOW`].
+const ANNOUNCED: usize = 5;
+/// Window of the throttle; at its end the number of further events is announced.
+pub(super) const WINDOW: Duration = Duration::from_secs(10);
+/// Maximum distinct events tracked at a time; all others share one entry.
+const DIFFERENT: usize = 1_000;
+/// Key of the entry that all events beyond [`DIFFERENT`] share.
+const FURTHER: u64 = 0;
+
+/// Events of the last [`WINDOW`], with the number of times that each came.
+#[derive(Debug, Default)]
+pub(super) struct Throttle(Mutex<HashMap<u64, usize>>);
+
+/// Decision on an event.
+pub(super) struct Admitted {
+    /// The event is announced now; otherwise it is only counted.
+    pub(super) is_told: bool,
+    /// Key of the window that begins with the event; the caller ends this window after [`WINDOW`].
+    pub(super) begins: Option<u64>,
+}
+
+impl Throttle {
+    pub(super) fn admit(&self, event: &HostEvent) -> Admitted {
+        let Some(key) = event.throttle_key() else {
+            return Admitted {
+                is_told: true,
+                begins: None,
+            };
+        };
+        let mut counts = self.0.lock();
+        let key = match key {
+            key if counts.len() < DIFFERENT || counts.contains_key(&key) => key,
+            _ => FURTHER,
+        };
+        let times = counts.entry(key).or_default();
+        *times += 1;
+        Admitted {
+            is_told: *times <= ANNOUNCED,
+            begins: (*times == 1).then_some(key),
+        }
+    }
+
+    /// Ends the window that began with `event`. Returns one event that stands for all that were counted and not
+    /// announced, if there were any.
+    pub(super) fn end(&self, key: u64, event: HostEvent) -> Option<HostEvent> {
+        let times = self.0.lock().remove(&key).unwrap_or_default();
+        let more = times.saturating_sub(ANNOUNCED);
+        (more > 0).then(|| repeated(event, more))
+    }
+}
+
+/// Returns one event that stands for `more` further ones.
+fn repeated(mut event: HostEvent, more: usize) -> HostEvent {
+    match event {
+        HostEvent::HandlerFailed { diagnostic } => HostEvent::Repeated {
+            diagnostic,
+            times: more,
+        },
+        HostEvent::Lost { ref mut times, .. }
+        | HostEvent::Refused { ref mut times, .. }
+        | HostEvent::HeadersLeftOut { ref mut times, .. }
+        | HostEvent::ResponseUnread { ref mut times, .. } => {
+            *times = more;
+            event
+        }
+        event => HostEvent::Suppressed {
+            event: Box::new(event),
+            times: more,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ConnectRefusal, samples::every};
+
+    fn told(events: impl Iterator<Item = HostEvent>) -> usize {
+        let throttle = Throttle::default();
+        events.filter(|event| throttle.admit(event).is_told).count()
+    }
+
+    #[test]
+    fn a_client_that_comes_again_and_again_as_somebody_else_is_the_same_event() {
+        let socket = |n: usize| Some(format!("socket{n}"));
+        let address = |n: usize| Some(([127, 0, 0, 1], n as u16).into());
+        type Make<'a> = &'a dyn Fn(usize) -> HostEvent;
+        let kinds: [Make<'_>; 7] = [
+            &|n| HostEvent::SlowConsumer {
+                peer: address(n),
+                socket: socket(n),
+                packets: n,
+                backlog: n,
+            },
+            &|n| HostEvent::CutOff {
+                peer: address(n),
+                socket: socket(n),
+                reason: format!("a packet with {n} attachments or more"),
+            },
+            &|n| HostEvent::Refused {
+                peer: address(n),
+                reason: format!("no: {n}"),
+                times: 1,
+            },
+            &|n| HostEvent::Lost {
+                namespace: format!("/room/{n}").into(),
+                socket: socket(n),
+                event: format!("event {n}"),
+                reason: format!("the packet cannot be read: {n}"),
+                times: 1,
+            },
+            &|n| HostEvent::OriginRefused {
+                origin: format!("https://{n}.example"),
+            },
+            &|n| {
+                let kind = ConnectRefusal::InvalidNamespace;
+                HostEvent::connect_refused(&format!("/{n}"), None, kind)
+            },
+            &|n| HostEvent::ConnectRefused {
+                namespace: format!("/room/{n}"),
+                address: None,
+                socket: socket(n),
+                kind: ConnectRefusal::Handshake,
+                reason: format!("the token {n} is not known"),
+            },
+        ];
+        for kind in kinds {
+            assert_eq!(told((1..200).map(kind)), ANNOUNCED, "{:?}", kind(1));
+        }
+        assert_eq!(
+            told((1..200).flat_map(|n| kinds.map(|kind| kind(n)))),
+            7 * ANNOUNCED
+        );
+    }
+
+    #[test]
+    fn every_event_that_stands_for_others_says_for_how_many() {
+        for event in every("x") {
+            match repeated(event, 45) {
+                HostEvent::Repeated { times, .. }
+                | HostEvent::Lost { times, .. }
+                | HostEvent::Refused { times, .. }
+                | HostEvent::HeadersLeftOut { times, .. }
+                | HostEvent::ResponseUnread { times, .. }
+                | HostEvent::Suppressed { times, .. } => assert_eq!(times, 45),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

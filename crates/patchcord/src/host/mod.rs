@@ -1,0 +1,687 @@
+//! Runs scripts on a Socket.IO server.
+//!
+//! In: scripts from a [`Loader`](crate::script::Loader), and an axum [`Router`] to stand in. Out: a router that serves
+//! both, and a [`HostEvent`] for everything that happens.
+//!
+//! Invariants: a namespace is registered with socketioxide once, and a reload never registers it again; a failed load
+//! changes nothing that is served; no script call runs inside another one.
+
+mod address;
+mod allowed_host;
+mod announce;
+mod builder;
+mod dispatch;
+mod functions;
+mod lifecycle;
+mod live;
+mod namespaces;
+mod options;
+mod origin;
+mod reload;
+mod scripting;
+mod socketio;
+mod state;
+mod steer;
+mod transport;
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use axum::Router;
+use rhai::Dynamic;
+use socketioxide::{SocketIo, adapter::Adapter};
+use socketioxide_core::adapter::DefinedAdapter;
+use tokio::time::timeout;
+
+pub(crate) use address::Network;
+pub use allowed_host::{AllowedHost, BadHost};
+pub use builder::HostBuilder;
+pub use functions::{Functions, Signature, async_fn::AsyncFunction};
+pub use options::{OnRebindFailure, Options, Transport};
+pub use origin::{BadOrigin, Origin};
+pub use reload::{
+    known::Code,
+    preview::Preview,
+    record::{Outcome, Record},
+    rollback::{KeptVersion, Restored, RollBackError, RolledBack},
+    staging::{BadWhom, StageError, Staged, Whom},
+    versions::{DiffError, VersionInfo},
+    watch::Watching,
+};
+pub use socketio::attached::warnings::AttachError;
+pub use steer::{
+    SteerError,
+    inspect::{AckInfo, Inspection, SocketInfo, TimerInfo, Variable},
+    listening::ListenerInfo,
+    reset::{Rebound, Reset, ResetVariable},
+    why::{Answer, Why, WhyAnswer},
+};
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub use transport::wire::clients_gone;
+pub(crate) use transport::{cors::Cors, host_check::HostCheck};
+
+use crate::{
+    api,
+    connection::{Connection, Link, NamespaceLink, Serving, Turn, Work},
+    diagnostic::Diagnostic,
+    event::{Counters, HostEvent},
+    script::{LoadError, Page, Words},
+    watch::WatchError,
+};
+use namespaces::INVALID_NAMESPACE;
+use reload::{
+    Trigger,
+    rollback::{Goal, RollBack},
+};
+use socketio::{
+    attached::warnings::{has_other_parser, warnings},
+    backend::{Owner, SocketIoBackend},
+};
+use state::HostState;
+use transport::{
+    endpoint::Endpoint, service::HostService, sessions::Sessions, stalled_queues::StalledQueues,
+    wire::WireContext,
+};
+
+/// Host of scripts that serve Socket.IO namespaces and are edited live.
+///
+/// ```no_run
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// use axum::{Router, routing::get};
+/// use patchcord::Host;
+///
+/// let host = Host::builder().scripts("scripts").build();
+/// host.load().await;
+/// let _watching = host.watch()?;
+/// let app = host.service(Router::new().route("/health", get(|| async { "ok" })))?;
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+/// axum::serve(listener, app).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Host {
+    state: Arc<HostState>,
+}
+
+impl Host {
+    /// Returns the builder of a host.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// Loads every script for the first time. A script that does not load is announced, and its namespace rejects
+    /// clients until the script is repaired; the others serve. Returns the problems of the scripts that do not load.
+    ///
+    /// ```
+    /// use patchcord::{Host, script::Memory};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let scripts = [("main.rhai", "fn on_connection(socket) {}"), ("broken.rhai", "fn on_connection(")];
+    /// let host = Host::builder().loader(Memory::from(scripts)).build();
+    /// let problems = host.load().await;
+    /// assert_eq!(problems.len(), 1);
+    /// println!("{}", problems[0]); // with file, line and excerpt
+    /// assert_eq!(host.namespaces(), ["/".into()]);
+    /// # }
+    /// ```
+    pub async fn load(&self) -> Vec<Diagnostic> {
+        self.state.reloader.load(Trigger::Asked).await.rejected
+    }
+
+    /// Loads the scripts that have changed since the last load, and makes their new versions serve, on live connections
+    /// too: all of them, or none if one fails. A new script stands for itself. Returns the problems in that case, and nothing if all is well.
+    ///
+    /// ```no_run
+    /// # async fn run(host: patchcord::Host) {
+    /// let problems = host.reload().await;
+    /// for problem in &problems {
+    ///     eprintln!("{problem}");
+    /// }
+    /// # }
+    /// ```
+    pub async fn reload(&self) -> Vec<Diagnostic> {
+        self.state.reloader.load(Trigger::Asked).await.rejected
+    }
+
+    /// Does the same as [`Host::reload`], and returns the number of the batch that took effect, too.
+    pub(crate) async fn look(&self) -> (Option<u64>, Vec<Diagnostic>) {
+        let loaded = self.state.reloader.load(Trigger::Asked).await;
+        (loaded.batch, loaded.rejected)
+    }
+
+    /// Does the same as [`Host::resume`], and returns the number of the batch that took effect, too.
+    pub(crate) async fn look_and_resume(&self) -> Option<(Option<u64>, Vec<Diagnostic>)> {
+        let loaded = self.state.reloader.resume().await?;
+        Some((loaded.batch, loaded.rejected))
+    }
+
+    /// Reloads automatically when files change, until the [`Watching`] is dropped. Scripts that do not come from disk
+    /// are not watched.
+    ///
+    /// ```no_run
+    /// # async fn run(host: patchcord::Host) -> Result<(), patchcord::WatchError> {
+    /// host.load().await;
+    /// let watching = host.watch()?;
+    /// // ... serve ...
+    /// drop(watching); // no edit takes effect any more
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the files cannot be watched.
+    pub fn watch(&self) -> Result<Watching, WatchError> {
+        self.state.reloader.watch()
+    }
+
+    /// Restores the version that served a namespace before, on live connections too, and returns its number. The
+    /// connections are re-bound as by an edit: all of them, or none. Each further call goes one version further back;
+    /// the host keeps at most eight. A version that was rolled back is not tried again before its files change.
+    ///
+    /// The whole batch is undone: every other namespace whose version took effect together with this one gets its
+    /// version before, too. A namespace that was saved again since keeps its later version, and so does one that did
+    /// not serve before; [`HostEvent::KeptByRollBack`] reports them.
+    ///
+    /// # Errors
+    /// When there is no such version, or it fails on a live connection; then nothing has changed.
+    ///
+    /// ```no_run
+    /// # async fn undo(host: patchcord::Host) -> Result<(), Box<dyn std::error::Error>> {
+    /// let version = host.roll_back("/chat").await?;
+    /// println!("version {version} serves again");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn roll_back(&self, namespace: &str) -> Result<u64, RollBackError> {
+        let rolled_back = self.roll_back_batch_of(namespace).await?;
+        let mut restored = rolled_back.restored.iter();
+        let restored = restored.find(|restored| &*restored.namespace == namespace);
+        Ok(restored.map_or(0, |restored| restored.version))
+    }
+
+    /// Does the same as [`Host::roll_back`], and returns all effects.
+    pub(crate) async fn roll_back_batch_of(
+        &self,
+        namespace: &str,
+    ) -> Result<RolledBack, RollBackError> {
+        let what = RollBack::asked(Goal::Namespace(namespace.to_owned()));
+        self.state.reloader.roll_back(what).await
+    }
+
+    /// Undoes the last batch that is in effect, as [`Host::roll_back`] does it for one of its namespaces.
+    ///
+    /// # Errors
+    /// When nothing served before the batch, or a version from before fails on a live connection; then nothing has
+    /// changed.
+    pub async fn roll_back_last(&self) -> Result<RolledBack, RollBackError> {
+        let what = RollBack::asked(Goal::Last);
+        self.state.reloader.roll_back(what).await
+    }
+
+    /// Restores in all namespaces the versions that served after a batch, be it an edit or a rollback. So it goes back
+    /// several batches at once, or forward again to a batch that was rolled back. A namespace that did not serve then
+    /// keeps its version.
+    ///
+    /// ```
+    /// use patchcord::{Host, script::Memory};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
+    /// let host = Host::builder().loader(scripts).build();
+    /// host.load().await; // batch 1
+    /// let error = host.roll_back_to(1).await.unwrap_err();
+    /// assert_eq!(error.to_string(), "the versions of batch 1 serve already");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the host has forgotten the batch or a version of it, when nothing would change, or when a version fails on
+    /// a live connection; then nothing has changed.
+    pub async fn roll_back_to(&self, batch: u64) -> Result<RolledBack, RollBackError> {
+        let what = RollBack::asked(Goal::Batch(batch));
+        self.state.reloader.roll_back(what).await
+    }
+
+    /// Returns the last attempts to make versions serve a namespace, the latest at the end; at most 32. The list is
+    /// empty for a namespace that no script ever had.
+    pub async fn history(&self, namespace: &str) -> Vec<Record> {
+        self.state.reloader.history(namespace).await
+    }
+
+    /// Returns the last attempts to make versions serve, of all namespaces, in the order of time: with the batch, the
+    /// files, the outcome, and on how many connections a version is.
+    ///
+    /// ```
+    /// use patchcord::{Host, script::Memory};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
+    /// let host = Host::builder().loader(scripts).build();
+    /// host.load().await;
+    /// let versions = host.versions().await;
+    /// assert_eq!((versions[0].record.number, versions[0].serves), (1, true));
+    /// # }
+    /// ```
+    pub async fn versions(&self) -> Vec<VersionInfo> {
+        self.state.reloader.versions().await
+    }
+
+    /// Returns the differences between the texts of two versions of a namespace in the unified format, file by file.
+    /// The text is empty if there is none.
+    ///
+    /// ```no_run
+    /// # async fn run(host: patchcord::Host) -> Result<(), Box<dyn std::error::Error>> {
+    /// println!("{}", host.diff("/chat", 1, 2).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When one of the versions never served, or the host has forgotten it.
+    pub async fn diff(&self, namespace: &str, a: u64, b: u64) -> Result<String, DiffError> {
+        self.state.reloader.diff(namespace, a, b).await
+    }
+
+    /// Lets saves wait until [`Host::resume`]: files may change, and nothing takes effect. [`Host::reload`] and
+    /// rollbacks work as always. Returns `false` if saves wait already.
+    ///
+    /// ```no_run
+    /// # async fn run(host: patchcord::Host) {
+    /// host.pause().await;
+    /// // ... change many files ...
+    /// let problems = host.resume().await;
+    /// # }
+    /// ```
+    pub async fn pause(&self) -> bool {
+        self.state.reloader.pause().await
+    }
+
+    /// Loads what was saved since [`Host::pause`], all together, and lets saves take effect again. Returns the problems
+    /// as [`Host::reload`] does; does nothing if saves do not wait.
+    pub async fn resume(&self) -> Vec<Diagnostic> {
+        let loaded = self.state.reloader.resume().await;
+        loaded.map_or_else(Vec::new, |loaded| loaded.rejected)
+    }
+
+    /// Checks the scripts. Returns what a load would reject (errors), and what is probably a mistake (warnings), in the
+    /// order of files and lines. The check reads every file, also those that no script imports. It serves nothing, and
+    /// does not touch what serves.
+    ///
+    /// ```
+    /// use patchcord::{Host, script::Memory};
+    ///
+    /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { socket.emti(\"hello\"); }")]);
+    /// let problems = Host::builder().loader(scripts).build().check()?;
+    /// assert_eq!(problems[0].message, "unknown function `emti` on `socket`");
+    /// # Ok::<(), patchcord::script::LoadError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the loader cannot list the scripts.
+    pub fn check(&self) -> Result<Vec<Diagnostic>, LoadError> {
+        reload::check::check(&self.state.reloader.scripting)
+    }
+
+    /// Returns everything that scripts of this host can call, the functions of the application included, as definitions
+    /// for the Rhai language server (`.d.rhai`).
+    ///
+    /// ```
+    /// let host = patchcord::Host::builder().function("twice(n)", |n: i64| n * 2).build();
+    /// assert!(host.definitions().contains("fn twice(n: int) -> int;"));
+    /// ```
+    pub fn definitions(&self) -> String {
+        self.words().definitions()
+    }
+
+    /// Returns the same to read, in Markdown: every hook and function that has a comment, one page after the other.
+    pub fn reference(&self) -> String {
+        self.words().reference()
+    }
+
+    /// Returns one page of [`Host::reference`], without its title.
+    ///
+    /// ```
+    /// use patchcord::{Host, script::Page};
+    ///
+    /// let page = Host::builder().build().reference_page(Page::Strings);
+    /// assert!(page.contains("### `text.repeat(times)`"));
+    /// ```
+    pub fn reference_page(&self, page: Page) -> String {
+        self.words().page(page)
+    }
+
+    fn words(&self) -> Words {
+        Words::of(&self.state.reloader.scripting.engine, api::VOCABULARY)
+    }
+
+    /// Returns the namespaces that scripts serve now, in order.
+    pub fn namespaces(&self) -> Vec<Arc<str>> {
+        let all = self.state.namespaces.all_paths();
+        let served = all.iter().filter(|namespace| namespace.version().is_some());
+        let mut paths: Vec<_> = served.map(|namespace| namespace.path().clone()).collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// Returns the names of all scripts, modules included, whether they serve or not.
+    ///
+    /// ```
+    /// use patchcord::{Host, script::Memory};
+    ///
+    /// let files = [("chat.rhai", "fn on_connection(socket) { }"), ("lib/names.rhai", "fn name() { \"Ada\" }")];
+    /// let host = Host::builder().loader(Memory::from(files)).build();
+    /// assert_eq!(host.scripts()?, ["chat.rhai", "lib/names.rhai"]);
+    /// # Ok::<(), patchcord::script::LoadError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the loader cannot list the scripts.
+    pub fn scripts(&self) -> Result<Vec<String>, LoadError> {
+        self.state.reloader.scripting.loader.list()
+    }
+
+    /// Returns the counters of what has happened so far.
+    ///
+    /// ```
+    /// let host = patchcord::Host::builder().build();
+    /// assert_eq!(host.counters().events.get(), 0);
+    /// ```
+    pub fn counters(&self) -> &Counters {
+        self.state.announcer.counters()
+    }
+
+    /// Returns how many sockets are connected now, by namespace. Instances count for their dynamic namespace, so that
+    /// clients cannot make the list long.
+    ///
+    /// ```
+    /// # async fn run(host: patchcord::Host) {
+    /// for (namespace, sockets) in host.sockets() {
+    ///     println!("{namespace}: {sockets}");
+    /// }
+    /// # }
+    /// ```
+    pub fn sockets(&self) -> BTreeMap<Arc<str>, usize> {
+        let roots = self.state.namespaces.roots();
+        let sockets = roots
+            .iter()
+            .map(|namespace| (namespace.path().clone(), namespace.connections().len()));
+        sockets.collect()
+    }
+
+    /// Returns the options of the host.
+    ///
+    /// ```
+    /// let host = patchcord::Host::builder().build();
+    /// assert_eq!(host.options().path, "/socket.io");
+    /// ```
+    pub fn options(&self) -> &Options {
+        &self.state.options
+    }
+
+    fn announce(&self, event: HostEvent) {
+        self.state.announcer.announce(event);
+    }
+
+    /// Announces that the server cannot accept connections for now.
+    pub(crate) fn no_connection(&self, problem: &std::io::Error) {
+        self.announce(HostEvent::NoConnection {
+            problem: problem.to_string(),
+        });
+    }
+
+    /// Announces that the server accepts no connection of a client.
+    pub(crate) fn refused(&self, peer: SocketAddr, reason: &str) {
+        self.announce(HostEvent::Refused {
+            peer: Some(peer),
+            reason: reason.to_owned(),
+            times: 1,
+        });
+    }
+
+    /// Announces that a connection is closed because its client does not take a response.
+    pub(crate) fn response_unread(&self, peer: SocketAddr) {
+        self.announce(HostEvent::ResponseUnread {
+            peer: Some(peer),
+            times: 1,
+        });
+    }
+
+    /// Announces that the official client's bundle was asked for and is not there.
+    pub(crate) fn bundle_missing(&self, path: String) {
+        self.announce(HostEvent::BundleMissing { path });
+    }
+
+    /// Returns an app in which the Socket.IO path belongs to this host, and everything else to `app`.
+    ///
+    /// The host speaks Engine.IO itself, for polling and WebSocket. So it can count what waits for a client, disconnect
+    /// a client that does not read, keep events that arrive together with a CONNECT, and end sessions as Node does. A
+    /// host serves one app: this method is called once.
+    ///
+    /// # Errors
+    /// When the host serves already: this method or [`Host::attach`] was called before.
+    pub fn service(&self, app: Router) -> Result<Router, AttachError> {
+        let allowed = self.options().allowed_hosts.clone();
+        self.service_for(app, allowed.map(|allowed| self.host_check(allowed)))
+    }
+
+    /// Does the same as [`Host::service`], and answers only requests that a check lets pass.
+    pub(crate) fn service_for(
+        &self,
+        app: Router,
+        hosts: Option<Arc<HostCheck>>,
+    ) -> Result<Router, AttachError> {
+        let state = &self.state;
+        let (engine, io) = state
+            .options
+            .socket_io_of_host()
+            .build_with_inner_svc(app.clone());
+        let backend = SocketIoBackend::new(io, Owner::Host, &state.server);
+        if !state.namespaces.take_backend(backend) {
+            return Err(AttachError::ServesAlready);
+        }
+        state.namespaces.register_all();
+        let context = WireContext {
+            options: state.options.clone(),
+            announcer: state.announcer.clone(),
+            namespaces: Arc::downgrade(&state.namespaces),
+            writes: state.lifecycle.writes.clone(),
+            sessions: Sessions::default(),
+            stalled: StalledQueues::new(state.options.max_backlog_total),
+        };
+        let endpoint = Endpoint::new(engine, Arc::new(context));
+        let service = HostService::new(endpoint, app, state.cors.clone(), hosts, state.clone());
+        Ok(Router::new().fallback_service(service))
+    }
+
+    /// Returns a check of the names by which clients ask for the server.
+    pub(crate) fn host_check(&self, allowed: Vec<AllowedHost>) -> Arc<HostCheck> {
+        let behind_proxy = self.options().trust_proxy > 0;
+        let announcer = self.state.announcer.clone();
+        Arc::new(HostCheck::new(allowed, behind_proxy, announcer))
+    }
+
+    /// Returns what decides which pages may use this host.
+    pub(crate) fn cors(&self) -> Arc<Cors> {
+        self.state.cors.clone()
+    }
+
+    /// Returns whether clients can connect: a script serves, and the host is not closing.
+    pub(crate) fn is_ready(&self) -> bool {
+        let is_closing = self.state.lifecycle.closing.is_cancelled();
+        !is_closing && !self.namespaces().is_empty()
+    }
+
+    /// Serves the scripts on a `SocketIo` of the application, with any adapter, beside the namespaces that the
+    /// application has on it. This method is called once, on a Tokio runtime.
+    ///
+    /// Handlers, handshakes, rooms, acks, timers, limits and live editing work as with [`Host::service`]. But the host
+    /// does not control the transport here. [`HostEvent::AttachWarning`] reports at once what does not hold:
+    ///
+    /// | | [`Host::service`] | `Host::attach` |
+    /// |---|---|---|
+    /// | a client that does not read | is disconnected when [`Options::max_backlog`] bytes wait for it | is disconnected when as many packets wait as the `max_buffer_size` of the `SocketIo` allows, of any size; the connection ends with the next heartbeat |
+    /// | `socket.disconnect(true)` | closes the connection | removes the client from every namespace of the host; the official clients then close by themselves |
+    /// | events in the same write as a CONNECT | are kept | end the connection, as socketioxide does it |
+    /// | `volatile` | is skipped while anything is on its way to the client, or a polling client does not poll | is an ordinary `emit` |
+    /// | `fetch_sockets` and `socket.rooms` | are in the order of connecting and joining | are in no order |
+    /// | `io.rooms` | is in the order of creation | is sorted by name |
+    /// | the answer to a CONNECT | leaves after `on_connection` has run | leaves before |
+    /// | names of events with escapes, packets that cannot be read, upgrades that are given up, aborted polls, the first ping | are handled as in Node | are handled as in socketioxide |
+    /// | the first clients of `room/{id}.rhai` | are in one namespace | can miss each other if they come in the same instant |
+    /// | path, ping, payloads, transports, origins, allowed hosts, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] returns a builder with the same values |
+    /// | [`Options::max_connections`] and the limits per address and second, [`Options::write_timeout`], [`Options::max_backlog_total`], [`Options::max_namespaces_per_client`] | the host's | the application's |
+    /// | [`Options::max_events_per_second`] | covers all packets of a client | covers the events of each socket |
+    /// | `socket.id` | is public, 20 letters and digits, different in each namespace | is the Engine.IO session id: do not show it to other clients |
+    /// | `socket.handshake.address` | the peer's | the same, if the app has axum's `ConnectInfo<SocketAddr>` |
+    ///
+    /// With an adapter that reaches other processes, `emit` reaches their clients too, unless it goes through `local`.
+    /// `io.sockets`, `fetch_sockets`, `sockets_join` and the like, acks of broadcasts, `volatile` broadcasts and
+    /// `io.data` cover this process only. Namespaces accept clients as soon as the adapter is ready.
+    ///
+    /// The host serves as long as the application keeps it: when the last [`Host`] is dropped, new clients are
+    /// rejected.
+    ///
+    /// A namespace that the application has already stays the application's, and the host announces this. A namespace
+    /// that the application registers later would replace the script's, so the application must not register it.
+    /// [`Host::close`] ends the namespaces of the host only.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use patchcord::{Host, Options, script::Memory, socketioxide::extract::SocketRef};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), patchcord::AttachError> {
+    /// let (layer, io) = Options::default().socket_io().build_layer();
+    /// io.ns("/admin", async |socket: SocketRef| drop(socket.emit("hello", "from Rust")));
+    ///
+    /// let scripts = Memory::from([("chat.rhai", "fn on_connection(socket) { socket.emit(\"hello\", \"from a script\"); }")]);
+    /// let host = Host::builder().loader(scripts).build();
+    /// host.load().await;
+    /// host.attach(&io)?;
+    /// // `layer.layer(...)` and not `Router::layer`, which would begin a new engine for each connection.
+    /// use tower::Layer;
+    /// let app: Router = Router::new().fallback_service(layer.layer(Router::new()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the host serves already, or the parser of the `SocketIo` is not the common one.
+    pub fn attach<A: Adapter + DefinedAdapter>(&self, io: &SocketIo<A>) -> Result<(), AttachError> {
+        if has_other_parser(io.config()) {
+            return Err(AttachError::OtherParser);
+        }
+        let state = &self.state;
+        let backend = SocketIoBackend::new(io.clone(), Owner::Program, &state.server);
+        if !state.namespaces.take_backend(backend) {
+            return Err(AttachError::ServesAlready);
+        }
+        for problem in warnings(io.config(), &state.options) {
+            self.announce(HostEvent::AttachWarning { problem });
+        }
+        state.namespaces.register_all();
+        Ok(())
+    }
+
+    /// Ends every connection. Scripts receive the reason `server shutting down`. Returns when all their calls have
+    /// ended and what was sent has left, or after [`Options::drain_timeout`].
+    ///
+    /// ```no_run
+    /// # async fn run(host: patchcord::Host, listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+    /// let app = host.service(axum::Router::new())?;
+    /// axum::serve(listener, app)
+    ///     .with_graceful_shutdown(async move {
+    ///         // Without a signal handler it ends now.
+    ///         let _ = tokio::signal::ctrl_c().await;
+    ///         host.close().await;
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn close(&self) {
+        let state = &self.state;
+        state.lifecycle.closing.cancel();
+        let closed = async {
+            // A running reload is decided first. Clients that are connecting get as far as `on_connection`, so that
+            // every script that has seen a client also sees its end.
+            let permit = state.reloader.permit().await;
+            let gate = state.lifecycle.close_gate().await;
+            let namespaces = state.namespaces.all();
+            let mut links = Vec::new();
+            for connection in namespaces.iter().flat_map(|one| one.connections()) {
+                links.extend(connection.link());
+                connection.post_elsewhere(Work::Disconnect("server shutting down"));
+            }
+            for namespace in namespaces {
+                namespace.emptied().await;
+                namespace.end_own();
+            }
+            self.settled().await;
+            state.namespaces.close().await;
+            // socketioxide forgets its namespaces before their sockets, and then the two hold each other.
+            for link in links {
+                link.disconnect();
+            }
+            // Clients that read have then received what was sent to them.
+            state.lifecycle.writes.wait().await;
+            state.namespaces.clear();
+            drop(gate);
+            permit.forget();
+        };
+        // Everything that is left after this time is lost with the process.
+        let _ = timeout(state.options.drain_timeout, closed).await;
+    }
+
+    /// Waits until no work is handed over to other tasks any more.
+    pub(crate) async fn settled(&self) {
+        self.state.lifecycle.work.wait().await;
+    }
+
+    /// Returns the data that the connections of a namespace share now.
+    pub(crate) fn data(&self, path: &str) -> rhai::Map {
+        let namespace = self.state.namespaces.find(path);
+        namespace.map_or_else(rhai::Map::new, |namespace| namespace.data().to_map())
+    }
+
+    /// Returns a call context without a client, for the REPL and for tests: in the namespace `/`, or the first that is
+    /// served.
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        let all = self.state.namespaces.all().into_iter();
+        let served = all.filter(|namespace| namespace.version().is_some());
+        let first = served.min_by_key(|namespace| namespace.path().clone())?;
+        Some(Turn::of(Connection::new("", first, Dynamic::UNIT, 0)))
+    }
+
+    /// Connects an in-memory client to a namespace.
+    ///
+    /// # Errors
+    /// The reason for which the client is rejected.
+    pub(crate) async fn admit(
+        &self,
+        path: &str,
+        id: &str,
+        auth: Dynamic,
+        link: Arc<dyn Link>,
+        network: Arc<dyn NamespaceLink>,
+    ) -> Result<Arc<Connection>, String> {
+        let namespaces = &self.state.namespaces;
+        let namespace = namespaces.ensure(path);
+        let serving = namespace
+            .as_ref()
+            .map_or(Serving::Gone, |namespace| namespace.serving());
+        let (None, Some(namespace)) = (namespaces.refusal(&serving), namespace) else {
+            let reason = namespaces.refusal(&serving);
+            return Err(reason.unwrap_or(INVALID_NAMESPACE).to_owned());
+        };
+        namespace.set_link(network);
+        namespace.ready().await;
+        let connection = Connection::new(id, namespace.clone(), auth, api::now());
+        self.state.dispatcher.shake(&connection, link).await?;
+        Ok(connection)
+    }
+}

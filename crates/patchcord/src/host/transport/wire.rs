@@ -1,0 +1,854 @@
+//! Session of one client: everything between the network and socketioxide.
+//!
+//! In: the packets of the client, by polling or by a WebSocket. The wire hands events and acks to the sockets of the
+//! client, and everything else (CONNECT, DISCONNECT, pongs) to socketioxide, for which each client is a WebSocket: see
+//! [`Bridge`](super::bridge::Bridge). What the client sends right behind a CONNECT waits until the socket exists.
+//!
+//! Out: one send queue for both transports. It takes everything at once; what the network does not accept, or the
+//! client does not poll, waits there, where it is counted, and a client for which too much piles up is disconnected.
+
+mod cutoff;
+mod incoming;
+mod polled;
+
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+
+use super::{
+    admission::Seat,
+    client_frames,
+    connects::{Connects, Kept},
+    flush::{Flush, flushes_later},
+    packet::{self, Partial},
+    protocol::{CLOSE, PONG},
+    rate::Rate,
+    request::Headers,
+    requests::Requests,
+    send_queue::{Amount, Frames, MAX_SLICES, SendQueue},
+    server_frames::{self, Frame},
+    sessions::Sessions,
+    sockets::{Receiver, Sockets},
+    stalled_queues::{SlowClient, StalledQueues, Ticket},
+};
+use crate::{
+    connection::Client,
+    event::HostEvent,
+    host::{announce::Announcer, namespaces::Namespaces, options::Options},
+};
+
+/// Flush threshold in bytes: above it, data is written before the end of the call that sends it.
+const ENOUGH: usize = 64 * 1024;
+/// Maximum time for packets to leave when a connection is closed.
+const CLOSING: Duration = Duration::from_millis(200);
+/// Maximum time for a client to accept what still waits for it when its connection ends.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Maximum CONNECTs of a client per second, beyond those to its first namespaces. A limit on events allows a tenth as
+/// many.
+const MAX_CONNECTS: usize = 10;
+
+/// Number of clients of which nothing is left.
+static GONE: AtomicU64 = AtomicU64::new(0);
+
+/// Returns the number of clients that this process has had and of which nothing is left.
+#[cfg(feature = "internals")]
+pub fn clients_gone() -> u64 {
+    GONE.load(Ordering::Relaxed)
+}
+
+/// State that the wires of a host share.
+#[derive(Debug)]
+pub(in crate::host) struct WireContext {
+    pub(in crate::host) options: Arc<Options>,
+    pub(in crate::host) announcer: Arc<Announcer>,
+    /// Namespaces of the wires' sockets, which hold their wires in turn.
+    pub(in crate::host) namespaces: Weak<Namespaces>,
+    /// Tasks that write what waits for clients: the end of the host waits for them.
+    pub(in crate::host) writes: TaskTracker,
+    /// Sessions, by the ids that their clients have.
+    pub(in crate::host) sessions: Sessions<Wire>,
+    /// Send queues of clients that do not take what waits.
+    pub(in crate::host) stalled: Arc<StalledQueues>,
+}
+
+impl WireContext {
+    /// Returns the maximum amount that may wait for a client.
+    fn max_backlog(&self) -> Amount {
+        Amount {
+            packets: self.options.max_backlog_packets,
+            bytes: self.options.max_backlog,
+        }
+    }
+}
+
+/// Request that opened a session.
+#[derive(Debug)]
+pub(in crate::host) struct Opening {
+    /// Address of the client, or of a proxy that the host is not configured to trust.
+    pub(in crate::host) peer: Option<SocketAddr>,
+    pub(in crate::host) uri: Box<str>,
+    pub(in crate::host) headers: Headers,
+}
+
+/// Session of one client.
+///
+/// The fields that an event needs come first, next to each other, here and in [`State`]: with many clients they are in no
+/// cache of the processor, which fetches 64 bytes at a time.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Wire {
+    context: Arc<WireContext>,
+    /// Packet of the client whose attachments have not come yet.
+    partial: Mutex<Option<Box<Partial>>>,
+    state: Mutex<State>,
+    /// Limits the packets of the client; `None` without a limit.
+    rate: Option<Rate>,
+    /// `true` after its first CONNECT.
+    has_connected: AtomicBool,
+    /// Limits its CONNECTs beyond the first, each of which runs `on_handshake` and `on_connection`.
+    connect_rate: OnceLock<Box<Rate>>,
+    /// Secret id of the session. `Sessions` finds the wire by it.
+    sid: Arc<str>,
+    opening: Opening,
+}
+
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct State {
+    /// Frames that wait for the network, or for the next poll.
+    queue: SendQueue,
+    /// WebSocket of the client.
+    io: Option<TokioIo<Upgraded>>,
+    /// Frames that wait for socketioxide to read them.
+    inbox: Vec<u8>,
+    pub(super) connects: Connects,
+    sockets: Sockets,
+    /// Requests of the polling transport; `None` on a WebSocket.
+    polling: Option<Box<Requests>>,
+    /// Waker of the task that reads the WebSocket.
+    reader: Option<Waker>,
+    /// Number of sockets whose `on_connection` runs: nothing leaves meanwhile.
+    held: u32,
+    /// `true` while socketioxide has handled everything that it was handed.
+    is_idle: bool,
+    /// `true` while the WebSocket keeps written bytes in a buffer of its own, as TLS does.
+    unflushed: bool,
+    /// `true` while a task writes the queue.
+    draining: bool,
+    /// `true` while a flush of the queue is scheduled.
+    flushes_later: bool,
+    /// `true` after socketioxide has dropped the stream: the rest of the queue is being written.
+    ending: bool,
+    /// `true` if the connection ends as soon as nothing waits any more.
+    closing: bool,
+    dead: bool,
+    /// `true` after socketioxide has been answered its first ping: see [`Wire::write`].
+    has_pinged: bool,
+    /// `true` after socketioxide has closed the WebSocket.
+    has_closed: bool,
+    /// `true` after the client has closed the WebSocket, or the network has.
+    has_ended: bool,
+    /// `true` if what waits for a polling client is kept for its next poll after the end.
+    lingers: bool,
+    /// Place of the queue among those of clients that do not take what waits.
+    ticket: Option<Ticket>,
+    /// Waker of the task in which socketioxide reads.
+    bridge: Option<Waker>,
+    /// Waker of the task that writes the queue: the network does not wake this task when the stream is dropped.
+    drainer: Option<Waker>,
+    /// Number of sockets that the server has ended, and whose ends socketioxide has yet to write.
+    unwritten_ends: usize,
+    /// Reason for which the host ends the session, in Node's words.
+    reason: Option<&'static str>,
+    /// Connection permit, kept until the client disconnects, or until nothing refers to it any more.
+    seat: Option<Seat>,
+}
+
+impl Wire {
+    /// Creates the wire of a new session, which begins with polling or with a WebSocket.
+    pub(super) fn new(
+        context: Arc<WireContext>,
+        opening: Opening,
+        seat: Seat,
+        polls: bool,
+    ) -> Arc<Self> {
+        let rate = context.options.max_events_per_second;
+        let wire = Arc::new(Self {
+            rate: rate.map(Rate::new),
+            connect_rate: OnceLock::new(),
+            has_connected: AtomicBool::new(false),
+            opening,
+            sid: super::secret::new().into(),
+            partial: Mutex::default(),
+            state: Mutex::new(State {
+                seat: Some(seat),
+                polling: polls.then(Box::default),
+                ..State::default()
+            }),
+            context,
+        });
+        wire.context.sessions.add(&wire.sid, &wire);
+        wire
+    }
+
+    /// Returns the request that opened the session.
+    pub(in crate::host) const fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// Returns the client of all sockets of the session.
+    pub(in crate::host) fn client(&self) -> Client {
+        Client::of(&self.sid)
+    }
+
+    /// Returns the secret id of the session.
+    pub(super) fn sid(&self) -> &str {
+        &self.sid
+    }
+
+    /// Returns `true` if the client has a WebSocket.
+    pub(in crate::host) fn is_websocket(&self) -> bool {
+        self.lock().polling.is_none()
+    }
+
+    /// Returns `true` if the session has ended, or its client receives only what waits for it and does not poll.
+    pub(super) fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.dead || state.ending && state.queue.is_empty()
+    }
+
+    /// Returns the reason for which the host has ended the session, if it has.
+    pub(in crate::host) fn reason(&self) -> Option<&'static str> {
+        self.lock().reason
+    }
+
+    /// Returns the options of the host.
+    pub(super) fn options(&self) -> &Options {
+        &self.context.options
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Returns the limit of CONNECTs.
+    fn connect_rate(&self) -> &Rate {
+        self.connect_rate.get_or_init(|| {
+            let options = self.options();
+            let events = options.max_events_per_second.unwrap_or(usize::MAX);
+            let per_second = (events / 10).clamp(1, MAX_CONNECTS);
+            let burst = options.max_namespaces_per_client;
+            Box::new(Rate::with_burst(per_second, burst))
+        })
+    }
+
+    /// Gives the wire the WebSocket of its client.
+    pub(super) fn attach(&self, io: TokioIo<Upgraded>) {
+        self.lock().io = Some(io);
+    }
+
+    // --- its sockets ---
+
+    /// Records that a CONNECT waits for the decision about a reload, or no longer does.
+    pub(in crate::host) fn connect_postponed(&self, namespace: &str, is_postponed: bool) {
+        self.lock().connects.postpone(namespace, is_postponed);
+    }
+
+    /// Records that socketioxide has begun with a CONNECT.
+    pub(in crate::host) fn connect_begun(&self, namespace: &str) {
+        self.lock().connects.begin(namespace);
+    }
+
+    /// Keeps something of a client that is accepted, until its socket begins.
+    pub(in crate::host) fn connect_accepted(&self, namespace: &str, kept: Kept) {
+        let mut state = self.lock();
+        if let Some(seat) = &mut state.seat {
+            seat.connected();
+        }
+        // A session that is over would keep it for ever, because it leads back to the session.
+        let unwanted = match state.is_over() {
+            true => Some(kept),
+            false => state.connects.accept(namespace, kept),
+        };
+        drop(state);
+        drop(unwanted);
+    }
+
+    /// Returns what is kept of an accepted client.
+    pub(in crate::host) fn take_accepted(&self, namespace: &str) -> Option<Kept> {
+        self.lock().connects.take_accepted(namespace)
+    }
+
+    /// Records the end of a CONNECT: its socket has begun, or the client has left. Packets behind it may pass. A CONNECT
+    /// that is rejected ends when socketioxide writes that.
+    pub(in crate::host) fn connect_ended(&self, namespace: &str) {
+        self.lock().end_connect(namespace);
+    }
+
+    /// Answers a CONNECT, and adds its socket. Nothing leaves until the returned guard is dropped, so the client
+    /// receives the answer after `on_connection` has run. Returns `None` if the client has left.
+    pub(in crate::host) fn open_socket(
+        self: &Arc<Self>,
+        namespace: &Arc<str>,
+        socket: Arc<dyn Receiver>,
+    ) -> Option<Hold> {
+        let mut state = self.lock();
+        if state.dead || state.ending {
+            return None;
+        }
+        let answer = packet::connected(namespace, socket.id());
+        state.sockets.add(namespace, socket);
+        state.held += 1;
+        state.push_text(answer.as_bytes());
+        Some(Hold(self.clone()))
+    }
+
+    /// Removes the socket with this id from a namespace. Returns `false` if it has ended already.
+    pub(in crate::host) fn end_socket(&self, namespace: &str, id: &str) -> bool {
+        let keep = self.options().max_namespaces_per_client;
+        let socket = self.lock().sockets.end(namespace, id, keep);
+        socket.is_some()
+    }
+
+    /// Claims the end of a socket for the server, just before socketioxide hears of it. Returns `false` if the socket
+    /// has ended already: its client may have left a moment ago, and socketioxide would disconnect the client from all
+    /// namespaces if it heard of both. When the session is over, socketioxide may still hold the socket, and hears of it.
+    pub(in crate::host) fn claim_end(&self, namespace: &str, id: &str) -> bool {
+        let keep = self.options().max_namespaces_per_client;
+        let mut state = self.lock();
+        if state.is_over() {
+            return true;
+        }
+        let socket = state.sockets.end(namespace, id, keep);
+        state.unwritten_ends += usize::from(socket.is_some());
+        drop(state);
+        socket.is_some()
+    }
+
+    // --- what it sends ---
+
+    /// Returns `true` if a volatile event would wait: something else is on its way to the client, or the client does
+    /// not poll.
+    pub(in crate::host) fn is_busy(&self) -> bool {
+        let state = self.lock();
+        let is_ready = match &state.polling {
+            Some(polling) => polling.is_polled,
+            None => state.io.is_some() && !state.draining,
+        };
+        !is_ready || !state.queue.is_empty()
+    }
+
+    /// Sends the frames of a packet, which leave at the end of the call that sends them. Returns `false` if the client
+    /// has disconnected.
+    pub(in crate::host) fn send(self: &Arc<Self>, frames: impl Into<Frames>) -> bool {
+        let mut state = self.lock();
+        if state.dead {
+            return false;
+        }
+        state.queue.push(frames);
+        state.flushes_later = state.flushes_later || flushes_later(self);
+        let waiting = state.queue.amount();
+        let is_little = waiting.bytes < ENOUGH && waiting.is_within(self.context.max_backlog());
+        if state.flushes_later && is_little {
+            return true;
+        }
+        self.flush_now(state).is_ok()
+    }
+
+    /// Returns frames for several clients, which take their memory once.
+    pub(in crate::host) fn share(&self, frames: Bytes) -> Frames {
+        self.context.stalled.share(frames)
+    }
+
+    /// Sends a packet of text.
+    pub(super) fn send_text(self: &Arc<Self>, text: &[u8]) {
+        let mut state = self.lock();
+        state.push_text(text);
+        // A connection that failed is dead from then on, which its reader notices.
+        let _ = self.flush_now(state);
+    }
+
+    /// Writes the queued data, as far as the network accepts it.
+    pub(super) fn write_waiting(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.flushes_later = false;
+        if state.queue.is_empty() {
+            return;
+        }
+        // A connection that failed is dead from then on, which its reader notices.
+        let _ = self.flush_now(state);
+    }
+
+    /// Takes what socketioxide writes: what concerns the session itself stays here, because the host has told the
+    /// client already, or the client is not to know.
+    pub(super) fn write(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.dead {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        for frame in server_frames::all(bytes) {
+            match server_frames::classify(frame) {
+                // The host has opened the session, and answers each CONNECT itself.
+                Frame::Open | Frame::Connected => {}
+                // socketioxide asks at once; a client expects the first ping after an interval, as Node sends it.
+                Frame::Ping if !state.has_pinged => {
+                    state.has_pinged = true;
+                    state.hand_text(&[PONG]);
+                }
+                Frame::Disconnected => {
+                    state.unwritten_ends = state.unwritten_ends.saturating_sub(1);
+                    state.queue.push_slice(frame);
+                }
+                Frame::Refused(namespace) => {
+                    state.queue.push_slice(frame);
+                    // Not sooner: until about now, socketioxide would ignore the next CONNECT.
+                    state.end_connect(namespace);
+                }
+                // A client that polls has no WebSocket to control.
+                Frame::Control | Frame::Close if state.polling.is_some() => {}
+                Frame::Close => {
+                    state.has_closed = true;
+                    state.queue.push_slice(frame);
+                }
+                _ => state.queue.push_slice(frame),
+            }
+        }
+        let is_closing = state.closing;
+        self.flush_now(state)?;
+        if is_closing {
+            self.finish_closing(false);
+        }
+        Ok(())
+    }
+
+    fn flush_now(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> io::Result<()> {
+        if state.held > 0 || state.draining || state.queue.is_empty() {
+            return self.bounded(state);
+        }
+        if state.polling.is_some() {
+            state.wake_poll();
+            return self.bounded(state);
+        }
+        state.write_queue(&mut Context::from_waker(Waker::noop()))?;
+        if state.has_left() && state.ticket.is_none() {
+            return Ok(());
+        }
+        if !state.has_left() {
+            state.draining = true;
+            tokio::spawn(Drain {
+                wire: self.clone(),
+                unread: Box::pin(sleep_until(Instant::now() + self.options().write_timeout)),
+                _busy: self.context.writes.token(),
+            });
+        }
+        self.bounded(state)
+    }
+
+    /// Disconnects the client if too much waits for it, and the slowest ones if too much waits for all.
+    fn bounded(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> io::Result<()> {
+        if !state.queue.amount().is_within(self.context.max_backlog()) {
+            drop(state);
+            self.disconnect_slow();
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if !state.is_stalled() {
+            state.ticket = None;
+            return Ok(());
+        }
+        let State { ticket, queue, .. } = &mut *state;
+        let stalled = &self.context.stalled;
+        let ticket = ticket.get_or_insert_with(|| {
+            let client = Arc::downgrade(self);
+            stalled.enter(client)
+        });
+        let is_exceeded = ticket.report(queue);
+        drop(state);
+        if is_exceeded {
+            stalled.relieve();
+        }
+        Ok(())
+    }
+
+    // --- its end ---
+
+    /// Ends all sockets of the client, and then the connection: when everything that was sent has left, or after a
+    /// short time.
+    pub(in crate::host) fn close(self: &Arc<Self>) {
+        let sockets: Vec<_> = self.lock().sockets.live().cloned().collect();
+        for socket in sockets {
+            socket.disconnect();
+        }
+        self.lock().closing = true;
+        self.finish_closing(false);
+        let wire = self.clone();
+        tokio::spawn(async move {
+            sleep_until(Instant::now() + CLOSING).await;
+            wire.write_waiting();
+            wire.finish_closing(true);
+        });
+    }
+
+    /// Ends a connection that closes, if nothing waits any more, or in any case.
+    fn finish_closing(&self, in_any_case: bool) {
+        let mut state = self.lock();
+        let is_due = state.closing && (in_any_case || state.unwritten_ends == 0);
+        if !is_due || state.is_over() {
+            return;
+        }
+        if state.polling.is_some() {
+            (state.closing, state.lingers) = (false, true);
+            // The next poll takes what waits.
+            state.push_text(&[CLOSE]);
+            state.hand_text(&[CLOSE]);
+            state.wake_poll();
+        } else if in_any_case || state.queue.is_empty() {
+            state.die(None);
+        }
+    }
+
+    /// Releases the permit of a client that has announced its disconnect; socketioxide may know the client for a while.
+    fn left(&self) {
+        self.lock().seat = None;
+    }
+
+    /// Ends the session at once, for a reason in Node's words, and discards what waits for the client.
+    pub(in crate::host) fn kill(&self, reason: &'static str) {
+        self.lock().die(Some(reason));
+    }
+
+    /// Ends the stream when socketioxide no longer needs it.
+    pub(super) fn end(self: &Arc<Self>) {
+        self.write_waiting();
+        let mut state = self.lock();
+        state.ending = true;
+        state.seat = None;
+        let sockets = std::mem::take(&mut state.sockets);
+        let connects = std::mem::take(&mut state.connects);
+        state.wake_poll();
+        state.wake_poster();
+        wake(&mut state.reader);
+        let waits = match &state.polling {
+            // A poll takes what waits, and ends the session for the client.
+            Some(polling) => !state.queue.is_empty() && (state.lingers || polling.is_polled),
+            None => state.draining,
+        };
+        if !waits || state.dead {
+            state.die(None);
+        } else {
+            let wire = self.clone();
+            tokio::spawn(async move {
+                sleep_until(Instant::now() + LAST_WORDS).await;
+                wire.lock().die(None);
+            });
+        }
+        drop(state);
+        drop((sockets, connects));
+    }
+}
+
+impl SlowClient for Wire {
+    fn disconnect_slow(&self) {
+        let mut state = self.lock();
+        let waiting = state.queue.amount();
+        // The end of the session, which another thread may begin at once, takes its sockets.
+        let socket = state.socket_id();
+        let is_first = state.die(Some("transport error"));
+        drop(state);
+        if is_first {
+            self.context.announcer.announce(HostEvent::SlowConsumer {
+                peer: self.opening.peer,
+                socket,
+                packets: waiting.packets,
+                backlog: waiting.bytes,
+            });
+        }
+    }
+}
+
+impl Flush for Wire {
+    /// Writes the queued data, as far as the network accepts it.
+    fn flush(self: Arc<Self>) {
+        self.write_waiting();
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.context.sessions.remove(&self.sid);
+        GONE.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Keeps everything from leaving while `on_connection` of a new socket runs.
+pub(in crate::host) struct Hold(Arc<Wire>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.lock().held -= 1;
+        self.0.write_waiting();
+    }
+}
+
+impl State {
+    /// Returns the public id of the client's first socket, for announcements.
+    fn socket_id(&self) -> Option<String> {
+        let first = self.sockets.live().next();
+        first.map(|socket| socket.id().to_owned())
+    }
+
+    /// Returns `true` if the session has ended, or its client receives only what waits for it.
+    pub(super) const fn is_over(&self) -> bool {
+        self.dead || self.ending
+    }
+
+    /// Ends the session, if by the host for a reason in Node's words. Returns `false` if it has ended already.
+    fn die(&mut self, reason: Option<&'static str>) -> bool {
+        let is_first = !std::mem::replace(&mut self.dead, true);
+        self.reason = self.reason.or(reason);
+        if !self.draining && !self.has_closed {
+            self.close_websocket();
+        }
+        self.io = None;
+        self.queue = SendQueue::default();
+        self.ticket = None;
+        self.wake_poll();
+        self.wake_poster();
+        wake(&mut self.reader);
+        wake(&mut self.bridge);
+        wake(&mut self.drainer);
+        is_first
+    }
+
+    /// Returns `true` if the client does not take what waits for it.
+    fn is_stalled(&self) -> bool {
+        let does_not_poll = self.polling.as_ref().is_some_and(|one| !one.is_polled);
+        !self.queue.is_empty() && (self.draining || does_not_poll)
+    }
+
+    /// Reports that less waits for the client.
+    fn report(&mut self) {
+        if let Some(ticket) = &mut self.ticket {
+            // Others go on beyond the limit, if anybody does, and their next reports relieve it.
+            let _ = ticket.report(&self.queue);
+        }
+    }
+
+    /// Tells the client that its WebSocket is closed, if the network accepts that at once.
+    fn close_websocket(&mut self) {
+        if let Some(io) = &mut self.io {
+            let mut context = Context::from_waker(Waker::noop());
+            // The end of the connection says the same.
+            let _ = Pin::new(io).poll_write(&mut context, &server_frames::CLOSE);
+        }
+    }
+
+    /// Ends the time that packets wait for CONNECTs. Returns `false` if they wait on: for a reload, or because
+    /// socketioxide has ignored a CONNECT, which it is handed again.
+    pub(super) fn end_gate(&mut self) -> bool {
+        let ignored = self.connects.ignored();
+        if ignored.is_empty() {
+            return self.connects.give_up();
+        }
+        ignored.iter().for_each(|packet| self.hand_text(packet));
+        false
+    }
+
+    /// Removes a CONNECT that is in progress. Packets behind the last one may pass.
+    fn end_connect(&mut self, namespace: &str) {
+        self.connects.end(namespace);
+        if !self.connects.hold_packets() {
+            wake(&mut self.reader);
+            self.wake_poster();
+        }
+    }
+
+    /// Queues a packet of text for the client.
+    fn push_text(&mut self, text: &[u8]) {
+        let mut frame = Vec::new();
+        server_frames::push(&mut frame, OpCode::Data(Data::Text), text);
+        self.queue.push_slice(&frame);
+    }
+
+    /// Hands a packet of text to socketioxide.
+    fn hand_text(&mut self, text: &[u8]) {
+        self.hand(|inbox| client_frames::push(inbox, OpCode::Data(Data::Text), text));
+    }
+
+    /// Hands frames to socketioxide.
+    fn hand(&mut self, push: impl FnOnce(&mut Vec<u8>)) {
+        push(&mut self.inbox);
+        self.is_idle = false;
+        wake(&mut self.bridge);
+    }
+
+    /// Returns what waits for socketioxide. If nothing does, socketioxide has handled all that it was handed.
+    pub(super) fn poll_inbox(&mut self, context: &Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+        if !self.inbox.is_empty() {
+            return Poll::Ready(Ok(std::mem::take(&mut self.inbox)));
+        }
+        self.is_idle = true;
+        self.wake_poster();
+        wake(&mut self.reader);
+        if self.is_over() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if self.has_ended {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.bridge = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Reads the WebSocket.
+    pub(super) fn poll_network(
+        &mut self,
+        context: &mut Context<'_>,
+        read: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.wait(context);
+        match &mut self.io {
+            Some(io) if !self.ending => Pin::new(io).poll_read(context, read),
+            _ => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+        }
+    }
+
+    /// Returns `true` if the next packet of the client can be handled at once.
+    pub(super) fn is_free(&self) -> bool {
+        self.is_idle() && !self.connects.hold_packets() && !self.is_over()
+    }
+
+    /// Returns ready when the reader may handle the next packet, or the session is over.
+    pub(super) fn poll_free(&mut self, context: &Context<'_>) -> Poll<()> {
+        if self.is_free() || self.is_over() {
+            return Poll::Ready(());
+        }
+        self.wait(context);
+        Poll::Pending
+    }
+
+    /// Returns `true` if socketioxide has handled everything that it was handed.
+    const fn is_idle(&self) -> bool {
+        self.is_idle && self.inbox.is_empty()
+    }
+
+    /// Has the reader woken by what concerns the session itself.
+    fn wait(&mut self, context: &Context<'_>) {
+        let waker = context.waker();
+        if !self.reader.as_ref().is_some_and(|one| one.will_wake(waker)) {
+            self.reader = Some(waker.clone());
+        }
+    }
+
+    /// Returns `true` if the network has accepted everything.
+    fn has_left(&self) -> bool {
+        self.queue.is_empty() && !self.unflushed
+    }
+
+    /// Writes as much of the queue as the network accepts. Returns `true` if that was anything.
+    fn write_queue(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        let mut has_written = false;
+        while !self.queue.is_empty() {
+            let Some(io) = self.io.as_mut() else {
+                return Err(io::ErrorKind::NotConnected.into());
+            };
+            let (written, all) = match self.queue.only() {
+                Some(bytes) => (Pin::new(io).poll_write(context, bytes), Some(bytes.len())),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                    let slices = self.queue.slices(&mut slices);
+                    (Pin::new(io).poll_write_vectored(context, slices), None)
+                }
+            };
+            match written {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => {
+                    has_written = true;
+                    match all == Some(written) {
+                        true => self.queue.clear(),
+                        false => self.queue.advance(written),
+                    }
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => break,
+            }
+        }
+        if let Some(io) = self.io.as_mut() {
+            let flushed = Pin::new(io).poll_flush(context)?;
+            self.unflushed = flushed.is_pending();
+        }
+        Ok(has_written)
+    }
+}
+
+/// Task that writes the queue as fast as the network accepts it, and disconnects a client that takes nothing for
+/// [`Options::write_timeout`]. The end of the host waits for the task.
+struct Drain {
+    wire: Arc<Wire>,
+    unread: Pin<Box<Sleep>>,
+    _busy: TaskTrackerToken,
+}
+
+impl Future for Drain {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { wire, unread, .. } = &mut *self;
+        let mut state = wire.lock();
+        if !state.dead {
+            state.drainer = Some(context.waker().clone());
+            match state.write_queue(context) {
+                Ok(has_written) if !state.has_left() => {
+                    if has_written {
+                        let end = Instant::now() + wire.options().write_timeout;
+                        unread.as_mut().reset(end);
+                    }
+                    state.report();
+                    if unread.as_mut().poll(context).is_pending() {
+                        return Poll::Pending;
+                    }
+                    drop(state);
+                    wire.disconnect_slow();
+                    state = wire.lock();
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    state.die(Some("transport close"));
+                }
+            }
+        }
+        state.draining = false;
+        state.drainer = None;
+        state.ticket = None;
+        if state.ending || state.closing && state.unwritten_ends == 0 {
+            state.die(None);
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Wakes a task that waits.
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}

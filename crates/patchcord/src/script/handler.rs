@@ -1,0 +1,281 @@
+//! A function or closure that a script gave to the host, and how it is called.
+
+use std::{hash::Hash, sync::Arc};
+
+use rhai::{Dynamic, FnPtr, ImmutableString, NativeCallContext, Position, ScriptFuncDef};
+
+use super::{
+    CallError, Version,
+    call::{self, origin, run},
+    call_cache::Place,
+    captures::{captures, is_same_variable, split_value_name, value_name},
+    code::Code,
+    hook::Hook,
+    places::Owner,
+    program::Program,
+    tokens::hash,
+};
+
+/// A callable of a script: a closure with the variables it captured, or a named function.
+///
+/// It is called with any number of arguments: the first ones reach its parameters, missing ones are `()`.
+#[derive(Debug, Clone)]
+pub struct Handler {
+    fn_ptr: FnPtr,
+    version: Arc<Version>,
+    /// Earlier version whose text it has; `None` for the version that it runs in.
+    earlier: Option<Arc<Code>>,
+    definition: Option<Arc<ScriptFuncDef>>,
+}
+
+impl Handler {
+    /// A callable that a native function received at `context`. `None` outside a script call.
+    pub fn new(fn_ptr: FnPtr, context: &NativeCallContext<'_>) -> Option<Self> {
+        let version = call::running()?;
+        let file = origin(context).filter(|file| *file != &**version.entry());
+        let file = file.and_then(|name| version.file(name));
+        Some(match file {
+            Some(file) => Self::imported(fn_ptr, version, &file),
+            None => Self::build(fn_ptr, version),
+        })
+    }
+
+    /// The function of a hook, if the entry file of `version` defines it.
+    pub fn of_hook(version: &Arc<Version>, hook: Hook) -> Option<Self> {
+        match version.registered(hook) {
+            Some(closure) => Some(Self::build(closure.clone(), version.clone())),
+            None => Self::named(version, hook.name()),
+        }
+    }
+
+    /// A function of the entry file of `version`.
+    pub(crate) fn named(version: &Arc<Version>, name: &str) -> Option<Self> {
+        if !version.defines(name) {
+            return None;
+        }
+        Some(Self::build(FnPtr::new(name).ok()?, version.clone()))
+    }
+
+    /// Creates a callable that was made in an imported file. A named function of that file is known by another name outside.
+    fn imported(fn_ptr: FnPtr, version: Arc<Version>, file: &str) -> Self {
+        let name = value_name(fn_ptr.fn_name(), file);
+        let value = (!fn_ptr.is_anonymous())
+            .then(|| version.definition(&name, fn_ptr.curry().len()))
+            .flatten();
+        let fn_ptr = match value {
+            Some(value) => {
+                let mut linked = FnPtr::from(value);
+                linked.set_curry(fn_ptr.curry().iter().cloned());
+                linked
+            }
+            None => fn_ptr,
+        };
+        Self::build(fn_ptr, version)
+    }
+
+    fn build(fn_ptr: FnPtr, version: Arc<Version>) -> Self {
+        let definition = version.definition(fn_ptr.fn_name(), fn_ptr.curry().len());
+        let origin = version.origin(fn_ptr.fn_name());
+        let earlier = origin.map(|(origin, _)| origin);
+        Self {
+            fn_ptr,
+            earlier: earlier.filter(|earlier| !Arc::ptr_eq(earlier, version.own())),
+            version,
+            definition,
+        }
+    }
+
+    /// Returns the same callable with the code of a newer version.
+    pub(super) fn moved(&self, fn_ptr: FnPtr, version: &Arc<Version>) -> Self {
+        Self {
+            definition: version.definition(fn_ptr.fn_name(), fn_ptr.curry().len()),
+            fn_ptr,
+            version: version.clone(),
+            earlier: None,
+        }
+    }
+
+    /// Returns the same callable in a newer version, with the code that it has.
+    pub(super) fn kept(&self, fn_ptr: FnPtr, version: &Arc<Version>) -> Self {
+        Self {
+            definition: self.definition.clone(),
+            fn_ptr,
+            version: version.clone(),
+            earlier: Some(self.code().clone()),
+        }
+    }
+
+    /// The same callable around other captured variables.
+    pub(super) fn with(&self, fn_ptr: FnPtr) -> Self {
+        Self {
+            fn_ptr,
+            ..self.clone()
+        }
+    }
+
+    /// Calls it within the limits of its version.
+    ///
+    /// # Errors
+    /// What the script threw or did wrong, or the panic of a native function.
+    pub fn call(&self, args: Vec<Dynamic>) -> Result<Dynamic, CallError> {
+        self.call_on(|| None, args)
+    }
+
+    /// Does the same with a value for `this`, if its code mentions it.
+    ///
+    /// # Errors
+    /// Those of [`Handler::call`].
+    pub fn call_on(
+        &self,
+        this: impl FnOnce() -> Option<Dynamic>,
+        args: Vec<Dynamic>,
+    ) -> Result<Dynamic, CallError> {
+        let args = self.fit(args);
+        let (program, engine) = (self.version.program(), self.version.engine());
+        let state = program.state(engine);
+        let state = state.map_err(CallError::Script)?;
+        let name = self.fn_ptr.fn_name();
+        let mut this = match program.mentions_this(name) {
+            true => this(),
+            false => None,
+        };
+        run(&self.version, || match self.cache(&program) {
+            Some(cache) => {
+                let function = (&self.fn_ptr, self.definition.as_ref());
+                cache.call(engine, state, function, this, args)
+            }
+            None => {
+                let context = NativeCallContext::new_with_all_fields(
+                    engine,
+                    name,
+                    None,
+                    state,
+                    Position::NONE,
+                );
+                self.fn_ptr.call_raw(&context, this.as_mut(), args)
+            }
+        })
+    }
+
+    /// Returns the cache of its calls, if they may keep anything.
+    fn cache<'a>(&self, program: &'a Program) -> Option<&'a Place> {
+        program.cache().filter(|_| self.is_defined())
+    }
+
+    /// How many parameters it declares; `None` for a native function, which takes what it is given.
+    pub fn parameters(&self) -> Option<usize> {
+        let all = self.definition.as_ref()?.params.len();
+        Some(all.saturating_sub(self.fn_ptr.curry().len()))
+    }
+
+    /// Returns the version that it runs in.
+    pub const fn version(&self) -> &Arc<Version> {
+        &self.version
+    }
+
+    /// Returns the code that it has: its version's, or an earlier one's.
+    pub fn code(&self) -> &Arc<Code> {
+        self.earlier.as_ref().unwrap_or_else(|| self.version.own())
+    }
+
+    /// Returns `true` if it has the code of an earlier version.
+    pub const fn is_stale(&self) -> bool {
+        self.earlier.is_some()
+    }
+
+    /// The file it was made in.
+    pub fn file(&self) -> &str {
+        let code = self.code();
+        let name = self.fn_ptr.fn_name();
+        let row = code.places().row_of(name);
+        match row.and_then(|row| code.places().row(row)) {
+            Some(row) => &row.file,
+            None => split_value_name(name).1.unwrap_or_else(|| code.entry()),
+        }
+    }
+
+    /// The line and column, from 1, at which its code begins.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        let begins = self.definition.as_ref()?.body.start_position();
+        Some((begins.line()?, begins.position().unwrap_or(1)))
+    }
+
+    /// The name of its function, if it is not a closure.
+    pub fn name(&self) -> Option<&str> {
+        (!self.fn_ptr.is_anonymous()).then(|| split_value_name(self.fn_ptr.fn_name()).0)
+    }
+
+    /// Returns the name of its function; for a closure, the name that Rhai makes up.
+    pub fn function(&self) -> &str {
+        self.fn_ptr.fn_name()
+    }
+
+    /// Whether both are the same function around the same captured variables.
+    pub fn is(&self, other: &FnPtr) -> bool {
+        let (ours, theirs) = (self.fn_ptr.curry(), other.curry());
+        split_value_name(self.fn_ptr.fn_name()).0 == other.fn_name()
+            && ours.len() == theirs.len()
+            && ours.iter().zip(theirs).all(|(a, b)| is_same_variable(a, b))
+    }
+
+    /// Returns a hash of its code and of what it is used for. An edit and its undo do not change it.
+    pub(crate) fn identity(&self, used: impl Hash) -> u64 {
+        let name = self.fn_ptr.fn_name();
+        let places = self.code().places();
+        let row = places.row_of(name).and_then(|row| places.row(row));
+        hash(&(row.map(|row| row.body), row.is_none().then_some(name), used))
+    }
+
+    /// Returns the texts that it has captured: they tell timers of one line apart.
+    pub(crate) fn captured_texts(&self) -> Vec<(ImmutableString, String)> {
+        let captured = self.captured().into_iter();
+        let texts = captured.filter_map(|(name, value)| {
+            let text = value.flatten().into_immutable_string().ok()?;
+            Some((name, text.to_string()))
+        });
+        texts.collect()
+    }
+
+    /// Returns the variables that it has captured, by name.
+    pub(crate) fn captured(&self) -> Vec<(ImmutableString, Dynamic)> {
+        captures(self.definition.as_deref(), &self.fn_ptr)
+    }
+
+    /// Returns the code whose run makes a variable that a closure has captured which runs in the same version.
+    pub(super) fn owner(&self, closure: &FnPtr, name: &str) -> Option<Owner> {
+        let own = self.code().places().row_of(closure.fn_name());
+        let of_code = own.map(|row| (self.code().clone(), row));
+        let (code, row) = of_code.or_else(|| self.version.origin(closure.fn_name()))?;
+        self.version.owner((&code, row), name)
+    }
+
+    /// Returns the variables that a closure has captured that runs in the same version.
+    pub(super) fn captured_by(&self, closure: &FnPtr) -> Vec<(ImmutableString, Dynamic)> {
+        let (name, count) = (closure.fn_name(), closure.curry().len());
+        let definition = match name == self.fn_ptr.fn_name() {
+            true => self.definition.clone(),
+            // A closure whose code is gone is known to its own version only.
+            false => self
+                .version
+                .definition(name, count)
+                .or_else(|| self.code().definition(name, count)),
+        };
+        captures(definition.as_deref(), closure)
+    }
+
+    /// The function pointer with what it captured.
+    pub(super) const fn fn_ptr(&self) -> &FnPtr {
+        &self.fn_ptr
+    }
+
+    pub(super) const fn is_defined(&self) -> bool {
+        self.definition.is_some()
+    }
+
+    fn fit(&self, mut args: Vec<Dynamic>) -> Vec<Dynamic> {
+        if let Some(count) = self.parameters() {
+            args.resize(count, Dynamic::UNIT);
+        }
+        args
+    }
+}

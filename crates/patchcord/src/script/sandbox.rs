@@ -1,0 +1,128 @@
+//! What keeps scripts from stopping or hanging the process: the limits of an engine, the functions that it has not, and
+//! the values that are looked at when a script reads them.
+
+use rhai::{Dynamic, Engine, EvalAltResult, EvalContext, OptimizationLevel, Scope};
+
+use super::{bounded, budget, compile, last_use, library, limits::Limits, modules, nesting};
+
+/// Variables that exist without being declared, and values that are handles.
+///
+/// A handle is captured by a closure as itself and never as a shared variable: Rhai refuses a method call on a
+/// shared variable whose argument is a closure over the same variable, which is how everybody writes
+/// `socket.on("x", || socket.emit("y"))`.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Globals {
+    /// The value of a global name, for the call that is running.
+    pub resolve: fn(&str) -> Option<Dynamic>,
+    /// Whether a value is a handle.
+    pub is_handle: fn(&Dynamic) -> bool,
+}
+
+impl Globals {
+    /// No global names and no handles.
+    pub const NONE: Self = Self::new(|_| None, |_| false);
+
+    /// Both answers in one value.
+    pub const fn new(
+        resolve: fn(&str) -> Option<Dynamic>,
+        is_handle: fn(&Dynamic) -> bool,
+    ) -> Self {
+        Self { resolve, is_handle }
+    }
+}
+
+/// Returns an engine with Rhai's standard packages and `limits` in force.
+pub(super) fn engine(limits: &Limits) -> Engine {
+    let mut engine = Engine::new();
+    limit(&mut engine, limits);
+    // What is compiled is checked first, and optimized then.
+    engine.set_optimization_level(OptimizationLevel::None);
+    without_hazards(&mut engine, limits);
+    engine.set_module_resolver(modules::Loaded);
+    engine.on_progress(|_| budget::spend().map(Dynamic::from));
+    engine
+}
+
+fn limit(engine: &mut Engine, limits: &Limits) {
+    engine
+        .set_max_call_levels(limits.call_levels)
+        .set_max_expr_depths(limits.expression_depth, limits.expression_depth)
+        .set_max_string_size(limits.string_size)
+        .set_max_array_size(limits.array_size)
+        .set_max_map_size(limits.map_size)
+        .set_max_variables(limits.variables)
+        .set_max_functions(limits.functions)
+        .set_max_modules(usize::MAX)
+        // One lock for all strings, which sleeps when it is contended.
+        .set_max_strings_interned(0);
+}
+
+/// `eval` and `curry` can end the process by recursion or by a chain of closures; see [`bounded`] for the rest.
+fn without_hazards(engine: &mut Engine, limits: &Limits) {
+    engine.disable_symbol("eval").disable_symbol("curry");
+    bounded::register(engine, limits);
+    library::register(engine);
+}
+
+/// Makes `globals` known to every script.
+///
+/// Rhai asks here at every access to a variable. A value given back is read-only and is not made shared when a
+/// closure captures it.
+#[allow(
+    deprecated,
+    reason = "`on_var` is marked volatile, not deprecated, and there is no other way"
+)]
+pub(super) fn resolve_variables(engine: &mut Engine, globals: Globals) {
+    engine.on_var(move |name, back, mut context| {
+        if nesting::is_looked_at() {
+            check_value(name, &mut context)?;
+        }
+        if let Some(value) = variable(context.scope(), name, back) {
+            if last_use::is_handed_over(value) {
+                return Ok(context.scope_mut().get_mut(name).map(last_use::take));
+            }
+            let handle = (globals.is_handle)(value);
+            return Ok(handle.then(|| value.flatten_clone()));
+        }
+        if name == compile::STATE_PROBE {
+            compile::capture(context.global_runtime_state());
+            return Ok(Some(Dynamic::UNIT));
+        }
+        Ok((globals.resolve)(name))
+    });
+}
+
+/// A variable by its place, which Rhai counts back from the last one, or by its name where it does not know the place.
+fn variable<'a>(scope: &'a Scope<'_>, name: &str, back: usize) -> Option<&'a Dynamic> {
+    match back.checked_sub(1) {
+        Some(newer) => scope.iter_raw().nth(newer).map(|(_, _, value)| value),
+        None => scope.get(name),
+    }
+}
+
+/// Ends a call that reads a variable whose value is more than it may be. One that is nested too deep is emptied, for it
+/// would come back with the next call.
+fn check_value(
+    name: &str,
+    context: &mut EvalContext<'_, '_, '_, '_, '_, '_>,
+) -> Result<(), Box<EvalAltResult>> {
+    let room = nesting::Room::of(context.engine());
+    if let Some(this) = context.this_ptr_mut() {
+        check(this, room)?;
+    }
+    match context.scope_mut().get_mut(name) {
+        Some(value) => check(value, room),
+        None => Ok(()),
+    }
+}
+
+fn check(value: &mut Dynamic, room: nesting::Room) -> Result<(), Box<EvalAltResult>> {
+    let Some(excess) = nesting::excess(value, room) else {
+        return Ok(());
+    };
+    if excess == budget::DEPTH {
+        nesting::empty(value);
+    }
+    Err(budget::ended(excess))
+}

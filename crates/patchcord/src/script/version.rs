@@ -1,0 +1,202 @@
+//! One version of a script: its code, and that of earlier versions whose closures are alive.
+
+use std::{
+    collections::BTreeSet,
+    ops::Deref,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use rhai::{ImmutableString, ScriptFuncDef};
+
+use super::{
+    captures::definition,
+    code::{Code, Runs},
+    hook::Hook,
+    places::{Owner, Row},
+    program::Program,
+    transition::{CallMap, Counterpart, Transition},
+};
+
+/// One version of a script. Its code never changes; that of earlier versions stands beside it while closures of them are
+/// alive. An earlier version's own list is not kept with it, so what nobody needs any more is freed.
+#[derive(Debug)]
+pub struct Version {
+    code: Arc<Code>,
+    /// The code that its calls can reach, if closures of earlier versions are alive.
+    program_with_earlier: ArcSwapOption<Program>,
+    has_earlier: AtomicBool,
+    /// Earlier versions whose closures are alive.
+    earlier: Mutex<Vec<Arc<Code>>>,
+    /// How the code of earlier versions becomes this one's.
+    transitions: Mutex<Vec<(Weak<Code>, Arc<Transition>)>>,
+}
+
+impl Deref for Version {
+    type Target = Code;
+
+    fn deref(&self) -> &Code {
+        &self.code
+    }
+}
+
+/// The code that calls of a version can reach.
+pub(super) enum Reachable<'a> {
+    Own(&'a Program),
+    WithEarlier(Arc<Program>),
+}
+
+impl Deref for Reachable<'_> {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        match self {
+            Self::Own(program) => program,
+            Self::WithEarlier(program) => program,
+        }
+    }
+}
+
+impl From<Code> for Version {
+    fn from(code: Code) -> Self {
+        Self {
+            code: code.into(),
+            program_with_earlier: ArcSwapOption::empty(),
+            has_earlier: AtomicBool::new(false),
+            earlier: Mutex::default(),
+            transitions: Mutex::default(),
+        }
+    }
+}
+
+impl Version {
+    /// Returns its code.
+    pub(super) const fn own(&self) -> &Arc<Code> {
+        &self.code
+    }
+
+    /// Returns the code that its calls can reach.
+    pub(super) fn program(&self) -> Reachable<'_> {
+        // Most versions have no code of earlier ones, and a call of them pays for none.
+        match self.has_earlier.load(Ordering::Acquire) {
+            false => Reachable::Own(self.code.program()),
+            true => match self.program_with_earlier.load_full() {
+                Some(program) => Reachable::WithEarlier(program),
+                None => Reachable::Own(self.code.program()),
+            },
+        }
+    }
+
+    /// Returns the function of a name, with at least so many parameters.
+    pub(super) fn definition(&self, name: &str, captured: usize) -> Option<Arc<ScriptFuncDef>> {
+        let program = self.program();
+        let state = program.state(self.engine()).ok()?;
+        definition(state, name, captured)
+    }
+
+    /// Returns the code and the row of a closure that is alive in this version: its own, or that of an earlier one.
+    pub(super) fn origin(&self, closure: &str) -> Option<(Arc<Code>, usize)> {
+        self.find(|code| code.places().row_of(closure))
+    }
+
+    /// Returns the code that a named function is of which is alive in this version, by the name that values have for it.
+    pub(super) fn origin_of_function(&self, name: &str) -> Option<Arc<Code>> {
+        let found = self.find(|code| code.definition(name, 0));
+        found.map(|(code, _)| code)
+    }
+
+    /// Looks at its own code, and at that of earlier versions, the newest first.
+    fn find<T>(&self, look: impl Fn(&Code) -> Option<T>) -> Option<(Arc<Code>, T)> {
+        let look = |code: &Arc<Code>| Some((code.clone(), look(code)?));
+        look(&self.code).or_else(|| self.earlier.lock().iter().rev().find_map(look))
+    }
+
+    /// Keeps the code of an earlier version callable in this one.
+    pub(super) fn keep(&self, earlier: &Arc<Code>) {
+        let mut all = self.earlier.lock();
+        if all.iter().any(|known| Arc::ptr_eq(known, earlier)) {
+            return;
+        }
+        let files = earlier.program().files().clone();
+        let program = Arc::new(self.program().and(files));
+        self.program_with_earlier.store(Some(program));
+        self.has_earlier.store(true, Ordering::Release);
+        all.push(earlier.clone());
+    }
+
+    /// Returns how the code of an earlier version becomes this one's.
+    pub(super) fn transition_from(&self, earlier: &Arc<Code>) -> Arc<Transition> {
+        let mut transitions = self.transitions.lock();
+        let known = transitions
+            .iter()
+            .find(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(earlier)));
+        if let Some((_, transition)) = known {
+            return transition.clone();
+        }
+        transitions.retain(|(of, _)| of.strong_count() > 0);
+        let define = |row: &Row| self.code.definition_of(row);
+        let transition = Transition::between(earlier.places(), self.places(), &define);
+        let transition = Arc::new(transition);
+        transitions.push((Arc::downgrade(earlier), transition.clone()));
+        transition
+    }
+
+    /// Returns the counterpart of a closure of an earlier version, if its code is that of a row of this one.
+    pub(super) fn counterpart(
+        &self,
+        (code, row): (&Code, usize),
+        to: usize,
+    ) -> Option<Counterpart> {
+        let from = code.places().row(row)?;
+        let define = |row: &Row| self.code.definition_of(row);
+        Counterpart::of(from, to, self.places(), &define)
+    }
+
+    /// Returns the code in this version whose run makes a variable that a closure, alive in this version, has captured.
+    pub(super) fn owner(&self, (code, row): (&Arc<Code>, usize), name: &str) -> Option<Owner> {
+        let owner = code.places().owner(row, name)?;
+        match Arc::ptr_eq(code, &self.code) {
+            true => Some(owner),
+            false => self.transition_from(code).owner(owner),
+        }
+    }
+
+    /// Returns which calls of this version's `on_connection` are which of an earlier version's.
+    pub(crate) fn calls_from(&self, earlier: &Self) -> Arc<CallMap> {
+        let hook = Hook::Connection;
+        let compare = || CallMap::between(earlier.reach(hook), self.reach(hook));
+        self.transition_from(&earlier.code).calls(compare)
+    }
+
+    /// Returns `true` if closures of this version may need variables of others when `new` serves.
+    pub(super) fn lends_to(&self, new: &Self) -> bool {
+        let mut alive = self.alive();
+        alive.any(|code| new.transition_from(&code).lends())
+    }
+
+    /// Returns all code that closures alive in this version can be of.
+    fn alive(&self) -> impl Iterator<Item = Arc<Code>> + use<> {
+        let earlier = self.earlier.lock().clone();
+        earlier.into_iter().chain([self.code.clone()])
+    }
+
+    /// Returns `true` if closures that live in an earlier version need variables of a hook that they have not captured: a
+    /// draft makes those that nobody has.
+    pub(crate) fn needs_variables(&self, earlier: &Self, hook: Hook) -> bool {
+        earlier.alive().any(|code| {
+            let transition = self.transition_from(&code);
+            transition.lacking().any(|(row, name)| {
+                self.runs(row, name, hook) != Runs::AnyTimes && !self.is_own_socket(row, name)
+            })
+        })
+    }
+
+    /// Returns the names that closures of an earlier version capture, and none of this one.
+    pub(crate) fn dropped_since(&self, earlier: &Self) -> Arc<BTreeSet<ImmutableString>> {
+        self.transition_from(&earlier.code).dropped().clone()
+    }
+}

@@ -1,0 +1,50 @@
+//! File descriptors of the process: each connection takes one.
+
+use rustix::process::{Resource, getrlimit};
+
+/// Descriptors that connections leave for files, the watcher and the runtime: a tenth, within these bounds.
+const RESERVE: std::ops::RangeInclusive<usize> = 32..=1_024;
+
+/// Returns the maximum number of connections that leaves descriptors for files and the watcher.
+pub(super) fn for_connections() -> usize {
+    // Without a limit, the system itself is the limit.
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    spared(usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+fn spared(limit: usize) -> usize {
+    let reserve = (limit / 10).clamp(*RESERVE.start(), *RESERVE.end());
+    limit.saturating_sub(reserve).max(1)
+}
+
+/// Raises the limit of descriptors as far as the process may: shells and service managers start programs with 1,024,
+/// for the sake of old ones.
+#[cfg(feature = "internals")]
+pub fn raise_limit() {
+    use rustix::process::{Rlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // Some systems refuse; the limit stays as it is then.
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_descriptors_are_left_for_files() {
+        for (limit, expected) in [
+            (10, 1),
+            (300, 268),
+            (1_024, 922),
+            (524_288, 523_264),
+            (usize::MAX, usize::MAX - 1_024),
+        ] {
+            assert_eq!(spared(limit), expected, "{limit}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The stand-alone server: a listener, the pages, and a host.
+//!
+//! [`Server::bind`] returns when the address is bound and clients are taken; [`Server::join`] runs until it fails;
+//! [`Server::shutdown`] ends it in order.
+
+mod accept;
+mod admin;
+mod config;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod control;
+#[cfg(not(feature = "internals"))]
+mod control;
+mod descriptors;
+mod error;
+mod folder;
+mod head;
+mod metrics;
+mod pages;
+mod stream;
+mod tcp_limit;
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
+
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+pub use config::{Config, ControlPlace};
+pub use error::ServerError;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub use {descriptors::raise_limit, pages::CLIENT_SCRIPT};
+
+use crate::host::{Host, HostCheck};
+use admin::Admin;
+use control::Control;
+
+/// Loads the scripts of a host, watches them, and serves them alone, with no app around them, until the listener fails. A
+/// program that has an app of its own takes [`Host::service`].
+///
+/// ```no_run
+/// # async fn run() -> Result<(), patchcord::server::ServerError> {
+/// use patchcord::{Host, server::{Config, serve}};
+///
+/// serve(Host::builder().scripts("scripts").build(), &Config::default()).await
+/// # }
+/// ```
+///
+/// # Errors
+/// When the scripts cannot be watched, the address not be listened at, or the host serves already.
+pub async fn serve(host: Host, config: &Config) -> Result<(), ServerError> {
+    host.load().await;
+    let _watching = host.watch()?;
+    Server::bind(host, config).await?.join().await
+}
+
+/// A server that takes clients.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), patchcord::server::ServerError> {
+/// use patchcord::{Host, script::Memory, server::{Config, Server}};
+///
+/// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
+/// let host = Host::builder().loader(scripts).build();
+/// host.load().await;
+/// let mut config = Config::default();
+/// config.port = 0; // any that is free
+/// let server = Server::bind(host, &config).await?;
+/// println!("http://{}", server.address());
+/// server.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    host: Host,
+    address: SocketAddr,
+    admin: Option<Admin>,
+    control: Control,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    /// Binds the address and takes clients from now on.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, a folder to serve is none, or the host serves already.
+    pub async fn bind(host: Host, config: &Config) -> Result<Self, ServerError> {
+        let mut app = pages::router(config, &host)?;
+        if config.metrics {
+            app = app.merge(metrics::router(host.clone()));
+        }
+        let (listener, address) = listen(&config.host, config.port).await?;
+        let admin = match &config.admin_listen {
+            Some(place) => Some(admin_at(&host, config, place).await?),
+            None => None,
+        };
+        let (place, tcp) = (config.control.as_ref(), config.control_tcp.as_deref());
+        let control = Control::open(&host, address.port(), place, tcp).await?;
+        let app = host.service_for(app, hosts(&host, &config.host, address))?;
+        let (stop, stopped) = oneshot::channel();
+        let serving = accept::serve(host.clone(), listener, app, config.clone(), stopped);
+        let serving = tokio::spawn(serving);
+        Ok(Self {
+            host,
+            address,
+            admin,
+            control,
+            stop,
+            serving,
+        })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the second listener listens, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
+    }
+
+    /// The Unix socket of the control channel, if there is one.
+    pub fn control_path(&self) -> Option<&Path> {
+        self.control.path.as_deref()
+    }
+
+    /// The TCP address of the control channel, if there is one, and the file with its token.
+    pub fn control_address(&self) -> Option<(SocketAddr, &Path)> {
+        let tcp = self.control.tcp.as_ref();
+        tcp.map(|(address, token)| (*address, token.as_path()))
+    }
+
+    /// Why there is no control socket at the default place.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    pub fn control_problem(&self) -> Option<&str> {
+        self.control.problem.as_deref()
+    }
+
+    /// Waits until the server ends by itself, which it does not.
+    ///
+    /// # Errors
+    /// What ended it.
+    pub async fn join(&mut self) -> Result<(), ServerError> {
+        Ok((&mut self.serving).await?)
+    }
+
+    /// Takes no more clients, tells the scripts, and returns when everything has ended.
+    pub async fn shutdown(self) {
+        let Self {
+            host,
+            admin,
+            control,
+            stop,
+            serving,
+            ..
+        } = self;
+        let drain_timeout = host.options().drain_timeout;
+        // The receiver is gone when the server has ended already.
+        let _ = stop.send(());
+        control.shutdown(drain_timeout).await;
+        host.close().await;
+        let _ = tokio::time::timeout(drain_timeout, serving).await;
+        // The operator can look on until everything else has ended.
+        if let Some(admin) = admin {
+            admin.shutdown(drain_timeout).await;
+        }
+    }
+}
+
+async fn admin_at(host: &Host, config: &Config, place: &str) -> Result<Admin, ServerError> {
+    let no_address = || ServerError::Bind {
+        address: place.to_owned(),
+        reason: "expected an address and a port, such as `127.0.0.1:9100`".to_owned(),
+    };
+    let (name, port) = place.rsplit_once(':').ok_or_else(no_address)?;
+    let port = port.parse().map_err(|_| no_address())?;
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let (listener, address) = listen(name, port).await?;
+    let hosts = hosts(host, name, address);
+    Ok(Admin::serve(host, listener, address, hosts, config))
+}
+
+/// Returns the check of the names by which clients may ask for a server that listens at an address. Whoever can reach a
+/// loopback address is on this machine, and so are pages of other sites in its browsers.
+fn hosts(host: &Host, name: &str, address: SocketAddr) -> Option<Arc<HostCheck>> {
+    let default = || {
+        let own = name.parse().ok();
+        address
+            .ip()
+            .is_loopback()
+            .then(|| own.into_iter().collect())
+    };
+    let allowed = host.options().allowed_hosts.clone();
+    allowed
+        .or_else(default)
+        .map(|allowed| host.host_check(allowed))
+}
+
+async fn listen(host: &str, port: u16) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |error| bind_error(host, port, &error);
+    let listener = TcpListener::bind((host, port)).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+fn bind_error(host: &str, port: u16, error: &io::Error) -> ServerError {
+    let address = format!("{host}:{port}");
+    let reason = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
+        _ => error.to_string(),
+    };
+    ServerError::Bind { address, reason }
+}

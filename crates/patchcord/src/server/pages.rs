@@ -1,0 +1,178 @@
+//! What is served beside Socket.IO: the built-in pages or a folder, and the official client's bundle.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Response, StatusCode, header},
+    middleware::{self, Next},
+    response::IntoResponse,
+    routing::get,
+};
+use tower_http::compression::CompressionLayer;
+
+use super::{config::Config, error::ServerError, folder};
+use crate::host::{Cors, Host};
+
+const INDEX: &str = include_str!("pages/index.html");
+const STYLE: &str = include_str!("pages/style.css");
+/// A page's own small client of Socket.IO, which the pages and the presets share.
+pub const CLIENT_SCRIPT: &str = include_str!("pages/client.js");
+const PAGE: &str = include_str!("pages/page.js");
+const WHITEBOARD: &str = include_str!("pages/whiteboard.html");
+const WHITEBOARD_SCRIPT: &str = include_str!("pages/whiteboard.js");
+const WHITEBOARD_STYLE: &str = include_str!("pages/whiteboard.css");
+
+/// Path of the Socket.IO endpoint in the text of a page.
+const SOCKET_IO: &str = "content=\"socket.io/\"";
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// Restrictions for the built-in pages: they use their own files and this server, and stand in no frame.
+const RESTRICTIONS: [(HeaderName, HeaderValue); 2] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+    ),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    ),
+];
+/// Keeps browsers from guessing the type of an answer.
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// Returns the app around the Socket.IO path of a host.
+///
+/// # Errors
+/// When a folder to serve is none.
+pub(super) fn router(config: &Config, host: &Host) -> Result<Router, ServerError> {
+    let socket_io = &host.options().path;
+    let mut router = match &config.public {
+        Some(public) => folder::router(public, &config.private)?,
+        None => built_in(socket_io),
+    };
+    if let Some(files) = &config.client_dist {
+        let bundle = bundle(folder::router(files, &config.private)?, host.cors());
+        router = router.nest_service(socket_io, bundle);
+    }
+    let missing = Arc::new(MissingBundle::new(host));
+    let router = router.layer(middleware::from_fn_with_state(missing, told));
+    Ok(router.layer(middleware::map_response(unsniffed)))
+}
+
+/// Tells once that pages ask for the official client's bundle, which is not served.
+struct MissingBundle {
+    host: Host,
+    /// Prefix of the paths of its files.
+    prefix: String,
+    is_told: AtomicBool,
+}
+
+impl MissingBundle {
+    fn new(host: &Host) -> Self {
+        Self {
+            prefix: format!("{}/socket.io.", host.options().path),
+            host: host.clone(),
+            is_told: AtomicBool::new(false),
+        }
+    }
+}
+
+async fn told(
+    State(missing): State<Arc<MissingBundle>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let path = request.uri().path();
+    let asked =
+        (path.starts_with(&missing.prefix) && path.ends_with(".js")).then(|| path.to_owned());
+    let response = next.run(request).await;
+    if let Some(path) = asked
+        && response.status() == StatusCode::NOT_FOUND
+        && !missing.is_told.swap(true, Ordering::Relaxed)
+    {
+        missing.host.bundle_missing(path);
+    }
+    response
+}
+
+/// Adds to the official client's bundle what pages of other origins need to load it, as modules too.
+fn bundle(files: Router, cors: Arc<Cors>) -> Router {
+    files
+        .layer(CompressionLayer::new())
+        .layer(middleware::map_response(tagged))
+        .layer(middleware::from_fn_with_state(cors, shared))
+}
+
+/// Marks the tag of a compressed answer as weak, because it also stands for the bytes that were not compressed.
+async fn tagged(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    let is_compressed = headers.contains_key(header::CONTENT_ENCODING);
+    let strong = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
+    let weak = strong
+        .filter(|tag| is_compressed && tag.starts_with('"'))
+        .and_then(|tag| HeaderValue::from_str(&format!("W/{tag}")).ok());
+    if let Some(weak) = weak {
+        headers.insert(header::ETAG, weak);
+    }
+    response
+}
+
+/// Answers pages that may connect.
+async fn shared(State(cors): State<Arc<Cors>>, request: Request, next: Next) -> Response<Body> {
+    let answer = |request| {
+        let next = next.clone();
+        async { next.run(request).await }
+    };
+    let mut response = cors.around(request, answer).await;
+    // The answer to a request without an origin must not be kept for a page of another origin.
+    let headers = response.headers_mut();
+    let mut vary = headers.get_all(header::VARY).iter();
+    if !vary.any(|names| names == header::ORIGIN.as_str()) {
+        headers.append(header::VARY, HeaderValue::from_name(header::ORIGIN));
+    }
+    response
+}
+
+fn built_in(socket_io: &str) -> Router {
+    let path = socket_io.trim_start_matches('/');
+    let page = |text: &str| {
+        let text = text.replace(SOCKET_IO, &format!("content=\"{path}/\""));
+        get(([(header::CONTENT_TYPE, HTML)], text))
+    };
+    let asset =
+        |kind: &'static str, text: &'static str| get(([(header::CONTENT_TYPE, kind)], text));
+    Router::new()
+        .route("/", page(INDEX))
+        .route("/echo", page(INDEX))
+        .route("/whiteboard", page(WHITEBOARD))
+        .route("/assets/style.css", asset(CSS, STYLE))
+        .route("/assets/client.js", asset(JAVASCRIPT, CLIENT_SCRIPT))
+        .route("/assets/page.js", asset(JAVASCRIPT, PAGE))
+        .route("/assets/whiteboard.css", asset(CSS, WHITEBOARD_STYLE))
+        .route(
+            "/assets/whiteboard.js",
+            asset(JAVASCRIPT, WHITEBOARD_SCRIPT),
+        )
+        .layer(middleware::map_response(restricted))
+}
+
+async fn restricted(response: Response<Body>) -> impl IntoResponse {
+    (RESTRICTIONS, response)
+}
+
+/// Keeps browsers from guessing the type of an answer.
+pub(super) async fn unsniffed(response: Response<Body>) -> impl IntoResponse {
+    ([(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF)], response)
+}

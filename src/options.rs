@@ -1,0 +1,439 @@
+//! What `serve` can be told, once for flags, environment and file: the name of a flag is the key in the file, and in
+//! the environment it is written `PATCHCORD_...`.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction::Set, Args, builder::BoolishValueParser};
+
+use super::values::{self, Count, LogFormat, Maximum, OnRebindFailure, Size, Time, Transport};
+use patchcord::{
+    host::{AllowedHost, Options, Origin},
+    script::Limits,
+    server::{Config, ControlPlace},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ServeOptions {
+    /// A folder of scripts, or one script, which is served as `/`
+    #[arg(value_name = "PATH", default_value = "scripts")]
+    pub(super) scripts: PathBuf,
+    /// Serve a script that comes with the program instead of files; `patchcord preset` lists them
+    #[arg(long, value_name = "NAME", value_parser = super::new::names(), env = "PATCHCORD_PRESET")]
+    pub(super) preset: Option<String>,
+    /// Read options from this TOML file: `port = 8080`, the keys are the names of the flags. Flags win over the
+    /// environment, and the environment over the file. Without this flag it is `patchcord.toml` in the present folder,
+    /// if that exists; `none` reads no file
+    #[arg(long, value_name = "FILE", env = "PATCHCORD_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// The name or address to listen at
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "127.0.0.1",
+        env = "PATCHCORD_HOST"
+    )]
+    host: String,
+    /// The port to listen at; 0 picks a free one
+    #[arg(long, value_parser = values::port, default_value_t = 3000, env = "PATCHCORD_PORT")]
+    port: u16,
+    /// Serve metrics and health (`/metrics`, `/healthz`, `/readyz`) at an address of their own, such as
+    /// `127.0.0.1:9100`, which clients should not reach
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address, env = "PATCHCORD_ADMIN_LISTEN")]
+    admin_listen: Option<String>,
+    /// The Unix socket at which `patchcord ctl` steers the server, only for its own user; `none` is none. Without a
+    /// path, it is PORT.sock in $XDG_RUNTIME_DIR/patchcord, or in /tmp/patchcord-UID
+    #[arg(long, value_name = "PATH", env = "PATCHCORD_CONTROL")]
+    control: Option<PathBuf>,
+    /// Listen at a loopback address, such as `127.0.0.1:3001`, for `patchcord ctl --control-tcp`, too. Its token is in
+    /// the file PORT.token beside the default place of control sockets
+    #[arg(long, value_name = "ADDRESS", value_parser = values::address, env = "PATCHCORD_CONTROL_TCP")]
+    control_tcp: Option<String>,
+    /// Serve the files of this folder in place of the built-in page: to everybody, except scripts, the file of options,
+    /// names that begin with a dot, and what lies outside
+    #[arg(long, value_name = "DIR", env = "PATCHCORD_PUBLIC")]
+    public: Option<PathBuf>,
+    /// Serve the official client from this folder (`node_modules/socket.io-client/dist`) under the Socket.IO path, to
+    /// pages that may connect
+    #[arg(long, value_name = "DIR", env = "PATCHCORD_CLIENT_DIST")]
+    client_dist: Option<PathBuf>,
+    /// Answer `GET /metrics` with what is counted, in Prometheus' text format, to everybody; `--admin-listen` has it at
+    /// another address
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_METRICS")]
+    metrics: bool,
+    /// Log for people (`text`), or everything that happens as one JSON object in each line
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, env = "PATCHCORD_LOG_FORMAT")]
+    pub(super) log_format: LogFormat,
+    /// Log `debug` lines of scripts, the files of versions, the most memory that one call can take, and the place of the
+    /// control socket
+    #[arg(short, long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_VERBOSE")]
+    pub(super) verbose: bool,
+    /// Report only the first line of a reload: not which code, variables and rooms changed on how many connections
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_QUIET_RELOADS")]
+    pub(super) quiet_reloads: bool,
+    /// Reload scripts when they are saved
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_WATCH")]
+    watch: bool,
+    /// The same as `--watch=false`
+    #[arg(long)]
+    no_watch: bool,
+    /// Look at the files at this interval (1s without a value) instead of waiting for events, for file systems
+    /// without them
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "1s",
+        env = "PATCHCORD_POLL")]
+    poll: Option<Time>,
+    /// A script whose file is missing keeps serving for so long, for an editor may be in the middle of saving
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().missing_grace),
+        env = "PATCHCORD_MISSING_GRACE")]
+    missing_grace: Time,
+    /// When an edit fails on some connections: reject it for all, or disconnect these
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_enum,
+        default_value = "reject",
+        env = "PATCHCORD_ON_REBIND_FAILURE"
+    )]
+    on_rebind_failure: OnRebindFailure,
+    /// Roll a version back by itself that fails where the one before did not: on five connections, and on one in
+    /// twenty, within 30 seconds
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_ROLLBACK_ON_ERRORS")]
+    rollback_on_errors: bool,
+    /// Keep versions with their texts in this folder, so that `patchcord ctl` lists, compares and restores them after a
+    /// restart, too: the last 100 batches of saves
+    #[arg(long, value_name = "DIR", env = "PATCHCORD_HISTORY")]
+    history: Option<PathBuf>,
+    /// End with exit code 1 when a script does not load at the start
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_STRICT")]
+    pub(super) strict: bool,
+    #[command(flatten)]
+    clients: ClientOptions,
+    #[command(flatten)]
+    limits: LimitOptions,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Clients")]
+struct ClientOptions {
+    /// The path of the Socket.IO endpoint
+    #[arg(long, value_parser = values::path, default_value_t = Options::default().path, env = "PATCHCORD_PATH")]
+    path: String,
+    /// The transports that clients may use
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "polling,websocket",
+        env = "PATCHCORD_TRANSPORTS"
+    )]
+    transports: Vec<Transport>,
+    /// Pages of this origin, such as `https://example.com`, may connect, beside those of the server itself. Can be
+    /// given more than once, or with commas between. `*` is every page, `null` a page without an origin; these connect
+    /// without cookies and `Authorization`
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        env = "PATCHCORD_ORIGIN"
+    )]
+    origin: Vec<Origin>,
+    /// Answer requests that ask for the server by this name, `example.com`, or a name below it, `*.example.com`, beside
+    /// addresses and `localhost`. Can be given more than once, or with commas between; `*` is every name, which is the
+    /// default unless `--host` is a loopback address
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        env = "PATCHCORD_ALLOWED_HOST"
+    )]
+    allowed_host: Vec<AllowedHost>,
+    /// Maximum number of clients connected at once; `none` means unlimited. Further ones are rejected with status 503
+    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connections),
+        env = "PATCHCORD_MAX_CONNECTIONS")]
+    max_connections: Maximum,
+    /// Maximum number of clients of one address connected at once; `none` means unlimited. Further ones are rejected
+    /// with status 429. In this and the other limits per address, IPv6 addresses count by their first 64 bits, loopback
+    /// addresses have no limit, and `--trust-proxy` determines the address
+    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connections_per_address),
+        env = "PATCHCORD_MAX_CONNECTIONS_PER_ADDRESS")]
+    max_connections_per_address: Maximum,
+    /// Maximum number of clients that connect per second, after a burst of ten times as many; `none` means unlimited.
+    /// Further ones are rejected with status 429
+    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connects_per_second),
+        env = "PATCHCORD_MAX_CONNECTS_PER_SECOND")]
+    max_connects_per_second: Maximum,
+    /// The same for the clients of one address
+    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connects_per_second_per_address),
+        env = "PATCHCORD_MAX_CONNECTS_PER_SECOND_PER_ADDRESS")]
+    max_connects_per_second_per_address: Maximum,
+    /// Maximum number of clients that have opened a connection, but have no socket so far; clients of one address may be
+    /// a third of them. By default half of `--max-connections`, and at least 100
+    #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_UNCONNECTED")]
+    max_unconnected: Option<Count>,
+    /// Maximum number of open TCP connections; further ones are closed. By default as many as the limit of file
+    /// descriptors allows, less a tenth
+    #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_TCP_CONNECTIONS")]
+    max_tcp_connections: Option<Count>,
+    /// The same for one address, unless there is a proxy (`--trust-proxy`). By default three quarters of all
+    #[arg(
+        long,
+        value_name = "COUNT",
+        env = "PATCHCORD_MAX_TCP_CONNECTIONS_PER_ADDRESS"
+    )]
+    max_tcp_connections_per_address: Option<Count>,
+    /// The most instances of one dynamic namespace, such as `/room/{id}`, at a time
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_namespaces),
+        env = "PATCHCORD_MAX_NAMESPACES")]
+    max_namespaces: Count,
+    /// Namespaces that one client may be in
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_namespaces_per_client),
+        env = "PATCHCORD_MAX_NAMESPACES_PER_CLIENT")]
+    max_namespaces_per_client: Count,
+    /// Believe the `X-Forwarded-For` and `X-Forwarded-Host` of so many proxies in front of the server (1 without a
+    /// value); only behind proxies that write them
+    #[arg(long, value_name = "COUNT", num_args = 0..=1, require_equals = true, default_value = "0",
+        default_missing_value = "1", value_parser = values::proxies, env = "PATCHCORD_TRUST_PROXY")]
+    trust_proxy: usize,
+    /// From one ping to the next
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().ping_interval),
+        env = "PATCHCORD_PING_INTERVAL")]
+    ping_interval: Time,
+    /// So long a client has to answer a ping
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().ping_timeout),
+        env = "PATCHCORD_PING_TIMEOUT")]
+    ping_timeout: Time,
+    /// Time limit for a client from the handshake to its first CONNECT, and for `on_handshake`
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().connect_timeout),
+        env = "PATCHCORD_CONNECT_TIMEOUT")]
+    connect_timeout: Time,
+    /// So long an upgrade from polling to WebSocket may take
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().upgrade_timeout),
+        env = "PATCHCORD_UPGRADE_TIMEOUT")]
+    upgrade_timeout: Time,
+    /// Maximum time in which a client takes nothing of what is written to it; its connection is closed then
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().write_timeout),
+        env = "PATCHCORD_WRITE_TIMEOUT")]
+    write_timeout: Time,
+    /// The most bytes of one message from a client, whatever the transport
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_payload),
+        env = "PATCHCORD_MAX_PAYLOAD")]
+    max_payload: Size,
+    /// The most bytes that may wait for a client; one that lets more pile up is cut off
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_backlog),
+        env = "PATCHCORD_MAX_BACKLOG")]
+    max_backlog: Size,
+    /// The same in packets; it should be more than what one call sends to a client
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_backlog_packets),
+        env = "PATCHCORD_MAX_BACKLOG_PACKETS")]
+    max_backlog_packets: Count,
+    /// Maximum memory of all that waits for clients together; beyond it, the clients for which most waits are disconnected
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_backlog_total),
+        env = "PATCHCORD_MAX_BACKLOG_TOTAL")]
+    max_backlog_total: Size,
+    /// The most attachments of one packet from a client; together they have at most so many times `--max-payload` bytes
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_attachments),
+        env = "PATCHCORD_MAX_ATTACHMENTS")]
+    max_attachments: Count,
+    /// So many events a second each client may send; no limit without it. What is more is refused, and a client that
+    /// goes on is cut off
+    #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_EVENTS_PER_SECOND")]
+    max_events_per_second: Option<Count>,
+    /// Time limit for a client to send the head of a request, the next one on a connection included
+    #[arg(long, value_name = "TIME", default_value_t = Time(Config::default().header_timeout),
+        env = "PATCHCORD_HEADER_TIMEOUT")]
+    header_timeout: Time,
+    /// Answer the ack of an event whose handler throws with `{ error: text }`
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_ACK_ERRORS")]
+    ack_errors: bool,
+    /// So long the end of the server waits for the scripts, and for clients to take what was sent to them
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().drain_timeout),
+        env = "PATCHCORD_DRAIN_TIMEOUT")]
+    drain_timeout: Time,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits of scripts")]
+struct LimitOptions {
+    /// Operations of one call, those in callbacks included
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().operations,
+        value_parser = values::operations, env = "PATCHCORD_MAX_OPERATIONS")]
+    max_operations: u64,
+    /// How long one call may run
+    #[arg(long, value_name = "TIME", default_value_t = Time(Limits::default().time), env = "PATCHCORD_MAX_CALL_TIME")]
+    max_call_time: Time,
+    /// Nested calls of script functions, at most 64: they need the stack of a thread
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().call_levels),
+        value_parser = values::at_most::<64>, env = "PATCHCORD_MAX_CALL_LEVELS")]
+    max_call_levels: Count,
+    /// Nesting of expressions, at most 128
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().expression_depth),
+        value_parser = values::at_most::<128>, env = "PATCHCORD_MAX_EXPRESSION_DEPTH")]
+    max_expression_depth: Count,
+    /// Bytes of one string
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().string_size),
+        env = "PATCHCORD_MAX_STRING_SIZE")]
+    max_string_size: Size,
+    /// Elements of one array, and bytes of one blob
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().array_size),
+        env = "PATCHCORD_MAX_ARRAY_SIZE")]
+    max_array_size: Count,
+    /// Keys of one map
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().map_size),
+        env = "PATCHCORD_MAX_MAP_SIZE")]
+    max_map_size: Count,
+    /// Arrays and maps one inside the other in what a client sends and in JSON texts, at most 120
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().nesting),
+        value_parser = values::at_most::<120>, env = "PATCHCORD_MAX_NESTING")]
+    max_nesting: Count,
+    /// Variables in scope of one function
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().variables),
+        env = "PATCHCORD_MAX_VARIABLES")]
+    max_variables: Count,
+    /// Functions and closures of one file
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().functions),
+        env = "PATCHCORD_MAX_FUNCTIONS")]
+    max_functions: Count,
+    /// Files that one script imports, directly or not
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().modules),
+        env = "PATCHCORD_MAX_MODULES")]
+    max_modules: Count,
+    /// Listeners that one socket may have
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().listeners),
+        env = "PATCHCORD_MAX_LISTENERS")]
+    max_listeners: Count,
+    /// The most timers that one socket may have at a time
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().timers),
+        env = "PATCHCORD_MAX_TIMERS")]
+    max_timers: Count,
+    /// The most bytes that native functions make for one call: strings, arrays and maps
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().produced),
+        env = "PATCHCORD_MAX_PRODUCED")]
+    max_produced: Size,
+    /// The most bytes by which the memory of one call may grow, whatever takes them
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().call_memory),
+        env = "PATCHCORD_MAX_CALL_MEMORY")]
+    max_call_memory: Size,
+    /// The most bytes that `socket.data` holds
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().socket_data),
+        env = "PATCHCORD_MAX_SOCKET_DATA")]
+    max_socket_data: Size,
+    /// The most bytes that `io.data` holds
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().io_data),
+        env = "PATCHCORD_MAX_IO_DATA")]
+    max_io_data: Size,
+    /// Rooms that one socket may be in
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().rooms),
+        env = "PATCHCORD_MAX_ROOMS")]
+    max_rooms: Count,
+    /// Answers that the closures of one socket may wait for at a time
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().acks),
+        env = "PATCHCORD_MAX_ACKS")]
+    max_acks: Count,
+}
+
+impl ServeOptions {
+    pub(super) const fn watches(&self) -> bool {
+        self.watch && !self.no_watch
+    }
+
+    /// Returns an origin that every page can have, if it may connect.
+    pub(super) fn open_origin(&self) -> Option<&Origin> {
+        let mut origins = self.clients.origin.iter();
+        origins.find(|origin| origin.is_any() || origin.is_null())
+    }
+
+    pub(super) fn for_server(&self) -> Config {
+        let mut config = Config::default();
+        config.host = self.host.clone();
+        config.port = self.port;
+        config.admin_listen = self.admin_listen.clone();
+        config.control = match &self.control {
+            None => Some(ControlPlace::Default),
+            Some(path) if path.as_os_str() == "none" => None,
+            Some(path) => Some(ControlPlace::At(path.clone())),
+        };
+        config.control_tcp = self.control_tcp.clone();
+        config.public = self.public.clone();
+        config.private = self.config.iter().cloned().collect();
+        config.client_dist = self.client_dist.clone();
+        config.metrics = self.metrics;
+        config.header_timeout = self.clients.header_timeout.0;
+        config.max_tcp_connections = self.clients.max_tcp_connections.map(|count| count.0);
+        config.max_tcp_connections_per_address = self
+            .clients
+            .max_tcp_connections_per_address
+            .map(|count| count.0);
+        config
+    }
+
+    pub(super) fn for_host(&self) -> Options {
+        let clients = &self.clients;
+        let mut options = Options::default();
+        options.path = clients.path.clone();
+        options.ping_interval = clients.ping_interval.0;
+        options.ping_timeout = clients.ping_timeout.0;
+        options.connect_timeout = clients.connect_timeout.0;
+        options.upgrade_timeout = clients.upgrade_timeout.0;
+        options.write_timeout = clients.write_timeout.0;
+        options.max_payload = clients.max_payload.0;
+        options.max_backlog = clients.max_backlog.0;
+        options.max_backlog_packets = clients.max_backlog_packets.0;
+        options.max_backlog_total = clients.max_backlog_total.0;
+        options.drain_timeout = clients.drain_timeout.0;
+        options.transports = clients.transports.iter().map(|one| (*one).into()).collect();
+        options.origins = clients.origin.clone();
+        options.allowed_hosts =
+            Some(clients.allowed_host.clone()).filter(|names| !names.is_empty());
+        options.max_connections = clients.max_connections.0;
+        options.max_connections_per_address = clients.max_connections_per_address.0;
+        options.max_connects_per_second = clients.max_connects_per_second.0;
+        options.max_connects_per_second_per_address = clients.max_connects_per_second_per_address.0;
+        options.max_unconnected = clients.max_unconnected.map(|count| count.0);
+        options.trust_proxy = clients.trust_proxy;
+        options.max_events_per_second = clients.max_events_per_second.map(|count| count.0);
+        options.max_attachments = clients.max_attachments.0;
+        options.ack_errors = clients.ack_errors;
+        options.max_namespaces = clients.max_namespaces.0;
+        options.max_namespaces_per_client = clients.max_namespaces_per_client.0;
+        options.poll = self.poll.map(|time| time.0);
+        options.missing_grace = self.missing_grace.0;
+        options.on_rebind_failure = self.on_rebind_failure.into();
+        options.rollback_on_errors = self.rollback_on_errors;
+        options.history = self.history.clone();
+        options.limits = self.limits.for_scripts();
+        options
+    }
+}
+
+impl LimitOptions {
+    fn for_scripts(&self) -> Limits {
+        let mut limits = Limits::default();
+        limits.operations = self.max_operations;
+        limits.time = self.max_call_time.0;
+        limits.call_levels = self.max_call_levels.0;
+        limits.expression_depth = self.max_expression_depth.0;
+        limits.string_size = self.max_string_size.0;
+        limits.array_size = self.max_array_size.0;
+        limits.map_size = self.max_map_size.0;
+        limits.nesting = self.max_nesting.0;
+        limits.variables = self.max_variables.0;
+        limits.functions = self.max_functions.0;
+        limits.modules = self.max_modules.0;
+        limits.listeners = self.max_listeners.0;
+        limits.timers = self.max_timers.0;
+        limits.produced = self.max_produced.0;
+        limits.call_memory = self.max_call_memory.0;
+        limits.socket_data = self.max_socket_data.0;
+        limits.io_data = self.max_io_data.0;
+        limits.rooms = self.max_rooms.0;
+        limits.acks = self.max_acks.0;
+        limits
+    }
+}

@@ -1,0 +1,196 @@
+//! What the person at the terminal reads: host events, one line each, and diagnostics in full.
+//!
+//! Invariant: no text of a client or a script reaches the terminal as a control sequence, or begins a line that could
+//! be taken for one of patchcord. Only [`output`] writes text as it is.
+
+mod clock;
+#[cfg(test)]
+mod hint_tests;
+mod hints;
+mod json;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    net::SocketAddr,
+    path::Path,
+    time::SystemTime,
+};
+
+use serde::Serialize;
+
+use super::values::LogFormat;
+use patchcord::{
+    diagnostic::{Diagnostic, Style, render, visible, visible_lines},
+    event::{EventText, HostEvent, Level},
+};
+
+/// Writes to the terminal. A terminal that is gone is no reason to stop serving.
+fn write(lines: &str) {
+    let _ = writeln!(io::stderr().lock(), "{lines}");
+}
+
+pub(super) fn error(error: &anyhow::Error) {
+    write(&visible_lines(&format!("error: {error:#}")));
+}
+
+/// Writes the result of a command to the standard output. The text is patchcord's own.
+pub(super) fn output(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Writes several lines to the standard output, whatever is in the text.
+pub(super) fn lines(text: &str) {
+    let lines: Vec<_> = text.split('\n').map(visible).collect();
+    output(&lines.join("\n"));
+}
+
+/// Writes a hint to the terminal.
+pub(super) fn hint(text: &str) {
+    write(&format!("hint: {}", visible(text)));
+}
+
+/// Writes text to the standard output that a client or a script may have chosen.
+pub(super) fn said(text: &str) {
+    output(&visible_lines(text));
+}
+
+/// One finding of a command that looks for them, and an empty line.
+pub(super) fn finding(diagnostic: &Diagnostic) {
+    let style = match io::stdout().is_terminal() {
+        true => Style::Color,
+        false => Style::Plain,
+    };
+    output(&format!("{}\n", render(diagnostic, style)));
+}
+
+/// Why a line of a console has no value.
+pub(super) fn problem(diagnostic: &Diagnostic) {
+    write(&render(diagnostic, style()));
+}
+
+/// One JSON document.
+pub(super) fn document(value: &impl Serialize) -> anyhow::Result<()> {
+    output(&json::visible(&serde_json::to_string_pretty(value)?));
+    Ok(())
+}
+
+/// Writes where the server listens to the standard output. Others wait for the first line.
+pub(super) fn listening(
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+    control: Option<(SocketAddr, &Path)>,
+) {
+    let mut text = format!("listening on http://{address}\n");
+    if let Some(admin) = admin {
+        text +=
+            &format!("listening on http://{admin} for the operator: /metrics /healthz /readyz\n");
+    }
+    if let Some((control, token)) = control {
+        let token = token.display().to_string();
+        text += &format!("control at {control}, token in {}\n", visible(&token));
+    }
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Everything that happens while a server runs, for people or for programs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Log {
+    format: LogFormat,
+    verbose: bool,
+    /// Reports only the first line of a reload.
+    quiet_reloads: bool,
+}
+
+impl Log {
+    pub(super) const fn new(format: LogFormat, verbose: bool, quiet_reloads: bool) -> Self {
+        Self {
+            format,
+            verbose,
+            quiet_reloads,
+        }
+    }
+
+    pub(super) fn event(self, happened: &HostEvent) {
+        match self.format {
+            _ if happened.level() == Level::Debug && !self.verbose => {}
+            LogFormat::Text => {
+                let text = happened.text().verbose(self.verbose).style(style());
+                timed(&with_hint(happened, text.short_reloads(self.quiet_reloads)));
+            }
+            LogFormat::Json => entry(happened),
+        }
+    }
+
+    /// What is told with `--verbose`.
+    pub(super) fn detail(self, text: &str) {
+        match self.format {
+            _ if !self.verbose => {}
+            LogFormat::Text => timed(&visible(text)),
+            LogFormat::Json => entry(&Note {
+                kind: "detail",
+                text,
+            }),
+        }
+    }
+
+    /// Something the person who started the server should know.
+    pub(super) fn warning(self, text: &str) {
+        match self.format {
+            LogFormat::Text => timed(&format!("warning: {}", visible(text))),
+            LogFormat::Json => entry(&Note {
+                kind: "warning",
+                text,
+            }),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Note<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    text: &'a str,
+}
+
+/// Writes lines to the terminal, with the time of day before the first.
+fn timed(lines: &str) {
+    write(&format!(
+        "{} {lines}",
+        clock::time_of_day(SystemTime::now())
+    ));
+}
+
+/// One object in one line, with the time.
+fn entry(what: &impl Serialize) {
+    #[derive(Serialize)]
+    struct Entry<'a, T> {
+        time: String,
+        #[serde(flatten)]
+        what: &'a T,
+    }
+    let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    if let Ok(text) = serde_json::to_string(&Entry { time, what }) {
+        write(&json::visible(&text));
+    }
+}
+
+/// One line, or a diagnostic, for something that happened just now in a console.
+pub(super) fn event(event: &HostEvent) {
+    write(&with_hint(event, event.text().style(style())));
+}
+
+/// Returns the lines of an event, and what the operator can do about it.
+fn with_hint(event: &HostEvent, text: EventText<'_>) -> String {
+    match hints::of(event) {
+        Some(hint) => format!("{text}\nhint: {}", visible(&hint)),
+        None => text.to_string(),
+    }
+}
+
+fn style() -> Style {
+    match io::stderr().is_terminal() {
+        true => Style::Color,
+        false => Style::Plain,
+    }
+}

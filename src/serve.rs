@@ -1,0 +1,174 @@
+//! `patchcord serve`
+
+use std::{
+    cell::Cell,
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::{Context, bail};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
+
+use super::{
+    allocator::Allocator,
+    exit::PROBLEMS,
+    new,
+    options::ServeOptions,
+    report::{self, Log},
+    usage,
+};
+use patchcord::{
+    event::HostEvent,
+    host::{Host, clients_gone},
+    script::{Limits, is_measured},
+    server::{Server, raise_limit},
+};
+
+/// A second signal ended it before everything had come to its end, as shells count it.
+const INTERRUPTED: u8 = 130;
+/// Script calls nest on the stack of the thread they run on.
+const STACK: usize = 8 << 20;
+/// Memory is given back when so many clients have gone.
+const SEVERAL: u64 = 8;
+/// One script that runs to its deadline must not stop everyone.
+const MIN_WORKERS: usize = 4;
+
+/// Serves until it is told to end.
+pub(super) fn run(
+    options: &ServeOptions,
+    command: &clap::Command,
+    allocator: Option<Allocator>,
+) -> anyhow::Result<ExitCode> {
+    raise_limit();
+    let cores = std::thread::available_parallelism().map_or(MIN_WORKERS, usize::from);
+    let mut runtime = Builder::new_multi_thread();
+    if let Some(Allocator { let_go, .. }) = allocator {
+        runtime.on_thread_park(move || rest(let_go));
+    }
+    let runtime = runtime
+        .worker_threads(cores.max(MIN_WORKERS))
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()
+        .context("the threads cannot be started")?;
+    runtime.block_on(serve(options, command))
+}
+
+thread_local! {
+    /// How many clients had gone when this thread last gave memory back.
+    static GONE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A thread has nothing to do: where clients have gone it keeps none of their memory.
+fn rest(let_go: fn()) {
+    let gone = clients_gone();
+    if gone - GONE.get() >= SEVERAL {
+        GONE.set(gone);
+        let_go();
+    }
+}
+
+/// What may have been meant by a place that is not there.
+fn instead(path: &Path, command: &clap::Command) -> String {
+    match path.to_str().and_then(|word| usage::like(word, command)) {
+        Some(name) => format!("; there is a command `{name}`"),
+        None => "; `patchcord new DIR` writes a folder to begin with".to_owned(),
+    }
+}
+
+/// What the memory of a call is bounded by.
+fn memory(limits: &Limits) -> String {
+    let most = limits.memory_of_a_call() / 1_000_000;
+    match is_measured() {
+        true => format!("one call takes {most} MB of memory at most, as its limits are"),
+        false => format!(
+            "the variables of one call take {most} MB of memory at most, as its limits are; this program has been built \
+             without `jemalloc` and does not hold `--max-call-memory`"
+        ),
+    }
+}
+
+async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Result<ExitCode> {
+    // A signal that comes while the scripts are loaded must not end the process either.
+    let mut hangup = signal(SignalKind::hangup()).context("signals cannot be received")?;
+    let broken = Arc::new(AtomicBool::new(false));
+    let seen = broken.clone();
+    let log = Log::new(options.log_format, options.verbose, options.quiet_reloads);
+    if let Some(origin) = options.open_origin() {
+        log.warning(&format!(
+            "`--origin {origin}` lets every page on the web use this server through its visitors"
+        ));
+    }
+    log.detail(&memory(&options.for_host().limits));
+    let builder = match &options.preset {
+        Some(name) => Host::builder().loader(new::preset(name)?.scripts()),
+        None => Host::builder().scripts(&options.scripts),
+    };
+    let host = builder
+        .options(options.for_host())
+        .on_event(move |event| {
+            seen.fetch_or(
+                matches!(event, HostEvent::Rejected { .. }),
+                Ordering::Relaxed,
+            );
+            log.event(event);
+        })
+        .build();
+    if let Err(error) = host.scripts() {
+        bail!("{error}{}", instead(&options.scripts, command));
+    }
+    host.load().await;
+    if options.strict && broken.load(Ordering::Relaxed) {
+        return Ok(ExitCode::from(PROBLEMS));
+    }
+    let _watching = match options.watches() {
+        false => None,
+        true => Some(host.watch().context("the scripts cannot be watched")?),
+    };
+    let mut server = Server::bind(host.clone(), &options.for_server()).await?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
+    if let Some(problem) = server.control_problem() {
+        log.warning(&format!(
+            "no control socket, `--control none` wants none: {problem}"
+        ));
+    }
+    if let Some(path) = server.control_path() {
+        log.detail(&format!("control at {}", path.display()));
+    }
+    report::listening(
+        server.address(),
+        server.admin_address(),
+        server.control_address(),
+    );
+    let mut signalled = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let reloads = async {
+        while hangup.recv().await.is_some() {
+            // The outcome is announced.
+            drop(host.reload().await);
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = server.join() => ended?,
+        () = signalled() => {}
+        () = reloads => {}
+    }
+    // Whoever asks once more does not want to wait.
+    tokio::select! {
+        () = server.shutdown() => Ok(ExitCode::SUCCESS),
+        () = signalled() => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
