@@ -186,7 +186,13 @@ async fn clients_that_do_not_read_share_the_frames_of_a_broadcast() {
         });
     }";
     let place = Place::new(&[("scripts/main.rhai", script)]);
-    let (serving, _) = serve(&place, &[]);
+    // However long the broadcasts take, nobody is disconnected for it.
+    let times = [
+        "--ping-interval=1h",
+        "--ping-timeout=1h",
+        "--write-timeout=1h",
+    ];
+    let (serving, _) = serve(&place, &times);
     let mut deaf = Vec::new();
     for _ in 0..CLIENTS {
         let address = serving.address.parse().unwrap();

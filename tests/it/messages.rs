@@ -203,7 +203,7 @@ fn every_message_has_a_text_among_the_fixtures() {
     };
     let mut missing = Vec::new();
     for folder in ["api", "diagnostic", "host", "script"] {
-        for (path, code) in texts(&root().join("src").join(folder), "rs") {
+        for (path, code) in texts(&root().join("crates/patchcord/src").join(folder), "rs") {
             let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap();
             let lines = code
                 .lines()

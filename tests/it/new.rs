@@ -30,7 +30,8 @@ fn every_shipped_script_but_the_entry_is_a_preset_that_says_what_it_is() {
 /// What `patchcord preset` lists: names, and what each is.
 fn presets(place: &Place) -> Vec<(String, String)> {
     let listed = String::from_utf8(place.run(&["preset"], &[]).stdout).unwrap();
-    let presets = listed.lines().map(|line| {
+    let lines = listed.lines().take_while(|line| !line.is_empty());
+    let presets = lines.map(|line| {
         let (name, about) = line.split_at(12);
         (name.trim_end().to_owned(), about.to_owned())
     });

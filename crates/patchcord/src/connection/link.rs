@@ -14,6 +14,12 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// When the client cannot take it.
     fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError>;
 
+    /// Returns `true` for a client in memory, whose calls run on the thread of the test that makes them, however long they
+    /// take: what a test sees does not depend on the speed of its machine.
+    fn is_in_memory(&self) -> bool {
+        false
+    }
+
     /// Answers the event that the client sent with this acknowledgement id.
     ///
     /// # Errors

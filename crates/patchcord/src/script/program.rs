@@ -24,7 +24,6 @@ use super::{
     call_cache::{self, Place},
     captures::{is_closure, split_value_name, value_name},
     constants::{self, COPIES},
-    limits::Limits,
     modules::{Modules, import_statements},
 };
 

@@ -200,6 +200,10 @@ pub(super) struct One {
 }
 
 impl Link for One {
+    fn is_in_memory(&self) -> bool {
+        true
+    }
+
     fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError> {
         let args = event.arguments();
         self.network

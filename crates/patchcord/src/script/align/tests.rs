@@ -1,6 +1,6 @@
 //! Edits, with the closure that each closure must be found as.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use super::{Alignment, align};
 use crate::script::{
@@ -337,7 +337,11 @@ fn thousands_of_edited_closures_are_left_alone_instead_of_comparing_all_pairs() 
     assert_eq!(old.places().rows().len(), 5400);
     let aligned = align(old.places(), new.places());
     let paired = (0..5400).filter(|row| aligned.new_row(*row).is_some());
-    assert_eq!(paired.count(), 0, "they are new, and the old ones are stale");
+    assert_eq!(
+        paired.count(),
+        0,
+        "they are new, and the old ones are stale"
+    );
 }
 
 mod random;
