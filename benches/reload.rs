@@ -42,9 +42,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 /// What the watcher waits for before it looks.
 const QUIET: Duration = Duration::from_millis(50);
 const BUSY: usize = 8;
-const LONG: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// A server that has not followed an edit after so long does not follow edits.
-const PATIENCE: Duration = Duration::from_secs(3);
+const EDIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -165,7 +165,7 @@ async fn patchcord(options: &Options, edit: Edit) {
             server.wait_until_said(version - 1).await;
         }
         for nth in 0..options.connections * usize::from(tells) {
-            let heard = timeout(LONG, live.recv())
+            let heard = timeout(TIMEOUT, live.recv())
                 .await
                 .expect("a connection is not told");
             assert_eq!(heard, Some(version));
@@ -181,7 +181,7 @@ async fn patchcord(options: &Options, edit: Edit) {
     }
     stop.send(true).unwrap();
     for client in busy {
-        timeout(LONG, client).await.unwrap().unwrap();
+        timeout(TIMEOUT, client).await.unwrap().unwrap();
     }
     let connections = options.connections;
     println!(
@@ -330,7 +330,7 @@ async fn peer(name: &str, program: &str, flags: &[&str], first: u64) {
             }
             false
         };
-        match timeout(PATIENCE, followed).await {
+        match timeout(EDIT_TIMEOUT, followed).await {
             Ok(true) => kept.push(saved.elapsed()),
             Ok(false) => {
                 while ask(&mut patient(&server.address).await, 0).await != Some(version) {}
@@ -360,7 +360,7 @@ async fn patient(address: &str) -> Socket {
         if let Some(socket) = connect(address).await {
             return socket;
         }
-        assert!(began.elapsed() < LONG, "{address} takes nobody");
+        assert!(began.elapsed() < TIMEOUT, "{address} takes nobody");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -430,7 +430,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        timeout(LONG, said).await.expect("a save has no effect");
+        timeout(TIMEOUT, said).await.expect("a save has no effect");
     }
 
     /// The times that it has said since it was last asked.

@@ -70,7 +70,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "fn on_connection(socket) { socket.emit(\"hi\"); }",
     );
     say("second version", &host.reload().await, &host).await;
-    host.roll_back("/chat").await?;
+    host.rollback("/chat").await?;
     say("rolled back", &[], &host).await;
     Ok(())
 }

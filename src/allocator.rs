@@ -36,7 +36,7 @@ mod memory {
     static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
     /// So long, in milliseconds, what was freed is kept in case it is needed again.
-    const KEPT: isize = 1_000;
+    const DECAY_MS: isize = 1_000;
 
     thread_local! {
         /// What this thread has allocated, and what it has freed.
@@ -47,8 +47,8 @@ mod memory {
     /// Has what was freed given back, also while nothing else happens.
     pub(super) fn give_back() {
         let begin = || -> Result<()> {
-            b"arenas.dirty_decay_ms\0".name().write(KEPT)?;
-            b"arena.0.dirty_decay_ms\0".name().write(KEPT)?;
+            b"arenas.dirty_decay_ms\0".name().write(DECAY_MS)?;
+            b"arena.0.dirty_decay_ms\0".name().write(DECAY_MS)?;
             background_thread::write(true)
         };
         // Where there are no threads for it, it is given back as the process goes on to work.

@@ -36,7 +36,7 @@ const INTERRUPTED: u8 = 130;
 /// Script calls nest on the stack of the thread they run on.
 const STACK: usize = 8 << 20;
 /// Memory is given back when so many clients have gone.
-const SEVERAL: u64 = 8;
+const CLIENTS_PER_RELEASE: u64 = 8;
 /// One script that runs to its deadline must not stop everyone.
 const MIN_WORKERS: usize = 4;
 
@@ -69,7 +69,7 @@ thread_local! {
 /// A thread has nothing to do: where clients have gone it keeps none of their memory.
 fn rest(let_go: fn()) {
     let gone = clients_gone();
-    if gone - GONE.get() >= SEVERAL {
+    if gone - GONE.get() >= CLIENTS_PER_RELEASE {
         GONE.set(gone);
         let_go();
     }

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use patchcord::host;
 
 /// Longer than anybody means, and short enough to be added to any point in time.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A length of time, such as `300ms` or `25s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ impl FromStr for Time {
         match humantime::parse_duration(text) {
             Err(_) => Err("expected a number and a unit, such as `300ms` or `25s`".to_owned()),
             Ok(time) if time.is_zero() => Err("it must be longer than nothing".to_owned()),
-            Ok(time) if time > LONGEST => Err("at most `365d` is possible".to_owned()),
+            Ok(time) if time > MAX_TIME => Err("at most `365d` is possible".to_owned()),
             Ok(time) => Ok(Self(time)),
         }
     }

@@ -15,7 +15,7 @@ const IDLE: usize = 2_000;
 /// Clients that leave.
 const LEAVING: usize = 5_000;
 /// What takes new processes and many clients is not repeated more often.
-const FEW: usize = 3;
+const MAX_REPEATS: usize = 3;
 /// So long a server has to come to rest.
 const REST: Duration = Duration::from_millis(500);
 
@@ -68,7 +68,7 @@ impl Bench {
             runs.push((peer, server, fleet));
         }
         let rounds = match row.measure {
-            Measure::Memory(_) | Measure::GivenBack => effort.rounds.min(FEW),
+            Measure::Memory(_) | Measure::GivenBack => effort.rounds.min(MAX_REPEATS),
             _ => effort.rounds,
         };
         for _ in 0..rounds {

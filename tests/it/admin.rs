@@ -30,7 +30,10 @@ async fn metrics_and_health_are_at_the_operators_address_only() {
     let (running, admin) = running(Memory::from([SCRIPT])).await;
     let metrics = get(admin, "/metrics").await;
     assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
-    assert!(metrics.contains("patchcord_connected_total 0"), "{metrics}");
+    assert!(
+        metrics.contains("patchcord_sockets_connected_total 0"),
+        "{metrics}"
+    );
     for path in ["/healthz", "/readyz"] {
         let answer = get(admin, path).await;
         assert!(

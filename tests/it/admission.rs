@@ -107,7 +107,11 @@ impl Door {
 
 fn refused(event: HostEvent) -> Option<(String, usize)> {
     match event {
-        HostEvent::Refused { reason, times, .. } => Some((reason, times)),
+        HostEvent::RequestRejected {
+            reason,
+            count: times,
+            ..
+        } => Some((reason, times)),
         _ => None,
     }
 }
@@ -144,7 +148,7 @@ async fn an_address_has_its_own_limit_and_a_client_that_leaves_makes_room() {
     assert_eq!(door.announced(refused), vec![(reason, 1); 5]);
     let counters = door.host.counters();
     assert_eq!(counters.over_max_connections_per_address.get(), 5);
-    assert_eq!(counters.refused.get(), 5);
+    assert_eq!(counters.requests_rejected.get(), 5);
 }
 
 #[tokio::test]
@@ -334,7 +338,11 @@ async fn long_headers_are_left_out_and_told() {
     let answer = door.open(CLIENT, &headers).await;
     door.post(&answer, "40").await;
     let left_out = |event| match event {
-        HostEvent::HeadersLeftOut { names, times, .. } => Some((names, times)),
+        HostEvent::HeadersLeftOut {
+            names,
+            count: times,
+            ..
+        } => Some((names, times)),
         _ => None,
     };
     let names = ["x-large", "x-most"].map(str::to_owned).to_vec();

@@ -101,7 +101,7 @@ impl<A: Adapter + DefinedAdapter> Program<A> {
     fn warnings(&mut self) -> Vec<String> {
         let mut warnings = Vec::new();
         while let Ok(event) = self.events.try_recv() {
-            if let HostEvent::AttachWarning { problem } = event {
+            if let HostEvent::AttachWarning { error: problem } = event {
                 warnings.push(problem);
             }
         }
@@ -203,7 +203,7 @@ async fn scripts_and_rust_share_one_server_and_edits_are_live() {
     program.host.reload().await;
     ada.send("42/chat,2[\"add\",5]").await;
     assert_eq!(ada.next().await.unwrap(), "43/chat,2[55]");
-    program.host.roll_back("/chat").await.unwrap();
+    program.host.rollback("/chat").await.unwrap();
     ada.send("42/chat,3[\"add\",5]").await;
     assert_eq!(ada.next().await.unwrap(), "43/chat,3[60]");
 
@@ -396,7 +396,7 @@ async fn a_client_that_does_not_read_is_parted_with_and_others_are_not() {
         let answer = format!("43{rounds}[");
         client.until(|packet| packet.starts_with(&answer)).await;
         while let Ok(event) = program.events.try_recv() {
-            if let HostEvent::CutOff { socket, reason, .. } = event {
+            if let HostEvent::ClientDisconnected { socket, reason, .. } = event {
                 assert!(reason.contains("`max_buffer_size`"), "{reason}");
                 break 'flood socket.unwrap();
             }
@@ -463,7 +463,7 @@ async fn a_volatile_broadcast_reaches_everybody_but_the_clients_that_do_not_read
             client.until(|packet| packet == pong).await;
         }
         while let Ok(event) = program.events.try_recv() {
-            parted += usize::from(matches!(event, HostEvent::CutOff { .. }));
+            parted += usize::from(matches!(event, HostEvent::ClientDisconnected { .. }));
         }
         if parted == deaf.len() {
             break;
@@ -494,7 +494,9 @@ async fn a_flood_on_an_attached_server_is_cut_off() {
     let mut heard = Vec::new();
     let cut_off = program.announced(|event| {
         match event {
-            HostEvent::CutOff { socket, reason, .. } => heard.push((socket.is_some(), reason)),
+            HostEvent::ClientDisconnected { socket, reason, .. } => {
+                heard.push((socket.is_some(), reason));
+            }
             HostEvent::Log { text, .. } => heard.push((true, text)),
             _ => {}
         }

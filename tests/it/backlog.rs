@@ -51,8 +51,8 @@ async fn slow_consumer(running: &mut Running) -> (String, usize, usize) {
         .announced(|event| match event {
             HostEvent::SlowConsumer {
                 socket,
-                packets,
-                backlog,
+                queued_packets: packets,
+                queued_bytes: backlog,
                 ..
             } => Some((socket?, packets, backlog)),
             _ => None,
@@ -217,9 +217,9 @@ fn what_waits_for_on_any_outgoing_is_bounded_and_the_rest_is_announced() {
     assert_eq!(listening.heard().len(), 20_000, "the client has them all");
     let most = 1 << 14;
     assert_eq!(listening.ask("heard", ()).unwrap(), format!("[{most}]"));
-    assert_eq!(host.counters().lost.get(), 20_000 - most);
+    assert_eq!(host.counters().events_dropped.get(), 20_000 - most);
     let lost = host.events().into_iter().find_map(|event| match event {
-        HostEvent::Lost { event, reason, .. } => Some((event, reason)),
+        HostEvent::EventDropped { event, reason, .. } => Some((event, reason)),
         _ => None,
     });
     let reason = "`on_any_outgoing` does not hear of it: too much waits for it already";
@@ -273,7 +273,7 @@ async fn what_waits_for_all_clients_together_is_bounded_and_those_who_read_stay(
         }
     }
     assert!(slow > 0, "nobody was disconnected");
-    assert_eq!(host.counters().cut_off.get(), 0);
+    assert_eq!(host.counters().clients_disconnected.get(), 0);
     client.send("421000[\"ping\"]").await;
     client.until(|packet| packet == "431000[\"pong\"]").await;
 }

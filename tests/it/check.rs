@@ -316,7 +316,7 @@ fn a_typo_is_reported_on_save_and_a_warning_does_not_hold_up_a_save() {
     );
     assert_eq!(ada.ask("v", ()).as_deref(), Some("[3]"));
     let warned = host.events().into_iter().find_map(|event| match event {
-        HostEvent::Warned { diagnostics } => Some(diagnostics),
+        HostEvent::Warnings { diagnostics } => Some(diagnostics),
         _ => None,
     });
     assert_eq!(warned.unwrap()[0].message, "unused variable `a`");

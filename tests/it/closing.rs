@@ -129,9 +129,9 @@ async fn a_host_closes_while_a_reload_begins() {
 async fn a_host_closes_while_a_roll_back_begins() {
     let (closing, ()) = Closing::begin(|_| ()).await;
     let host = closing.host.clone();
-    let mut roll_back = pin!(maybe_done(host.roll_back("/")));
-    let _ = poll!(&mut roll_back);
-    closing.ends(roll_back).await;
+    let mut rollback = pin!(maybe_done(host.rollback("/")));
+    let _ = poll!(&mut rollback);
+    closing.ends(rollback).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -198,7 +198,7 @@ async fn a_host_that_was_closed_serves_nothing_again() {
     soon("`close`", host.close()).await;
     drop(soon("`reload`", host.reload()).await);
     assert_eq!(host.namespaces(), [] as [Arc<str>; 0]);
-    drop(soon("`roll_back`", host.roll_back("/")).await);
+    drop(soon("`rollback`", host.rollback("/")).await);
     drop(soon("`load`", host.load()).await);
     assert_eq!(host.namespaces(), [] as [Arc<str>; 0]);
     soon("a second `close`", host.close()).await;

@@ -30,12 +30,12 @@ fn what_is_ignored_as_in_node_is_counted() {
     assert_eq!(
         counted,
         [
-            ("connected", 1),
-            ("left", 1),
-            ("events", 2),
-            ("unheard", 1),
-            ("ignored", 1),
-            ("failed", 1)
+            ("sockets_connected", 1),
+            ("sockets_disconnected", 1),
+            ("events_received", 2),
+            ("events_unhandled", 1),
+            ("sends_after_disconnect", 1),
+            ("handler_failures", 1)
         ]
     );
 }
@@ -44,8 +44,8 @@ fn what_is_ignored_as_in_node_is_counted() {
 fn an_event_that_only_on_any_hears_is_not_unheard() {
     let host = TestHost::new("fn on_connection(socket) { socket.on_any(|event, args| { }); }");
     host.connect("/").unwrap().emit("x", ());
-    assert_eq!(host.counters().unheard.get(), 0);
-    assert_eq!(host.counters().events.get(), 1);
+    assert_eq!(host.counters().events_unhandled.get(), 0);
+    assert_eq!(host.counters().events_received.get(), 1);
 }
 
 #[tokio::test]
@@ -71,10 +71,10 @@ async fn metrics_are_there_when_asked_for() {
     client.connect("").await;
     let metrics = running.get("/metrics").await;
     for line in [
-        "patchcord_connected_total 3",
-        "patchcord_events_total 2",
-        "patchcord_unheard_total 1",
-        "patchcord_failed_total 1",
+        "patchcord_sockets_connected_total 3",
+        "patchcord_events_received_total 2",
+        "patchcord_events_unhandled_total 1",
+        "patchcord_handler_failures_total 1",
         "patchcord_sockets{namespace=\"/room/{id}\"} 1",
         "patchcord_sockets{namespace=\"/\"} 1",
     ] {

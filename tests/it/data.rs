@@ -119,7 +119,7 @@ fn failures(host: &TestHost) -> usize {
             assert!(by_others.iter().any(|what| text.contains(what)), "{text}");
             1
         }
-        HostEvent::Repeated { times, .. } => times,
+        HostEvent::HandlerFailuresSuppressed { count: times, .. } => times,
         _ => 0,
     });
     failures.sum()

@@ -241,7 +241,7 @@ async fn a_host_is_loaded_reloaded_and_rolled_back_by_call() {
         "fn on_connection(socket) { socket.emit(\"x\"); }",
     );
     assert!(host.reload().await.is_empty());
-    assert_eq!(host.roll_back("/").await.unwrap(), 1);
+    assert_eq!(host.rollback("/").await.unwrap(), 1);
     assert!(
         host.reload().await.is_empty(),
         "what was rolled back is not tried again"
@@ -250,7 +250,7 @@ async fn a_host_is_loaded_reloaded_and_rolled_back_by_call() {
         outcomes(&host).await[2..],
         [(2, Outcome::Replaced), (1, Outcome::RolledBack)]
     );
-    assert!(host.roll_back("/nobody").await.is_err());
+    assert!(host.rollback("/nobody").await.is_err());
 }
 
 #[tokio::test]
@@ -302,7 +302,7 @@ fn what_a_program_holds_can_be_sent_to_other_threads() {
     is_shared::<TestHost>();
     is_shared::<patchcord::AttachError>();
     is_shared::<patchcord::WatchError>();
-    is_shared::<patchcord::host::RollBackError>();
+    is_shared::<patchcord::host::RollbackError>();
     is_shared::<patchcord::script::LoadError>();
     is_shared::<patchcord::server::ServerError>();
 }

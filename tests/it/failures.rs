@@ -5,7 +5,11 @@ use patchcord::{HostEvent, Options, testing::TestHost};
 /// What was lost: how often, and why.
 fn lost(host: &TestHost) -> Vec<(usize, String)> {
     let lost = host.events().into_iter().filter_map(|event| match event {
-        HostEvent::Lost { times, reason, .. } => Some((times, reason)),
+        HostEvent::EventDropped {
+            count: times,
+            reason,
+            ..
+        } => Some((times, reason)),
         _ => None,
     });
     lost.collect()
@@ -27,7 +31,7 @@ fn what_is_lost_again_and_again_is_announced_a_few_times_and_then_in_one() {
     host.advance(10_001);
     let unheard = 20_000 - (1 << 14);
     assert_eq!(lost(&host), [(unheard - 5, reason.to_owned())]);
-    assert_eq!(host.counters().lost.get(), unheard as u64);
+    assert_eq!(host.counters().events_dropped.get(), unheard as u64);
 }
 
 #[test]
@@ -48,12 +52,19 @@ fn the_same_error_again_and_again_is_announced_a_few_times_and_then_counted() {
     assert_eq!(host.problems().len(), 1, "another error is another matter");
     host.advance(10_001);
     let repeated = host.events().into_iter().find_map(|event| match event {
-        HostEvent::Repeated { times, diagnostic } => Some((times, diagnostic.to_string())),
+        HostEvent::HandlerFailuresSuppressed {
+            count: times,
+            diagnostic,
+        } => Some((times, diagnostic.to_string())),
         _ => None,
     });
     let (times, text) = repeated.unwrap();
     assert_eq!(times, 95);
-    assert_eq!(host.counters().failed.get(), 101, "all are counted");
+    assert_eq!(
+        host.counters().handler_failures.get(),
+        101,
+        "all are counted"
+    );
     assert!(
         text.contains("number 0") && text.contains("main.rhai:2:"),
         "{text}"

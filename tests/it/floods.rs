@@ -34,7 +34,7 @@ const ECHO: &str = "fn on_connection(socket) { socket.on(\"n\", |n| n); }";
 
 fn cut_off(event: HostEvent) -> Option<String> {
     match event {
-        HostEvent::CutOff { reason, socket, .. } => {
+        HostEvent::ClientDisconnected { reason, socket, .. } => {
             assert!(socket.is_some());
             Some(reason)
         }
@@ -59,7 +59,7 @@ async fn events_beyond_the_rate_are_refused_and_who_goes_on_is_cut_off() {
         );
     }
     let lost = running.announced(|event| match event {
-        HostEvent::Lost { reason, .. } => Some(reason),
+        HostEvent::EventDropped { reason, .. } => Some(reason),
         _ => None,
     });
     assert_eq!(
@@ -163,7 +163,11 @@ async fn a_head_that_is_too_large_is_refused() {
 
 fn refused(event: HostEvent) -> Option<(String, usize)> {
     match event {
-        HostEvent::Refused { reason, times, .. } => Some((reason, times)),
+        HostEvent::RequestRejected {
+            reason,
+            count: times,
+            ..
+        } => Some((reason, times)),
         _ => None,
     }
 }
@@ -188,7 +192,7 @@ async fn clients_beyond_the_maximum_are_refused_announced_and_counted() {
     for _ in 0..5 {
         assert_eq!(running.announced(refused).await, (reason.clone(), 1));
     }
-    assert_eq!(host.counters().refused.get(), 7);
+    assert_eq!(host.counters().requests_rejected.get(), 7);
 }
 
 #[tokio::test]
@@ -210,7 +214,7 @@ async fn a_body_that_is_too_large_is_refused_announced_and_counted() {
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     let reason = "the body of a request is larger than `max-payload`".to_owned();
     assert_eq!(running.announced(refused).await, (reason, 1));
-    assert_eq!(host.counters().refused.get(), 1);
+    assert_eq!(host.counters().requests_rejected.get(), 1);
     // The session ends, as in Node.
     let answer = running.post(&path, "40").await;
     assert!(answer.contains("Session ID unknown"), "{answer}");
@@ -271,7 +275,7 @@ async fn attachments_that_never_come_are_given_up() {
     };
     assert_eq!(pings, 2);
     assert!(end.contains("Session ID unknown"), "{end}");
-    assert_eq!(host.counters().cut_off.get(), 1);
+    assert_eq!(host.counters().clients_disconnected.get(), 1);
 }
 
 /// In time that passes by itself.
@@ -301,7 +305,7 @@ async fn a_body_that_never_ends_is_given_up() {
         .unwrap();
     assert_eq!(answer.status(), 408);
     assert_eq!(start.elapsed().as_secs(), 30);
-    assert_eq!(host.counters().refused.get(), 1);
+    assert_eq!(host.counters().requests_rejected.get(), 1);
 }
 
 /// Counts the events `n`, each of which takes some time.

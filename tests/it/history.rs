@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use patchcord::{
     HostEvent,
     event::KeptReason,
-    host::{Outcome, RollBackError},
+    host::{Outcome, RollbackError},
     testing::{TestClient, TestHost},
 };
 
@@ -25,7 +25,7 @@ fn version(client: &TestClient) -> String {
 fn problems(host: &TestHost) -> Vec<String> {
     let events = host.events().into_iter();
     let events = events.filter_map(|event| match event {
-        HostEvent::HistoryFailed { problem } => Some(problem),
+        HostEvent::HistoryFailed { error: problem } => Some(problem),
         _ => None,
     });
     events.collect()
@@ -90,7 +90,7 @@ fn versions_from_before_a_restart_are_listed_compared_and_restored() {
         diff.contains("-fn n() { 1 }") && diff.contains("+fn n() { 3 }"),
         "{diff}"
     );
-    assert_eq!(host.roll_back("/a").unwrap(), 2);
+    assert_eq!(host.rollback("/a").unwrap(), 2);
     assert_eq!([version(&a), version(&b)], ["[2]", "[2]"]);
     host.roll_back_to(1).unwrap();
     assert_eq!([version(&a), version(&b)], ["[1]", "[1]"]);
@@ -106,7 +106,7 @@ fn what_was_rolled_back_stays_so_after_a_restart_until_its_file_changes() {
     let place = tempfile::tempdir().unwrap();
     let mut host = start(place.path(), &[("main.rhai", &script(1))]);
     host.edit("main.rhai", &script(2));
-    host.roll_back("/").unwrap();
+    host.rollback("/").unwrap();
     drop(host);
     for _ in 0..2 {
         let host = start(place.path(), &[("main.rhai", &script(2))]);
@@ -115,7 +115,7 @@ fn what_was_rolled_back_stays_so_after_a_restart_until_its_file_changes() {
         let said = host.events().into_iter().any(|event| {
             matches!(
                 event,
-                HostEvent::KeptByRollBack {
+                HostEvent::KeptByRollback {
                     version: 1,
                     reason: KeptReason::BeforeRestart,
                     ..
@@ -132,7 +132,7 @@ fn what_was_rolled_back_stays_so_after_a_restart_until_its_file_changes() {
     host.edit("main.rhai", &script(3));
     assert_eq!(version(&client), "[3]");
     assert_eq!(host.history("/").last().unwrap().number, 3);
-    assert_eq!(host.roll_back("/").unwrap(), 1);
+    assert_eq!(host.rollback("/").unwrap(), 1);
     // Forward again, to the version that was rolled back before the restart.
     host.roll_back_to(2).unwrap();
     assert_eq!(version(&client), "[2]");
@@ -154,8 +154,8 @@ fn a_deployment_by_a_restart_can_be_rolled_back() {
     assert_eq!(host.roll_back_last().unwrap().restored.len(), 1);
     assert_eq!([version(&a), version(&b)], ["[1]", "[1]"]);
     assert!(matches!(
-        host.roll_back("/b"),
-        Err(RollBackError::NoPrevious(_))
+        host.rollback("/b"),
+        Err(RollbackError::NoPrevious(_))
     ));
 }
 
@@ -167,7 +167,7 @@ fn the_folder_can_be_read_by_people() {
         &[("a.rhai", &script(1)), ("b.rhai", &script(1))],
     );
     host.edit("a.rhai", &script(2));
-    host.roll_back("/a").unwrap();
+    host.rollback("/a").unwrap();
     assert_eq!(
         names(&place.path().join("batches")),
         ["00000001.json", "00000002.json", "00000003.json"]
@@ -222,7 +222,7 @@ fn the_folder_is_bounded_and_keeps_what_serves() {
     );
     let (a, b) = (host.connect("/a").unwrap(), host.connect("/b").unwrap());
     assert_eq!(records(&host, "/b"), [(1, Some(1), Outcome::Loaded)]);
-    let back = std::iter::from_fn(|| host.roll_back("/a").ok()).count();
+    let back = std::iter::from_fn(|| host.rollback("/a").ok()).count();
     assert!(back >= 98, "{back}");
     assert_eq!(
         [version(&a), version(&b)],
@@ -282,7 +282,7 @@ fn what_cannot_be_read_is_announced_and_harms_nothing() {
             4,
             "no number is given twice"
         );
-        host.roll_back("/").unwrap();
+        host.rollback("/").unwrap();
         assert_eq!(version(&client), "[2]");
         // A client keeps its host.
         drop((client, host));
@@ -307,8 +307,8 @@ fn versions_that_lead_in_a_circle_end_nothing() {
     fs::write(&path, circle).unwrap();
     let mut host = start(place.path(), &[("main.rhai", &script(2))]);
     assert!(matches!(
-        host.roll_back("/"),
-        Err(RollBackError::NoPrevious(_))
+        host.rollback("/"),
+        Err(RollbackError::NoPrevious(_))
     ));
 }
 
@@ -330,7 +330,7 @@ fn a_folder_that_cannot_be_used_or_is_in_use_is_announced_and_harms_nothing() {
             "{problems:?}"
         );
         host.edit("main.rhai", &script(2));
-        assert_eq!(host.roll_back("/").unwrap(), 1);
+        assert_eq!(host.rollback("/").unwrap(), 1);
     }
     drop(first);
     assert_eq!(names(&taken.join("batches")), ["00000001.json"]);

@@ -287,7 +287,7 @@ fn why_says_what_became_of_an_event() {
             2
         )]
     );
-    host.roll_back("/").unwrap();
+    host.rollback("/").unwrap();
     assert_eq!(
         answers(&host, "shoot"),
         [(
@@ -483,7 +483,7 @@ fn on_connection(socket) {
     assert_eq!(host.problems(), Vec::<String>::new());
     ada.disconnect();
     let watching = host.connect("/").unwrap();
-    assert_eq!(host.counters().left.get(), 1);
+    assert_eq!(host.counters().sockets_disconnected.get(), 1);
     drop(watching);
 }
 
@@ -532,7 +532,7 @@ fn a_save_of_a_script_with_the_reset_comment_begins_anew() {
         json!(9),
         "without it, values stay"
     );
-    assert_eq!(host.counters().left.get(), 0);
+    assert_eq!(host.counters().sockets_disconnected.get(), 0);
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn host_of(script: &str) -> TestHost {
                 std::thread::current().name().unwrap_or("?").to_owned()
             })
     })
+    .separate_slow_calls()
 }
 
 /// The thread of a call that takes so long.
@@ -108,7 +109,8 @@ fn events_keep_their_order_when_they_are_moved() {
     }";
     let host = TestHost::build([("main.rhai", script)], |builder| {
         builder.function("spin", spin)
-    });
+    })
+    .separate_slow_calls();
     let client = host.connect("/").unwrap();
     for n in 0..20 {
         client.emit("n", (n, if n % 5 == 0 { 20 } else { 0 }));

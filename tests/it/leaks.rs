@@ -45,7 +45,7 @@ fn edits(host: &mut TestHost, clients: &[TestClient], versions: impl Iterator<It
         };
         host.edit("main.rhai", &text);
         if version % 10 == 7 {
-            host.roll_back("/").unwrap();
+            host.rollback("/").unwrap();
         }
         for client in clients {
             client.emit("late", ());

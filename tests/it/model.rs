@@ -224,7 +224,7 @@ impl Run {
             }
             2..=4 => self.edit(),
             5 => self.reject(),
-            6 => self.roll_back(),
+            6 => self.rollback(),
             _ if self.clients.is_empty() => self.connect(),
             _ => self.event(),
         }
@@ -283,15 +283,15 @@ impl Run {
         assert_eq!(preview.problems().len(), 1, "{text}");
     }
 
-    fn roll_back(&mut self) {
+    fn rollback(&mut self) {
         // The host keeps eight.
         let kept = self.before.len().saturating_sub(8);
         self.before.drain(..kept);
         let Some(old) = self.before.pop() else {
-            assert!(self.host.roll_back("/").is_err());
+            assert!(self.host.rollback("/").is_err());
             return;
         };
-        self.host.roll_back("/").unwrap();
+        self.host.rollback("/").unwrap();
         self.serve(old);
         self.before.pop();
     }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Longer than anything here takes; only a failure waits for it.
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 /// A folder to start the program in, with scripts and whatever else it needs.
 pub(crate) struct Place(TempDir);

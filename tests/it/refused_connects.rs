@@ -140,7 +140,10 @@ fn clients_that_come_again_and_again_are_told_of_a_few_times_and_then_in_one() {
         .events()
         .into_iter()
         .filter_map(|event| match event {
-            HostEvent::Suppressed { event, times } => Some((refusal(*event).unwrap().1, times)),
+            HostEvent::Suppressed {
+                event,
+                count: times,
+            } => Some((refusal(*event).unwrap().1, times)),
             _ => None,
         })
         .collect();
@@ -217,7 +220,7 @@ fn a_client_whose_on_connection_fails_is_disconnected_and_both_hooks_have_run() 
         .filter_map(|event| match event {
             HostEvent::Log { text, .. } => Some(text),
             HostEvent::HandlerFailed { .. } => Some("failed".to_owned()),
-            HostEvent::CutOff { socket, reason, .. } => {
+            HostEvent::ClientDisconnected { socket, reason, .. } => {
                 assert_eq!(socket.as_deref(), Some(goes.id()));
                 Some(reason)
             }
@@ -239,9 +242,9 @@ fn a_client_whose_on_connection_fails_is_disconnected_and_both_hooks_have_run() 
     let counters = host.counters();
     assert_eq!(
         [
-            counters.connected.get(),
-            counters.left.get(),
-            counters.cut_off.get()
+            counters.sockets_connected.get(),
+            counters.sockets_disconnected.get(),
+            counters.clients_disconnected.get()
         ],
         [2, 1, 1]
     );
@@ -273,7 +276,7 @@ fn clients_that_are_disconnected_again_and_again_fill_no_log() {
     for _ in 0..50 {
         host.connect_as("/", json!({ "fail": true })).unwrap();
     }
-    let cut_off = |event: &HostEvent| matches!(event, HostEvent::CutOff { .. });
+    let cut_off = |event: &HostEvent| matches!(event, HostEvent::ClientDisconnected { .. });
     assert_eq!(
         host.events()
             .into_iter()
@@ -283,11 +286,14 @@ fn clients_that_are_disconnected_again_and_again_fill_no_log() {
     );
     host.advance(10_001);
     let suppressed = host.events().into_iter().find_map(|event| match event {
-        HostEvent::Suppressed { event, times } if cut_off(&event) => Some(times),
+        HostEvent::Suppressed {
+            event,
+            count: times,
+        } if cut_off(&event) => Some(times),
         _ => None,
     });
     assert_eq!(suppressed, Some(45));
-    assert_eq!(host.counters().cut_off.get(), 50);
+    assert_eq!(host.counters().clients_disconnected.get(), 50);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -509,7 +509,7 @@ fn a_rollback_has_the_report_of_a_save() {
     let _client = host.connect("/").unwrap();
     host.edit("main.rhai", &with_limit("20"));
     host.events();
-    host.roll_back("/").unwrap();
+    host.rollback("/").unwrap();
     assert_eq!(
         report(&host).details("main.rhai")[1],
         "limit 20 -> 10 on 1    socket.data.color \"20\" -> \"10\" on 1"

@@ -2,8 +2,8 @@
 
 use patchcord::{
     HostEvent,
-    event::{KeptReason, RollBackReason},
-    host::{OnRebindFailure, Options, Outcome, RollBackError},
+    event::{KeptReason, RollbackReason},
+    host::{OnRebindFailure, Options, Outcome, RollbackError},
     testing::{TestClient, TestHost},
 };
 
@@ -35,7 +35,7 @@ fn a_roll_back_puts_the_version_before_on_live_connections_and_keeps_their_state
     }
     assert_eq!(client.ask("n", ()).as_deref(), Some("[[3,1]]"));
     host.events();
-    assert_eq!(host.roll_back("/").unwrap(), 2);
+    assert_eq!(host.rollback("/").unwrap(), 2);
     assert_eq!(client.ask("n", ()).as_deref(), Some("[[2,2]]"));
     let events = host.events();
     let rolled_back = events.iter().find_map(|event| match event {
@@ -48,21 +48,21 @@ fn a_roll_back_puts_the_version_before_on_live_connections_and_keeps_their_state
         } => Some((*from, *version, reason.clone(), reload.rebound)),
         _ => None,
     });
-    assert_eq!(rolled_back, Some((3, 2, RollBackReason::Asked, 1)));
+    assert_eq!(rolled_back, Some((3, 2, RollbackReason::Requested, 1)));
     let logged = events.into_iter().filter_map(|event| match event {
         HostEvent::Log { text, .. } => Some(text),
         _ => None,
     });
     assert_eq!(logged.collect::<Vec<_>>(), ["load 2", "reload 2"]);
-    assert_eq!(host.roll_back("/").unwrap(), 1);
+    assert_eq!(host.rollback("/").unwrap(), 1);
     assert_eq!(client.ask("n", ()).as_deref(), Some("[[1,3]]"));
     assert!(matches!(
-        host.roll_back("/"),
-        Err(RollBackError::NoPrevious(_))
+        host.rollback("/"),
+        Err(RollbackError::NoPrevious(_))
     ));
     assert!(matches!(
-        host.roll_back("/nowhere"),
-        Err(RollBackError::NotServed(_))
+        host.rollback("/nowhere"),
+        Err(RollbackError::NotServed(_))
     ));
 }
 
@@ -71,7 +71,7 @@ fn what_was_rolled_back_is_not_tried_again_before_its_file_changes() {
     let mut host = TestHost::with([("main.rhai", &*script(1)), ("other.rhai", &*script(1))]);
     let client = host.connect("/").unwrap();
     host.edit("main.rhai", &script(2));
-    host.roll_back("/").unwrap();
+    host.rollback("/").unwrap();
     host.edit("other.rhai", &script(2));
     assert_eq!(client.ask("n", ()).as_deref(), Some("[[1,1]]"));
     host.edit("main.rhai", &script(3));
@@ -89,9 +89,9 @@ fn a_roll_back_that_fails_on_a_live_connection_changes_nothing() {
     let ada = host.connect("/").unwrap();
     host.edit("main.rhai", &serves(""));
     let _bob = host.connect("/").unwrap();
-    let refused = host.roll_back("/");
+    let refused = host.rollback("/");
     assert!(
-        matches!(&refused, Err(RollBackError::Rejected { diagnostics, .. }) if diagnostics[0].to_string().contains("socket `client2`")),
+        matches!(&refused, Err(RollbackError::Rejected { diagnostics, .. }) if diagnostics[0].to_string().contains("socket `client2`")),
         "{refused:?}"
     );
     assert_eq!(ada.ask("v", ()).as_deref(), Some("[\"\"]"));
@@ -113,7 +113,7 @@ fn the_history_tells_what_became_of_each_version() {
         ("lib/n.rhai", "fn n() { 3 }"),
         ("b.rhai", "fn on_connection(socket) { "),
     ]);
-    host.roll_back("/").unwrap();
+    host.rollback("/").unwrap();
     let history = host.history("/");
     let told: Vec<_> = history.iter().map(|r| (r.number, r.outcome)).collect();
     assert_eq!(
@@ -142,7 +142,7 @@ fn the_history_and_the_versions_to_go_back_to_are_bounded() {
         host.edit("main.rhai", &script(version));
     }
     assert_eq!(host.history("/").len(), 32);
-    let back = std::iter::from_fn(|| host.roll_back("/").ok()).count();
+    let back = std::iter::from_fn(|| host.rollback("/").ok()).count();
     assert_eq!(back, 8);
 }
 
@@ -155,7 +155,7 @@ fn host_of_six(first: &str) -> (TestHost, Vec<TestClient>) {
     (host, clients)
 }
 
-fn reasons(host: &TestHost) -> Vec<RollBackReason> {
+fn reasons(host: &TestHost) -> Vec<RollbackReason> {
     let events = host.events().into_iter();
     events
         .filter_map(|event| match event {
@@ -186,7 +186,7 @@ fn a_version_that_fails_on_five_connections_is_rolled_back_by_itself() {
         "one client that fails often is one connection"
     );
     clients[4].emit("x", ());
-    assert_eq!(reasons(&host), [RollBackReason::Errors { connections: 5 }]);
+    assert_eq!(reasons(&host), [RollbackReason::Errors { connections: 5 }]);
     assert_eq!(clients[5].ask("x", ()).as_deref(), Some("[1]"));
     let told: Vec<_> = host.history("/").iter().map(|r| r.outcome).collect();
     assert_eq!(
@@ -355,7 +355,7 @@ fn a_roll_back_undoes_the_whole_batch() {
     host.edit("lib/n.rhai", &lib("2"));
     assert_eq!([version(&a), version(&b)], ["[\"2 1\"]", "[\"2 1\"]"]);
     host.events();
-    assert_eq!(host.roll_back("/b").unwrap(), 1);
+    assert_eq!(host.rollback("/b").unwrap(), 1);
     assert_eq!([version(&a), version(&b)], ["[\"1 1\"]", "[\"1 1\"]"]);
     assert_eq!(
         rolled_back(&host),
@@ -376,10 +376,10 @@ fn a_namespace_that_was_saved_again_keeps_that_version_and_goes_with_it_to_befor
     host.edit("lib/n.rhai", &lib("2"));
     host.edit("b.rhai", &with_lib(2));
     host.events();
-    assert_eq!(host.roll_back("/a").unwrap(), 1);
+    assert_eq!(host.rollback("/a").unwrap(), 1);
     assert_eq!([version(&a), version(&b)], ["[\"1 1\"]", "[\"2 2\"]"]);
     let kept = host.events().into_iter().find_map(|event| match event {
-        HostEvent::KeptByRollBack {
+        HostEvent::KeptByRollback {
             namespace,
             version,
             reason,
@@ -389,12 +389,12 @@ fn a_namespace_that_was_saved_again_keeps_that_version_and_goes_with_it_to_befor
     });
     assert_eq!(kept, Some(("/b".to_owned(), 3, KeptReason::SavedSince)));
     // The batch that is rolled back already is passed over.
-    assert_eq!(host.roll_back("/b").unwrap(), 1);
+    assert_eq!(host.rollback("/b").unwrap(), 1);
     assert_eq!(version(&b), "[\"1 1\"]");
     for path in ["/a", "/b"] {
         assert!(matches!(
-            host.roll_back(path),
-            Err(RollBackError::NoPrevious(_))
+            host.rollback(path),
+            Err(RollbackError::NoPrevious(_))
         ));
     }
 }
@@ -410,13 +410,13 @@ fn a_roll_back_that_fails_in_one_namespace_changes_none_and_forgets_no_edit() {
     host.edit_all([("a.rhai", &*script(2, "")), ("b.rhai", &*script(2, ""))]);
     let b = host.connect("/b").unwrap();
     assert!(matches!(
-        host.roll_back("/a"),
-        Err(RollBackError::Rejected { .. })
+        host.rollback("/a"),
+        Err(RollbackError::Rejected { .. })
     ));
     assert_eq!([version(&a), version(&b)], ["[2]", "[2]"]);
     assert_eq!(host.history("/a").len(), 2, "no file was rejected");
     b.disconnect();
-    assert_eq!(host.roll_back("/a").unwrap(), 1);
+    assert_eq!(host.rollback("/a").unwrap(), 1);
     assert_eq!(version(&a), "[1]");
     host.edit("c.rhai", &script(1, ""));
     assert_eq!(
@@ -444,7 +444,7 @@ fn a_file_that_a_batch_brought_keeps_serving() {
     // The last batch brought nothing but that file.
     assert!(matches!(
         host.roll_back_last(),
-        Err(RollBackError::NoPrevious(path)) if path == "/e"
+        Err(RollbackError::NoPrevious(path)) if path == "/e"
     ));
 }
 
@@ -472,11 +472,11 @@ fn roll_backs_go_to_any_batch_and_forward_again() {
     assert_eq!([version(&a), version(&b)], ["[\"2 1\"]", "[\"2 2\"]"]);
     assert!(matches!(
         host.roll_back_to(3),
-        Err(RollBackError::ServesAlready(3))
+        Err(RollbackError::ServesAlready(3))
     ));
     assert!(matches!(
         host.roll_back_to(99),
-        Err(RollBackError::UnknownBatch(99))
+        Err(RollbackError::UnknownBatch(99))
     ));
     // Batch 3, and not the rollbacks since.
     host.roll_back_last().unwrap();
@@ -501,10 +501,10 @@ fn roll_backs_and_edits_in_turn_keep_the_way_back() {
     }
     for version in 8..30 {
         host.edit("main.rhai", &script(version));
-        host.roll_back("/").unwrap();
+        host.rollback("/").unwrap();
     }
     for version in (1..=7).rev() {
-        assert_eq!(host.roll_back("/").unwrap(), version);
+        assert_eq!(host.rollback("/").unwrap(), version);
     }
 }
 

@@ -107,7 +107,7 @@ impl Soak {
                 if kind > 6 || self.program.main() == text {
                     return what.to_owned();
                 }
-                self.twins.edited.roll_back("/").unwrap();
+                self.twins.edited.rollback("/").unwrap();
                 for model in &mut self.models {
                     model.adopt(&self.prelude, &before);
                 }

@@ -2,7 +2,7 @@
 
 use patchcord::{
     HostEvent,
-    event::{RollBackReason, StagedScript},
+    event::{RollbackReason, StagedScript},
     host::{BadWhom, Options, Outcome, StageError, Whom},
     script::Folder,
     testing::{TestClient, TestHost},
@@ -86,7 +86,7 @@ fn a_stage_serves_the_chosen_clients_until_it_is_promoted_to_all() {
     assert_eq!(reload.rebound, 1);
     // `on_load` belongs to all of them, and so does `io.data`.
     assert_eq!(told(&host), ["staged"]);
-    assert_eq!(host.counters().staged.get(), 1);
+    assert_eq!(host.counters().versions_staged.get(), 1);
     assert_eq!(versions(&clients), [1, 2, 1]);
     assert_eq!(clients[1].ask("count", ()).as_deref(), Some("[1]"));
     assert_eq!(clients[0].ask("count", ()).as_deref(), Some("[2]"));
@@ -145,7 +145,7 @@ fn a_stage_serves_the_chosen_clients_until_it_is_promoted_to_all() {
     );
     assert_eq!(host.promote(), Err(StageError::NothingStaged));
     assert_eq!(host.abandon(), Err(StageError::NothingStaged));
-    host.roll_back("/").unwrap();
+    host.rollback("/").unwrap();
     assert_eq!(versions(&clients), [1, 1, 1]);
 }
 
@@ -350,10 +350,10 @@ fn failures_on_staged_clients_abandon_the_stage_and_those_of_the_rest_do_not() {
     });
     assert_eq!(
         abandoned,
-        Some((RollBackReason::Errors { connections: 3 }, 2))
+        Some((RollbackReason::Errors { connections: 3 }, 2))
     );
-    assert_eq!(host.counters().abandoned.get(), 1);
-    assert_eq!(host.counters().rolled_back.get(), 0);
+    assert_eq!(host.counters().stages_abandoned.get(), 1);
+    assert_eq!(host.counters().versions_rolled_back.get(), 0);
 }
 
 #[test]
@@ -363,11 +363,11 @@ fn a_rollback_of_what_serves_leaves_the_staged_clients_alone() {
     host.edit("main.rhai", &script(2));
     host.stage([("main.rhai", &*script(3))], only(&clients[0]))
         .unwrap();
-    host.roll_back("/").unwrap();
+    host.rollback("/").unwrap();
     assert_eq!(versions(&clients), [3, 1]);
     host.promote().unwrap();
     assert_eq!(versions(&clients), [3, 3]);
-    host.roll_back("/").unwrap();
+    host.rollback("/").unwrap();
     assert_eq!(versions(&clients), [1, 1], "version 2 was rolled back");
 }
 

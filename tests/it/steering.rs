@@ -58,9 +58,9 @@ fn versions_are_listed_with_batch_outcome_and_connections() {
     ];
     host.edit("a.rhai", "fn on_connection(socket) {");
     host.edit_all([("a.rhai", &*script(2)), ("room/{id}.rhai", &*script(2))]);
-    host.roll_back("/a").unwrap();
+    host.rollback("/a").unwrap();
     host.edit("a.rhai", &script(3));
-    host.roll_back("/a").unwrap();
+    host.rollback("/a").unwrap();
     let versions = host.versions();
     let at = |namespace: &str| -> Vec<_> {
         let versions = versions.iter().filter(|info| &*info.namespace == namespace);

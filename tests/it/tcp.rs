@@ -69,7 +69,7 @@ async fn closes(stream: &mut TcpStream) {
 
 fn refused(event: HostEvent) -> Option<String> {
     match event {
-        HostEvent::Refused { reason, .. } => Some(reason),
+        HostEvent::RequestRejected { reason, .. } => Some(reason),
         _ => None,
     }
 }
@@ -146,7 +146,7 @@ async fn a_client_that_does_not_read_its_response_is_given_up() {
     stream.write_all(head.as_bytes()).await.unwrap();
     let address = stream.local_addr().unwrap();
     let unread = running.announced(|event| match event {
-        HostEvent::ResponseUnread { peer, times } => Some((peer, times)),
+        HostEvent::ResponseUnread { peer, count: times } => Some((peer, times)),
         _ => None,
     });
     assert_eq!(unread.await, (Some(address), 1));

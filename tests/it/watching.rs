@@ -110,7 +110,7 @@ pub(crate) fn shown(event: &HostEvent) -> String {
         HostEvent::Moved { from, to, .. } => format!("moved {from} {to}"),
         HostEvent::Ignored { file, reason } => format!("ignored {file}: {reason}"),
         HostEvent::Rejected { diagnostics, .. } => format!("rejected {diagnostics:?}"),
-        HostEvent::Unreadable { .. } => "unreadable".to_owned(),
+        HostEvent::ScriptsUnreadable { .. } => "unreadable".to_owned(),
         other => format!("{other:?}"),
     }
 }

@@ -187,7 +187,9 @@ async fn a_client_that_does_not_read_is_cut_off_and_others_are_not() {
             .await;
         while let Ok(event) = running.events.try_recv() {
             if let HostEvent::SlowConsumer {
-                backlog, socket, ..
+                queued_bytes: backlog,
+                socket,
+                ..
             } = event
             {
                 assert!(socket.is_some(), "it has connected");
@@ -352,7 +354,7 @@ async fn an_event_that_is_nested_too_deep_is_lost_by_its_name_and_an_option_allo
         assert_eq!(answer, format!("431[{}]", tree(most)));
         let lost = running
             .announced(|event| match event {
-                HostEvent::Lost { event, reason, .. } => Some((event, reason)),
+                HostEvent::EventDropped { event, reason, .. } => Some((event, reason)),
                 _ => None,
             })
             .await;

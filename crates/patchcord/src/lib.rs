@@ -61,7 +61,7 @@
 //! // Version 1 keeps serving. A version that serves and turns out to be wrong is undone:
 //! *setting.0.lock().unwrap() = "fn on_connection(socket) { socket.emit(\"hello\"); }".to_owned();
 //! assert!(host.reload().await.is_empty());
-//! assert_eq!(host.roll_back("/").await?, 1);
+//! assert_eq!(host.rollback("/").await?, 1);
 //! # Ok(())
 //! # }
 //! ```
@@ -211,8 +211,8 @@ mod watch;
 pub mod host;
 
 pub use event::{
-    ConnectRefusal, Counter, Counters, HostEvent, Kept, KeptReason, Level, RefusedConnects, Reload,
-    RollBackReason,
+    ConnectRefusal, Counter, Counters, HostEvent, KeptReason, Level, RefusedConnects, Reload,
+    RollbackReason, UnchangedScript,
 };
 pub use host::{AttachError, Functions, Host, HostBuilder, Options, Signature};
 pub use watch::WatchError;

@@ -17,7 +17,7 @@
 mod error;
 mod folders;
 mod native;
-mod outbox;
+mod notifier;
 mod poll;
 #[cfg(test)]
 mod tests;
@@ -33,11 +33,11 @@ use tokio::time::{Instant, timeout_at};
 
 pub use error::WatchError;
 use native::Native;
-use outbox::{Note, Outbox, Raw, forward};
+use notifier::{Note, Notifier, Raw, forward};
 use poll::Poll;
 
 /// The longest wait that is taken from [`WatchOptions`]; keeps times from overflowing.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// How a target is watched and how its changes are collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,18 +84,18 @@ impl Watcher {
         };
         let (stop, raw) = mpsc::channel();
         let (notes, received) = unbounded_channel();
-        let outbox = Outbox {
+        let notifier = Notifier {
             given: target.to_path_buf(),
             root: std::path::absolute(target).map_err(failed)?,
             notes,
         };
         let run: Box<dyn FnOnce() + Send> = match options.poll {
             None => {
-                let native = Native::start(outbox, forward(&stop))?;
+                let native = Native::start(notifier, forward(&stop))?;
                 Box::new(move || native.run(&raw))
             }
             Some(interval) => {
-                let poll = Poll::start(outbox, interval, forward(&stop))?;
+                let poll = Poll::start(notifier, interval, forward(&stop))?;
                 Box::new(move || poll.run(&raw))
             }
         };
@@ -139,8 +139,8 @@ impl Batches {
     fn new(notes: UnboundedReceiver<Note>, options: WatchOptions) -> Self {
         Self {
             notes,
-            quiet: options.quiet.min(LONGEST_WAIT),
-            at_most: options.at_most.min(LONGEST_WAIT),
+            quiet: options.quiet.min(MAX_WAIT),
+            at_most: options.at_most.min(MAX_WAIT),
             open: None,
         }
     }

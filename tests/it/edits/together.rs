@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use patchcord::{
     HostEvent,
-    event::RollBackReason,
+    event::RollbackReason,
     script::{LoadError, Loader},
     testing::{TestClient, TestHost},
 };
@@ -32,7 +32,7 @@ fn host_of(rollback_on_errors: bool) -> TestHost {
     )
 }
 
-fn rolled_back(host: &TestHost) -> Vec<(String, u64, RollBackReason)> {
+fn rolled_back(host: &TestHost) -> Vec<(String, u64, RollbackReason)> {
     let events = host.events().into_iter();
     let mut found: Vec<_> = events
         .filter_map(|event| match event {
@@ -77,7 +77,7 @@ fn a_rollback_that_is_asked_for_puts_back_everything_that_was_saved_together() {
         (ask(&one, "n"), ask(&two, "n")),
         ("[[2,1]]".to_owned(), "[[2,1]]".to_owned())
     );
-    host.roll_back("/a").unwrap();
+    host.rollback("/a").unwrap();
     assert_eq!(rolled_back(&host).len(), 2);
     assert_eq!(
         (ask(&one, "n"), ask(&two, "n")),
@@ -95,7 +95,7 @@ fn a_save_that_touched_one_namespace_goes_back_in_that_one_only() {
         &shared("2")[0].1.replace("count += 1", "count += 100"),
     );
     assert_eq!(ask(&one, "n"), "[[2,100]]");
-    host.roll_back("/a").unwrap();
+    host.rollback("/a").unwrap();
     assert_eq!(
         (ask(&one, "n"), ask(&two, "n")),
         ("[[2,101]]".to_owned(), "[[2,1]]".to_owned())

@@ -20,7 +20,7 @@ const flood = (send) => async (server, check) => {
   }
   await until('it is disconnected', () => !web.isOpen);
   check(await isServed(server), 'others are served');
-  const ended = await server.metric('patchcord_cut_off_total');
+  const ended = await server.metric('patchcord_clients_disconnected_total');
   check(ended === 1, `it is counted once, and found ${ended}`);
   const told = server.output.match(/.* disconnected: .*/g) ?? [];
   check(told.length === 1, `one line says so, and found ${told.length}`);
@@ -33,7 +33,7 @@ async function polled(server, check) {
   await poll.next('40/good,');
   const status = await poll.post(...Array.from({ length: 20_000 }, () => '42/good,["echo",1]'));
   if (server.kind === 'node') return `status ${status}`;
-  const ended = await until('it is disconnected', () => server.metric('patchcord_cut_off_total'));
+  const ended = await until('it is disconnected', () => server.metric('patchcord_clients_disconnected_total'));
   check(ended === 1, `it is counted once, and found ${ended}`);
   check(await isServed(server), 'others are served');
   const told = server.output.match(/.* disconnected: .*/g) ?? [];

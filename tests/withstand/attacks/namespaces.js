@@ -75,7 +75,7 @@ const pairs = (namespace) => async (server, check) => {
     return `${count} entered${restless.isOpen ? '' : ', then disconnected'}`;
   }
   await until('it is disconnected', () => !restless.isOpen);
-  const entered = await server.metric('patchcord_connected_total');
+  const entered = await server.metric('patchcord_sockets_connected_total');
   check(entered < 200, `\`on_connection\` runs a few times, and ran ${entered} times`);
   check(await isServed(server), 'others are served');
   return `${entered} entered, then disconnected`;

@@ -238,17 +238,17 @@ pub(super) fn sent(
     match result {
         Ok(()) => Ok(()),
         Err(SendError::Left) => {
-            namespace.driver().counters().ignored.add();
+            namespace.driver().counters().sends_after_disconnect.add();
             Ok(())
         }
         Err(SendError::Value(message)) => refuse(message),
         Err(error) => {
-            namespace.driver().announce(HostEvent::Lost {
+            namespace.driver().announce(HostEvent::EventDropped {
                 namespace: namespace.path().clone(),
                 socket: socket.map(str::to_owned),
                 event: event.to_owned(),
                 reason: error.to_string(),
-                times: error.clients(),
+                count: error.clients(),
             });
             Ok(())
         }

@@ -3,10 +3,10 @@
 use rhai::Dynamic;
 
 use super::registration::closure;
-use crate::connection::Verdict;
+use crate::connection::HandshakeReply;
 
 /// What `on_handshake(socket, next)` gets as `next`: `next.call()` accepts the client, `next.call(reason)` refuses it.
-pub(crate) fn next(verdict: Verdict) -> Dynamic {
+pub(crate) fn next(verdict: HandshakeReply) -> Dynamic {
     closure("next", move |args| {
         verdict.give(match args.first() {
             Some(given) if !given.is_unit() => {

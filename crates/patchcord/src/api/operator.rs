@@ -14,7 +14,7 @@ use super::{
     turn,
 };
 use crate::{
-    connection::{Asked, Call, Connection, Namespace, OutgoingEvent, Target, Turn, Work},
+    connection::{AckTarget, Call, Connection, Namespace, OutgoingEvent, Target, Turn, Work},
     script::{Handler, limit},
 };
 
@@ -95,7 +95,7 @@ impl Operator {
             (None, Some(socket), None) => socket.emit(&outgoing),
             (None, Some(socket), Some(handler)) => {
                 turn.connection
-                    .ask(Asked::One(socket), &outgoing, handler, self.timeout)
+                    .ask(AckTarget::One(socket), &outgoing, handler, self.timeout)
             }
             (Some(_), _, Some(_)) if self.timeout.is_none() => {
                 return refuse(
@@ -105,7 +105,7 @@ impl Operator {
             (Some(target), _, Some(handler)) => {
                 let sockets = namespace.select(target);
                 turn.connection
-                    .ask(Asked::Many(&sockets), &outgoing, handler, self.timeout)
+                    .ask(AckTarget::Many(&sockets), &outgoing, handler, self.timeout)
             }
             (Some(target), ..) => namespace.emit(target, self.volatile, &outgoing),
             (None, None, _) => Ok(()),

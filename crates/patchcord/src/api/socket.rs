@@ -16,7 +16,7 @@ use super::{
     turn,
 };
 use crate::{
-    connection::{Connection, MadeBy, Phase, Turn},
+    connection::{Connection, Phase, RegisteredBy, Turn},
     script::Handler,
 };
 
@@ -51,7 +51,7 @@ pub(super) fn add(
     if let Some(draft) = turn.draft {
         let listeners = &mut draft.registered().listeners;
         check_count(listeners.len(), limit)?;
-        listeners.add(event, Arc::new(handler), once, MadeBy::Connection);
+        listeners.add(event, Arc::new(handler), once, RegisteredBy::Connection);
     } else if connection.phase() != Phase::Left {
         check_count(connection.listener_count(), limit)?;
         connection.on(event, handler, once);
@@ -125,7 +125,7 @@ pub(super) fn remove(
     match own_turn(word, &socket.0)?.draft {
         Some(draft) => {
             let listeners = &mut draft.registered().listeners;
-            listeners.remove(event, listener, MadeBy::Connection);
+            listeners.remove(event, listener, RegisteredBy::Connection);
         }
         None => socket.0.off(event, listener),
     }

@@ -9,7 +9,7 @@ use rhai::{
 
 use super::{Fallible, operator::milliseconds, refuse, turn};
 use crate::{
-    connection::MadeBy,
+    connection::RegisteredBy,
     script::{Handler, TimerHandle},
 };
 
@@ -46,7 +46,7 @@ fn set(word: &str, context: &NativeCallContext<'_>, call: FnPtr, ms: INT) -> Fal
             handler.into(),
             delay,
             repeats,
-            MadeBy::Connection,
+            RegisteredBy::Connection,
         )));
     }
     if turn.connection.timer_count() >= limit {
@@ -60,7 +60,10 @@ fn set(word: &str, context: &NativeCallContext<'_>, call: FnPtr, ms: INT) -> Fal
 fn clear(word: &str, timer: TimerHandle) -> Fallible {
     let turn = turn(word)?;
     match turn.draft {
-        Some(draft) => draft.registered().timers.clear(timer.0, MadeBy::Connection),
+        Some(draft) => draft
+            .registered()
+            .timers
+            .clear(timer.0, RegisteredBy::Connection),
         None => turn.connection.clear_timer(timer.0),
     }
     Ok(())

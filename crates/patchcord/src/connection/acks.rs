@@ -14,11 +14,11 @@ pub type Answered = (Arc<Handler>, Vec<Dynamic>);
 #[derive(Default)]
 pub(super) struct Acks {
     next: u64,
-    waiting: BTreeMap<u64, Ask>,
+    waiting: BTreeMap<u64, PendingAck>,
 }
 
 /// One closure that waits.
-pub(super) struct Ask {
+pub(super) struct PendingAck {
     handler: Arc<Handler>,
     /// The first parameter of the closure is the error.
     takes_error: bool,
@@ -33,7 +33,7 @@ pub(super) struct Ask {
 }
 
 impl Acks {
-    pub(super) fn add(&mut self, ask: Ask) -> u64 {
+    pub(super) fn add(&mut self, ask: PendingAck) -> u64 {
         self.next += 1;
         self.waiting.insert(self.next, ask);
         self.next
@@ -85,9 +85,12 @@ impl Acks {
 
     /// Returns copies of all closures that wait, which no answer reaches.
     pub(super) fn copy(&self, copies: &mut Copies) -> Self {
-        let copy = |(number, ask): (&u64, &Ask)| {
+        let copy = |(number, ask): (&u64, &PendingAck)| {
             let handler = copies.handler(&ask.handler);
-            (*number, Ask::new(handler, ask.takes_error, ask.many, 0))
+            (
+                *number,
+                PendingAck::new(handler, ask.takes_error, ask.many, 0),
+            )
         };
         Self {
             next: self.next,
@@ -131,12 +134,12 @@ impl Acks {
     }
 
     /// Removes all closures that wait; answers to them have no effect any more.
-    pub(super) fn end(&mut self) -> BTreeMap<u64, Ask> {
+    pub(super) fn end(&mut self) -> BTreeMap<u64, PendingAck> {
         std::mem::take(&mut self.waiting)
     }
 }
 
-impl Ask {
+impl PendingAck {
     pub(super) fn new(handler: Handler, takes_error: bool, many: bool, count: usize) -> Self {
         Self {
             handler: Arc::new(handler),

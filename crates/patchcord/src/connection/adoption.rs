@@ -20,7 +20,7 @@ use crate::script::{
 /// Result of `on_connection` for a connection.
 #[derive(Debug, Default)]
 #[non_exhaustive]
-pub struct Made {
+pub struct DraftResult {
     /// Listeners and timers.
     pub registered: Registered,
     /// Keys of `socket.data` that it wrote, or removed (`None`).
@@ -37,7 +37,7 @@ pub struct Made {
     pub asking: Vec<Handler>,
 }
 
-impl Made {
+impl DraftResult {
     /// Returns all closures with what they are used for.
     fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
         let asking = self.asking.iter().map(|handler| (Use::Answer, handler));
@@ -52,14 +52,14 @@ pub struct Drafts {
     /// Version that the old code is of.
     pub from: Arc<Version>,
     /// Result of the old code.
-    pub base: Made,
+    pub base: DraftResult,
     /// Result of the new code.
-    pub new: Made,
+    pub new: DraftResult,
 }
 
 impl Drafts {
     /// Creates a pair of drafts.
-    pub const fn new(from: Arc<Version>, base: Made, new: Made) -> Self {
+    pub const fn new(from: Arc<Version>, base: DraftResult, new: DraftResult) -> Self {
         Self { from, base, new }
     }
 
@@ -79,7 +79,7 @@ pub(super) fn adopt(
     (old, new): (&Arc<Version>, &Arc<Version>),
     handles: &Handles,
     drafts: Option<Drafts>,
-) -> (Adopted, Option<(Made, Made)>) {
+) -> (Adopted, Option<(DraftResult, DraftResult)>) {
     // What leads to the end of the client is no code for one that stays.
     let (drafts, spared) = match drafts {
         Some(drafts) if drafts.new.disconnects && !drafts.base.disconnects => {

@@ -21,8 +21,8 @@ use parking_lot::{Mutex, MutexGuard};
 use rhai::{Dynamic, FnPtr, ImmutableString, Map, StaticVec};
 
 use super::{
-    Adopted, Adoption, Client, Data, Drafts, Link, MadeBy, Namespace, OUTGOING, Registered, Rest,
-    Tape, Verdict, Work,
+    Adopted, Adoption, Client, Continuation, Data, Drafts, HandshakeReply, Link, Namespace,
+    OUTGOING, Registered, RegisteredBy, Tape, Work,
     acks::Acks,
     adoption::adopt,
     listeners::bit,
@@ -55,7 +55,7 @@ pub struct Connection {
     settled: AtomicU32,
     mailbox: Mailbox,
     link: Mutex<Option<Arc<dyn Link>>>,
-    held: Mutex<Held>,
+    held: Mutex<ConnectionState>,
     id: Arc<str>,
     data: OnceLock<Arc<Data>>,
     auth: Dynamic,
@@ -73,7 +73,7 @@ pub struct Connection {
 
 #[derive(Default)]
 #[repr(C)]
-struct Held {
+struct ConnectionState {
     registered: Registered,
     /// Version whose `on_connection` made the listeners.
     version: Option<Arc<Version>>,
@@ -87,7 +87,7 @@ struct Held {
     early: Vec<Early>,
     last_rooms: Option<Vec<String>>,
     /// Origin of what is registered now.
-    registering: Option<MadeBy>,
+    registering: Option<RegisteredBy>,
     /// Number of runs of `on_reload`.
     reloads: u32,
     /// `socket.data` as `on_handshake` has left it; `None` if it was empty.
@@ -99,16 +99,16 @@ struct Held {
 /// Sends something once the CONNECT is answered; there is no link if the client left before.
 type Early = Box<dyn FnOnce(Option<&dyn Link>) + Send>;
 
-impl Held {
+impl ConnectionState {
     /// Returns the origin of what is registered now.
-    fn made_by(&self) -> MadeBy {
-        self.registering.unwrap_or(MadeBy::Handler)
+    fn made_by(&self) -> RegisteredBy {
+        self.registering.unwrap_or(RegisteredBy::Handler)
     }
 }
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for ConnectionState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Held")
+        f.debug_struct("ConnectionState")
             .field("version", &self.version.as_ref().map(|v| v.number()))
             .finish_non_exhaustive()
     }
@@ -201,7 +201,7 @@ impl Connection {
 
     /// Lets `on_handshake` decide, over a link that is removed afterwards: otherwise a connection that is never opened
     /// would hold itself through the link.
-    pub fn shake(self: &Arc<Self>, link: Arc<dyn Link>, verdict: Verdict) {
+    pub fn shake(self: &Arc<Self>, link: Arc<dyn Link>, verdict: HandshakeReply) {
         *self.link.lock() = Some(link);
         self.post(Work::Handshake(verdict));
     }
@@ -232,8 +232,9 @@ impl Connection {
     }
 
     /// Queues the rest of a work item, before all other work. Called in this connection's turn.
-    pub fn go_on(&self, rest: impl FnOnce() + Send + 'static) {
-        self.mailbox.post_first(Work::Rest(Rest(Box::new(rest))));
+    pub fn defer(&self, rest: impl FnOnce() + Send + 'static) {
+        self.mailbox
+            .post_first(Work::Continuation(Continuation(Box::new(rest))));
     }
 
     // --- its life ---
@@ -273,7 +274,7 @@ impl Connection {
                 // Nothing more is early from here on, because senders check the phase while they hold the lock.
                 let begins = self.phase.advance(Phase::Answered, Phase::Connected);
                 if begins {
-                    self.namespace.driver().counters().connected.add();
+                    self.namespace.driver().counters().sockets_connected.add();
                 }
                 return begins;
             }
@@ -432,7 +433,7 @@ impl Connection {
         {
             let mut held = self.held();
             held.version = Some(version);
-            held.registering = Some(MadeBy::Connection);
+            held.registering = Some(RegisteredBy::Connection);
             self.settled.store(UNSETTLED, Ordering::Relaxed);
         }
         let result = run();
@@ -447,7 +448,7 @@ impl Connection {
         let number = {
             let mut held = self.held();
             held.reloads += 1;
-            held.registering = Some(MadeBy::Reload(held.reloads));
+            held.registering = Some(RegisteredBy::Reload(held.reloads));
             held.reloads
         };
         let result = run();
@@ -557,7 +558,7 @@ impl Connection {
         drafts: Option<Drafts>,
     ) -> Adopted {
         let mut held = self.held();
-        let Held {
+        let ConnectionState {
             registered, acks, ..
         } = &mut *held;
         let (mut adopted, rest) = adopt((registered, acks), (old, new), handles, drafts);
@@ -622,7 +623,7 @@ impl Connection {
         rooms
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, ConnectionState> {
         self.held.lock()
     }
 }

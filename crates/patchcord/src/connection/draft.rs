@@ -13,7 +13,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use rhai::{Dynamic, Map};
 
 use super::{
-    Data, Made, Registered,
+    Data, DraftResult, Registered,
     tape::{Before, Effect, KeyUse, MovedSockets, Outside, Playback, Read, Tape},
 };
 use crate::script::{CallMap, Handler};
@@ -189,12 +189,12 @@ impl Draft {
     }
 
     /// Takes what the draft has made of a connection; `data` is its `socket.data`.
-    pub fn made(&self, data: &Arc<Data>) -> Made {
+    pub fn made(&self, data: &Arc<Data>) -> DraftResult {
         let copies = self.copies.lock();
         let own = copies
             .iter()
             .find(|(original, _)| Arc::ptr_eq(original, data));
-        Made {
+        DraftResult {
             registered: std::mem::take(&mut *self.registered()),
             data: own.map(|(_, copy)| copy.changes()).unwrap_or_default(),
             rooms: self.rooms.lock().clone(),

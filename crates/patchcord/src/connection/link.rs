@@ -14,10 +14,10 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// When the client cannot take it.
     fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError>;
 
-    /// Returns `true` for a client in memory, whose calls run on the thread of the test that makes them, however long they
-    /// take: what a test sees does not depend on the speed of its machine.
-    fn is_in_memory(&self) -> bool {
-        false
+    /// Returns whether calls after a slow one run on the threads for slow calls. Those of a client in memory run on the
+    /// thread of the test that makes them: what a test sees does not depend on the speed of its machine.
+    fn separates_slow_calls(&self) -> bool {
+        true
     }
 
     /// Answers the event that the client sent with this acknowledgement id.

@@ -10,7 +10,7 @@ use crate::script::{Copies, Handler, Swap, Swapped, Use, cheap_seconds};
 /// Who registered a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum MadeBy {
+pub enum RegisteredBy {
     /// `on_connection`
     Connection,
     /// `on_reload`, in this run of it: the next run replaces it.
@@ -42,7 +42,7 @@ pub struct Listener {
     event: ImmutableString,
     handler: Arc<Handler>,
     once: bool,
-    made_by: MadeBy,
+    made_by: RegisteredBy,
     /// Reason for which it listens no more. One of `on_connection` is remembered, so that its variables are not lost
     /// when an edit captures them again.
     gone: Option<Gone>,
@@ -100,7 +100,7 @@ impl Listener {
 
     /// Returns `true` if it is only remembered.
     fn is_past(&self) -> bool {
-        self.gone.is_some() && self.made_by == MadeBy::Connection
+        self.gone.is_some() && self.made_by == RegisteredBy::Connection
     }
 
     /// Returns a hash of what it is, which an edit and its undo do not change.
@@ -144,7 +144,7 @@ impl Listeners {
         event: ImmutableString,
         handler: Arc<Handler>,
         once: bool,
-        made_by: MadeBy,
+        made_by: RegisteredBy,
     ) {
         self.list.push(Listener {
             event,
@@ -222,10 +222,10 @@ impl Listeners {
     }
 
     /// Takes off the listeners of an event, or the last one of them that calls `function`.
-    pub fn remove(&mut self, event: &str, function: Option<&FnPtr>, by: MadeBy) {
+    pub fn remove(&mut self, event: &str, function: Option<&FnPtr>, by: RegisteredBy) {
         let off = match by {
-            MadeBy::Connection => Gone::OffAtOnce,
-            MadeBy::Handler | MadeBy::Reload(_) => Gone::Off,
+            RegisteredBy::Connection => Gone::OffAtOnce,
+            RegisteredBy::Handler | RegisteredBy::Reload(_) => Gone::Off,
         };
         let mut found = self.list.iter_mut().rev().filter(|l| l.listens_to(event));
         match function {
@@ -241,7 +241,7 @@ impl Listeners {
 
     fn sweep(&mut self) {
         self.list
-            .retain(|l| l.gone.is_none() || l.made_by == MadeBy::Connection);
+            .retain(|l| l.gone.is_none() || l.made_by == RegisteredBy::Connection);
     }
 
     /// Replaces the code of all listeners; those whose code is gone are removed, and their closures returned.
@@ -343,10 +343,10 @@ impl Listeners {
         let list = std::mem::take(&mut self.list);
         let (fresh, live) = list
             .into_iter()
-            .partition(|listener| listener.made_by == MadeBy::Reload(run));
+            .partition(|listener| listener.made_by == RegisteredBy::Reload(run));
         self.list = live;
         let before = self.list.iter();
-        let before = before.filter(|listener| matches!(listener.made_by, MadeBy::Reload(_)));
+        let before = before.filter(|listener| matches!(listener.made_by, RegisteredBy::Reload(_)));
         let before = before.cloned().collect();
         let of = |list| Self {
             list,
@@ -360,7 +360,7 @@ impl Listeners {
     pub(super) fn keys(&self) -> Vec<String> {
         let entries = self.list.iter().map(|listener| {
             let group = Use::Listener(&listener.event).group(listener.handler.function());
-            (group, listener.made_by == MadeBy::Connection)
+            (group, listener.made_by == RegisteredBy::Connection)
         });
         numbered(entries)
     }
@@ -397,7 +397,7 @@ impl Listeners {
     }
 
     /// Returns all closures with their keys.
-    pub(super) fn keyed(&self) -> impl Iterator<Item = (String, Handler)> {
+    pub(super) fn with_keys(&self) -> impl Iterator<Item = (String, Handler)> {
         let handlers = self.list.iter().map(|listener| (*listener.handler).clone());
         self.keys().into_iter().zip(handlers)
     }

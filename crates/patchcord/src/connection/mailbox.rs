@@ -26,7 +26,7 @@ const MAX_OUTGOING_BYTES: usize = 16 << 20;
 #[non_exhaustive]
 pub enum Work {
     /// The client asks to be accepted: `on_handshake`, which gives its answer there.
-    Handshake(Verdict),
+    Handshake(HandshakeReply),
     /// The client is accepted: `on_connection`.
     Connect,
     /// The client sent an event.
@@ -40,7 +40,7 @@ pub enum Work {
     /// This one is.
     Timer(u32),
     /// The rest of work whose calls take long; no edit comes between.
-    Rest(Rest),
+    Continuation(Continuation),
     /// A closure of the connection is due.
     Call(Call),
     /// Something is sent to the client whose `on_any_outgoing` listeners want to hear of it.
@@ -108,9 +108,9 @@ impl std::fmt::Debug for Visit {
 }
 
 /// What is left to do of a piece of work.
-pub struct Rest(pub(super) Box<dyn FnOnce() + Send>);
+pub struct Continuation(pub(super) Box<dyn FnOnce() + Send>);
 
-impl Rest {
+impl Continuation {
     /// Creates work that needs the connection's turn, and nothing else.
     pub fn new(run: impl FnOnce() + Send + 'static) -> Self {
         Self(Box::new(run))
@@ -122,9 +122,9 @@ impl Rest {
     }
 }
 
-impl std::fmt::Debug for Rest {
+impl std::fmt::Debug for Continuation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rest").finish_non_exhaustive()
+        f.debug_struct("Continuation").finish_non_exhaustive()
     }
 }
 
@@ -157,11 +157,11 @@ impl Event {
 /// Where `on_handshake` says whether a client is accepted, or the reason why not. The first answer counts; without one the
 /// client is refused.
 #[derive(Debug, Clone)]
-pub struct Verdict(Arc<Mutex<Option<Answer>>>);
+pub struct HandshakeReply(Arc<Mutex<Option<Answer>>>);
 
 type Answer = oneshot::Sender<Result<(), String>>;
 
-impl Verdict {
+impl HandshakeReply {
     /// A verdict, and where it is awaited.
     pub fn new() -> (Self, oneshot::Receiver<Result<(), String>>) {
         let (answer, verdict) = oneshot::channel();

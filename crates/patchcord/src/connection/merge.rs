@@ -13,7 +13,7 @@ use super::{
     Data,
     pairs::{Past, identity},
 };
-use crate::script::{Carried, merge};
+use crate::script::{CarriedState, merge};
 
 type Written = BTreeMap<Identifier, Option<Dynamic>>;
 
@@ -24,7 +24,7 @@ pub(super) fn merge_data(
     (live, at_handshake): (&Arc<Data>, &Map),
     (base, new): (&Written, Written),
     past: &mut Past,
-    carried: &mut Carried,
+    carried: &mut CarriedState,
 ) {
     let written: BTreeSet<_> = new.keys().cloned().collect();
     let dropped = base.keys().filter(|key| !new.contains_key(*key));
@@ -39,7 +39,7 @@ pub(super) fn merge_data(
         let (value, stamp) = live.get(&key);
         let has = value.is_some();
         let merged = merge(base, new.as_ref(), value.as_ref());
-        let mut noted = Carried::default();
+        let mut noted = CarriedState::default();
         let value = noted.note(&format!("socket.data.{key}"), (base, new.as_ref()), merged);
         if value.is_some() && did != does && past.forget(|| identity(("key", &*key, !does))) {
             continue;

@@ -31,15 +31,16 @@ mod timers;
 mod turn;
 
 pub use acks::Answered;
-pub use adoption::{Adoption, Drafts, Made};
-pub use connection::{Connection, asking::Asked};
+pub use adoption::{Adoption, DraftResult, Drafts};
+pub use connection::{Connection, asking::AckTarget};
 pub use data::{Changed, Data};
 pub use draft::{Draft, Frozen};
 pub use link::{Answer, Link, Named, NamespaceLink, NoAnswer, SendError, Target};
 pub use listeners::{
-    ANY, Changes, Gone, Listener, Listeners, Listening, MIDDLEWARE, MadeBy, OUTGOING, Silenced,
+    ANY, Changes, Gone, Listener, Listeners, Listening, MIDDLEWARE, OUTGOING, RegisteredBy,
+    Silenced,
 };
-pub use mailbox::{Call, Event, Rest, Verdict, Visit, Work};
+pub use mailbox::{Call, Continuation, Event, HandshakeReply, Visit, Work};
 pub use namespace::{Driver, Namespace, Reserved, Serving};
 pub use outgoing::OutgoingEvent;
 pub use pattern::NamespacePattern;

@@ -76,7 +76,7 @@ pub struct Namespace {
     connections: RwLock<HashMap<Arc<str>, Arc<Connection>>>,
     /// Number of clients that are about to enter.
     entering: AtomicUsize,
-    /// Unit of the namespace itself, which holds the namespace in turn: [`Namespace::end_own`] breaks the cycle.
+    /// Unit of the namespace itself, which holds the namespace in turn: [`Namespace::close_context`] breaks the cycle.
     own: Mutex<Option<Arc<Connection>>>,
     loaded: SetOnce<()>,
     /// Effects of the last version on what `on_load` has made.
@@ -292,7 +292,7 @@ impl Namespace {
             }
             is_used
         });
-        unused.iter().for_each(|instance| instance.end_own());
+        unused.iter().for_each(|instance| instance.close_context());
         unused
             .iter()
             .map(|instance| instance.path.clone())
@@ -310,7 +310,9 @@ impl Namespace {
             false => None,
         };
         drop(instances);
-        forgotten.inspect(|instance| instance.end_own()).is_some()
+        forgotten
+            .inspect(|instance| instance.close_context())
+            .is_some()
     }
 
     /// Returns how many connections the namespace has, without those of its instances.
@@ -458,7 +460,7 @@ impl Namespace {
             .version()
             .is_some_and(|version| version.has(Hook::Load));
         let own = match wanted {
-            true => Some(self.own_or_new()),
+            true => Some(self.context_or_init()),
             false => self.own.lock().clone(),
         };
         match own {
@@ -467,9 +469,9 @@ impl Namespace {
         }
     }
 
-    fn own_or_new(self: &Arc<Self>) -> Arc<Connection> {
+    fn context_or_init(self: &Arc<Self>) -> Arc<Connection> {
         let mut own = self.own.lock();
-        own.get_or_insert_with(|| Connection::of_namespace(self.clone()))
+        own.get_or_insert_with(|| Connection::for_namespace(self.clone()))
             .clone()
     }
 
@@ -484,7 +486,7 @@ impl Namespace {
     }
 
     /// Ends the unit of the namespace: its timers, and its closures that wait.
-    pub fn end_own(&self) {
+    pub fn close_context(&self) {
         let own = self.own.lock().take();
         if let Some(own) = own {
             own.close();

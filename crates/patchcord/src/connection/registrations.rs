@@ -6,8 +6,8 @@ use rhai::Dynamic;
 
 use super::{Listeners, Timers, listeners::Changes, pairs::paired};
 use crate::script::{
-    Captured, Carried, Copies, Handler, Stale, Swap, TimerHandle, Use, carry, compare,
-    each_captured, release, reset,
+    Captured, CarriedState, Copies, Handler, Stale, Swap, TimerHandle, Use, compare, each_captured,
+    release, reset, transfer_state,
 };
 
 /// Registrations of a connection, or of a draft.
@@ -52,8 +52,9 @@ impl Registered {
         new.renumber(&of_new);
         let listeners = paired(base.listeners.entries(), new.listeners.entries());
         let keys = listeners.iter().chain(&timers).cloned();
-        let keyed: Vec<_> = keys.zip(new.handlers().cloned()).collect();
-        let (mut handlers, carried) = carry(&base.keyed(), &keyed, &self.keyed_with(gone));
+        let with_keys: Vec<_> = keys.zip(new.handlers().cloned()).collect();
+        let (mut handlers, carried) =
+            transfer_state(&base.with_keys(), &with_keys, &self.keyed_with(gone));
         let of_timers = handlers.split_off(listeners.len());
         let new_listeners = (&*listeners, &new.listeners);
         let (mut changes, mut removed) =
@@ -82,7 +83,7 @@ impl Registered {
         let keys = (new.listeners.keys(), new.timers.keys());
         let numbers = self.timers.numbers_of(&keys.1, &new.timers, is_new);
         new.renumber(&numbers);
-        let (mut handlers, _) = carry(&[], &new.keyed(), &self.keyed());
+        let (mut handlers, _) = transfer_state(&[], &new.with_keys(), &self.with_keys());
         let of_timers = handlers.split_off(new.listeners.len());
         self.listeners
             .merge(&listeners_before, (&keys.0, &new.listeners), handlers);
@@ -101,19 +102,19 @@ impl Registered {
     /// Returns the captured variables of these registrations and of `others`, with the values that they have in
     /// `initial`, which the same version has made.
     pub(super) fn compare(&self, others: Vec<Handler>, initial: &Self) -> Vec<Captured> {
-        let mut live = self.keyed();
+        let mut live = self.with_keys();
         let others = others.into_iter().enumerate();
         live.extend(others.map(|(nth, handler)| (format!("ack {nth}"), handler)));
-        compare(&live, &initial.keyed())
+        compare(&live, &initial.with_keys())
     }
 
     /// Gives the captured variables that `wants` names the values that they have in `initial`, which the same version has
     /// made. Variables that hold timers are left alone.
-    pub(super) fn reset(&mut self, initial: &Self, wants: &dyn Fn(&str) -> bool) -> Carried {
+    pub(super) fn reset(&mut self, initial: &Self, wants: &dyn Fn(&str) -> bool) -> CarriedState {
         let keys = initial.timers.keys();
         let numbers = self.timers.numbers_of(&keys, &initial.timers, |_| false);
         initial.renumber(&numbers);
-        reset(&initial.keyed(), &self.keyed(), wants)
+        reset(&initial.with_keys(), &self.with_keys(), wants)
     }
 
     /// Gives the handles on timers that closures have captured other numbers.
@@ -150,19 +151,22 @@ impl Registered {
     fn keyed_with(&self, gone: &[Handler]) -> Vec<(String, Handler)> {
         let gone = gone.iter().enumerate();
         let gone = gone.map(|(nth, handler)| (format!("gone {nth}"), handler.clone()));
-        self.keyed().into_iter().chain(gone).collect()
+        self.with_keys().into_iter().chain(gone).collect()
     }
 
     /// Returns all closures, with the keys that identify them in every version.
-    fn keyed(&self) -> Vec<(String, Handler)> {
-        self.listeners.keyed().chain(self.timers.keyed()).collect()
+    fn with_keys(&self) -> Vec<(String, Handler)> {
+        self.listeners
+            .with_keys()
+            .chain(self.timers.with_keys())
+            .collect()
     }
 }
 
 /// Effects of a merge.
 #[derive(Debug)]
 pub(super) struct Merge {
-    pub(super) carried: Carried,
+    pub(super) carried: CarriedState,
     pub(super) changes: Changes,
     /// Closures of registrations that were removed.
     pub(super) gone: Vec<Handler>,
@@ -173,7 +177,7 @@ pub(super) struct Merge {
 #[non_exhaustive]
 pub struct Adopted {
     /// Outcome for the variables.
-    pub carried: Carried,
+    pub carried: CarriedState,
     /// Closures that keep an older text, each with how many there are.
     pub stale: BTreeMap<Stale, usize>,
     /// Number of closures that have the new code.
@@ -189,7 +193,7 @@ pub struct Adopted {
     /// The connection has begun again, because the script asks for it.
     pub reset: bool,
     /// The effects are those on what `on_load` has made, and on no connection.
-    pub of_namespace: bool,
+    pub for_namespace: bool,
 }
 
 impl Adopted {

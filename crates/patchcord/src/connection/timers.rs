@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
-    MadeBy,
+    RegisteredBy,
     listeners::Changes,
     pairs::{Entry, Past, numbered},
 };
@@ -15,7 +15,7 @@ use crate::script::{Copies, Handler, Swap, Swapped, Use};
 #[derive(Debug)]
 struct Timer {
     number: u32,
-    made_by: MadeBy,
+    made_by: RegisteredBy,
     handler: Arc<Handler>,
     delay: Duration,
     repeats: bool,
@@ -63,7 +63,7 @@ impl Timers {
         handler: Arc<Handler>,
         delay: Duration,
         repeats: bool,
-        made_by: MadeBy,
+        made_by: RegisteredBy,
     ) -> u32 {
         let number = self.next_number();
         let due = Instant::now() + delay;
@@ -133,9 +133,9 @@ impl Timers {
     }
 
     /// Clears a timer, if it has not fired for its only time.
-    pub fn clear(&mut self, number: u32, by: MadeBy) {
+    pub fn clear(&mut self, number: u32, by: RegisteredBy) {
         if let Some(timer) = self.list.iter_mut().find(|timer| timer.number == number) {
-            timer.cleared_at_once |= !timer.gone && by == MadeBy::Connection;
+            timer.cleared_at_once |= !timer.gone && by == RegisteredBy::Connection;
             timer.end();
         }
         self.sweep();
@@ -294,10 +294,10 @@ impl Timers {
         let list = std::mem::take(&mut self.list);
         let (fresh, live): (Vec<_>, Vec<_>) = list
             .into_iter()
-            .partition(|timer| timer.made_by == MadeBy::Reload(run));
+            .partition(|timer| timer.made_by == RegisteredBy::Reload(run));
         self.list = live;
         let before = self.keys().into_iter().zip(&self.list);
-        let before = before.filter(|(_, timer)| matches!(timer.made_by, MadeBy::Reload(_)));
+        let before = before.filter(|(_, timer)| matches!(timer.made_by, RegisteredBy::Reload(_)));
         let before = before
             .map(|(key, timer)| (key, (timer.delay, false)))
             .collect();
@@ -335,21 +335,21 @@ impl Timers {
     }
 
     /// Returns all closures with their keys.
-    pub(super) fn keyed(&self) -> impl Iterator<Item = (String, Handler)> {
+    pub(super) fn with_keys(&self) -> impl Iterator<Item = (String, Handler)> {
         let handlers = self.list.iter().map(|timer| (*timer.handler).clone());
         self.keys().into_iter().zip(handlers)
     }
 
     fn sweep(&mut self) {
         self.list
-            .retain(|timer| !timer.gone || timer.made_by == MadeBy::Connection);
+            .retain(|timer| !timer.gone || timer.made_by == RegisteredBy::Connection);
     }
 }
 
 fn keys_of(list: &[Timer]) -> Vec<String> {
     numbered(list.iter().map(|timer| {
         let group = Use::Timer.group(timer.handler.function());
-        (group, timer.made_by == MadeBy::Connection)
+        (group, timer.made_by == RegisteredBy::Connection)
     }))
 }
 
@@ -408,7 +408,7 @@ impl Timer {
 
     /// Returns `true` if it is only remembered.
     fn is_past(&self) -> bool {
-        self.gone && self.made_by == MadeBy::Connection
+        self.gone && self.made_by == RegisteredBy::Connection
     }
 
     /// Returns a hash of what it is, which an edit and its undo do not change.

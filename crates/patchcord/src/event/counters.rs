@@ -18,8 +18,8 @@ macro_rules! counters {
         ///
         /// let host = TestHost::new("fn on_connection(socket) { }");
         /// host.connect("/")?.emit("nobody listens", ());
-        /// assert_eq!(host.counters().events.get(), 1);
-        /// assert_eq!(host.counters().unheard.get(), 1);
+        /// assert_eq!(host.counters().events_received.get(), 1);
+        /// assert_eq!(host.counters().events_unhandled.get(), 1);
         /// # Ok::<(), patchcord::testing::Refused>(())
         /// ```
         #[derive(Debug, Default)]
@@ -45,23 +45,23 @@ macro_rules! counters {
 }
 
 counters! {
-    connected: "sockets that entered a namespace",
-    left: "sockets that left a namespace",
-    events: "events that clients sent",
+    sockets_connected: "sockets that entered a namespace",
+    sockets_disconnected: "sockets that left a namespace",
+    events_received: "events that clients sent",
     /// Ignored, as in Node.
-    unheard: "events that nobody listened to",
+    events_unhandled: "events that nobody listened to",
     /// See [`HostEvent::Unanswered`].
-    unanswered: "events whose ack a listener had and did not call",
+    events_unanswered: "events whose ack a listener had and did not call",
     /// Ignored, as in Node.
-    ignored: "what was sent to sockets that had left",
-    /// See [`HostEvent::Lost`].
-    lost: "events and packets that did not arrive",
-    failed: "calls of scripts that failed",
+    sends_after_disconnect: "what was sent to sockets that had left",
+    /// See [`HostEvent::EventDropped`].
+    events_dropped: "events and packets that did not arrive",
+    handler_failures: "calls of scripts that failed",
     slow_consumers: "clients that were cut off because they did not read",
-    /// See [`HostEvent::CutOff`].
-    cut_off: "clients that were cut off because they went beyond a limit, or their `on_connection` failed",
-    /// See [`HostEvent::Refused`].
-    refused: "clients and requests that were not taken",
+    /// See [`HostEvent::ClientDisconnected`].
+    clients_disconnected: "clients that were cut off because they went beyond a limit, or their `on_connection` failed",
+    /// See [`HostEvent::RequestRejected`].
+    requests_rejected: "clients and requests that were not taken",
     /// The clients in this and the next counters are in `refused`, too.
     over_max_connections: "clients that were refused at `max-connections`",
     over_max_connections_per_address: "clients that were refused at `max-connections-per-address`",
@@ -79,16 +79,16 @@ counters! {
     origins_refused: "requests of pages that may not connect",
     /// Counts every request; [`HostEvent::HostRefused`] is announced once for each host.
     hosts_refused: "requests for a host that is not the server",
-    /// See [`HostEvent::NoConnection`].
-    no_connection: "times that the system gave no further connection",
-    replaced: "versions that replaced one that was serving",
-    rejected: "batches of changes that were refused",
-    rolled_back: "versions that were rolled back",
-    staged: "times that versions were staged for some clients",
-    promoted: "times that staged versions began to serve all clients",
-    abandoned: "times that staged versions were taken back",
-    removed: "namespaces whose file was gone",
-    unreadable: "times that the scripts could not be read or watched",
+    /// See [`HostEvent::AcceptFailed`].
+    accept_errors: "times that the system gave no further connection",
+    versions_replaced: "versions that replaced one that was serving",
+    batches_rejected: "batches of changes that were refused",
+    versions_rolled_back: "versions that were rolled back",
+    versions_staged: "times that versions were staged for some clients",
+    versions_promoted: "times that staged versions began to serve all clients",
+    stages_abandoned: "times that staged versions were taken back",
+    namespaces_removed: "namespaces whose file was gone",
+    script_read_errors: "times that the scripts could not be read or watched",
 }
 
 impl Counters {
@@ -105,37 +105,43 @@ impl Counters {
 
     fn count(&self, event: &HostEvent, times: usize) {
         match event {
-            HostEvent::Lost { times: lost, .. } => self.lost.add_many(times * lost),
-            HostEvent::HandlerFailed { .. } => self.failed.add_many(times),
-            HostEvent::Unanswered { .. } => self.unanswered.add_many(times),
-            HostEvent::Repeated { times: failed, .. } => self.failed.add_many(times * failed),
+            HostEvent::EventDropped { count: lost, .. } => {
+                self.events_dropped.add_many(times * lost);
+            }
+            HostEvent::HandlerFailed { .. } => self.handler_failures.add_many(times),
+            HostEvent::Unanswered { .. } => self.events_unanswered.add_many(times),
+            HostEvent::HandlerFailuresSuppressed { count: failed, .. } => {
+                self.handler_failures.add_many(times * failed);
+            }
             HostEvent::SlowConsumer { .. } => self.slow_consumers.add_many(times),
-            HostEvent::CutOff { .. } => self.cut_off.add_many(times),
-            HostEvent::Refused { times: refused, .. } => self.refused.add_many(times * refused),
+            HostEvent::ClientDisconnected { .. } => self.clients_disconnected.add_many(times),
+            HostEvent::RequestRejected { count: refused, .. } => {
+                self.requests_rejected.add_many(times * refused);
+            }
             HostEvent::ConnectRefused { kind, .. } => {
                 self.connects_refused.by(*kind).add_many(times);
             }
             HostEvent::Suppressed {
                 event,
-                times: suppressed,
+                count: suppressed,
             } => self.count(event, times * suppressed),
             HostEvent::HeadersLeftOut {
-                times: left_out, ..
+                count: left_out, ..
             } => {
                 self.headers_left_out.add_many(times * left_out);
             }
-            HostEvent::ResponseUnread { times: unread, .. } => {
+            HostEvent::ResponseUnread { count: unread, .. } => {
                 self.responses_unread.add_many(times * unread);
             }
-            HostEvent::NoConnection { .. } => self.no_connection.add_many(times),
-            HostEvent::Replaced { .. } => self.replaced.add_many(times),
-            HostEvent::Rejected { .. } => self.rejected.add_many(times),
-            HostEvent::RolledBack { .. } => self.rolled_back.add_many(times),
-            HostEvent::Staged { .. } => self.staged.add_many(times),
-            HostEvent::Promoted { .. } => self.promoted.add_many(times),
-            HostEvent::Abandoned { .. } => self.abandoned.add_many(times),
-            HostEvent::Removed { .. } => self.removed.add_many(times),
-            HostEvent::Unreadable { .. } => self.unreadable.add_many(times),
+            HostEvent::AcceptFailed { .. } => self.accept_errors.add_many(times),
+            HostEvent::Replaced { .. } => self.versions_replaced.add_many(times),
+            HostEvent::Rejected { .. } => self.batches_rejected.add_many(times),
+            HostEvent::RolledBack { .. } => self.versions_rolled_back.add_many(times),
+            HostEvent::Staged { .. } => self.versions_staged.add_many(times),
+            HostEvent::Promoted { .. } => self.versions_promoted.add_many(times),
+            HostEvent::Abandoned { .. } => self.stages_abandoned.add_many(times),
+            HostEvent::Removed { .. } => self.namespaces_removed.add_many(times),
+            HostEvent::ScriptsUnreadable { .. } => self.script_read_errors.add_many(times),
             // The first request of an origin or a host is announced; all requests are counted where they are rejected.
             HostEvent::OriginRefused { .. } | HostEvent::HostRefused { .. } => {}
             // Nothing was lost or rejected.
@@ -145,13 +151,13 @@ impl Counters {
             | HostEvent::Returned { .. }
             | HostEvent::Moved { .. }
             | HostEvent::Ignored { .. }
-            | HostEvent::KeptByRollBack { .. }
+            | HostEvent::KeptByRollback { .. }
             | HostEvent::Unchanged { .. }
             | HostEvent::Paused { .. }
             | HostEvent::Resumed
             | HostEvent::WaitsForStage { .. }
             | HostEvent::HistoryFailed { .. }
-            | HostEvent::Warned { .. }
+            | HostEvent::Warnings { .. }
             | HostEvent::AttachWarning { .. }
             | HostEvent::BundleMissing { .. }
             | HostEvent::UntrustedProxy { .. }

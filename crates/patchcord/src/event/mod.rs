@@ -84,7 +84,7 @@ impl StagedScript {
 /// Script that was not replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Kept {
+pub struct UnchangedScript {
     /// Name of the script.
     pub script: Arc<str>,
     /// Version that keeps serving; `None` if no version ever served.
@@ -95,9 +95,9 @@ pub struct Kept {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum RollBackReason {
+pub enum RollbackReason {
     /// The application requested it.
-    Asked,
+    Requested,
     /// Handlers of the version failed on several connections, at places where those of the version before did not.
     Errors {
         /// Number of connections.
@@ -118,7 +118,7 @@ pub enum KeptReason {
     BeforeRestart,
 }
 
-impl Kept {
+impl UnchangedScript {
     /// Creates the entry of a script, with the version that keeps serving.
     pub fn new(script: &str, version: Option<u64>) -> Self {
         Self {
@@ -196,12 +196,12 @@ pub enum HostEvent {
         /// The files that it was read from.
         files: Vec<Arc<str>>,
         /// Reason for the rollback.
-        reason: RollBackReason,
+        reason: RollbackReason,
         /// Effects on the live connections.
         reload: Reload,
     },
     /// A rollback leaves a namespace as it is, although its version belongs to what is rolled back.
-    KeptByRollBack {
+    KeptByRollback {
         /// The namespace.
         namespace: Arc<str>,
         /// Its script.
@@ -230,7 +230,7 @@ pub enum HostEvent {
     /// The clients that had staged versions have returned to what serves.
     Abandoned {
         /// Reason for it.
-        reason: RollBackReason,
+        reason: RollbackReason,
         /// The staged versions, with the effects of the return.
         scripts: Vec<StagedScript>,
     },
@@ -242,7 +242,7 @@ pub enum HostEvent {
     /// A batch of changes was rejected, and nothing has changed.
     Rejected {
         /// The scripts of the batch, including those that are valid.
-        scripts: Vec<Kept>,
+        scripts: Vec<UnchangedScript>,
         /// Reasons for the rejection.
         diagnostics: Vec<Diagnostic>,
     },
@@ -267,10 +267,10 @@ pub enum HostEvent {
     /// restart.
     HistoryFailed {
         /// The problem, with its reason.
-        problem: String,
+        error: String,
     },
     /// The loaded scripts contain probable mistakes. They serve all the same.
-    Warned {
+    Warnings {
         /// The mistakes, with their places.
         diagnostics: Vec<Diagnostic>,
     },
@@ -324,9 +324,9 @@ pub enum HostEvent {
         reason: String,
     },
     /// The scripts cannot be read or watched; what serves keeps serving.
-    Unreadable {
+    ScriptsUnreadable {
         /// Error of the system.
-        problem: String,
+        error: String,
     },
     /// A script call failed. It ended, and nothing else did.
     HandlerFailed {
@@ -334,11 +334,11 @@ pub enum HostEvent {
         diagnostic: Diagnostic,
     },
     /// The same error came repeatedly. It was announced a few times, and has been counted since.
-    Repeated {
+    HandlerFailuresSuppressed {
         /// The error, as it came first.
         diagnostic: Diagnostic,
         /// Number of times that it was not announced.
-        times: usize,
+        count: usize,
     },
     /// Clients send an event that nobody listens to. Announced once for each event: at once if no version of the script
     /// has a listener for it, for at most 50 names of a script; and 10 seconds after a client sent it first if a former
@@ -369,7 +369,7 @@ pub enum HostEvent {
     },
     /// Something that a script or a client sent did not arrive. Repeated losses are announced a few times, and then
     /// counted and announced as one.
-    Lost {
+    EventDropped {
         /// The namespace.
         namespace: Arc<str>,
         /// The socket, if it is known.
@@ -379,7 +379,7 @@ pub enum HostEvent {
         /// Reason for the loss.
         reason: String,
         /// Number of losses with the same reason that this event stands for.
-        times: usize,
+        count: usize,
     },
     /// A client did not read what was sent to it, and was disconnected.
     SlowConsumer {
@@ -388,12 +388,12 @@ pub enum HostEvent {
         /// Id of its sockets, once it has one.
         socket: Option<String>,
         /// Number of packets that waited for it.
-        packets: usize,
+        queued_packets: usize,
         /// Number of bytes that waited for it.
-        backlog: usize,
+        queued_bytes: usize,
     },
     /// A client exceeded a limit repeatedly, or by far at once, or its `on_connection` failed. It was disconnected.
-    CutOff {
+    ClientDisconnected {
         /// Address of the client.
         peer: Option<SocketAddr>,
         /// Id of its sockets, once it has one.
@@ -402,13 +402,13 @@ pub enum HostEvent {
         reason: String,
     },
     /// A client or a request was rejected.
-    Refused {
+    RequestRejected {
         /// Address of the client.
         peer: Option<SocketAddr>,
         /// Reason for the rejection.
         reason: String,
         /// Number of rejections with the same reason that this event stands for.
-        times: usize,
+        count: usize,
     },
     /// A client was not let into a namespace.
     ConnectRefused {
@@ -428,7 +428,7 @@ pub enum HostEvent {
         /// The first event of the kind.
         event: Box<Self>,
         /// Number of events that were not announced.
-        times: usize,
+        count: usize,
     },
     /// Headers of a request that opened a connection are too long to be kept for scripts: `socket.handshake.headers` does
     /// not contain them. Repeated ones are announced a few times, and then counted and announced as one.
@@ -438,7 +438,7 @@ pub enum HostEvent {
         /// Names of the headers, the first ones of many.
         names: Vec<String>,
         /// Number of requests that this event stands for.
-        times: usize,
+        count: usize,
     },
     /// A client did not take a response for [`Options::write_timeout`](crate::Options::write_timeout), and its connection
     /// was closed. Repeated ones are announced a few times, and then counted and announced as one.
@@ -446,7 +446,7 @@ pub enum HostEvent {
         /// Address of the client, or of the proxy that did not take the response.
         peer: Option<SocketAddr>,
         /// Number of connections that this event stands for.
-        times: usize,
+        count: usize,
     },
     /// A page has asked for the official client's bundle, which is not there: see
     /// [`Config::client_dist`](crate::server::Config::client_dist). Announced once.
@@ -463,9 +463,9 @@ pub enum HostEvent {
         header: String,
     },
     /// The server cannot accept connections for now, because the system provides none; existing connections continue.
-    NoConnection {
+    AcceptFailed {
         /// Error of the system.
-        problem: String,
+        error: String,
     },
     /// A page that may not connect tried to connect; announced once for each origin.
     OriginRefused {
@@ -482,7 +482,7 @@ pub enum HostEvent {
     /// elsewhere, or a script cannot serve.
     AttachWarning {
         /// The problem, with its reason.
-        problem: String,
+        error: String,
     },
     /// A script logged a line.
     Log {

@@ -21,24 +21,24 @@ impl HostEvent {
             Self::Suppressed { event, .. } => event.level(),
             Self::Rejected { .. }
             | Self::HandlerFailed { .. }
-            | Self::Repeated { .. }
-            | Self::Unreadable { .. }
-            | Self::NoConnection { .. } => Level::Error,
+            | Self::HandlerFailuresSuppressed { .. }
+            | Self::ScriptsUnreadable { .. }
+            | Self::AcceptFailed { .. } => Level::Error,
             Self::RolledBack { .. }
-            | Self::KeptByRollBack { .. }
+            | Self::KeptByRollback { .. }
             | Self::Abandoned { .. }
             | Self::HistoryFailed { .. }
-            | Self::Warned { .. }
+            | Self::Warnings { .. }
             | Self::Removed { .. }
             | Self::Missing { .. }
             | Self::Moved { .. }
             | Self::Ignored { .. }
             | Self::Unheard { .. }
             | Self::Unanswered { .. }
-            | Self::Lost { .. }
+            | Self::EventDropped { .. }
             | Self::SlowConsumer { .. }
-            | Self::CutOff { .. }
-            | Self::Refused { .. }
+            | Self::ClientDisconnected { .. }
+            | Self::RequestRejected { .. }
             | Self::HeadersLeftOut { .. }
             | Self::ResponseUnread { .. }
             | Self::BundleMissing { .. }
@@ -75,9 +75,9 @@ impl HostEvent {
         std::mem::discriminant(self).hash(&mut hasher);
         match self {
             Self::HandlerFailed { diagnostic } => failure(diagnostic, &mut hasher),
-            Self::Lost { reason, .. }
-            | Self::Refused { reason, .. }
-            | Self::CutOff { reason, .. } => without_details(reason).hash(&mut hasher),
+            Self::EventDropped { reason, .. }
+            | Self::RequestRejected { reason, .. }
+            | Self::ClientDisconnected { reason, .. } => without_details(reason).hash(&mut hasher),
             Self::ConnectRefused { kind, .. } => kind.hash(&mut hasher),
             Self::SlowConsumer { .. }
             | Self::OriginRefused { .. }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    ChangeKind, CodeChange, ConnectRefusal, Failure, HostEvent, Kept, KeptReason, Level, Reload,
-    RollBackReason, Room, Silent, StagedScript, StaleCode, Variable,
+    ChangeKind, CodeChange, ConnectRefusal, Failure, HostEvent, KeptReason, Level, Reload,
+    RollbackReason, Room, Silent, StagedScript, StaleCode, UnchangedScript, Variable,
 };
 use crate::diagnostic::{Diagnostic, Frame, FrameKind, Origin, Place, Severity};
 
@@ -26,7 +26,7 @@ pub fn every(text: &str) -> Vec<HostEvent> {
     );
     let suppressed = all.iter().map(|event| HostEvent::Suppressed {
         event: Box::new(event.clone()),
-        times: 7,
+        count: 7,
     });
     let suppressed: Vec<_> = suppressed.collect();
     all.extend(suppressed);
@@ -62,21 +62,23 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
             files: vec![name(), name()],
             reload: reload(text),
         },
-        Some(HostEvent::Replaced { .. }) => rolled_back(RollBackReason::Asked, text),
+        Some(HostEvent::Replaced { .. }) => rolled_back(RollbackReason::Requested, text),
         Some(HostEvent::RolledBack { reason, .. }) => match reason {
-            RollBackReason::Asked => rolled_back(RollBackReason::Errors { connections: 7 }, text),
-            RollBackReason::Errors { .. } => kept(KeptReason::SavedSince, text),
+            RollbackReason::Requested => {
+                rolled_back(RollbackReason::Errors { connections: 7 }, text)
+            }
+            RollbackReason::Errors { .. } => kept(KeptReason::SavedSince, text),
         },
-        Some(HostEvent::KeptByRollBack { reason, .. }) => match reason {
+        Some(HostEvent::KeptByRollback { reason, .. }) => match reason {
             KeptReason::SavedSince => kept(KeptReason::First, text),
             KeptReason::First => kept(KeptReason::BeforeRestart, text),
             KeptReason::BeforeRestart => HostEvent::Rejected {
                 scripts: vec![
-                    Kept {
+                    UnchangedScript {
                         script: name(),
                         version: Some(7),
                     },
-                    Kept {
+                    UnchangedScript {
                         script: name(),
                         version: None,
                     },
@@ -103,23 +105,23 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
             scripts: vec![name(), name()],
         },
         Some(HostEvent::Promoted { .. }) => HostEvent::Abandoned {
-            reason: RollBackReason::Asked,
+            reason: RollbackReason::Requested,
             scripts: vec![staged(text)],
         },
         Some(HostEvent::Abandoned { reason, .. }) => match reason {
-            RollBackReason::Asked => HostEvent::Abandoned {
-                reason: RollBackReason::Errors { connections: 7 },
+            RollbackReason::Requested => HostEvent::Abandoned {
+                reason: RollbackReason::Errors { connections: 7 },
                 scripts: vec![staged(text), staged(text)],
             },
-            RollBackReason::Errors { .. } => HostEvent::WaitsForStage {
+            RollbackReason::Errors { .. } => HostEvent::WaitsForStage {
                 files: vec![name(), name()],
             },
         },
-        Some(HostEvent::WaitsForStage { .. }) => HostEvent::HistoryFailed { problem: owned() },
-        Some(HostEvent::HistoryFailed { .. }) => HostEvent::Warned {
+        Some(HostEvent::WaitsForStage { .. }) => HostEvent::HistoryFailed { error: owned() },
+        Some(HostEvent::HistoryFailed { .. }) => HostEvent::Warnings {
             diagnostics: diagnostics(),
         },
-        Some(HostEvent::Warned { .. }) => HostEvent::Removed {
+        Some(HostEvent::Warnings { .. }) => HostEvent::Removed {
             namespace: name(),
             script: name(),
         },
@@ -145,8 +147,8 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
             file: name(),
             reason: owned(),
         },
-        Some(HostEvent::Ignored { .. }) => HostEvent::Unreadable { problem: owned() },
-        Some(HostEvent::Unreadable { .. }) => HostEvent::HandlerFailed {
+        Some(HostEvent::Ignored { .. }) => HostEvent::ScriptsUnreadable { error: owned() },
+        Some(HostEvent::ScriptsUnreadable { .. }) => HostEvent::HandlerFailed {
             diagnostic: diagnostic(Severity::Error, text),
         },
         Some(HostEvent::HandlerFailed { .. }) => HostEvent::Unheard {
@@ -162,39 +164,39 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
             script: name(),
             event: owned(),
         },
-        Some(HostEvent::Unanswered { .. }) => HostEvent::Repeated {
+        Some(HostEvent::Unanswered { .. }) => HostEvent::HandlerFailuresSuppressed {
             diagnostic: diagnostic(Severity::Error, text),
-            times: 7,
+            count: 7,
         },
-        Some(HostEvent::Repeated { .. }) => HostEvent::Lost {
+        Some(HostEvent::HandlerFailuresSuppressed { .. }) => HostEvent::EventDropped {
             namespace: name(),
             socket: socket(),
             event: owned(),
             reason: owned(),
-            times: 7,
+            count: 7,
         },
-        Some(HostEvent::Lost { .. }) => HostEvent::SlowConsumer {
+        Some(HostEvent::EventDropped { .. }) => HostEvent::SlowConsumer {
             peer,
             socket: socket(),
-            packets: 7,
-            backlog: 7,
+            queued_packets: 7,
+            queued_bytes: 7,
         },
-        Some(HostEvent::SlowConsumer { .. }) => HostEvent::CutOff {
+        Some(HostEvent::SlowConsumer { .. }) => HostEvent::ClientDisconnected {
             peer,
             socket: socket(),
             reason: owned(),
         },
-        Some(HostEvent::CutOff { .. }) => HostEvent::Refused {
+        Some(HostEvent::ClientDisconnected { .. }) => HostEvent::RequestRejected {
             peer,
             reason: owned(),
-            times: 7,
+            count: 7,
         },
-        Some(HostEvent::Refused { .. }) => HostEvent::HeadersLeftOut {
+        Some(HostEvent::RequestRejected { .. }) => HostEvent::HeadersLeftOut {
             peer,
             names: vec![owned(), owned()],
-            times: 7,
+            count: 7,
         },
-        Some(HostEvent::HeadersLeftOut { .. }) => HostEvent::ResponseUnread { peer, times: 7 },
+        Some(HostEvent::HeadersLeftOut { .. }) => HostEvent::ResponseUnread { peer, count: 7 },
         Some(HostEvent::ResponseUnread { .. }) => HostEvent::BundleMissing { path: owned() },
         Some(HostEvent::BundleMissing { .. }) => HostEvent::UntrustedProxy {
             peer: ([127, 0, 0, 1], 7).into(),
@@ -203,12 +205,12 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
         Some(HostEvent::UntrustedProxy { .. }) => connect_refused(ConnectRefusal::Handshake, text),
         Some(HostEvent::ConnectRefused { .. }) => HostEvent::Suppressed {
             event: Box::new(HostEvent::OriginRefused { origin: owned() }),
-            times: 7,
+            count: 7,
         },
-        Some(HostEvent::Suppressed { .. }) => HostEvent::NoConnection { problem: owned() },
-        Some(HostEvent::NoConnection { .. }) => HostEvent::OriginRefused { origin: owned() },
+        Some(HostEvent::Suppressed { .. }) => HostEvent::AcceptFailed { error: owned() },
+        Some(HostEvent::AcceptFailed { .. }) => HostEvent::OriginRefused { origin: owned() },
         Some(HostEvent::OriginRefused { .. }) => HostEvent::HostRefused { host: owned() },
-        Some(HostEvent::HostRefused { .. }) => HostEvent::AttachWarning { problem: owned() },
+        Some(HostEvent::HostRefused { .. }) => HostEvent::AttachWarning { error: owned() },
         Some(HostEvent::AttachWarning { .. }) => log(Level::Error, text),
         Some(HostEvent::Log { .. }) => return None,
     })
@@ -226,7 +228,7 @@ fn staged(text: &str) -> StagedScript {
 }
 
 fn kept(reason: KeptReason, text: &str) -> HostEvent {
-    HostEvent::KeptByRollBack {
+    HostEvent::KeptByRollback {
         namespace: text.into(),
         script: text.into(),
         version: 7,
@@ -234,7 +236,7 @@ fn kept(reason: KeptReason, text: &str) -> HostEvent {
     }
 }
 
-fn rolled_back(reason: RollBackReason, text: &str) -> HostEvent {
+fn rolled_back(reason: RollbackReason, text: &str) -> HostEvent {
     HostEvent::RolledBack {
         namespace: text.into(),
         script: text.into(),

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{HostEvent, Kept, KeptReason, Reload, RollBackReason};
+use super::{HostEvent, KeptReason, Reload, RollbackReason, UnchangedScript};
 use crate::diagnostic::{Diagnostic, Style, render, visible, visible_lines};
 
 /// An event as text for people: one line or several, without a final line break. No text in it that a client or a
@@ -115,15 +115,15 @@ impl Lines<'_> {
             HostEvent::Loaded { .. }
             | HostEvent::Replaced { .. }
             | HostEvent::RolledBack { .. }
-            | HostEvent::KeptByRollBack { .. }
+            | HostEvent::KeptByRollback { .. }
             | HostEvent::Rejected { .. }
             | HostEvent::Unchanged { .. }
             | HostEvent::Paused { .. }
             | HostEvent::Resumed
             | HostEvent::HistoryFailed { .. }
-            | HostEvent::Warned { .. }
+            | HostEvent::Warnings { .. }
             | HostEvent::Removed { .. }
-            | HostEvent::Unreadable { .. } => scripts(self, event),
+            | HostEvent::ScriptsUnreadable { .. } => scripts(self, event),
             HostEvent::Staged { .. }
             | HostEvent::Promoted { .. }
             | HostEvent::Abandoned { .. }
@@ -158,7 +158,10 @@ impl Lines<'_> {
                 self.line("hint: call it on every way through the listener, or return a value and declare no ack");
             }
             HostEvent::HandlerFailed { diagnostic } => self.diagnostic(diagnostic),
-            HostEvent::Repeated { diagnostic, times } => {
+            HostEvent::HandlerFailuresSuppressed {
+                diagnostic,
+                count: times,
+            } => {
                 self.line(&format!("{times} times more in 10 s:"));
                 self.diagnostic(diagnostic);
             }
@@ -175,20 +178,23 @@ impl Lines<'_> {
                 let socket = socket.as_deref().unwrap_or("-");
                 self.said(&format!("{namespace} {socket} {script}{at}"), text);
             }
-            HostEvent::Lost { .. }
+            HostEvent::EventDropped { .. }
             | HostEvent::SlowConsumer { .. }
-            | HostEvent::CutOff { .. }
-            | HostEvent::Refused { .. }
+            | HostEvent::ClientDisconnected { .. }
+            | HostEvent::RequestRejected { .. }
             | HostEvent::ConnectRefused { .. }
             | HostEvent::HeadersLeftOut { .. }
             | HostEvent::ResponseUnread { .. }
             | HostEvent::BundleMissing { .. }
             | HostEvent::UntrustedProxy { .. }
-            | HostEvent::NoConnection { .. }
+            | HostEvent::AcceptFailed { .. }
             | HostEvent::AttachWarning { .. }
             | HostEvent::HostRefused { .. }
             | HostEvent::OriginRefused { .. } => clients(self, event),
-            HostEvent::Suppressed { event, times } => {
+            HostEvent::Suppressed {
+                event,
+                count: times,
+            } => {
                 self.line(&format!("{times} times more in 10 s, such as:"));
                 self.event(event);
             }
@@ -237,7 +243,7 @@ fn scripts(lines: &mut Lines<'_>, event: &HostEvent) {
             reload,
             ..
         } => {
-            if let RollBackReason::Errors { connections } = reason {
+            if let RollbackReason::Errors { connections } = reason {
                 lines.line(&format!(
                     "{script}: version {from} fails on {connections} connections where version {version} did not"
                 ));
@@ -246,7 +252,7 @@ fn scripts(lines: &mut Lines<'_>, event: &HostEvent) {
             let head = format!("rolled back to version {version}");
             reloaded(lines, &head, (namespace, script), reload, &source);
         }
-        HostEvent::KeptByRollBack {
+        HostEvent::KeptByRollback {
             namespace,
             script,
             version,
@@ -273,10 +279,10 @@ fn scripts(lines: &mut Lines<'_>, event: &HostEvent) {
             files => format!("paused: {} saved, waits for `resume`", files.join(", ")),
         }),
         HostEvent::Resumed => lines.line("resumed: saves take effect again"),
-        HostEvent::HistoryFailed { problem } => {
+        HostEvent::HistoryFailed { error: problem } => {
             lines.line(&format!("warning: history: {problem}"));
         }
-        HostEvent::Warned { diagnostics } => {
+        HostEvent::Warnings { diagnostics } => {
             diagnostics
                 .iter()
                 .for_each(|diagnostic| lines.diagnostic(diagnostic));
@@ -286,7 +292,7 @@ fn scripts(lines: &mut Lines<'_>, event: &HostEvent) {
                 "{script}: the file is gone, {namespace} is no longer served"
             ));
         }
-        HostEvent::Unreadable { problem } => {
+        HostEvent::ScriptsUnreadable { error: problem } => {
             lines.line(&format!("error: {problem}"));
             lines.line("what was loaded keeps serving");
         }
@@ -350,12 +356,12 @@ fn many(clients: usize) -> String {
 /// Adds the lines of an event about clients.
 fn clients(lines: &mut Lines<'_>, event: &HostEvent) {
     match event {
-        HostEvent::Lost {
+        HostEvent::EventDropped {
             namespace,
             socket,
             event,
             reason,
-            times,
+            count: times,
         } => {
             let socket = socket.as_deref().unwrap_or("-");
             let what = match times {
@@ -369,15 +375,15 @@ fn clients(lines: &mut Lines<'_>, event: &HostEvent) {
         HostEvent::SlowConsumer {
             peer,
             socket,
-            packets,
-            backlog,
+            queued_packets: packets,
+            queued_bytes: backlog,
         } => {
             let client = client(*peer, socket.as_deref());
             lines.line(&format!(
                 "warning: slow consumer {client} disconnected, {packets} packets of {backlog} bytes waited for it"
             ));
         }
-        HostEvent::CutOff {
+        HostEvent::ClientDisconnected {
             peer,
             socket,
             reason,
@@ -385,21 +391,25 @@ fn clients(lines: &mut Lines<'_>, event: &HostEvent) {
             let client = client(*peer, socket.as_deref());
             lines.line(&format!("warning: client {client} disconnected: {reason}"));
         }
-        HostEvent::Refused {
+        HostEvent::RequestRejected {
             peer,
             reason,
-            times,
+            count: times,
         } => {
             let (peer, more) = (or_dash(*peer), more(*times));
             lines.line(&format!("warning: refused {peer}{more}: {reason}"));
         }
-        HostEvent::HeadersLeftOut { peer, names, times } => {
+        HostEvent::HeadersLeftOut {
+            peer,
+            names,
+            count: times,
+        } => {
             let (peer, more, names) = (or_dash(*peer), more(*times), names.join("`, `"));
             lines.line(&format!(
                 "warning: headers of {peer}{more} are too long for `socket.handshake.headers`, which keeps 8 KiB: `{names}`"
             ));
         }
-        HostEvent::ResponseUnread { peer, times } => {
+        HostEvent::ResponseUnread { peer, count: times } => {
             let (peer, more) = (or_dash(*peer), more(*times));
             lines.line(&format!(
                 "warning: connection of {peer}{more} closed: nothing of a response was read within `write-timeout`"
@@ -417,10 +427,10 @@ fn clients(lines: &mut Lines<'_>, event: &HostEvent) {
             ));
         }
         HostEvent::ConnectRefused { .. } => connect_refused(lines, event),
-        HostEvent::NoConnection { problem } => {
+        HostEvent::AcceptFailed { error: problem } => {
             lines.line(&format!("error: no connection is taken for now: {problem}"));
         }
-        HostEvent::AttachWarning { problem } => lines.line(&format!("warning: {problem}")),
+        HostEvent::AttachWarning { error: problem } => lines.line(&format!("warning: {problem}")),
         HostEvent::OriginRefused { origin } => {
             lines.line(&format!("warning: a page of `{origin}` was refused"));
         }
@@ -514,11 +524,11 @@ fn reloaded(
     }
 }
 
-fn rejected(lines: &mut Lines<'_>, scripts: &[Kept], diagnostics: &[Diagnostic]) {
+fn rejected(lines: &mut Lines<'_>, scripts: &[UnchangedScript], diagnostics: &[Diagnostic]) {
     diagnostics
         .iter()
         .for_each(|diagnostic| lines.diagnostic(diagnostic));
-    for Kept {
+    for UnchangedScript {
         script, version, ..
     } in scripts
     {

@@ -1,7 +1,7 @@
 //! Previews of saves, and versions for some clients first: methods of [`Host`].
 
 use super::{Host, Preview, StageError, Staged, Whom, reload::preview::Saved};
-use crate::event::{RollBackReason, StagedScript};
+use crate::event::{RollbackReason, StagedScript};
 
 impl Host {
     /// Returns what [`Host::reload`] would announce for the files as they are now, and changes nothing. Also while
@@ -137,7 +137,7 @@ impl Host {
     /// # }
     /// ```
     pub async fn abandon(&self) -> Result<Vec<StagedScript>, StageError> {
-        let reason = RollBackReason::Asked;
+        let reason = RollbackReason::Requested;
         self.state.reloader.abandon(reason, None).await
     }
 }

@@ -42,7 +42,7 @@ pub use reload::{
     known::Code,
     preview::Preview,
     record::{Outcome, Record},
-    rollback::{KeptVersion, Restored, RollBackError, RolledBack},
+    rollback::{KeptVersion, Restored, RollbackError, RolledBack},
     staging::{BadWhom, StageError, Staged, Whom},
     versions::{DiffError, VersionInfo},
     watch::Watching,
@@ -65,13 +65,13 @@ use crate::{
     connection::{Connection, Link, NamespaceLink, Serving, Turn, Work},
     diagnostic::Diagnostic,
     event::{Counters, HostEvent},
-    script::{LoadError, Page, Words},
+    script::{ApiReference, LoadError, Page},
     watch::WatchError,
 };
 use namespaces::INVALID_NAMESPACE;
 use reload::{
     Trigger,
-    rollback::{Goal, RollBack},
+    rollback::{Goal, Rollback},
 };
 use socketio::{
     attached::warnings::{has_other_parser, warnings},
@@ -182,42 +182,42 @@ impl Host {
     ///
     /// The whole batch is undone: every other namespace whose version took effect together with this one gets its
     /// version before, too. A namespace that was saved again since keeps its later version, and so does one that did
-    /// not serve before; [`HostEvent::KeptByRollBack`] reports them.
+    /// not serve before; [`HostEvent::KeptByRollback`] reports them.
     ///
     /// # Errors
     /// When there is no such version, or it fails on a live connection; then nothing has changed.
     ///
     /// ```no_run
     /// # async fn undo(host: patchcord::Host) -> Result<(), Box<dyn std::error::Error>> {
-    /// let version = host.roll_back("/chat").await?;
+    /// let version = host.rollback("/chat").await?;
     /// println!("version {version} serves again");
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn roll_back(&self, namespace: &str) -> Result<u64, RollBackError> {
+    pub async fn rollback(&self, namespace: &str) -> Result<u64, RollbackError> {
         let rolled_back = self.roll_back_batch_of(namespace).await?;
         let mut restored = rolled_back.restored.iter();
         let restored = restored.find(|restored| &*restored.namespace == namespace);
         Ok(restored.map_or(0, |restored| restored.version))
     }
 
-    /// Does the same as [`Host::roll_back`], and returns all effects.
+    /// Does the same as [`Host::rollback`], and returns all effects.
     pub(crate) async fn roll_back_batch_of(
         &self,
         namespace: &str,
-    ) -> Result<RolledBack, RollBackError> {
-        let what = RollBack::asked(Goal::Namespace(namespace.to_owned()));
-        self.state.reloader.roll_back(what).await
+    ) -> Result<RolledBack, RollbackError> {
+        let what = Rollback::asked(Goal::Namespace(namespace.to_owned()));
+        self.state.reloader.rollback(what).await
     }
 
-    /// Undoes the last batch that is in effect, as [`Host::roll_back`] does it for one of its namespaces.
+    /// Undoes the last batch that is in effect, as [`Host::rollback`] does it for one of its namespaces.
     ///
     /// # Errors
     /// When nothing served before the batch, or a version from before fails on a live connection; then nothing has
     /// changed.
-    pub async fn roll_back_last(&self) -> Result<RolledBack, RollBackError> {
-        let what = RollBack::asked(Goal::Last);
-        self.state.reloader.roll_back(what).await
+    pub async fn roll_back_last(&self) -> Result<RolledBack, RollbackError> {
+        let what = Rollback::asked(Goal::Last);
+        self.state.reloader.rollback(what).await
     }
 
     /// Restores in all namespaces the versions that served after a batch, be it an edit or a rollback. So it goes back
@@ -240,9 +240,9 @@ impl Host {
     /// # Errors
     /// When the host has forgotten the batch or a version of it, when nothing would change, or when a version fails on
     /// a live connection; then nothing has changed.
-    pub async fn roll_back_to(&self, batch: u64) -> Result<RolledBack, RollBackError> {
-        let what = RollBack::asked(Goal::Batch(batch));
-        self.state.reloader.roll_back(what).await
+    pub async fn roll_back_to(&self, batch: u64) -> Result<RolledBack, RollbackError> {
+        let what = Rollback::asked(Goal::Batch(batch));
+        self.state.reloader.rollback(what).await
     }
 
     /// Returns the last attempts to make versions serve a namespace, the latest at the end; at most 32. The list is
@@ -354,8 +354,8 @@ impl Host {
         self.words().page(page)
     }
 
-    fn words(&self) -> Words {
-        Words::of(&self.state.reloader.scripting.engine, api::VOCABULARY)
+    fn words(&self) -> ApiReference {
+        ApiReference::of(&self.state.reloader.scripting.engine, api::VOCABULARY)
     }
 
     /// Returns the namespaces that scripts serve now, in order.
@@ -388,7 +388,7 @@ impl Host {
     ///
     /// ```
     /// let host = patchcord::Host::builder().build();
-    /// assert_eq!(host.counters().events.get(), 0);
+    /// assert_eq!(host.counters().events_received.get(), 0);
     /// ```
     pub fn counters(&self) -> &Counters {
         self.state.announcer.counters()
@@ -428,17 +428,17 @@ impl Host {
 
     /// Announces that the server cannot accept connections for now.
     pub(crate) fn no_connection(&self, problem: &std::io::Error) {
-        self.announce(HostEvent::NoConnection {
-            problem: problem.to_string(),
+        self.announce(HostEvent::AcceptFailed {
+            error: problem.to_string(),
         });
     }
 
     /// Announces that the server accepts no connection of a client.
     pub(crate) fn refused(&self, peer: SocketAddr, reason: &str) {
-        self.announce(HostEvent::Refused {
+        self.announce(HostEvent::RequestRejected {
             peer: Some(peer),
             reason: reason.to_owned(),
-            times: 1,
+            count: 1,
         });
     }
 
@@ -446,7 +446,7 @@ impl Host {
     pub(crate) fn response_unread(&self, peer: SocketAddr) {
         self.announce(HostEvent::ResponseUnread {
             peer: Some(peer),
-            times: 1,
+            count: 1,
         });
     }
 
@@ -581,7 +581,7 @@ impl Host {
             return Err(AttachError::ServesAlready);
         }
         for problem in warnings(io.config(), &state.options) {
-            self.announce(HostEvent::AttachWarning { problem });
+            self.announce(HostEvent::AttachWarning { error: problem });
         }
         state.namespaces.register_all();
         Ok(())
@@ -619,9 +619,9 @@ impl Host {
             }
             for namespace in namespaces {
                 namespace.emptied().await;
-                namespace.end_own();
+                namespace.close_context();
             }
-            self.settled().await;
+            self.wait_idle().await;
             state.namespaces.close().await;
             // socketioxide forgets its namespaces before their sockets, and then the two hold each other.
             for link in links {
@@ -638,7 +638,7 @@ impl Host {
     }
 
     /// Waits until no work is handed over to other tasks any more.
-    pub(crate) async fn settled(&self) {
+    pub(crate) async fn wait_idle(&self) {
         self.state.lifecycle.work.wait().await;
     }
 
@@ -661,7 +661,7 @@ impl Host {
     ///
     /// # Errors
     /// The reason for which the client is rejected.
-    pub(crate) async fn admit(
+    pub(crate) async fn connect_in_memory(
         &self,
         path: &str,
         id: &str,

@@ -29,7 +29,7 @@ use crate::{
 pub(super) const INVALID_NAMESPACE: &str = "Invalid namespace";
 
 /// Time that an instance without clients is kept, for clients that are on their way.
-const KEPT_UNUSED: Duration = Duration::from_secs(30);
+const UNUSED_RETENTION: Duration = Duration::from_secs(30);
 
 /// Socket.IO server that namespaces are registered with.
 pub(super) trait Backend: Debug + Send + Sync {
@@ -145,7 +145,9 @@ impl Namespaces {
 
     /// Ends the units of all namespaces: a unit and its namespace hold each other.
     pub(super) fn end_units(&self) {
-        self.all().iter().for_each(|namespace| namespace.end_own());
+        self.all()
+            .iter()
+            .for_each(|namespace| namespace.close_context());
     }
 
     /// Gives a namespace the path that it is about to serve. If a dynamic namespace has served the path so far, the clients
@@ -369,7 +371,7 @@ impl Namespaces {
         }
         let (namespaces, path) = (self.me.clone(), path.to_owned());
         tokio::spawn(async move {
-            sleep_until(Instant::now() + KEPT_UNUSED).await;
+            sleep_until(Instant::now() + UNUSED_RETENTION).await;
             if let Some(namespaces) = namespaces.upgrade() {
                 namespaces.forget(&path);
             }
@@ -408,7 +410,7 @@ fn displace(instance: &Namespace, script: &Arc<str>) -> Option<HostEvent> {
     for connection in &connections {
         connection.disconnect(false);
     }
-    instance.end_own();
+    instance.close_context();
     moved(instance, connections.len(), script)
 }
 

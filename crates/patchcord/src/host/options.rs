@@ -141,7 +141,7 @@ pub struct Options {
     pub on_rebind_failure: OnRebindFailure,
     /// Automatic rollback of a version that fails at places where the one before did not: on at least five connections,
     /// and on at least one in twenty, within 30 seconds. What a script throws on purpose (`throw "too long"`) is an
-    /// answer, and does not count. The whole batch is rolled back, as by [`Host::roll_back`](crate::Host::roll_back).
+    /// answer, and does not count. The whole batch is rolled back, as by [`Host::rollback`](crate::Host::rollback).
     pub rollback_on_errors: bool,
     /// Folder in which versions are kept with their texts, so that they are known after a restart: the last 100 batches,
     /// and those whose versions serve. A version that was rolled back does not serve after a restart either, unless its

@@ -52,13 +52,13 @@ const CHEAP: ClockId = ClockId::MonotonicCoarse;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CHEAP: ClockId = ClockId::Monotonic;
 /// A call that took longer holds others up.
-const LONG: u64 = 10_000;
+const SLOW_CALL_MICROS: u64 = 10_000;
 /// A call that has done less than this when its time is over has waited for a processor, and not used one.
-const FEW_OPERATIONS: u64 = 1_000;
+const STARVED_OPERATIONS: u64 = 1_000;
 /// It gets its time of a processor then, but no more than so many times its time.
-const PATIENCE: u32 = 4;
+const MAX_TIME_FACTOR: u32 = 4;
 /// A call that goes on for so long notes what it has had of a processor.
-const FIRST_LOOK: u64 = 4_000;
+const FIRST_LOOK_MICROS: u64 = 4_000;
 /// After so many steps without a call the coarse clock stops.
 const IDLE_TICKS: u32 = 500;
 /// The coarse clock stands still, and the system's is to be read.
@@ -138,7 +138,7 @@ pub(crate) fn start(limits: &Limits) -> Guard {
     let started = now();
     let times = Times {
         deadline: started.saturating_add(micros(limits.time)),
-        last: started.saturating_add(micros(limits.time.saturating_mul(PATIENCE))),
+        last: started.saturating_add(micros(limits.time.saturating_mul(MAX_TIME_FACTOR))),
         processor: None,
     };
     wake_clock();
@@ -147,9 +147,9 @@ pub(crate) fn start(limits: &Limits) -> Guard {
         left: LEFT.replace(limits.operations),
         bytes: BYTES_LEFT.replace(limits.produced),
         growth: GROWTH.replace(Growth::start(limits.call_memory)),
-        look_at: LOOK_AT.replace(times.deadline.min(started + FIRST_LOOK)),
+        look_at: LOOK_AT.replace(times.deadline.min(started + FIRST_LOOK_MICROS)),
         times: TIMES.replace(times),
-        few_until: FEW_UNTIL.replace(limits.operations.saturating_sub(FEW_OPERATIONS)),
+        few_until: FEW_UNTIL.replace(limits.operations.saturating_sub(STARVED_OPERATIONS)),
     }
 }
 
@@ -189,7 +189,7 @@ fn is_over(left: u64) -> bool {
     let had = processor_time();
     // What kept it from the first look may have been others: it gets a good part of its time in any case.
     let until = *times.processor.get_or_insert_with(|| {
-        let all = (times.last - times.deadline) / u64::from(PATIENCE - 1);
+        let all = (times.last - times.deadline) / u64::from(MAX_TIME_FACTOR - 1);
         had.saturating_add(times.deadline.saturating_sub(now).max(all / 2))
     });
     TIMES.set(times);
@@ -292,7 +292,7 @@ impl Drop for Guard {
         LOOK_AT.set(self.look_at);
         TIMES.set(self.times);
         FEW_UNTIL.set(self.few_until);
-        let took_long = time().max(read(CHEAP)) > self.started + LONG;
+        let took_long = time().max(read(CHEAP)) > self.started + SLOW_CALL_MICROS;
         TOOK_LONG.set(Some(took_long || TOOK_LONG.get() == Some(true)));
     }
 }

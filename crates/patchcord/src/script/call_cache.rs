@@ -18,15 +18,15 @@ use super::{
 };
 
 /// A script may make up names without end, and Rhai remembers that there is no such function.
-const MOST_FUNCTIONS: usize = 1024;
+const MAX_CACHED_FUNCTIONS: usize = 1024;
 
 /// Where one thread, or few, keep what they have. Two of them share no cache line, for each is written at every call.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(super) struct Place(Mutex<Option<Box<Kept>>>);
+pub(super) struct Slot(Mutex<Option<Box<CachedCalls>>>);
 
 #[derive(Debug)]
-struct Kept {
+struct CachedCalls {
     state: GlobalRuntimeState,
     caches: Caches,
     scope: Scope<'static>,
@@ -78,14 +78,14 @@ impl Frame {
     }
 }
 
-/// Returns places for the threads that call a script. A script with imports has none: two of its files may have functions
+/// Returns slots for the threads that call a script. A script with imports has none: two of its files may have functions
 /// of the same name, and what Rhai has found for one it would take for the other.
-pub(super) fn places(is_plain: bool) -> Vec<Place> {
+pub(super) fn slots(is_plain: bool) -> Vec<Slot> {
     let count = if is_plain { COPIES } else { 0 };
-    (0..count).map(|_| Place::default()).collect()
+    (0..count).map(|_| Slot::default()).collect()
 }
 
-impl Place {
+impl Slot {
     /// Calls a function that the entry file defines.
     pub(super) fn call(
         &self,
@@ -95,7 +95,7 @@ impl Place {
         this: Option<Dynamic>,
         args: Vec<Dynamic>,
     ) -> Result<Dynamic, Box<EvalAltResult>> {
-        let mut kept = self.take().unwrap_or_else(|| Kept::new(state));
+        let mut kept = self.take().unwrap_or_else(|| CachedCalls::new(state));
         let count = fn_ptr.curry().len() + args.len();
         let has_frame = |definition: &&Arc<ScriptFuncDef>| {
             is_closure(&definition.name) && definition.params.len() == count && count > 0
@@ -105,24 +105,24 @@ impl Place {
             Some(definition) => kept.call_closure(engine, (fn_ptr, definition), this, args),
             None => kept.call(engine, fn_ptr, this, args),
         }?;
-        if kept.caches.fn_resolution_cache_mut().dict.len() <= MOST_FUNCTIONS {
+        if kept.caches.fn_resolution_cache_mut().dict.len() <= MAX_CACHED_FUNCTIONS {
             self.put(kept);
         }
         Ok(result)
     }
 
-    fn take(&self) -> Option<Box<Kept>> {
+    fn take(&self) -> Option<Box<CachedCalls>> {
         self.0.try_lock()?.take()
     }
 
-    fn put(&self, kept: Box<Kept>) {
-        if let Some(mut place) = self.0.try_lock() {
-            *place = Some(kept);
+    fn put(&self, kept: Box<CachedCalls>) {
+        if let Some(mut slot) = self.0.try_lock() {
+            *slot = Some(kept);
         }
     }
 }
 
-impl Kept {
+impl CachedCalls {
     fn new(state: &GlobalRuntimeState) -> Box<Self> {
         let mut state = state.clone();
         let mut frames = Module::new();
@@ -203,24 +203,24 @@ mod tests {
         (engine, state)
     }
 
-    fn keeps(place: &Place) -> bool {
-        place.0.lock().is_some()
+    fn keeps(slot: &Slot) -> bool {
+        slot.0.lock().is_some()
     }
 
     #[test]
     fn a_call_finds_what_is_meant_for_its_values_however_often_it_is_called() {
         let (engine, state) = script("fn f(x) { x += x; x }");
-        let (place, f) = (Place::default(), FnPtr::new("f").unwrap());
+        let (slot, f) = (Slot::default(), FnPtr::new("f").unwrap());
         for n in 1..5_i64 {
-            let twice = place
+            let twice = slot
                 .call(&engine, &state, (&f, None), None, vec![n.into()])
                 .unwrap();
             assert_eq!(twice.as_int(), Ok(2 * n));
-            let text = place
+            let text = slot
                 .call(&engine, &state, (&f, None), None, vec!["a".into()])
                 .unwrap();
             assert_eq!(text.into_string().unwrap(), "aa");
-            assert!(keeps(&place));
+            assert!(keeps(&slot));
         }
     }
 
@@ -230,19 +230,18 @@ mod tests {
             r#"fn fail() { throw "x" }
             fn make_up(n) { for i in 0..2 * n { try { Fn(`f${i / 2}`).call() } catch {} } }"#,
         );
-        let place = Place::default();
+        let slot = Slot::default();
         let call = |name: &str, args| {
             let fn_ptr = FnPtr::new(name).unwrap();
-            place
-                .call(&engine, &state, (&fn_ptr, None), None, args)
+            slot.call(&engine, &state, (&fn_ptr, None), None, args)
                 .map(drop)
         };
         call("make_up", vec![10_i64.into()]).unwrap();
-        assert!(keeps(&place));
+        assert!(keeps(&slot));
         assert!(call("fail", vec![]).is_err());
-        assert!(!keeps(&place));
+        assert!(!keeps(&slot));
         call("make_up", vec![2000_i64.into()]).unwrap();
-        assert!(!keeps(&place));
+        assert!(!keeps(&slot));
     }
 
     #[test]
@@ -252,9 +251,9 @@ mod tests {
         let ast = engine.compile(text).unwrap();
         let closure = engine.eval_ast::<FnPtr>(&ast).unwrap();
         let definition = ast.iter_fn_def().next().unwrap();
-        let place = Place::default();
+        let slot = Slot::default();
         let call =
-            |x: Dynamic| place.call(&engine, &state, (&closure, Some(definition)), None, vec![x]);
+            |x: Dynamic| slot.call(&engine, &state, (&closure, Some(definition)), None, vec![x]);
         for n in 2..5_i64 {
             let sum = call(10_i64.into()).unwrap();
             assert_eq!(sum.as_int(), Ok(10 + n), "the captured variable is shared");

@@ -33,23 +33,23 @@ pub struct Code {
     places: Places,
     reaches: Reaches,
     /// Values of the top levels of this version, and of those before it.
-    made: Vec<Made>,
+    made: Vec<RememberedValue>,
     program: Program,
 }
 
 /// Most values of earlier versions that are remembered, for the undo of an edit.
-const MADE: usize = 256;
+const MAX_REMEMBERED: usize = 256;
 
 /// A value of a top level, with the code that has made it.
 #[derive(Debug, Clone)]
-struct Made {
+struct RememberedValue {
     file: Arc<str>,
     name: String,
     code: u64,
     value: Dynamic,
 }
 
-impl Made {
+impl RememberedValue {
     fn is(&self, file: &str, name: &str, code: u64) -> bool {
         *self.file == *file && self.name == name && self.code == code
     }
@@ -57,7 +57,7 @@ impl Made {
 
 /// Gives the values of the top levels what the same code has made before: a random one, or the time of the start, is made
 /// once. Returns all values that are known.
-fn made_once(loaded: &mut Entry, before: &[Made]) -> Vec<Made> {
+fn made_once(loaded: &mut Entry, before: &[RememberedValue]) -> Vec<RememberedValue> {
     let Entry {
         code: files,
         places,
@@ -75,21 +75,21 @@ fn made_once(loaded: &mut Entry, before: &[Made]) -> Vec<Made> {
         if let Some(known) = known {
             *value = known.value.clone();
         }
-        made.push(Made {
+        made.push(RememberedValue {
             file: file.clone(),
             name: name.to_owned(),
             code: code.hash(),
             value: value.clone(),
         });
     }
-    let is_made = |old: &&Made| {
+    let is_made = |old: &&RememberedValue| {
         made.iter()
             .any(|new| new.is(&old.file, &old.name, old.code))
     };
     let earlier: Vec<_> = before
         .iter()
         .filter(|old| !is_made(old))
-        .take(MADE)
+        .take(MAX_REMEMBERED)
         .cloned()
         .collect();
     made.extend(earlier);

@@ -221,7 +221,7 @@ impl<'a> Loading<'a> {
             modules: &self.exports,
         };
         self.found.extend(check::file(file, self.known));
-        self.tell_apart(name, Calls::of(&ast));
+        self.check_ambiguous_calls(name, Calls::of(&ast));
         let (ast, tokens) = self.with_own_names(ast, tokens, &text, name)?;
         self.places.add(name, &ast, tokens, self.known);
         let mut optimized = self
@@ -288,9 +288,9 @@ impl<'a> Loading<'a> {
     }
 
     /// Looks for functions that Rhai would take for those of another file.
-    fn tell_apart(&mut self, name: &str, calls: Calls) {
+    fn check_ambiguous_calls(&mut self, name: &str, calls: Calls) {
         for (other, others) in &self.calls {
-            for (function, position) in calls.alike(others) {
+            for (function, position) in calls.ambiguous(others) {
                 let error = format!(
                     "`{function}` is not the same function here and in `{other}`, and Rhai takes one for the other"
                 );

@@ -7,7 +7,7 @@ use rhai::{Dynamic, FnPtr, ImmutableString, NativeCallContext, Position, ScriptF
 use super::{
     CallError, Version,
     call::{self, origin, run},
-    call_cache::Place,
+    call_cache::Slot,
     captures::{captures, is_same_variable, split_value_name, value_name},
     code::Code,
     hook::Hook,
@@ -158,7 +158,7 @@ impl Handler {
     }
 
     /// Returns the cache of its calls, if they may keep anything.
-    fn cache<'a>(&self, program: &'a Program) -> Option<&'a Place> {
+    fn cache<'a>(&self, program: &'a Program) -> Option<&'a Slot> {
         program.cache().filter(|_| self.is_defined())
     }
 

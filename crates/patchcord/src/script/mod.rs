@@ -88,10 +88,10 @@ pub use meter::{is_measured, measure_by};
 pub use places::{Function, Places, Row};
 #[doc(hidden)]
 pub use reach::{Reach, runs::Run};
-pub use reference::Page;
 #[doc(hidden)]
-pub use reference::Words;
-pub(crate) use repl::Lines;
+pub use reference::ApiReference;
+pub use reference::Page;
+pub(crate) use repl::ReplSession;
 #[doc(hidden)]
 pub use sandbox::Globals;
 #[doc(hidden)]
@@ -103,8 +103,9 @@ pub use stale::Stale;
 pub use stale::{in_value as stale_in_value, of as stale};
 #[doc(hidden)]
 pub use state_transfer::{
-    Carried, Initial, Outcome, captured, carry, each_captured, release, release_lost,
+    CarriedState, Initial, Outcome, captured, each_captured, release, release_lost,
     reset::{Captured, compare, reset},
+    transfer_state,
 };
 #[doc(hidden)]
 pub use swap::{Handles, Rewritten, Swap, Swapped, Use};

@@ -7,7 +7,7 @@ const IN_PATHS: &str = "/-._~!$&'*+:;=@";
 /// Last words of the names of copies: `main.orig.rhai`, `main-copy.rhai`, `main_backup_2.rhai`.
 const COPY_WORDS: [&str; 7] = ["copy", "backup", "bak", "old", "orig", "temp", "tmp"];
 
-/// Words between which git puts a number, for the sides of a conflict: `main_LOCAL_4711.rhai`.
+/// ApiReference between which git puts a number, for the sides of a conflict: `main_LOCAL_4711.rhai`.
 const CONFLICT_WORDS: [&str; 4] = ["BACKUP", "BASE", "LOCAL", "REMOTE"];
 
 /// `main.rhai` is `/`, `game/lobby.rhai` is `/game/lobby`. What stands in a folder `lib`, or begins with `_`, is for

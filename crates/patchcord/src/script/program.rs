@@ -21,7 +21,7 @@ use rhai::{
 
 use super::{
     budget,
-    call_cache::{self, Place},
+    call_cache::{self, Slot},
     captures::{is_closure, split_value_name, value_name},
     constants::{self, COPIES},
     modules::{Modules, import_statements},
@@ -64,7 +64,7 @@ pub(super) struct Program {
     /// One state for each group of threads if there are constants, because Rhai locks them to read one.
     states: Vec<OnceLock<State>>,
     /// Caches of calls; none for a program with imports.
-    caches: Vec<Place>,
+    caches: Vec<Slot>,
 }
 
 impl FileCode {
@@ -128,7 +128,7 @@ impl FileCode {
         self
     }
 
-    /// Makes a module of the file whose functions carry their surroundings, without running its top level.
+    /// Makes a module of the file whose functions transfer_state their surroundings, without running its top level.
     fn link(&self, engine: &Engine) -> Result<Module, Box<EvalAltResult>> {
         let constants = self.constants.iter().map(|(name, value)| {
             let value = Expr::DynamicConstant(Box::new(value.clone()), Position::NONE);
@@ -225,7 +225,7 @@ impl Files {
         files.find(|file| &*file.name == name)
     }
 
-    /// Returns the state of a script without imports: one library, whose functions carry nothing.
+    /// Returns the state of a script without imports: one library, whose functions transfer_state nothing.
     fn plain(&self, earlier: &[Arc<Self>]) -> GlobalRuntimeState {
         let mut state = self.top_level.clone();
         let mut entry = self.entry.clone();
@@ -319,7 +319,7 @@ impl Program {
         let is_plain = Self::is_plain(&files, &earlier);
         Self {
             states: std::iter::repeat_with(OnceLock::new).take(copies).collect(),
-            caches: call_cache::places(is_plain),
+            caches: call_cache::slots(is_plain),
             files,
             earlier,
         }
@@ -378,7 +378,7 @@ impl Program {
     }
 
     /// Returns the cache for calls of this thread, if calls may keep anything.
-    pub(super) fn cache(&self) -> Option<&Place> {
+    pub(super) fn cache(&self) -> Option<&Slot> {
         constants::of_this_thread(&self.caches)
     }
 }

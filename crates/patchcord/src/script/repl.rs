@@ -1,4 +1,4 @@
-//! Lines that run one after the other, with the variables and functions of those before.
+//! ReplSession that run one after the other, with the variables and functions of those before.
 //!
 //! In: what a person types. Out: its value, or why it has none. All that was typed is one text, so that what is wrong in
 //! a function of an earlier line is shown there.
@@ -22,7 +22,7 @@ const NAME: &str = "repl";
 
 /// The state of a console.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub(crate) struct ReplSession {
     engine: Engine,
     known: Known,
     limits: Limits,
@@ -32,7 +32,7 @@ pub(crate) struct Lines {
     text: String,
 }
 
-impl Lines {
+impl ReplSession {
     /// No line yet; `engine` has all that lines can call, and `known` are its functions.
     pub(crate) fn new(engine: Engine, known: Known, limits: Limits) -> Self {
         Self {

@@ -41,7 +41,7 @@ pub type Initial = (Option<String>, Option<String>);
 /// Outcome for the variables of one connection, by their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Carried {
+pub struct CarriedState {
     /// Variables whose initial value the edit has changed. A name may stand for several variables.
     pub outcomes: BTreeMap<(String, Outcome), Initial>,
     /// Types of the variables that are captured now, if variables are lost.
@@ -50,7 +50,7 @@ pub struct Carried {
     pub lost_types: BTreeMap<String, [&'static str; 2]>,
 }
 
-impl Carried {
+impl CarriedState {
     /// Notes the outcome of a merge, if the initial value has changed. Returns the new value, if the variable has one.
     pub(crate) fn note(
         &mut self,
@@ -100,18 +100,18 @@ impl Carried {
 /// Gives the handlers of `new` the variables of `live`. Each handler comes with a key that identifies it in all three.
 ///
 /// Cannot fail, and changes nothing but the values of cells in `live`.
-pub fn carry<K: AsRef<str>>(
+pub fn transfer_state<K: AsRef<str>>(
     base: &[(K, Handler)],
     new: &[(K, Handler)],
     live: &[(K, Handler)],
-) -> (Vec<Handler>, Carried) {
+) -> (Vec<Handler>, CarriedState) {
     let [base, fresh, live] = [base, new, live].map(Cells::of);
     let mut transfer = Transfer {
         base,
         live,
         fresh: Fresh::of(&fresh),
         done: BTreeMap::new(),
-        carried: Carried::default(),
+        carried: CarriedState::default(),
         wants: None,
     };
     let handlers = new
@@ -357,7 +357,7 @@ struct Transfer<'a> {
     fresh: Fresh,
     /// Each cell of the new code, and the one that stands for it from now on.
     done: BTreeMap<usize, (Dynamic, Dynamic)>,
-    carried: Carried,
+    carried: CarriedState,
     /// Variables that change, by name, for a reset; all of them otherwise.
     wants: Option<&'a dyn Fn(&str) -> bool>,
 }

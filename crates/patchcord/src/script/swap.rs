@@ -135,7 +135,7 @@ impl Handles {
     }
 
     /// Creates the handles of a namespace, whose closures have no socket.
-    pub const fn of_namespace(resolve: fn(&str) -> Option<Dynamic>) -> Self {
+    pub const fn for_namespace(resolve: fn(&str) -> Option<Dynamic>) -> Self {
         Self {
             socket: Dynamic::UNIT,
             resolve,

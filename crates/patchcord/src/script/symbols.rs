@@ -12,7 +12,7 @@ use rhai::{Array, Blob, Dynamic, Engine, FLOAT, FnPtr, FuncInfo, INT, ImmutableS
 
 use super::vocabulary::{Callback, Vocabulary};
 
-/// Words that Rhai's evaluator knows without a function of that name.
+/// ApiReference that Rhai's evaluator knows without a function of that name.
 const KEYWORDS: [&str; 9] = [
     "Fn",
     "call",

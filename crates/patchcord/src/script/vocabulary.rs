@@ -15,10 +15,10 @@ pub struct Vocabulary {
     pub types: &'static [(&'static str, TypeOf)],
     /// Types that a `for` loop over another type gives.
     pub elements: &'static [(TypeOf, TypeOf)],
-    /// Words that take a closure, with the names of what it gets. The first argument narrows it down where there is
+    /// ApiReference that take a closure, with the names of what it gets. The first argument narrows it down where there is
     /// one: the `disconnect` of `on`.
     pub callbacks: &'static [Callback],
-    /// Words that send their arguments, and how many of these stand before what is sent.
+    /// ApiReference that send their arguments, and how many of these stand before what is sent.
     pub sends: &'static [(&'static str, usize)],
     /// The most values that one call sends.
     pub most_sent: usize,

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     network::{Inbox, Network, decode, encode},
-    runtime::{Clockwork, Refused},
+    runtime::{Refused, TestRuntime},
 };
 use crate::{
     connection::{Connection, Event, Work},
@@ -37,7 +37,7 @@ pub struct TestClient {
     inbox: Arc<Inbox>,
     connection: Arc<Connection>,
     network: Network,
-    clockwork: Clockwork,
+    runtime: TestRuntime,
     asked: AtomicI64,
 }
 
@@ -45,23 +45,24 @@ impl TestClient {
     pub(super) fn connect(
         host: &Host,
         network: &Network,
-        clockwork: Clockwork,
+        runtime: TestRuntime,
         (path, id): (&str, &str),
         auth: Dynamic,
         query: Map,
     ) -> Result<Self, Refused> {
         let (link, everyone) = network.links(path, id, query);
-        let admitted = clockwork.wait_for(host.admit(path, id, auth, link.clone(), everyone));
+        let admitted =
+            runtime.wait_for(host.connect_in_memory(path, id, auth, link.clone(), everyone));
         let connection = admitted.map_err(Refused)?;
         let inbox = network.add(&link, &connection);
         connection.enter(Box::new(()));
-        clockwork.run(|| connection.open(link));
+        runtime.run(|| connection.open(link));
         Ok(Self {
             id: id.to_owned(),
             inbox,
             connection,
             network: network.clone(),
-            clockwork,
+            runtime,
             asked: AtomicI64::new(0),
         })
     }
@@ -119,14 +120,14 @@ impl TestClient {
             return false;
         };
         // The socket that asked may have left.
-        let _ = self.clockwork.run(|| question.send(args));
+        let _ = self.runtime.run(|| question.send(args));
         true
     }
 
     /// Leaves.
     pub fn disconnect(&self) {
         let path = self.connection.namespace().path();
-        self.clockwork.run(|| {
+        self.runtime.run(|| {
             self.network
                 .leave(path, &self.id, "client namespace disconnect");
         });
@@ -135,7 +136,7 @@ impl TestClient {
     pub(super) fn send(&self, event: &str, args: Vec<Dynamic>, ack: Option<i64>) {
         let size = encode(&args).map_or(0, |packet| packet.text.len());
         let event = Event::new(event, args, ack, size);
-        self.clockwork
+        self.runtime
             .run(|| self.connection.post(Work::Event(event)));
     }
 

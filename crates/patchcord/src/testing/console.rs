@@ -17,7 +17,7 @@ use crate::{
     api,
     diagnostic::Diagnostic,
     event::HostEvent,
-    script::{Limits, Lines, LoadError, Loader},
+    script::{Limits, LoadError, Loader, ReplSession},
 };
 
 /// A line takes as long as the calls that follow from it.
@@ -38,7 +38,7 @@ const TIME: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Debug)]
 pub struct Console {
-    lines: Lines,
+    lines: ReplSession,
     running: Rc<Running>,
 }
 
@@ -92,14 +92,14 @@ impl Console {
 
     /// Runs one line, or several that belong together, and all that follows from it.
     pub fn run(&mut self, text: &str) -> Answer {
-        let (clockwork, turn) = {
+        let (runtime, turn) = {
             let host = self.running.host.borrow();
             host.reload();
             host.turn()
         };
         let lines = &mut self.lines;
         let mut line = || self.running.enter(|| lines.run(text));
-        let result = clockwork.run(|| match turn {
+        let result = runtime.run(|| match turn {
             Some(turn) => turn.run(line),
             None => line(),
         });

@@ -15,15 +15,15 @@ use serde::Serialize;
 
 use super::{
     client::TestClient,
-    network::{Network, News, decode},
-    runtime::{Clockwork, Refused},
+    network::{ClientEvent, Network, decode},
+    runtime::{Refused, TestRuntime},
 };
 use crate::{
     connection::Turn,
     event::{Counters, HostEvent, Reload, StagedScript},
     host::{
         DiffError, Host, HostBuilder, Inspection, Options, Preview, Rebound, Record, Reset,
-        RollBackError, RolledBack, SocketInfo, StageError, Staged, SteerError, VersionInfo, Whom,
+        RollbackError, RolledBack, SocketInfo, StageError, Staged, SteerError, VersionInfo, Whom,
         Why,
     },
     script::{LoadError, Loader, Memory},
@@ -34,7 +34,7 @@ use crate::{
 const YIELDS: usize = 4;
 
 /// So long a call of a script may take in a test.
-const PATIENCE: Duration = Duration::from_secs(20);
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The options that a [`TestHost`] begins with: the defaults, but for the time that a call may take, so that a test
 /// does not fail on a machine that is busy with others.
@@ -48,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// ```
 pub fn options() -> Options {
     let mut options = Options::default();
-    options.limits.time = PATIENCE;
+    options.limits.time = CALL_TIMEOUT;
     options
 }
 
@@ -60,7 +60,7 @@ pub struct TestHost {
     events: Arc<Mutex<Vec<HostEvent>>>,
     network: Network,
     connected: AtomicUsize,
-    runtime: Clockwork,
+    runtime: TestRuntime,
 }
 
 impl TestHost {
@@ -104,7 +104,7 @@ impl TestHost {
         let network = Network::default();
         let this = Self {
             host: host.clone(),
-            runtime: Clockwork::new(host, network.clone()),
+            runtime: TestRuntime::new(host, network.clone()),
             scripts,
             events,
             network,
@@ -204,28 +204,28 @@ impl TestHost {
     }
 
     /// What drives it, and a turn in the namespace that one sees first.
-    pub(super) fn turn(&self) -> (Clockwork, Option<Turn>) {
+    pub(super) fn turn(&self) -> (TestRuntime, Option<Turn>) {
         (self.runtime.clone(), self.host.turn())
     }
 
     /// What happened to clients since this was asked last; the first time asks for it.
-    pub(super) fn news(&self) -> Vec<News> {
+    pub(super) fn news(&self) -> Vec<ClientEvent> {
         self.network.news()
     }
 
-    /// Puts the version of a namespace back that served before: see [`Host::roll_back`].
+    /// Puts the version of a namespace back that served before: see [`Host::rollback`].
     ///
     /// # Errors
     /// When there is none, or it fails on a live connection.
-    pub fn roll_back(&mut self, namespace: &str) -> Result<u64, RollBackError> {
-        self.runtime.wait_for(self.host.roll_back(namespace))
+    pub fn rollback(&mut self, namespace: &str) -> Result<u64, RollbackError> {
+        self.runtime.wait_for(self.host.rollback(namespace))
     }
 
     /// Undoes the last batch: see [`Host::roll_back_last`].
     ///
     /// # Errors
     /// When nothing served before, or a version fails on a live connection.
-    pub fn roll_back_last(&mut self) -> Result<RolledBack, RollBackError> {
+    pub fn roll_back_last(&mut self) -> Result<RolledBack, RollbackError> {
         self.runtime.wait_for(self.host.roll_back_last())
     }
 
@@ -233,7 +233,7 @@ impl TestHost {
     ///
     /// # Errors
     /// When a version is forgotten, or fails on a live connection.
-    pub fn roll_back_to(&mut self, batch: u64) -> Result<RolledBack, RollBackError> {
+    pub fn roll_back_to(&mut self, batch: u64) -> Result<RolledBack, RollbackError> {
         self.runtime.wait_for(self.host.roll_back_to(batch))
     }
 
@@ -348,9 +348,17 @@ impl TestHost {
                 for _ in 0..YIELDS {
                     tokio::task::yield_now().await;
                 }
-                self.runtime.settled().await;
+                self.runtime.wait_idle().await;
             }
         });
+    }
+
+    /// Runs calls after a slow one on the threads for slow calls, as a server does.
+    #[cfg(feature = "internals")]
+    #[doc(hidden)]
+    pub fn separate_slow_calls(self) -> Self {
+        self.network.separate_slow_calls();
+        self
     }
 
     /// Everything the host has announced since the last time this was asked.

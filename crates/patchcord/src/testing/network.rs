@@ -4,7 +4,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,11 +28,13 @@ pub(super) struct Network {
     /// Paths and names of rooms that were joined, in order. Some are empty.
     rooms: Arc<Mutex<Vec<(String, String)>>>,
     /// For whoever looks on; nothing is kept for nobody.
-    news: Arc<Mutex<Option<Vec<News>>>>,
+    news: Arc<Mutex<Option<Vec<ClientEvent>>>>,
+    /// Calls after a slow one run elsewhere, as on a server.
+    separates_slow_calls: Arc<AtomicBool>,
 }
 
 /// The id of a client, and what happened to it.
-pub(super) type News = (String, String);
+pub(super) type ClientEvent = (String, String);
 
 type Inboxes = BTreeMap<(String, String), Arc<Inbox>>;
 
@@ -96,16 +101,26 @@ impl Inbox {
 }
 
 impl Network {
+    #[cfg(feature = "internals")]
+    pub(super) fn separate_slow_calls(&self) {
+        self.separates_slow_calls.store(true, Ordering::Relaxed);
+    }
+
     /// The ways to a client that is about to connect, and to all clients of its namespace.
-    pub(super) fn links(&self, path: &str, id: &str, query: Map) -> (Arc<One>, Arc<Everyone>) {
-        let one = One {
+    pub(super) fn links(
+        &self,
+        path: &str,
+        id: &str,
+        query: Map,
+    ) -> (Arc<InMemoryLink>, Arc<InMemoryNamespace>) {
+        let one = InMemoryLink {
             inbox: Arc::default(),
             network: self.clone(),
             path: path.to_owned(),
             id: id.to_owned(),
             query,
         };
-        let everyone = Everyone {
+        let everyone = InMemoryNamespace {
             network: self.clone(),
             path: path.to_owned(),
         };
@@ -113,8 +128,8 @@ impl Network {
     }
 
     /// Adds a client that the host has accepted. Returns its inbox.
-    pub(super) fn add(&self, client: &One, connection: &Arc<Connection>) -> Arc<Inbox> {
-        let One {
+    pub(super) fn add(&self, client: &InMemoryLink, connection: &Arc<Connection>) -> Arc<Inbox> {
+        let InMemoryLink {
             inbox, path, id, ..
         } = client;
         *inbox.connection.lock() = Some(connection.clone());
@@ -150,7 +165,7 @@ impl Network {
     }
 
     /// What happened to clients since this was asked last; the first time asks for it.
-    pub(super) fn news(&self) -> Vec<News> {
+    pub(super) fn news(&self) -> Vec<ClientEvent> {
         self.news.lock().replace(Vec::new()).unwrap_or_default()
     }
 
@@ -191,7 +206,7 @@ impl Network {
 
 /// The way to one client.
 #[derive(Debug)]
-pub(super) struct One {
+pub(super) struct InMemoryLink {
     inbox: Arc<Inbox>,
     network: Network,
     path: String,
@@ -199,9 +214,9 @@ pub(super) struct One {
     query: Map,
 }
 
-impl Link for One {
-    fn is_in_memory(&self) -> bool {
-        true
+impl Link for InMemoryLink {
+    fn separates_slow_calls(&self) -> bool {
+        self.network.separates_slow_calls.load(Ordering::Relaxed)
     }
 
     fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError> {
@@ -287,12 +302,12 @@ impl Link for One {
 
 /// The way to all clients of a namespace.
 #[derive(Debug)]
-pub(super) struct Everyone {
+pub(super) struct InMemoryNamespace {
     network: Network,
     path: String,
 }
 
-impl Everyone {
+impl InMemoryNamespace {
     fn select(&self, named: &Named<'_>) -> Vec<(String, Arc<Inbox>)> {
         let Named {
             target,
@@ -314,7 +329,7 @@ impl Everyone {
     }
 }
 
-impl NamespaceLink for Everyone {
+impl NamespaceLink for InMemoryNamespace {
     fn emit(&self, target: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError> {
         let args = event.arguments();
         for (id, inbox) in self.select(target) {

@@ -20,7 +20,7 @@ pub struct Refused(pub String);
 
 /// Drives what the host does on tasks of its own.
 #[derive(Debug, Clone)]
-pub(super) struct Clockwork(Arc<Driven>);
+pub(super) struct TestRuntime(Arc<Driven>);
 
 #[derive(Debug)]
 struct Driven {
@@ -37,7 +37,7 @@ impl Drop for Driven {
     }
 }
 
-impl Clockwork {
+impl TestRuntime {
     /// Drives a host and its clients.
     pub(super) fn new(host: Host, network: Network) -> Self {
         let runtime = runtime();
@@ -52,7 +52,7 @@ impl Clockwork {
     pub(super) fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
         self.0.runtime.block_on(async {
             let done = future.await;
-            self.settled().await;
+            self.wait_idle().await;
             done
         })
     }
@@ -79,13 +79,13 @@ impl Clockwork {
             let _runtime = self.0.runtime.enter();
             act()
         };
-        self.0.runtime.block_on(self.settled());
+        self.0.runtime.block_on(self.wait_idle());
         done
     }
 
     /// Waits until nothing follows any more. The clock of a runtime that has nothing to do would move by itself, while
     /// threads of the host are still at work.
-    pub(super) async fn settled(&self) {
+    pub(super) async fn wait_idle(&self) {
         let busy = async {
             loop {
                 yield_now().await;
@@ -93,7 +93,7 @@ impl Clockwork {
         };
         tokio::select! {
             biased;
-            () = self.0.host.settled() => {}
+            () = self.0.host.wait_idle() => {}
             () = busy => {}
         }
     }

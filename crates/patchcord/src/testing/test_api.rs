@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api,
     diagnostic::type_word,
-    script::{EngineBuilder, Globals, Known, Limits, Lines, Vocabulary, Words},
+    script::{ApiReference, EngineBuilder, Globals, Known, Limits, ReplSession, Vocabulary},
     value::{self, to_packet},
 };
 
@@ -40,18 +40,18 @@ pub(super) fn test_engine(limits: &Limits) -> (Engine, Known) {
 pub fn reference() -> String {
     let limits = Limits::default();
     let (of_tests, of_scripts) = (test_engine(&limits).0, api::engine(&limits).build().0);
-    let words = |engine| Words::of(engine, Vocabulary::default());
+    let words = |engine| ApiReference::of(engine, Vocabulary::default());
     words(&of_tests).without(&words(&of_scripts)).all()
 }
 
-/// Lines that can say what tests and scripts can.
-pub(super) fn lines(limits: Limits) -> Lines {
+/// ReplSession that can say what tests and scripts can.
+pub(super) fn lines(limits: Limits) -> ReplSession {
     let is_handle = |value: &Dynamic| is_client(value) || (api::GLOBALS.is_handle)(value);
     let (engine, known) = api::engine(&limits)
         .globals(Globals::new(api::GLOBALS.resolve, is_handle))
         .register(register)
         .build();
-    Lines::new(engine, known, limits)
+    ReplSession::new(engine, known, limits)
 }
 
 fn is_client(value: &Dynamic) -> bool {

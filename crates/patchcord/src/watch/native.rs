@@ -23,7 +23,7 @@ use notify::{Event, EventHandler, EventKind, RecommendedWatcher, RecursiveMode, 
 
 use super::error::WatchError;
 use super::folders::Folders;
-use super::outbox::{Outbox, Raw, is_change};
+use super::notifier::{Notifier, Raw, is_change};
 
 /// Where events come from inotify a watch is one folder and cheap, so every folder and every parent gets one.
 /// Elsewhere a watch covers all that is below it, and watching `/` would mean every change of the machine.
@@ -45,7 +45,7 @@ const MAX_EVENTS: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Native {
     target: PathBuf,
-    outbox: Outbox,
+    notifier: Notifier,
     folders: Folders,
     plan: Plan,
     /// The watches may no longer be where they should be.
@@ -77,12 +77,15 @@ impl Plan {
 
 impl Native {
     /// Puts the first watches in place.
-    pub(super) fn start(outbox: Outbox, handler: impl EventHandler) -> Result<Self, WatchError> {
+    pub(super) fn start(
+        notifier: Notifier,
+        handler: impl EventHandler,
+    ) -> Result<Self, WatchError> {
         let watcher = RecommendedWatcher::new(handler, notify::Config::default())
-            .map_err(|error| WatchError::from_notify(error, &outbox.given))?;
+            .map_err(|error| WatchError::from_notify(error, &notifier.given))?;
         let mut native = Self {
-            target: outbox.root.clone(),
-            outbox,
+            target: notifier.root.clone(),
+            notifier,
             folders: Folders::new(watcher),
             plan: Plan::default(),
             stale: false,
@@ -95,7 +98,7 @@ impl Native {
             if matches!(problem, WatchError::Limit { .. }) {
                 return Err(problem);
             }
-            native.outbox.problem(problem);
+            native.notifier.problem(problem);
         }
         Ok(native)
     }
@@ -118,13 +121,13 @@ impl Native {
     fn take(&mut self, event: notify::Result<Event>) {
         match event {
             Err(error) => {
-                let problem = WatchError::from_notify(error, &self.outbox.given);
-                self.outbox.problem(problem);
+                let problem = WatchError::from_notify(error, &self.notifier.given);
+                self.notifier.problem(problem);
             }
             Ok(event) if event.need_rescan() => {
                 self.folders.forget_all();
                 self.stale = true;
-                self.outbox.everything();
+                self.notifier.everything();
             }
             Ok(event) if is_change(event.kind) => {
                 for path in &event.paths {
@@ -139,7 +142,7 @@ impl Native {
         if !self.plan.concerns(path) {
             return;
         }
-        self.outbox.changed(path);
+        self.notifier.changed(path);
         if changes_only_content(kind) || !self.may_move_watches(path) {
             return;
         }
@@ -159,10 +162,10 @@ impl Native {
     fn put_in_order(&mut self) {
         self.place();
         for problem in self.take_problems() {
-            self.outbox.problem(problem);
+            self.notifier.problem(problem);
         }
         if self.added {
-            self.outbox.target_changed();
+            self.notifier.target_changed();
         }
     }
 
@@ -173,8 +176,8 @@ impl Native {
         self.plan = Plan::default();
         self.folders.begin();
         let target = self.target.clone();
-        self.outbox.root = self.follow(&target);
-        self.enter(self.outbox.root.clone());
+        self.notifier.root = self.follow(&target);
+        self.enter(self.notifier.root.clone());
         self.folders.finish();
     }
 

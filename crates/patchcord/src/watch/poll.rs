@@ -14,14 +14,14 @@ use std::time::Duration;
 use notify::{Config, Event, EventHandler, PollWatcher, RecursiveMode, Watcher};
 
 use super::error::WatchError;
-use super::outbox::{Outbox, Raw, is_change};
+use super::notifier::{Notifier, Raw, is_change};
 
 /// The shortest interval; keeps an interval of zero from spinning.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 pub(super) struct Poll {
-    outbox: Outbox,
+    notifier: Notifier,
     watcher: PollWatcher,
     interval: Duration,
     /// The polling watcher has the target, which existed when it was asked to.
@@ -33,7 +33,7 @@ pub(super) struct Poll {
 impl Poll {
     /// Reads the target for the first time.
     pub(super) fn start(
-        outbox: Outbox,
+        notifier: Notifier,
         interval: Duration,
         handler: impl EventHandler,
     ) -> Result<Self, WatchError> {
@@ -42,9 +42,9 @@ impl Poll {
             .with_poll_interval(interval)
             .with_compare_contents(true);
         let watcher = PollWatcher::new(handler, config)
-            .map_err(|error| WatchError::from_notify(error, &outbox.given))?;
+            .map_err(|error| WatchError::from_notify(error, &notifier.given))?;
         let mut poll = Self {
-            outbox,
+            notifier,
             watcher,
             interval,
             watching: false,
@@ -63,14 +63,14 @@ impl Poll {
                 Ok(Raw::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
             if !self.watching && self.begin() {
-                self.outbox.target_changed();
+                self.notifier.target_changed();
             }
         }
     }
 
     /// Hands the target to the polling watcher, which takes only what exists.
     fn begin(&mut self) -> bool {
-        let path = self.outbox.root.clone();
+        let path = self.notifier.root.clone();
         let begun = match fs::metadata(&path) {
             Ok(_) => self.watcher.watch(&path, RecursiveMode::Recursive),
             Err(source) => Err(notify::Error::io(source)),
@@ -87,11 +87,11 @@ impl Poll {
             Ok(event) if is_change(event.kind) => {
                 for path in &event.paths {
                     self.reported.retain(|problem| !path.starts_with(problem));
-                    self.outbox.changed(path);
+                    self.notifier.changed(path);
                 }
             }
             Ok(_) => {}
-            Err(error) => self.report(WatchError::from_notify(error, &self.outbox.root)),
+            Err(error) => self.report(WatchError::from_notify(error, &self.notifier.root)),
         }
     }
 
@@ -101,16 +101,17 @@ impl Poll {
     fn report(&mut self, problem: WatchError) {
         let path = problem.path();
         let leads_nowhere = path.is_symlink() && fs::metadata(path).is_err();
-        if path != self.outbox.root && leads_nowhere || matches!(problem, WatchError::Failed { .. })
+        if path != self.notifier.root && leads_nowhere
+            || matches!(problem, WatchError::Failed { .. })
         {
             return;
         }
         if !problem.is_absence() {
             if self.reported.insert(problem.path().to_path_buf()) {
-                self.outbox.problem(problem);
+                self.notifier.problem(problem);
             }
-        } else if self.watching && problem.path() == self.outbox.root {
-            let _ = self.watcher.unwatch(&self.outbox.root);
+        } else if self.watching && problem.path() == self.notifier.root {
+            let _ = self.watcher.unwatch(&self.notifier.root);
             self.watching = false;
         }
     }

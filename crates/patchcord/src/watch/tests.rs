@@ -16,7 +16,7 @@ use tokio::time::{Instant, interval, timeout};
 
 use super::folders::Folders;
 use super::native::Native;
-use super::{Batch, Batches, Note, Outbox, Raw, WatchError, WatchOptions, Watcher};
+use super::{Batch, Batches, Note, Notifier, Raw, WatchError, WatchOptions, Watcher};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 

@@ -1,7 +1,7 @@
 //! Answers that a connection's scripts wait for.
 //!
 //! Clients answer in the order of their packets, whichever socket was asked, and the closures are called in that order:
-//! an answer wakes a [`Knock`], which posts work to the requesting connection, before the next packet is read.
+//! an answer wakes a [`AckWaker`], which posts work to the requesting connection, before the next packet is read.
 
 use std::{
     pin::Pin,
@@ -16,7 +16,7 @@ use tokio::task::unconstrained;
 use super::Connection;
 use crate::{
     connection::{
-        Answer, Answered, Call, NoAnswer, OutgoingEvent, Phase, SendError, Work, acks::Ask,
+        Answer, Answered, Call, NoAnswer, OutgoingEvent, Phase, SendError, Work, acks::PendingAck,
     },
     script::Handler,
 };
@@ -24,14 +24,14 @@ use crate::{
 /// Sockets that are asked.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub enum Asked<'a> {
+pub enum AckTarget<'a> {
     /// One socket: the closure receives the arguments of its answer.
     One(&'a Arc<Connection>),
     /// Many sockets: the closure receives an array of the first argument of each answer.
     Many(&'a [Arc<Connection>]),
 }
 
-impl Asked<'_> {
+impl AckTarget<'_> {
     const fn sockets(&self) -> &[Arc<Connection>] {
         match self {
             Self::One(socket) => std::slice::from_ref(socket),
@@ -49,14 +49,14 @@ impl Connection {
     /// When an argument cannot be sent, or the one client that is asked cannot take it; then `handler` is not called.
     pub fn ask(
         self: &Arc<Self>,
-        whom: Asked<'_>,
+        whom: AckTarget<'_>,
         event: &OutgoingEvent<'_>,
         handler: Handler,
         timeout: Option<Duration>,
     ) -> Result<(), SendError> {
-        let many = matches!(whom, Asked::Many(_));
+        let many = matches!(whom, AckTarget::Many(_));
         let sockets = whom.sockets();
-        let ask = Ask::new(handler, timeout.is_some(), many, sockets.len());
+        let ask = PendingAck::new(handler, timeout.is_some(), many, sockets.len());
         if sockets.is_empty() {
             if let Some((handler, args)) = ask.call() {
                 let call = Call::new(handler, args, "ack", self.beginnings());
@@ -66,7 +66,7 @@ impl Connection {
         }
         let number = self.held().acks.add(ask);
         for (nth, socket) in sockets.iter().enumerate() {
-            let knock = Arc::new(Knock {
+            let knock = Arc::new(AckWaker {
                 giver: Arc::downgrade(self),
                 number,
                 nth,
@@ -87,7 +87,7 @@ impl Connection {
         self: &Arc<Self>,
         event: &OutgoingEvent<'_>,
         timeout: Option<Duration>,
-        knock: &Arc<Knock>,
+        knock: &Arc<AckWaker>,
     ) -> Result<(), SendError> {
         let link = match (self.phase(), self.link()) {
             (phase, _) if phase < Phase::Connected => {
@@ -113,7 +113,7 @@ impl Connection {
     /// closure waits for.
     pub fn answered(self: &Arc<Self>, number: u64, nth: usize) -> Option<Answered> {
         let mut answer = self.held().acks.place(number, nth)?.take()?;
-        let knock = Arc::new(Knock {
+        let knock = Arc::new(AckWaker {
             giver: Arc::downgrade(self),
             number,
             nth,
@@ -140,13 +140,13 @@ impl Connection {
 }
 
 /// Waker that schedules the requesting connection to poll the answer.
-struct Knock {
+struct AckWaker {
     giver: Weak<Connection>,
     number: u64,
     nth: usize,
 }
 
-impl Knock {
+impl AckWaker {
     /// Waits for an answer, in the turn of the requesting connection.
     fn listen(self: &Arc<Self>, mut answer: Answer) {
         match poll(&mut answer, self) {
@@ -174,14 +174,14 @@ impl Knock {
     }
 }
 
-impl Wake for Knock {
+impl Wake for AckWaker {
     fn wake(self: Arc<Self>) {
         self.post();
     }
 }
 
 /// Polls an answer, without charging the budget of the task that happens to run.
-fn poll(answer: &mut Answer, knock: &Arc<Knock>) -> Poll<Result<Vec<Dynamic>, NoAnswer>> {
+fn poll(answer: &mut Answer, knock: &Arc<AckWaker>) -> Poll<Result<Vec<Dynamic>, NoAnswer>> {
     let waker = Waker::from(knock.clone());
     Pin::new(&mut unconstrained(answer)).poll(&mut Context::from_waker(&waker))
 }

@@ -13,7 +13,7 @@ use crate::{
 
 impl Connection {
     /// Creates the unit of a namespace itself: it has no client, and is not one of the namespace's connections.
-    pub(crate) fn of_namespace(namespace: Arc<Namespace>) -> Arc<Self> {
+    pub(crate) fn for_namespace(namespace: Arc<Namespace>) -> Arc<Self> {
         Self::new("", namespace, rhai::Dynamic::UNIT, 0)
     }
 

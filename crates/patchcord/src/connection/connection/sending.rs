@@ -78,12 +78,12 @@ impl Connection {
 
     /// Announces that an event did not reach its destination.
     pub fn lost(&self, event: &str, reason: impl Into<String>) {
-        self.namespace().driver().announce(HostEvent::Lost {
+        self.namespace().driver().announce(HostEvent::EventDropped {
             namespace: self.namespace().path().clone(),
             socket: Some(self.id().to_string()),
             event: event.chars().take(MAX_NAME).collect(),
             reason: reason.into(),
-            times: 1,
+            count: 1,
         });
     }
 

@@ -9,8 +9,8 @@ use rhai::{Dynamic, Identifier, Map};
 
 use super::Connection;
 use crate::{
-    connection::{Draft, Listening, Made, Pending, Registered},
-    script::{Captured, Carried, Handler},
+    connection::{Draft, DraftResult, Listening, Pending, Registered},
+    script::{Captured, CarriedState, Handler},
 };
 
 impl Connection {
@@ -61,7 +61,7 @@ impl Connection {
 
     /// Gives captured variables and keys of `socket.data` their initial values, if `wants` names them. `initial` is a draft
     /// of the connection's version.
-    pub fn reset(&self, initial: &Made, wants: &dyn Fn(&str) -> bool) -> Carried {
+    pub fn reset(&self, initial: &DraftResult, wants: &dyn Fn(&str) -> bool) -> CarriedState {
         let mut carried = self.held().registered.reset(&initial.registered, wants);
         for (key, live, value) in self.compare_data(&initial.data) {
             let name = format!("socket.data.{key}");

@@ -55,8 +55,8 @@ impl Connection {
             let took_long = took_long();
             // Work without a call, such as a timer that another item has fired, says nothing about speed.
             if let Some(slow) = took_long.filter(|slow| *slow != self.is_slow()) {
-                let is_in_memory = self.link().is_some_and(|link| link.is_in_memory());
-                self.slow.store(slow && !is_in_memory, Ordering::Relaxed);
+                let separates = || self.link().is_some_and(|link| link.separates_slow_calls());
+                self.slow.store(slow && separates(), Ordering::Relaxed);
             }
             next = self.mailbox.next(&self.phase);
             if let Some(work) = next.take() {

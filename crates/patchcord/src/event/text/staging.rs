@@ -1,7 +1,7 @@
 //! Events about staged versions.
 
 use super::{Lines, reloaded};
-use crate::event::{HostEvent, RollBackReason, StagedScript};
+use crate::event::{HostEvent, RollbackReason, StagedScript};
 
 /// Adds the lines of an event about staged versions.
 pub(super) fn lines(lines: &mut Lines<'_>, event: &HostEvent) {
@@ -28,10 +28,10 @@ pub(super) fn lines(lines: &mut Lines<'_>, event: &HostEvent) {
         )),
         HostEvent::Abandoned { reason, scripts } => {
             lines.line(&match reason {
-                RollBackReason::Errors { connections } => format!(
+                RollbackReason::Errors { connections } => format!(
                     "abandoned: the staged versions fail on {connections} connections where those that serve do not"
                 ),
-                RollBackReason::Asked => "abandoned: nothing is staged any more".to_owned(),
+                RollbackReason::Requested => "abandoned: nothing is staged any more".to_owned(),
             });
             for one in scripts {
                 let (version, instead_of) = (one.version, one.instead_of);

@@ -69,8 +69,8 @@ impl Announcer {
             return;
         }
         let admitted = self.throttle.admit(&event);
-        if admitted.is_told {
-            self.tell(&event);
+        if admitted.is_announced {
+            self.notify(&event);
         }
         if let Some(key) = admitted.begins {
             tokio::spawn(self.clone().announce_repeats(key, event));
@@ -85,7 +85,7 @@ impl Announcer {
         if let Some(announcer) = announcer.upgrade()
             && let Some(repeats) = announcer.throttle.end(key, event)
         {
-            announcer.tell(&repeats);
+            announcer.notify(&repeats);
         }
     }
 
@@ -150,7 +150,7 @@ impl Announcer {
         }
     }
 
-    fn tell(&self, event: &HostEvent) {
+    fn notify(&self, event: &HostEvent) {
         if self.listeners.is_empty() {
             tracing::trace(event);
         }

@@ -7,13 +7,13 @@ use parking_lot::Mutex;
 use crate::event::HostEvent;
 
 /// Maximum announcements of the same event within [`WINDOW`].
-const ANNOUNCED: usize = 5;
+const MAX_ANNOUNCED: usize = 5;
 /// Window of the throttle; at its end the number of further events is announced.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
 /// Maximum distinct events tracked at a time; all others share one entry.
-const DIFFERENT: usize = 1_000;
-/// Key of the entry that all events beyond [`DIFFERENT`] share.
-const FURTHER: u64 = 0;
+const MAX_TRACKED: usize = 1_000;
+/// Key of the entry that all events beyond [`MAX_TRACKED`] share.
+const OVERFLOW_KEY: u64 = 0;
 
 /// Events of the last [`WINDOW`], with the number of times that each came.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) struct Throttle(Mutex<HashMap<u64, usize>>);
 /// Decision on an event.
 pub(super) struct Admitted {
     /// The event is announced now; otherwise it is only counted.
-    pub(super) is_told: bool,
+    pub(super) is_announced: bool,
     /// Key of the window that begins with the event; the caller ends this window after [`WINDOW`].
     pub(super) begins: Option<u64>,
 }
@@ -31,19 +31,19 @@ impl Throttle {
     pub(super) fn admit(&self, event: &HostEvent) -> Admitted {
         let Some(key) = event.throttle_key() else {
             return Admitted {
-                is_told: true,
+                is_announced: true,
                 begins: None,
             };
         };
         let mut counts = self.0.lock();
         let key = match key {
-            key if counts.len() < DIFFERENT || counts.contains_key(&key) => key,
-            _ => FURTHER,
+            key if counts.len() < MAX_TRACKED || counts.contains_key(&key) => key,
+            _ => OVERFLOW_KEY,
         };
         let times = counts.entry(key).or_default();
         *times += 1;
         Admitted {
-            is_told: *times <= ANNOUNCED,
+            is_announced: *times <= MAX_ANNOUNCED,
             begins: (*times == 1).then_some(key),
         }
     }
@@ -52,7 +52,7 @@ impl Throttle {
     /// announced, if there were any.
     pub(super) fn end(&self, key: u64, event: HostEvent) -> Option<HostEvent> {
         let times = self.0.lock().remove(&key).unwrap_or_default();
-        let more = times.saturating_sub(ANNOUNCED);
+        let more = times.saturating_sub(MAX_ANNOUNCED);
         (more > 0).then(|| repeated(event, more))
     }
 }
@@ -60,20 +60,32 @@ impl Throttle {
 /// Returns one event that stands for `more` further ones.
 fn repeated(mut event: HostEvent, more: usize) -> HostEvent {
     match event {
-        HostEvent::HandlerFailed { diagnostic } => HostEvent::Repeated {
+        HostEvent::HandlerFailed { diagnostic } => HostEvent::HandlerFailuresSuppressed {
             diagnostic,
-            times: more,
+            count: more,
         },
-        HostEvent::Lost { ref mut times, .. }
-        | HostEvent::Refused { ref mut times, .. }
-        | HostEvent::HeadersLeftOut { ref mut times, .. }
-        | HostEvent::ResponseUnread { ref mut times, .. } => {
+        HostEvent::EventDropped {
+            count: ref mut times,
+            ..
+        }
+        | HostEvent::RequestRejected {
+            count: ref mut times,
+            ..
+        }
+        | HostEvent::HeadersLeftOut {
+            count: ref mut times,
+            ..
+        }
+        | HostEvent::ResponseUnread {
+            count: ref mut times,
+            ..
+        } => {
             *times = more;
             event
         }
         event => HostEvent::Suppressed {
             event: Box::new(event),
-            times: more,
+            count: more,
         },
     }
 }
@@ -85,7 +97,9 @@ mod tests {
 
     fn told(events: impl Iterator<Item = HostEvent>) -> usize {
         let throttle = Throttle::default();
-        events.filter(|event| throttle.admit(event).is_told).count()
+        events
+            .filter(|event| throttle.admit(event).is_announced)
+            .count()
     }
 
     #[test]
@@ -97,25 +111,25 @@ mod tests {
             &|n| HostEvent::SlowConsumer {
                 peer: address(n),
                 socket: socket(n),
-                packets: n,
-                backlog: n,
+                queued_packets: n,
+                queued_bytes: n,
             },
-            &|n| HostEvent::CutOff {
+            &|n| HostEvent::ClientDisconnected {
                 peer: address(n),
                 socket: socket(n),
                 reason: format!("a packet with {n} attachments or more"),
             },
-            &|n| HostEvent::Refused {
+            &|n| HostEvent::RequestRejected {
                 peer: address(n),
                 reason: format!("no: {n}"),
-                times: 1,
+                count: 1,
             },
-            &|n| HostEvent::Lost {
+            &|n| HostEvent::EventDropped {
                 namespace: format!("/room/{n}").into(),
                 socket: socket(n),
                 event: format!("event {n}"),
                 reason: format!("the packet cannot be read: {n}"),
-                times: 1,
+                count: 1,
             },
             &|n| HostEvent::OriginRefused {
                 origin: format!("https://{n}.example"),
@@ -133,11 +147,11 @@ mod tests {
             },
         ];
         for kind in kinds {
-            assert_eq!(told((1..200).map(kind)), ANNOUNCED, "{:?}", kind(1));
+            assert_eq!(told((1..200).map(kind)), MAX_ANNOUNCED, "{:?}", kind(1));
         }
         assert_eq!(
             told((1..200).flat_map(|n| kinds.map(|kind| kind(n)))),
-            7 * ANNOUNCED
+            7 * MAX_ANNOUNCED
         );
     }
 
@@ -145,12 +159,12 @@ mod tests {
     fn every_event_that_stands_for_others_says_for_how_many() {
         for event in every("x") {
             match repeated(event, 45) {
-                HostEvent::Repeated { times, .. }
-                | HostEvent::Lost { times, .. }
-                | HostEvent::Refused { times, .. }
-                | HostEvent::HeadersLeftOut { times, .. }
-                | HostEvent::ResponseUnread { times, .. }
-                | HostEvent::Suppressed { times, .. } => assert_eq!(times, 45),
+                HostEvent::HandlerFailuresSuppressed { count: times, .. }
+                | HostEvent::EventDropped { count: times, .. }
+                | HostEvent::RequestRejected { count: times, .. }
+                | HostEvent::HeadersLeftOut { count: times, .. }
+                | HostEvent::ResponseUnread { count: times, .. }
+                | HostEvent::Suppressed { count: times, .. } => assert_eq!(times, 45),
                 other => panic!("{other:?}"),
             }
         }

@@ -81,13 +81,13 @@ impl Dispatcher {
         if Arc::ptr_eq(&old, &new) {
             return;
         }
-        let handles = Handles::of_namespace(GLOBALS.resolve);
+        let handles = Handles::for_namespace(GLOBALS.resolve);
         let runs_again = old.reach(Hook::Load).hash() != new.reach(Hook::Load).hash();
         let needs = !runs_again && new.needs_variables(&old, Hook::Load);
         let drafts = needs.then(|| drafts::of_load(unit, (&old, &new)));
         let turn = Turn::of(unit.clone());
         let mut adopted = turn.run(|| unit.adopt((&old, &new), &handles, drafts));
-        adopted.of_namespace = true;
+        adopted.for_namespace = true;
         unit.namespace().note_adopted(adopted);
         if runs_again {
             let draft = Draft::new(api::freeze(), unit.tape().as_deref(), None);

@@ -49,18 +49,18 @@ impl Dispatcher {
             return true;
         };
         self.failed(connection, &hook, error, &"`on_connection`");
-        self.part_with(connection);
+        self.disconnect_failed(connection);
         false
     }
 
     /// Disconnects a client whose `on_connection` failed, because it does not have all of its handlers. `on_disconnect`
     /// follows as at any other end.
-    pub(super) fn part_with(&self, connection: &Connection) {
+    pub(super) fn disconnect_failed(&self, connection: &Connection) {
         if !connection.is_connected() {
             return;
         }
         connection.disconnect(false);
-        self.announcer.announce(HostEvent::CutOff {
+        self.announcer.announce(HostEvent::ClientDisconnected {
             peer: None,
             socket: Some(connection.id().to_string()),
             reason: "its `on_connection` failed".to_owned(),

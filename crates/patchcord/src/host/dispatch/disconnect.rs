@@ -30,13 +30,13 @@ impl Dispatcher {
         if !entered {
             return connection.leave();
         }
-        self.announcer.counters().left.add();
+        self.announcer.counters().sockets_disconnected.add();
         let leaving = Leaving {
             reason,
             unanswered: connection.unanswered().into_iter(),
             handlers: StaticVec::new().into_iter(),
         };
-        self.go_through(connection, leaving, Step(Self::unanswered));
+        self.run_steps(connection, leaving, Step(Self::unanswered));
     }
 
     fn unanswered(&self, connection: &Arc<Connection>, leaving: &mut Leaving) -> Next<Leaving> {

@@ -7,7 +7,7 @@ use rhai::Dynamic;
 use super::diagnose;
 use crate::{
     api::{self, Socket},
-    connection::{Connection, Draft, Drafts, Made, Turn},
+    connection::{Connection, Draft, DraftResult, Drafts, Turn},
     diagnostic::Diagnostic,
     script::{CallError, Handler, Hook, Version},
 };
@@ -115,7 +115,7 @@ pub(in crate::host) fn run(
     version: &Arc<Version>,
     hook: Hook,
     draft: Draft,
-) -> (Made, Failure) {
+) -> (DraftResult, Failure) {
     if hook == Hook::Connection {
         connection.begin_data(&draft);
     }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Event, with those of its handlers that are called now.
-struct Firing {
+struct Dispatch {
     name: Identifier,
     args: Vec<Dynamic>,
     ack: Option<Ack>,
@@ -25,7 +25,7 @@ struct Firing {
     by_value: bool,
 }
 
-impl Firing {
+impl Dispatch {
     /// Creates the dispatch of an event; the handlers of `first` come first.
     fn new(connection: &Arc<Connection>, event: Event, first: &str) -> Self {
         let ack = |id| api::ack(connection.clone(), &event.name, id);
@@ -44,7 +44,7 @@ impl Firing {
     }
 
     /// Returns the name and the arguments, the ack among them.
-    fn in_two(&self) -> Vec<Dynamic> {
+    fn as_name_and_args(&self) -> Vec<Dynamic> {
         let ack = self.ack.clone().map(Ack::into_closure);
         let args: Vec<_> = self.args.iter().cloned().chain(ack).collect();
         vec![self.name.as_str().into(), args.into()]
@@ -62,35 +62,35 @@ impl Dispatcher {
         if !connection.is_connected() {
             return;
         }
-        self.announcer.counters().events.add();
+        self.announcer.counters().events_received.add();
         if api::is_reserved(&event.name) {
             connection.disconnect(true);
             return;
         }
-        let firing = Firing::new(connection, event, MIDDLEWARE);
-        self.go_through(connection, firing, Step(Self::middleware));
+        let dispatch = Dispatch::new(connection, event, MIDDLEWARE);
+        self.run_steps(connection, dispatch, Step(Self::middleware));
     }
 
     /// Handles an event to the client.
     pub(super) fn outgoing(&self, connection: &Arc<Connection>, event: Event) {
-        let firing = Firing::new(connection, event, OUTGOING);
-        self.go_through(connection, firing, Step(Self::any_outgoing));
+        let dispatch = Dispatch::new(connection, event, OUTGOING);
+        self.run_steps(connection, dispatch, Step(Self::any_outgoing));
     }
 
-    fn middleware(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
-        let Some(handler) = firing.handlers.next() else {
-            firing.handlers = connection.fire(ANY).into_iter();
-            return self.any(connection, firing);
+    fn middleware(&self, connection: &Arc<Connection>, dispatch: &mut Dispatch) -> Next<Dispatch> {
+        let Some(handler) = dispatch.handlers.next() else {
+            dispatch.handlers = connection.fire(ANY).into_iter();
+            return self.any(connection, dispatch);
         };
-        let args = vec![firing.name.as_str().into(), firing.args.clone().into()];
+        let args = vec![dispatch.name.as_str().into(), dispatch.args.clone().into()];
         match super::run(connection, &handler, args) {
             Ok(value) => {
                 if let Ok(args) = value.into_array() {
-                    firing.args = args;
+                    dispatch.args = args;
                 }
                 Some(Step(Self::middleware))
             }
-            Err(error) => self.refused(connection, firing, &handler, error),
+            Err(error) => self.refused(connection, dispatch, &handler, error),
         }
     }
 
@@ -99,100 +99,109 @@ impl Dispatcher {
     fn refused(
         &self,
         connection: &Arc<Connection>,
-        firing: &mut Firing,
+        dispatch: &mut Dispatch,
         handler: &Handler,
         error: CallError,
-    ) -> Next<Firing> {
-        firing.handlers = connection.fire("error").into_iter();
-        let listen = firing.while_any(Step(Self::error));
+    ) -> Next<Dispatch> {
+        dispatch.handlers = connection.fire("error").into_iter();
+        let listen = dispatch.while_any(Step(Self::error));
         match error.thrown().filter(|_| listen.is_some()) {
             Some(thrown) => {
-                firing.args = vec![thrown];
+                dispatch.args = vec![thrown];
                 listen
             }
             None => {
-                let call = format_args!("middleware for `{}`", firing.name);
+                let call = format_args!("middleware for `{}`", dispatch.name);
                 self.failed(connection, handler, error, &call);
                 None
             }
         }
     }
 
-    fn error(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
-        let handler = firing.handlers.next()?;
-        self.call(connection, &handler, firing.args.clone(), "`error` handler");
-        firing.while_any(Step(Self::error))
+    fn error(&self, connection: &Arc<Connection>, dispatch: &mut Dispatch) -> Next<Dispatch> {
+        let handler = dispatch.handlers.next()?;
+        self.call(
+            connection,
+            &handler,
+            dispatch.args.clone(),
+            "`error` handler",
+        );
+        dispatch.while_any(Step(Self::error))
     }
 
-    fn any(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
-        let Some(handler) = firing.handlers.next() else {
-            return self.own(connection, firing);
+    fn any(&self, connection: &Arc<Connection>, dispatch: &mut Dispatch) -> Next<Dispatch> {
+        let Some(handler) = dispatch.handlers.next() else {
+            return self.own(connection, dispatch);
         };
-        let call = format_args!("`on_any` listener for `{}`", firing.name);
-        self.call(connection, &handler, firing.in_two(), call);
+        let call = format_args!("`on_any` listener for `{}`", dispatch.name);
+        self.call(connection, &handler, dispatch.as_name_and_args(), call);
         Some(Step(Self::any))
     }
 
-    fn any_outgoing(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
-        let handler = firing.handlers.next()?;
-        let call = format_args!("`on_any_outgoing` listener for `{}`", firing.name);
-        self.call(connection, &handler, firing.in_two(), call);
-        firing.while_any(Step(Self::any_outgoing))
+    fn any_outgoing(
+        &self,
+        connection: &Arc<Connection>,
+        dispatch: &mut Dispatch,
+    ) -> Next<Dispatch> {
+        let handler = dispatch.handlers.next()?;
+        let call = format_args!("`on_any_outgoing` listener for `{}`", dispatch.name);
+        self.call(connection, &handler, dispatch.as_name_and_args(), call);
+        dispatch.while_any(Step(Self::any_outgoing))
     }
 
     /// Calls the event's own listeners.
-    fn own(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
-        let handlers = connection.fire(&firing.name);
+    fn own(&self, connection: &Arc<Connection>, dispatch: &mut Dispatch) -> Next<Dispatch> {
+        let handlers = connection.fire(&dispatch.name);
         if handlers.is_empty() && !connection.hears(ANY) {
-            self.announcer.counters().unheard.add();
+            self.announcer.counters().events_unhandled.add();
             if let Some(version) = connection.version() {
                 let namespace = connection.namespace().path();
                 self.announcer
-                    .unheard(&version, namespace, &firing.name, connection.id());
+                    .unheard(&version, namespace, &dispatch.name, connection.id());
             }
         }
-        let arguments = firing.args.len();
-        firing.by_value = !handlers
+        let arguments = dispatch.args.len();
+        dispatch.by_value = !handlers
             .iter()
             .any(|handler| declares_ack(handler, arguments));
-        firing.handlers = handlers.into_iter();
-        self.listener(connection, firing)
+        dispatch.handlers = handlers.into_iter();
+        self.listener(connection, dispatch)
     }
 
-    fn listener(&self, connection: &Arc<Connection>, firing: &mut Firing) -> Next<Firing> {
-        let handler = firing.handlers.next()?;
-        let next = firing.while_any(Step(Self::listener));
-        let declares_ack = declares_ack(&handler, firing.args.len());
+    fn listener(&self, connection: &Arc<Connection>, dispatch: &mut Dispatch) -> Next<Dispatch> {
+        let handler = dispatch.handlers.next()?;
+        let next = dispatch.while_any(Step(Self::listener));
+        let declares_ack = declares_ack(&handler, dispatch.args.len());
         let args = match next {
-            Some(_) => firing.args.clone(),
-            None => std::mem::take(&mut firing.args),
+            Some(_) => dispatch.args.clone(),
+            None => std::mem::take(&mut dispatch.args),
         };
-        self.listen(connection, firing, &handler, args, declares_ack);
+        self.listen(connection, dispatch, &handler, args, declares_ack);
         next
     }
 
     fn listen(
         &self,
         connection: &Arc<Connection>,
-        firing: &Firing,
+        dispatch: &Dispatch,
         handler: &Handler,
         mut args: Vec<Dynamic>,
         declares_ack: bool,
     ) {
-        if let Some(ack) = firing.ack.as_ref().filter(|_| declares_ack) {
+        if let Some(ack) = dispatch.ack.as_ref().filter(|_| declares_ack) {
             ack.give();
             args.push(ack.clone().into_closure());
         }
-        let call = format_args!("`{}` handler", firing.name);
+        let call = format_args!("`{}` handler", dispatch.name);
         let value = self.try_call(connection, handler, args, call);
-        let Some(ack) = &firing.ack else { return };
+        let Some(ack) = &dispatch.ack else { return };
         match value {
-            Ok(value) if firing.by_value => self.answer(connection, handler, ack, value, &call),
+            Ok(value) if dispatch.by_value => self.answer(connection, handler, ack, value, &call),
             // The handler has neither called the ack nor kept it: the client would wait for ever.
             Ok(value) if declares_ack && !value.is_unit() && ack.is_dropped() => {
                 self.answer(connection, handler, ack, value, &call);
             }
-            Err(Some(reason)) if self.options.ack_errors && (firing.by_value || declares_ack) => {
+            Err(Some(reason)) if self.options.ack_errors && (dispatch.by_value || declares_ack) => {
                 let error = Map::from([("error".into(), reason.into())]);
                 self.answer(connection, handler, ack, error.into(), &call);
             }

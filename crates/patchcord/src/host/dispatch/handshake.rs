@@ -7,7 +7,7 @@ use rhai::Dynamic;
 use super::{Dispatcher, diagnose};
 use crate::{
     api::{self, Socket},
-    connection::{Connection, Link, Turn, Verdict},
+    connection::{Connection, HandshakeReply, Link, Turn},
     event::{ConnectRefusal, HostEvent},
     script::{Handler, Hook},
 };
@@ -32,7 +32,7 @@ impl Dispatcher {
         if version.is_none_or(|version| !version.has(Hook::Handshake)) {
             return Ok(());
         }
-        let (verdict, given) = Verdict::new();
+        let (verdict, given) = HandshakeReply::new();
         connection.shake(link.clone(), verdict);
         let given = tokio::time::timeout(self.options.connect_timeout, given).await;
         let verdict = match given {
@@ -58,7 +58,7 @@ impl Dispatcher {
     }
 
     /// Calls `on_handshake`. With one parameter it accepts by returning, with two by calling `next`.
-    pub(super) fn handshake(&self, connection: &Arc<Connection>, verdict: &Verdict) {
+    pub(super) fn handshake(&self, connection: &Arc<Connection>, verdict: &HandshakeReply) {
         let version = connection.serving();
         let hook = version.as_ref();
         let Some(hook) = hook.and_then(|version| Handler::of_hook(version, Hook::Handshake)) else {

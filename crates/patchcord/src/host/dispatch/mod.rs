@@ -115,7 +115,7 @@ impl Dispatcher {
     /// Does one work item.
     fn work(&self, connection: &Arc<Connection>, work: Work) {
         let work = match work {
-            Work::Rest(rest) => return rest.run(),
+            Work::Continuation(rest) => return rest.run(),
             work => work,
         };
         match connection.socket() {
@@ -155,7 +155,7 @@ impl Dispatcher {
             }
             Work::Visit(visit) => visit.run(),
             Work::Outgoing(event) => self.outgoing(connection, event),
-            Work::Rest(_) | Work::Adopt => {}
+            Work::Continuation(_) | Work::Adopt => {}
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) type Handlers = <StaticVec<Arc<Handler>> as IntoIterator>::IntoIter;
 
 impl Dispatcher {
     /// Does work from the step `first` on.
-    pub(super) fn go_through<T: Send + 'static>(
+    pub(super) fn run_steps<T: Send + 'static>(
         &self,
         connection: &Arc<Connection>,
         mut work: T,
@@ -37,7 +37,7 @@ impl Dispatcher {
                 && let Some(host) = self.me.upgrade()
             {
                 let same = connection.clone();
-                return connection.go_on(move || host.go_through(&same, work, step));
+                return connection.defer(move || host.run_steps(&same, work, step));
             }
         }
     }

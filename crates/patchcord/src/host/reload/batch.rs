@@ -13,7 +13,7 @@ use super::{
 use crate::{
     connection::Namespace,
     diagnostic::Diagnostic,
-    event::{Kept, RollBackReason},
+    event::{RollbackReason, UnchangedScript},
     host::options::OnRebindFailure,
 };
 
@@ -26,7 +26,7 @@ pub(super) enum Cause {
     /// Their files are new or have changed.
     Edit,
     /// The versions after them are rolled back.
-    RollBack(RollBackReason),
+    Rollback(RollbackReason),
 }
 
 /// Versions that each work on all live connections of their namespace.
@@ -114,7 +114,11 @@ impl Batch {
 
 impl Failed {
     /// Notes that the batch is rejected. Returns the scripts that keep their versions, and the diagnostics, each once.
-    pub(super) fn note(self, scripts: &mut Scripts, cause: &Cause) -> (Vec<Kept>, Vec<Diagnostic>) {
+    pub(super) fn note(
+        self,
+        scripts: &mut Scripts,
+        cause: &Cause,
+    ) -> (Vec<UnchangedScript>, Vec<Diagnostic>) {
         let Self { failed, fine } = self;
         let mut kept = Vec::new();
         let mut diagnostics: Vec<Diagnostic> = Vec::new();

@@ -40,7 +40,7 @@ impl Reloader {
             let Candidate { namespace, version } = &switched.candidate;
             let (path, version) = (namespace.path().clone(), version.clone());
             let outcome = match (cause, &before) {
-                (Cause::RollBack(_), _) => Outcome::RolledBack,
+                (Cause::Rollback(_), _) => Outcome::RolledBack,
                 (Cause::Edit, None) => Outcome::Loaded,
                 (Cause::Edit, Some(_)) => Outcome::Replaced,
             };
@@ -119,7 +119,7 @@ pub(super) fn announcement(
             files,
             reload,
         },
-        (Cause::RollBack(reason), before) => HostEvent::RolledBack {
+        (Cause::Rollback(reason), before) => HostEvent::RolledBack {
             namespace,
             script,
             from: before.map_or(0, |before| before.number()),

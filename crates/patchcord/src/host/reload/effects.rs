@@ -11,7 +11,7 @@ use crate::{
     connection::Adopted,
     diagnostic::Diagnostic,
     event::{Failure, Reload, Room, Silent, StaleCode, Variable},
-    script::{self, Carried, Outcome, Stale, Version},
+    script::{self, CarriedState, Outcome, Stale, Version},
 };
 
 /// Value that differs between connections.
@@ -31,7 +31,7 @@ pub(super) fn effects(
         rebound: switched
             .adopted
             .iter()
-            .filter(|one| !one.of_namespace)
+            .filter(|one| !one.for_namespace)
             .count(),
         failing: switched.failing.len(),
         disconnected: switched.disconnected.len(),
@@ -117,7 +117,7 @@ impl Counts {
         self.variables(adopted.carried);
     }
 
-    fn variables(&mut self, carried: Carried) {
+    fn variables(&mut self, carried: CarriedState) {
         for ((name, outcome), (from, to)) in carried.outcomes {
             let variable = match self.variables.get_mut(&name) {
                 Some(variable) => {

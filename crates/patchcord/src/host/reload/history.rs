@@ -16,7 +16,7 @@ use super::{
 use crate::{
     connection::Namespace,
     diagnostic::Diagnostic,
-    event::{HostEvent, Kept},
+    event::{HostEvent, UnchangedScript},
     host::scripting::Scripting,
     script::{self, LoadError, Loader, SourceFile, Version},
 };
@@ -263,8 +263,8 @@ impl Script {
         !self.tried.is_empty() || self.serves().is_some()
     }
 
-    pub(super) fn kept(&self) -> Kept {
-        Kept::new(&self.entry, self.serves().map(|version| version.number()))
+    pub(super) fn kept(&self) -> UnchangedScript {
+        UnchangedScript::new(&self.entry, self.serves().map(|version| version.number()))
     }
 
     /// Returns the entry of the version that serves.

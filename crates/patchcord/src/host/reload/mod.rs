@@ -57,7 +57,7 @@ use self::{
     history::Scripts,
     plan::Plan,
     record::Record,
-    routes::Entries,
+    routes::RouteTable,
     snapshot::{Changed, Snapshot},
 };
 use super::{
@@ -239,7 +239,7 @@ impl Reloader {
                 for script in self.scripts.lock().await.by_namespace.values_mut() {
                     script.tried.clear();
                 }
-                self.unreadable(format!("the reload ended early: {panic}"))
+                self.announce_unreadable(format!("the reload ended early: {panic}"))
             }
         }
     }
@@ -266,7 +266,7 @@ impl Reloader {
                 let known = scripts.unreadable.replace(problem.clone());
                 return match is_watched && known.as_ref() == Some(&problem) {
                     true => Loaded::nothing(problem),
-                    false => self.unreadable(problem),
+                    false => self.announce_unreadable(problem),
                 };
             }
         };
@@ -278,7 +278,7 @@ impl Reloader {
             look_again: missing.look_again,
             ..Loaded::default()
         };
-        let entries = Entries::of(scripts, files);
+        let entries = RouteTable::of(scripts, files);
         let mut plan = Plan::of(&self.scripting, scripts, &snapshot, &entries);
         scripts.texts = snapshot.into_texts();
         let tried: Vec<_> = plan.attempts.iter().map(|one| &*one.path).collect();
@@ -299,14 +299,14 @@ impl Reloader {
                 loaded.look_again = Some(began + WRITING);
                 continue;
             }
-            let is_news = save.is_news();
-            warnings.extend(is_news.then(|| save.warnings()).into_iter().flatten());
+            let has_changed = save.has_changed();
+            warnings.extend(has_changed.then(|| save.warnings()).into_iter().flatten());
             let (pending, attempts) = save.begin();
             match self.draft(scripts, attempts, (&Cause::Edit, number), began) {
                 Ok(()) => loaded.batch = Some(number),
                 Err(failed) => {
                     scripts.pending.push(pending);
-                    if is_news {
+                    if has_changed {
                         let rejected = self.reject(scripts, failed, &Cause::Edit);
                         loaded.rejected.extend(rejected);
                     }
@@ -316,7 +316,7 @@ impl Reloader {
         // Many scripts may import the same file.
         let warnings = diagnostic::in_order(warnings);
         if !warnings.is_empty() {
-            self.announcer.announce(HostEvent::Warned {
+            self.announcer.announce(HostEvent::Warnings {
                 diagnostics: warnings,
             });
         }
@@ -377,9 +377,9 @@ impl Reloader {
     }
 
     /// Announces the problem for which nothing could be loaded, and returns the outcome.
-    fn unreadable(&self, problem: String) -> Loaded {
-        self.announcer.announce(HostEvent::Unreadable {
-            problem: problem.clone(),
+    fn announce_unreadable(&self, problem: String) -> Loaded {
+        self.announcer.announce(HostEvent::ScriptsUnreadable {
+            error: problem.clone(),
         });
         Loaded::nothing(problem)
     }

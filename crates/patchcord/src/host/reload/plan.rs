@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     history::{Script, Scripts},
-    routes::{Entries, Turn},
+    routes::{Claim, RouteTable},
     snapshot::Snapshot,
 };
 use crate::{
@@ -41,7 +41,7 @@ impl Plan {
         scripting: &Scripting,
         scripts: &mut Scripts,
         snapshot: &Snapshot<'_>,
-        entries: &Entries,
+        entries: &RouteTable,
     ) -> Self {
         let mut plan = Self {
             attempts: Vec::new(),
@@ -53,13 +53,13 @@ impl Plan {
         let pending: BTreeSet<_> = pending.cloned().collect();
         let collided = std::mem::replace(&mut scripts.colliding, entries.colliding());
         for (path, entry) in &entries.files {
-            let is_news = scripts.colliding.contains(entry) != collided.contains(entry);
-            let refusal = match entries.turn(entry) {
-                Turn::Free => None,
-                Turn::Refused(problem) => Some(problem),
-                Turn::Waits => continue,
-                Turn::Displaced(problem) => {
-                    plan.displaced.extend(is_news.then(|| Attempt {
+            let collides_otherwise = scripts.colliding.contains(entry) != collided.contains(entry);
+            let refusal = match entries.claim(entry) {
+                Claim::Available => None,
+                Claim::Conflict(problem) => Some(problem),
+                Claim::Pending => continue,
+                Claim::Shadowed(problem) => {
+                    plan.displaced.extend(collides_otherwise.then(|| Attempt {
                         path: path.clone(),
                         result: Err(vec![problem.clone()]),
                     }));
@@ -67,7 +67,7 @@ impl Plan {
                 }
             };
             let script = scripts.by_namespace.entry(path.clone()).or_default();
-            let is_fresh = is_news || has_changed(script, snapshot, entry);
+            let is_fresh = collides_otherwise || has_changed(script, snapshot, entry);
             if !is_fresh && !pending.contains(path) {
                 continue;
             }

@@ -21,7 +21,7 @@ use super::{
     plan::{Attempt, Plan},
     rebind::{self, Candidate},
     record::Outcome,
-    routes::{self, Entries},
+    routes::{self, RouteTable},
     saves,
     snapshot::{Changed, Snapshot, Texts},
 };
@@ -65,7 +65,9 @@ impl Preview {
     pub fn problems(&self) -> Vec<Diagnostic> {
         let problems = self.events.iter().flat_map(|event| match event {
             HostEvent::Rejected { diagnostics, .. } => diagnostics.clone(),
-            HostEvent::Unreadable { problem } => vec![Diagnostic::error(problem.clone())],
+            HostEvent::ScriptsUnreadable { error: problem } => {
+                vec![Diagnostic::error(problem.clone())]
+            }
             _ => vec![],
         });
         problems.collect()
@@ -158,7 +160,7 @@ impl Reloader {
         let events = tokio::task::spawn_blocking(move || reloader.would_announce(&scripts, saved));
         let events = events.await.unwrap_or_else(|panic| {
             let problem = format!("the preview ended early: {panic}");
-            vec![HostEvent::Unreadable { problem }]
+            vec![HostEvent::ScriptsUnreadable { error: problem }]
         });
         Preview { events }
     }
@@ -208,31 +210,31 @@ impl Reloader {
             Ok(files) => files,
             Err(error) => {
                 let problem = error.to_string();
-                return vec![HostEvent::Unreadable { problem }];
+                return vec![HostEvent::ScriptsUnreadable { error: problem }];
             }
         };
         let mut scripts = scripts.copy();
         let ignored = snapshot.ignored();
         let mut events = self.would_be_missing(&scripts, &snapshot, &files, &ignored);
-        let entries = Entries::of(&scripts, files);
+        let entries = RouteTable::of(&scripts, files);
         let mut plan = Plan::of(&self.scripting, &mut scripts, &snapshot, &entries);
         events.extend(scripts.take_undone_saves());
         events.extend(self.serve_as_before(&scripts, &mut plan.attempts));
         let mut warnings = Vec::new();
         let number = scripts.batch + 1;
         for save in saves::of_plan(plan, &mut scripts) {
-            let is_news = save.is_news();
-            warnings.extend(is_news.then(|| save.warnings()).into_iter().flatten());
+            let has_changed = save.has_changed();
+            warnings.extend(has_changed.then(|| save.warnings()).into_iter().flatten());
             let (_, attempts) = save.begin();
             match self.would_load(&mut scripts, attempts, number, began) {
                 Ok(loaded) => events.extend(loaded),
-                Err(rejected) => events.extend(is_news.then_some(*rejected)),
+                Err(rejected) => events.extend(has_changed.then_some(*rejected)),
             }
         }
         let warnings = diagnostic::in_order(warnings);
         if !warnings.is_empty() {
             let diagnostics = warnings;
-            events.push(HostEvent::Warned { diagnostics });
+            events.push(HostEvent::Warnings { diagnostics });
         }
         events
     }

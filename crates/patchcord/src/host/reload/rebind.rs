@@ -310,8 +310,8 @@ impl Prepared {
 pub(super) fn retire(namespace: &Namespace) {
     namespace.prepare(Serving::Gone, Arc::new(AtomicBool::new(true)));
     namespace.settle();
-    namespace.end_own();
-    namespace.instances().iter().for_each(|i| i.end_own());
+    namespace.close_context();
+    namespace.instances().iter().for_each(|i| i.close_context());
     for connection in namespace.connections() {
         connection.disconnect(false);
     }

@@ -70,7 +70,7 @@ impl Reloader {
                 continue;
             };
             if !is_same {
-                kept.push(HostEvent::KeptByRollBack {
+                kept.push(HostEvent::KeptByRollback {
                     namespace: attempt.path.as_str().into(),
                     script: last.entry.clone(),
                     version: last.number,
@@ -98,21 +98,21 @@ impl Reloader {
         if let Some(last) = unwritten.back_mut() {
             last.rolled_back = undone;
         }
-        let is_news = !unwritten.is_empty();
+        let has_changed = !unwritten.is_empty();
         while let Some(batch) = unwritten.front() {
             if let Err(problem) = store.write(batch) {
                 return self.history_failed(problem);
             }
             unwritten.pop_front();
         }
-        if is_news && let Err(problem) = store.trim(&needed) {
+        if has_changed && let Err(problem) = store.trim(&needed) {
             self.history_failed(problem);
         }
     }
 
     fn history_failed(&self, problem: String) {
         self.announcer
-            .announce(HostEvent::HistoryFailed { problem });
+            .announce(HostEvent::HistoryFailed { error: problem });
     }
 }
 

@@ -19,14 +19,14 @@ use super::{
 use crate::{
     connection::Connection,
     diagnostic::Diagnostic,
-    event::{HostEvent, KeptReason, RollBackReason},
+    event::{HostEvent, KeptReason, RollbackReason},
     script::Version,
 };
 
 /// Reason for which nothing could be rolled back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum RollBackError {
+pub enum RollbackError {
     /// No script serves the namespace.
     #[error("no script serves `{0}`")]
     NotServed(String),
@@ -112,20 +112,20 @@ pub(in crate::host) enum Goal {
 }
 
 /// Request for a rollback.
-pub(in crate::host) struct RollBack {
+pub(in crate::host) struct Rollback {
     goal: Goal,
     /// Version to roll back, if it still serves; `None` stands for the one that serves.
     only: Option<Arc<Version>>,
-    reason: RollBackReason,
+    reason: RollbackReason,
 }
 
-impl RollBack {
+impl Rollback {
     /// Creates the request of the application.
     pub(in crate::host) const fn asked(goal: Goal) -> Self {
         Self {
             goal,
             only: None,
-            reason: RollBackReason::Asked,
+            reason: RollbackReason::Requested,
         }
     }
 }
@@ -140,16 +140,16 @@ struct Targets {
 
 impl Targets {
     /// Finds the versions that serve a goal.
-    fn of(scripts: &Scripts, goal: &Goal) -> Result<Self, RollBackError> {
+    fn of(scripts: &Scripts, goal: &Goal) -> Result<Self, RollbackError> {
         match goal {
             Goal::Namespace(path) => {
                 let script = scripts.by_namespace.get(path);
                 let served = script.and_then(|script| script.served());
-                let served = served.ok_or_else(|| RollBackError::NotServed(path.clone()))?;
+                let served = served.ok_or_else(|| RollbackError::NotServed(path.clone()))?;
                 let targets = Self::undo(scripts, served.batch);
                 match targets.back.iter().any(|(back, _)| back == path) {
                     true => Ok(targets),
-                    false => Err(RollBackError::NoPrevious(path.clone())),
+                    false => Err(RollbackError::NoPrevious(path.clone())),
                 }
             }
             Goal::Last => {
@@ -157,11 +157,11 @@ impl Targets {
                 let served = served.filter_map(|(path, one)| Some((one.served()?.batch, path)));
                 // Of a batch that was rolled back, new namespaces may be left.
                 let served = served.filter(|(batch, _)| !scripts.undone.contains(batch));
-                let nothing = || RollBackError::NotServed("/".to_owned());
+                let nothing = || RollbackError::NotServed("/".to_owned());
                 let (batch, path) = served.max().ok_or_else(nothing)?;
                 let targets = Self::undo(scripts, batch);
                 match targets.back.is_empty() {
-                    true => Err(RollBackError::NoPrevious(path.clone())),
+                    true => Err(RollbackError::NoPrevious(path.clone())),
                     false => Ok(targets),
                 }
             }
@@ -189,14 +189,14 @@ impl Targets {
     }
 
     /// Restores in every namespace the version that served after a batch.
-    fn as_of(scripts: &Scripts, batch: u64) -> Result<Self, RollBackError> {
+    fn as_of(scripts: &Scripts, batch: u64) -> Result<Self, RollbackError> {
         let mut targets = Self::default();
         let records = scripts.by_namespace.values().flat_map(|one| &one.history);
         if !records
             .into_iter()
             .any(|record| record.batch == Some(batch))
         {
-            return Err(RollBackError::UnknownBatch(batch));
+            return Err(RollbackError::UnknownBatch(batch));
         }
         for (path, script) in &scripts.by_namespace {
             let Some(served) = script.served() else {
@@ -204,7 +204,7 @@ impl Targets {
             };
             let mut records = script.history.iter().filter(|one| one.batch.is_some());
             let first = records.clone().next();
-            let forgotten = || RollBackError::Forgotten {
+            let forgotten = || RollbackError::Forgotten {
                 namespace: path.clone(),
                 batch,
             };
@@ -221,7 +221,7 @@ impl Targets {
             }
         }
         match targets.back.is_empty() {
-            true => Err(RollBackError::ServesAlready(batch)),
+            true => Err(RollbackError::ServesAlready(batch)),
             false => Ok(targets),
         }
     }
@@ -238,26 +238,26 @@ impl Targets {
 
 impl Reloader {
     /// Restores earlier versions: all of them, or none.
-    pub(in crate::host) async fn roll_back(
+    pub(in crate::host) async fn rollback(
         self: &Arc<Self>,
-        what: RollBack,
-    ) -> Result<RolledBack, RollBackError> {
+        what: Rollback,
+    ) -> Result<RolledBack, RollbackError> {
         let Some(mut permit) = self.permit_while_open().await else {
-            return Err(RollBackError::Closing);
+            return Err(RollbackError::Closing);
         };
-        let RollBack { goal, only, reason } = what;
+        let Rollback { goal, only, reason } = what;
         if let (Some(only), Goal::Namespace(path)) = (&only, &goal) {
             let script = permit.scripts.by_namespace.get(path);
             let serves = script.and_then(|script| script.serves());
             if serves.is_none_or(|serves| !Arc::ptr_eq(only, &serves)) {
-                return Err(RollBackError::NoPrevious(path.clone()));
+                return Err(RollbackError::NoPrevious(path.clone()));
             }
         }
         let targets = Targets::of(&permit.scripts, &goal)?;
         let namespace = targets.back.first().map(|(path, _)| path.clone());
         let reloader = self.clone();
         let settled = tokio::task::spawn_blocking(move || {
-            let cause = Cause::RollBack(reason);
+            let cause = Cause::Rollback(reason);
             let settled = reloader.restore(&mut permit.scripts, targets, &cause);
             reloader.save(&mut permit.scripts);
             settled
@@ -267,7 +267,7 @@ impl Reloader {
             Ok(Err(diagnostics)) => diagnostics,
             Err(panic) => vec![Diagnostic::error(format!("it ended early: {panic}"))],
         };
-        Err(RollBackError::Rejected {
+        Err(RollbackError::Rejected {
             namespace: namespace.unwrap_or_default(),
             diagnostics,
         })
@@ -312,7 +312,7 @@ impl Reloader {
             reason,
         } in kept.iter().cloned()
         {
-            self.announcer.announce(HostEvent::KeptByRollBack {
+            self.announcer.announce(HostEvent::KeptByRollback {
                 namespace,
                 script,
                 version,
@@ -364,15 +364,15 @@ impl Reloader {
         let mut failures = self.failures.lock();
         let failures = failures.entry(version.entry().clone()).or_default();
         failures.forget_sockets();
-        let what = RollBack {
+        let what = Rollback {
             goal: Goal::Namespace(namespace.path().to_string()),
             only: Some(version.clone()),
-            reason: RollBackReason::Errors { connections },
+            reason: RollbackReason::Errors { connections },
         };
-        let roll_back = async move {
+        let rollback = async move {
             // The outcome is announced in any case.
-            drop(reloader.roll_back(what).await);
+            drop(reloader.rollback(what).await);
         };
-        self.lifecycle.work.spawn(roll_back);
+        self.lifecycle.work.spawn(rollback);
     }
 }

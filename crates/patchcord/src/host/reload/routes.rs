@@ -1,6 +1,6 @@
 //! Decides which file serves which namespace, and which files may not, because another one serves it.
 //!
-//! In: the files of the scripts with their namespaces, and what serves now. Out: [`Entries`]. A file that serves is
+//! In: the files of the scripts with their namespaces, and what serves now. Out: [`RouteTable`]. A file that serves is
 //! never rejected in favour of a file that comes later, whatever their order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Files that serve namespaces, or would serve them.
-pub(super) struct Entries {
+pub(super) struct RouteTable {
     /// Path of the namespace, and name of the file.
     pub(super) files: Vec<(String, String)>,
     collisions: HashMap<String, Collision>,
@@ -31,15 +31,15 @@ pub(super) struct Collision {
 }
 
 /// Claim of a file to its namespace.
-pub(super) enum Turn<'a> {
-    Free,
+pub(super) enum Claim<'a> {
+    Available,
     /// The file that serves the namespace is missing. It may reappear within the grace period, and is retired
     /// otherwise.
-    Waits,
+    Pending,
     /// Another file serves the namespace, under a path of its own with the same shape.
-    Refused(&'a Diagnostic),
+    Conflict(&'a Diagnostic),
     /// Another file serves the namespace, under the same path, and takes the place of this one.
-    Displaced(&'a Diagnostic),
+    Shadowed(&'a Diagnostic),
 }
 
 /// Returns the namespaces that the files define, with their entry files, in order.
@@ -53,7 +53,7 @@ pub(super) fn listed(snapshot: &Snapshot<'_>) -> Result<Vec<(String, String)>, L
     Ok(entries)
 }
 
-impl Entries {
+impl RouteTable {
     /// Finds the collisions of `files`, which may name a namespace more than once.
     pub(super) fn of(scripts: &Scripts, files: Vec<(String, String)>) -> Self {
         let paths: BTreeSet<_> = files.iter().map(|(path, _)| path).collect();
@@ -81,15 +81,15 @@ impl Entries {
         self.collisions.keys().cloned().collect()
     }
 
-    pub(super) fn turn(&self, name: &str) -> Turn<'_> {
+    pub(super) fn claim(&self, name: &str) -> Claim<'_> {
         let Some(collision) = self.collisions.get(name) else {
-            return Turn::Free;
+            return Claim::Available;
         };
         let other = &collision.other;
         match self.files.iter().any(|(_, name)| name == other) {
-            false => Turn::Waits,
-            true if collision.is_same_path => Turn::Displaced(&collision.problem),
-            true => Turn::Refused(&collision.problem),
+            false => Claim::Pending,
+            true if collision.is_same_path => Claim::Shadowed(&collision.problem),
+            true => Claim::Conflict(&collision.problem),
         }
     }
 }

@@ -109,7 +109,7 @@ fn join(saves: &mut Vec<Pending>, saved: Pending) {
 
 impl Save {
     /// Returns whether its outcome is news: something of it has changed, or nothing was announced so far.
-    pub(super) fn is_news(&self) -> bool {
+    pub(super) fn has_changed(&self) -> bool {
         !self.fresh.is_empty() || self.pending.written_since.is_some()
     }
 

@@ -25,14 +25,14 @@ use super::{
     history::Scripts,
     plan::{Attempt, Plan},
     rebind::{self, Candidate, Switched},
-    routes::{self, Entries},
+    routes::{self, RouteTable},
     snapshot::{Changed, Snapshot, Texts},
     staged_batch::StagedBatch,
 };
 use crate::{
     connection::{Chosen, Connection, Namespace, Phase, Share},
     diagnostic::{self, Diagnostic},
-    event::{HostEvent, RollBackReason, StagedScript},
+    event::{HostEvent, RollbackReason, StagedScript},
     script::Version,
 };
 
@@ -173,7 +173,7 @@ impl Reloader {
     /// Returns the chosen clients to the versions that serve.
     pub(in crate::host) async fn abandon(
         self: &Arc<Self>,
-        reason: RollBackReason,
+        reason: RollbackReason,
         only: Option<Arc<Version>>,
     ) -> Result<Vec<StagedScript>, StageError> {
         let abandoned = self.decide(move |reloader, scripts| {
@@ -222,7 +222,7 @@ impl Reloader {
             Some(known) => known,
             None => {
                 if scripts.staged.is_some() {
-                    self.abandon_with(scripts, RollBackReason::Asked)?;
+                    self.abandon_with(scripts, RollbackReason::Requested)?;
                 }
                 self.staged_failures.lock().clear();
                 self.warn(&versions);
@@ -299,7 +299,7 @@ impl Reloader {
     fn abandon_with(
         &self,
         scripts: &mut Scripts,
-        reason: RollBackReason,
+        reason: RollbackReason,
     ) -> Result<Vec<StagedScript>, StageError> {
         let began = Instant::now();
         let staged = scripts.staged.clone().ok_or(StageError::NothingStaged)?;
@@ -428,7 +428,7 @@ impl Reloader {
         let snapshot = Snapshot::of(loader, &Changed::Everything, &mut Texts::default());
         let files = routes::listed(&snapshot);
         let files = files.map_err(|error| StageError::Unreadable(error.to_string()))?;
-        let entries = Entries::of(&scripts, files);
+        let entries = RouteTable::of(&scripts, files);
         let plan = Plan::of(&self.scripting, &mut scripts, &snapshot, &entries);
         let (mut versions, mut problems) = (Vec::new(), Vec::new());
         for Attempt { path, result } in plan.attempts {
@@ -453,7 +453,7 @@ impl Reloader {
         let warnings = versions.iter().flat_map(|one| one.version.warnings());
         let diagnostics = diagnostic::in_order(warnings.cloned().collect());
         if !diagnostics.is_empty() {
-            self.announcer.announce(HostEvent::Warned { diagnostics });
+            self.announcer.announce(HostEvent::Warnings { diagnostics });
         }
     }
 
@@ -516,7 +516,7 @@ impl Reloader {
         };
         self.staged_failures.lock().clear();
         let (reason, only) = (
-            RollBackReason::Errors { connections },
+            RollbackReason::Errors { connections },
             Some(version.clone()),
         );
         let abandon = async move {

@@ -37,8 +37,8 @@ impl Reloader {
     fn unwatched(&self, problems: Vec<WatchError>) {
         for problem in problems {
             let hint = problem.hint().map(|hint| format!("\nhint: {hint}"));
-            self.announcer.announce(HostEvent::Unreadable {
-                problem: format!("{problem}{}", hint.unwrap_or_default()),
+            self.announcer.announce(HostEvent::ScriptsUnreadable {
+                error: format!("{problem}{}", hint.unwrap_or_default()),
             });
         }
     }

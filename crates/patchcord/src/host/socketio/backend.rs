@@ -16,7 +16,7 @@ use super::{
         cluster::{self, Remote},
         namespace_link::Broadcasts,
     },
-    context::{Ours, ServerContext},
+    context::{HostMarker, ServerContext},
     wired::{self, members::Members},
 };
 use crate::{
@@ -98,13 +98,14 @@ impl<A: Adapter> SocketIoBackend<A> {
         if !self.served().insert(shape) {
             return Ok(());
         }
-        self.io.dyn_ns::<_, Ours>(pattern, self.connects(None))
+        self.io
+            .dyn_ns::<_, HostMarker>(pattern, self.connects(None))
     }
 
     fn not_served(&self, path: &str, problem: &str) {
         if let Some(context) = self.context.upgrade() {
             context.announcer.announce(HostEvent::AttachWarning {
-                problem: format!("no script serves `{path}`: {problem}"),
+                error: format!("no script serves `{path}`: {problem}"),
             });
         }
     }
@@ -120,12 +121,12 @@ impl<A: Adapter + DefinedAdapter> SocketIoBackend<A> {
                 namespace.set_link(members.clone());
                 let context = self.context.clone();
                 let connects = wired::handlers::Connects::new(context, namespace, members);
-                self.io.ns::<_, Ours>(path, connects).spawn();
+                self.io.ns::<_, HostMarker>(path, connects).spawn();
             }
             Owner::Program => {
                 self.link(namespace);
                 let connects = self.connects(Some(namespace));
-                self.io.ns::<_, Ours>(path, connects).spawn();
+                self.io.ns::<_, HostMarker>(path, connects).spawn();
             }
         }
     }

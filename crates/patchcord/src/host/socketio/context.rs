@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Marker for the handler implementations of the host.
-pub(super) enum Ours {}
+pub(super) enum HostMarker {}
 
 /// Future of a decision on a client; its error is the reason that the client receives.
 pub(super) type Accepted<'a> =

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{SteerError, find, in_turn, is_global, listening::ListenerInfo};
 use crate::{
     api,
-    connection::{Connection, Draft, Made, Pending},
+    connection::{Connection, Draft, DraftResult, Pending},
     host::{Host, dispatch::drafts},
     script::{self, Captured, Handler, Hook, Stale, Version},
 };
@@ -193,12 +193,12 @@ fn inspect(connection: &Arc<Connection>) -> Inspection {
 pub(super) fn initial(
     connection: &Arc<Connection>,
     version: &Arc<Version>,
-) -> (Made, drafts::Failure) {
+) -> (DraftResult, drafts::Failure) {
     let draft = Draft::new(api::freeze(), connection.tape().as_deref(), None);
     drafts::run(connection, version, Hook::Connection, draft)
 }
 
-fn data(connection: &Connection, initial: &Made, version: &Arc<Version>) -> Vec<Variable> {
+fn data(connection: &Connection, initial: &DraftResult, version: &Arc<Version>) -> Vec<Variable> {
     let keys = connection.compare_data(&initial.data).into_iter();
     let live = keys
         .filter_map(|(name, value, initial)| Some(Captured::new(name.as_str(), value?, initial)));

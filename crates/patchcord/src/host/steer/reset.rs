@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{SteerError, find, in_turn, inspect::initial};
 use crate::{
-    connection::{Connection, Made},
+    connection::{Connection, DraftResult},
     host::{
         Host,
         dispatch::{self, Dispatcher},
@@ -177,7 +177,7 @@ fn reset(connection: &Arc<Connection>, variable: Option<&str>) -> Result<Reset, 
 
 fn reset_to(
     connection: &Arc<Connection>,
-    initial: &Made,
+    initial: &DraftResult,
     variable: Option<&str>,
 ) -> Result<Reset, SteerError> {
     if let Some(name) = variable {
@@ -211,7 +211,7 @@ fn reset_to(
 }
 
 /// Returns the names of everything that has an initial value.
-fn known(connection: &Connection, initial: &Made) -> BTreeSet<String> {
+fn known(connection: &Connection, initial: &DraftResult) -> BTreeSet<String> {
     let captured = connection.compare(&initial.registered).into_iter();
     let captured = captured.filter(|captured| captured.initial.is_some());
     let keys = connection.compare_data(&initial.data).into_iter();

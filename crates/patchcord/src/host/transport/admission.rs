@@ -1,7 +1,7 @@
 //! Decides whether a request may open a session.
 //!
-//! In: the head of a request, and the address of its client. Out: a [`Seat`], which a session holds as long as it lives,
-//! or a [`Refusal`], which is announced and counted. A session takes a seat before any script has heard of its client, so
+//! In: the head of a request, and the address of its client. Out: a [`ConnectionPermit`], which a session holds as long as it lives,
+//! or a [`Refusal`], which is announced and counted. A session takes a permit before any script has heard of its client, so
 //! sessions without a socket are limited apart: see [`Options::max_unconnected`](crate::Options::max_unconnected).
 
 mod caller;
@@ -56,7 +56,7 @@ impl Admission {
         })
     }
 
-    /// Returns a seat for the session that a request of the client at `peer` opens.
+    /// Returns a permit for the session that a request of the client at `peer` opens.
     ///
     /// # Errors
     /// The reason against one more session; it is announced and counted.
@@ -64,7 +64,7 @@ impl Admission {
         self: &Arc<Self>,
         request: &Request<Body>,
         peer: Option<SocketAddr>,
-    ) -> Result<Seat, Refusal> {
+    ) -> Result<ConnectionPermit, Refusal> {
         self.announce_proxy(request.headers(), peer);
         let caller = Caller::of(request.headers(), peer, self.trust_proxy);
         let opened = match target_length(request) > MAX_KEPT {
@@ -72,7 +72,7 @@ impl Admission {
             false => self.tally.lock().open(&self.limits, caller, now()),
         };
         match opened {
-            Ok(()) => Ok(Seat {
+            Ok(()) => Ok(ConnectionPermit {
                 admission: self.clone(),
                 caller,
                 is_connected: false,
@@ -91,7 +91,7 @@ impl Admission {
             self.announcer.announce(HostEvent::HeadersLeftOut {
                 peer,
                 names: left_out,
-                times: 1,
+                count: 1,
             });
         }
         kept
@@ -99,10 +99,10 @@ impl Admission {
 
     fn announce_refusal(&self, refusal: Refusal, peer: Option<SocketAddr>) {
         refusal.counter(self.announcer.counters()).add();
-        self.announcer.announce(HostEvent::Refused {
+        self.announcer.announce(HostEvent::RequestRejected {
             peer,
             reason: refusal.reason().to_owned(),
-            times: 1,
+            count: 1,
         });
     }
 
@@ -133,13 +133,13 @@ fn target_length(request: &Request<Body>) -> usize {
 
 /// Permit for a session; its drop makes room for another one.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct ConnectionPermit {
     admission: Arc<Admission>,
     caller: Caller,
     is_connected: bool,
 }
 
-impl Seat {
+impl ConnectionPermit {
     /// Records that the session has its first socket, and makes room for another session without one.
     pub(super) fn connected(&mut self) {
         if !std::mem::replace(&mut self.is_connected, true) {
@@ -148,7 +148,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.connected();
         self.admission.tally.lock().close(self.caller, now());

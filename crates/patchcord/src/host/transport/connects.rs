@@ -6,7 +6,7 @@
 use std::{any::Any, time::Duration};
 
 /// Maximum time that packets wait behind an unanswered CONNECT.
-pub(super) const GATE: Duration = Duration::from_millis(50);
+pub(super) const CONNECT_HOLD: Duration = Duration::from_millis(50);
 
 /// State of a client, kept until its CONNECT has ended.
 pub(in crate::host) type Kept = Box<dyn Any + Send>;
@@ -19,7 +19,7 @@ struct Connect {
     accepted: Option<Kept>,
     /// Reservation of the namespace.
     _reserved: Kept,
-    /// It waits for a reload to be decided; meanwhile the time of [`GATE`] does not run.
+    /// It waits for a reload to be decided; meanwhile the time of [`CONNECT_HOLD`] does not run.
     is_postponed: bool,
     /// Packets no longer wait for it.
     is_overdue: bool,

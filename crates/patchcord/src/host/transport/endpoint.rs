@@ -68,10 +68,10 @@ impl Endpoint {
 
     /// Announces that a request is rejected.
     pub(super) fn refused(&self, peer: Option<SocketAddr>, reason: &str) {
-        self.context.announcer.announce(HostEvent::Refused {
+        self.context.announcer.announce(HostEvent::RequestRejected {
             peer,
             reason: reason.to_owned(),
-            times: 1,
+            count: 1,
         });
     }
 
@@ -85,7 +85,7 @@ impl Endpoint {
         by: Transport,
     ) -> Result<Arc<Wire>, Refusal> {
         let peer = self.peer(request);
-        let seat = self.admission.admit(request, peer)?;
+        let permit = self.admission.admit(request, peer)?;
         let opening = Opening {
             peer,
             // A copy keeps no part of the connection's read buffer alive for as long as the connection lives.
@@ -93,7 +93,7 @@ impl Endpoint {
             headers: self.admission.keep_headers(request.headers(), peer),
         };
         let polls = by == Transport::Polling;
-        Ok(Wire::new(self.context.clone(), opening, seat, polls))
+        Ok(Wire::new(self.context.clone(), opening, permit, polls))
     }
 
     /// Lets socketioxide serve a new session. For socketioxide, each client is a WebSocket.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::{
     endpoint::Endpoint,
     protocol::VERSION,
-    request::Asked,
+    request::Requested,
     response::{refuse, status, unknown_session},
     wire::Wire,
 };
@@ -26,7 +26,7 @@ const BODY: Duration = Duration::from_secs(30);
 
 /// Answers a request of the polling transport. A request whose id no client has is answered before its body is read.
 pub(super) async fn answer(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Response<Body> {
-    let asked = Asked::of(request.uri());
+    let asked = Requested::of(request.uri());
     match asked.transport.as_deref() {
         Some("polling") => {}
         Some("websocket") => return refuse(3, "Bad request"),
@@ -75,17 +75,17 @@ async fn post(endpoint: &Endpoint, wire: &Arc<Wire>, request: Request<Body>) -> 
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             endpoint.refused(peer, "the body of a request is larger than `max-payload`");
-            wire.kill("transport error");
+            wire.abort("transport error");
             return status(StatusCode::PAYLOAD_TOO_LARGE);
         }
         // The client has disconnected.
         Ok(Err(_)) => {
-            wire.kill("transport error");
+            wire.abort("transport error");
             return status(StatusCode::BAD_REQUEST);
         }
         Err(_) => {
             endpoint.refused(peer, "the body of a request did not come in time");
-            wire.kill("transport error");
+            wire.abort("transport error");
             return status(StatusCode::REQUEST_TIMEOUT);
         }
     };

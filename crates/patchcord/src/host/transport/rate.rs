@@ -7,11 +7,11 @@ use parking_lot::Mutex;
 use super::bucket::{Bucket, Refill};
 
 /// Time after which a client that sends at twice its limit is disconnected; at higher rates it is disconnected sooner.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ABUSE_GRACE: Duration = Duration::from_secs(10);
 
 /// Decision on a packet.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::host) enum Verdict {
+pub(in crate::host) enum RateDecision {
     /// The packet is handled.
     Passes,
     /// The packet is rejected.
@@ -46,25 +46,25 @@ impl Rate {
     pub(in crate::host) fn with_burst(per_second: usize, burst: usize) -> Self {
         Self {
             refill: Refill::new(per_second, burst),
-            patience: per_second.saturating_mul(PATIENCE.as_secs() as usize),
+            patience: per_second.saturating_mul(ABUSE_GRACE.as_secs() as usize),
             state: Mutex::default(),
         }
     }
 
     /// Takes a token for a packet.
-    pub(in crate::host) fn take(&self, now: Instant) -> Verdict {
+    pub(in crate::host) fn take(&self, now: Instant) -> RateDecision {
         let mut state = self.state.lock();
         if state.bucket.is_half_full(self.refill, now) {
             state.refused = 0;
         }
         if state.bucket.wait(self.refill, now).is_zero() {
             state.bucket.take(self.refill, now);
-            return Verdict::Passes;
+            return RateDecision::Passes;
         }
         state.refused += 1;
         match state.refused > self.patience {
-            true => Verdict::Abuse,
-            false => Verdict::Refused,
+            true => RateDecision::Abuse,
+            false => RateDecision::Refused,
         }
     }
 }
@@ -77,10 +77,10 @@ mod tests {
     fn a_second_allows_so_many_and_the_bucket_fills_again() {
         let start = Instant::now();
         let rate = Rate::new(10);
-        let passed = (0..50).filter(|_| rate.take(start) == Verdict::Passes);
+        let passed = (0..50).filter(|_| rate.take(start) == RateDecision::Passes);
         assert_eq!(passed.count(), 10);
         let later = start + Duration::from_millis(500);
-        let passed = (0..50).filter(|_| rate.take(later) == Verdict::Passes);
+        let passed = (0..50).filter(|_| rate.take(later) == RateDecision::Passes);
         assert_eq!(passed.count(), 5);
     }
 
@@ -88,12 +88,18 @@ mod tests {
     fn who_goes_on_is_cut_off_and_who_pauses_is_not() {
         let start = Instant::now();
         let rate = Rate::new(10);
-        let mut last = Verdict::Passes;
+        let mut last = RateDecision::Passes;
         for _ in 0..111 {
             last = rate.take(start);
         }
-        assert_eq!(last, Verdict::Abuse);
-        assert_eq!(rate.take(start + Duration::from_secs(1)), Verdict::Passes);
-        assert_ne!(rate.take(start + Duration::from_secs(1)), Verdict::Abuse);
+        assert_eq!(last, RateDecision::Abuse);
+        assert_eq!(
+            rate.take(start + Duration::from_secs(1)),
+            RateDecision::Passes
+        );
+        assert_ne!(
+            rate.take(start + Duration::from_secs(1)),
+            RateDecision::Abuse
+        );
     }
 }

@@ -107,7 +107,7 @@ fn pairs(query: &str) -> form_urlencoded::Parse<'_> {
 
 /// Engine.IO parameters in the query of a request, as Node reads them: if a name occurs twice, the last one counts.
 #[derive(Debug, Default)]
-pub(super) struct Asked<'a> {
+pub(super) struct Requested<'a> {
     /// Value of `EIO`.
     pub(super) version: Option<Cow<'a, str>>,
     /// Value of `transport`.
@@ -116,7 +116,7 @@ pub(super) struct Asked<'a> {
     pub(super) session: Option<Cow<'a, str>>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Requested<'a> {
     pub(super) fn of(uri: &'a Uri) -> Self {
         let mut asked = Self::default();
         for (name, value) in pairs(uri.query().unwrap_or_default()) {

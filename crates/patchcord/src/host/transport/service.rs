@@ -20,7 +20,7 @@ use super::{
     endpoint::Endpoint,
     host_check::HostCheck,
     polling,
-    request::{Asked, wants_websocket},
+    request::{Requested, wants_websocket},
     response::refuse,
     upgrade,
 };
@@ -55,7 +55,7 @@ impl HostService {
         }
     }
 
-    fn is_ours(&self, uri: &Uri) -> bool {
+    fn matches_path(&self, uri: &Uri) -> bool {
         let path = uri.path();
         path.strip_suffix('/').unwrap_or(path) == self.endpoint.options().path
     }
@@ -86,7 +86,7 @@ impl Service<Request<Body>> for HostService {
         if let Some(refusal) = self.hosts.as_ref().and_then(refusal) {
             return Box::pin(async { Ok(refusal) });
         }
-        if !self.is_ours(request.uri()) {
+        if !self.matches_path(request.uri()) {
             return Box::pin(self.app.clone().oneshot(request));
         }
         let service = self.clone();
@@ -95,7 +95,7 @@ impl Service<Request<Body>> for HostService {
 }
 
 async fn by_transport(endpoint: Arc<Endpoint>, request: Request<Body>) -> Response<Body> {
-    let asked = Asked::of(request.uri()).transport;
+    let asked = Requested::of(request.uri()).transport;
     let known = [Transport::Polling, Transport::Websocket];
     let mut off = known
         .into_iter()

@@ -29,7 +29,7 @@ use super::{
     endpoint::Endpoint,
     protocol::{PROBE, PROBED, UPGRADE as UPGRADED, VERSION},
     reader::Reader,
-    request::Asked,
+    request::Requested,
     response::{refuse, refuse_with, unknown_session},
     server_frames,
     wire::Wire,
@@ -45,7 +45,7 @@ const SMALL: usize = 128;
 
 /// Answers the WebSocket handshake, and gives the WebSocket to the wire of its session when it is ready.
 pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Response<Body> {
-    let asked = Asked::of(request.uri());
+    let asked = Requested::of(request.uri());
     if let Some(refusal) = check(&asked) {
         return refusal;
     }
@@ -142,7 +142,7 @@ async fn close(io: &mut TokioIo<Upgraded>) -> std::io::Result<()> {
 }
 
 /// Returns the error response to a query that no session can have, as Node words it.
-fn check(asked: &Asked<'_>) -> Option<Response<Body>> {
+fn check(asked: &Requested<'_>) -> Option<Response<Body>> {
     match (asked.transport.as_deref(), asked.version.as_deref()) {
         (Some("websocket"), Some(VERSION)) => None,
         (Some("websocket"), _) => Some(refuse(5, "Unsupported protocol version")),

@@ -35,7 +35,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{
-    admission::Seat,
+    admission::ConnectionPermit,
     client_frames,
     connects::{Connects, Kept},
     flush::{Flush, flushes_later},
@@ -57,7 +57,7 @@ use crate::{
 };
 
 /// Flush threshold in bytes: above it, data is written before the end of the call that sends it.
-const ENOUGH: usize = 64 * 1024;
+const FLUSH_THRESHOLD_BYTES: usize = 64 * 1024;
 /// Maximum time for packets to leave when a connection is closed.
 const CLOSING: Duration = Duration::from_millis(200);
 /// Maximum time for a client to accept what still waits for it when its connection ends.
@@ -181,7 +181,7 @@ pub(super) struct State {
     /// Reason for which the host ends the session, in Node's words.
     reason: Option<&'static str>,
     /// Connection permit, kept until the client disconnects, or until nothing refers to it any more.
-    seat: Option<Seat>,
+    permit: Option<ConnectionPermit>,
 }
 
 impl Wire {
@@ -189,7 +189,7 @@ impl Wire {
     pub(super) fn new(
         context: Arc<WireContext>,
         opening: Opening,
-        seat: Seat,
+        permit: ConnectionPermit,
         polls: bool,
     ) -> Arc<Self> {
         let rate = context.options.max_events_per_second;
@@ -201,7 +201,7 @@ impl Wire {
             sid: super::secret::new().into(),
             partial: Mutex::default(),
             state: Mutex::new(State {
-                seat: Some(seat),
+                permit: Some(permit),
                 polling: polls.then(Box::default),
                 ..State::default()
             }),
@@ -282,8 +282,8 @@ impl Wire {
     /// Keeps something of a client that is accepted, until its socket begins.
     pub(in crate::host) fn connect_accepted(&self, namespace: &str, kept: Kept) {
         let mut state = self.lock();
-        if let Some(seat) = &mut state.seat {
-            seat.connected();
+        if let Some(permit) = &mut state.permit {
+            permit.connected();
         }
         // A session that is over would keep it for ever, because it leads back to the session.
         let unwanted = match state.is_over() {
@@ -368,7 +368,8 @@ impl Wire {
         state.queue.push(frames);
         state.flushes_later = state.flushes_later || flushes_later(self);
         let waiting = state.queue.amount();
-        let is_little = waiting.bytes < ENOUGH && waiting.is_within(self.context.max_backlog());
+        let is_little =
+            waiting.bytes < FLUSH_THRESHOLD_BYTES && waiting.is_within(self.context.max_backlog());
         if state.flushes_later && is_little {
             return true;
         }
@@ -528,11 +529,11 @@ impl Wire {
 
     /// Releases the permit of a client that has announced its disconnect; socketioxide may know the client for a while.
     fn left(&self) {
-        self.lock().seat = None;
+        self.lock().permit = None;
     }
 
     /// Ends the session at once, for a reason in Node's words, and discards what waits for the client.
-    pub(in crate::host) fn kill(&self, reason: &'static str) {
+    pub(in crate::host) fn abort(&self, reason: &'static str) {
         self.lock().die(Some(reason));
     }
 
@@ -541,7 +542,7 @@ impl Wire {
         self.write_waiting();
         let mut state = self.lock();
         state.ending = true;
-        state.seat = None;
+        state.permit = None;
         let sockets = std::mem::take(&mut state.sockets);
         let connects = std::mem::take(&mut state.connects);
         state.wake_poll();
@@ -578,8 +579,8 @@ impl SlowClient for Wire {
             self.context.announcer.announce(HostEvent::SlowConsumer {
                 peer: self.opening.peer,
                 socket,
-                packets: waiting.packets,
-                backlog: waiting.bytes,
+                queued_packets: waiting.packets,
+                queued_bytes: waiting.bytes,
             });
         }
     }

@@ -44,7 +44,7 @@ impl Calls {
     }
 
     /// What is called here that is another function in `other`: its name, and the place of a call here.
-    pub(crate) fn alike<'a>(
+    pub(crate) fn ambiguous<'a>(
         &'a self,
         other: &'a Self,
     ) -> impl Iterator<Item = (&'a str, Position)> {

@@ -20,7 +20,7 @@ use crate::diagnostic::type_word;
 
 /// A function of the host or of an embedder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Word {
+struct ApiFunction {
     namespace: String,
     /// `get$id` for the property `id`.
     name: String,
@@ -38,12 +38,12 @@ type Entry = (Vec<String>, String, String);
 
 /// What an engine has beside Rhai's own functions.
 #[derive(Debug)]
-pub struct Words {
-    words: Vec<Word>,
+pub struct ApiReference {
+    words: Vec<ApiFunction>,
     vocabulary: Vocabulary,
 }
 
-impl Words {
+impl ApiReference {
     /// Everything that is registered in `engine`, but for Rhai's own.
     pub fn of(engine: &Engine, vocabulary: Vocabulary) -> Self {
         let rhai = Engine::new();
@@ -51,7 +51,8 @@ impl Words {
             .collect_fn_metadata(None, |info| Some(info.metadata.name.to_string()), true)
             .into_iter()
             .collect();
-        let mut words = engine.collect_fn_metadata(None, |info| Some(Word::of(&info)), false);
+        let mut words =
+            engine.collect_fn_metadata(None, |info| Some(ApiFunction::of(&info)), false);
         words.sort();
         words.dedup();
         let documented = words.iter().filter(|word| !word.doc.is_empty());
@@ -162,7 +163,7 @@ impl Words {
 
     /// The words by what they are called on, each with the ways to write it and its comment, and their page.
     fn sections(&self) -> Vec<(String, Page, Vec<Entry>)> {
-        let mut by_doc = BTreeMap::<&str, Vec<&Word>>::new();
+        let mut by_doc = BTreeMap::<&str, Vec<&ApiFunction>>::new();
         for word in self.words.iter().filter(|word| !word.doc.is_empty()) {
             by_doc.entry(&word.doc).or_default().push(word);
         }
@@ -206,9 +207,9 @@ impl Words {
     }
 
     /// How a word is written: `socket.emit(event, ...)`.
-    fn form(&self, word: &Word) -> String {
+    fn form(&self, word: &ApiFunction) -> String {
         let names = word.parameters.iter().map(|(name, _)| name.as_str());
-        let is_longer = |other: &&Word| {
+        let is_longer = |other: &&ApiFunction| {
             other.name == word.name
                 && other.doc.is_empty()
                 && other.receiver() == word.receiver()
@@ -243,7 +244,7 @@ impl Words {
     }
 }
 
-impl Word {
+impl ApiFunction {
     fn of(info: &FuncInfo<'_>) -> Self {
         let data = info.metadata;
         let mut parameters: Vec<_> = data
@@ -337,7 +338,7 @@ fn title(receivers: &[String]) -> String {
 }
 
 /// One definition with its comment.
-fn definition(word: &Word, indent: &str) -> String {
+fn definition(word: &ApiFunction, indent: &str) -> String {
     let mut text = String::from("\n");
     for line in word.doc.lines() {
         let _ = writeln!(text, "{}", format!("{indent}/// {line}").trim_end());

@@ -11,7 +11,7 @@ use super::{
         captures::{address, write_cell},
         values::read,
     },
-    Carried, Cells, Fresh, Handler, Outcome, Transfer, text,
+    CarriedState, Cells, Fresh, Handler, Outcome, Transfer, text,
 };
 
 /// Captured variable, as it is and as it was at first.
@@ -66,14 +66,14 @@ pub fn reset<K: AsRef<str>>(
     initial: &[(K, Handler)],
     live: &[(K, Handler)],
     wants: &dyn Fn(&str) -> bool,
-) -> Carried {
+) -> CarriedState {
     let [base, fresh, cells] = [live, initial, live].map(Cells::of);
     let mut transfer = Transfer {
         base,
         live: cells,
         fresh: Fresh::of(&fresh),
         done: BTreeMap::new(),
-        carried: Carried::default(),
+        carried: CarriedState::default(),
         wants: Some(wants),
     };
     for (key, handler) in initial {
@@ -88,7 +88,7 @@ pub fn reset<K: AsRef<str>>(
     transfer.carried
 }
 
-impl Carried {
+impl CarriedState {
     /// Notes the reset of a value that is no captured variable, if it changes.
     pub fn data(&mut self, name: String, before: Option<&Dynamic>, after: Option<&Dynamic>) {
         let shown = |value: Option<&Dynamic>| value.map_or_else(|| "()".to_owned(), text);

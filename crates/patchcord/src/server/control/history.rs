@@ -8,7 +8,7 @@ use super::{
     table::{age, problems, table},
 };
 use crate::event::KeptReason;
-use crate::host::{Host, KeptVersion, RollBackError, RolledBack, VersionInfo};
+use crate::host::{Host, KeptVersion, RollbackError, RolledBack, VersionInfo};
 
 /// Default number of versions that are listed.
 const LISTED: usize = 20;
@@ -136,14 +136,14 @@ pub(super) async fn rollback(host: Host, arguments: Arguments) -> Result<Reply, 
     Ok(Reply::new(rolled_back, text))
 }
 
-fn refusal(error: RollBackError) -> Refusal {
+fn refusal(error: RollbackError) -> Refusal {
     let refusal = Refusal::new(error.to_string());
     match error {
-        RollBackError::Rejected { diagnostics, .. } => {
+        RollbackError::Rejected { diagnostics, .. } => {
             let text = problems(&diagnostics);
             refusal.details(json!({ "problems": diagnostics }), text)
         }
-        RollBackError::UnknownBatch(_) | RollBackError::Forgotten { .. } => {
+        RollbackError::UnknownBatch(_) | RollbackError::Forgotten { .. } => {
             refusal.hint("`patchcord ctl versions` lists the batches")
         }
         _ => refusal,

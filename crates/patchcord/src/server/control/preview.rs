@@ -62,12 +62,12 @@ fn lines(event: &HostEvent) -> Vec<String> {
             });
             std::iter::once(problems(diagnostics)).chain(kept).collect()
         }
-        HostEvent::Warned { diagnostics } => vec![problems(diagnostics)],
+        HostEvent::Warnings { diagnostics } => vec![problems(diagnostics)],
         HostEvent::HandlerFailed { diagnostic } => vec![problems(std::slice::from_ref(diagnostic))],
         HostEvent::Unchanged {
             script, version, ..
         } => vec![format!("{script}: as version {version}, which serves")],
-        HostEvent::KeptByRollBack {
+        HostEvent::KeptByRollback {
             namespace,
             script,
             version,
@@ -97,7 +97,9 @@ fn lines(event: &HostEvent) -> Vec<String> {
                 "{to} would serve {namespace} in place of {from}: {clients} disconnected"
             )]
         }
-        HostEvent::Unreadable { problem } => vec![format!("error: {}", visible(problem))],
+        HostEvent::ScriptsUnreadable { error: problem } => {
+            vec![format!("error: {}", visible(problem))]
+        }
         _ => vec![],
     }
 }

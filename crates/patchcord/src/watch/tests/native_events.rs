@@ -29,12 +29,12 @@ fn watching_by_hand(
 ) -> (mpsc::Sender<Raw>, UnboundedReceiver<Note>) {
     let (raw, receiver) = mpsc::channel();
     let (notes, received) = unbounded_channel();
-    let outbox = Outbox {
+    let notifier = Notifier {
         given: target.to_path_buf(),
         root: target.to_path_buf(),
         notes,
     };
-    let native = Native::start(outbox, events).expect("a watch");
+    let native = Native::start(notifier, events).expect("a watch");
     std::thread::spawn(move || native.run(&receiver));
     (raw, received)
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, mpsc};
 
 use super::{Candidate, Prepared, Switched};
 use crate::{
-    connection::{Adopted, Connection, Drafts, Rest, Work},
+    connection::{Adopted, Connection, Continuation, Drafts, Work},
     host::dispatch::{adopt, drafts::Fails},
     script::Version,
 };
@@ -31,7 +31,9 @@ fn rehearse_one((candidate, prepared): (Candidate, Vec<Prepared>)) -> Switched {
             drafts: prepared.drafts,
             report: report.clone(),
         };
-        connection.post(Work::Rest(Rest::new(move || rehearsal.run())));
+        connection.post(Work::Continuation(Continuation::new(move || {
+            rehearsal.run();
+        })));
     }
     drop(report);
     Switched {

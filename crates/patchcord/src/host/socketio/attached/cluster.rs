@@ -96,12 +96,12 @@ impl<A: Adapter> Carrier<A> {
             except.push(self.here.to_string());
             let sockets = sockets.to(target.rooms).except(except);
             if let Err(error) = sockets.emit(event.name(), &Written::event(&event)).await {
-                self.announcer.announce(HostEvent::Lost {
+                self.announcer.announce(HostEvent::EventDropped {
                     namespace: self.path.clone(),
                     socket: None,
                     event: event.name().to_owned(),
                     reason: format!("the adapter failed: {error}"),
-                    times: 1,
+                    count: 1,
                 });
             }
         }

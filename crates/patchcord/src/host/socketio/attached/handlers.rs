@@ -17,10 +17,10 @@ use crate::{
     connection::{Connection, Namespace, Reserved, Work},
     host::{
         namespaces::INVALID_NAMESPACE,
-        socketio::context::{Accepted, OTHER_PARSER, Ours, ServerContext, reason_text},
+        socketio::context::{Accepted, HostMarker, OTHER_PARSER, ServerContext, reason_text},
         transport::{
             flush,
-            rate::{Rate, Verdict},
+            rate::{Rate, RateDecision},
         },
     },
 };
@@ -97,13 +97,13 @@ impl Connects {
         context.still_served(connection.namespace())?;
         connection.enter(Box::new(pass));
         let rate = context.options.max_events_per_second;
-        socket.on_fallback::<_, Ours>(Messages {
+        socket.on_fallback::<_, HostMarker>(Messages {
             rate: rate.map(Rate::new),
             connection: connection.clone(),
             context,
         });
         stalled::watch(socket, &connection);
-        socket.on_disconnect::<_, Ours>(Leaves {
+        socket.on_disconnect::<_, HostMarker>(Leaves {
             connection,
             here: self.here.clone(),
         });
@@ -127,7 +127,7 @@ impl Connects {
     }
 }
 
-impl<A: Adapter> ConnectHandler<A, Ours> for Connects {
+impl<A: Adapter> ConnectHandler<A, HostMarker> for Connects {
     /// Runs after the CONNECT was answered: `on_connection` first, and then what the client has sent meanwhile.
     fn call(&self, socket: Arc<Socket<A>>, _: Option<Value>) {
         self.open(&socket);
@@ -151,7 +151,7 @@ struct Messages {
     rate: Option<Rate>,
 }
 
-impl<A: Adapter> MessageHandler<A, Ours> for Messages {
+impl<A: Adapter> MessageHandler<A, HostMarker> for Messages {
     /// Runs in the order of the packets, in the task that reads them.
     fn call(&self, _: Arc<Socket<A>>, packet: Value, ack: Option<i64>) {
         flush::collect(None, || self.receive(packet, ack));
@@ -181,12 +181,12 @@ impl Messages {
             return true;
         };
         match rate.take(Instant::now()) {
-            Verdict::Passes => return true,
-            Verdict::Refused => {
+            RateDecision::Passes => return true,
+            RateDecision::Refused => {
                 let reason = "the client sends more than `max-events-per-second`";
                 self.connection.lost("?", reason);
             }
-            Verdict::Abuse => {
+            RateDecision::Abuse => {
                 let reason = "it goes on beyond `max-events-per-second`".to_owned();
                 stalled::announce(&self.connection, reason);
                 self.connection.disconnect(true);
@@ -201,7 +201,7 @@ struct Leaves {
     here: Option<Arc<str>>,
 }
 
-impl<A: Adapter> DisconnectHandler<A, Ours> for Leaves {
+impl<A: Adapter> DisconnectHandler<A, HostMarker> for Leaves {
     /// Handles a disconnect. `defer` removes the socket from socketioxide's tables; a panic before it would leave the
     /// socket there.
     fn call_with_defer(

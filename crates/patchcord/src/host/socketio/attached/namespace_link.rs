@@ -66,12 +66,12 @@ impl<A: Adapter> NamespaceLink for Broadcasts<A> {
         let written = Written::event(event);
         let mut full = 0;
         for socket in self.sockets(named) {
-            if stalled::is_parted_with(&socket) {
+            if stalled::is_disconnecting(&socket) {
                 continue;
             }
             if is_full(&socket.emit(event.name(), &written)) {
                 full += 1;
-                stalled::part_with(socket);
+                stalled::disconnect_stalled(socket);
             }
         }
         if let Some(remote) = self.remote.as_ref().filter(|_| !named.target.local) {
@@ -95,7 +95,7 @@ impl<A: Adapter> NamespaceLink for Broadcasts<A> {
         let rooms = self
             .io
             .of(&*self.path)
-            .and_then(|sockets| at_once(sockets.local().rooms()));
+            .and_then(|sockets| poll_now(sockets.local().rooms()));
         let rooms = rooms.and_then(Result::ok).unwrap_or_default().into_iter();
         let rooms = rooms.filter(|room| Some(&**room) != here);
         let mut rooms: Vec<_> = rooms.map(String::from).collect();
@@ -117,7 +117,7 @@ fn is_in<A: Adapter>(socket: &Socket<A>, rooms: &[String]) -> bool {
 }
 
 /// Polls a future once: nothing of this process has to be waited for.
-fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+fn poll_now<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,

@@ -65,8 +65,8 @@ impl<A: Adapter> SocketLink<A> {
         }
     }
 
-    fn kill(&self) {
-        stalled::part_with(self.socket.clone().into());
+    fn abort(&self) {
+        stalled::disconnect_stalled(self.socket.clone().into());
     }
 
     /// Converts an error. Disconnects a client whose queue is full: it does not read, and would miss what is sent now.
@@ -74,7 +74,7 @@ impl<A: Adapter> SocketLink<A> {
         match error {
             CrateError::Socket(SocketError::Closed) => SendError::Left,
             CrateError::Socket(SocketError::InternalChannelFull) => {
-                self.kill();
+                self.abort();
                 SendError::Full(1)
             }
             CrateError::Serialize(error) => SendError::Value(error.to_string()),
@@ -115,7 +115,7 @@ impl<A: Adapter> Link for SocketLink<A> {
 
     fn disconnect(&self) {
         if self.socket.clone().disconnect().is_err() {
-            self.kill();
+            self.abort();
         }
     }
 

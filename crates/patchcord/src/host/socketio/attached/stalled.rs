@@ -18,43 +18,46 @@ use crate::{
 };
 
 /// Interval between attempts to enqueue the disconnect packet.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Connection of a socket that has no wire.
 #[derive(Clone)]
-struct Watched(Weak<Connection>);
+struct Tracked(Weak<Connection>);
 
 /// Marker of a socket whose connection the host has ended.
 #[derive(Clone)]
-struct Parted;
+struct Disconnecting;
 
-/// Lets [`part_with`] find the connection of a socket.
+/// Lets [`disconnect_stalled`] find the connection of a socket.
 pub(super) fn watch<A: Adapter>(socket: &Socket<A>, connection: &Arc<Connection>) {
     socket
         .extensions
-        .insert(Watched(Arc::downgrade(connection)));
+        .insert(Tracked(Arc::downgrade(connection)));
 }
 
 /// Returns whether the host has ended the connection, and sends nothing more to the socket.
-pub(super) fn is_parted_with<A: Adapter>(socket: &Socket<A>) -> bool {
-    socket.extensions.get::<Parted>().is_some()
+pub(super) fn is_disconnecting<A: Adapter>(socket: &Socket<A>) -> bool {
+    socket.extensions.get::<Disconnecting>().is_some()
 }
 
 /// Announces that a client is disconnected.
 pub(super) fn announce(connection: &Connection, reason: String) {
-    connection.namespace().driver().announce(HostEvent::CutOff {
-        peer: None,
-        socket: Some(connection.id().to_string()),
-        reason,
-    });
+    connection
+        .namespace()
+        .driver()
+        .announce(HostEvent::ClientDisconnected {
+            peer: None,
+            socket: Some(connection.id().to_string()),
+            reason,
+        });
 }
 
 /// Disconnects a client whose queue is full, once.
-pub(super) fn part_with<A: Adapter>(socket: SocketRef<A>) {
-    let Some(Watched(connection)) = socket.extensions.remove::<Watched>() else {
+pub(super) fn disconnect_stalled<A: Adapter>(socket: SocketRef<A>) {
+    let Some(Tracked(connection)) = socket.extensions.remove::<Tracked>() else {
         return;
     };
-    socket.extensions.insert(Parted);
+    socket.extensions.insert(Disconnecting);
     if let Some(connection) = connection.upgrade() {
         connection.cut();
         let reason = "it does not read: as many packets wait for it as the `max_buffer_size` of the `SocketIo` allows";
@@ -63,7 +66,7 @@ pub(super) fn part_with<A: Adapter>(socket: SocketRef<A>) {
     }
     tokio::spawn(async move {
         while socket.clone().disconnect().is_err() {
-            sleep_until(Instant::now() + AGAIN).await;
+            sleep_until(Instant::now() + RETRY_INTERVAL).await;
         }
     });
 }

@@ -5,7 +5,7 @@ use socketioxide::{SocketIoConfig, TransportType};
 use crate::host::options::Options;
 
 /// Number of packets that one script call may send to a client, with the default limits.
-const ENOUGH: usize = 10_000;
+const MIN_PACKETS: usize = 10_000;
 
 /// Reason for which a host could not be attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -38,10 +38,10 @@ pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> V
                 .to_owned(),
         );
     }
-    if engine.max_buffer_size < ENOUGH {
+    if engine.max_buffer_size < MIN_PACKETS {
         warnings.push(format!(
             "`max_buffer_size` of the `SocketIo` is {}: a client is cut off when a call sends it more packets than that; \
-             a call may send {ENOUGH} and more",
+             a call may send {MIN_PACKETS} and more",
             engine.max_buffer_size
         ));
     }

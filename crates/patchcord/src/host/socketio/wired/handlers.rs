@@ -15,7 +15,7 @@ use crate::{
     connection::{Connection, Namespace, Phase, Work},
     host::{
         namespaces::INVALID_NAMESPACE,
-        socketio::context::{Accepted, Ours, ServerContext, reason_text},
+        socketio::context::{Accepted, HostMarker, ServerContext, reason_text},
         transport::{sockets::Receiver, wire::Wire},
     },
     value,
@@ -85,7 +85,7 @@ impl Connects {
         let pass = context.pass(postponed).await;
         context.still_served(connection.namespace())?;
         connection.enter(Box::new(pass));
-        socket.on_disconnect::<_, Ours>(leaves);
+        socket.on_disconnect::<_, HostMarker>(leaves);
         wire.connect_accepted(path, Box::new(Entering { connection, member }));
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Connects {
     }
 }
 
-impl<A: Adapter> ConnectHandler<A, Ours> for Connects {
+impl<A: Adapter> ConnectHandler<A, HostMarker> for Connects {
     /// Runs after the CONNECT was accepted: `on_connection` first, and then what the client has sent meanwhile.
     fn call(&self, socket: Arc<Socket<A>>, _: Option<Value>) {
         if let Some(wire) = wire(&socket) {
@@ -195,7 +195,7 @@ struct Leaves {
     members: Arc<Members>,
 }
 
-impl<A: Adapter> DisconnectHandler<A, Ours> for Leaves {
+impl<A: Adapter> DisconnectHandler<A, HostMarker> for Leaves {
     /// Handles a disconnect. `defer` removes the socket from socketioxide's tables.
     fn call_with_defer(
         &self,

@@ -75,7 +75,7 @@ impl<A: Adapter> Link for WireLink<A> {
             return;
         }
         if self.socket.clone().disconnect().is_err() {
-            wire.kill("transport error");
+            wire.abort("transport error");
         }
     }
 

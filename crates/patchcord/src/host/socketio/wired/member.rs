@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::asks::Asks;
+use super::acks::PendingAcks;
 use crate::host::transport::{secret, wire::Wire};
 
 /// Socket of one client in a namespace.
@@ -20,7 +20,7 @@ pub(in crate::host::socketio) struct Member {
     pub(super) wire: Arc<Wire>,
     pub(super) place: Mutex<Place>,
     /// Answers that the client owes, once there were any.
-    pub(super) asks: OnceLock<Arc<Asks>>,
+    pub(super) asks: OnceLock<Arc<PendingAcks>>,
 }
 
 /// Place of a socket in its namespace. Changed only under the lock of [`Members`](super::members::Members).

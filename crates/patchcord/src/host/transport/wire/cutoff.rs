@@ -40,11 +40,13 @@ impl Wire {
         if !is_first {
             return;
         }
-        self.context.announcer.announce(HostEvent::CutOff {
-            peer: self.opening.peer,
-            socket,
-            reason: problem.to_owned(),
-        });
+        self.context
+            .announcer
+            .announce(HostEvent::ClientDisconnected {
+                peer: self.opening.peer,
+                socket,
+                reason: problem.to_owned(),
+            });
     }
 
     /// Disconnects the client, and returns `false`, if one of its packets has too many attachments.

@@ -19,7 +19,7 @@ use crate::{
             flush::{self, Flush},
             packet::{self, Kind, Packet, Partial},
             protocol::{CLOSE, MAX_NAMESPACE, MESSAGE, PONG},
-            rate::{Rate, Verdict},
+            rate::{Rate, RateDecision},
             sockets::{Found, Receiver},
         },
     },
@@ -262,10 +262,10 @@ impl Wire {
     /// Returns whether a limit allows one more packet now. Disconnects a client that goes on beyond it.
     fn is_within(self: &Arc<Self>, rate: &Rate, problem: &str) -> bool {
         let verdict = rate.take(Instant::now());
-        if verdict == Verdict::Abuse {
+        if verdict == RateDecision::Abuse {
             self.cut_off(problem);
         }
-        verdict == Verdict::Passes
+        verdict == RateDecision::Passes
     }
 }
 

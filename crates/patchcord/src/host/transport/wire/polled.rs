@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use super::{State, Wire};
 use crate::host::transport::{
     TIME_IN_A_ROW,
-    connects::GATE,
+    connects::CONNECT_HOLD,
     protocol::{ATTACHMENT, CLOSE, NOOP, SEPARATOR},
 };
 
@@ -67,7 +67,7 @@ impl Wire {
             None => true,
         };
         if !is_free {
-            self.kill("transport error");
+            self.abort("transport error");
             return None;
         }
         let mut waiting = Waiting {
@@ -87,7 +87,7 @@ impl Wire {
             None => false,
         };
         if !is_free {
-            self.kill("transport error");
+            self.abort("transport error");
         }
         is_free.then(|| Posting(self.clone()))
     }
@@ -123,7 +123,7 @@ impl Wire {
         poll: fn(&mut State, &Context<'_>) -> Poll<()>,
     ) {
         let handled = || poll_fn(|context| poll(&mut self.lock(), context));
-        while timeout(GATE, handled()).await.is_err() {
+        while timeout(CONNECT_HOLD, handled()).await.is_err() {
             let mut state = self.lock();
             if state.is_idle() && state.end_gate() {
                 return;

@@ -17,7 +17,7 @@ use crate::connection::{Answer, NoAnswer};
 
 /// Answers that one socket waits for, by the ids that the client answers to.
 #[derive(Debug, Default)]
-pub(super) struct Asks(Mutex<Open>);
+pub(super) struct PendingAcks(Mutex<Open>);
 
 #[derive(Debug, Default)]
 struct Open {
@@ -28,12 +28,12 @@ struct Open {
 }
 
 /// Removes a question when its answer is no longer waited for.
-struct Asked {
-    asks: Weak<Asks>,
+struct Pending {
+    asks: Weak<PendingAcks>,
     id: i64,
 }
 
-impl Drop for Asked {
+impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(asks) = self.asks.upgrade() {
             asks.take(self.id);
@@ -41,7 +41,7 @@ impl Drop for Asked {
     }
 }
 
-impl Asks {
+impl PendingAcks {
     /// Creates a question: returns its id, and the future of its answer. Without a `timeout` an answer is never too
     /// late.
     pub(super) fn ask(self: &Arc<Self>, timeout: Option<Duration>) -> (i64, Answer) {
@@ -52,7 +52,7 @@ impl Asks {
         if !open.is_closed {
             open.waiting.insert(id, answer);
         }
-        let asked = Asked {
+        let asked = Pending {
             asks: Arc::downgrade(self),
             id,
         };
@@ -90,7 +90,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_question_has_one_end() {
-        let asks = Arc::new(Asks::default());
+        let asks = Arc::new(PendingAcks::default());
         let (first, answered) = asks.ask(None);
         let (second, late) = asks.ask(Some(Duration::from_millis(10)));
         let (third, dropped) = asks.ask(None);

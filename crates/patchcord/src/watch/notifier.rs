@@ -31,7 +31,7 @@ pub(super) enum Note {
 /// The watching thread's end of the channel to the [`Batches`]. Sending ignores errors, because the receiver may be
 /// gone.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(super) struct Notifier {
     /// The target as the caller wrote it.
     pub(super) given: PathBuf,
     /// The target as events name it: absolute and, with native events, without symbolic links.
@@ -39,7 +39,7 @@ pub(super) struct Outbox {
     pub(super) notes: UnboundedSender<Note>,
 }
 
-impl Outbox {
+impl Notifier {
     pub(super) fn changed(&self, path: &Path) {
         let path = match path.strip_prefix(&self.root) {
             Ok(rest) if rest.as_os_str().is_empty() => self.given.clone(),
