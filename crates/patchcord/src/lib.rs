@@ -182,10 +182,10 @@
 //!
 //! [Rhai]: https://rhai.rs/book
 
-// Items that are public for `internals` only are not reachable without it.
+// Some items exist for `testing`, or are public for `internals`, only.
 #![cfg_attr(
-    not(feature = "internals"),
-    allow(unreachable_pub, reason = "see above")
+    not(all(feature = "internals", feature = "testing")),
+    allow(dead_code, unreachable_pub, unused_imports, reason = "see above")
 )]
 
 mod api;
@@ -195,11 +195,7 @@ pub mod connection;
 #[cfg(not(feature = "internals"))]
 mod connection;
 pub mod diagnostic;
-#[cfg(feature = "internals")]
-#[doc(hidden)]
 pub mod event;
-#[cfg(not(feature = "internals"))]
-mod event;
 pub mod script;
 pub mod value;
 #[cfg(feature = "internals")]

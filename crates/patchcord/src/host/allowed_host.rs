@@ -34,7 +34,6 @@ impl AllowedHost {
 
     /// Returns advice for an operator whose server does not answer to a name that it should answer to; `None` if there
     /// is none. It never allows more than this one name.
-    #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn hint(host: &str) -> Option<String> {
         let name = name(host).filter(|name| !name.starts_with(ANY))?;
