@@ -1,4 +1,4 @@
-//! What the parts of an event cost, each alone and without a network: `cargo bench --bench micro`.
+//! Cost of the parts of an event, each alone and without a network: `cargo bench --bench micro`.
 
 #![allow(clippy::unwrap_used, reason = "a program for developers")]
 
@@ -6,7 +6,7 @@ fn main() {
     divan::main();
 }
 
-/// About 10 kB in 200 fields.
+/// Returns about 10 kB in 200 fields.
 fn object() -> String {
     let field =
         |n: usize| format!(r#""field number {n}":["the value of field {n}",{n},{n}.5,null]"#);
@@ -16,7 +16,7 @@ fn object() -> String {
 
 const TEXT: &str = r#"["echo","0123456789abcdef0123456789abcdef"]"#;
 
-/// JSON to values of a script, and back.
+/// Conversion of JSON to values of a script, and back.
 mod values {
     use divan::{Bencher, counter::BytesCount};
     use patchcord::value::{Limits, event, to_packet};
@@ -56,7 +56,7 @@ mod values {
     }
 }
 
-/// An event of a client in memory: its turn, its listener, the script, and what that sends.
+/// Event of a client in memory: its turn, its listener, the script, and what the script sends.
 mod events {
     use divan::Bencher;
     use patchcord::testing::{TestClient, TestHost};
@@ -74,7 +74,7 @@ mod events {
         }
     "#;
 
-    /// The first of so many clients sends; all of them are read.
+    /// Sends an event from the first of `clients` clients, and reads what all of them receive.
     fn send(bencher: Bencher<'_, '_>, clients: usize, event: &str) {
         let host = TestHost::new(SCRIPT);
         let connect = |_| host.connect("/").unwrap();
@@ -99,7 +99,7 @@ mod events {
     }
 }
 
-/// What a script does with a list of its own; an element should cost not much more in a long one.
+/// Lists of a script: an element of a long list should not cost much more than one of a short list.
 mod lists {
     use divan::{Bencher, counter::ItemsCount};
     use patchcord::testing::TestHost;
@@ -128,7 +128,7 @@ mod lists {
     }
 }
 
-/// A save under live connections.
+/// Save under live connections.
 mod edits {
     use divan::Bencher;
     use patchcord::testing::TestHost;

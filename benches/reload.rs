@@ -1,11 +1,12 @@
-//! What a save costs: from the save until it is live on every connection, and how long others' events wait meanwhile.
+//! Cost of a save: the time until it is live on every connection, and how long events of other clients wait meanwhile.
 //!
 //! `cargo build --release && cargo bench --bench reload -- [--connections N] [--rounds N] [--peers]`
 //!
-//! The server is the program itself, with a file that is saved under it. There are three kinds of saves: one of a
-//! listener, one of `on_connection` itself, which runs drafts, and one of which every connection is told by `on_reload`. The
-//! first two are live when the server says so; the third is when the last connection has heard. The watcher's 50 ms of quiet
-//! are taken off. Eight more connections send one event after another all the time. `--peers` makes the same edit on `node --watch` and `bun --hot`.
+//! The server is the program itself, with a file that is saved while it serves. There are three kinds of saves: of a
+//! listener, of `on_connection` itself, which runs drafts, and of a listener with an `on_reload` that sends an event to
+//! every connection. The first two are live when the server reports it; the third is live when the last connection has
+//! received the event. The watcher's 50 ms of quiet are subtracted. Eight more connections send one event after another
+//! all the time. `--peers` makes the same edit on `node --watch` and `bun --hot`.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,11 +40,11 @@ use tokio::{
 };
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-/// What the watcher waits for before it looks.
+/// Time without changes that the watcher waits for before it looks at the files.
 const QUIET: Duration = Duration::from_millis(50);
 const BUSY: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// A server that has not followed an edit after so long does not follow edits.
+/// Maximum time for a peer to follow an edit; a server that takes longer does not follow edits.
 const EDIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -83,13 +84,13 @@ impl Options {
     }
 }
 
-/// What a save changes.
+/// Part of the script that a save changes.
 #[derive(Clone, Copy, PartialEq)]
 enum Edit {
     Listener,
-    /// `on_connection` itself.
+    /// The function `on_connection` itself.
     Connection,
-    /// A listener, and `on_reload` tells every connection.
+    /// A listener, and `on_reload` sends an event to every connection.
     Told,
 }
 
@@ -103,7 +104,7 @@ impl Edit {
     }
 }
 
-/// A script with as much state and as many handlers as a small chat has.
+/// Returns a script with as much state and as many handlers as a small chat.
 fn script(version: u64, edit: Edit) -> String {
     let on_reload = match edit {
         Edit::Told => "fn on_reload",
@@ -199,7 +200,7 @@ async fn patchcord(options: &Options, edit: Edit) {
     println!("    during a save         {}", spread(&mut during));
 }
 
-/// The median and the worst.
+/// Returns the median and the maximum as text.
 fn spread(times: &mut [Duration]) -> String {
     times.sort_unstable();
     let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
@@ -214,7 +215,7 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
-/// The longest wait since it was last asked for.
+/// Longest wait since it was last taken.
 #[derive(Default)]
 struct Waits(AtomicU64);
 
@@ -228,7 +229,7 @@ impl Waits {
     }
 }
 
-/// Tells of each version that this connection is told of.
+/// Reports each version that `on_reload` sends to this connection.
 async fn listen(mut socket: Socket, told: mpsc::UnboundedSender<u64>) {
     while let Some(packet) = next(&mut socket).await {
         let version = packet
@@ -240,7 +241,7 @@ async fn listen(mut socket: Socket, told: mpsc::UnboundedSender<u64>) {
     }
 }
 
-/// Sends one event after another, and notes how long each answer takes.
+/// Sends one event after another, and records the time of each answer.
 async fn ask_on(mut socket: Socket, waits: Arc<Waits>, stopped: watch::Receiver<bool>) {
     let mut number = 0;
     while !*stopped.borrow() {
@@ -250,12 +251,12 @@ async fn ask_on(mut socket: Socket, waits: Arc<Waits>, stopped: watch::Receiver<
             .expect("the connection is closed");
         waits.add(asked.elapsed());
         number += 1;
-        // A fleet that never rests would measure the machine and not the save.
+        // The pause is necessary, because connections that never rest would measure the machine and not the save.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// The version that answers an event; `None` when the connection is closed.
+/// Returns the version that answers an event; `None` when the connection is closed.
 async fn ask(socket: &mut Socket, number: u64) -> Option<u64> {
     socket
         .send(Message::text(format!("42{number}[\"v\"]")))
@@ -279,7 +280,7 @@ async fn connect(address: &str) -> Option<Socket> {
     Some(socket)
 }
 
-/// The next packet but pings; `None` when the connection is closed.
+/// Returns the next packet except pings, which it answers; `None` when the connection is closed.
 async fn next(socket: &mut Socket) -> Option<String> {
     loop {
         match socket.next().await?.ok()? {
@@ -291,7 +292,8 @@ async fn next(socket: &mut Socket) -> Option<String> {
     }
 }
 
-/// The same edit on a peer: how long until a client is answered by the new code, and what became of its connection.
+/// Makes the same edit on a peer, and prints the time until the new code answers a client, and whether its connection
+/// was kept.
 async fn peer(name: &str, program: &str, flags: &[&str], first: u64) {
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers");
     let program = match peers.join("node_modules/.bin").join(program) {
@@ -353,7 +355,7 @@ async fn peer(name: &str, program: &str, flags: &[&str], first: u64) {
     println!("{name}: {what}");
 }
 
-/// Asks for a connection until it gets one.
+/// Tries to connect until it succeeds.
 async fn patient(address: &str) -> Socket {
     let began = Instant::now();
     loop {
@@ -379,16 +381,16 @@ fn peer_script(version: u64, port: u16) -> String {
     )
 }
 
-/// A server process, ended with this.
+/// Server process, which is killed when this value is dropped.
 struct Server {
     process: Child,
     address: String,
-    /// The times that it says reloads took.
+    /// Durations of reloads, as the server reports them.
     said: Arc<Mutex<Vec<Duration>>>,
 }
 
 impl Server {
-    /// One that prints where it listens.
+    /// Starts a server that prints its address.
     fn start(command: &mut Command) -> Self {
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command
@@ -423,7 +425,7 @@ impl Server {
         }
     }
 
-    /// Waits until it has said so many times.
+    /// Waits until the server has reported this many durations.
     async fn wait_until_said(&self, times: u64) {
         let said = async {
             while (self.said.lock().unwrap().len() as u64) < times {
@@ -433,12 +435,12 @@ impl Server {
         timeout(TIMEOUT, said).await.expect("a save has no effect");
     }
 
-    /// The times that it has said since it was last asked.
+    /// Returns the durations that were reported since the last call.
     fn said(&self) -> Vec<Duration> {
         std::mem::take(&mut *self.said.lock().unwrap())
     }
 
-    /// One that listens where it is told to.
+    /// Starts a server that listens on a given port.
     fn quiet(command: &mut Command, port: u16) -> Self {
         let process = command
             .stdout(Stdio::null())

@@ -1,5 +1,5 @@
-//! Scripts beside namespaces in Rust, on a `SocketIo` of the program's own. Run `cargo run --example attach` and connect a
-//! Socket.IO client to <http://127.0.0.1:3000/rust> or <http://127.0.0.1:3000/script>: it gets `hello`.
+//! Scripts beside namespaces in Rust, on a `SocketIo` of the application. Run `cargo run --example attach` and connect
+//! a Socket.IO client to <http://127.0.0.1:3000/rust> or <http://127.0.0.1:3000/script>: it receives `hello`.
 
 #![allow(clippy::print_stdout, reason = "it says what it does")]
 
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let host = Host::builder()
         .loader(Memory::from([("script.rhai", SCRIPT)]))
-        .on_event(|event| eprintln!("{event:?}")) // an `AttachWarning` says what does not hold
+        .on_event(|event| eprintln!("{event:?}")) // an `AttachWarning` reports a promise that does not hold
         .build();
     host.load().await;
     host.attach(&io)?;
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = address.as_deref().unwrap_or("127.0.0.1:3000");
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("http://{}", listener.local_addr()?);
-    // Not `Router::layer`, which would begin a new engine for each connection.
+    // `Router::layer` does not work here, because it would start a new engine for each connection.
     let app = Router::new().fallback_service(layer.layer(Router::new()));
     axum::serve(listener, app).await?;
     Ok(())

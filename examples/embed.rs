@@ -1,5 +1,5 @@
-//! A program of its own with scripts in it. Run `cargo run --example embed`, open <http://127.0.0.1:3000/visits>, and
-//! connect a Socket.IO client to the same address; then edit `examples/scripts/main.rhai` and save.
+//! Application with scripts. Run `cargo run --example embed`, open <http://127.0.0.1:3000/visits>, and connect a
+//! Socket.IO client to the same address; then edit `examples/scripts/main.rhai` and save.
 
 #![allow(clippy::print_stdout, reason = "it says what it does")]
 
@@ -12,7 +12,7 @@ static VISITS: AtomicI64 = AtomicI64::new(0);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Scripts can say `save_visit()`. It is an effect: a save of the script does not count as a visit.
+    // Scripts can call `save_visit()`. It is an effect: a save of the script does not count as a visit.
     let host = Host::builder()
         .scripts(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/scripts"))
         .effect("save_visit", || VISITS.fetch_add(1, Relaxed) + 1)

@@ -1,5 +1,5 @@
-//! Scripts ask a database. Run `cargo run --example own_function` and connect a Socket.IO client to
-//! <http://127.0.0.1:3000>: it gets `user` with what the database has.
+//! Scripts that query a database. Run `cargo run --example own_function` and connect a Socket.IO client to
+//! <http://127.0.0.1:3000>: it receives `user` with the result of the query.
 
 #![allow(clippy::print_stdout, reason = "it says what it does")]
 
@@ -20,7 +20,7 @@ fn on_connection(socket) {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // What a connection pool would be. Nothing in a script waits for it: the closure is called when it has answered.
+    // Stands for a connection pool. No script waits for the database: the closure is called when the query is answered.
     let database = Arc::new(RwLock::new(BTreeMap::from([(7, "Ada".to_owned())])));
     let find_user = move |id: i64| {
         let database = database.clone();

@@ -1,5 +1,5 @@
-//! Scripts in a table of versions, as a database would hold them; the program says when to reload. Run
-//! `cargo run --example own_loader`. It prints:
+//! Scripts in a table of versions, as a database would hold them; the application decides when to reload. Run `cargo
+//! run --example own_loader`. It prints:
 //!
 //! ```text
 //! first version: version 1 serves

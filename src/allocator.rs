@@ -1,15 +1,15 @@
-//! The allocator of the process.
+//! Allocator of the process.
 
 /// Functions of the allocator that the command line needs, for the current thread.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allocator {
     /// Net number of bytes that the thread has allocated.
     pub(super) taken: fn() -> u64,
-    /// Gives freed memory that the allocator keeps back to the system.
+    /// Releases to the system the freed memory that the allocator keeps for the thread.
     pub(super) let_go: fn(),
 }
 
-/// Prepares the allocator; `None` if it is that of the system, which cannot be asked.
+/// Prepares the allocator. Returns `None` for the system's allocator, which cannot be asked.
 #[cfg(all(feature = "jemalloc", unix))]
 pub(super) fn prepare() -> Option<Allocator> {
     memory::give_back();
@@ -31,40 +31,41 @@ mod memory {
         thread::{ThreadLocal, allocatedp, deallocatedp},
     };
 
-    /// Glibc's own keeps what was freed for as long as the process lives.
+    /// Allocator of the process, because glibc's keeps freed memory for as long as the process lives.
     #[global_allocator]
     static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-    /// So long, in milliseconds, what was freed is kept in case it is needed again.
+    /// Delay, in milliseconds, before freed memory is returned to the system; until then it can be used again.
     const DECAY_MS: isize = 1_000;
 
     thread_local! {
-        /// What this thread has allocated, and what it has freed.
+        /// Numbers of bytes that this thread has allocated and freed.
         static COUNTERS: Option<(ThreadLocal<u64>, ThreadLocal<u64>)> =
             allocatedp::read().ok().zip(deallocatedp::read().ok());
     }
 
-    /// Has what was freed given back, also while nothing else happens.
+    /// Makes the allocator return freed memory to the system, even while the process is idle.
     pub(super) fn give_back() {
         let begin = || -> Result<()> {
             b"arenas.dirty_decay_ms\0".name().write(DECAY_MS)?;
             b"arena.0.dirty_decay_ms\0".name().write(DECAY_MS)?;
             background_thread::write(true)
         };
-        // Where there are no threads for it, it is given back as the process goes on to work.
+        // On systems without these background threads, memory is returned while the process works.
         let _ = begin();
     }
 
-    /// What this thread has taken; wraps around where it has freed more than that.
+    /// Returns the net number of bytes that this thread has allocated. It wraps around if the thread has freed more
+    /// than it has allocated.
     pub(super) fn taken() -> u64 {
         COUNTERS
             .with(|counters| counters.map_or(0, |(all, freed)| all.get().wrapping_sub(freed.get())))
     }
 
-    /// Gives back what this thread keeps of freed memory to have it at hand.
+    /// Releases the freed memory that this thread keeps in its cache.
     pub(super) fn let_go() {
         let cache = b"thread.tcache.enabled\0".name();
-        // Without a cache there is nothing to give back.
+        // The write fails if there is no cache, and then there is nothing to release.
         let _ = cache.write(false).and_then(|()| cache.write(true));
     }
 }

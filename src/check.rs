@@ -17,10 +17,10 @@ use patchcord::{
     testing::Suite,
 };
 
-/// How findings are written.
+/// Format of the findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON array of diagnostics.
     Json,
@@ -36,25 +36,25 @@ Examples:
 
 Exit codes: 0 nothing is wrong, 1 there are errors (with --strict also warnings), 2 the check cannot run.")]
 pub(super) struct CheckOptions {
-    /// A folder of scripts, or one script [default: scripts]
+    /// Folder of scripts, or one script [default: scripts]
     #[arg(value_name = "PATH")]
     path: Option<PathBuf>,
-    /// Ask the running server what a reload would do now: whether its live connections accept it, what follows and
-    /// what is lost. With a PATH, only for the files there. Nothing is switched
+    /// Ask the running server what a reload would do now: whether its live connections accept it, what follows the
+    /// edit, and what is lost. With a PATH, only for the files there. Nothing is switched
     #[arg(long, conflicts_with = "strict")]
     live: bool,
-    /// The control socket of that server, as its `--control` says [default: that of the only one]
+    /// Control socket of that server, as in its `--control` [default: that of the only one]
     #[arg(long, value_name = "PATH", env = "PATCHCORD_CONTROL")]
     control: Option<PathBuf>,
-    /// Write for people (`text`), or one JSON array
+    /// Format of the findings: for people (`text`), or one JSON array (`json`)
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// End with exit code 1 for warnings too
+    /// Exit with code 1 for warnings too
     #[arg(long)]
     strict: bool,
 }
 
-/// Tells what is wrong with the scripts.
+/// Reports problems of the scripts.
 pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
     if options.live {
         return live(options);
@@ -77,7 +77,7 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Asks the running server.
+/// Asks the running server for a preview.
 fn live(options: &CheckOptions) -> anyhow::Result<ExitCode> {
     let mut arguments = Map::new();
     if let Some(path) = &options.path {
@@ -92,7 +92,7 @@ fn live(options: &CheckOptions) -> anyhow::Result<ExitCode> {
     ctl::run_at(options.control.as_deref(), "preview", arguments, as_json)
 }
 
-/// How many files there are, and what is wrong with them: with tests, too, which have words of their own.
+/// Returns the number of scripts, and the problems of scripts and tests; tests have additional functions of their own.
 fn check(path: &Path) -> anyhow::Result<(usize, Vec<Diagnostic>)> {
     if let (folder, Some(file)) = test::place(path) {
         let mut found = findings(&Folder::new(folder))?;
@@ -108,7 +108,7 @@ fn check(path: &Path) -> anyhow::Result<(usize, Vec<Diagnostic>)> {
     let mut found = host.check()?;
     if path.is_dir() {
         match findings(&Folder::new(path)) {
-            // A file that cannot be read is among what is found.
+            // The file that cannot be read is already among the findings.
             Err(_) if !found.is_empty() => {}
             more => found.extend(more?),
         }
@@ -116,7 +116,7 @@ fn check(path: &Path) -> anyhow::Result<(usize, Vec<Diagnostic>)> {
     Ok((host.scripts()?.len(), diagnostic::in_order(found)))
 }
 
-/// What is wrong with the tests of a folder.
+/// Returns the problems of the tests in a folder.
 fn findings(folder: &Folder) -> anyhow::Result<Vec<Diagnostic>> {
     let suite = Suite::load(folder, |_, _| true)?;
     Ok([suite.problems(), suite.warnings()].concat())

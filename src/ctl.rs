@@ -30,10 +30,10 @@ use patchcord::server::control::{
     running, runtime_folder, token_file,
 };
 
-/// How the answer is written.
+/// Format of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON document.
     Json,
@@ -55,17 +55,17 @@ Examples:
 
 Exit codes: 0 done, 1 the server has refused it or it has failed, 2 the arguments are wrong or no server answers.")]
 pub(super) struct CtlOptions {
-    /// The control socket of the server, as its `--control` says. Without one, it is that of the only server that this
-    /// user runs: in $XDG_RUNTIME_DIR/patchcord, or in /tmp/patchcord-UID
+    /// Control socket of the server, as in its `--control`. The default is that of the only server that this user runs:
+    /// in $XDG_RUNTIME_DIR/patchcord, or in /tmp/patchcord-UID
     #[arg(long, value_name = "PATH", env = "PATCHCORD_CONTROL", global = true)]
     control: Option<PathBuf>,
-    /// The control port of the server, as its `--control-tcp` says
+    /// Control port of the server, as in its `--control-tcp`
     #[arg(long, value_name = "ADDRESS", value_parser = values::address, global = true)]
     control_tcp: Option<String>,
-    /// The file with the token of that port, if it is not the one in the runtime folder
+    /// File with the token of that port, if it is not the one in the runtime folder
     #[arg(long, value_name = "FILE", global = true)]
     token_file: Option<PathBuf>,
-    /// Write for people (`text`), or the result as one JSON document
+    /// Format of the answer: for people (`text`), or one JSON document (`json`)
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text, global = true)]
     format: Format,
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! The TOML file of options, read as if its keys had been given as flags.
+//! Options from a TOML file, read as if its keys had been given as flags.
 
 use std::{ffi::OsString, fs, path::Path};
 
@@ -8,11 +8,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::usage;
 
-/// Flags that are no keys.
+/// Flags that are not allowed as keys.
 const FLAGS_ONLY: [&str; 4] = ["config", "help", "no-watch", "version"];
 
-/// The arguments that stand for the keys of a file. Every key is checked, and those are left out that a flag or the
-/// environment has set already.
+/// Returns the arguments for the keys of a file. It checks every key, and omits those that a flag or the environment
+/// has set already.
 pub(super) fn arguments(
     file: &Path,
     command: &Command,
@@ -40,7 +40,7 @@ pub(super) fn arguments(
     Ok(arguments)
 }
 
-/// The option that a key names, and the arguments that give it this value.
+/// Returns the id of the option that a key names, and the arguments that set it to this value.
 fn option(
     command: &Command,
     key: &str,

@@ -1,4 +1,4 @@
-//! What became of tests as JUnit's XML, which build servers read.
+//! Results of tests as JUnit's XML, which build servers read.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use patchcord::{diagnostic::Diagnostic, testing::Outcome};
 
-/// One suite for each file of tests; a file that cannot be run is an error of its own.
+/// Returns one suite for each test file; a file that cannot be run is an error of its own.
 pub(super) fn report(outcomes: &[Outcome], problems: &[Diagnostic]) -> anyhow::Result<String> {
     let mut report = Report::new("patchcord");
     for problem in problems {

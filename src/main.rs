@@ -37,7 +37,7 @@ use repl::ReplOptions;
 use test::TestOptions;
 use types::TypesOptions;
 
-use patchcord::script::measure_by;
+use patchcord::set_memory_meter;
 
 /// Scripts for Socket.IO connections, edited live.
 #[derive(Debug, Parser)]
@@ -72,17 +72,17 @@ Examples:
 
 Exit codes: 0 ended by a signal, 1 a script does not load and --strict is given, 2 it cannot serve.")]
     Serve(Box<ServeOptions>),
-    /// Tell what is wrong with scripts without running them.
+    /// Report problems of scripts without running them.
     Check(CheckOptions),
     /// Run the tests of scripts, `*_test.rhai`, with simulated clients.
     Test(TestOptions),
-    /// Try scripts out, line by line, with simulated clients.
+    /// Try out scripts, line by line, with simulated clients.
     Repl(ReplOptions),
-    /// Steer a server that runs: preview, reload, compare versions, stage, roll back, pause.
+    /// Control a running server: preview, reload, compare versions, stage, roll back, pause.
     Ctl(CtlOptions),
-    /// Write a folder to begin with: script, test, page, options.
+    /// Write a new folder to begin with: script, test, page, options.
     New(NewOptions),
-    /// List the scripts that come with the program.
+    /// List the built-in scripts.
     #[command(after_help = "\
 Examples:
   patchcord preset                        lists them
@@ -91,7 +91,7 @@ Examples:
     Preset,
     /// Write definitions for editors: everything that a script can call.
     Types(TypesOptions),
-    /// Write what a shell completes this command line with.
+    /// Write completions of this command line for a shell.
     Completions(CompletionsOptions),
     /// Write the manual page, or a folder with a page for each command.
     Man(ManOptions),
@@ -100,7 +100,8 @@ Examples:
 fn main() -> ExitCode {
     let allocator = allocator::prepare();
     if let Some(allocator) = allocator {
-        measure_by(allocator.taken);
+        // This is the first and only meter of the process.
+        let _ = set_memory_meter(allocator.taken);
     }
     match parse(std::env::args_os().collect()).and_then(|cli| {
         match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
@@ -124,7 +125,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// The command line. Without a command it serves: it takes what `serve` takes, and shows that there.
+/// Returns the command line. Without a subcommand it serves: it accepts the options of `serve`, which only `serve
+/// --help` lists.
 fn command() -> clap::Command {
     Cli::command().mut_args(|arg| {
         let is_option = !arg.is_positional();
@@ -132,11 +134,11 @@ fn command() -> clap::Command {
     })
 }
 
-/// The file of options that is read where none is named.
+/// File of options that is read if no other file is named.
 const OPTIONS: &str = "patchcord.toml";
 
-/// Parses the arguments, together with the environment and the file that they name. The keys of the file become
-/// arguments themselves, where nothing else sets them.
+/// Parses the arguments, together with the environment and the file of options. The keys of the file become arguments
+/// themselves, unless a flag or the environment sets them.
 fn parse(mut arguments: Vec<OsString>) -> anyhow::Result<Cli> {
     let mut options = ServeOptions::augment_args(clap::Command::new("patchcord"));
     options.build();

@@ -1,4 +1,4 @@
-//! `patchcord completions` and `patchcord man`, made from the flags.
+//! `patchcord completions` and `patchcord man`, generated from the flags.
 
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -11,7 +11,7 @@ use clap_mangen::{
 
 use super::{new, report};
 
-/// Where the pages come from, at their foot.
+/// Source of the pages, in their footer.
 const SOURCE: &str = concat!("patchcord ", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ Examples:
   patchcord completions fish > ~/.config/fish/completions/patchcord.fish
   patchcord completions powershell >> $PROFILE")]
 pub(super) struct CompletionsOptions {
-    /// The shell to write them for
+    /// Shell to write completions for
     #[arg(value_name = "SHELL", value_enum)]
     shell: Shell,
 }
@@ -33,13 +33,13 @@ Examples:
   patchcord man | man -l -                the page of `patchcord`, as a page
   patchcord man ~/.local/share/man/man1   a page for each command")]
 pub(super) struct ManOptions {
-    /// The folder to write a page for each command into; without it, the page of `patchcord` goes to the standard
+    /// Folder to write a page for each command into; by default, the page of `patchcord` is written to the standard
     /// output
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 }
 
-/// Writes what a shell completes `command` with.
+/// Writes the completions of `command` for a shell.
 pub(super) fn completions(options: &CompletionsOptions, mut command: Command) -> ExitCode {
     let mut text = Vec::new();
     generate(options.shell, &mut command, "patchcord", &mut text);
@@ -64,7 +64,7 @@ pub(super) fn man(options: &ManOptions, command: Command) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// The name of a command's page, and its text.
+/// Returns the file name of a command's page, and its text.
 fn page(command: &Command) -> io::Result<(String, String)> {
     let man = Man::new(command.clone()).source(SOURCE);
     let mut text = Vec::new();
@@ -83,7 +83,7 @@ fn page(command: &Command) -> io::Result<(String, String)> {
     ))
 }
 
-/// What stands below the options in `--help`.
+/// Returns the text that follows the options in `--help`, as sections of a page.
 fn more(command: &Command) -> Roff {
     let mut roff = Roff::new();
     let help = command.get_after_help().map(ToString::to_string);
@@ -92,7 +92,7 @@ fn more(command: &Command) -> Roff {
         Some((examples, codes)) => (examples, Some(codes)),
         None => (help.as_str(), None),
     };
-    // Not filled: each example keeps its line.
+    // `nf` turns off filling, so that each example keeps its line.
     roff.control("SH", ["EXAMPLES"]).control("nf", []);
     for line in examples.lines().filter(|line| *line != "Examples:") {
         roff.text([roman(line)]);

@@ -19,25 +19,25 @@ Examples:
   patchcord new my-chat                   a chat, in the folder `my-chat`
   patchcord new board --preset whiteboard")]
 pub(super) struct NewOptions {
-    /// The folder to write; it is made, and may exist if it is empty
+    /// Folder to write; it is created, and may exist if it is empty
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// What to begin with; `patchcord preset` lists them
+    /// Script to begin with; `patchcord preset` lists them
     #[arg(long, value_name = "NAME", default_value = "chat", value_parser = names())]
     preset: String,
 }
 
-/// The names of presets, for an option.
+/// Returns the names of presets as the possible values of an option.
 pub(super) fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(PRESETS.map(|preset| preset.name))
 }
 
-/// The preset that an option names.
+/// Returns the preset that an option names.
 pub(super) fn preset(name: &str) -> anyhow::Result<Preset> {
     Preset::named(name).with_context(|| format!("there is no preset `{name}`"))
 }
 
-/// Writes a folder that runs.
+/// Writes a folder that `patchcord` can serve as it is.
 pub(super) fn run(options: &NewOptions) -> anyhow::Result<ExitCode> {
     let (folder, preset) = (&options.folder, preset(&options.preset)?);
     let shown = folder.display();
@@ -60,7 +60,7 @@ pub(super) fn run(options: &NewOptions) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a file in a folder that is made for it.
+/// Writes a file, and creates its folder.
 pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let failed = || format!("`{}` cannot be written", path.display());
     if let Some(folder) = path.parent() {

@@ -1,4 +1,4 @@
-//! What `serve` can be told, once for flags, environment and file: the name of a flag is the key in the file, and in
+//! Options of `serve`, defined once for flags, environment and file: the name of a flag is the key in the file, and in
 //! the environment it is written `PATCHCORD_...`.
 
 use std::path::PathBuf;
@@ -14,18 +14,18 @@ use patchcord::{
 
 #[derive(Debug, Args)]
 pub(super) struct ServeOptions {
-    /// A folder of scripts, or one script, which is served as `/`
+    /// Folder of scripts, or one script, which is served as `/`
     #[arg(value_name = "PATH", default_value = "scripts")]
     pub(super) scripts: PathBuf,
-    /// Serve a script that comes with the program instead of files; `patchcord preset` lists them
+    /// Serve a built-in script instead of files; `patchcord preset` lists these scripts
     #[arg(long, value_name = "NAME", value_parser = super::new::names(), env = "PATCHCORD_PRESET")]
     pub(super) preset: Option<String>,
-    /// Read options from this TOML file: `port = 8080`, the keys are the names of the flags. Flags win over the
-    /// environment, and the environment over the file. Without this flag it is `patchcord.toml` in the present folder,
-    /// if that exists; `none` reads no file
+    /// Read options from this TOML file: the keys are the names of the flags, as in `port = 8080`. Flags win over the
+    /// environment, and the environment over the file. The default is `patchcord.toml` in the current folder, if that
+    /// file exists; `none` reads no file
     #[arg(long, value_name = "FILE", env = "PATCHCORD_CONFIG")]
     pub(super) config: Option<PathBuf>,
-    /// The name or address to listen at
+    /// Host name or address to listen on
     #[arg(
         long,
         value_name = "NAME",
@@ -33,43 +33,44 @@ pub(super) struct ServeOptions {
         env = "PATCHCORD_HOST"
     )]
     host: String,
-    /// The port to listen at; 0 picks a free one
+    /// Port to listen on; 0 picks a free one
     #[arg(long, value_parser = values::port, default_value_t = 3000, env = "PATCHCORD_PORT")]
     port: u16,
-    /// Serve metrics and health (`/metrics`, `/healthz`, `/readyz`) at an address of their own, such as
-    /// `127.0.0.1:9100`, which clients should not reach
+    /// Serve metrics and health (`/metrics`, `/healthz`, `/readyz`) at a separate address, such as `127.0.0.1:9100`,
+    /// which clients should not be able to reach
     #[arg(long, value_name = "ADDRESS", value_parser = values::address, env = "PATCHCORD_ADMIN_LISTEN")]
     admin_listen: Option<String>,
-    /// The Unix socket at which `patchcord ctl` steers the server, only for its own user; `none` is none. Without a
-    /// path, it is PORT.sock in $XDG_RUNTIME_DIR/patchcord, or in /tmp/patchcord-UID
+    /// Unix socket for `patchcord ctl`, which only the user of the server can open; `none` turns it off. The default is
+    /// PORT.sock in $XDG_RUNTIME_DIR/patchcord, or in /tmp/patchcord-UID
     #[arg(long, value_name = "PATH", env = "PATCHCORD_CONTROL")]
     control: Option<PathBuf>,
-    /// Listen at a loopback address, such as `127.0.0.1:3001`, for `patchcord ctl --control-tcp`, too. Its token is in
-    /// the file PORT.token beside the default place of control sockets
+    /// Listen on a loopback address too, such as `127.0.0.1:3001`, for `patchcord ctl --control-tcp`. Its token is in
+    /// the file PORT.token in the default folder of control sockets
     #[arg(long, value_name = "ADDRESS", value_parser = values::address, env = "PATCHCORD_CONTROL_TCP")]
     control_tcp: Option<String>,
-    /// Serve the files of this folder in place of the built-in page: to everybody, except scripts, the file of options,
-    /// names that begin with a dot, and what lies outside
+    /// Serve the files of this folder to everybody, in place of the built-in page. Scripts, the file of options, names
+    /// that begin with a dot, and files outside the folder are not served
     #[arg(long, value_name = "DIR", env = "PATCHCORD_PUBLIC")]
     public: Option<PathBuf>,
     /// Serve the official client from this folder (`node_modules/socket.io-client/dist`) under the Socket.IO path, to
     /// pages that may connect
     #[arg(long, value_name = "DIR", env = "PATCHCORD_CLIENT_DIST")]
     client_dist: Option<PathBuf>,
-    /// Answer `GET /metrics` with what is counted, in Prometheus' text format, to everybody; `--admin-listen` has it at
-    /// another address
+    /// Answer `GET /metrics` with all counters, in Prometheus' text format, to everybody; `--admin-listen` serves them
+    /// at another address
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_METRICS")]
     metrics: bool,
-    /// Log for people (`text`), or everything that happens as one JSON object in each line
+    /// Format of the log: lines for people (`text`), or each event as one JSON object per line (`json`)
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, env = "PATCHCORD_LOG_FORMAT")]
     pub(super) log_format: LogFormat,
-    /// Log `debug` lines of scripts, the files of versions, the most memory that one call can take, and the place of the
-    /// control socket
+    /// Log `debug` lines of scripts, the files of versions, the maximum memory of one call, and the path of the control
+    /// socket
     #[arg(short, long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_VERBOSE")]
     pub(super) verbose: bool,
-    /// Report only the first line of a reload: not which code, variables and rooms changed on how many connections
+    /// Report only the first line of a reload, without the code, variables and rooms that changed and the number of
+    /// connections
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_QUIET_RELOADS")]
     pub(super) quiet_reloads: bool,
@@ -77,19 +78,20 @@ pub(super) struct ServeOptions {
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = true,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_WATCH")]
     watch: bool,
-    /// The same as `--watch=false`
+    /// Same as `--watch=false`
     #[arg(long)]
     no_watch: bool,
-    /// Look at the files at this interval (1s without a value) instead of waiting for events, for file systems
-    /// without them
+    /// Look at the files at this interval (1s without a value) instead of waiting for events, for file systems that
+    /// report none
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "1s",
         env = "PATCHCORD_POLL")]
     poll: Option<Time>,
-    /// A script whose file is missing keeps serving for so long, for an editor may be in the middle of saving
+    /// Time for which a script keeps serving after its file has disappeared, because an editor may be in the middle of
+    /// a save
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().missing_grace),
         env = "PATCHCORD_MISSING_GRACE")]
     missing_grace: Time,
-    /// When an edit fails on some connections: reject it for all, or disconnect these
+    /// Reaction to an edit that fails on some connections: reject it for all, or disconnect these clients
     #[arg(
         long,
         value_name = "WHAT",
@@ -98,16 +100,16 @@ pub(super) struct ServeOptions {
         env = "PATCHCORD_ON_REBIND_FAILURE"
     )]
     on_rebind_failure: OnRebindFailure,
-    /// Roll a version back by itself that fails where the one before did not: on five connections, and on one in
-    /// twenty, within 30 seconds
+    /// Roll back automatically a version that fails where the previous version did not: on at least five connections,
+    /// and on at least one in twenty, within 30 seconds
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_ROLLBACK_ON_ERRORS")]
     rollback_on_errors: bool,
-    /// Keep versions with their texts in this folder, so that `patchcord ctl` lists, compares and restores them after a
-    /// restart, too: the last 100 batches of saves
+    /// Keep versions and their texts in this folder, so that `patchcord ctl` also lists, compares and restores them
+    /// after a restart: the last 100 batches of saves
     #[arg(long, value_name = "DIR", env = "PATCHCORD_HISTORY")]
     history: Option<PathBuf>,
-    /// End with exit code 1 when a script does not load at the start
+    /// Exit with code 1 if a script does not load at the start
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_STRICT")]
     pub(super) strict: bool,
@@ -120,10 +122,10 @@ pub(super) struct ServeOptions {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Clients")]
 struct ClientOptions {
-    /// The path of the Socket.IO endpoint
+    /// Path of the Socket.IO endpoint
     #[arg(long, value_parser = values::path, default_value_t = Options::default().path, env = "PATCHCORD_PATH")]
     path: String,
-    /// The transports that clients may use
+    /// Transports that clients may use
     #[arg(
         long,
         value_name = "LIST",
@@ -133,9 +135,9 @@ struct ClientOptions {
         env = "PATCHCORD_TRANSPORTS"
     )]
     transports: Vec<Transport>,
-    /// Pages of this origin, such as `https://example.com`, may connect, beside those of the server itself. Can be
-    /// given more than once, or with commas between. `*` is every page, `null` a page without an origin; these connect
-    /// without cookies and `Authorization`
+    /// Allow pages of this origin, such as `https://example.com`, to connect, in addition to those of the server
+    /// itself. Can be repeated, or list several separated by commas. `*` is every page, `null` a page without an
+    /// origin; these two connect without cookies and `Authorization`
     #[arg(
         long,
         value_name = "URL",
@@ -143,8 +145,8 @@ struct ClientOptions {
         env = "PATCHCORD_ORIGIN"
     )]
     origin: Vec<Origin>,
-    /// Answer requests that ask for the server by this name, `example.com`, or a name below it, `*.example.com`, beside
-    /// addresses and `localhost`. Can be given more than once, or with commas between; `*` is every name, which is the
+    /// Answer requests for this host name, `example.com`, or for a name below it, `*.example.com`, in addition to
+    /// addresses and `localhost`. Can be repeated, or list several separated by commas. `*` is every name, which is the
     /// default unless `--host` is a loopback address
     #[arg(
         long,
@@ -153,98 +155,103 @@ struct ClientOptions {
         env = "PATCHCORD_ALLOWED_HOST"
     )]
     allowed_host: Vec<AllowedHost>,
-    /// Maximum number of clients connected at once; `none` means unlimited. Further ones are rejected with status 503
+    /// Maximum number of clients connected at once; `none` means unlimited. Further clients are rejected with status
+    /// 503
     #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connections),
         env = "PATCHCORD_MAX_CONNECTIONS")]
     max_connections: Maximum,
-    /// Maximum number of clients of one address connected at once; `none` means unlimited. Further ones are rejected
+    /// Maximum number of clients of one address connected at once; `none` means unlimited. Further clients are rejected
     /// with status 429. In this and the other limits per address, IPv6 addresses count by their first 64 bits, loopback
     /// addresses have no limit, and `--trust-proxy` determines the address
     #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connections_per_address),
         env = "PATCHCORD_MAX_CONNECTIONS_PER_ADDRESS")]
     max_connections_per_address: Maximum,
     /// Maximum number of clients that connect per second, after a burst of ten times as many; `none` means unlimited.
-    /// Further ones are rejected with status 429
+    /// Further clients are rejected with status 429
     #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connects_per_second),
         env = "PATCHCORD_MAX_CONNECTS_PER_SECOND")]
     max_connects_per_second: Maximum,
-    /// The same for the clients of one address
+    /// Maximum number of clients of one address that connect per second, with the same burst; `none` means unlimited.
+    /// Further clients are rejected with status 429
     #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connects_per_second_per_address),
         env = "PATCHCORD_MAX_CONNECTS_PER_SECOND_PER_ADDRESS")]
     max_connects_per_second_per_address: Maximum,
-    /// Maximum number of clients that have opened a connection, but have no socket so far; clients of one address may be
-    /// a third of them. By default half of `--max-connections`, and at least 100
+    /// Maximum number of clients that have opened a session, but have no socket yet; clients of one address may be a
+    /// third of them. The default is half of `--max-connections`, and at least 100
     #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_UNCONNECTED")]
     max_unconnected: Option<Count>,
-    /// Maximum number of open TCP connections; further ones are closed. By default as many as the limit of file
-    /// descriptors allows, less a tenth
+    /// Maximum number of open TCP connections; further ones are closed. The default is the limit of file descriptors
+    /// less a tenth
     #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_TCP_CONNECTIONS")]
     max_tcp_connections: Option<Count>,
-    /// The same for one address, unless there is a proxy (`--trust-proxy`). By default three quarters of all
+    /// Maximum number of open TCP connections of one address, unless there is a proxy (`--trust-proxy`); further ones
+    /// are closed. The default is three quarters of the total
     #[arg(
         long,
         value_name = "COUNT",
         env = "PATCHCORD_MAX_TCP_CONNECTIONS_PER_ADDRESS"
     )]
     max_tcp_connections_per_address: Option<Count>,
-    /// The most instances of one dynamic namespace, such as `/room/{id}`, at a time
+    /// Maximum number of instances of one dynamic namespace, such as `/room/{id}`, at a time
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_namespaces),
         env = "PATCHCORD_MAX_NAMESPACES")]
     max_namespaces: Count,
-    /// Namespaces that one client may be in
+    /// Maximum number of namespaces that one client may be in
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_namespaces_per_client),
         env = "PATCHCORD_MAX_NAMESPACES_PER_CLIENT")]
     max_namespaces_per_client: Count,
-    /// Believe the `X-Forwarded-For` and `X-Forwarded-Host` of so many proxies in front of the server (1 without a
-    /// value); only behind proxies that write them
+    /// Number of trusted reverse proxies in front of the server (1 without a value), whose `X-Forwarded-For` and
+    /// `X-Forwarded-Host` are used. Set it only if the proxies write these headers
     #[arg(long, value_name = "COUNT", num_args = 0..=1, require_equals = true, default_value = "0",
         default_missing_value = "1", value_parser = values::proxies, env = "PATCHCORD_TRUST_PROXY")]
     trust_proxy: usize,
-    /// From one ping to the next
+    /// Interval between pings
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().ping_interval),
         env = "PATCHCORD_PING_INTERVAL")]
     ping_interval: Time,
-    /// So long a client has to answer a ping
+    /// Time allowed for a ping reply
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().ping_timeout),
         env = "PATCHCORD_PING_TIMEOUT")]
     ping_timeout: Time,
-    /// Time limit for a client from the handshake to its first CONNECT, and for `on_handshake`
+    /// Time allowed for a client from the handshake to its first CONNECT, and for `on_handshake`
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().connect_timeout),
         env = "PATCHCORD_CONNECT_TIMEOUT")]
     connect_timeout: Time,
-    /// So long an upgrade from polling to WebSocket may take
+    /// Time allowed for an upgrade from polling to WebSocket
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().upgrade_timeout),
         env = "PATCHCORD_UPGRADE_TIMEOUT")]
     upgrade_timeout: Time,
-    /// Maximum time in which a client takes nothing of what is written to it; its connection is closed then
+    /// Maximum time in which a client reads nothing of what is written to it; then its connection is closed
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().write_timeout),
         env = "PATCHCORD_WRITE_TIMEOUT")]
     write_timeout: Time,
-    /// The most bytes of one message from a client, whatever the transport
+    /// Maximum size of one message from a client, over any transport
     #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_payload),
         env = "PATCHCORD_MAX_PAYLOAD")]
     max_payload: Size,
-    /// The most bytes that may wait for a client; one that lets more pile up is cut off
+    /// Maximum number of bytes in the send queue of a client; a client that lets more pile up is disconnected
     #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_backlog),
         env = "PATCHCORD_MAX_BACKLOG")]
     max_backlog: Size,
-    /// The same in packets; it should be more than what one call sends to a client
+    /// Maximum number of packets in the send queue of a client; set it higher than the number that one call sends to a
+    /// client
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_backlog_packets),
         env = "PATCHCORD_MAX_BACKLOG_PACKETS")]
     max_backlog_packets: Count,
-    /// Maximum memory of all that waits for clients together; beyond it, the clients for which most waits are disconnected
+    /// Maximum memory of all send queues together; beyond it, the clients with the largest queues are disconnected
     #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_backlog_total),
         env = "PATCHCORD_MAX_BACKLOG_TOTAL")]
     max_backlog_total: Size,
-    /// The most attachments of one packet from a client; together they have at most so many times `--max-payload` bytes
+    /// Maximum number of attachments of one packet from a client; their total size may be at most this many times
+    /// `--max-payload`
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_attachments),
         env = "PATCHCORD_MAX_ATTACHMENTS")]
     max_attachments: Count,
-    /// So many events a second each client may send; no limit without it. What is more is refused, and a client that
-    /// goes on is cut off
+    /// Maximum number of events per second from each client; unlimited by default. Further events are rejected, and a
+    /// client that keeps exceeding the limit is disconnected
     #[arg(long, value_name = "COUNT", env = "PATCHCORD_MAX_EVENTS_PER_SECOND")]
     max_events_per_second: Option<Count>,
-    /// Time limit for a client to send the head of a request, the next one on a connection included
+    /// Time allowed for a client to send the head of a request, including the next request on the same connection
     #[arg(long, value_name = "TIME", default_value_t = Time(Config::default().header_timeout),
         env = "PATCHCORD_HEADER_TIMEOUT")]
     header_timeout: Time,
@@ -252,7 +259,7 @@ struct ClientOptions {
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_ACK_ERRORS")]
     ack_errors: bool,
-    /// So long the end of the server waits for the scripts, and for clients to take what was sent to them
+    /// Maximum time graceful shutdown waits for scripts and unsent data
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().drain_timeout),
         env = "PATCHCORD_DRAIN_TIMEOUT")]
     drain_timeout: Time,
@@ -261,78 +268,78 @@ struct ClientOptions {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits of scripts")]
 struct LimitOptions {
-    /// Operations of one call, those in callbacks included
+    /// Maximum number of operations of one call, including those in callbacks
     #[arg(long, value_name = "COUNT", default_value_t = Limits::default().operations,
         value_parser = values::operations, env = "PATCHCORD_MAX_OPERATIONS")]
     max_operations: u64,
-    /// How long one call may run
+    /// Maximum time of one call
     #[arg(long, value_name = "TIME", default_value_t = Time(Limits::default().time), env = "PATCHCORD_MAX_CALL_TIME")]
     max_call_time: Time,
-    /// Nested calls of script functions, at most 64: they need the stack of a thread
+    /// Maximum depth of nested calls of script functions, at most 64: they use the stack of a thread
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().call_levels),
         value_parser = values::at_most::<64>, env = "PATCHCORD_MAX_CALL_LEVELS")]
     max_call_levels: Count,
-    /// Nesting of expressions, at most 128
+    /// Maximum nesting of expressions, at most 128
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().expression_depth),
         value_parser = values::at_most::<128>, env = "PATCHCORD_MAX_EXPRESSION_DEPTH")]
     max_expression_depth: Count,
-    /// Bytes of one string
+    /// Maximum number of bytes of one string
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().string_size),
         env = "PATCHCORD_MAX_STRING_SIZE")]
     max_string_size: Size,
-    /// Elements of one array, and bytes of one blob
+    /// Maximum number of elements of one array, and of bytes of one blob
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().array_size),
         env = "PATCHCORD_MAX_ARRAY_SIZE")]
     max_array_size: Count,
-    /// Keys of one map
+    /// Maximum number of keys of one map
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().map_size),
         env = "PATCHCORD_MAX_MAP_SIZE")]
     max_map_size: Count,
-    /// Arrays and maps one inside the other in what a client sends and in JSON texts, at most 120
+    /// Maximum nesting of arrays and maps in what a client sends and in JSON texts, at most 120
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().nesting),
         value_parser = values::at_most::<120>, env = "PATCHCORD_MAX_NESTING")]
     max_nesting: Count,
-    /// Variables in scope of one function
+    /// Maximum number of variables in the scope of one function
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().variables),
         env = "PATCHCORD_MAX_VARIABLES")]
     max_variables: Count,
-    /// Functions and closures of one file
+    /// Maximum number of functions and closures of one file
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().functions),
         env = "PATCHCORD_MAX_FUNCTIONS")]
     max_functions: Count,
-    /// Files that one script imports, directly or not
+    /// Maximum number of files that one script imports, directly or indirectly
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().modules),
         env = "PATCHCORD_MAX_MODULES")]
     max_modules: Count,
-    /// Listeners that one socket may have
+    /// Maximum number of listeners of one socket
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().listeners),
         env = "PATCHCORD_MAX_LISTENERS")]
     max_listeners: Count,
-    /// The most timers that one socket may have at a time
+    /// Maximum number of timers of one socket at a time
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().timers),
         env = "PATCHCORD_MAX_TIMERS")]
     max_timers: Count,
-    /// The most bytes that native functions make for one call: strings, arrays and maps
+    /// Maximum number of bytes that native functions make for one call: strings, arrays and maps
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().produced),
         env = "PATCHCORD_MAX_PRODUCED")]
     max_produced: Size,
-    /// The most bytes by which the memory of one call may grow, whatever takes them
+    /// Maximum number of bytes by which the memory of one call may grow, whatever uses them
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().call_memory),
         env = "PATCHCORD_MAX_CALL_MEMORY")]
     max_call_memory: Size,
-    /// The most bytes that `socket.data` holds
+    /// Maximum number of bytes that `socket.data` holds
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().socket_data),
         env = "PATCHCORD_MAX_SOCKET_DATA")]
     max_socket_data: Size,
-    /// The most bytes that `io.data` holds
+    /// Maximum number of bytes that `io.data` holds
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().io_data),
         env = "PATCHCORD_MAX_IO_DATA")]
     max_io_data: Size,
-    /// Rooms that one socket may be in
+    /// Maximum number of rooms that one socket may be in
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().rooms),
         env = "PATCHCORD_MAX_ROOMS")]
     max_rooms: Count,
-    /// Answers that the closures of one socket may wait for at a time
+    /// Maximum number of acks that the closures of one socket may wait for at a time
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().acks),
         env = "PATCHCORD_MAX_ACKS")]
     max_acks: Count,
@@ -343,7 +350,7 @@ impl ServeOptions {
         self.watch && !self.no_watch
     }
 
-    /// Returns an origin that every page can have, if it may connect.
+    /// Returns the origin among the options that every page can have (`*` or `null`), if there is one.
     pub(super) fn open_origin(&self) -> Option<&Origin> {
         let mut origins = self.clients.origin.iter();
         origins.find(|origin| origin.is_any() || origin.is_null())

@@ -1,17 +1,17 @@
-//! The scripts that come with the program: each shows one thing, and all of them run as they are.
+//! Built-in scripts: each shows one thing, and all of them run as they are.
 //!
 //! In: nothing. Out: the text of `scripts/*.rhai`, and the files that a new folder begins with.
 
 use patchcord::{script::Memory, server::CLIENT_SCRIPT};
 
-/// A script that comes with the program.
+/// A built-in script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Preset {
-    /// Its name, which is that of its file without the ending.
+    /// Name of the preset, which is that of its file without the extension.
     pub(super) name: &'static str,
-    /// The script.
+    /// Text of the script.
     pub(super) script: &'static str,
-    /// Its tests, for `patchcord test`.
+    /// Tests of the script, for `patchcord test`.
     pub(super) test: &'static str,
 }
 
@@ -34,12 +34,12 @@ const OPTIONS: &str = include_str!("preset/patchcord.toml");
 const README: &str = include_str!("preset/README.md");
 
 impl Preset {
-    /// The preset of a name.
+    /// Returns the preset with a name.
     pub(super) fn named(name: &str) -> Option<Self> {
         PRESETS.into_iter().find(|preset| preset.name == name)
     }
 
-    /// What it is, in one sentence: the first of its comments.
+    /// Returns a description in one sentence: the first sentence of the script's first comment.
     pub(super) fn about(&self) -> &'static str {
         let first = self.script.lines().next().unwrap_or_default();
         let text = first.trim_start_matches("//").trim();
@@ -48,13 +48,13 @@ impl Preset {
             .trim_end_matches('.')
     }
 
-    /// The script as a host can serve it, as `/` and under its own name.
+    /// Returns the script for a host, which serves it as `/` and under its own name.
     pub(super) fn scripts(&self) -> Memory {
         let own = format!("{}.rhai", self.name);
         Memory::from_iter([("main.rhai", self.script), (&own, self.script)])
     }
 
-    /// The files of a folder to begin with, by their paths: script, test, page, options, and what to do with them.
+    /// Returns the files of a new folder with their paths: script, test, page, client, options, and a README.
     pub(super) fn files(&self) -> Vec<(&'static str, String)> {
         let named = |text: &str| {
             text.replace("{name}", self.name)

@@ -53,15 +53,15 @@ Examples:
 
 Exit codes: 0 every line ran, 1 one failed or a script did, 2 it cannot run. On a terminal it is 0.")]
 pub(super) struct ReplOptions {
-    /// A folder of scripts, or one script
+    /// Folder of scripts, or one script
     #[arg(value_name = "PATH", default_value = "scripts")]
     path: PathBuf,
-    /// Run this in place of what is typed; can be given more than once
+    /// Run this line instead of reading input; can be repeated
     #[arg(short, long, value_name = "LINE")]
     eval: Vec<String>,
 }
 
-/// Runs what is typed, given, or read from the standard input.
+/// Runs the lines of the arguments, of a person at the terminal, or of the standard input.
 pub(super) fn run(options: &ReplOptions) -> anyhow::Result<ExitCode> {
     let console = Console::open(Arc::new(Folder::new(&options.path)))?;
     let mut session = Session {
@@ -85,7 +85,7 @@ pub(super) fn run(options: &ReplOptions) -> anyhow::Result<ExitCode> {
 
 struct Session {
     console: Rc<RefCell<Console>>,
-    /// A line failed, or a script did.
+    /// `true` after a line or a script has failed.
     failed: bool,
 }
 
@@ -139,7 +139,7 @@ impl Session {
     }
 }
 
-/// Runs what a person types, until they have enough.
+/// Runs the lines that a person types, until the person quits.
 fn typed(session: &mut Session) -> anyhow::Result<ExitCode> {
     let config = Config::builder().completion_type(CompletionType::List);
     let config = config.build();
@@ -147,7 +147,7 @@ fn typed(session: &mut Session) -> anyhow::Result<ExitCode> {
     editor.set_helper(Some(Typing(session.console.clone())));
     let history = history();
     if let Some(file) = &history {
-        // There is none the first time.
+        // The file does not exist the first time.
         let _ = editor.load_history(file);
     }
     report::output("`:help` says what can be typed here");
@@ -156,7 +156,7 @@ fn typed(session: &mut Session) -> anyhow::Result<ExitCode> {
             Ok(line) => {
                 editor.add_history_entry(&line)?;
                 if let Some(file) = &history {
-                    // A history that cannot be kept is no reason to fail.
+                    // A history that cannot be saved is no reason to fail.
                     let _ = editor.append_history(file);
                 }
                 match line.trim() {
@@ -173,7 +173,7 @@ fn typed(session: &mut Session) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file that keeps what was typed, in a folder that is made for it.
+/// Returns the file for the history of typed lines, and creates its folder.
 fn history() -> Option<PathBuf> {
     let state = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = || Some(PathBuf::from(env::var_os("HOME")?).join(".local/state"));
@@ -182,7 +182,7 @@ fn history() -> Option<PathBuf> {
     Some(folder.join("repl-history"))
 }
 
-/// What the line editor asks while somebody types.
+/// Helper of the line editor: completion, and the end of unfinished input.
 struct Typing(Rc<RefCell<Console>>);
 
 impl Completer for Typing {
@@ -202,7 +202,7 @@ impl Completer for Typing {
 impl Validator for Typing {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = context.input();
-        // An empty line ends what has no end.
+        // An empty line ends unfinished input.
         let goes_on = !text.ends_with('\n') && self.0.borrow().is_unfinished(text);
         Ok(match goes_on && !text.starts_with(':') {
             true => ValidationResult::Incomplete,

@@ -1,4 +1,4 @@
-//! What the person at the terminal reads: host events, one line each, and diagnostics in full.
+//! Output of the program for the person at the terminal: host events, one line each, and diagnostics in full.
 //!
 //! Invariant: no text of a client or a script reaches the terminal as a control sequence, or begins a line that could
 //! be taken for one of patchcord. Only [`output`] writes text as it is.
@@ -24,7 +24,7 @@ use patchcord::{
     event::{EventText, HostEvent, Level},
 };
 
-/// Writes to the terminal. A terminal that is gone is no reason to stop serving.
+/// Writes to the terminal. A terminal that is closed is no reason to stop serving.
 fn write(lines: &str) {
     let _ = writeln!(io::stderr().lock(), "{lines}");
 }
@@ -38,7 +38,7 @@ pub(super) fn output(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
-/// Writes several lines to the standard output, whatever is in the text.
+/// Writes several lines to the standard output, with control characters of each made visible.
 pub(super) fn lines(text: &str) {
     let lines: Vec<_> = text.split('\n').map(visible).collect();
     output(&lines.join("\n"));
@@ -54,7 +54,7 @@ pub(super) fn said(text: &str) {
     output(&visible_lines(text));
 }
 
-/// One finding of a command that looks for them, and an empty line.
+/// Writes one diagnostic and an empty line to the standard output.
 pub(super) fn finding(diagnostic: &Diagnostic) {
     let style = match io::stdout().is_terminal() {
         true => Style::Color,
@@ -63,18 +63,18 @@ pub(super) fn finding(diagnostic: &Diagnostic) {
     output(&format!("{}\n", render(diagnostic, style)));
 }
 
-/// Why a line of a console has no value.
+/// Writes the diagnostic of a line of the REPL that failed.
 pub(super) fn problem(diagnostic: &Diagnostic) {
     write(&render(diagnostic, style()));
 }
 
-/// One JSON document.
+/// Writes one JSON document to the standard output.
 pub(super) fn document(value: &impl Serialize) -> anyhow::Result<()> {
     output(&json::visible(&serde_json::to_string_pretty(value)?));
     Ok(())
 }
 
-/// Writes where the server listens to the standard output. Others wait for the first line.
+/// Writes the addresses of the server to the standard output. Other programs wait for the first line.
 pub(super) fn listening(
     address: SocketAddr,
     admin: Option<SocketAddr>,
@@ -93,12 +93,12 @@ pub(super) fn listening(
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Everything that happens while a server runs, for people or for programs.
+/// Log of a running server, for people or for programs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Log {
     format: LogFormat,
     verbose: bool,
-    /// Reports only the first line of a reload.
+    /// `true` to report only the first line of a reload.
     quiet_reloads: bool,
 }
 
@@ -122,7 +122,7 @@ impl Log {
         }
     }
 
-    /// What is told with `--verbose`.
+    /// Writes a line that appears only with `--verbose`.
     pub(super) fn detail(self, text: &str) {
         match self.format {
             _ if !self.verbose => {}
@@ -134,7 +134,7 @@ impl Log {
         }
     }
 
-    /// Something the person who started the server should know.
+    /// Writes a warning to the operator.
     pub(super) fn warning(self, text: &str) {
         match self.format {
             LogFormat::Text => timed(&format!("warning: {}", visible(text))),
@@ -161,7 +161,7 @@ fn timed(lines: &str) {
     ));
 }
 
-/// One object in one line, with the time.
+/// Writes one JSON object on one line, with the time.
 fn entry(what: &impl Serialize) {
     #[derive(Serialize)]
     struct Entry<'a, T> {
@@ -175,7 +175,7 @@ fn entry(what: &impl Serialize) {
     }
 }
 
-/// One line, or a diagnostic, for something that happened just now in a console.
+/// Writes an event of the REPL, as one line or a diagnostic.
 pub(super) fn event(event: &HostEvent) {
     write(&with_hint(event, event.text().style(style())));
 }

@@ -31,16 +31,16 @@ use patchcord::{
     server::{Server, raise_limit},
 };
 
-/// A second signal ended it before everything had come to its end, as shells count it.
+/// Exit code, as shells count it, if a second signal ends the process before the shutdown is complete.
 const INTERRUPTED: u8 = 130;
-/// Script calls nest on the stack of the thread they run on.
+/// Stack size of a worker thread, in bytes: script calls nest on it.
 const STACK: usize = 8 << 20;
-/// Memory is given back when so many clients have gone.
+/// Minimum number of clients that must have gone before a thread returns memory.
 const CLIENTS_PER_RELEASE: u64 = 8;
-/// One script that runs to its deadline must not stop everyone.
+/// Minimum number of worker threads, because one script that runs to its deadline must not stop the others.
 const MIN_WORKERS: usize = 4;
 
-/// Serves until it is told to end.
+/// Serves until a signal arrives.
 pub(super) fn run(
     options: &ServeOptions,
     command: &clap::Command,
@@ -62,11 +62,11 @@ pub(super) fn run(
 }
 
 thread_local! {
-    /// How many clients had gone when this thread last gave memory back.
+    /// Number of clients that had gone when this thread last returned memory.
     static GONE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A thread has nothing to do: where clients have gone it keeps none of their memory.
+/// Runs when a thread becomes idle: returns the memory of clients that have gone.
 fn rest(let_go: fn()) {
     let gone = clients_gone();
     if gone - GONE.get() >= CLIENTS_PER_RELEASE {
@@ -75,7 +75,7 @@ fn rest(let_go: fn()) {
     }
 }
 
-/// What may have been meant by a place that is not there.
+/// Returns a suggestion for a path that does not exist.
 fn instead(path: &Path, command: &clap::Command) -> String {
     match path.to_str().and_then(|word| usage::like(word, command)) {
         Some(name) => format!("; there is a command `{name}`"),
@@ -83,7 +83,7 @@ fn instead(path: &Path, command: &clap::Command) -> String {
     }
 }
 
-/// What the memory of a call is bounded by.
+/// Describes the maximum memory of a call.
 fn memory(limits: &Limits) -> String {
     let most = limits.memory_of_a_call() / 1_000_000;
     match is_measured() {
@@ -96,7 +96,7 @@ fn memory(limits: &Limits) -> String {
 }
 
 async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Result<ExitCode> {
-    // A signal that comes while the scripts are loaded must not end the process either.
+    // From here on, because a signal that arrives while the scripts are loaded must not end the process.
     let mut hangup = signal(SignalKind::hangup()).context("signals cannot be received")?;
     let broken = Arc::new(AtomicBool::new(false));
     let seen = broken.clone();
@@ -156,7 +156,7 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
     };
     let reloads = async {
         while hangup.recv().await.is_some() {
-            // The outcome is announced.
+            // The host announces the result as an event.
             drop(host.reload().await);
         }
         std::future::pending::<()>().await;
@@ -166,7 +166,7 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
         () = signalled() => {}
         () = reloads => {}
     }
-    // Whoever asks once more does not want to wait.
+    // A second signal means that the operator does not want to wait.
     tokio::select! {
         () = server.shutdown() => Ok(ExitCode::SUCCESS),
         () = signalled() => Ok(ExitCode::from(INTERRUPTED)),

@@ -20,12 +20,12 @@ use patchcord::{
     watch::{WatchOptions, Watcher},
 };
 
-/// How results are written.
+/// Format of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object: what became of each test, and why some cannot be run.
+    /// One JSON object: the result of each test, and why some tests cannot be run.
     Json,
     /// JUnit's XML, for build servers.
     Junit,
@@ -49,10 +49,10 @@ Examples:
 
 Exit codes: 0 all tests pass, 1 some do not, 2 they cannot run.")]
 pub(super) struct TestOptions {
-    /// A folder of scripts, or one file of tests
+    /// Folder of scripts, or one test file
     #[arg(value_name = "PATH", default_value = "scripts")]
     path: PathBuf,
-    /// Only tests with this text in `file::name`
+    /// Run only tests with this text in `file::name`
     #[arg(
         long,
         value_name = "TEXT",
@@ -63,7 +63,7 @@ pub(super) struct TestOptions {
     /// Run the tests again when a file changes
     #[arg(long)]
     watch: bool,
-    /// Write for people (`text`), one JSON object, or JUnit's XML
+    /// Format of the results: for people (`text`), one JSON object (`json`), or JUnit's XML (`junit`)
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -100,7 +100,7 @@ pub(super) fn run(options: &TestOptions) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The folder of the scripts and, where `path` is a file of tests, its name.
+/// Returns the folder of the scripts and, if `path` is a test file, its name.
 pub(super) fn place(path: &Path) -> (PathBuf, Option<String>) {
     let name = path.file_name().and_then(|name| name.to_str());
     match (name, path.parent()) {
@@ -111,7 +111,7 @@ pub(super) fn place(path: &Path) -> (PathBuf, Option<String>) {
     }
 }
 
-/// Which tests to run, by file and name.
+/// Filter of tests, by file and name.
 type Wanted<'a> = &'a dyn Fn(&str, &str) -> bool;
 
 #[derive(Serialize)]

@@ -14,7 +14,7 @@ Examples:
   patchcord types editor                  into the folder `editor`
   patchcord types -                       to the standard output")]
 pub(super) struct TypesOptions {
-    /// The folder to write `patchcord.d.rhai` into, or `-` for the standard output
+    /// Folder to write `patchcord.d.rhai` into, or `-` for the standard output
     #[arg(value_name = "PATH", default_value = "types")]
     path: PathBuf,
 }

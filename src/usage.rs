@@ -1,4 +1,4 @@
-//! What is wrong with the arguments, in one line.
+//! Errors of the command line, in one line.
 
 use std::env;
 
@@ -7,7 +7,7 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
-/// The message of an error, and what it suggests.
+/// Returns the message of an error and its suggestions, in one line.
 pub(super) fn one_line(error: &Error) -> String {
     let text = error.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
@@ -20,7 +20,7 @@ pub(super) fn one_line(error: &Error) -> String {
     line
 }
 
-/// The command that a wrong word is most like.
+/// Returns the command that is most similar to a mistyped word.
 pub(super) fn like<'a>(wrong: &str, command: &'a Command) -> Option<&'a str> {
     let names = command.get_subcommands().map(Command::get_name);
     let distances = names.map(|name| (strsim::damerau_levenshtein(wrong, name), name));
@@ -28,7 +28,7 @@ pub(super) fn like<'a>(wrong: &str, command: &'a Command) -> Option<&'a str> {
     (distance <= 2).then_some(name)
 }
 
-/// The same, with the variable of the environment that the value comes from, if it does.
+/// Returns the line of [`one_line`], after the name of the environment variable if the value comes from one.
 pub(super) fn with_source(error: &Error, command: &Command) -> String {
     let line = one_line(error);
     let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidArg) else {

@@ -1,11 +1,11 @@
-//! The kinds of values that options take, as they are read and as `--help` shows them.
+//! Types of option values: how they are parsed, and how `--help` shows them.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use patchcord::host;
 
-/// Longer than anybody means, and short enough to be added to any point in time.
+/// Maximum length of a time: longer than anybody needs, and short enough to be added to any point in time.
 const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A length of time, such as `300ms` or `25s`.
@@ -31,7 +31,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// The units of a [`Size`], the larger ones of a kind first.
+/// Units of a [`Size`], the larger ones of a kind first.
 const UNITS: [(&str, usize); 7] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -103,7 +103,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// A [`Count`], or no limit.
+/// A [`Count`], or unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Maximum(pub(super) Option<usize>);
 
@@ -130,7 +130,7 @@ impl fmt::Display for Maximum {
     }
 }
 
-/// A [`Count`] with an end.
+/// Parses a [`Count`] of at most `MOST`.
 pub(super) fn at_most<const MOST: usize>(text: &str) -> Result<Count, String> {
     match text.parse() {
         Ok(Count(count)) if count <= MOST => Ok(Count(count)),
@@ -138,18 +138,18 @@ pub(super) fn at_most<const MOST: usize>(text: &str) -> Result<Count, String> {
     }
 }
 
-/// A number of operations.
+/// Parses a number of operations.
 pub(super) fn operations(text: &str) -> Result<u64, String> {
     text.parse().map(|Count(count)| count as u64)
 }
 
-/// A port of TCP.
+/// Parses a TCP port.
 pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse()
         .map_err(|_| "expected a number from 0 to 65535".to_owned())
 }
 
-/// An address with a port, to listen at.
+/// Checks that a text is an address with a port, to listen on.
 pub(super) fn address(text: &str) -> Result<String, String> {
     let port = text.rsplit_once(':').filter(|(name, _)| !name.is_empty());
     match port.is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
@@ -158,7 +158,7 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     }
 }
 
-/// A number of proxies; `true` is one, `false` none.
+/// Parses a number of proxies; `true` is one, `false` none.
 pub(super) fn proxies(text: &str) -> Result<usize, String> {
     match text {
         "true" => Ok(1),
@@ -169,7 +169,7 @@ pub(super) fn proxies(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A path below which the Socket.IO endpoint stands, without a slash at its end.
+/// Parses the path of the Socket.IO endpoint, and removes slashes at its end.
 pub(super) fn path(text: &str) -> Result<String, String> {
     let path = text.trim_end_matches('/');
     let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
@@ -179,7 +179,7 @@ pub(super) fn path(text: &str) -> Result<String, String> {
     }
 }
 
-/// The values of `--on-rebind-failure`.
+/// Values of `--on-rebind-failure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum OnRebindFailure {
     Reject,
@@ -195,7 +195,7 @@ impl From<OnRebindFailure> for host::OnRebindFailure {
     }
 }
 
-/// The values of `--transports`.
+/// Values of `--transports`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Transport {
     Polling,
@@ -211,12 +211,12 @@ impl From<Transport> for host::Transport {
     }
 }
 
-/// How the log is written.
+/// Format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
-    /// For people
+    /// Lines for people
     Text,
-    /// One JSON object in each line
+    /// One JSON object per line
     Json,
 }
 

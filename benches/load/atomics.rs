@@ -1,5 +1,5 @@
-//! How many atomic instructions a program executes: each takes a cache line for itself, which a count of instructions
-//! does not show.
+//! Counts the atomic instructions that a program executes: each claims a cache line exclusively, which a count of
+//! instructions does not show.
 
 use std::{collections::BTreeSet, io, process::Command};
 
@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, io, process::Command};
 pub(crate) struct Atomics(BTreeSet<u64>);
 
 impl Atomics {
-    /// Finds them by `objdump`.
+    /// Finds the atomic instructions with `objdump`.
     pub(crate) fn of(program: &str) -> io::Result<Self> {
         let output = Command::new("objdump")
             .args(["--disassemble", "--no-show-raw-insn", program])
@@ -38,7 +38,7 @@ impl Atomics {
                 && let Some(now) = moved(address, place)
             {
                 address = now;
-                // The line behind a call says what the call took.
+                // The line after a call has the cost of the called function.
                 let is_own = !std::mem::take(&mut is_call) && is_program;
                 let count = counts
                     .split(' ')
@@ -70,7 +70,7 @@ fn object<'a>(dump: &'a str, program: &str) -> Option<&'a str> {
     })
 }
 
-/// Returns the address of a line, which may be said as the distance from the one before.
+/// Returns the address of a line, which may be written as the distance from the line before.
 fn moved(before: u64, place: &str) -> Option<u64> {
     match place.as_bytes().first()? {
         b'*' => Some(before),

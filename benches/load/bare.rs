@@ -1,4 +1,4 @@
-//! What an echo costs at least: a read and a write on the socket, and nothing that Socket.IO asks for.
+//! Server with the minimum cost of an echo: a read and a write on the socket, and nothing that Socket.IO requires.
 //!
 //! It answers the handshakes with fixed text, and then each frame of a client with the frame of an `echo`.
 
@@ -11,12 +11,12 @@ use tokio::{
 
 use super::stock::listen;
 
-/// The sample key that every client of ours sends, answered.
+/// Response to a handshake with the sample key that every client of these benchmarks sends.
 const SWITCHING: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-/// Serves until the process ends. `reply` is what it answers with.
+/// Serves until the process ends, and answers each event with `reply`.
 pub(crate) async fn serve(reply: &str) -> io::Result<()> {
     let listener = listen().await?;
     let reply = server_frame(reply);
@@ -24,7 +24,7 @@ pub(crate) async fn serve(reply: &str) -> io::Result<()> {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let reply = reply.clone();
-        // A client that leaves ends its task only.
+        // An error of a client ends only its own task.
         tokio::spawn(async move { drop(echo(stream, &reply).await) });
     }
 }
@@ -37,7 +37,7 @@ async fn echo(mut stream: TcpStream, reply: &[u8]) -> io::Result<()> {
     }
     stream.write_all(SWITCHING).await?;
     stream.write_all(&server_frame("0{}")).await?;
-    // The CONNECT, which is small enough to come at once.
+    // Reads the CONNECT, which is so small that it arrives at once.
     let _ = stream.read(&mut buffer).await?;
     stream.write_all(&server_frame("40{}")).await?;
     loop {
@@ -45,7 +45,8 @@ async fn echo(mut stream: TcpStream, reply: &[u8]) -> io::Result<()> {
         if read == 0 {
             return Ok(());
         }
-        // Frames of one size, as the reply is to them: what is cut off is a frame still to come.
+        // All frames of a client have one size, so they can be counted by their bytes. The division ignores a frame
+        // that has not arrived completely.
         let length = usize::from(buffer[1] & 0x7f) + 6;
         for _ in 0..read / length {
             stream.write_all(reply).await?;

@@ -1,4 +1,4 @@
-//! A Socket.IO client over a raw WebSocket, as cheap as one can be: it looks at no payload beyond its first bytes.
+//! Socket.IO client over a raw WebSocket, as cheap as possible: it reads only the first bytes of a payload.
 
 use std::{
     cell::RefCell,
@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// So much is read at once.
+/// Maximum number of bytes of one read.
 const CHUNK: usize = 64 * 1024;
 
 thread_local! {
@@ -21,13 +21,13 @@ thread_local! {
 /// One WebSocket in one namespace.
 pub(crate) struct Client {
     stream: TcpStream,
-    /// The beginning of a frame whose end has not come yet.
+    /// Beginning of a frame that is not complete yet.
     rest: Vec<u8>,
     namespace: String,
 }
 
 impl Client {
-    /// Connects to a namespace; it is accepted when this returns.
+    /// Connects to a namespace, and waits until the client is accepted.
     pub(crate) async fn connect(address: SocketAddr, namespace: &str) -> io::Result<Self> {
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -72,7 +72,7 @@ impl Client {
         Ok(client)
     }
 
-    /// The frame of an event: `body` is its JSON, with an ack id before it if it asks for one.
+    /// Returns the frame of an event. `body` is its JSON, after an ack id if the event asks for an ack.
     pub(crate) fn event(&self, body: &str) -> Vec<u8> {
         frame(&format!("42{}{body}", self.namespace))
     }
@@ -82,7 +82,7 @@ impl Client {
         self.stream.write_all(frame).await
     }
 
-    /// Waits for packets and gives each that has come; pings are answered.
+    /// Waits for packets, and passes each one that has arrived to `each`; answers pings itself.
     pub(crate) async fn receive(&mut self, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let mut pings = 0;
         let mut look = |packet: &[u8]| match packet {
@@ -124,7 +124,7 @@ impl Client {
     }
 }
 
-/// Gives the payload of each whole frame of a server, and how many bytes these are.
+/// Passes the payload of each complete frame of a server to `each`, and returns the total size of these frames.
 fn packets(bytes: &[u8], each: &mut impl FnMut(&[u8])) -> usize {
     let mut at = 0;
     while let Some(&[_, length]) = bytes.get(at..at + 2) {
@@ -148,7 +148,7 @@ fn packets(bytes: &[u8], each: &mut impl FnMut(&[u8])) -> usize {
     at
 }
 
-/// A masked text frame.
+/// Returns a masked text frame.
 pub(crate) fn frame(text: &str) -> Vec<u8> {
     const MASK: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
     let mut frame = vec![0x81];

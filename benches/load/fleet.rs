@@ -1,4 +1,4 @@
-//! Many clients of one server, and the work they give it.
+//! Many clients of one server, and their work.
 
 use std::{
     io,
@@ -14,46 +14,46 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::{client::Client, server::Server};
 
-/// So many clients connect at a time.
+/// Maximum number of clients that connect at the same time.
 const AT_A_TIME: usize = 20;
-/// The work runs for so long before it is measured.
+/// Time for which the work runs before it is measured.
 const WARM_UP: Duration = Duration::from_millis(200);
 
-/// So long it may take until everything is answered.
+/// Maximum time until everything is answered.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// What a fleet does: a closed loop, in which each answer is followed by the next request.
+/// Work of a fleet: a closed loop, in which each answer is followed by the next request.
 #[derive(Debug, Clone)]
 pub(crate) struct Work {
     pub(crate) namespace: &'static str,
     pub(crate) clients: usize,
-    /// The first so many clients send, the others listen.
+    /// Number of clients that send; the others only listen.
     pub(crate) senders: usize,
     pub(crate) in_flight: usize,
-    /// The JSON of the event, with an ack id before it if it asks for one.
+    /// JSON of the event, after an ack id if it asks for an ack.
     pub(crate) event: String,
 }
 
-/// What a round of work has cost.
+/// Cost of one round of work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cost {
-    /// Events that clients have received.
+    /// Number of events that clients have received.
     pub(crate) events: u64,
     pub(crate) time: Duration,
     /// CPU time of the server's process.
     pub(crate) server: Duration,
-    /// CPU time of this process, which is the clients'.
+    /// CPU time of this process, which runs the clients.
     pub(crate) clients: Duration,
 }
 
 impl Cost {
-    /// Microseconds of the server's CPU time per event.
+    /// Returns the microseconds of the server's CPU time per event.
     pub(crate) fn per_event(&self) -> f64 {
         self.server.as_secs_f64() * 1e6 / self.events.max(1) as f64
     }
 }
 
-/// Clients that are connected and do their work when they are told to.
+/// Connected clients that work on command.
 pub(crate) struct Fleet {
     shared: Arc<Shared>,
     start: watch::Sender<u64>,
@@ -93,7 +93,7 @@ impl Fleet {
         })
     }
 
-    /// Works for a time, and ends when everything is answered.
+    /// Works for a time, and returns when everything is answered.
     pub(crate) async fn round(&mut self, server: &Server, time: Duration) -> io::Result<Cost> {
         self.shared.running.store(true, Ordering::Relaxed);
         self.start.send_modify(|round| *round += 1);
@@ -116,8 +116,8 @@ impl Fleet {
         Ok(cost)
     }
 
-    /// Waits for the answers that are still to come. One whose call failed, because the machine was too busy for it to
-    /// end in time, has none.
+    /// Waits for the answers that are still to come. An event whose call failed, because the machine was too busy to
+    /// run it in time, has no answer.
     async fn drain(&mut self) -> io::Result<()> {
         let until = Instant::now() + DRAIN;
         let open = |shared: &Shared| {
@@ -131,7 +131,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Works until so many events have been received.
+    /// Works until `count` events have been received.
     pub(crate) async fn events(&mut self, count: u64) -> io::Result<()> {
         let end = self.shared.received.load(Ordering::Relaxed) + count;
         self.shared.running.store(true, Ordering::Relaxed);
@@ -143,7 +143,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Lets time pass; a client that ends meanwhile ends the measurement.
+    /// Lets time pass; fails if a client ends meanwhile.
     async fn pass(&mut self, time: Duration) -> io::Result<()> {
         match tokio::time::timeout(time, self.tasks.join_next()).await {
             Ok(Some(Ok(Err(error)))) => Err(error),
@@ -153,7 +153,7 @@ impl Fleet {
     }
 }
 
-/// Connects clients, some at a time.
+/// Connects clients, several at a time.
 pub(crate) async fn connect(
     address: SocketAddr,
     namespace: &'static str,
@@ -186,7 +186,7 @@ async fn run(
         let mut received = 0;
         let mut send = 0;
         tokio::select! {
-            // Safe to be dropped: nothing is taken from the socket before it is looked at.
+            // Safe to cancel, because it takes nothing from the socket before it handles it.
             done = client.receive(|packet| received += u64::from(packet.starts_with(b"4"))) => {
                 done?;
                 shared.received.fetch_add(received, Ordering::Relaxed);
@@ -199,7 +199,7 @@ async fn run(
             }
             Ok(()) = started.changed() => send = in_flight as u64,
         }
-        // One by one, as clients do that know nothing of each other's events.
+        // Sends one by one, as independent clients do.
         for _ in 0..send {
             client.send(&request).await?;
         }

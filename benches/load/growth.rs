@@ -1,4 +1,5 @@
-//! How cost grows with the number of connections, beside the peers that say what of it is the machine's.
+//! Growth of the cost with the number of connections, beside the peers that show which part of it is due to the
+//! machine.
 
 use std::{fs, io, time::Duration};
 
@@ -10,22 +11,22 @@ use super::{
     stats::median,
 };
 
-/// Connections.
+/// Numbers of connections.
 const SIZES: [usize; 4] = [10, 100, 1_000, 5_000];
 
-/// What one number of connections costs.
+/// Cost at one number of connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Growth {
     pub(crate) connections: usize,
-    /// Microseconds of CPU per event, all clients at work with one event in flight.
+    /// Microseconds of CPU per event, while all clients work with one event in flight.
     pub(crate) echo: f64,
-    /// The same of a stock server.
+    /// Microseconds of CPU per event of a stock server.
     pub(crate) stock_echo: f64,
-    /// The same of a bare read and write.
+    /// Microseconds of CPU per event of a bare read and write.
     pub(crate) bare_echo: f64,
     /// Microseconds of CPU per recipient of a broadcast to all.
     pub(crate) broadcast: f64,
-    /// The same of a stock server.
+    /// Microseconds of CPU per recipient of a broadcast by a stock server.
     pub(crate) stock_broadcast: f64,
     /// Microseconds of CPU per connection of a reload.
     pub(crate) reload: f64,
@@ -51,8 +52,9 @@ pub(crate) async fn measure(effort: Effort) -> io::Result<Vec<Growth>> {
     Ok(all)
 }
 
-/// Microseconds of CPU per event, for each peer and each size. All servers have their clients at the same time, and each
-/// round measures every size of every peer once, so that what disturbs the machine disturbs all of them.
+/// Returns the microseconds of CPU per event, for each peer and each size. All servers have their clients at the same
+/// time, and each round measures every size of every peer once, so that a disturbance of the machine affects all of
+/// them.
 async fn in_turns(
     peers: &[Peer],
     work: fn(usize) -> fleet::Work,
@@ -90,7 +92,7 @@ async fn reload(connections: usize, rounds: usize) -> io::Result<f64> {
     for round in 0..rounds {
         let before = server.cpu()?;
         fs::write(&script, format!("{text}// {round}\n"))?;
-        // Changes are collected for a moment, and then it takes its time.
+        // The watcher collects changes for a moment, and then the reload takes its time.
         pass(Duration::from_millis(500)).await;
         let mut used = server.cpu()?;
         loop {

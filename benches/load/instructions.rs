@@ -1,4 +1,4 @@
-//! Instructions of an event, as callgrind counts them: nearly the same on every run, whatever else the machine does.
+//! Instructions per event, counted by callgrind: nearly the same on every run, whatever else the machine does.
 
 use std::{env, error::Error, fs, process::Command};
 
@@ -9,13 +9,13 @@ use super::{
     server::{Server, peers},
 };
 
-/// Events that are counted, after as many that are not.
+/// Number of events that are counted, after the same number that is not.
 const EVENTS: u64 = 2_000;
 
-/// Prints the instructions per event in the whole process, from the bytes of its client to the bytes of the answer, and how
-/// often the first caches of a processor (32 KiB for code, 32 KiB for data) would lack what the event needs, and how often a
-/// second one (1 MiB) would: with many clients that is what an event costs more. What the start and the end of the process
-/// take is in two runs of different length, and does not count.
+/// Prints the instructions per event in the whole process, from the bytes of the client to the bytes of the answer.
+/// Also prints how often the first-level caches of a processor (32 KiB for code, 32 KiB for data) and a second-level
+/// cache (1 MiB) would miss: with many clients, these misses are the additional cost of an event. The start and the end
+/// of the process do not count, because they are in both of two runs of different length.
 pub(crate) async fn count() -> Result<(), Box<dyn Error>> {
     println!(
         "| event | instructions | atomics | misses of code | misses of data | misses of 1 MiB |"
@@ -70,7 +70,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// Reads what callgrind has written: the names of what it counts, and the sums.
+    /// Reads the output of callgrind: the names of its counters, and the sums.
     fn read(text: &str, calls: u64, atomics: u64) -> Option<Self> {
         let line = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
         let names = line("events: ")?.split_whitespace();
@@ -94,7 +94,7 @@ impl Counted {
     }
 }
 
-/// Runs the server within callgrind for so many events.
+/// Runs the server in callgrind for this many events.
 async fn run(
     program: &str,
     atomics: &Atomics,

@@ -1,4 +1,4 @@
-//! Measures patchcord and its peers with the same clients. `benches/run --help` says how.
+//! Measures patchcord and its peers with the same clients. See `benches/run --help`.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        // As users start theirs: a thread per core.
+        // One thread per core, as users start their servers.
         ["serve", name] => Ok(many_threads()?.block_on(async {
             match name == Peer::Stock.name() {
                 true => stock::serve().await,
@@ -64,7 +64,7 @@ fn many_threads() -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-/// What the command line asks for.
+/// Options of the command line.
 struct Asked {
     effort: Effort,
     rows: Vec<Row>,
@@ -116,7 +116,7 @@ fn row(key: &str) -> Result<Row, String> {
     rows.into_iter().find(|row| row.key == key).ok_or(unknown)
 }
 
-/// Gives a server that runs already the work of a row, for a profiler.
+/// Drives a running server with the work of a row, for a profiler.
 async fn drive(address: &str, key: &str, events: u64) -> Result<(), Box<dyn Error>> {
     let Measure::Event(work) = row(key)?.measure else {
         return Err(format!("`{key}` is no row of events").into());

@@ -1,4 +1,4 @@
-//! Measures rows: every peer once in each round, so that what disturbs the machine disturbs all of them.
+//! Measurement of rows: every peer once in each round, so that a disturbance of the machine affects all of them.
 
 use std::{collections::BTreeMap, io, time::Duration};
 
@@ -8,34 +8,34 @@ use super::{
     server::{Peer, Server},
 };
 
-/// Clients of one measurement of connecting.
+/// Number of clients in a measurement of connecting.
 const CONNECTING: usize = 300;
-/// Clients of one measurement of memory.
+/// Number of clients in a measurement of memory.
 const IDLE: usize = 2_000;
-/// Clients that leave.
+/// Number of clients that leave.
 const LEAVING: usize = 5_000;
-/// What takes new processes and many clients is not repeated more often.
+/// Maximum number of rounds of measurements that need new processes and many clients.
 const MAX_REPEATS: usize = 3;
-/// So long a server has to come to rest.
+/// Time in which a server comes to rest.
 const REST: Duration = Duration::from_millis(500);
 
-/// How long is measured.
+/// Duration of the measurements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effort {
     pub(crate) rounds: usize,
     pub(crate) time: Duration,
 }
 
-/// The figures of one row.
+/// Figures of one row.
 pub(crate) struct Figures {
     pub(crate) row: Row,
-    /// One figure of each round.
+    /// One figure per round.
     pub(crate) of: BTreeMap<&'static str, Vec<f64>>,
-    /// What the rounds of events were like.
+    /// Costs of the rounds of events.
     pub(crate) costs: BTreeMap<&'static str, Vec<Cost>>,
 }
 
-/// The servers that run through all rows.
+/// Servers that run during all rows.
 pub(crate) struct Bench {
     servers: Vec<(Peer, Server)>,
 }
@@ -48,7 +48,7 @@ impl Bench {
         })
     }
 
-    /// Measures a row, for those of its peers that are there.
+    /// Measures a row, for those of its peers that are installed.
     pub(crate) async fn row(&self, row: Row, effort: Effort) -> io::Result<Figures> {
         let mut figures = Figures {
             of: BTreeMap::new(),
@@ -83,7 +83,7 @@ impl Bench {
                 };
                 figures.of.entry(peer.name()).or_default().push(figure);
             }
-            // Nobody is always the first.
+            // The next round begins with another peer, so that none is always the first.
             runs.rotate_left(1);
         }
         Ok(figures)
@@ -124,7 +124,7 @@ async fn measure(measure: &Measure, peer: Peer, server: &Server) -> io::Result<f
     }
 }
 
-/// Lets time pass: what is measured is at rest afterwards, and nothing says when.
+/// Lets time pass until the server is at rest, because nothing reports that.
 pub(crate) async fn pass(time: Duration) {
     tokio::time::sleep_until(tokio::time::Instant::now() + time).await;
 }

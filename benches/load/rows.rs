@@ -1,11 +1,11 @@
-//! The rows of the table: what is measured, against whom, and how much it may cost.
+//! Rows of the table: what is measured, the peers, and the limits of the cost.
 
 use serde_json::json;
 
 use super::fleet::Work;
 use super::server::Peer;
 
-/// How one row is measured. Each gives one number for a peer and a round.
+/// Measurement of one row. Each returns one number for a peer and a round.
 #[derive(Debug, Clone)]
 pub(crate) enum Measure {
     /// Microseconds of CPU per event received.
@@ -14,22 +14,22 @@ pub(crate) enum Measure {
     Connection,
     /// KiB per idle connection to the namespace.
     Memory(&'static str),
-    /// Memory 10 s after all clients have left, as a multiple of what it was before they came.
+    /// Memory 10 s after all clients have left, as a multiple of the memory before they connected.
     GivenBack,
     /// Milliseconds from the start of the process until it listens.
     Start,
 }
 
-/// How a row compares.
+/// Comparison of a row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Limit {
-    /// Our median is at most so many times that of a peer, which may be measured at other work.
+    /// The median of patchcord is at most this many times that of a peer, which may be measured with other work.
     Times(Peer, f64),
-    /// Our median is at most so much more than that of a peer.
+    /// The median of patchcord exceeds that of a peer by at most this.
     More(Peer, f64),
-    /// Our median is at most this.
+    /// The median of patchcord is at most this.
     Most(f64),
-    /// No limit: how far our median is from that of a peer.
+    /// No limit: only the ratio of the median of patchcord to that of a peer.
     Compared(Peer),
 }
 
@@ -45,18 +45,18 @@ impl Limit {
 /// One kind of work, and its targets.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
-    /// By which it is chosen on the command line.
+    /// Name of the row on the command line.
     pub(crate) key: &'static str,
     pub(crate) title: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) measure: Measure,
-    /// What a peer is measured at instead.
+    /// Peer with another measurement, and that measurement.
     pub(crate) instead: Option<(Peer, Measure)>,
     pub(crate) limits: Vec<Limit>,
 }
 
 impl Row {
-    /// How a peer is measured.
+    /// Returns the measurement for a peer.
     pub(crate) fn measure(&self, peer: Peer) -> &Measure {
         match &self.instead {
             Some((other, measure)) if *other == peer => measure,
@@ -64,7 +64,7 @@ impl Row {
         }
     }
 
-    /// Whose figures it needs.
+    /// Returns the peers whose figures the row needs.
     pub(crate) fn peers(&self) -> impl Iterator<Item = Peer> {
         let others = self.limits.iter().filter_map(|limit| limit.peer());
         std::iter::once(Peer::Patchcord).chain(others)
@@ -74,7 +74,7 @@ impl Row {
 /// 32 bytes.
 const TEXT: &str = "0123456789abcdef0123456789abcdef";
 
-/// `clients` that echo, each with so many events on their way.
+/// Returns work of `clients` that echo, each with `in_flight` events in flight.
 pub(crate) fn echo(clients: usize, in_flight: usize) -> Work {
     Work {
         namespace: "/",
@@ -85,7 +85,7 @@ pub(crate) fn echo(clients: usize, in_flight: usize) -> Work {
     }
 }
 
-/// One client speaks, all of `clients` hear it.
+/// Returns work of one client that sends a message to all of `clients`.
 pub(crate) fn broadcast(clients: usize) -> Work {
     Work {
         namespace: "/chat",
@@ -96,7 +96,7 @@ pub(crate) fn broadcast(clients: usize) -> Work {
     }
 }
 
-/// An event that asks for an ack.
+/// Returns work of an event that asks for an ack.
 fn acked(namespace: &'static str, event: &str) -> Work {
     Work {
         namespace,
@@ -105,7 +105,7 @@ fn acked(namespace: &'static str, event: &str) -> Work {
     }
 }
 
-/// About 10 kB of JSON: 200 fields in 10 objects, of every kind.
+/// Returns about 10 kB of JSON: 200 fields in 10 objects, of every kind.
 fn object() -> String {
     let field = |n: usize| match n % 4 {
         0 => json!(n * 1_000_003),
@@ -121,7 +121,7 @@ fn object() -> String {
     serde_json::Value::Object(parts.collect()).to_string()
 }
 
-/// The table of the README.
+/// Returns the rows of the table in the README.
 pub(crate) fn all() -> Vec<Row> {
     use Limit::{Compared, More, Most, Times};
     use Peer::{Bare, Bun, Node, Stock};

@@ -1,4 +1,4 @@
-//! The servers that are measured: how each is started, and what its process costs.
+//! Servers that are measured: how each is started, and the cost of its process.
 
 use std::{
     env, fs,
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A kind of server.
+/// Kind of server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Peer {
     /// The program, with scripts.
@@ -43,7 +43,7 @@ impl Peer {
         }
     }
 
-    /// Why it cannot be measured here, if it cannot.
+    /// Returns why the server cannot be measured on this machine, if it cannot.
     pub(crate) fn missing(self) -> Option<&'static str> {
         let there = match self {
             Self::Node => peers("node_modules/socket.io").exists() && runs("node"),
@@ -95,31 +95,32 @@ fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A file of `benches/peers`.
+/// Returns the path of a file in `benches/peers`.
 pub(crate) fn peers(path: &str) -> PathBuf {
     root("benches/peers").join(path)
 }
 
-/// A server that runs. It ends when this is dropped.
+/// Running server, which is killed when this value is dropped.
 pub(crate) struct Server {
     process: Child,
     pub(crate) address: SocketAddr,
-    /// From the start of the process until it said that it listens.
+    /// Time from the start of the process until it reported that it listens.
     pub(crate) started_in: Duration,
 }
 
 impl Server {
     pub(crate) fn start(peer: Peer) -> io::Result<Self> {
-        // What others write beside the scripts is none of the server's cost.
+        // Without the watch, because files that other programs write beside the scripts must not cost the server
+        // anything.
         Self::spawn(peer.command(&peers("scripts"), false)?)
     }
 
-    /// Patchcord with the scripts of a folder that will be edited.
+    /// Starts patchcord with the scripts of a folder that will be edited.
     pub(crate) fn edited(scripts: &Path) -> io::Result<Self> {
         Self::spawn(Peer::Patchcord.command(scripts, true)?)
     }
 
-    /// Starts a server that says where it listens in its first line of output.
+    /// Starts a server that prints its address in the first line of its output.
     pub(crate) fn spawn(mut command: Command) -> io::Result<Self> {
         let began = Instant::now();
         let mut process = command
@@ -143,12 +144,12 @@ impl Server {
         })
     }
 
-    /// CPU time that its process has used.
+    /// Returns the CPU time that the process has used.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
         cpu(self.process.id())
     }
 
-    /// Bytes of its process in memory.
+    /// Returns the resident memory of the process, in bytes.
     pub(crate) fn memory(&self) -> io::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -157,7 +158,7 @@ impl Server {
             .ok_or_else(|| io::Error::other("no VmRSS"))
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Asks the process to end, and waits for that.
     pub(crate) fn end(mut self) -> io::Result<()> {
         Command::new("kill")
             .arg(self.process.id().to_string())
@@ -168,17 +169,17 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended.
+        // The process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// CPU time of a process: that of its threads, in nanoseconds, as the scheduler counts it.
+/// Returns the CPU time of a process: the sum of its threads, in nanoseconds, as the scheduler counts it.
 pub(crate) fn cpu(process: u32) -> io::Result<Duration> {
     let mut nanoseconds = 0;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-        // A thread may end between the two.
+        // A thread may end after the folder is read.
         let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else {
             continue;
         };

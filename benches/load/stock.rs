@@ -1,4 +1,4 @@
-//! A Socket.IO server as the documentation of socketioxide writes it, and one whose handler is called where ours are.
+//! Socket.IO server as in the documentation of socketioxide, and one whose handler runs where patchcord's handlers run.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc};
 
@@ -13,12 +13,12 @@ use socketioxide::{
 };
 use tokio::net::TcpListener;
 
-/// Serves until the process ends. `/` and `/chat` answer like the scripts, `/inline` acks at once whatever comes.
+/// Serves until the process ends. `/` and `/chat` answer like the scripts; `/inline` acks every event at once.
 pub(crate) async fn serve() -> io::Result<()> {
     let (layer, io) = SocketIo::new_layer();
     io.ns("/", async |socket: SocketRef| {
         socket.on("echo", async |socket: SocketRef, Data::<Value>(value)| {
-            // A client that has left is sent nothing.
+            // Nothing can be sent to a client that has left.
             let _ = socket.emit("echo", &value);
         });
     });
@@ -33,7 +33,7 @@ pub(crate) async fn serve() -> io::Result<()> {
         socket.on_fallback::<_, Inline>(Inline);
     });
     let listener = listen().await?;
-    // As patchcord and Node do.
+    // Patchcord and Node set this option too.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, Router::new().layer(layer)).await
 }

@@ -1,4 +1,4 @@
-//! What was measured, as text, as JSON, and in a Markdown file.
+//! Results of the measurements, as text, as JSON, and in a Markdown file.
 
 use std::{fmt::Write, fs, io, path::Path};
 
@@ -15,13 +15,13 @@ use super::{
 const BEGIN: &str = "<!-- benches/run writes this table -->\n";
 const END: &str = "<!-- end of the table -->\n";
 
-/// One line of the table.
+/// Line of the table.
 struct Line {
     work: &'static str,
     against: &'static str,
     target: String,
     result: f64,
-    /// The middle half of the rounds.
+    /// Middle half of the rounds.
     spread: (f64, f64),
     ours: f64,
     theirs: Option<f64>,
@@ -96,7 +96,7 @@ fn lines(figures: &Figures) -> Vec<Line> {
     row.limits.iter().filter_map(line).collect()
 }
 
-/// The table in Markdown.
+/// Returns the table in Markdown.
 pub(crate) fn markdown(all: &[Figures]) -> String {
     let mut text = String::from(
         "| work | against | at most | measured (middle half of the rounds) | patchcord | peer |\n|---|---|---|---|---|---|\n",
@@ -128,7 +128,7 @@ pub(crate) fn markdown(all: &[Figures]) -> String {
     text
 }
 
-/// How cost grows, in Markdown.
+/// Returns the growth of the cost in Markdown.
 pub(crate) fn growth(all: &[Growth]) -> String {
     let mut text = String::from(
         "| connections | CPU per event | socketioxide | read+write | CPU per recipient of a broadcast | socketioxide | CPU per connection of a reload |\n|---|---|---|---|---|---|---|\n",
@@ -161,7 +161,8 @@ pub(crate) fn growth(all: &[Growth]) -> String {
     text
 }
 
-/// What the load generator itself took: it is not what limits a server that answers fewer events than the bare one.
+/// Returns the cost of the load generator itself: it does not limit a server that answers fewer events than the bare
+/// one.
 pub(crate) fn generator(all: &[Figures]) -> String {
     let mut text = String::from(
         "| work | server | events per second | CPU of the server, cores | CPU of the clients, cores |\n|---|---|---|---|---|\n",
@@ -189,7 +190,7 @@ pub(crate) fn generator(all: &[Figures]) -> String {
     text
 }
 
-/// Everything that was measured.
+/// Returns all results.
 pub(crate) fn json(all: &[Figures], growth: &[Growth]) -> Value {
     let row = |figures: &Figures| {
         let targets: Vec<_> = lines(figures)
@@ -220,7 +221,7 @@ pub(crate) fn json(all: &[Figures], growth: &[Growth]) -> Value {
     })
 }
 
-/// Puts a table into a Markdown file, between its markers.
+/// Writes a table into a Markdown file, between its markers.
 pub(crate) fn write_into(file: &Path, table: &str) -> io::Result<()> {
     let text = fs::read_to_string(file)?;
     let parts = text

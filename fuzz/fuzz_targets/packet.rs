@@ -1,6 +1,6 @@
-//! A packet to values, and those to a packet again.
+//! Decodes a packet to values, encodes these to a packet, and repeats both.
 //!
-//! The input is the packet, as in `tests/fixtures/packets`, then its attachments, a zero byte before each.
+//! The input is the packet, as in `tests/fixtures/packets`, then its attachments, with a zero byte before each.
 #![no_main]
 
 use bytes::Bytes;
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
         };
         let again =
             event(&sent.text, &sent.attachments, &limits).expect("what is sent can be read");
-        // Numbers may change their type, as `-0` and `1.0` do, and not what is sent for them.
+        // The type of a number may change, as with `-0` and `1.0`, but not what is sent for it.
         let twice = to_packet(Some(&again.name), &again.args).expect("and sent again");
         assert_eq!(twice.text, sent.text);
         assert_eq!(twice.attachments, sent.attachments);

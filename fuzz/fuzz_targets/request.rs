@@ -1,5 +1,5 @@
-//! Requests to the Socket.IO path, as in `seeds/request`: a method and a path, headers, an empty line, a body; then `---`
-//! and the next one. `{sid}` is the session that an earlier one opened.
+//! Sends requests to the Socket.IO path. The input is as in `seeds/request`: a method and a path, headers, an empty
+//! line, a body; then `---` and the next request. `{sid}` is the session that an earlier request opened.
 #![no_main]
 
 use std::{sync::LazyLock, time::Duration};
@@ -18,7 +18,7 @@ use tokio::{
 use tower::ServiceExt;
 
 const ECHO: &str = "fn on_connection(socket) { socket.on_any(|event, args| { socket.emit(event, spread(args)); }); }";
-/// A poll waits for packets.
+/// Time limit for a response, because a poll waits for packets.
 const POLL: Duration = Duration::from_millis(5);
 
 static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
@@ -27,7 +27,7 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
     let mut options = Options::default();
     options.trust_proxy = 1;
     options.origins = vec!["https://example.com".parse().expect("an origin")];
-    // More sessions open here in a second than at any server.
+    // No limits, because the fuzzer opens more sessions per second than clients at any server.
     options.max_connections = None;
     options.max_connections_per_address = None;
     options.max_connects_per_second = None;

@@ -1,7 +1,7 @@
-//! A script is checked, loaded, serves a client, and is replaced by an edit while the client is there.
+//! Checks and loads a script, serves a client with it, and edits it while the client is connected.
 //!
-//! The input is the script, and after a line `// edit` what is saved over it; without one the same is saved again.
-//! Limits are low, so that an input ends soon: what takes long all the same is for `-timeout` to find.
+//! The input is the script, and after a line `// edit` the text of the edit; without this line the same script is saved
+//! with a comment. Limits are low, so that an input ends soon: `-timeout` finds what takes long nevertheless.
 #![no_main]
 
 use std::{
@@ -16,11 +16,12 @@ use patchcord::{
     testing::{TestClient, TestHost},
 };
 
-/// What the threads of the program have.
+/// Stack size of the threads in the program, in bytes.
 const STACK: usize = 8 << 20;
 const EDIT: &str = "\n// edit\n";
 const LIBRARY: &str = "const LIMIT = 3; fn twice(x) { x + x } fn later(f) { set_timeout(f, 1); }";
-/// What is served between two inputs. Each has the same host, for making one takes ten times as long as serving a script.
+/// Script that is served between two inputs. All inputs share one host, because making a host takes ten times as long
+/// as serving a script.
 const BETWEEN: &str = "fn on_connection(socket) { }
 fn on_load() { for key in io.data.keys() { io.data.remove(key); } }";
 
@@ -33,7 +34,7 @@ fn options() -> Options {
     let mut options = Options::default();
     let limits = &mut options.limits;
     limits.operations = 3_000;
-    // For libFuzzer's `-timeout` to find what hangs.
+    // High limit, so that libFuzzer's `-timeout` finds calls that hang.
     limits.time = Duration::from_secs(60);
     limits.string_size = 4_096;
     limits.array_size = 512;
@@ -47,7 +48,7 @@ fn options() -> Options {
     options
 }
 
-/// The first events that a script listens to.
+/// Returns the first events that a script listens to.
 fn events(text: &str) -> impl Iterator<Item = &str> {
     let listens = text.split("on(\"").skip(1);
     listens.filter_map(|rest| rest.split('"').next()).take(4)

@@ -1,4 +1,4 @@
-//! The time of day of a line.
+//! Time of day of a log line.
 
 use std::time::SystemTime;
 

@@ -1,4 +1,4 @@
-//! Every hint about a page or a host names a value that its option accepts.
+//! Checks that every hint about a page or a host names a value that its option accepts.
 
 use clap::{Args, Command};
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Which option of the command line helps against what an event reports.
+//! Hints for events: which option of the command line helps.
 
 use patchcord::{
     HostEvent,

@@ -4,10 +4,10 @@ use std::{borrow::Cow, fmt::Write};
 
 use patchcord::diagnostic::is_hidden;
 
-/// Returns JSON with `\u001b` escapes in place of the characters that [`patchcord::diagnostic::visible`] escapes. They can
-/// stand in the strings of JSON only, so it stays the same value.
+/// Returns JSON with `\u001b` escapes in place of the characters that [`patchcord::diagnostic::visible`] escapes. These
+/// occur only in the strings of JSON, so the value stays the same.
 pub(super) fn visible(json: &str) -> Cow<'_, str> {
-    // A line break is the layout of JSON, because the strings in it have none.
+    // Line breaks are layout of JSON, because strings contain none.
     let escaped = |c: char| c != '\n' && is_hidden(c);
     if !json.chars().any(escaped) {
         return Cow::Borrowed(json);

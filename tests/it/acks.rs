@@ -1,4 +1,4 @@
-//! How a handler answers a client that asks for an ack.
+//! Acks: how a handler answers a client.
 
 use patchcord::{HostEvent, testing::TestHost};
 
@@ -131,14 +131,14 @@ fn a_listener_that_returns_does_not_answer_for_one_that_does_so_later() {
     assert_eq!(client.answers(), ["[\"saved\"]"]);
 }
 
-/// Returns the events whose acks nobody has answered, as they are announced.
+/// Returns the events whose acks were not answered, as they are announced.
 fn unanswered(handlers: &str, events: &[&str]) -> Vec<String> {
     let host = TestHost::new(&format!("fn on_connection(socket) {{ {handlers} }}"));
     let client = host.connect("/").unwrap();
     for event in events {
         client.ask(event, [1]);
     }
-    // The announcement of an ack that was kept is a task of its own.
+    // An ack that was kept is announced by a task of its own.
     host.advance(1);
     let announced = host.events().into_iter();
     let unanswered = announced.filter_map(|event| match event {
@@ -153,7 +153,7 @@ fn an_ack_that_nobody_can_call_any_more_is_announced_once_for_each_event() {
     let silent =
         "socket.on(\"x\", |n, ack| { if n < 0 { ack.call(n); } }); socket.on(\"y\", |n, ack| { });";
     assert_eq!(unanswered(silent, &["x", "y", "x", "x"]), ["x", "y"]);
-    // Whoever keeps it may call it later, until nothing holds it any more.
+    // A script that keeps the ack may call it later, until nothing holds it any more.
     let kept = "let held = []; socket.on(\"x\", |n, ack| { held.push(ack); }); socket.on(\"forget\", || { held.clear(); });";
     assert_eq!(unanswered(kept, &["x"]), [""; 0]);
     assert_eq!(unanswered(kept, &["x", "x", "forget"]), ["x"]);

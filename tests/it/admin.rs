@@ -73,7 +73,7 @@ async fn names_of_other_sites_are_refused_at_the_operators_address_too() {
 #[tokio::test]
 async fn it_closes_with_the_server_whatever_its_clients_do() {
     let (running, admin) = running(Memory::from([SCRIPT])).await;
-    // A connection that stays open for a next request, and one that has never sent any.
+    // A connection that stays open for the next request, and one that has never sent any.
     let mut idle = TcpStream::connect(admin).await.unwrap();
     idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await

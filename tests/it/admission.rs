@@ -1,4 +1,4 @@
-//! Who gets a session: limits on clients in all, per address and per second, and on what the host keeps of a request.
+//! Limits on sessions: number of clients in total, per address and per second, and what the host keeps of a request.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -25,7 +25,7 @@ const SCRIPT: &str = "fn on_connection(socket) { print(socket.handshake.headers)
 const POLL: &str = "/socket.io/?EIO=4&transport=polling";
 const CLIENT: &str = "203.0.113.1:5000";
 
-/// A host whose clients have the addresses that a test invents.
+/// Host whose clients have addresses that a test chooses.
 struct Door {
     app: Router,
     host: Host,
@@ -77,7 +77,7 @@ impl Door {
         self.ask(peer, request.body(Body::empty()).unwrap()).await
     }
 
-    /// Opens sessions until one is refused; returns their number, and the refusal.
+    /// Opens sessions until one is rejected; returns their number, and the rejection.
     async fn fill(&self, peer: &str, headers: &[(&str, &str)]) -> (usize, Answer) {
         for count in 0..1_000 {
             let answer = self.open(peer, headers).await;
@@ -95,7 +95,7 @@ impl Door {
         assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "ok"));
     }
 
-    /// The events that `wanted` accepts, of those that were announced.
+    /// Returns the announced events that `wanted` accepts.
     fn announced<T>(&mut self, wanted: impl Fn(HostEvent) -> Option<T>) -> Vec<T> {
         let mut found = Vec::new();
         while let Ok(event) = self.events.try_recv() {
@@ -140,7 +140,7 @@ async fn an_address_has_its_own_limit_and_a_client_that_leaves_makes_room() {
     assert_eq!(door.open("203.0.113.2:1", &[]).await.status, StatusCode::OK);
     door.post(&first, "1").await;
     assert_eq!(door.fill(CLIENT, &[]).await.0, 1);
-    // All addresses of a /64 are one client's.
+    // All addresses of a /64 count as one client's.
     assert_eq!(door.fill("[2001:db8::1]:1", &[]).await.0, 3);
     assert_eq!(door.fill("[2001:db8::ffff:1]:1", &[]).await.0, 0);
     assert_eq!(door.fill("[2001:db8:0:1::1]:1", &[]).await.0, 3);
@@ -161,13 +161,13 @@ async fn a_trusted_proxy_determines_the_address_that_counts() {
     for client in ["198.51.100.1", "198.51.100.2"] {
         let forwarded = [("x-forwarded-for", client)];
         assert_eq!(door.fill(CLIENT, &forwarded).await.0, 2);
-        // What stands before the last entry is the client's invention.
+        // Entries before the last one may be invented by the client.
         let invented = [("x-forwarded-for", &*format!("192.0.2.1, {client}"))];
         assert_eq!(door.fill("203.0.113.2:1", &invented).await.0, 0);
     }
 }
 
-/// In time that passes by itself.
+/// Runs on a paused clock, which advances while all tasks wait.
 #[tokio::test(start_paused = true)]
 async fn connects_per_second_are_limited_after_a_burst() {
     let mut door = Door::new(|options| {
@@ -180,7 +180,7 @@ async fn connects_per_second_are_limited_after_a_burst() {
     let expected = r#"{"code":4,"message":"too many clients connect from this address"}"#;
     assert_eq!(refusal.body, expected);
     assert_eq!(retry_after(&refusal), 1);
-    // Of the thirty of all addresses, twenty are left.
+    // Twenty of the thirty sessions of all addresses are left.
     let (count, refusal) = door.fill("127.0.0.1:1", &[]).await;
     assert_eq!((count, refusal.status.as_u16()), (20, 429));
     let expected = r#"{"code":4,"message":"too many clients connect at once"}"#;
@@ -230,7 +230,7 @@ async fn loopback_has_no_limit_per_address() {
         }
     }
     assert_eq!(door.announced(refused), []);
-    // A number for all holds for it, too.
+    // The limit of all clients applies to loopback addresses too.
     let (count, refusal) = door.fill("127.0.0.1:1", &[]).await;
     assert_eq!((count, refusal.status.as_u16()), (0, 503));
 }
@@ -254,7 +254,7 @@ async fn a_proxy_that_is_not_trusted_is_told_once_and_its_clients_are_not_limite
             [format!("{header} from {CLIENT}")],
             "once"
         );
-        // A client that comes without the proxy has its own limit.
+        // A client without the proxy has its own limit.
         assert_eq!(door.fill(CLIENT, &[]).await.0, 1);
     }
 }
@@ -285,7 +285,7 @@ async fn a_flood_of_handshakes_from_one_address_locks_nobody_out() {
         options.trust_proxy = 1;
         options.max_connections = Some(100);
         options.max_unconnected = Some(30);
-        // The flood keeps its seats.
+        // A long timeout, so that the sessions of the flood keep their permits.
         options.connect_timeout = LONG * 10;
         builder
             .options(options)
@@ -303,7 +303,7 @@ async fn a_flood_of_handshakes_from_one_address_locks_nobody_out() {
     let answers = tokio::spawn(statuses(read));
     let flooding = tokio::spawn(async move {
         write.write_all(flood.as_bytes()).await.unwrap();
-        // Its drop would end the connection before the last response.
+        // The write half is returned, because dropping it would end the connection before the last response.
         write
     });
     let mut others = Vec::new();

@@ -1,4 +1,4 @@
-//! What clients answer.
+//! Acks of clients: what a script asks, and what clients answer.
 
 use patchcord::testing::TestHost;
 

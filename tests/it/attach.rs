@@ -1,4 +1,4 @@
-//! A host on a `SocketIo` of the program's own, beside namespaces that are written in Rust.
+//! A host on a `SocketIo` of the application, beside namespaces that are written in Rust.
 
 use std::net::SocketAddr;
 
@@ -30,7 +30,7 @@ use crate::{
     wire::{frame, raw_at, read_until},
 };
 
-/// A program with a Socket.IO server of its own.
+/// Application with a Socket.IO server of its own.
 pub(crate) struct Program<A: Adapter = LocalAdapter> {
     address: SocketAddr,
     io: SocketIo<A>,
@@ -39,7 +39,7 @@ pub(crate) struct Program<A: Adapter = LocalAdapter> {
 }
 
 impl Program {
-    /// A program that has `/rust`, with scripts attached.
+    /// Returns an application that has `/rust`, with scripts attached.
     async fn of(files: &[(&str, &str)], build: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
         let scripts: Memory = files.iter().map(|(name, text)| (*name, *text)).collect();
         let server = patchcord::testing::options().socket_io();
@@ -118,13 +118,14 @@ async fn serve<A: Adapter>(layer: SocketIoLayer<A>) -> SocketAddr {
     address
 }
 
-/// The crate begins a handler after it has answered the CONNECT, and loses what comes before that listens.
+/// Connects to `/rust`, and waits for its handler: socketioxide starts a handler after it has answered the CONNECT, and
+/// loses events that arrive before the handler listens.
 async fn connect_to_rust(client: &mut Client) {
     client.connect("/rust,").await;
     client.until(|packet| packet.contains("ready")).await;
 }
 
-/// The script that most tests serve as `/chat`.
+/// Script that most tests serve as `/chat`.
 const CHAT: &str = r#"
 fn on_handshake(socket) {
     if socket.handshake.auth.name == "mallory" { throw "not you"; }
@@ -156,7 +157,7 @@ async fn scripts_and_rust_share_one_server_and_edits_are_live() {
     let (mut ada, mut bob) = (program.client().await, program.client().await);
     ada.connect("/chat,").await;
     bob.connect("/chat,").await;
-    // They are in the room then.
+    // `from` shows that the client is in the room.
     for client in [&mut ada, &mut bob] {
         assert_eq!(
             client.until(|packet| packet.contains("from")).await,
@@ -178,7 +179,7 @@ async fn scripts_and_rust_share_one_server_and_edits_are_live() {
         let said = client.until(|packet| packet.contains("said")).await;
         assert_eq!(said, "42/chat,[\"said\",\"hi\"]");
     }
-    // What the program itself emits reaches them too.
+    // Events that the application itself emits reach the clients too.
     program
         .io
         .of("/chat")
@@ -345,7 +346,7 @@ async fn clients_of_an_attached_host_are_served_after_it_has_refused_to_serve_an
     assert!(program.host.service(Router::new()).is_err());
     let mut after = program.client().await;
     after.connect("/chat,").await;
-    // Both are in the room then.
+    // `from` shows that the client is in the room.
     for client in [&mut before, &mut after] {
         client.until(|packet| packet.contains("from")).await;
     }
@@ -353,7 +354,7 @@ async fn clients_of_an_attached_host_are_served_after_it_has_refused_to_serve_an
     for client in [&mut before, &mut after] {
         client.until(|packet| packet.contains("said")).await;
     }
-    // It is the server that clients are on which `close` closes.
+    // `close` closes the server to which the clients are connected.
     program.host.close().await;
     for client in [&mut before, &mut after] {
         client.until(|packet| packet == "41/chat,").await;
@@ -414,7 +415,7 @@ async fn a_client_that_does_not_read_is_parted_with_and_others_are_not() {
     client.send("421000[\"ping\"]").await;
     let pong = client.until(|packet| packet.starts_with("431000")).await;
     assert_eq!(pong, "431000[\"pong\"]");
-    // When it reads again, it is told.
+    // When the client reads again, it receives the DISCONNECT.
     let (mut chunk, mut tail) = (vec![0; 1 << 16], Vec::new());
     while !tail.windows(2).any(|bytes| bytes == b"41") {
         let count = deaf.read(&mut chunk).await.unwrap();
@@ -430,13 +431,14 @@ async fn a_volatile_broadcast_reaches_everybody_but_the_clients_that_do_not_read
         let big = \"\"; big.pad(60000, 'x');
         socket.on(\"tell\", |n| { io.volatile.emit(\"told\", n, big); });
         socket.on(\"ping\", |n| n); }";
-    // A client takes so many packets that it has not read, and what its system and this one hold.
+    // A client that does not read can be sent this many packets, and what the buffers of both systems hold.
     let mut options = patchcord::testing::options();
     options.limits.time = LONG;
     let server = options.socket_io().max_buffer_size(16);
     let scripts = Memory::from([("main.rhai", script)]);
     let mut program = Program::on(server, |b| b.loader(scripts).options(options)).await;
-    // Whom a broadcast reaches first is by chance: with so many of both it is hardly ever all who read.
+    // The order of a broadcast is random: with this many clients of both kinds, those that read are hardly ever all
+    // before the others.
     let mut deaf = Vec::new();
     for _ in 0..4 {
         deaf.push(deaf_at(program.address).await);
@@ -451,7 +453,7 @@ async fn a_volatile_broadcast_reaches_everybody_but_the_clients_that_do_not_read
     for n in 0.. {
         assert!(n < 400, "{parted} of the deaf clients were parted with");
         clients[0].send(&format!("42[\"tell\",{n}]")).await;
-        // The first one's answer comes when the broadcast is over, and that of the others after it.
+        // The answer to the first client comes when the broadcast is over, and the other answers come after it.
         for client in &mut clients {
             client.send(&format!("42{n}[\"ping\",{n}]")).await;
             let start = format!("42[\"told\",{n},");
@@ -487,7 +489,7 @@ async fn a_flood_on_an_attached_server_is_cut_off() {
     read_until(&mut client, "40/chat,{").await;
     let flood = async {
         let events = frame("42/chat,[\"add\",1]").repeat(100);
-        // It fails when the crate closes the connection, for the socket is gone.
+        // The write fails when socketioxide closes the connection, because the socket is gone.
         while client.write_all(&events).await.is_ok() {}
         std::future::pending::<()>().await;
     };

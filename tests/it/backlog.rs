@@ -1,4 +1,5 @@
-//! What is sent faster than it is taken: all of it arrives, or the client is cut off, and that is announced and counted.
+//! Events that are sent faster than a client reads: all of them arrive, or the client is disconnected, which is
+//! announced and counted.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,12 +14,12 @@ use crate::{
     wire::{frame, read_until, upgrade_request},
 };
 
-/// Unoptimized builds are slow; what is tested here is not time.
+/// Returns options with high limits, because unoptimized builds are slow and these tests are not about time.
 pub(crate) fn patient() -> Options {
     let mut options = patchcord::testing::options();
     options.limits.time = LONG;
     options.limits.operations = 100_000_000;
-    // A ping waits behind all that a client that polls has not read yet, and nobody answers the first one.
+    // A ping waits behind all packets that a polling client has not read yet, and no client answers the first one.
     options.ping_interval = Duration::from_secs(3600);
     options.ping_timeout = Duration::from_secs(3600);
     options
@@ -29,7 +30,7 @@ async fn serving(script: &str, options: Options) -> (Running, Host) {
     Running::reloadable(|builder| builder.loader(scripts).options(options)).await
 }
 
-/// A client that is in `/` and whose system takes little.
+/// Returns a client that is in `/`, does not read, and has a small receive buffer.
 pub(crate) async fn deaf(running: &Running) -> TcpStream {
     deaf_at(running.address).await
 }
@@ -45,7 +46,7 @@ pub(crate) async fn deaf_at(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// The id of a client that was cut off, with the packets and bytes that waited for it.
+/// Returns the id of a client that was disconnected, with the packets and bytes that were queued.
 async fn slow_consumer(running: &mut Running) -> (String, usize, usize) {
     running
         .announced(|event| match event {
@@ -84,12 +85,12 @@ async fn a_client_that_lets_too_many_packets_wait_is_cut_off_and_others_are_not(
         round += 1;
     }
     let (_, packets, bytes) = slow_consumer(&mut running).await;
-    // What one write of a call holds is counted when it is written.
+    // Packets are counted only when the batch of a call is written.
     assert!(packets > 5_000 && packets < 10_000, "{packets}");
     assert!(bytes < 250 * packets, "{bytes} bytes of {packets} packets");
 }
 
-/// A polling session in `/`: its path.
+/// Opens a polling session in `/`, and returns its path.
 async fn polling(running: &Running) -> String {
     let handshake = running.get("/socket.io/?EIO=4&transport=polling").await;
     let path = format!(
@@ -133,7 +134,7 @@ async fn a_client_that_does_not_poll_is_cut_off() {
     }
 }
 
-/// Polls until `count` events of the name `n` have come, which are numbered in their order.
+/// Polls until `count` events `n` have come, and checks that they are numbered in order.
 async fn poll_numbers(running: &Running, path: &str, count: usize) {
     let mut next = 0;
     while next < count {
@@ -158,7 +159,7 @@ async fn a_client_that_polls_gets_all_of_ten_thousand_events_again_and_again() {
         socket.on(\"io\", || { for i in 0..10000 { io.emit(\"n\", i); } });
     }";
     let mut options = patient();
-    // What was polled does not wait any more.
+    // Enough for one batch, because packets that were polled do not wait any more.
     options.max_backlog_packets = 12_000;
     let (running, _) = serving(script, options).await;
     let path = polling(&running).await;
@@ -168,7 +169,7 @@ async fn a_client_that_polls_gets_all_of_ten_thousand_events_again_and_again() {
     }
 }
 
-/// One call sends more than may wait, and one call sends as much as may.
+/// One call sends more packets than may wait, and another call sends as many as may wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_polls_gets_a_hundred_thousand_events_of_one_call_if_they_may_wait() {
     let script = "fn on_connection(socket) {
@@ -212,7 +213,7 @@ fn what_waits_for_on_any_outgoing_is_bounded_and_the_rest_is_announced() {
     });
     let (listening, client) = (host.connect("/").unwrap(), host.connect("/").unwrap());
     listening.emit("listen", ());
-    // Nobody else has a turn before the call has ended.
+    // No other call has a turn before this call has ended.
     client.emit("ticks", ());
     assert_eq!(listening.heard().len(), 20_000, "the client has them all");
     let most = 1 << 14;
@@ -226,7 +227,7 @@ fn what_waits_for_on_any_outgoing_is_bounded_and_the_rest_is_announced() {
     assert_eq!(lost, Some(("tick".to_owned(), reason.to_owned())));
 }
 
-/// Sends 900 kB to everybody, as often as a client asks.
+/// Script that sends 900 kB to all clients, as often as a client asks.
 const BIG: &str = "fn on_connection(socket) {
     let big = \"x\"; big.pad(900000, 'x');
     socket.on(\"flood\", |n| { for i in 0..n { io.emit(\"big\", big); } });

@@ -1,4 +1,4 @@
-//! The time that a call may take.
+//! Time that a call may take.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
 use patchcord::{Options, testing::TestHost};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Uses a processor for so long, however long that takes.
+/// Uses this much CPU time, however long that takes.
 fn work(milliseconds: i64) {
     let used = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
     let end = used() + Duration::from_millis(milliseconds.unsigned_abs());
@@ -22,7 +22,7 @@ fn work(milliseconds: i64) {
 
 #[test]
 fn a_call_is_over_its_time_by_one_native_call_at_most() {
-    // The second one is longer than the clock of calls goes on by itself.
+    // The second time is longer than the coarse clock runs without a new call.
     for time in [400, 1_500] {
         let calls = Arc::new(AtomicU64::new(0));
         let count = calls.clone();

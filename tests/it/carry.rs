@@ -1,4 +1,4 @@
-//! Closures that captured themselves or each other: an edit ends, takes effect, and everything is freed.
+//! Closures that captured themselves or each other: an edit ends and takes effect, and everything is freed.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::{
 
 const NONE: [&str; 0] = [];
 
-/// A value of a script by which a test sees what is still there.
+/// Value of a script that shows a test what is still alive.
 #[derive(Clone)]
 struct Held(Arc<()>);
 
-/// A host whose scripts get one by `held()`, and the count of those that live.
+/// Returns a host whose scripts get a [`Held`] from `held()`, and a function that counts those that are alive.
 fn host_of_held(script: &str, gate: &Gate) -> (TestHost, impl Fn() -> usize + use<>) {
     let token = Arc::new(());
     let (given, pass) = (Held(token.clone()), gate.clone());
@@ -28,7 +28,7 @@ fn host_of_held(script: &str, gate: &Gate) -> (TestHost, impl Fn() -> usize + us
     (host, move || Arc::strong_count(&token) - kept)
 }
 
-/// Several ways to capture oneself, each with a `held` that a leak would keep.
+/// Several ways in which a closure captures itself, each with a `held` that a leak would keep.
 const DIRECTLY: [&str; 4] = [
     "let f = (); f = |n| { held; if n > 0 { f.call(n - 1) } else { 0 } };
         socket.on(\"x\", |n| f.call(n));",
@@ -40,7 +40,7 @@ const DIRECTLY: [&str; 4] = [
         set_timeout(|| { map; }, 1000000);",
 ];
 
-/// The same where no listener captures what captured itself, but a closure that a listener captures does.
+/// The same, but the listener captures a closure that captures the one that captured itself.
 const THROUGH_ANOTHER: [&str; 2] = [
     "let f = (); f = |n| { held; f; n }; let outer = |n| f.call(n);
         socket.on(\"x\", |n| outer.call(n));",
@@ -113,7 +113,7 @@ fn a_closure_that_calls_itself_fails_at_most_its_own_call_and_edits_take_effect(
     }
 }
 
-/// A client comes and leaves.
+/// Connects and disconnects a client, and checks that everything is freed.
 fn freed_when_the_socket_leaves(captures: &str) {
     let (host, held) = host_of_held(&script(captures, 1), &Gate::default());
     for _ in 0..3 {
@@ -127,7 +127,7 @@ fn freed_when_the_socket_leaves(captures: &str) {
     assert_eq!(host.problems(), NONE, "{captures}");
 }
 
-/// A client sees some edits and leaves.
+/// Edits under a client, disconnects it, and checks that everything is freed.
 fn freed_by_edits(captures: &str) {
     let (mut host, held) = host_of_held(&script(captures, 1), &Gate::default());
     let client = host.connect("/").unwrap();

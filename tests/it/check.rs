@@ -1,7 +1,7 @@
-//! What is told of a script before it runs.
+//! Findings of `patchcord check`, before a script runs.
 //!
-//! `tests/fixtures/check/<case>.rhai` is a script, `<case>.txt` beside it what is told of it, nothing for a script that
-//! is fine; modules to import are in `lib`. `UPDATE_EXPECT=1` writes the texts anew.
+//! `tests/fixtures/check/<case>.rhai` is a script, and `<case>.txt` beside it has the findings, none for a script
+//! without problems; modules to import are in `lib`. `UPDATE_EXPECT=1` rewrites the texts.
 
 use std::{collections::BTreeMap, env, fs, path::Path, process::Output};
 
@@ -86,7 +86,8 @@ fn nothing_is_told_of_the_scripts_that_are_shipped() {
     }
 }
 
-/// Habits from JavaScript: the file of an example, a line of it, the same line with the trap, and the message of `check`.
+/// Habits from JavaScript: the file of an example, a line of it, the same line with the mistake, and the message of
+/// `check`.
 const TRAPS: [(&str, &str, &str, &str); 11] = [
     (
         "chat.rhai",
@@ -182,7 +183,7 @@ fn a_file_is_not_served_beside_one_of_the_same_namespaces() {
     assert_eq!(found.matches("error").count(), 1, "{found}");
 }
 
-/// The names before `(` in what stands in backticks.
+/// Returns the names before `(` in the parts of a hint in backticks.
 fn called(hint: &str) -> Vec<String> {
     let code = hint.split('`').skip(1).step_by(2);
     let heads = code.flat_map(|code| code.split('(').rev().skip(1));

@@ -31,7 +31,7 @@ use crate::{
 /// Longer than a host takes to end here; only a failing test waits for it.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Returns options with which a host that waits for `drain_timeout` never ends.
+/// Returns options with which a host that waits for `drain_timeout` would never end.
 fn options() -> Options {
     let mut options = patchcord::testing::options();
     options.drain_timeout = Duration::from_secs(3600);
@@ -62,7 +62,8 @@ struct Closing {
 }
 
 impl Closing {
-    /// Begins to close a host in which the second version of a script serves. Returns what `prepare` makes before that.
+    /// Begins to close a host in which the second version of a script serves. Returns the result of `prepare`, which
+    /// runs before.
     async fn begin<T>(prepare: impl FnOnce(&Host) -> T) -> (Self, T) {
         let scripts = tempfile::tempdir().unwrap();
         save(scripts.path(), 1);
@@ -119,7 +120,7 @@ async fn a_host_closes_while_a_reload_begins() {
     let (closing, ()) = Closing::begin(|_| ()).await;
     let host = closing.host.clone();
     save(closing.scripts.path(), 3);
-    // The reload goes as far as it can while the host closes.
+    // The reload makes as much progress as it can while the host closes.
     let mut reload = pin!(maybe_done(host.reload()));
     let _ = poll!(&mut reload);
     closing.ends(reload).await;
@@ -139,7 +140,7 @@ async fn a_host_closes_while_files_are_saved() {
     let (closing, _watching) = Closing::begin(|host| host.watch().unwrap()).await;
     let options = WatchOptions::default();
     let (_watcher, mut batches) = Watcher::start(closing.scripts.path(), options).unwrap();
-    // The host has received the first save, at the latest, when the second one is reported.
+    // When the second save is reported, the host has received the first one.
     for version in 3..5 {
         save(closing.scripts.path(), version);
         soon("the wait for a save", batches.next()).await.unwrap();
@@ -168,7 +169,7 @@ async fn a_host_that_closes_waits_for_handlers_without_using_a_processor() {
         tokio::task::spawn_blocking(move || reached.reached())
             .await
             .unwrap();
-        // Much time for a thread that has nothing to wait for.
+        // A thread that has nothing to wait for gets much time.
         for _ in 0..100_000 {
             tokio::task::yield_now().await;
         }
@@ -316,7 +317,7 @@ async fn visit(app: Router, host: &Host) {
     };
     soon("the connection of a client that has left", left).await;
     serving.abort();
-    // The task was cancelled.
+    // The task was cancelled, so its result is an error.
     drop(serving.await);
 }
 
@@ -325,7 +326,7 @@ const ASK: &str = "fn on_connection(socket) {
     socket.on(\"ask\", || { io.to(\"room\").emit(\"asked\"); io.data.asked = 1; io.data.asked });
 }";
 
-/// Script that returns the same answer, and works in its namespace while no client is in it.
+/// Script that always returns the same answer, and works in its namespace while no client is in it.
 const WORKS: &str =
     "fn on_load() { let n = 0; set_interval(|| { n += 1; io.data.n = n; }, 3600000); }
     io.on(\"connection\", |socket| {
@@ -409,7 +410,7 @@ fn a_host_in_memory_is_freed_when_it_is_dropped() {
         let clients = [host.connect("/").unwrap(), host.connect("/").unwrap()];
         assert_eq!(clients[0].ask("ask", ()).as_deref(), Some("[1]"));
         clients[0].disconnect();
-        // One of them is still connected.
+        // The host is dropped while `clients[1]` is still connected.
         drop((host, clients));
         assert_eq!(Arc::strong_count(&token), 1, "{script}");
     }

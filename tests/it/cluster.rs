@@ -1,4 +1,4 @@
-//! A host on a server whose adapter reaches another process.
+//! A host on a server whose adapter reaches other servers, as in a cluster.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,10 +13,10 @@ use socketioxide_core::{
 
 use crate::attach::Program;
 
-/// The servers of a cluster, all of them in this process.
+/// Servers of a cluster, all of them in this process.
 type Cluster = Arc<Mutex<Vec<Arc<Shared>>>>;
 
-/// An adapter whose broadcasts take a while to reach the others.
+/// Adapter whose broadcasts take a while to reach the other servers.
 struct Shared(CoreLocalAdapter<Emitter>);
 
 struct Clustered {

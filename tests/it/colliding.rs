@@ -13,7 +13,7 @@ use crate::{
     watching::{Watched, one, script, shown},
 };
 
-/// A folder with a namespace that two files would serve, and another one.
+/// Writes a folder with a namespace that two files would serve, and another namespace.
 fn two_of_one_namespace(scripts: &Path) {
     one(scripts);
     fs::create_dir(scripts.join("room")).unwrap();
@@ -89,7 +89,7 @@ async fn a_file_of_a_dynamic_namespace_that_gets_another_name_is_not_refused() {
     );
 }
 
-/// Every file serves `/`.
+/// Loader in which every file serves `/`.
 #[derive(Debug)]
 struct AllOfOne(Folder);
 

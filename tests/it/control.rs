@@ -1,4 +1,4 @@
-//! The control channel: what it does, and what it withstands.
+//! The control channel: its commands, and hostile requests.
 
 use std::{
     fs,
@@ -42,7 +42,7 @@ fn ask(mut stream: &UnixStream, line: &[u8]) -> Value {
 }
 
 fn answer(mut stream: impl Read) -> Value {
-    // Byte by byte, because what follows belongs to the next answer.
+    // Reads byte by byte, because the bytes after the line belong to the next answer.
     let (mut line, mut byte) = (Vec::new(), [0]);
     while stream.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
         line.extend(byte);
@@ -50,7 +50,7 @@ fn answer(mut stream: impl Read) -> Value {
     serde_json::from_slice(&line).unwrap_or_else(|_| panic!("{:?}", String::from_utf8_lossy(&line)))
 }
 
-/// Runs `patchcord ctl`: its exit code, its output and its errors.
+/// Runs `patchcord ctl`, and returns its exit code, output and errors.
 fn ctl(place: &Place, arguments: &[&str]) -> (i32, String, String) {
     let arguments = [&["ctl"], arguments].concat();
     let output = place.run(&arguments, &[]);
@@ -67,7 +67,7 @@ fn a_person_lists_compares_and_restores_versions_of_a_server_that_runs() {
         ("scripts/main.rhai", &script(1)),
         ("scripts/chat.rhai", &script(1)),
     ]);
-    // The only server of the user needs no name.
+    // `ctl` finds the only server of the user without a name.
     let serving = place.serve(&["--port", "0", "--no-watch"], &[]);
     let (code, out, _) = ctl(&place, &["reload"]);
     assert_eq!((code, &*out), (0, "nothing has changed\n"));
@@ -361,7 +361,7 @@ fn a_request_that_is_wrong_gets_an_error_and_ends_nothing() {
             "{shown}: {answer}"
         );
     }
-    // Empty lines are no requests, and the id comes back.
+    // Empty lines are not requests, and the answer has the id of the request.
     let answer = ask(
         &stream,
         b"\n\r\n  \n{\"id\": [7], \"command\": \"versions\", \"arguments\": {\"last\": null}}",
@@ -377,14 +377,14 @@ fn a_request_that_is_too_long_or_not_finished_ends_its_own_connection_only() {
     let (long, unfinished, other) = (connect(&place), connect(&place), connect(&place));
     let sender = long.try_clone().unwrap();
     let sending = thread::spawn(move || {
-        // It may be closed before all has left.
+        // The server may close the connection before all bytes are sent.
         let _ = (&sender).write_all(&vec![b'x'; 10 << 20]);
     });
     let refused = answer(&long);
     assert_eq!(refused["error"], "a request is longer than 65536 bytes");
     sending.join().unwrap();
     let mut rest = Vec::new();
-    // The end, or a reset.
+    // Either the end of the stream, or a reset.
     let _ = (&long).read_to_end(&mut rest);
     assert!(rest.is_empty());
     (&unfinished).write_all(b"{\"command\": \"versi").unwrap();
@@ -418,7 +418,7 @@ fn many_clients_ask_at_once_and_too_many_are_told_so() {
     let refused = answer(&connect(&place));
     assert_eq!(refused["error"], "too many control connections are open");
     drop(streams);
-    // There is room again when the server has noticed it.
+    // Connections are accepted again when the server has noticed the end of the others.
     loop {
         let stream = connect(&place);
         let sent = (&stream).write_all(b"{\"command\": \"versions\"}\n");
@@ -444,13 +444,13 @@ fn the_socket_is_for_its_user_only_and_goes_with_the_server() {
     serving.signal();
     assert_eq!(serving.ended(), Some(0));
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
-    // A folder of its own for a place of the operator's.
+    // For a path that the operator chooses, the server creates the folder.
     let mut serving = place.serve(&["--port", "0", "--control", "run/c.sock"], &[]);
     assert_eq!(mode(&place.path().join("run")), 0o700);
     assert_eq!(mode(&place.path().join("run/c.sock")), 0o600);
     serving.signal();
     serving.ended();
-    // One that was killed leaves its socket to the next one.
+    // A server that was killed leaves its socket, and the next server removes it.
     place.serve(&["--port", "0"], &[]).kill();
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
     let mut next = place.serve(&["--port", "0"], &[]);
@@ -486,7 +486,7 @@ fn a_stale_socket_is_replaced_and_nothing_else() {
         ask(&connect(&place), b"{\"command\": \"versions\"}")["ok"],
         true
     );
-    // A socket of another program, without a lock.
+    // A socket of another program, without a lock file.
     let _other = UnixListener::bind(place.path().join("other.sock")).unwrap();
     assert!(refused(&place, "other.sock").ends_with(taken));
     place.write("file.sock", "text");
@@ -527,7 +527,7 @@ fn the_tcp_port_wants_its_token_and_a_loopback_address() {
     let wrong = place.run(&["--port", "0", "--control-tcp", "0.0.0.0:0"], &[]);
     let text = String::from_utf8(wrong.stderr).unwrap();
     assert!(text.ends_with("no control channel at `0.0.0.0:0`: it is no loopback address, such as `127.0.0.1:3001`\n"), "{text}");
-    // One that is free now.
+    // An address that is free now.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap().to_string();
     drop(free);
@@ -565,7 +565,7 @@ fn the_tcp_port_wants_its_token_and_a_loopback_address() {
     ] {
         let mut stream = TcpStream::connect(&address).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
-        // What stands behind it is not read any more.
+        // The server does not read what follows the first line.
         let pause = format!(
             "{line}\n{{\"command\": \"pause\", \"token\": \"{}\"}}\n",
             token.trim()

@@ -1,4 +1,4 @@
-//! What a host counts, and `GET /metrics`.
+//! Counters of a host, and `GET /metrics`.
 
 use patchcord::{
     script::Memory,
@@ -66,7 +66,7 @@ async fn metrics_are_there_when_asked_for() {
     client.connect("").await;
     client.send("420[\"nobody listens\"]").await;
     client.send("42[\"fail\"]").await;
-    // Answered after the events: they are of one connection.
+    // The DISCONNECT is handled after the events, because they are of one connection.
     client.send("41").await;
     client.connect("").await;
     let metrics = running.get("/metrics").await;

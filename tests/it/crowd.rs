@@ -10,11 +10,12 @@ use crate::{
     wire::{frame, raw_at, read_until},
 };
 
-/// Each needs a file descriptor here and one in the program: more than this are asked for with `MEMBERS`.
+/// Number of clients. Each needs a file descriptor in the test and one in the program; the variable `MEMBERS` sets a
+/// higher number.
 const MEMBERS: usize = 400;
 const EVENTS: usize = 5;
 
-/// A client that is in `/`, and answers the ping that comes at once.
+/// Connects a client to `/`, which also answers the ping that comes at once.
 async fn member(address: std::net::SocketAddr) -> TcpStream {
     let mut stream = raw_at(address).await;
     let packets = [frame("40"), frame("3")].concat();

@@ -109,7 +109,8 @@ fn what_is_kept_is_a_copy() {
     assert_eq!(client.ask("kept", ()).as_deref(), Some("[[1]]"));
 }
 
-/// How many calls have failed because of another one: the first few are announced, then they are counted.
+/// Returns the number of calls that failed because of another call. The first failures are announced one by one, the
+/// others are only counted.
 fn failures(host: &TestHost) -> usize {
     host.advance(10_001);
     let failures = host.events().into_iter().map(|event| match event {
@@ -235,7 +236,7 @@ fn a_chained_write_that_another_call_overtook_is_an_error_and_writes_nothing() {
     assert_eq!(ada.ask("users", ()).as_deref(), Some("[[\"Ada\",\"Bob\"]]"));
 }
 
-/// Rhai writes a property back after each method of it.
+/// Rhai writes a property back after each method call on it.
 #[test]
 fn a_chained_look_that_another_call_overtook_is_no_error_and_writes_nothing() {
     let gate = Gate::default();
@@ -296,7 +297,7 @@ fn chained_writes_from_many_threads_are_there_or_have_failed() {
     );
 }
 
-/// How many more keys find room in `io.data` after `before`.
+/// Returns the number of further keys that `io.data` can hold after `before`.
 fn room_after(before: &str) -> usize {
     let script = format!(
         r#"fn on_connection(socket) {{

@@ -1,4 +1,4 @@
-//! What patchcord depends on is allowed by `deny.toml`: its licence, the crate itself, and where it comes from.
+//! Checks that `deny.toml` allows every dependency: its licence, the crate itself, and its source.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -8,11 +8,11 @@ use toml::de::{DeTable, DeValue};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Rules of `deny.toml`, as far as they are checked here.
+/// Rules of `deny.toml`, as far as these tests check them.
 #[derive(Debug)]
 struct Rules {
     licences: Vec<Licensee>,
-    /// Further licences of single crates.
+    /// Additional licences of single crates.
     exceptions: BTreeMap<String, Vec<Licensee>>,
     banned: Vec<String>,
     registries: Vec<String>,
@@ -35,7 +35,7 @@ impl Rules {
         }
     }
 
-    /// What is wrong with a package of `cargo metadata`.
+    /// Returns what is not allowed about a package of `cargo metadata`.
     fn problems(&self, package: &Value) -> Vec<String> {
         let name = package["name"].as_str().unwrap();
         let mut problems = Vec::new();
@@ -113,7 +113,7 @@ fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// All packages that this machine builds: those for others have not been downloaded.
+/// Returns all packages that this machine builds, because those of other platforms have not been downloaded.
 fn packages() -> Vec<Value> {
     let version = run("rustc", &["-vV"]);
     let host = version

@@ -1,4 +1,4 @@
-//! What the documents say is true.
+//! Checks that the documents are true.
 
 use std::{fs, path::Path};
 
@@ -10,7 +10,7 @@ fn read(name: &str) -> String {
     fs::read_to_string(Path::new(ROOT).join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// The code blocks of a document in one language.
+/// Returns the code blocks of a document in one language.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let start = format!("```{language}\n");
     text.split(&start)
@@ -19,7 +19,7 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// A script that serves, of a block that is one or that stands for what `on_connection` does.
+/// Returns a script for a block that is a whole script, or else the body of `on_connection`.
 fn script(block: &str) -> String {
     let serves = block.contains("fn on_connection") || block.contains("io.on(\"connection\"");
     match serves {
@@ -125,7 +125,7 @@ fn every_example_of_a_script_function_runs() {
     assert!(count > 20, "only {count} examples were found");
 }
 
-/// The `rhai` examples of doc comments, written as comments or as the strings that stand for them.
+/// Returns the `rhai` examples of doc comments, written as comments or as strings.
 fn examples(text: &str) -> Vec<String> {
     let comments = text.lines().filter_map(|line| {
         let line = line.trim();
@@ -200,7 +200,7 @@ fn every_shipped_script_loads_and_takes_a_client() {
     }
 }
 
-/// The flags of a help text, with their defaults.
+/// Returns the flags of a help text, with their defaults.
 fn flags(help: &str) -> Vec<(&str, &str)> {
     let mut flags = Vec::new();
     for line in help.lines().map(str::trim) {

@@ -1,4 +1,4 @@
-//! Namespaces that are made on demand.
+//! Namespaces that are created on demand.
 
 use patchcord::testing::TestHost;
 
@@ -141,7 +141,7 @@ async fn a_file_takes_over_the_path_of_an_instance() {
     };
     let (mut first, answer) = who().await;
     assert_eq!(answer, "43/room/lobby,1[\"dynamic\"]");
-    // A file that does not load changes nothing for those who are there.
+    // A file that does not load changes nothing for the connected clients.
     write("room/lobby.rhai", "fn on_connection(".to_owned());
     assert_eq!(host.reload().await.len(), 1);
     first.send("42/room/lobby,2[\"who\"]").await;

@@ -1,4 +1,5 @@
-//! Clients that leave too early or speak too late, packet by packet: which hooks run, and that nothing of them remains.
+//! Clients that leave too early or send too late, packet by packet: which hooks run, and that no state of the clients
+//! remains.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::{
     wire::{frame, raw, read_until},
 };
 
-/// `on_handshake` goes on when the test says so; `on_connection` passes a gate.
+/// Script whose `on_handshake` waits for the test, and whose `on_connection` passes a gate.
 const MAIN: &str = r#"
 fn on_handshake(socket, next) {
     print("handshake");
@@ -30,7 +31,7 @@ fn on_connection(socket) {
 }
 fn on_disconnect(socket, reason) { print(`gone: ${reason}`); }
 "#;
-/// What remains in `/`.
+/// Script that answers with the numbers of sockets and rooms in `/`.
 const WATCH: &str = r#"fn on_connection(socket) {
     socket.on("state", || {
         let rooms = [];
@@ -76,7 +77,7 @@ impl Scene {
         }
     }
 
-    /// The next line that the scripts log.
+    /// Returns the next line that the scripts log.
     async fn logged(&mut self) -> String {
         let line = |event| match event {
             HostEvent::Log { text, .. } => Some(text),
@@ -92,7 +93,7 @@ impl Scene {
         }
     }
 
-    /// A client that is in the namespace `/watch`.
+    /// Returns a client that is in the namespace `/watch`.
     async fn watched(&self) -> TcpStream {
         let mut client = raw(&self.running).await;
         send(&mut client, &["40/watch,"]).await;
@@ -100,7 +101,7 @@ impl Scene {
         client
     }
 
-    /// A client whose `on_handshake` waits.
+    /// Returns a client whose `on_handshake` waits.
     async fn shaking(&mut self) -> TcpStream {
         let mut client = raw(&self.running).await;
         client.write_all(&frame("40")).await.unwrap();
@@ -108,7 +109,7 @@ impl Scene {
         client
     }
 
-    /// A client whose `on_connection` is at the gate.
+    /// Returns a client whose `on_connection` waits at the gate.
     async fn connecting(&mut self) -> TcpStream {
         self.gate.shut_after(0);
         let client = self.shaking().await;
@@ -121,7 +122,7 @@ impl Scene {
         client
     }
 
-    /// Waits until nobody is in `/` and in no room of it.
+    /// Waits until no client is in `/`, and in no room of it.
     async fn is_empty(&mut self) {
         let empty = async {
             loop {
@@ -140,7 +141,7 @@ impl Scene {
             .expect("something remains in `/`");
     }
 
-    /// A new client comes, is served, and is the only one.
+    /// Checks that a new client is served, and leaves nothing behind.
     async fn serves(&mut self) {
         self.handshakes.add_permits(1);
         let mut client = self.running.websocket().await;
@@ -156,7 +157,7 @@ impl Scene {
     }
 }
 
-/// The end of a connection, seen by its client.
+/// Waits until a client sees the end of its connection.
 async fn closed(mut client: TcpStream) {
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(LONG, client.read_to_end(&mut rest)).await;
@@ -199,7 +200,7 @@ async fn who_goes_unseen_during_the_handshake_is_connected_and_gone() {
             client.send("42[\"n\",1]").await;
         }
     }
-    // The hooks of the one that went ran in order, or not at all.
+    // The hooks of the client that left ran in order, or not at all.
     let gone: Vec<_> = lines
         .iter()
         .filter(|line| line.starts_with("gone"))
@@ -264,7 +265,7 @@ async fn an_event_after_the_disconnect_packet_ends_the_connection_as_in_node() {
         scene.logged().await,
         scene.logged().await,
     ];
-    // Each namespace has turns of its own.
+    // Sorted, because each namespace has turns of its own.
     logged.sort_by_key(|line| line.starts_with("watch"));
     let expected = [
         "event 1",

@@ -1,4 +1,4 @@
-//! Edits that were seen to go wrong, each with others of its kind: what a save does to those who are connected.
+//! Effects of a save on connected clients: edits that went wrong once, each with similar ones.
 
 use patchcord::{
     HostEvent,
@@ -22,14 +22,14 @@ mod values;
 
 const NONE: [&str; 0] = [];
 
-/// A host of one script, which is valid.
+/// Returns a host of one valid script.
 fn serve(script: &str) -> TestHost {
     let host = TestHost::new(script);
     assert_eq!(host.problems(), NONE, "{script}");
     host
 }
 
-/// Saves, and the save is not refused.
+/// Saves, and checks that the save is not rejected.
 fn save(host: &mut TestHost, script: &str) {
     host.events();
     host.edit("main.rhai", script);
@@ -53,7 +53,7 @@ fn saved(host: &mut TestHost, script: &str) -> Reload {
     found.unwrap_or_else(|| panic!("nothing was replaced: {events:?}"))
 }
 
-/// The same script in other words: each is saved in turn.
+/// Returns variants of a script with the same meaning, which are saved in turn.
 fn reworded(script: &str) -> Vec<String> {
     let indented: Vec<_> = script.lines().map(|line| format!("\t{line}  ")).collect();
     vec![
@@ -66,7 +66,7 @@ fn reworded(script: &str) -> Vec<String> {
     ]
 }
 
-/// Saves the script in other words, again and again; `check` sees no difference.
+/// Saves all variants of the script; `check` must see no difference.
 fn save_nothing(host: &mut TestHost, script: &str, mut check: impl FnMut(&TestHost, &str)) {
     for text in reworded(script) {
         save(host, &text);
@@ -81,7 +81,7 @@ fn ask(client: &TestClient, event: &str) -> String {
         .unwrap_or_else(|| panic!("{event} is not answered"))
 }
 
-/// The answer of each client, `-` where there is none.
+/// Returns the answer of each client, `-` if there is none.
 fn all(clients: &[TestClient], event: &str) -> Vec<String> {
     clients
         .iter()

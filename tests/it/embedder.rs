@@ -1,4 +1,4 @@
-//! What a program does with a host: functions of its own, loading by call, several hosts at once.
+//! Host in an application: functions of its own, explicit loads, several hosts at once.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use crate::sockets::{Client, ECHO};
 
-/// A type of the program's own.
+/// Type of the application.
 #[derive(Debug, Clone)]
 struct User {
     name: String,
@@ -171,7 +171,7 @@ fn hosts_in_one_process_have_functions_limits_and_data_of_their_own() {
     assert_eq!(large.problems(), [] as [&str; 0]);
 }
 
-/// Scripts that are kept in memory, and changed there.
+/// Loader with scripts in memory, which a test changes.
 #[derive(Debug, Clone, Default)]
 struct Table(Arc<Mutex<BTreeMap<String, String>>>);
 
@@ -319,7 +319,7 @@ async fn everything_leaves_through_a_stream_with_a_buffer_of_its_own() {
     tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let service = service_fn(move |request: Request<_>| app.clone().oneshot(request));
-        // As TLS does, it sends the rest of what was written when it is flushed.
+        // Like TLS, this stream may keep written bytes until it is flushed.
         let stream = TokioIo::new(BufStream::new(stream));
         let serving = http1::Builder::new().serve_connection(stream, service);
         serving.with_upgrades().await

@@ -1,4 +1,4 @@
-//! Every example of `examples/` runs, and does what it says.
+//! Checks that every example of `examples/` runs, and does what it says.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use crate::sockets::{Client, get};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Where cargo puts an example, which this builds if `cargo test` has not.
+/// Returns the path of an example, which it builds if `cargo test` has not.
 fn example(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_BIN_EXE_patchcord")).parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
@@ -27,11 +27,11 @@ fn example(name: &str) -> PathBuf {
     folder.join("examples").join(name)
 }
 
-/// A server that ends with the test.
+/// Server process that ends with the test.
 struct Running(Child, String);
 
 impl Running {
-    /// Starts an example that prints where it listens.
+    /// Starts an example that prints its address.
     fn start(name: &str, argument: &str) -> Self {
         let mut child = Command::new(example(name))
             .arg(argument)
@@ -57,7 +57,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has ended by itself if it cannot be killed.
+        // If the process cannot be killed, it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,8 +1,8 @@
-//! What becomes of errors: who hears of them, and how often.
+//! Reports of errors: where they appear, and how often.
 
 use patchcord::{HostEvent, Options, testing::TestHost};
 
-/// What was lost: how often, and why.
+/// Returns the dropped events: the count, and the reason.
 fn lost(host: &TestHost) -> Vec<(usize, String)> {
     let lost = host.events().into_iter().filter_map(|event| match event {
         HostEvent::EventDropped {

@@ -1,4 +1,4 @@
-//! Clients that send more than they may.
+//! Clients that exceed a limit.
 
 use std::{
     sync::{
@@ -70,7 +70,7 @@ async fn events_beyond_the_rate_are_refused_and_who_goes_on_is_cut_off() {
     abuser.write_all(&frame("40")).await.unwrap();
     read_until(&mut abuser, "40{").await;
     let flood = frame("42[\"n\",1]").repeat(10_000);
-    // It fails once the client is cut off.
+    // The write fails once the client is disconnected.
     let _ = abuser.write_all(&flood).await;
     assert_eq!(
         running.announced(cut_off).await,
@@ -124,7 +124,7 @@ async fn a_message_that_is_too_large_ends_the_connection() {
     }
 }
 
-/// A server that waits a moment only for the head of a request.
+/// Returns a server with a short timeout for the head of a request.
 async fn impatient() -> Server {
     let host = Host::builder()
         .loader(Memory::from([("main.rhai", ECHO)]))
@@ -239,7 +239,7 @@ async fn what_is_kept_of_a_connect_is_bounded() {
     );
 }
 
-/// In time that passes by itself.
+/// Runs on a paused clock, which advances while all tasks wait.
 #[tokio::test(start_paused = true)]
 async fn attachments_that_never_come_are_given_up() {
     let host = Host::builder()
@@ -278,7 +278,7 @@ async fn attachments_that_never_come_are_given_up() {
     assert_eq!(host.counters().clients_disconnected.get(), 1);
 }
 
-/// In time that passes by itself.
+/// Runs on a paused clock, which advances while all tasks wait.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_is_given_up() {
     let host = Host::builder()
@@ -308,7 +308,7 @@ async fn a_body_that_never_ends_is_given_up() {
     assert_eq!(host.counters().requests_rejected.get(), 1);
 }
 
-/// Counts the events `n`, each of which takes some time.
+/// Adds functions that count the events `n`, each of which takes some time.
 fn counting(builder: HostBuilder, count: &Arc<AtomicI64>) -> HostBuilder {
     let (counted, so_far) = (count.clone(), count.clone());
     builder
@@ -328,7 +328,7 @@ const COUNT: &str = "fn on_connection(socket) {
 }";
 const MANY: usize = 1000;
 
-/// Asks another client's question while the first one's events are handled, on the only thread.
+/// Checks that another client is answered while the events of the first client are handled, on the only thread.
 async fn assert_has_a_turn(other: &mut Client, count: &AtomicI64) {
     while count.load(Ordering::SeqCst) == 0 {
         tokio::task::yield_now().await;

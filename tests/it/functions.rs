@@ -1,5 +1,5 @@
-//! Every function that a script finds in Rhai's standard packages: it is known to us, and ends within the limits
-//! whatever it is given.
+//! Checks every function of Rhai's standard packages that a script can call: patchcord knows it, and it ends within the
+//! limits whatever its arguments are.
 
 use std::{
     collections::BTreeSet,
@@ -81,7 +81,7 @@ fn every_function_is_on_the_list_of_those_that_were_looked_at() {
     );
 }
 
-/// Large and odd arguments of a type, as a script writes them; `None` for a type that no script can make.
+/// Returns large or unusual arguments of a type, as a script writes them; `None` for a type that no script can make.
 fn arguments(kind: &str, nth: usize) -> Option<&'static str> {
     let choices: [&str; 4] = match kind {
         "i64" => [
@@ -123,7 +123,7 @@ fn arguments(kind: &str, nth: usize) -> Option<&'static str> {
     choices.get(nth).copied()
 }
 
-/// A call of a function with the nth choice of arguments.
+/// Returns a call of a function with the nth choice of arguments.
 fn call(function: &Value, nth: usize) -> Option<String> {
     let name = function["name"].as_str()?;
     if function["numParams"].as_u64()? != types(function).len() as u64 {
@@ -162,7 +162,7 @@ fn call(function: &Value, nth: usize) -> Option<String> {
     Some(script)
 }
 
-/// Calls that are worse than what the list of arguments leads to.
+/// Calls that are worse than those with the listed arguments.
 const WORST: [&str; 9] = [
     "let t = text(); t.replace(\" \", \"xy\");",
     "let t = text(); t.index_of(\"abc\");",
@@ -175,7 +175,7 @@ const WORST: [&str; 9] = [
     "let l = words(); l.sort();",
 ];
 
-/// With `FULL_SIZE` set: with the default limits, and the slowest are printed.
+/// With `FULL_SIZE` set, this test uses the default limits, and prints the slowest calls.
 #[test]
 fn every_function_ends_within_the_limits_whatever_it_is_given() {
     let full = std::env::var_os("FULL_SIZE").is_some();
@@ -185,7 +185,7 @@ fn every_function_ends_within_the_limits_whatever_it_is_given() {
         (limits.string_size, limits.array_size, limits.map_size) = (20_000, 500, 500);
     }
     limits.listeners = 100_000;
-    // What is looked for takes long by itself.
+    // Few operations are enough, because the test looks for native functions that take long by themselves.
     limits.operations = 200_000;
     limits.time = Duration::from_secs(300);
     limits.functions = 100_000;

@@ -1,4 +1,4 @@
-//! Calls of scripts that wait until a test lets them go on.
+//! Gate for calls of scripts: they wait until a test lets them continue.
 
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 
@@ -6,19 +6,19 @@ use patchcord::testing::TestHost;
 
 use crate::sockets::LONG;
 
-/// A native function at which the calls of scripts wait while it is shut.
+/// Native function at which the calls of scripts wait while it is shut.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gate(Arc<(Mutex<Passage>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct Passage {
-    /// How many calls pass before it is shut; `None` while it is open.
+    /// Number of calls that pass before the gate is shut; `None` while it is open.
     passes: Option<usize>,
     waiting: usize,
 }
 
 impl Gate {
-    /// What the native function does.
+    /// Waits while the gate is shut; the native function calls this.
     pub(crate) fn pass(&self) {
         let (passage, changed) = &*self.0;
         let mut passage = passage.lock().unwrap();
@@ -39,7 +39,7 @@ impl Gate {
         assert!(!end.timed_out(), "the gate stays shut");
     }
 
-    /// Shuts it behind so many calls from now on.
+    /// Shuts the gate after this many further calls.
     pub(crate) fn shut_after(&self, passes: usize) {
         self.0.0.lock().unwrap().passes = Some(passes);
     }
@@ -49,7 +49,7 @@ impl Gate {
         self.0.1.notify_all();
     }
 
-    /// Waits until a call waits at it.
+    /// Waits until a call waits at the gate.
     pub(crate) fn reached(&self) {
         let (passage, changed) = &*self.0;
         let nobody = |passage: &mut Passage| passage.waiting == 0;
@@ -60,7 +60,8 @@ impl Gate {
     }
 }
 
-/// Saves `main.rhai` and reloads on a thread of its own, for a reload that may not end, and gives the host back.
+/// Saves `main.rhai` and reloads on a thread of its own, because the reload may not end. The receiver gets the host
+/// back.
 pub(crate) fn edit_elsewhere(mut host: TestHost, text: String) -> mpsc::Receiver<TestHost> {
     let (done, edited) = mpsc::channel();
     std::thread::spawn(move || {

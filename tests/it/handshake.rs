@@ -1,4 +1,4 @@
-//! Who is accepted, and what is known of a client before.
+//! The handshake: which clients are accepted, and what is known of a client before.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -110,14 +110,14 @@ async fn a_client_that_is_disconnected_in_its_handshake_is_told_and_leaves() {
     assert_eq!(reason, "server namespace disconnect");
 }
 
-/// Tells the time of the handshake, as `on_handshake` saw it and as it is now, and `issued`.
+/// Script that sends the time of the handshake, as `on_handshake` saw it and as it is now, and `issued`.
 pub(crate) const TIMES: &str = "
     fn on_handshake(socket) { socket.data.time = socket.handshake.time; }
     fn on_connection(socket) {
         socket.on(\"times\", || [socket.data.time, socket.handshake.time, socket.handshake.issued]);
     }";
 
-/// A client of [`TIMES`] is told one and the same time in another second, and that is the one of `issued`.
+/// Checks that a client of [`TIMES`] receives the same time in another second, and that it is the time of `issued`.
 pub(crate) async fn assert_time_stands(mut client: Client) {
     client.connect("").await;
     for n in 0..2 {
@@ -129,7 +129,7 @@ pub(crate) async fn assert_time_stands(mut client: Client) {
         let issued = UNIX_EPOCH + Duration::from_millis(issued);
         assert_eq!(now, first, "answer {n}");
         assert_eq!(now, httpdate::fmt_http_date(issued), "answer {n}");
-        // The text of the time has seconds.
+        // The time has a resolution of one second.
         let second = seconds();
         while seconds() == second {
             tokio::task::yield_now().await;

@@ -152,7 +152,7 @@ async fn what_waits_for_a_client_that_polls_is_given_to_nobody_else() {
     let stolen = running.get(&format!("{POLL}&sid={id}")).await;
     assert!(stolen.ends_with(UNKNOWN), "{stolen}");
     ada.until("for my eyes").await;
-    // The same while a request of Ada's waits: what comes for Ada answers that request, and the attack does not.
+    // The attacks also fail while a poll of Ada's waits: packets for Ada answer that poll, and not the attack.
     let path = ada.path();
     let waiting = running.get(&path);
     let attack = async {

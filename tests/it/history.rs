@@ -21,7 +21,7 @@ fn version(client: &TestClient) -> String {
     client.ask("v", ()).unwrap_or_default()
 }
 
-/// The problems with the folder that the host has announced.
+/// Returns the errors of the history folder that the host has announced.
 fn problems(host: &TestHost) -> Vec<String> {
     let events = host.events().into_iter();
     let events = events.filter_map(|event| match event {
@@ -133,7 +133,7 @@ fn what_was_rolled_back_stays_so_after_a_restart_until_its_file_changes() {
     assert_eq!(version(&client), "[3]");
     assert_eq!(host.history("/").last().unwrap().number, 3);
     assert_eq!(host.rollback("/").unwrap(), 1);
-    // Forward again, to the version that was rolled back before the restart.
+    // Rolls forward again, to the version that was rolled back before the restart.
     host.roll_back_to(2).unwrap();
     assert_eq!(version(&client), "[2]");
 }
@@ -193,7 +193,7 @@ fn the_folder_can_be_read_by_people() {
     assert_eq!(version["files"][0]["name"], "a.rhai");
     let hash = version["files"][0]["sha1"].as_str().unwrap();
     assert_eq!(read(&format!("texts/{hash}.txt")), script(2));
-    // The same text is there once.
+    // Each text is stored once.
     assert_eq!(names(&place.path().join("texts")).len(), 2);
     let undone: serde_json::Value = serde_json::from_str(&read("batches/00000003.json")).unwrap();
     assert_eq!(undone["rolled_back"], serde_json::json!([2]));
@@ -284,7 +284,7 @@ fn what_cannot_be_read_is_announced_and_harms_nothing() {
         );
         host.rollback("/").unwrap();
         assert_eq!(version(&client), "[2]");
-        // A client keeps its host.
+        // The client is dropped too, because it keeps its host alive.
         drop((client, host));
         let host = start(place.path(), &[("main.rhai", &script(3))]);
         let client = host.connect("/").unwrap();

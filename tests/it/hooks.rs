@@ -4,7 +4,7 @@ use patchcord::{HostEvent, testing::TestHost};
 
 const NONE: [&str; 0] = [];
 
-/// What is wrong with a script that does not load.
+/// Returns the diagnostic of a script that does not load.
 fn refused(script: &str) -> String {
     let host = TestHost::new(script);
     let problems = host.problems();

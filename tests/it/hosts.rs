@@ -1,4 +1,4 @@
-//! By which names the server answers: pages of other sites must not use it under a name of their own.
+//! Host names that the server answers to: pages of other sites must not reach it under a name of their own.
 
 use std::net::SocketAddr;
 
@@ -38,11 +38,11 @@ async fn ask(address: SocketAddr, path: &str, headers: &str) -> String {
     http(address, &request).await
 }
 
-/// Whether a request for a host is answered.
+/// Returns `true` if a request with these headers is answered.
 async fn answers(running: &Running, headers: &str) -> bool {
     let address = ([127, 0, 0, 1], running.address.port()).into();
     let answer = ask(address, POLL, headers).await;
-    // Of two hosts, nobody knows which one is meant.
+    // A request with two hosts is rejected, because it is not clear which of them is meant.
     let twice = headers.matches("Host:").count() > 1 && answer.starts_with("HTTP/1.1 400");
     let refused = twice || answer.starts_with("HTTP/1.1 403");
     assert!(refused || answer.starts_with("HTTP/1.1 200"), "{answer}");

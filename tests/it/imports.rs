@@ -1,4 +1,4 @@
-//! What a script imports, and what keeps it from being loaded.
+//! Imports of a script, and what prevents it from loading.
 
 use std::{fs, os::unix::fs::symlink};
 
@@ -99,7 +99,8 @@ fn scripts_cannot_leave_their_folder_or_load_for_ever() {
     }
 }
 
-/// Whoever can make links in the folder can write scripts there, too; and folders of configurations consist of links.
+/// Links are followed, because anybody who can make links in the folder can write scripts there too, and folders of
+/// configurations consist of links.
 #[tokio::test]
 async fn links_in_the_folder_are_followed_wherever_they_lead() {
     let place = tempfile::tempdir().unwrap();

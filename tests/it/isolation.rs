@@ -1,4 +1,4 @@
-//! Calls that take long run where they hold up nobody else.
+//! Slow calls run where they delay no other client.
 
 use std::{
     sync::{Arc, Condvar, Mutex, mpsc},
@@ -15,10 +15,10 @@ use crate::{
     sockets::{Client, LONG, Running},
 };
 
-/// So often something is tried that other programs may get in the way of.
+/// Number of attempts at something that other processes of the machine may disturb.
 const TRIES: usize = 50;
 
-/// Uses up the time of the call's thread, as a slow function of the program would.
+/// Uses up the time of the call's thread, as a slow function of the application would.
 fn spin(milliseconds: i64) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(milliseconds.unsigned_abs()) {
@@ -48,7 +48,7 @@ fn host_of(script: &str) -> TestHost {
     .separate_slow_calls()
 }
 
-/// The thread of a call that takes so long.
+/// Returns the thread of a call that takes this long.
 fn thread_of(client: &TestClient, milliseconds: i64) -> String {
     let answer = client.ask("where", [milliseconds]).unwrap();
     let [[before, after]]: [[String; 2]; 1] = serde_json::from_str(&answer).unwrap();
@@ -64,7 +64,7 @@ fn the_call_after_a_long_one_runs_on_a_script_thread_until_one_is_short() {
         thread_of(&client, 100);
         assert_eq!(thread_of(&client, 100), "scripts");
         assert_eq!(thread_of(&client, 0), "scripts");
-        // On a busy machine a call that does nothing may take long, too.
+        // On a busy machine even a call that does nothing may be slow.
         let mut calls = (0..TRIES).map(|_| thread_of(&client, 0));
         assert!(calls.any(|thread| thread != "scripts"));
     }
@@ -93,7 +93,7 @@ fn an_event_goes_on_elsewhere_after_a_listener_that_takes_long() {
     let threads: Vec<Vec<String>> = serde_json::from_str(&seen).unwrap();
     assert_ne!(threads[0][0], "scripts");
     assert_eq!(threads[0][1..], ["scripts", "scripts"]);
-    // On a busy machine a listener that does nothing may take long, too.
+    // On a busy machine even a listener that does nothing may be slow.
     let mut answers = (0..TRIES).map(|_| client.ask("x", [0]).unwrap());
     let here = &threads[0][0];
     let is_back = answers.any(|answer| answer.ends_with(&format!("\"{here}\",\"{here}\"]]")));
@@ -122,16 +122,16 @@ fn events_keep_their_order_when_they_are_moved() {
     );
 }
 
-/// What runs away, and the threads on which it did so.
+/// Kinds of callbacks that ran, with their threads.
 type Seen = Arc<Mutex<Vec<(String, String)>>>;
 
-/// How often something of this kind began.
+/// Returns the number of callbacks of this kind that began.
 fn times(seen: &Seen, kind: &str) -> usize {
     let seen = seen.lock().unwrap();
     seen.iter().filter(|(what, _)| what == kind).count()
 }
 
-/// Answers every question, for ever.
+/// Answers every question of the server, forever.
 async fn answer(mut client: Client) {
     while let Some(packet) = client.next().await {
         let question = packet.strip_prefix("42");
@@ -193,12 +193,12 @@ async fn timers_and_acks_that_run_away_run_apart_and_others_are_answered_meanwhi
             "{kind}: {seen:?}"
         );
     }
-    // On a busy machine a call of it may take long, too.
+    // On a busy machine even a call of the good client may be slow.
     let mut good = seen.iter().filter(|(what, _)| what == "good");
     assert!(good.any(|(_, thread)| thread != "scripts"));
 }
 
-/// Calls that wait until they are let go; only the first of a kind does not, and takes long.
+/// Calls that wait until the test lets them go; only the first call of each kind does not wait, and is slow.
 #[derive(Debug, Clone, Default)]
 struct Held(Arc<(Mutex<Waiting>, Condvar)>);
 
@@ -209,7 +209,7 @@ struct Waiting {
 }
 
 impl Held {
-    /// What the native function does.
+    /// Waits, or is slow; the native function calls this.
     fn hold(&self, kind: &str) {
         let (waiting, changed) = &*self.0;
         let mut waiting = waiting.lock().unwrap();
@@ -218,13 +218,13 @@ impl Held {
         waiting.seen.push((kind.to_owned(), thread));
         if first {
             drop(waiting);
-            // The clock of calls may be late on a busy machine.
+            // 200 ms, because the clock of calls may be late on a busy machine.
             return spin(200);
         }
         let (mut waiting, end) = changed
             .wait_timeout_while(waiting, LONG, |waiting| !waiting.let_go)
             .unwrap();
-        // Whatever this holds up fails then, and nothing more waits.
+        // After a timeout the delayed client makes the test fail, and no further call waits.
         waiting.let_go |= end.timed_out();
     }
 
@@ -237,7 +237,7 @@ impl Held {
         self.0.1.notify_all();
     }
 
-    /// Everything of a kind that has begun.
+    /// Returns the threads of all calls of a kind that have begun.
     fn seen(&self, kind: &str) -> Vec<String> {
         let waiting = self.0.0.lock().unwrap();
         let seen = waiting.seen.iter().filter(|(seen, _)| seen == kind);
@@ -257,7 +257,7 @@ impl Held {
 
 const HANDLERS: usize = 20;
 
-/// Each event registers many handlers of one kind; `go` and leaving have them called.
+/// Script in which each event registers many handlers of one kind; `go` or a disconnect calls them.
 const MANY: &str = "fn on_connection(socket) {
     socket.on(\"many any\", || { for i in 0..20 { socket.on_any(|event, args| hold(\"any\")); } });
     socket.on(\"many outgoing\", || { for i in 0..20 { socket.on_any_outgoing(|event, args| hold(\"outgoing\")); } });
@@ -275,7 +275,7 @@ const MANY: &str = "fn on_connection(socket) {
     socket.on(\"n\", |n| n);
 }";
 
-/// What has the handlers of each kind called.
+/// Packet that calls the handlers of each kind.
 const KINDS: [(&str, &str); 7] = [
     ("any", "42[\"go\"]"),
     ("outgoing", "42[\"go\"]"),
@@ -286,7 +286,8 @@ const KINDS: [(&str, &str); 7] = [
     ("disconnect", "41"),
 ];
 
-/// On one thread: what runs on it to the end of all handlers keeps the good client from its answers.
+/// Runs on one thread: a callback that ran there to the end of all handlers would keep the good client from its
+/// answers.
 #[tokio::test]
 async fn many_handlers_of_any_kind_run_apart_after_the_first_that_takes_long() {
     let held = Held::default();
@@ -302,7 +303,7 @@ async fn many_handlers_of_any_kind_run_apart_after_the_first_that_takes_long() {
     let mut good = running.websocket().await;
     good.connect("").await;
     for (kind, begin) in KINDS {
-        // On a busy machine the call before may take long, and then the first one is not here.
+        // On a busy machine the call before may be slow, and then the first handler runs on a script thread.
         let mut was_here = false;
         while !was_here {
             held.forget();
@@ -387,7 +388,7 @@ fn no_edit_comes_between_the_listeners_of_an_event() {
             }}"
         )
     };
-    // While the listener of any event runs, and while the first of its own does.
+    // Shuts the gate in the catch-all listener, and then in the first listener of the event.
     for calls_before in [0, 1] {
         let gate = Gate::default();
         let pass = gate.clone();

@@ -1,4 +1,4 @@
-//! Functions of the program that wait.
+//! Async functions of the application.
 
 use patchcord::testing::TestHost;
 

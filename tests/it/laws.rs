@@ -1,4 +1,5 @@
-//! The laws of live editing, over random scripts: what an edit does not change, it changes for nobody; and code follows.
+//! Laws of live editing, over random scripts: an edit changes nothing for any client beyond what was edited; and code
+//! follows the edit.
 //!
 //! Two hosts run the same script and see the same clients and events; one of them sees saves, too. A run that fails
 //! prints its script and what happened; `LAWS_SEED=7 cargo test --test it laws` runs that one again, and
@@ -37,7 +38,7 @@ pub(crate) fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-/// Runs a test for each seed, on all cores, and says how many failed, and how the first did.
+/// Runs a test for each seed, on all cores, and reports the number of failures and the first one.
 pub(crate) fn for_each_seed(test: impl Fn(u64) -> Result<(), String> + Sync) {
     let seeds = match number("LAWS_SEED") {
         Some(seed) => seed..seed + 1,
@@ -78,13 +79,13 @@ fn told(program: &Program, twins: &Twins, problem: &str) -> String {
     )
 }
 
-/// Kind of save: changes the program, has one of the twins see it, and returns what it was.
+/// Kind of save: changes the program, lets one of the twins receive it, and returns a description.
 type Save<'a> = &'a dyn Fn(&mut Program, &mut Twins, &mut StdRng) -> String;
 
-/// Clients come and do something, files are saved, and clients do more.
+/// Runs one script: clients connect and act, files are saved, and clients act again.
 ///
-/// A script without real chance does the same in each run. A difference that is not there in another run comes from a
-/// busy machine: calls that take long run on other threads, in another order.
+/// A script without real randomness does the same in each run. A difference that does not occur in another run comes
+/// from a busy machine: slow calls run on other threads, in another order.
 fn live(seed: u64, save: Save<'_>) -> Result<(), String> {
     let program = Program::generate(seed);
     let tries = if program.is_random { 1 } else { TRIES };
@@ -116,7 +117,8 @@ fn run(mut program: Program, seed: u64, save: Save<'_>) -> Result<(), String> {
     }
 }
 
-/// Waits until nothing of the hosts is left: threads may still be at work. Returns whether that comes.
+/// Waits until nothing of the hosts is left, because threads may still be at work. Returns `false` if that does not
+/// come.
 fn is_freed(alive: &Weak<()>) -> bool {
     let until = Instant::now() + Duration::from_secs(20);
     while alive.strong_count() > 0 && Instant::now() < until {
@@ -125,7 +127,7 @@ fn is_freed(alive: &Weak<()>) -> bool {
     alive.strong_count() == 0
 }
 
-/// The other host shows what would have happened without the save.
+/// Compares with the other host, which shows what would have happened without the save.
 fn compared(
     program: &mut Program,
     twins: &mut Twins,
@@ -151,7 +153,7 @@ fn compared(
     Ok(())
 }
 
-/// With real chance in the script, what can be seen before a save is compared with what can be seen after it.
+/// Compares what is visible before a save with what is visible after it, for a script with real randomness.
 fn alone(
     program: &mut Program,
     twins: &mut Twins,
@@ -160,7 +162,7 @@ fn alone(
 ) -> Result<(), String> {
     for _ in 0..SAVES {
         for _ in 0..STEPS {
-            // What the hosts do differs by chance.
+            // The two hosts may differ by chance.
             let _ = twins.step(program, random);
         }
         twins.seen(program);
@@ -214,7 +216,7 @@ fn a_preview_changes_nothing_for_anyone() {
     });
 }
 
-/// The control: hosts of which none sees a save do the same.
+/// Control: hosts of which neither receives a save do the same.
 #[test]
 fn hosts_without_a_save_do_the_same() {
     for_each_seed(|seed| match seed % 8 {
@@ -223,7 +225,7 @@ fn hosts_without_a_save_do_the_same() {
     });
 }
 
-/// The scripts are worth it: they are valid, and most of what they do works.
+/// The scripts are useful: they are valid, and most of what they do works.
 #[test]
 fn generated_scripts_are_valid_and_do_much() {
     let (mut answered, mut asked) = (0, 0);

@@ -7,11 +7,12 @@ use patchcord::{
     testing::{TestClient, TestHost},
 };
 
-/// A value of the program's own that scripts hold: as many as there are clones of the token.
+/// Value of the application that scripts hold; the clones of its token are counted.
 #[derive(Clone)]
 struct Held(#[allow(dead_code, reason = "its clones are counted")] Arc<()>);
 
-/// A version holds the token at its top level, `on_load` in a timer, and each connection in every way a script has.
+/// Returns a version that holds the token at its top level, in a timer of `on_load`, and for each connection in every
+/// way that a script has.
 fn script(version: usize) -> String {
     format!(
         "const TOKEN = token();
@@ -38,7 +39,7 @@ fn script(version: usize) -> String {
 
 fn edits(host: &mut TestHost, clients: &[TestClient], versions: impl Iterator<Item = usize>) {
     for version in versions {
-        // One in ten is rejected, and one in ten rolled back.
+        // One version in ten is rejected, and one in ten is rolled back.
         let text = match version % 10 {
             3 => script(version).replace("set_timeout", "throw 1; set_timeout"),
             _ => script(version),
@@ -88,7 +89,7 @@ fn edits_with_live_connections_leave_nothing_behind() {
     );
 }
 
-/// Previews and stages, each of which ends as it began.
+/// Runs previews and stages, each of which changes nothing in the end.
 fn rehearsals(host: &mut TestHost, clients: &[TestClient], versions: impl Iterator<Item = usize>) {
     for version in versions {
         let text = script(version);
@@ -132,7 +133,7 @@ fn previews_and_stages_leave_nothing_behind() {
     assert_eq!(Arc::strong_count(&token), 1);
 }
 
-/// A version that lacks a listener of the version before, and leaves a closure of it stale.
+/// Returns a version that lacks a listener of the previous version, and leaves a closure of it stale.
 fn shrinking(version: usize) -> String {
     format!(
         "const TOKEN = token();
@@ -145,7 +146,7 @@ fn shrinking(version: usize) -> String {
     )
 }
 
-/// Code of the last version may still be needed; that of earlier ones is not.
+/// Code of the last version may still be needed; code of earlier versions is not.
 #[test]
 fn edits_that_remove_code_keep_few_versions() {
     let token = Arc::new(());

@@ -1,8 +1,8 @@
-//! Scripts that use up whatever they can: one file each in `tests/fixtures/limit`.
+//! Scripts that use up as much as they can: one file each in `tests/fixtures/limit`.
 //!
-//! A file begins with lines of comment: `// error: <text>` is what must be announced, `// limit: <name>=<number>` sets a
-//! limit lower than it is, `// times: <number>` says how often the event `go` is sent. Whatever the script does, a
-//! client of another script is answered afterwards.
+//! A file begins with comment lines: `// error: <text>` must be announced, `// limit: <name>=<number>` lowers a limit,
+//! and `// times: <number>` is the number of `go` events that are sent. Afterwards, a client of another script must be
+//! answered, whatever the script does.
 
 use std::{fs, path::Path, thread, time::Duration};
 
@@ -35,7 +35,7 @@ pub(crate) fn lower(limits: &mut Limits, name: &str, number: &str) {
     *field = number;
 }
 
-/// What is not as the file says.
+/// Returns what differs from the expectations of the file.
 fn check(name: &str, script: &str) -> Vec<String> {
     let said = |key: &str| {
         let start = format!("// {key}: ");
@@ -45,7 +45,7 @@ fn check(name: &str, script: &str) -> Vec<String> {
             .collect::<Vec<_>>()
     };
     let mut options = patchcord::testing::options();
-    // So that a busy machine does not end a call before the limit that is meant.
+    // High limit, so that a busy machine does not end a call before the limit that is tested.
     options.limits.time = Duration::from_secs(30);
     for limit in said("limit") {
         let (name, number) = limit.split_once('=').unwrap();
@@ -59,10 +59,11 @@ fn check(name: &str, script: &str) -> Vec<String> {
         ("lib/a.rhai", circle),
         ("lib/b.rhai", "import \"lib/a\" as a;"),
     ];
+    // Tests of one process share the meter.
+    let _ = patchcord::set_memory_meter(memory::taken);
     let host = TestHost::build(files, |builder| {
         builder
             .options(options)
-            .memory_meter(memory::taken)
             .function("boom", || -> i64 { panic!("boom") })
             .function("grab", |_: &mut rhai::Array| -> i64 { panic!("grabbed") })
     });
@@ -104,7 +105,7 @@ fn every_limit_holds() {
             continue;
         }
         let script = fs::read_to_string(&path).unwrap();
-        // The threads of the program have 8 MiB; unoptimized code needs more for the same.
+        // The threads of the program have 8 MiB; unoptimized code needs more for the same calls.
         let megabytes = if cfg!(debug_assertions) { 128 } else { 8 };
         let thread = thread::Builder::new().stack_size(megabytes << 20);
         let checked = thread.spawn(move || check(&name, &script)).unwrap();
@@ -115,7 +116,7 @@ fn every_limit_holds() {
     assert!(count > 50, "{count} fixtures");
 }
 
-/// The option of a limit.
+/// Returns the option for a limit.
 fn flag(limit: &str) -> String {
     match limit {
         "time" => "--max-call-time".to_owned(),

@@ -1,4 +1,4 @@
-//! Listeners of any event, and checks before them.
+//! Catch-all listeners, and checks that run before listeners.
 
 use proptest::{collection::vec, prelude::*};
 
@@ -71,7 +71,7 @@ fn a_client_that_emits_a_reserved_name_is_disconnected() {
     assert_eq!(host.log(), ["server namespace disconnect"]);
 }
 
-/// What a script does to the listeners of one of two events, and an event that the client sends.
+/// Change of the listeners of one of two events by a script, or an event that the client sends.
 #[derive(Debug, Clone)]
 enum Step {
     On(u8, usize),
@@ -92,7 +92,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Node's emitter: listeners in the order of their registration; `off` takes the last that is the same.
+/// Model of Node's emitter: listeners run in the order of their registration; `off` removes the last one that is the
+/// same.
 #[derive(Default)]
 struct Emitter {
     listeners: Vec<(u8, usize, bool)>,

@@ -406,7 +406,7 @@ fn scripts_hear_that_the_server_ends() {
 fn a_client_that_leaves_while_an_edit_is_drafted_does_not_hold_it_up() {
     let script =
         |v: i64| format!("fn on_connection(socket) {{ pass({v}); socket.on(\"v\", || {v}); }}");
-    // Two of the new code; those of the old code are answered from the tape.
+    // Drafts of the new code; those of the old code are answered from the tape, without a call of `pass`.
     let drafts = 2;
     for drafts_before in 0..drafts {
         let gate = Gate::default();

@@ -16,7 +16,8 @@ use crate::sockets::{Client, LONG, Running};
 const CLIENTS: u64 = 60;
 const EDITS: u64 = 25;
 
-/// What a handler says of itself at its beginning and at its end, and of the connection's state.
+/// Returns a script whose handler answers with its version at its beginning and at its end, and with the connection's
+/// state.
 fn script(version: u64) -> String {
     format!(
         "const VERSION = {version};
@@ -35,7 +36,7 @@ fn script(version: u64) -> String {
     )
 }
 
-/// Sends numbered events until told to stop, and checks each answer. Gives how many were answered.
+/// Sends numbered events until `stop` is set, and checks each answer. Returns the number of answers.
 async fn send(mut client: Client, serving: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> u64 {
     let (mut sent, mut version) = (0, 0);
     while !stop.load(Ordering::Acquire) {
@@ -65,7 +66,7 @@ async fn no_event_is_lost_doubled_reordered_or_run_half_by_one_version_under_loa
     let file = folder.path().join("main.rhai");
     fs::write(&file, script(1)).unwrap();
     let mut options = patchcord::testing::options();
-    // Nothing here is about being fast on a busy machine.
+    // The limit is high, because this test is not about speed on a busy machine.
     options.limits.time = Duration::from_secs(20);
     let (mut running, host) =
         Running::reloadable(|builder| builder.scripts(folder.path()).options(options)).await;
@@ -83,7 +84,7 @@ async fn no_event_is_lost_doubled_reordered_or_run_half_by_one_version_under_loa
         sending.push(tokio::spawn(send(client, serving.clone(), stop.clone())));
     }
     for version in 2..=EDITS + 1 {
-        // As editors do: some write into the file, some put another one in its place.
+        // Some editors write into the file, others replace it by another file.
         if version % 2 == 0 {
             fs::write(&file, script(version)).unwrap();
         } else {

@@ -5,7 +5,7 @@ use crate::{
     sockets::Client,
 };
 
-/// Clears the screen, sets the title of the terminal, reverses the direction of writing, and forges lines.
+/// Text that clears the screen, sets the title of the terminal, reverses the direction of writing, and forges lines.
 const HOSTILE: &str =
     "x\u{1b}[2J\u{1b}]0;own\u{7}\nmain.rhai: version 7 serves\r\u{85}\u{2028}\u{202e}\u{9b}2J\0y";
 
@@ -21,7 +21,7 @@ fn on_connection(socket) {
 }
 "#;
 
-/// Lets a client do everything that reaches the log, and returns the log.
+/// Makes a client do everything that reaches the log, and returns the log.
 async fn log(arguments: &[&str]) -> Vec<String> {
     let place = Place::new(&[("scripts/main.rhai", SCRIPT)]);
     std::fs::create_dir(place.path().join("scripts/room")).unwrap();
@@ -45,7 +45,8 @@ async fn log(arguments: &[&str]) -> Vec<String> {
     client.send(&format!("40{{\"reason\":{hostile}}}")).await;
     client.until(|packet| packet.starts_with("44")).await;
     client.connect("").await;
-    // An event name with escapes ends the connection, so it comes as it is, where it can.
+    // An event name with escapes ends the connection, so the name has these characters unescaped, where JSON allows
+    // that.
     let raw = "own \u{9b}2J\u{202e}\u{2028}\u{7f}";
     client.send(&format!("42[\"{raw}\"]")).await;
     for event in ["say", "list"] {

@@ -1,4 +1,4 @@
-//! Behaviour from outside: scripts and what clients see of them.
+//! Integration tests: scripts, and what clients see of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -45,6 +45,7 @@ mod hosts;
 mod imports;
 mod inspect;
 mod isolation;
+mod language;
 mod later;
 mod laws;
 mod layers;

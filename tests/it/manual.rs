@@ -1,4 +1,4 @@
-//! What the program says of itself: `--help`, `patchcord completions`, `patchcord man`.
+//! Help texts of the program: `--help`, `patchcord completions`, `patchcord man`.
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +9,7 @@ use std::{
 
 use crate::program::Place;
 
-/// What the program says with these arguments, which it does.
+/// Returns the output of the program with these arguments, and checks that it succeeds.
 fn said(place: &Place, arguments: &[&str]) -> String {
     text(&place.run(arguments, &[]))
 }
@@ -19,7 +19,7 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// The commands that `--help` lists.
+/// Returns the commands that `--help` lists.
 fn commands(place: &Place) -> Vec<String> {
     let help = said(place, &["--help"]);
     let listed = help.split("Commands:\n").nth(1).unwrap();
@@ -33,7 +33,7 @@ fn commands(place: &Place) -> Vec<String> {
     names
 }
 
-/// The flags that the `--help` of a command lists, without `--`.
+/// Returns the flags that the `--help` of a command lists, without `--`.
 fn flags(place: &Place, command: &str) -> BTreeSet<String> {
     let help = said(place, &[command, "--help"]);
     let listed = help
@@ -41,7 +41,8 @@ fn flags(place: &Place, command: &str) -> BTreeSet<String> {
         .map(str::trim_start)
         .filter(|line| line.starts_with('-'));
     let flags = listed.filter_map(|line| line.split("--").nth(1));
-    let name = |flag: &str| flag.split([' ', '=', '[']).next().unwrap().to_owned();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let name = |flag: &str| flag.split(|c| !is_name(c)).next().unwrap().to_owned();
     flags.map(name).collect()
 }
 
@@ -106,7 +107,7 @@ fn completions_know_every_command_and_every_flag() {
     assert_eq!(wrong.status.code(), Some(2));
 }
 
-/// What bash completes these words with, the last of which is being typed.
+/// Returns the completions of bash for the last of these words.
 fn completed(place: &Place, words: &[&str]) -> Vec<String> {
     let (current, previous) = (words[words.len() - 1], words[words.len() - 2]);
     let script = format!(
@@ -156,7 +157,7 @@ fn the_manual_has_a_page_for_each_command_with_its_flags_and_examples() {
             let flag = format!("\\-\\-{}", flag.replace('-', "\\-"));
             assert!(page.contains(&flag), "{name} lacks {flag}");
         }
-        // Not filled: each example keeps its line.
+        // `nf` turns off filling, so that each example keeps its line.
         let (_, examples) = page.split_once("\n.SH EXAMPLES\n.nf\n").expect(&name);
         assert!(examples.contains(&format!("  patchcord {name}")), "{page}");
     }
@@ -169,7 +170,7 @@ fn the_manual_has_a_page_for_each_command_with_its_flags_and_examples() {
     drawn_without_warnings(&folder);
 }
 
-/// Where there is a program for manual pages, it has nothing to complain about.
+/// Checks that `man` shows every page without warnings, if it is installed.
 fn drawn_without_warnings(folder: &Path) {
     for page in fs::read_dir(folder)
         .unwrap()
@@ -184,7 +185,7 @@ fn drawn_without_warnings(folder: &Path) {
             Ok(output) if output.stdout.starts_with(b"patchcord") => {
                 assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{page:?}");
             }
-            // None is installed, or it is another system's.
+            // No `man` is installed, or it is another system's.
             _ => return,
         }
     }

@@ -1,4 +1,4 @@
-//! What `serve -v` says of the memory of a call holds, for scripts that take all they can.
+//! The maximum memory of a call that `serve -v` reports holds for scripts that use all they can.
 
 use std::fmt::Write;
 
@@ -26,12 +26,12 @@ mod measured {
 
     pub(crate) const IS_MEASURED: bool = true;
 
-    /// What this thread has allocated.
+    /// Returns the number of bytes that this thread has allocated.
     pub(crate) fn allocated() -> u64 {
         ALLOCATED.with(|counter| counter.get())
     }
 
-    /// The same, less what it has freed.
+    /// Returns the net number of bytes that this thread has allocated: without those that it has freed.
     pub(crate) fn taken() -> u64 {
         allocated().wrapping_sub(FREED.with(|counter| counter.get()))
     }
@@ -50,13 +50,14 @@ mod unmeasured {
     }
 }
 
-/// As many variables as this are filled, at each level of calls.
+/// Number of variables that are filled at each level of calls.
 const VARIABLES: usize = 12;
 
-/// The end of the call is announced within so many lines of the log.
+/// Maximum number of log lines until the end of the call is announced.
 const LINES: usize = 4;
 
-/// A script that fills variables at so many levels of calls, each by `value` of what `large` has made.
+/// Returns a script that fills variables at this many levels of calls, each with `value`, made from the variable of
+/// `large`.
 fn hostile(levels: usize, large: &str, value: &str) -> String {
     let mut script = "fn fill(large, level) {\n".to_owned();
     for n in 0..VARIABLES {
@@ -84,7 +85,7 @@ const TEXT: [&str; 2] = [
     "large + level",
 ];
 
-/// Starts the program for such a script, and gives the bytes that it says of a call.
+/// Starts the program for such a script, and returns the maximum of bytes per call that it reports.
 fn serve(place: &Place, limits: &[&str]) -> (Serving, usize) {
     let arguments = ["serve", "-v", "--port", "0", "--max-call-time", "60s"];
     let serving = place.serve(&[&arguments, limits].concat(), &[]);
@@ -104,8 +105,8 @@ async fn client(serving: &Serving) -> Client {
     client
 }
 
-/// With what the program allows by itself but for the time, the call is ended, others go on, and the process has grown by
-/// less than was said.
+/// With the default limits except for the time, checks that the call is ended, other clients are served, and the
+/// process has grown by less than was reported.
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 async fn is_ended(large: &str, value: &str) {
     let place = Place::new(&[("scripts/main.rhai", &hostile(30, large, value))]);
@@ -122,7 +123,7 @@ async fn is_ended(large: &str, value: &str) {
     assert_eq!(answer, "430[true]");
     let taken = serving.memory("VmHWM") - before;
     assert!(taken < said, "{taken} bytes, and {said} were said");
-    // Of a string that has grown half is room to grow, which counts and is not touched.
+    // Half of a string that has grown is spare capacity, which counts for the limit but is never touched.
     assert!(taken > 30_000_000, "{taken} bytes");
 }
 
@@ -146,7 +147,7 @@ async fn a_call_that_keeps_maps_is_ended() {
     is_ended(map, "#{ large: large }").await;
 }
 
-/// As many strings of the largest size as there may be variables, at each level of calls.
+/// Keeps as many strings of the largest size as there may be variables, at each level of calls.
 #[cfg(all(not(feature = "jemalloc"), target_os = "linux"))]
 #[tokio::test]
 async fn a_call_that_is_not_measured_takes_no_more_memory_than_was_said() {
@@ -168,11 +169,11 @@ async fn a_call_that_is_not_measured_takes_no_more_memory_than_was_said() {
     assert_eq!(answer, "430[\"filled\"]");
     let taken = serving.memory("VmHWM") - before;
     assert!(taken < said, "{taken} bytes, and {said} were said");
-    // The script is as bad as it is meant to be.
+    // The script really fills as much as intended.
     assert!(taken > VARIABLES * 6 * 260_000, "{taken} bytes");
 }
 
-/// What waits for each client is nearly all of the broadcasts, and all clients wait for the same ones.
+/// The queue of each client contains nearly all broadcasts, and all clients share the same frames.
 #[cfg(all(feature = "jemalloc", target_os = "linux"))]
 #[tokio::test]
 async fn clients_that_do_not_read_share_the_frames_of_a_broadcast() {
@@ -186,7 +187,7 @@ async fn clients_that_do_not_read_share_the_frames_of_a_broadcast() {
         });
     }";
     let place = Place::new(&[("scripts/main.rhai", script)]);
-    // However long the broadcasts take, nobody is disconnected for it.
+    // Long times, so that no client is disconnected however long the broadcasts take.
     let times = [
         "--ping-interval=1h",
         "--ping-timeout=1h",
@@ -207,6 +208,6 @@ async fn clients_that_do_not_read_share_the_frames_of_a_broadcast() {
     }
     let taken = serving.memory("VmRSS").saturating_sub(before);
     assert!(taken < 60 << 20, "{taken} bytes");
-    // They wait: nobody was disconnected for it.
+    // The broadcasts are still queued: no client was disconnected.
     assert!(taken > 8 << 20, "{taken} bytes");
 }

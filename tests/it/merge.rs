@@ -1,4 +1,4 @@
-//! What `on_connection` leaves in `socket.data` and in rooms follows an edit where the connection has not changed it.
+//! Values of `socket.data` and rooms that `on_connection` sets follow an edit, unless the connection has changed them.
 
 use patchcord::{
     HostEvent,
@@ -8,7 +8,7 @@ use patchcord::{
 
 const NONE: [&str; 0] = [];
 
-/// A script whose clients can change their data and rooms, and ask for them.
+/// Returns a script whose clients can change their data and rooms, and ask for them.
 fn script(on_connection: &str) -> String {
     format!(
         "fn on_connection(socket) {{

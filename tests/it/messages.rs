@@ -1,9 +1,9 @@
-//! What scripts are told when they load and run, in full: each of `tests/fixtures/message` beside its text, and no
-//! message without one.
+//! Messages for scripts when they load and run: each script of `tests/fixtures/message` has its complete text beside
+//! it, and every message has a script.
 //!
-//! A script may begin with lines of comment: `// limit: <name>=<number>`, `// also: <name>, <name>` for files with the same
-//! text, `// clients: 2`, and `// edit: <text>` for what it becomes while a client is connected. Every event that it names is sent, a question answered with 5, and time goes on.
-//! `UPDATE_EXPECT=1` writes the texts anew.
+//! A script may begin with comment lines: `// limit: <name>=<number>`, `// also: <name>, <name>` for further files with
+//! the same text, `// clients: 2`, and `// edit: <text>` for the text that it gets while a client is connected. Every
+//! event that it names is sent, a question is answered with 5, and time advances. `UPDATE_EXPECT=1` rewrites the texts.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of a folder, those in folders below it included, with their texts.
+/// Returns the files of a folder and the folders below it, with their texts.
 fn texts(folder: &Path, ending: &str) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -34,7 +34,7 @@ fn texts(folder: &Path, ending: &str) -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// What is told of a script.
+/// Returns the messages for a script.
 fn told(script: &str, modules: &[(String, String)]) -> String {
     let mut options = options();
     options.limits.time = Duration::from_secs(30);
@@ -81,7 +81,7 @@ fn told(script: &str, modules: &[(String, String)]) -> String {
         let refused = host.connect_as("/", BTreeMap::from([("name", 10)]));
         drop(refused);
     }
-    // What happens at the same moment has no order.
+    // Sorted, because events of the same moment have no order.
     let mut problems = host.problems();
     problems.sort();
     problems
@@ -116,7 +116,7 @@ fn every_script_is_told_what_went_wrong_and_where() {
     assert!(wrong.is_empty(), "not as expected:\n\n{}", wrong.join("\n"));
 }
 
-/// The text of a message in the code, without what is put into it: `{name} takes {count}` is ` takes ` alone.
+/// Returns the fixed parts of a message in the code: `{name} takes {count}` has only the part ` takes `.
 fn pieces(literal: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     let mut inside = false;
@@ -139,7 +139,7 @@ fn pieces(literal: &str) -> Vec<String> {
     pieces
 }
 
-/// The text literal that an argument begins with, or the one of `format!` there.
+/// Returns the string literal that an argument begins with, or the one of its `format!`.
 fn literal(argument: &str) -> Option<String> {
     let text = argument.trim_start();
     let text = text.strip_prefix("format!(").map_or(text, str::trim_start);
@@ -158,18 +158,18 @@ fn literal(argument: &str) -> Option<String> {
     None
 }
 
-/// What is in no fixture, and why.
+/// Messages that have no fixture, with the reason.
 const ELSEWHERE: [&str; 10] = [
-    // The console, which loads no script: `tests/it/repl.rs`.
+    // Only in the REPL, which loads no script: `tests/it/repl.rs`.
     "a console imports no files",
-    // Two calls at the same moment: `tests/it/data.rs` has it.
+    // Needs two calls at the same moment: `tests/it/data.rs`.
     "`{key}` was changed by another call since this one read it: use `update`",
-    // What `on_handshake` throws is for the client: `tests/it/handshake.rs`.
+    // Sent to the client, because `on_handshake` throws it: `tests/it/handshake.rs`.
     "`{word}` has no place before the client is connected: call it in `on_connection`",
-    // Versions for some clients: `tests/it/staging.rs`.
+    // Needs versions for some clients: `tests/it/staging.rs`.
     "nothing is loaded while versions are staged",
     "`promote` makes them serve all clients, `abandon` takes them back",
-    // No script brings it about.
+    // No script can cause these.
     "it ended early: {panic}",
     "`{word}` works in script calls only",
     "`{name}` is not a function of this value",

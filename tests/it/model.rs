@@ -1,7 +1,7 @@
 //! Random edits and random clients, against a simple model of what each connection answers.
 //!
-//! A run that fails prints its seed; `MODEL_SEED=7 cargo test model` runs that one again, and `MODEL_RUNS=2000` more of
-//! them.
+//! A run that fails prints its seed. `MODEL_SEED=7 cargo test model` runs that one again, and `MODEL_RUNS=2000` makes
+//! more runs.
 
 use std::{
     cell::RefCell,
@@ -23,23 +23,23 @@ const STEPS: usize = 60;
 
 type Variable = Rc<RefCell<Value>>;
 
-/// What the model knows of a connection.
+/// State of a connection in the model.
 struct Model {
     id: i64,
     script: Script,
     variables: BTreeMap<&'static str, Variable>,
-    /// For each listener of the script, whether it was taken off or has fired for its only time.
+    /// For each listener of the script: `true` if it was removed, or was a `once` and has fired.
     gone: Vec<bool>,
-    /// Listeners made by a handler: the variable and the mark.
+    /// Listeners that a handler made: variable, type of the value, and mark.
     late: BTreeMap<String, Vec<(Variable, Value, usize)>>,
     data: BTreeMap<&'static str, Value>,
     rooms: BTreeSet<&'static str>,
-    /// Listeners that were gone when an edit removed them, by event and body, and rooms that the client had left then.
+    /// Listeners that were gone when an edit removed them, by event and body.
     past: BTreeSet<(&'static str, String)>,
     left: BTreeSet<&'static str>,
     /// Rooms that the client was in when an edit began to join them.
     entered: BTreeSet<&'static str>,
-    /// Keys that the client had, or had not, when an edit began or ceased to write them.
+    /// Keys that the client had, or lacked, when an edit began or ceased to write them.
     keys: BTreeSet<(&'static str, bool)>,
 }
 
@@ -63,7 +63,7 @@ impl Model {
         }
     }
 
-    /// The rules of an edit.
+    /// Applies the rules of an edit.
     fn adopt(&mut self, new: &Script) {
         let old = std::mem::replace(&mut self.script, new.clone());
         let mut live = std::mem::take(&mut self.variables);
@@ -83,7 +83,7 @@ impl Model {
             let listener = listeners.find(|one| one.event == event).unwrap();
             (event, script.body(listener.variable, listener.by))
         };
-        // An edit and its undo bring back what it removed as it was.
+        // An edit and its undo restore the removed listeners as they were.
         for key in new.keys() {
             let is_gone = match gone.get(&key) {
                 Some(gone) => *gone,
@@ -101,7 +101,7 @@ impl Model {
             let value = merged(base, fresh, self.data.get(key));
             let does = fresh.is_some();
             if base.is_some() != does {
-                // An edit and its undo change nothing that the client had, or had not, by itself.
+                // An edit and its undo do not change whether the client itself had a key.
                 let is_same = value.as_ref() == self.data.get(key);
                 if !is_same && self.keys.remove(&(key, !does)) {
                     continue;
@@ -115,7 +115,7 @@ impl Model {
                 None => drop(self.data.remove(key)),
             }
         }
-        // Listeners that a handler made have the new code, too.
+        // Listeners that a handler made get the new code too.
         for (variable, kind, mark) in self.late.values_mut().flatten() {
             *variable = self.variables[new.late].clone();
             *kind = new.variables[new.late].clone();
@@ -133,7 +133,7 @@ impl Model {
         }
     }
 
-    /// What an event does, and what the first of its listeners answers.
+    /// Applies an event, and returns the answer of the first of its listeners.
     fn fire(&mut self, event: &str) -> Option<String> {
         let mut answers = Vec::new();
         for (listener, gone) in self.script.listeners.iter().zip(&mut self.gone) {
@@ -148,7 +148,7 @@ impl Model {
         for (variable, kind, mark) in self.late.get(event).into_iter().flatten() {
             let mut value = variable.borrow_mut();
             if !value.same_type(kind) {
-                // The old code no longer fits the variable; it fails, or does what Rhai makes of it.
+                // The old code no longer fits the variable: it fails, or Rhai does something with the other type.
                 return None;
             }
             value.change(100);
@@ -157,7 +157,8 @@ impl Model {
         answers.into_iter().next()
     }
 
-    /// Whether a late listener of old code meets a variable of another type: what it does then is not the model's business.
+    /// Returns `true` if all late listeners of an event have code that fits the type of their variable. The model does
+    /// not predict what the others do.
     fn is_open(&self, event: &str) -> bool {
         let late = self.late.get(event).into_iter().flatten();
         late.into_iter()
@@ -172,7 +173,7 @@ impl Model {
     }
 }
 
-/// What becomes of a value: it follows the code if nobody has changed it, or if its type no longer fits.
+/// Merges a value: it follows the code if no client has changed it, or if its type no longer fits.
 fn merged(base: Option<&Value>, fresh: Option<&Value>, live: Option<&Value>) -> Option<Value> {
     let is_retyped = base
         .zip(fresh)
@@ -190,7 +191,7 @@ fn merged(base: Option<&Value>, fresh: Option<&Value>, live: Option<&Value>) -> 
 struct Run {
     host: TestHost,
     clients: Vec<(TestClient, Model)>,
-    /// What serves, and what served before it.
+    /// Script that serves; `before` has those that served earlier.
     script: Script,
     before: Vec<Script>,
     marks: usize,
@@ -260,7 +261,7 @@ impl Run {
         self.before.push(std::mem::replace(&mut self.script, new));
     }
 
-    /// An edit that does not compile, or fails on one of the clients, and therefore means nothing.
+    /// Makes an edit that does not compile, or that fails on one of the clients, and therefore has no effect.
     fn reject(&mut self) {
         let mut new = self.script.clone();
         new.mark = 1_000_000;
@@ -284,7 +285,7 @@ impl Run {
     }
 
     fn rollback(&mut self) {
-        // The host keeps eight.
+        // The host keeps eight versions.
         let kept = self.before.len().saturating_sub(8);
         self.before.drain(..kept);
         let Some(old) = self.before.pop() else {
@@ -345,7 +346,7 @@ impl Run {
         }
     }
 
-    /// Everything that can be asked for is as the model has it.
+    /// Checks that everything that a client can ask for is as in the model.
     fn check(&self) {
         for (client, model) in &self.clients {
             assert_eq!(client.ask("id", ()), Some(format!("[{}]", model.id)), "id");

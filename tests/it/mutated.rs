@@ -1,4 +1,4 @@
-//! Packets that no client should send: mutated ones of every kind, over a WebSocket of our own.
+//! Packets that no client should send: mutations of every kind of packet, over a raw WebSocket.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -18,10 +18,10 @@ use crate::{
     wire::{frame, masked, raw, read_until},
 };
 
-/// Connections with mutated packets.
+/// Number of connections with mutated packets.
 const CASES: usize = 200;
 
-/// What is mutated.
+/// Returns the packets that are mutated.
 fn corpus() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/packets");
     let mut files: Vec<_> = fs::read_dir(folder)

@@ -1,4 +1,4 @@
-//! Files and the namespaces they stand for.
+//! Files and the namespaces that they serve.
 
 use std::fs;
 

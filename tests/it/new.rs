@@ -27,7 +27,7 @@ fn every_shipped_script_but_the_entry_is_a_preset_that_says_what_it_is() {
     }
 }
 
-/// What `patchcord preset` lists: names, and what each is.
+/// Returns the list of `patchcord preset`: names and descriptions.
 fn presets(place: &Place) -> Vec<(String, String)> {
     let listed = String::from_utf8(place.run(&["preset"], &[]).stdout).unwrap();
     let lines = listed.lines().take_while(|line| !line.is_empty());
@@ -91,7 +91,7 @@ fn a_new_folder_serves_its_page_and_nothing_is_overwritten() {
     );
     assert_eq!(serving.handshake()["upgrades"][0], "websocket");
 
-    // In the folder it finds its options and its page by itself.
+    // Inside the folder, the program finds its options and its page without flags.
     let folder = place.path().join("mine");
     let serving = place.serve_in(&folder, &["serve", "--port", "0"]);
     assert!(serving.get("/", "").contains("./client.js"));

@@ -15,7 +15,7 @@ use crate::{
 };
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/patchcord.toml");
-/// Flags that are neither keys nor variables.
+/// Flags that are neither keys of the file nor variables.
 const FLAGS_ONLY: [&str; 3] = ["help", "no-watch", "version"];
 
 #[test]
@@ -51,7 +51,7 @@ fn a_file_works_without_a_subcommand_and_its_switches_can_be_turned_off_again() 
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-/// The one line, and that it is one.
+/// Returns the error message of the program, and checks that it is one line.
 fn refused(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let output = place.run(arguments, environment);
     let text = String::from_utf8(output.stderr).unwrap();
@@ -191,7 +191,7 @@ fn wrong_keys_of_a_file_are_told_with_their_line() {
         ("watch = 3", "p.toml:1: invalid value '3' for '--watch"),
     ] {
         let place = Place::new(&[("p.toml", text)]);
-        // A key that is not used is checked, too.
+        // A key that the command does not use is checked too.
         for arguments in [
             &["--config", "p.toml"][..],
             &["serve", "--config", "p.toml", "--port", "0"],
@@ -240,7 +240,7 @@ fn an_address_in_use_and_a_missing_folder_are_told_with_exit_code_2() {
     }
 }
 
-/// The names that `--help` lists, each with what it says.
+/// Returns the option names in `--help`, each with its text.
 fn help() -> Vec<(String, String)> {
     let output = Place::new(&[]).run(&["serve", "--help"], &[]);
     assert!(output.status.success());
@@ -263,7 +263,8 @@ fn help() -> Vec<(String, String)> {
     found
 }
 
-/// The keys of the example, with those that are comments in it, and their values.
+/// Returns the keys of the example with their values, including keys in comments; `true` for a key that is not in a
+/// comment.
 fn example() -> Vec<(String, String, bool)> {
     let text = fs::read_to_string(EXAMPLE).unwrap();
     let keys = text.lines().filter_map(|line| {

@@ -1,4 +1,4 @@
-//! Who may connect: origins, transports, how many.
+//! Clients that may connect: origins, transports, and the maximum number.
 
 use futures_util::SinkExt;
 use patchcord::{HostEvent, Options, host::Transport};
@@ -37,7 +37,7 @@ async fn connect(running: &Running, headers: &[(&'static str, &str)]) -> Result<
     connect_async(request).await
 }
 
-/// The status of a WebSocket handshake.
+/// Returns the status of a WebSocket handshake.
 async fn upgrades(running: &Running, headers: &[(&'static str, &str)]) -> u16 {
     match connect(running, headers).await {
         Ok((_, response)) => response.status().as_u16(),
@@ -275,7 +275,7 @@ async fn printed(running: &mut Running) -> String {
     text.await
 }
 
-/// Asks until a seat is free; the sid of the polling session that has it.
+/// Polls until a session is possible; returns the sid of the polling session.
 async fn seat(running: &Running) -> String {
     loop {
         let answer = polls(running, "").await;
@@ -305,7 +305,7 @@ async fn no_more_clients_connect_than_may_and_one_that_leaves_makes_room() {
         .await
         .expect("the seat of a WebSocket is not freed");
     assert_eq!(upgrades(&running, &[]).await, 503);
-    // It keeps its seat when it upgrades.
+    // The session keeps its permit when it upgrades.
     let url = format!(
         "ws://{}/socket.io/?EIO=4&transport=websocket&sid={sid}",
         running.address

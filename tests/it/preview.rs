@@ -8,8 +8,8 @@ use patchcord::{
 
 use crate::program::Place;
 
-/// State of every kind that an edit touches: variables in shared cells, closures in maps, handlers in handlers, timers,
-/// rooms, `socket.data`, acks that are waited for.
+/// Script with state of every kind that an edit touches: variables in shared cells, closures in maps, handlers in
+/// handlers, timers, rooms, `socket.data`, acks that a script waits for.
 const BEFORE: &str = r#"
 fn on_connection(socket) {
     let score = 0;
@@ -46,7 +46,7 @@ fn after() -> String {
         .replace("score, \"late", "score, nick, limit, \"late")
 }
 
-/// The events, with the times of reloads left out.
+/// Returns the events without the durations of reloads.
 fn timeless(events: Vec<HostEvent>) -> Vec<HostEvent> {
     let mut events = events;
     for event in &mut events {
@@ -57,7 +57,7 @@ fn timeless(events: Vec<HostEvent>) -> Vec<HostEvent> {
     events
 }
 
-/// Saves a text, and checks that the report is that of its preview.
+/// Saves a text, and checks that the report is the same as in its preview.
 pub(crate) fn edit_as_previewed(host: &mut TestHost, text: &str) -> Preview {
     let preview = host.preview_texts([("main.rhai", text)]);
     host.events();
@@ -127,7 +127,7 @@ fn a_save_reports_what_its_preview_has_reported() {
         reload.kept().contains(&"bag") && reload.retyped().contains(&"nick"),
         "{reload:?}"
     );
-    // Everything is as if there had been no preview.
+    // The state is as if there had been no preview.
     let (mut other, others) = host_of();
     other.edit("main.rhai", &after());
     assert_eq!(seen(&clients), seen(&others));
@@ -204,7 +204,7 @@ fn a_preview_counts_the_connections_that_reject_a_save() {
     );
     host.edit("main.rhai", text);
     assert_eq!(timeless(preview.events), timeless(host.events()));
-    // A repaired text: a preview after a rejected save, and the undo of it.
+    // Previews the undo of a rejected save, which repairs the text.
     let undone = host.preview_texts([(
         "main.rhai",
         "fn on_connection(socket) { socket.on(\"v\", || 1); }",
@@ -289,7 +289,7 @@ fn a_person_asks_the_running_server_what_the_files_would_change() {
         out.contains("chat.rhai: version 1 would keep serving\n"),
         "{out}"
     );
-    // One file, for which the other one counts as it was loaded.
+    // Checks only one file; the other one counts with the text that was loaded.
     let (code, out, _) = check(&["scripts/main.rhai"]);
     assert_eq!(
         (code, &*out),

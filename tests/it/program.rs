@@ -1,4 +1,4 @@
-//! The program itself, as a person starts it.
+//! The program, run as a person starts it.
 
 use std::{
     fs,
@@ -17,10 +17,10 @@ use crate::{
     wire::{frame, upgrade_request},
 };
 
-/// Longer than anything here takes; only a failure waits for it.
+/// Time limit of a wait: longer than anything here takes, so only a failing test waits for it.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A folder to start the program in, with scripts and whatever else it needs.
+/// Folder to start the program in, with scripts and other files.
 pub(crate) struct Place(TempDir);
 
 impl Place {
@@ -42,7 +42,7 @@ impl Place {
         fs::write(self.path().join(name), text).unwrap();
     }
 
-    /// The program with these arguments, a free port, and nothing but this in its environment.
+    /// Returns a command that runs the program with these arguments, and only these environment variables.
     fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_patchcord"));
         command
@@ -57,12 +57,12 @@ impl Place {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs the program to its end.
     pub(crate) fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         let mut child = self.command(arguments, environment).spawn().unwrap();
         let (tell, ended) = channel();
         let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        // Both at the same time: a program waits while nobody reads what it has written.
+        // Reads both streams at the same time, because a program blocks while nothing reads its output.
         let errors = std::thread::spawn(move || {
             let mut err = Vec::new();
             stderr.read_to_end(&mut err).unwrap();
@@ -85,7 +85,7 @@ impl Place {
         }
     }
 
-    /// Starts it, for as long as what this gives is kept.
+    /// Starts the program, which runs until the returned value is dropped.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         let mut child = self.command(arguments, &[]).spawn().unwrap();
         let lines = lines(child.stdout.take().unwrap());
@@ -95,7 +95,7 @@ impl Place {
         }
     }
 
-    /// Runs it to its end with a terminal as its output, and gives what the terminal got.
+    /// Runs the program to its end with a terminal as its output, and returns what it wrote there.
     pub(crate) fn run_at_a_terminal(&self, arguments: &str) -> String {
         let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_patchcord"));
         let output = Command::new("script")
@@ -107,19 +107,19 @@ impl Place {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts the program on a free port, and waits until it listens.
     pub(crate) fn serve(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Serving {
         Self::listening(self.command(arguments, environment))
     }
 
-    /// The same in a folder of the place.
+    /// Starts the program in a subfolder, and waits until it listens.
     pub(crate) fn serve_in(&self, folder: &Path, arguments: &[&str]) -> Serving {
         let mut command = self.command(arguments, &[]);
         command.current_dir(folder);
         Self::listening(command)
     }
 
-    /// The same with so many file descriptors, as `ulimit` has them.
+    /// Starts the program with this limit of file descriptors, as arguments of `ulimit`, and waits until it listens.
     fn serve_with_descriptors(&self, descriptors: &str, arguments: &str) -> Serving {
         let program = env!("CARGO_BIN_EXE_patchcord");
         let script = format!("ulimit {descriptors} && exec {program} --port 0 {arguments}");
@@ -175,7 +175,7 @@ fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
     lines
 }
 
-/// Ends the program whatever becomes of the test.
+/// Process that is killed at the end of the test, even if the test fails.
 struct Guard(Child);
 
 impl Drop for Guard {
@@ -185,14 +185,14 @@ impl Drop for Guard {
     }
 }
 
-/// The program while it runs.
+/// Running program.
 pub(crate) struct Running {
     lines: Receiver<String>,
     _child: Guard,
 }
 
 impl Running {
-    /// The next lines of its output, so many.
+    /// Returns the next `count` lines of the output.
     pub(crate) fn first(&self, count: usize) -> Vec<String> {
         let line = |_| {
             self.lines
@@ -202,7 +202,7 @@ impl Running {
         (0..count).map(line).collect()
     }
 
-    /// The next lines of its output, until one that is `last`.
+    /// Returns the next lines of the output, up to a line `last`.
     pub(crate) fn until(&self, last: &str) -> Vec<String> {
         let mut seen = Vec::new();
         while seen.last().is_none_or(|line| line != last) {
@@ -213,7 +213,7 @@ impl Running {
     }
 }
 
-/// The program while it serves.
+/// Program that serves.
 pub(crate) struct Serving {
     pub(crate) address: String,
     log: Receiver<String>,
@@ -221,7 +221,7 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// The next line of its log, without the time of day.
+    /// Returns the next line of the log, without the time of day.
     pub(crate) fn line(&self) -> String {
         let line = self.line_with_time();
         match timed(&line) {
@@ -230,12 +230,12 @@ impl Serving {
         }
     }
 
-    /// The next line of its log.
+    /// Returns the next line of the log.
     pub(crate) fn line_with_time(&self) -> String {
         self.log.recv_timeout(LONG).expect("nothing more is logged")
     }
 
-    /// Bytes of memory, as the system tells of them under this name.
+    /// Returns a number of bytes that the system reports for the process under this name.
     #[cfg(target_os = "linux")]
     pub(crate) fn memory(&self, name: &str) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).unwrap();
@@ -244,7 +244,7 @@ impl Serving {
         kilobytes.parse::<usize>().unwrap() << 10
     }
 
-    /// Ends it at once, so that it cleans nothing up.
+    /// Kills the program, so that it cleans nothing up.
     pub(crate) fn kill(&mut self) {
         self.child.0.kill().unwrap();
         self.child.0.wait().unwrap();
@@ -267,7 +267,7 @@ impl Serving {
         answer
     }
 
-    /// What the server says of itself to a new client.
+    /// Returns the open packet that the server sends to a new client.
     pub(crate) fn handshake(&self) -> serde_json::Value {
         let answer = self.get("/socket.io/?EIO=4&transport=polling", "");
         let body = answer.split("\r\n\r\n0").nth(1).expect(&answer);
@@ -275,7 +275,7 @@ impl Serving {
     }
 }
 
-/// Sends its client 10 MB, and says when it has.
+/// Script that sends its client 10 MB, and then logs `sent`.
 const FLOOD: &str = "fn on_connection(socket) {
     let text = \"\"; text.pad(100000, 'x');
     for n in 0..100 { socket.emit(\"n\", n, text); }
@@ -284,14 +284,14 @@ const FLOOD: &str = "fn on_connection(socket) {
 fn on_disconnect(socket, reason) { print(reason); }";
 
 impl Serving {
-    /// A client that was sent more than its system takes, and has read nothing of it.
+    /// Returns a client that was sent more than its system buffers, and has read nothing of it.
     fn flooded(&self) -> TcpStream {
         let stream = self.deaf();
         while !self.line().contains(" sent") {}
         stream
     }
 
-    /// A client that is connected, and reads nothing.
+    /// Returns a client that is connected, and reads nothing.
     fn deaf(&self) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
@@ -302,7 +302,7 @@ impl Serving {
         stream
     }
 
-    /// The exit code, once it has ended.
+    /// Waits for the end of the program, and returns the exit code.
     pub(crate) fn ended(&mut self) -> Option<i32> {
         self.child.0.wait().unwrap().code()
     }
@@ -442,12 +442,12 @@ fn a_second_signal_ends_it_at_once() {
         serving.address
     );
     stream.write_all(request.as_bytes()).unwrap();
-    // The request runs now, and waits for its body: the server waits for it.
+    // The request runs now and waits for its body, and the shutdown waits for the request.
     let mut answer = [0; 25];
     stream.read_exact(&mut answer).unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 100"));
     serving.signal();
-    // It has begun to end when it takes no more connections.
+    // The shutdown has begun when the server accepts no more connections.
     while TcpStream::connect(&serving.address).is_ok() {
         std::thread::yield_now();
     }
@@ -471,7 +471,7 @@ fn without_file_descriptors_it_waits_and_serves_again() {
 #[test]
 fn connections_leave_file_descriptors_for_files() {
     let place = Place::new(&[]);
-    // Other than the hard limit, the soft one is no limit.
+    // The program raises the soft limit, so only the hard limit counts.
     for (descriptors, room) in [("-n 100", 68), ("-n 100 && ulimit -Sn 50", 68)] {
         let serving = place.serve_with_descriptors(descriptors, "");
         let mut clients: Vec<_> = (0..room)

@@ -1,4 +1,4 @@
-//! Files beside the scripts: what everybody may have, and how browsers get it.
+//! Files beside the scripts: which of them everybody may read, and how browsers get them.
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
@@ -20,7 +20,7 @@ async fn running(change: impl FnOnce(&mut Config)) -> Running {
     Running::configured(build, change).await.0
 }
 
-/// A folder `public` with some files, in a folder with a file that is nobody's business.
+/// Returns a folder with some files in `public`, and a secret file outside.
 fn place() -> TempDir {
     let place = tempfile::tempdir().unwrap();
     write(place.path(), "secret.txt", "secret");
@@ -279,7 +279,7 @@ async fn a_page_that_asks_for_the_client_that_is_not_served_is_announced_once() 
     assert_eq!(missing.collect::<Vec<_>>(), ["/socket.io/socket.io.min.js"]);
 }
 
-/// A server of a bundle with these files.
+/// Returns a server of the official client, with files in `place`.
 async fn bundle(place: &TempDir) -> Running {
     write(
         place.path(),

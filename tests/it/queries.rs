@@ -21,7 +21,7 @@ fn upgrade(path: &str, connection: &str) -> String {
     )
 }
 
-/// Opens a WebSocket with this query; returns `None` if the answer is not `101`.
+/// Opens a WebSocket with this query; returns `None` if the response is not `101`.
 async fn websocket(running: &Running, query: &str) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     let request = upgrade(&format!("/socket.io/?{query}"), "Upgrade");

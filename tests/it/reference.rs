@@ -1,4 +1,4 @@
-//! Definitions and the reference manual, made of the comments of the words themselves.
+//! Definitions and the reference manual, which are generated from the comments of the functions of scripts.
 
 use std::{collections::BTreeSet, env, fs, path::Path};
 
@@ -20,7 +20,7 @@ Everything that a script can say, by subject. These pages are made of the commen
 |---|---|
 ";
 
-/// The pages, with their texts.
+/// Returns the pages, with their names, titles and texts.
 fn pages() -> Vec<(&'static str, &'static str, String)> {
     let host = Host::builder().build();
     let of_scripts = Page::ALL.map(|page| (page.name(), page.title(), host.reference_page(page)));
@@ -58,7 +58,7 @@ fn the_reference_is_what_the_code_says() {
     }
 }
 
-/// The rows of Rhai's own functions: the forms, the example, and its value.
+/// Returns the rows of Rhai's own functions: the forms, the example, and its value.
 fn rows() -> Vec<[String; 3]> {
     let pages = pages();
     let lines = pages.iter().flat_map(|(.., text)| text.lines());
@@ -138,7 +138,7 @@ fn the_examples_of_tests_pass() {
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
-/// Functions that are no words of scripts: internals of packages, and what is switched off.
+/// Functions that scripts cannot use: internals of packages, and functions that are turned off.
 const NOT_LISTED: [&str; 3] = ["sleep", "print", "debug"];
 
 #[test]
@@ -178,7 +178,7 @@ fn every_word_has_an_example() {
     assert_eq!(without, [] as [&str; 0]);
 }
 
-/// The heads of definitions in the syntax that Rhai itself has, which knows no types.
+/// Returns the heads of definitions in Rhai's own syntax, which has no types.
 fn as_script(definitions: &str) -> String {
     let mut functions = std::collections::BTreeSet::new();
     for line in definitions

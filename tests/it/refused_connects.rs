@@ -1,4 +1,4 @@
-//! Clients that are not let into a namespace, or not kept in it: who hears of them, how often, and what is counted.
+//! Clients that cannot enter a namespace, or cannot stay in it: what is announced, how often, and what is counted.
 
 use patchcord::{
     ConnectRefusal, HostEvent,
@@ -13,7 +13,7 @@ const GUARDED: &str =
     "fn on_handshake(socket) { if socket.handshake.auth.token != 1 { throw \"no token\"; } }
     fn on_connection(socket) { }";
 
-/// The namespace, the kind and the reason.
+/// Returns the namespace, the kind and the reason of a refusal.
 fn refusal(event: HostEvent) -> Option<(String, ConnectRefusal, String)> {
     match event {
         HostEvent::ConnectRefused {
@@ -30,7 +30,7 @@ fn refusals(host: &TestHost) -> Vec<(String, ConnectRefusal, String)> {
     host.events().into_iter().filter_map(refusal).collect()
 }
 
-/// The labels whose counts are not 0.
+/// Returns the labels whose counts are not 0.
 fn counted(counters: &patchcord::Counters) -> Vec<(&'static str, u64)> {
     let all = counters.connects_refused.all().into_iter();
     all.filter(|(_, count)| *count > 0).collect()
@@ -171,7 +171,7 @@ async fn a_client_enters_no_more_namespaces_than_it_may_and_others_enter_theirs(
         .await;
     let (namespace, kind, _) = running.announced(refusal).await;
     assert_eq!(namespace, "/room/3");
-    // Whichever limit it reaches first: that of its namespaces, or that of its CONNECTs per second.
+    // The client may reach either limit first: that of its namespaces, or that of its CONNECTs per second.
     let limits = [ConnectRefusal::TooManyNamespaces, ConnectRefusal::TooOften];
     assert!(limits.contains(&kind), "{kind:?}");
     client.send("42/room/2,7[\"who\"]").await;
@@ -199,7 +199,7 @@ async fn a_client_on_the_wire_that_asks_for_a_namespace_that_nothing_serves_is_a
     }
 }
 
-/// Its `on_connection` fails for those who ask for it.
+/// Script whose `on_connection` fails for clients that ask for it.
 const FAILS: &str = r#"fn on_connection(socket) {
     socket.on("n", |n| { print(`event ${n}`); n });
     print("connection");
@@ -263,7 +263,7 @@ async fn a_client_whose_on_connection_fails_is_told_and_may_come_back() {
     client.connect("").await;
     client.send("421[\"late\"]").await;
     client.until(|packet| packet == "431[1]").await;
-    // Its other namespaces were not touched.
+    // The client is still connected to its other namespaces.
     client.send("42/other,2[\"who\"]").await;
     client
         .until(|packet| packet == "43/other,2[\"/other\"]")

@@ -1,4 +1,4 @@
-//! `patchcord repl`: lines against scripts in memory, and what comes of them.
+//! `patchcord repl`: lines that run against scripts in memory, and their results.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ const SCRIPT: &str = r#"fn on_connection(socket) {
     io.data.incr("visits", 1);
 }"#;
 
-/// What is said to these lines on the two streams, and the exit code.
+/// Runs these lines; returns the output, the errors and the exit code.
 fn said(place: &Place, lines: &str) -> (String, String, Option<i32>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_patchcord"))
         .arg("repl")
@@ -138,7 +138,7 @@ than one line */ x
     let (out, err, code) = said(&place(), lines);
     let expected = "3\n1\n\"a\\nb\"\n{\"a\":1}\n\"five\"\n5\n";
     assert_eq!((out.as_str(), code), (expected, Some(0)), "{err}");
-    // The input ends before the line does.
+    // The input ends in the middle of a function.
     let (_, err, code) = said(&place(), "1\nfn f() {\n");
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("--> repl:"), "{err}");
@@ -172,7 +172,7 @@ n > 1
         "error: expected `nothing`",
         "hint: got nothing",
         "error: `/nowhere` refused the client: Invalid namespace",
-        // Its operations or its time, whichever is used up first on this machine.
+        // The line uses up its operations or its time, depending on the speed of the machine.
         "\n  --> repl:10:",
     ] {
         assert!(err.contains(expected), "no {expected:?} in {err}");
@@ -215,7 +215,7 @@ fn a_save_takes_effect_on_the_clients_of_the_console() {
     assert_eq!(answer("let ada = connect(); ada.ask(\"count\")"), "1\n");
     place.write("scripts/main.rhai", &SCRIPT.replace("+= 1", "+= 10"));
     assert_eq!(answer("ada.ask(\"count\")"), "11\n");
-    // An edit of the console is none of the disk, and holds until the file is saved.
+    // An edit of the REPL does not change the file, and holds until the file is saved.
     let line = "let text = script(\"main.rhai\"); text.replace(\"+= 10\", \"+= 100\"); edit(\"main.rhai\", text); ada.ask(\"count\")";
     assert_eq!(answer(line), "111\n");
     place.write("scripts/main.rhai", &SCRIPT.replace("+= 1", "+= 1000"));

@@ -1,4 +1,4 @@
-//! The report of a save: what changed in the code, and for whom.
+//! The report of a save: what changed in the code, and for how many connections.
 
 use patchcord::{
     HostEvent,
@@ -140,7 +140,7 @@ fn comments_layout_and_moved_code_are_no_change() {
             CHAT.replace("    ", "\t").replace("|| 1", "|| /* one */ 1"),
             vec![],
         ),
-        // The listener is the same.
+        // Only the place of the listener is different.
         (
             moved,
             vec!["+ fn lines main.rhai:2    ~ fn on_connection :7"],
@@ -282,7 +282,7 @@ fn lost_values_come_with_the_new_name_if_there_is_only_one_of_the_type_in_the_fu
             "",
             "nick: 2 values lost; renamed to `name`?",
         ),
-        // The last value has the type.
+        // The value of `name` is `()`, which has another type than the lost values.
         ("let name = ();", "name", "", "nick: 2 values lost"),
         ("let name = 0;", "name", "", "nick: 2 values lost"),
         (
@@ -297,7 +297,7 @@ fn lost_values_come_with_the_new_name_if_there_is_only_one_of_the_type_in_the_fu
             "",
             "nick: 2 values lost; renamed to `name`?",
         ),
-        // Another function.
+        // The new variable of the type is in another function.
         (
             "let unused = 0;",
             "unused",
@@ -349,7 +349,7 @@ fn on_connection(socket) {{
         ]
     );
     assert_eq!(clients[0].ask("say", ["x"]).as_deref(), Some("[1]"));
-    // They still do after a save that changes nothing, which does not repeat it.
+    // The closures still do after a save that changes nothing, and that save does not report it again.
     host.edit("main.rhai", &format!("{}\n", script("room")));
     let same = report(&host);
     assert!(same.changes_nothing());
@@ -516,7 +516,8 @@ fn a_rollback_has_the_report_of_a_save() {
     );
 }
 
-/// Returns the events about what nobody listens to: the event, the version since which, and the clients.
+/// Returns the announced events without a listener: the event, the version that lacks its listener, and the number of
+/// clients.
 fn unheard(host: &TestHost) -> Vec<(String, Option<u64>, usize)> {
     let events = host.events().into_iter();
     let unheard = events.filter_map(|event| match event {
@@ -548,14 +549,14 @@ fn an_event_whose_listener_is_gone_or_renamed_is_announced_once_with_the_clients
         host.advance(10_001);
         unheard(host)
     };
-    // Never listened to, or still listened to.
+    // `other` never had a listener; the others of the script still have one.
     assert_eq!(send(&host, "other"), [("other".to_owned(), None, 1)]);
     host.edit("main.rhai", &script("message"));
     assert_eq!(send(&host, "other"), []);
     assert_eq!(send(&host, "message"), []);
     assert_eq!(send(&host, "line"), [("line".to_owned(), Some(2), 2)]);
     assert_eq!(send(&host, "line"), []);
-    // A version that does not listen either is no news.
+    // Nothing is announced for a further version without the listener.
     host.edit("main.rhai", &format!("{}//", script("message")));
     assert_eq!(send(&host, "line"), []);
     host.edit("main.rhai", &script("line"));
@@ -596,10 +597,10 @@ fn an_event_that_nobody_ever_listened_to_is_announced_once_with_the_similar_name
         [("chat mesage".to_owned(), similar)]
     );
     assert_eq!(send(&host, "chat mesage"), []);
-    // The script has a listener for it, which these clients do not have yet.
+    // The script has a listener for `start`, which these clients have not registered yet.
     assert_eq!(send(&host, "start"), []);
     assert_eq!(send(&host, "chat message"), []);
-    // A log does not fill up with what clients send.
+    // Names of events from clients must not fill up the log.
     assert_eq!(send(&host, &"x".repeat(10_000)), []);
     let many = (0..200).flat_map(|n| send(&host, &n.to_string()));
     assert_eq!(many.count(), 48, "50 names of a script");

@@ -1,4 +1,5 @@
-//! The version before, back again; what became of the versions; and what an operator can choose for failing edits.
+//! Rollback: the previous version serves again; what became of each version; and how an operator can treat edits that
+//! fail.
 
 use patchcord::{
     HostEvent,
@@ -146,7 +147,7 @@ fn the_history_and_the_versions_to_go_back_to_are_bounded() {
     assert_eq!(back, 8);
 }
 
-/// A host that rolls back by itself, and six clients of it.
+/// Returns a host that rolls back automatically, and six clients of it.
 fn host_of_six(first: &str) -> (TestHost, Vec<TestClient>) {
     let host = TestHost::build([("main.rhai", first)], |builder| {
         builder.options(options(|options| options.rollback_on_errors = true))
@@ -211,7 +212,7 @@ fn errors_that_the_version_before_had_too_roll_nothing_back() {
 
 #[test]
 fn errors_of_handlers_that_stay_old_roll_nothing_back() {
-    // The new text of the inner listener captures a variable that those who have started do not have.
+    // The new text of the inner listener captures a variable that clients after `start` do not have.
     let script = |version: i64, declared: &str, used: &str| {
         format!(
             "fn on_connection(socket) {{ socket.on(\"start\", || {{ {declared} socket.on(\"x\", || {{ {used} let n = io.data.n; 1 / n + {version} }}); }});
@@ -307,7 +308,7 @@ fn an_edit_takes_no_listener_from_a_connection_whose_on_connection_would_fail_to
     assert_eq!(host.problems(), NONE);
 }
 
-/// A script that says which version of itself and of its library it has.
+/// Returns a script that answers with the versions of its library and of itself.
 fn with_lib(version: i64) -> String {
     format!(
         "import \"lib/n\" as lib;
@@ -319,7 +320,7 @@ fn lib(n: &str) -> String {
     format!("fn n() {{ {n} }}")
 }
 
-/// A host of two namespaces that share a library, and a third one.
+/// Returns a host of two namespaces that share a library, and a third namespace.
 fn host_with_lib() -> TestHost {
     TestHost::with([
         ("a.rhai", &*with_lib(1)),
@@ -388,7 +389,7 @@ fn a_namespace_that_was_saved_again_keeps_that_version_and_goes_with_it_to_befor
         _ => None,
     });
     assert_eq!(kept, Some(("/b".to_owned(), 3, KeptReason::SavedSince)));
-    // The batch that is rolled back already is passed over.
+    // Skips the batch that is rolled back already.
     assert_eq!(host.rollback("/b").unwrap(), 1);
     assert_eq!(version(&b), "[\"1 1\"]");
     for path in ["/a", "/b"] {
@@ -441,7 +442,7 @@ fn a_file_that_a_batch_brought_keeps_serving() {
     assert_eq!(kept, [("d.rhai", KeptReason::First)]);
     assert!(host.connect("/d").is_ok());
     host.edit("e.rhai", &script(1));
-    // The last batch brought nothing but that file.
+    // The last batch brought only that file.
     assert!(matches!(
         host.roll_back_last(),
         Err(RollbackError::NoPrevious(path)) if path == "/e"
@@ -478,7 +479,7 @@ fn roll_backs_go_to_any_batch_and_forward_again() {
         host.roll_back_to(99),
         Err(RollbackError::UnknownBatch(99))
     ));
-    // Batch 3, and not the rollbacks since.
+    // This rolls back batch 3, and not the rollbacks since.
     host.roll_back_last().unwrap();
     assert_eq!([version(&a), version(&b)], ["[\"2 1\"]", "[\"2 1\"]"]);
 }
@@ -538,7 +539,7 @@ fn what_a_script_throws_on_purpose_is_an_answer_and_rolls_nothing_back() {
         ("throw #{ code: 7 };", 0),
         ("if true { throw; }", 0),
         ("[1][2];", 1),
-        // A function of the host, at the place of its call.
+        // A function of the host fails, at the place of its call.
         ("io.data.x = 1; io.data.push(\"x\", 1, 5);", 1),
         ("throw [1][2];", 1),
     ] {

@@ -1,8 +1,8 @@
-//! Rooms, and the operators that choose who gets something.
+//! Rooms, and the operators that choose the recipients.
 
 use patchcord::testing::{TestClient, TestHost};
 
-/// Three clients, of whom the first runs `code` when it sends `go`; everybody is in the rooms that they were told.
+/// Returns three clients in rooms, of which the first runs `code` when it sends `go`.
 fn three(code: &str) -> (TestHost, [TestClient; 3]) {
     let host = TestHost::new(&format!(
         "fn on_connection(socket) {{
@@ -19,7 +19,7 @@ fn three(code: &str) -> (TestHost, [TestClient; 3]) {
     (host, clients)
 }
 
-/// Which of the three hear of what the first one emits.
+/// Returns which of the three clients receive what the first one emits.
 fn heard(code: &str) -> Vec<usize> {
     let (host, clients) = three(code);
     assert_eq!(host.problems(), [] as [&str; 0], "{code}");

@@ -1,4 +1,4 @@
-//! The rules of an edit for what variables hold and for calls that run meanwhile.
+//! Rules of an edit for the values of variables, and for calls that run meanwhile.
 
 use std::{sync::mpsc, thread};
 
@@ -243,7 +243,7 @@ fn a_running_handler_ends_on_its_version_and_what_waits_behind_it_is_the_new_one
     });
     gate.reached();
     let edited = edit_elsewhere(host, script(2));
-    // There is no answer at once while the reload is at work on this very connection.
+    // `bob` gets no answer while the reload is at work on this very connection.
     while bob.ask("v", ()).as_deref() != Some("[[2,0]]") {
         thread::yield_now();
     }

@@ -1,4 +1,4 @@
-//! What a save is made of: files that belong together, files that hold back no other, and what is no script at all.
+//! Parts of a save: files that belong together, files that hold back no other file, and things that are no scripts.
 
 use std::{
     fs,
@@ -16,14 +16,14 @@ use crate::{
     watching::{Watched, one, script},
 };
 
-/// Something that may be at a path.
+/// Function that makes something at a path.
 type Make = fn(&Path);
 
 fn pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-/// What is no script, with the reason that is announced.
+/// Things that are no scripts, with the reason that is announced.
 const NO_SCRIPTS: [(&str, Make); 8] = [
     ("a named pipe is no script", pipe),
     ("a named pipe is no script", |path| {
@@ -51,7 +51,7 @@ const NO_SCRIPTS: [(&str, Make); 8] = [
     ("a folder is no script", |path| symlink(".", path).unwrap()),
 ];
 
-/// Files that cannot be loaded, with a part of what is said.
+/// Files that cannot be loaded, with a part of the diagnostic.
 const BROKEN: [(&str, Make); 7] = [
     ("has no function `on_connection`", |path| {
         fs::write(path, "").unwrap();
@@ -74,7 +74,7 @@ const BROKEN: [(&str, Make); 7] = [
     ("a script has at most 4 MiB", |path| {
         fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
     }),
-    // A file that nobody can read, root included.
+    // A file that nobody can read, not even root.
     ("cannot be read: Input/output error", |path| {
         symlink("/proc/self/mem", path).unwrap();
     }),
@@ -91,7 +91,7 @@ async fn a_new_file_that_cannot_be_loaded_is_reported_and_holds_back_no_save() {
         while !seen.iter().any(|one| one.contains(problem)) {
             seen.push(watched.next().await);
         }
-        // It is not reported again with each save.
+        // The problem is not reported again with each save.
         fs::write(watched.file("main.rhai"), script("three")).unwrap();
         let seen = watched.until("replaced main.rhai 3").await;
         assert_eq!(seen, ["three", "replaced main.rhai 3"], "{problem}");
@@ -175,7 +175,7 @@ async fn entries_of_any_kind_that_come_and_go_hold_back_no_edit() {
             }
             let kinds = [&NO_SCRIPTS[..], &BROKEN[..]].concat();
             match random.random_range(0..=kinds.len()) {
-                // It serves, and an edit that breaks it would hold back what is saved together with it.
+                // `fine.rhai` serves, so an edit that breaks it would hold back the other files of the save.
                 _ if name == "fine.rhai" => fs::write(&path, script("fine")).unwrap(),
                 kind if kind < kinds.len() => kinds[kind].1(&path),
                 _ => {}
@@ -223,13 +223,13 @@ fn what_was_saved_together_takes_effect_together_whatever_is_saved_meanwhile() {
     host.edit("c.rhai", &answers("two"));
     assert_eq!(now(), words(["one", "one", "two"]), "another save");
     assert_eq!(host.problems(), [] as [String; 0], "it was reported once");
-    // An edit of one of the two belongs to them.
+    // An edit of one of the two files belongs to the pending save of both.
     host.edit("a.rhai", &answers("three"));
     assert_eq!(now(), words(["one", "one", "two"]));
     assert_eq!(host.problems().len(), 1, "and says why it has no effect");
     host.edit("b.rhai", &answers("three"));
     assert_eq!(now(), words(["three", "three", "two"]));
-    // What is undone holds back nothing.
+    // An undone edit holds back nothing.
     host.edit_all([
         ("a.rhai", answers("four").as_str()),
         ("b.rhai", BROKEN_TEXT),
@@ -287,7 +287,7 @@ fn a_new_file_stands_for_itself() {
     let mut host = TestHost::with([("main.rhai", main), ("lib/word.rhai", &lib("one"))]);
     let client = host.connect("/").unwrap();
     host.events();
-    // A new file that is broken, and reads what is edited.
+    // A broken new file, which imports the file that is edited.
     host.edit_all([
         ("new.rhai", "import \"lib/word\" as word; fn on_connection("),
         ("lib/word.rhai", &lib("two")),
@@ -295,7 +295,7 @@ fn a_new_file_stands_for_itself() {
     assert_eq!(client.ask("v", ()).as_deref(), Some("[\"two\"]"));
     assert_eq!(host.problems().len(), 1);
     assert!(host.connect("/new").is_err());
-    // A new file that is fine, beside an edit that is broken.
+    // A valid new file, beside a broken edit.
     host.edit_all([
         ("fine.rhai", answers("fine").as_str()),
         ("main.rhai", BROKEN_TEXT),
@@ -362,7 +362,7 @@ async fn copies_are_not_served_and_are_named_once() {
     );
 }
 
-/// A folder of these scripts, a server that watches it, and the guards of both.
+/// Returns a folder of these scripts, a server, and the guard of its watch.
 async fn serve(files: &[(&str, &str)]) -> (tempfile::TempDir, Running, patchcord::host::Watching) {
     let folder = tempfile::tempdir().unwrap();
     for (name, word) in files {
@@ -384,7 +384,7 @@ fn put(folder: &Path, name: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// A client of a namespace, which is served by the script that answers with this word.
+/// Returns a client of a namespace, after the script that answers with `word` has served it.
 async fn client_of(running: &Running, namespace: &str, word: &str) -> crate::sockets::Client {
     let mut client = running.websocket().await;
     client.connect(&format!("{namespace},")).await;
@@ -413,7 +413,7 @@ async fn a_path_goes_from_a_dynamic_namespace_to_a_file_and_back() {
     let path = folder.path().join("room/5.rhai");
     for _ in 0..3 {
         let mut client = client_of(&running, "/room/5", "dynamic").await;
-        // A file that does not load leaves the path alone, for newcomers too.
+        // A file that does not load does not take over the path, for new clients either.
         put(folder.path(), "room/5.rhai", BROKEN_TEXT);
         let rejected = |event| matches!(event, HostEvent::Rejected { .. }).then_some(());
         running.announced(rejected).await;
@@ -478,7 +478,7 @@ async fn a_file_that_is_renamed_is_said_before_its_clients_are_disconnected() {
         serde_json::to_value(event).unwrap(),
         expected(Some("talk.rhai"))
     );
-    // It comes back in time.
+    // The file returns within the grace period.
     fs::rename(at("talk.rhai"), at("chat.rhai")).unwrap();
     let returned = |event| match event {
         HostEvent::Returned {
@@ -494,7 +494,7 @@ async fn a_file_that_is_renamed_is_said_before_its_clients_are_disconnected() {
     clients[0]
         .until(|packet| packet == "43/chat,1[\"chat\"]")
         .await;
-    // It does not.
+    // The file does not return.
     fs::remove_file(at("chat.rhai")).unwrap();
     let event = running.announced(missing).await;
     assert_eq!(serde_json::to_value(event).unwrap(), expected(None));

@@ -9,7 +9,7 @@ use patchcord::{
 
 use crate::program::Place;
 
-/// What becomes of the tests in `test`, of a host with `script` as `/`.
+/// Runs the tests in `test` on a host that serves `script` as `/`; returns the outcomes.
 fn run(script: &str, test: &str) -> Vec<Outcome> {
     let scripts = Memory::from([("main.rhai", script), ("main_test.rhai", test)]);
     let suite = Suite::load(&scripts, |_, _| true).unwrap();
@@ -17,7 +17,7 @@ fn run(script: &str, test: &str) -> Vec<Outcome> {
     suite.run(|_| ())
 }
 
-/// The one problem of the one test.
+/// Runs one test, and returns its problems.
 fn problem(script: &str, test: &str) -> String {
     let outcomes = run(script, &format!("fn test_it() {{\n    {test}\n}}"));
     assert_eq!(outcomes.len(), 1);
@@ -29,7 +29,7 @@ fn problem(script: &str, test: &str) -> String {
     problems.join("\n\n")
 }
 
-/// Runs the tests of a folder, and returns how many there are.
+/// Runs the tests of a folder, which must pass, and returns their number.
 fn passed(folder: &str) -> usize {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let suite = Suite::load(&Folder::new(folder), |_, _| true).unwrap();
@@ -46,7 +46,7 @@ fn the_tests_of_the_presets_pass() {
     assert!(passed("scripts") > 12);
 }
 
-/// Handlers that are well known from Node: chat rooms, private messages, a todo list, a game, a feed.
+/// Handlers that are well known from Node: chat rooms, private messages, a to-do list, a game, a feed.
 #[test]
 fn the_tests_of_the_handlers_pass() {
     assert!(passed("examples/handlers") > 15);
@@ -58,7 +58,7 @@ fn the_tests_of_the_library_pass() {
     assert!(passed("tests/fixtures/library") > 10);
 }
 
-/// The folder has a script and its tests for each kind of edit.
+/// The folders have a script and its tests for each kind of edit.
 #[test]
 fn the_tests_of_the_edits_pass() {
     assert!(passed("examples/edits") > 25);
@@ -325,7 +325,7 @@ fn the_program_runs_tests_and_its_exit_code_says_whether_all_pass() {
     }
 }
 
-/// A script and its two tests, of which the second fails.
+/// Returns a folder with a script and its two tests, of which the second fails.
 fn one_fails() -> Place {
     Place::new(&[
         (

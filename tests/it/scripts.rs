@@ -1,10 +1,10 @@
-//! What a script can say, and what it cannot do to others.
+//! Abilities of scripts, and limits that protect other scripts and clients.
 
 use patchcord::testing::TestHost;
 
 use crate::gate::Gate;
 
-/// A host of one script that must load, and one client.
+/// Returns a host of one script that must load, and a client.
 fn client(script: &str) -> (TestHost, patchcord::testing::TestClient) {
     let host = TestHost::new(script);
     assert_eq!(host.problems(), [] as [&str; 0]);
@@ -329,6 +329,28 @@ fn events_that_wait_when_the_server_disconnects_the_socket_are_not_handled() {
         gate.open();
     });
     assert_eq!(host.log(), ["server namespace disconnect"]);
+}
+
+/// The host keeps the listeners of any event, and middlewares, under names that begin with a NUL.
+#[test]
+fn a_client_cannot_call_listeners_of_any_event_or_middlewares_by_name() {
+    let host = TestHost::new(
+        r#"fn on_connection(socket) {
+            let seen = [];
+            socket.middleware(|event, args| { seen.push(`check ${event.len} ${args.len}`); });
+            socket.on_any(|event, args| { seen.push(`any ${event.len} ${args.len}`); });
+            socket.on_any_outgoing(|event, args| { seen.push("out"); });
+            socket.on("seen", || seen.len());
+        }"#,
+    );
+    let client = host.connect("/").unwrap();
+    for (count, name) in ["any", "outgoing", "middleware"].into_iter().enumerate() {
+        client.emit(&format!("\0{name}"), ["x", "y", "z"]);
+        // Each event goes through the middleware and the listener of any event once, as this question does.
+        let heard = format!("[{}]", 2 * (2 * count + 2));
+        assert_eq!(client.ask("seen", ()).as_deref(), Some(&*heard), "{name}");
+    }
+    assert_eq!(host.problems(), [] as [&str; 0]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Many edits of random kinds of random scripts, under many clients, against a host without edits and a model.
 //!
-//! `SOAK_EDITS=500 cargo test --test it soak_edits` makes 500 of them under 200 clients.
+//! `SOAK_EDITS=500 cargo test --test it soak_edits` makes 500 edits under 200 clients.
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -16,19 +16,19 @@ mod prelude;
 use prelude::Prelude;
 
 const EDITS: u64 = 40;
-/// Edits of one script.
+/// Number of edits of one script.
 const EDITS_OF_A_SCRIPT: u64 = 20;
-/// Things that happen between two edits.
+/// Number of events between two edits.
 const STEPS: usize = 6;
-/// Clients of which everything is asked after an edit.
+/// Number of clients that are asked for their whole state after an edit.
 const ASKED: usize = 6;
 
-/// A script, what its edits have made of it, and its clients.
+/// Script with its edits, its clients, and a model of each client.
 struct Soak {
     program: Program,
     prelude: Prelude,
     twins: Twins,
-    /// What the model knows of each client.
+    /// State of each client in the model.
     models: Vec<Prelude>,
     random: StdRng,
 }
@@ -57,7 +57,7 @@ impl Soak {
         Ok(soak)
     }
 
-    /// Edits the part that the model knows; everybody adopts it.
+    /// Edits the part that the model knows; all clients adopt it.
     fn save_prelude(&mut self, new: Prelude) {
         for model in &mut self.models {
             model.adopt(&self.prelude, &new);
@@ -79,7 +79,7 @@ impl Soak {
         Ok(())
     }
 
-    /// One edit of some kind; returns what it was.
+    /// Makes one edit of some kind; returns a description.
     fn edit(&mut self) -> String {
         let Self {
             program,
@@ -95,7 +95,7 @@ impl Soak {
                 twins
                     .edited
                     .edit("main.rhai", &format!("{text}\nfn broken( {{"));
-                // It is refused, and nothing changes.
+                // The save is rejected, and nothing changes.
                 twins.edited.events();
                 "a broken save".to_owned()
             }
@@ -118,7 +118,7 @@ impl Soak {
         }
     }
 
-    /// Something happens.
+    /// Makes something happen.
     fn step(&mut self) -> Result<(), String> {
         match self.random.random_range(0..4) {
             0 => {
@@ -141,7 +141,8 @@ impl Soak {
                     .iter()
                     .map(|[client, _]| client.id())
                     .collect();
-                // Whoever has left is forgotten; who has come is as the text says.
+                // Removes the models of clients that have left; clients that have connected begin with the state of the
+                // text.
                 let mut at = 0;
                 self.models.retain(|_| {
                     at += 1;
@@ -153,7 +154,7 @@ impl Soak {
         }
     }
 
-    /// Asks a client something that the model has the answers to.
+    /// Asks a client something, and compares the answer with that of the model.
     fn ask(
         &mut self,
         at: usize,
@@ -166,7 +167,7 @@ impl Soak {
             &alive,
             &plain.ask("alive", ()),
         )?;
-        // What the model knows comes to be only where `on_connection` has run to its end, or returned.
+        // The part of the model is complete only if `on_connection` has run to its end, or returned.
         if alive.is_none() {
             return Ok(());
         }
@@ -212,7 +213,7 @@ impl Soak {
     }
 }
 
-/// One script, its clients and its edits; three times if it has to be, as a busy machine may make a difference.
+/// Runs one script with its clients and edits. Tries up to three times, because a busy machine may make a difference.
 fn soak(seed: u64, clients: usize) -> Result<(), String> {
     let run = || {
         let mut soak = Soak::new(seed, clients)?;

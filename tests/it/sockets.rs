@@ -15,10 +15,10 @@ use tokio::{
 };
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-/// Longer than anything here takes; only a failure waits for it.
+/// Time limit of a wait: longer than anything here takes, so only a failing test waits for it.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// A server of some scripts at a free port, and what its host announces.
+/// Server of some scripts on a free port, with the events of its host.
 pub(crate) struct Running {
     pub(crate) server: Server,
     pub(crate) address: SocketAddr,
@@ -36,12 +36,12 @@ impl Running {
             .0
     }
 
-    /// The same with the host, for reloads.
+    /// Starts a server, and returns it with its host, for reloads.
     pub(crate) async fn reloadable(build: impl FnOnce(HostBuilder) -> HostBuilder) -> (Self, Host) {
         Self::configured(build, |_| {}).await
     }
 
-    /// The same with a server that is configured otherwise.
+    /// Starts a server with a different configuration, and returns it with its host.
     pub(crate) async fn configured(
         build: impl FnOnce(HostBuilder) -> HostBuilder,
         change: impl FnOnce(&mut Config),
@@ -64,7 +64,7 @@ impl Running {
         (running, host)
     }
 
-    /// A server that was bound by hand; nothing it announces is heard.
+    /// Wraps a server that the test has bound; the events of its host are not received.
     pub(crate) fn at(server: Server) -> Self {
         Self {
             address: server.address(),
@@ -81,7 +81,7 @@ impl Running {
         .await
     }
 
-    /// The next announcement that `wanted` takes.
+    /// Waits for the next event that `wanted` accepts.
     pub(crate) async fn announced<T>(
         &mut self,
         mut wanted: impl FnMut(HostEvent) -> Option<T>,
@@ -98,12 +98,12 @@ impl Running {
             .expect("nothing of the kind was announced")
     }
 
-    /// Everything that was announced and not asked for.
+    /// Returns all events that were announced and have not been taken yet.
     pub(crate) fn announced_so_far(&mut self) -> Vec<HostEvent> {
         std::iter::from_fn(|| self.events.try_recv().ok()).collect()
     }
 
-    /// One HTTP request by hand, on a connection of its own.
+    /// Sends one raw HTTP request on a connection of its own, and returns the response.
     pub(crate) async fn http(&self, request: &str) -> String {
         http(self.address, request).await
     }
@@ -117,12 +117,12 @@ impl Running {
     }
 }
 
-/// One HTTP request by hand, on a connection of its own.
+/// Sends one raw HTTP request on a connection of its own, and returns the response.
 pub(crate) async fn http(address: SocketAddr, request: &str) -> String {
     String::from_utf8(http_bytes(address, request).await).unwrap()
 }
 
-/// The same for an answer that is no text.
+/// Sends one raw HTTP request, and returns the response as bytes.
 pub(crate) async fn http_bytes(address: SocketAddr, request: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = request.replace("{host}", &address.to_string());
@@ -149,7 +149,7 @@ pub(crate) async fn post(address: SocketAddr, path: &str, body: &str) -> String 
     http(address, &request).await
 }
 
-/// A WebSocket that speaks in packets.
+/// WebSocket client that sends and receives packets.
 pub(crate) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Client {
@@ -161,7 +161,7 @@ impl Client {
         self.0.send(Message::text(packet)).await.unwrap();
     }
 
-    /// The next packet but pings; `None` when the server has closed the connection.
+    /// Returns the next packet except pings, which it answers; `None` when the server has closed the connection.
     pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             match tokio::time::timeout(LONG, self.0.next())
@@ -177,7 +177,7 @@ impl Client {
         }
     }
 
-    /// Connects to a namespace and gives the id of the socket.
+    /// Connects to a namespace, and returns the id of the socket.
     pub(crate) async fn connect(&mut self, namespace: &str) -> String {
         self.send(&format!("40{namespace}")).await;
         let answer = self.until(|packet| packet.starts_with("40")).await;
@@ -355,7 +355,7 @@ async fn a_namespace_without_a_script_is_refused() {
     );
 }
 
-/// The CONNECT of a client is answered while another thread may serve the others.
+/// The answer to the CONNECT of a client is sent while another thread may serve the other client.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_has_heard_of_the_connect_is_found_by_the_others() {
     const FIND: &str = r#"fn on_connection(socket) {

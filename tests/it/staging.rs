@@ -1,4 +1,4 @@
-//! Versions for some clients first: stage, promote, abandon.
+//! Versions for some clients first: `stage`, `promote`, `abandon`.
 
 use patchcord::{
     HostEvent,
@@ -31,7 +31,7 @@ fn options(change: impl FnOnce(&mut Options)) -> Options {
     options
 }
 
-/// The version that answers a client.
+/// Returns the version that answers a client.
 fn version(client: &TestClient) -> i64 {
     let answer = client.ask("n", ()).unwrap();
     let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -50,7 +50,7 @@ fn only(client: &TestClient) -> Whom {
     Whom::Sockets(vec![client.id().to_owned()])
 }
 
-/// The log among events, and the names of the other events.
+/// Returns the log lines among the events, and the types of the other events.
 fn told(host: &TestHost) -> Vec<String> {
     let events = host.events().into_iter().map(|event| match event {
         HostEvent::Log { text, .. } => text,
@@ -84,7 +84,7 @@ fn a_stage_serves_the_chosen_clients_until_it_is_promoted_to_all() {
         panic!("{staged:?}");
     };
     assert_eq!(reload.rebound, 1);
-    // `on_load` belongs to all of them, and so does `io.data`.
+    // The stage runs no `on_load`, because `on_load` and `io.data` belong to all clients.
     assert_eq!(told(&host), ["staged"]);
     assert_eq!(host.counters().versions_staged.get(), 1);
     assert_eq!(versions(&clients), [1, 2, 1]);
@@ -164,7 +164,7 @@ fn an_abandoned_stage_returns_its_clients_and_its_files_are_not_tried_again_by_t
     assert_eq!(clients[0].ask("n", ()).as_deref(), Some("[[1,2]]"));
     host.edit("main.rhai", &script(2));
     assert_eq!(versions(&clients), [1, 1], "the file has not changed since");
-    // They can be staged again, and another text is an edit as always, with a number of its own.
+    // The abandoned texts can be staged again, and another text is a normal edit with a number of its own.
     host.stage([], only(&clients[1])).unwrap();
     assert_eq!(versions(&clients), [1, 2]);
     host.abandon().unwrap();
@@ -232,16 +232,16 @@ fn a_stage_is_together_or_not_at_all_and_only_its_clients_vote() {
     );
     assert_eq!((version(&here), version(&there)), (1, 1));
     assert_eq!(told(&host), [""; 0]);
-    // Without the client of /chat nobody votes against it, before all get it.
+    // Without a client of /chat in the stage, there is no vote against it before `promote`.
     host.stage([], only(&here)).unwrap();
     assert_eq!((version(&here), version(&there)), (2, 1));
     assert!(matches!(host.promote(), Err(StageError::Rejected(_))));
     assert_eq!((version(&here), version(&there)), (2, 1), "it stays staged");
-    // A save waits, and a load is rejected, until that is decided.
+    // Until the stage is decided, a save waits and a load is rejected.
     host.edit("chat.rhai", &script(3));
     assert!(host.problems()[0].contains("nothing is loaded while versions are staged"));
     assert_eq!((version(&here), version(&there)), (2, 1));
-    // The repaired files replace what is staged.
+    // The repaired files replace the staged ones.
     host.stage([], only(&there)).unwrap();
     assert_eq!((version(&here), version(&there)), (1, 3));
     assert_eq!(host.promote(), Ok(2));
@@ -324,7 +324,7 @@ fn failures_on_staged_clients_abandon_the_stage_and_those_of_the_rest_do_not() {
     };
     let mut host = build();
     let clients = clients(&host, 40);
-    // Both versions fail at this place, the one that serves first.
+    // Both versions fail at this place; the version that serves fails first.
     clients[39].emit("both", ());
     host.stage([("main.rhai", &*text(2))], only(&clients[0]))
         .unwrap();
@@ -406,7 +406,7 @@ async fn a_client_is_staged_in_all_namespaces_and_saves_wait_for_the_end_of_the_
     for name in ["main.rhai", "chat.rhai"] {
         write(name, &script(2));
     }
-    // One of Bob's sockets stands for him.
+    // The id of one of Bob's sockets selects all of them.
     let staged = host.stage(Whom::Sockets(vec![id])).await.unwrap();
     assert_eq!((staged.connections, staged.scripts.len()), (2, 2));
     for (client, expected) in [(&mut ada, 1), (&mut bob, 2)] {
@@ -416,7 +416,7 @@ async fn a_client_is_staged_in_all_namespaces_and_saves_wait_for_the_end_of_the_
             assert_eq!(answer, format!("43{namespace}0[[{expected},1]]"));
         }
     }
-    // He keeps it when he connects to a namespace again.
+    // Bob keeps the staged version when he connects to a namespace again.
     bob.send("41/chat,").await;
     bob.connect("/chat,").await;
     bob.send("42/chat,1[\"n\"]").await;
@@ -440,7 +440,7 @@ async fn a_client_is_staged_in_all_namespaces_and_saves_wait_for_the_end_of_the_
         } => Some((script.to_string(), version)),
         _ => None,
     };
-    // What was saved meanwhile takes effect; what was abandoned does not.
+    // The file that was saved meanwhile takes effect; the abandoned one does not.
     assert_eq!(
         running.announced(replaced).await,
         ("main.rhai".to_owned(), 3)

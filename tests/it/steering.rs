@@ -1,4 +1,4 @@
-//! The host tells which version serves, lists and compares versions, and lets saves wait.
+//! Steering: the host reports which version serves, lists and compares versions, and lets saves wait.
 
 use patchcord::{
     HostEvent,
@@ -11,7 +11,7 @@ fn script(version: i64) -> String {
     format!("fn on_connection(socket) {{\n    socket.on(\"v\", || {version});\n}}\n")
 }
 
-/// The events about undone saves: script and version.
+/// Returns the events about undone saves: script and version.
 fn unchanged(host: &TestHost) -> Vec<(String, u64)> {
     let events = host.events().into_iter();
     let events = events.filter_map(|event| match event {
@@ -33,7 +33,7 @@ fn the_undo_of_a_rejected_save_tells_which_version_serves_and_other_saves_are_si
     assert_eq!(unchanged(&host), [("a.rhai".to_owned(), 2)]);
     host.edit("a.rhai", &script(2));
     assert_eq!(host.events(), [], "nothing was rejected before");
-    // A script that was fine, and was rejected because of another one.
+    // The undo of an edit that was valid, but was rejected because of another script.
     host.edit_all([
         ("a.rhai", "fn on_connection(socket) {"),
         ("b.rhai", &*script(2)),
@@ -41,7 +41,7 @@ fn the_undo_of_a_rejected_save_tells_which_version_serves_and_other_saves_are_si
     host.edit_all([("a.rhai", &*script(2)), ("b.rhai", &*script(1))]);
     let both = [("a.rhai".to_owned(), 2), ("b.rhai".to_owned(), 1)];
     assert_eq!(unchanged(&host), both);
-    // What serves when the mistake is mended is said by the event of that version.
+    // After a repair, the event of the new version already reports what serves.
     host.edit("a.rhai", "fn on_connection(socket) {");
     host.edit("a.rhai", &script(3));
     host.edit("a.rhai", &script(3));

@@ -114,7 +114,7 @@ impl Sent {
     }
 }
 
-/// Everything that a client hears until its last event is answered, or it is disconnected.
+/// Messages that a client receives until its last events are answered, or it is disconnected.
 #[derive(Debug, PartialEq)]
 struct Heard {
     messages: Vec<String>,
@@ -122,8 +122,8 @@ struct Heard {
 }
 
 impl Heard {
-    /// Returns what must be the same, part by part: each namespace has turns of its own, and what concerns the session
-    /// waits for none.
+    /// Returns the parts that must each be the same: the order between them may differ, because each namespace has
+    /// turns of its own, and packets of the session wait for no turn.
     fn parts(&self) -> [Vec<&str>; 3] {
         let is_chat = |message: &str| message.contains("/chat");
         let is_event = |message: &str| message.starts_with("81 42") || message.starts_with("81 43");
@@ -139,7 +139,7 @@ impl Heard {
     }
 }
 
-/// Returns the messages of a server's frames. The ids of sockets are left out.
+/// Returns the messages in a server's frames, without the ids of sockets.
 fn messages(mut bytes: &[u8]) -> Vec<String> {
     let mut messages = Vec::new();
     while let [head, length, rest @ ..] = bytes {
@@ -289,7 +289,7 @@ async fn what_came_before_a_broken_packet_is_answered() {
                 .into(),
             is_disconnected: true,
         };
-        // A machine that is busy may run the call elsewhere, and its answer then comes too late.
+        // A busy machine may run the call on another thread, and its answer then comes too late.
         let mut heard = scene.play(&[&bytes]).await;
         for _ in 0..50 {
             if heard == expected {

@@ -1,5 +1,5 @@
-//! A function value means what it means where it is written: constants, functions and imports of its own file, and the
-//! places of errors, whichever file calls it.
+//! A function value has the same meaning whichever file calls it: constants, functions, imports, and the places of
+//! errors are those of the file where it is written.
 
 use patchcord::testing::TestHost;
 

@@ -1,4 +1,4 @@
-//! What a TCP connection may take of the stand-alone server.
+//! Limits of a TCP connection at the stand-alone server.
 
 use std::{fs::File, time::Duration};
 
@@ -47,7 +47,7 @@ async fn running(options: impl FnOnce(&mut Options), config: impl FnOnce(&mut Co
 /// Opens a connection, and asks for the page; returns the connection if it is served.
 async fn ask(running: &Running) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(running.address).await.unwrap();
-    // A connection that is closed at once may not take it.
+    // The write may fail if the connection is closed at once.
     let _ = stream.write_all(GET.as_bytes()).await;
     let mut start = [0; 12];
     let read = tokio::time::timeout(LONG, stream.read_exact(&mut start)).await;
@@ -133,7 +133,7 @@ async fn a_connection_that_waits_for_its_next_request_is_given_up() {
 #[tokio::test]
 async fn a_client_that_does_not_read_its_response_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
-    // More than the buffers of the system hold.
+    // Larger than the buffers of the system.
     let file = File::create(folder.path().join("large")).unwrap();
     file.set_len(256 << 20).unwrap();
     let mut running = running(

@@ -1,11 +1,11 @@
-//! What the person at the terminal reads of a save.
+//! Output of a save at the terminal.
 
 use crate::{
     program::{Place, Serving, timed},
     sockets::Client,
 };
 
-/// A line with its numbers that differ from run to run replaced: milliseconds and the hash.
+/// Returns a line with the parts replaced that differ from run to run: milliseconds and the hash.
 fn steady(line: &str) -> String {
     let mut words = Vec::new();
     for part in line.split("; ") {
@@ -21,7 +21,7 @@ fn steady(line: &str) -> String {
     words.join("; ")
 }
 
-/// Lines of the log, as they are, until one that contains a text.
+/// Returns unchanged lines of the log, up to one that contains a text.
 fn until(serving: &Serving, text: &str) -> Vec<String> {
     let mut lines = vec![serving.line_with_time()];
     while !lines.last().unwrap().contains(text) {
@@ -30,7 +30,7 @@ fn until(serving: &Serving, text: &str) -> Vec<String> {
     lines
 }
 
-/// A client of a server.
+/// Returns a client of a server.
 async fn client(serving: &Serving, namespace: &str) -> Client {
     let address = &serving.address;
     let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
@@ -39,7 +39,7 @@ async fn client(serving: &Serving, namespace: &str) -> Client {
     client
 }
 
-/// Saves a script, and one that nobody is connected to, whose line ends the report of the first.
+/// Saves a script, and another one without clients, whose line ends the report of the first.
 fn save(place: &Place, serving: &Serving, text: &str, nth: usize) -> Vec<String> {
     place.write("scripts/chat.rhai", text);
     let first = serving.line_with_time();
@@ -194,7 +194,7 @@ async fn the_time_of_day_is_that_of_the_time_zone() {
         assert_eq!(time.len(), 8, "{line}");
         time[..2].parse::<i64>().unwrap()
     };
-    // The hour may end between the two.
+    // A full hour may pass between the two calls.
     let ahead = (hour("XYZ-5") - hour("UTC0")).rem_euclid(24);
     assert!((4..=6).contains(&ahead), "{ahead}");
 }

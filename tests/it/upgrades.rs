@@ -1,4 +1,4 @@
-//! Sessions that go from polling to a WebSocket, as raw clients do it.
+//! Sessions that upgrade from polling to a WebSocket, with raw clients.
 
 use crate::sockets::{Client, ECHO, Running, sid};
 
@@ -140,7 +140,7 @@ async fn a_session_whose_upgrade_fails_goes_on_with_polling() {
     }
 }
 
-/// A polling session that has connected to `/`, and where its WebSocket belongs.
+/// Opens a polling session that has connected to `/`; returns the path for its WebSocket.
 async fn polling(running: &Running) -> String {
     let handshake = running.get("/socket.io/?EIO=4&transport=polling").await;
     let id = sid(&handshake);

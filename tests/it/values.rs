@@ -1,4 +1,4 @@
-//! Values on their way through a script.
+//! Values that pass through a script.
 
 use proptest::{
     collection::{btree_map, vec},
@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use patchcord::testing::TestHost;
 
-/// Any JSON whose numbers a script can hold exactly.
+/// Returns any JSON whose numbers a script can hold exactly.
 fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
-        // A whole float comes back as a whole number, as it does from JavaScript.
+        // Not whole, because a whole float comes back as an integer, as from JavaScript.
         (-1e15..1e15f64)
             .prop_filter("not whole", |x| x.fract() != 0.0)
             .prop_map(Value::from),
@@ -48,7 +48,7 @@ proptest! {
         for event in ["echo", "variable", "data", "shared"] {
             let answer = client.ask(event, [&value]).unwrap();
             let answer: Vec<Value> = serde_json::from_str(&answer).unwrap();
-            // `()` acks with no arguments.
+            // The ack of `()` has no arguments.
             let expected = if value.is_null() { vec![] } else { vec![value.clone()] };
             prop_assert_eq!(answer, expected, "{}", event);
         }

@@ -1,4 +1,4 @@
-//! Files as editors and deployments change them, watched for real.
+//! Changes of files by editors and deployments, with a real watch.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,12 +22,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::sockets::LONG;
 
-/// Long enough for a busy machine, short enough for a test.
+/// Grace period for missing files: long enough for a busy machine, short enough for a test.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A folder of scripts with a host that watches it.
+/// Folder of scripts with a host that watches it.
 pub(crate) struct Watched {
-    /// The folder around, for what is to happen beside the scripts.
+    /// Parent folder, for changes beside the scripts.
     around: TempDir,
     scripts: PathBuf,
     pub(crate) host: Host,
@@ -36,7 +36,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Watches what `make` puts into a folder that does not exist yet.
+    /// Watches what `make` creates at the path of the scripts, which does not exist before.
     pub(crate) async fn new(make: impl FnOnce(&Path)) -> Self {
         Self::with(None, make).await
     }
@@ -70,13 +70,13 @@ impl Watched {
         self.scripts.join(name)
     }
 
-    /// What happens next.
+    /// Waits for the next event.
     pub(crate) async fn next(&mut self) -> String {
         let next = tokio::time::timeout(LONG, self.events.recv()).await;
         shown(&next.expect("nothing happens").unwrap())
     }
 
-    /// What happens until `wanted` does, that included.
+    /// Returns the events up to `wanted`, which is the last.
     pub(crate) async fn until(&mut self, wanted: &str) -> Vec<String> {
         let mut seen = Vec::new();
         loop {
@@ -119,7 +119,7 @@ pub(crate) fn script(word: &str) -> String {
     format!("fn on_load() {{ print(\"{word}\"); }} fn on_connection(socket) {{}}")
 }
 
-/// A folder with `main.rhai`, which says `one` when it is loaded.
+/// Makes a folder with `main.rhai`, which logs `one` when it is loaded.
 pub(crate) fn one(scripts: &Path) {
     fs::create_dir(scripts).unwrap();
     fs::write(scripts.join("main.rhai"), script("one")).unwrap();
@@ -199,7 +199,7 @@ async fn backup_and_swap_files_of_editors_mean_nothing() {
 async fn a_checkout_of_many_files_takes_effect_as_a_whole() {
     let names: Vec<_> = (0..30).map(|n| format!("n{n}.rhai")).collect();
     let write = |scripts: &Path, version: i64| {
-        // Each script fails to load with the library of the other version.
+        // Each script fails to load with the other version of the library.
         fs::write(
             scripts.join("lib/common.rhai"),
             format!("fn version_{version}() {{ {version} }}"),
@@ -302,14 +302,14 @@ async fn a_folder_that_is_gone_changes_nothing_and_is_reported() {
     assert!(!seen.iter().any(|s| s.starts_with("removed")), "{seen:?}");
 }
 
-/// Puts something in the place of a file or link, in one step.
+/// Replaces a file or link in one step.
 fn replace(path: &Path, make: impl FnOnce(&Path)) {
     let new = path.with_file_name("new");
     make(&new);
     fs::rename(&new, path).unwrap();
 }
 
-/// What nobody can read, root included.
+/// The folder cannot be read by anybody, not even root.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_that_cannot_be_read_changes_nothing_and_is_reported_once() {
     let unreadable: [fn(&Path); 2] = [
@@ -332,7 +332,7 @@ async fn a_folder_that_cannot_be_read_changes_nothing_and_is_reported_once() {
             fs::write(real, script("two")).unwrap();
             replace(&watched.scripts, link);
             let seen = watched.until("replaced main.rhai 2").await;
-            // A look at an interval may come upon it at several moments of the change.
+            // Polling may look at several moments of the change.
             if poll.is_none() {
                 assert_eq!(seen, ["two", "replaced main.rhai 2"], "told once");
             }
@@ -375,7 +375,7 @@ async fn a_version_watches_what_it_imports_and_what_it_looked_for_in_vain() {
     watched.until("changed").await;
 }
 
-/// A folder that counts how often it is read.
+/// Loader of a folder that counts its reads.
 #[derive(Debug, Clone)]
 struct Counted {
     folder: Folder,
@@ -426,7 +426,7 @@ async fn a_file_that_is_empty_or_missing_for_a_moment_is_not_reported() {
             _ => fs::remove_file(&word).unwrap(),
         }
         let before = loader.reads.load(Ordering::Acquire);
-        // It is read again and again meanwhile.
+        // The host reads the file again and again meanwhile.
         while loader.reads.load(Ordering::Acquire) < before + 8 {
             tokio::task::yield_now().await;
         }
@@ -453,7 +453,7 @@ async fn a_save_without_a_change_does_nothing() {
     assert_eq!(watched.until("loaded b.rhai").await, ["b", "loaded b.rhai"]);
 }
 
-/// A folder that counts how often each file is read.
+/// Loader of a folder that counts the reads of each file.
 #[derive(Debug, Clone)]
 struct Counting {
     folder: Folder,
@@ -524,7 +524,7 @@ async fn a_save_reads_what_has_changed_and_the_report_names_it() {
             return (script.to_string(), changed);
         }
     };
-    // The first load of a watch reads everything, for it was not there before.
+    // The first load of a watch reads everything, because nothing was watched before.
     write("chat.rhai", &format!("{chat} // seen"));
     let expected = |changed: &str| ("chat.rhai".to_owned(), vec![changed.to_owned()]);
     assert_eq!(replaced().await, expected("chat.rhai"));

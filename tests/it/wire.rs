@@ -1,5 +1,5 @@
-//! What the host's own stream promises: early events are kept, everything emitted arrives, a client that does not
-//! read is cut off.
+//! Guarantees of the host's own stream: early events are kept, everything that is emitted arrives, and a client that
+//! does not read is disconnected.
 
 use std::net::SocketAddr;
 
@@ -15,12 +15,12 @@ use crate::{
     sockets::{LONG, Running},
 };
 
-/// A masked text frame, as clients send them.
+/// Returns a masked text frame, as clients send them.
 pub(crate) fn frame(text: &str) -> Vec<u8> {
     masked(0x81, text.as_bytes())
 }
 
-/// A frame with a mask. `head` has its kind and its flags.
+/// Returns a masked frame. `head` has its kind and its flags.
 pub(crate) fn masked(head: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut frame = vec![head];
@@ -41,7 +41,7 @@ pub(crate) fn masked(head: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A WebSocket whose bytes are in our hands.
+/// Opens a WebSocket as a raw stream of bytes.
 pub(crate) async fn raw(running: &Running) -> TcpStream {
     raw_at(running.address).await
 }
@@ -53,7 +53,7 @@ pub(crate) async fn raw_at(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// What asks for a WebSocket.
+/// Returns a request for a WebSocket.
 pub(crate) fn upgrade_request(address: SocketAddr) -> String {
     format!(
         "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
@@ -95,7 +95,7 @@ async fn events_in_one_write_with_connect_are_kept_in_order() {
             places.iter().all(Option::is_some) && places.is_sorted(),
             "{heard}"
         );
-        // Another namespace has turns of its own.
+        // Another namespace has turns of its own, so its answer may come at any place.
         let other = "42/other,[\"n\",2]";
         if !heard.contains(other) {
             heard = read_until(&mut stream, other).await;
@@ -151,7 +151,7 @@ async fn what_one_call_sends_in_different_ways_arrives_in_order() {
 async fn ten_thousand_events_of_one_call_arrive_in_order() {
     let script = "fn on_connection(socket) { socket.on(\"go\", || { for i in 0..10000 { socket.emit(\"n\", i); } }); }";
     let mut limits = Limits::default();
-    // Unoptimized builds are slow; what is tested is that nothing gets lost.
+    // High limit, because unoptimized builds are slow and this test only checks that nothing is lost.
     limits.time = std::time::Duration::from_secs(20);
     let mut options = patchcord::testing::options();
     options.limits = limits;
@@ -270,13 +270,13 @@ async fn a_client_that_was_cut_off_leaves_no_task_behind() {
         assert!(tasks.num_alive_tasks() > before);
         let mut cut_off = false;
         while !cut_off {
-            // It fails once the client is cut off.
+            // The write fails once the client is disconnected.
             let _ = deaf
                 .write_all(&frame(&format!("42[\"flood\",{client}]")))
                 .await;
             cut_off = running
                 .announced(|event| match event {
-                    // That of a client before, which was cut off in the middle of its flood, says nothing.
+                    // A log line of an earlier client, which was disconnected in the middle of its flood, is ignored.
                     HostEvent::Log { text, .. } => (text == client.to_string()).then_some(false),
                     HostEvent::SlowConsumer { .. } => Some(true),
                     _ => None,
@@ -316,7 +316,7 @@ async fn what_a_call_has_sent_leaves_although_the_client_is_disconnected_before_
     let (mut client, mut other) = (raw(&running).await, running.websocket().await);
     client.write_all(&frame("40")).await.unwrap();
     read_until(&mut client, "40{").await;
-    // After a slow call the next ones hold no thread of the runtime.
+    // After a slow call, the next calls of this connection block no thread of the runtime.
     client.write_all(&frame("421[\"slow\"]")).await.unwrap();
     read_until(&mut client, "431[1]").await;
     other.connect("").await;

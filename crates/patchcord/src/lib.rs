@@ -1,7 +1,7 @@
-//! An embeddable scripting host for Socket.IO connection handlers.
+//! Embeddable scripting host for Socket.IO connection handlers.
 //!
-//! A Socket.IO server (socketioxide on axum and tokio) calls [Rhai] scripts on each connection event. Saving a script
-//! changes the behaviour of live connections, keeps their state, and takes effect everywhere or nowhere.
+//! A Socket.IO server (socketioxide on axum and tokio) calls [Rhai] scripts on each connection event. A save of a
+//! script changes the behaviour of live connections, keeps their state, and takes effect on all of them or on none.
 //!
 //! # A host in ten lines
 //!
@@ -18,18 +18,19 @@
 //! }
 //! ```
 //!
-//! There are three ways to serve, from the most that the host does to the least:
+//! There are three ways to serve. The host does most in the first, and least in the last:
 //!
-//! | | for | |
+//! | | use it for | |
 //! |---|---|---|
 //! | [`server::serve`] | scripts alone | loads, watches and listens |
-//! | [`Host::service`] | an axum app | the Socket.IO path belongs to the host, the rest to the app; all promises hold |
-//! | [`Host::attach`] | a `SocketIo` of the program's own | beside namespaces in Rust, with any adapter; lists what the host cannot hold there |
+//! | [`Host::service`] | an axum app | the Socket.IO path belongs to the host, all other paths to the app; all guarantees hold |
+//! | [`Host::attach`] | a `SocketIo` of the application | beside namespaces in Rust, with any adapter; its documentation lists the guarantees that do not hold there |
 //!
-//! # Where scripts come from
+//! # Sources of scripts
 //!
-//! From a folder or a file ([`HostBuilder::scripts`]), from memory ([`script::Memory`]), or from a [`script::Loader`] of
-//! the program's own. A folder can be watched ([`Host::watch`]); everything can be reloaded by call:
+//! From a folder or a file ([`HostBuilder::scripts`]), from memory ([`script::Memory`]), or from a [`script::Loader`]
+//! of the application. A folder can be watched ([`Host::watch`]). Scripts from every source can be reloaded by a call
+//! ([`Host::reload`]):
 //!
 //! ```
 //! use patchcord::{Host, script::{Loader, LoadError}};
@@ -66,18 +67,19 @@
 //! # }
 //! ```
 //!
-//! # Functions of the program
+//! # Functions of the application
 //!
-//! A reload runs `on_connection` of live connections once more as a draft, so the host must know what a function does:
+//! A reload may run `on_connection` of live connections again as a *draft*, a run without effects. So the host must
+//! know what a function does:
 //!
-//! | | what it does | in a draft |
+//! | | the function | in a draft, it |
 //! |---|---|---|
 //! | [`HostBuilder::function`] | reads | is called |
 //! | [`HostBuilder::effect`] | changes something outside | is skipped |
-//! | [`HostBuilder::async_function`] | waits, and gives its result to a closure | is skipped |
+//! | [`HostBuilder::async_function`] | waits, and passes its result to a closure | is skipped |
 //!
-//! [`HostBuilder::module`] puts [`Functions`] under a name. A [`Signature`] gives them names of parameters and a comment.
-//! [`Host::check`] knows them, and [`Host::definitions`] writes them for editors:
+//! [`HostBuilder::module`] makes [`Functions`] a module with a name. A [`Signature`] adds the names of the parameters
+//! and a comment. [`Host::check`] knows these functions, and [`Host::definitions`] exports them for editors:
 //!
 //! ```
 //! use patchcord::{Functions, Host, Signature, script::Memory};
@@ -99,8 +101,8 @@
 //!
 //! # Limits
 //!
-//! Whatever a script does, it ends, and costs no more than its [`script::Limits`]. They are part of the [`Options`], and so
-//! is what clients may do:
+//! Every script call ends, and uses no more than its [`script::Limits`] allow. They are part of the [`Options`], like
+//! the limits of clients:
 //!
 //! ```
 //! use patchcord::{Host, Options};
@@ -112,12 +114,13 @@
 //! let host = Host::builder().options(options).build();
 //! ```
 //!
-//! The memory of a call is held to its limit in a program that tells how much its threads have allocated:
-//! [`HostBuilder::memory_meter`].
+//! The memory limit of a call needs a meter, which reports how much memory a thread has allocated:
+//! [`set_memory_meter`].
 //!
-//! # What happens
+//! # Events
 //!
-//! Everything a host has to say is a [`HostEvent`]. Without a listener it goes to [`tracing`](https://docs.rs/tracing).
+//! A host reports everything that happens as a [`HostEvent`]. Without a listener or a subscriber ([`Host::subscribe`]),
+//! the events go to [`tracing`](https://docs.rs/tracing).
 //!
 //! ```
 //! use patchcord::{Host, HostEvent};
@@ -135,7 +138,7 @@
 //!
 //! # Tests
 //!
-//! [`testing::TestHost`] runs scripts in memory, with clients and a clock that the test moves:
+//! [`testing::TestHost`] runs scripts in memory, with clients in memory and a clock that the test advances:
 //!
 //! ```
 //! use patchcord::testing::TestHost;
@@ -152,8 +155,7 @@
 //!
 //! # Several hosts
 //!
-//! A host shares nothing with another one: functions, limits, `io.data` and clients are its own. Two of them serve one app
-//! under two paths:
+//! Two hosts share no functions, limits, `io.data` or clients. They can serve one app under two paths:
 //!
 //! ```
 //! use axum::Router;
@@ -176,13 +178,14 @@
 //! # }
 //! ```
 //!
-//! # What is meant to be used
+//! # Public API
 //!
-//! What this documentation shows. Other modules can be reached for the tests of this crate, and change without notice.
+//! The public API is what this documentation shows. Other modules are accessible only for the tests of this crate, and
+//! change without notice.
 //!
 //! [Rhai]: https://rhai.rs/book
 
-// Some items exist for `testing`, or are public for `internals`, only.
+// Some items exist only for `testing`, or are public only for `internals`.
 #![cfg_attr(
     not(all(feature = "internals", feature = "testing")),
     allow(dead_code, unreachable_pub, unused_imports, reason = "see above")
@@ -210,9 +213,12 @@ pub use event::{
     ConnectRefusal, Counter, Counters, HostEvent, KeptReason, Level, RefusedConnects, Reload,
     RollbackReason, UnchangedScript,
 };
-pub use host::{AttachError, Functions, Host, HostBuilder, Options, Signature};
+pub use host::{
+    AttachError, BadSignature, Functions, Host, HostBuilder, HostLayer, Options, Signature,
+};
+pub use script::{MeterIsSet, set_memory_meter};
 pub use watch::WatchError;
-/// The crates whose types this one takes and gives, in the versions that it needs.
+/// Crates whose types appear in the public API, re-exported in the versions that this crate uses.
 pub use {axum, rhai, socketioxide};
 
 pub mod server;

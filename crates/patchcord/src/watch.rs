@@ -1,18 +1,17 @@
-//! Says when something in a folder, or one file, may have changed: paths in, batches of changed paths out.
+//! Watcher of files: reports that something in a folder, or one file, may have changed.
 //!
-//! In: a target (a folder with everything below it, or one file), which may be missing, a symbolic link, or replaced
-//! as a whole while it is watched. Out: [`Batches`], each closed after a moment of quiet.
+//! In: a target (a folder with everything below it, or one file), which may be missing, a symbolic link, or replaced as
+//! a whole while it is watched. Out: [`Batches`] of changed paths, each closed after a moment of quiet.
 //!
-//! A thread of our own stands between notify and the batches. `native` keeps a watch on every folder that matters
-//! and moves the watches when the tree moves; `poll` compares contents at an interval, for file systems without
-//! events.
+//! A thread of patchcord stands between notify and the batches. `native` keeps a watch on every folder that matters,
+//! and moves the watches when the tree moves; `poll` compares contents at an interval, for file systems without events.
 //!
-//! Must stay true: after every change below the target a batch is given out that ends after the change, so whoever
-//! reads the target after each batch has seen every change. A batch may name too much, never too little. Reading the
-//! target makes no batch.
+//! Invariant: after every change below the target, a batch is delivered that ends after the change. A consumer that
+//! reads the target after each batch has therefore seen every change. A batch may name too much, never too little.
+//! Reading the target makes no batch.
 //!
-//! Some changes make no event at all, and only polling sees them: writes to a network file system by another machine,
-//! through a memory map, or through a hard link outside the target, and a file system mounted over a folder.
+//! Some changes cause no event at all, and only polling sees them: writes to a network file system by another machine,
+//! through a memory map, or through a hard link outside the target, and a file system that is mounted over a folder.
 
 mod error;
 mod folders;
@@ -36,18 +35,18 @@ use native::Native;
 use notifier::{Note, Notifier, Raw, forward};
 use poll::Poll;
 
-/// The longest wait that is taken from [`WatchOptions`]; keeps times from overflowing.
+/// Maximum wait that is accepted from [`WatchOptions`]; it keeps times from overflowing.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
-/// How a target is watched and how its changes are collected.
+/// Options of a watch: how changes are found, and how they are collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WatchOptions {
-    /// `None` takes the events of the operating system; `Some` compares all contents at this interval.
+    /// `None` uses the events of the operating system; `Some` compares all contents at this interval.
     pub poll: Option<Duration>,
-    /// A batch is given out when nothing happened for this long.
+    /// Time without changes after which a batch is delivered.
     pub quiet: Duration,
-    /// A batch is given out this long after its first change, quiet or not.
+    /// Maximum time from the first change of a batch to its delivery, even if changes continue.
     pub at_most: Duration,
 }
 
@@ -61,7 +60,8 @@ impl Default for WatchOptions {
     }
 }
 
-/// Keeps the watch alive; dropping it ends the watch, its threads, and, after what is still queued, its [`Batches`].
+/// Handle that keeps the watch alive. Dropping it ends the watch, its threads, and, after what is still queued, its
+/// [`Batches`].
 #[derive(Debug)]
 pub struct Watcher {
     stop: mpsc::Sender<Raw>,
@@ -70,13 +70,13 @@ pub struct Watcher {
 impl Watcher {
     /// Watches `target`: a folder with everything below it, or one file.
     ///
-    /// A target that does not exist yet is waited for. Changes made after this returns are reported. Reads the folder
-    /// and therefore blocks for a moment; needs no runtime.
+    /// The target may be missing: the watch then waits for it. Changes made after this function returns are reported.
+    /// It reads the folder and therefore blocks for a moment; it needs no runtime.
     ///
     /// # Errors
     ///
-    /// When no watch can be set up at all, or when a limit of the operating system leaves parts of the target
-    /// unwatched. A folder that cannot be read is no error here but a problem of the first batch.
+    /// Returns an error if no watch can be set up at all, or if a limit of the operating system leaves parts of the
+    /// target unwatched. A folder that cannot be read is not an error here, but a problem of the first batch.
     pub fn start(target: &Path, options: WatchOptions) -> Result<(Self, Batches), WatchError> {
         let failed = |source| WatchError::Io {
             path: target.to_path_buf(),
@@ -109,29 +109,29 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        // The thread is gone already if this fails, which is all that is wanted.
+        // This fails only if the thread has ended already, which is all that is wanted.
         let _ = self.stop.send(Raw::Stop);
     }
 }
 
-/// What changed, or may have changed, in one go.
+/// Changes, and possible changes, that are reported together.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Batch {
-    /// What may have changed, below the target as it was given where possible. A folder stands for all that is in
-    /// it; an empty set means: look at everything.
+    /// Paths that may have changed, below the target as the caller wrote it where possible. A folder stands for
+    /// everything in it; an empty set means that anything may have changed.
     pub paths: BTreeSet<PathBuf>,
-    /// What could not be watched. Changes there may go unseen until it is repaired.
+    /// Parts that could not be watched. Changes there may stay unnoticed until the problem is repaired.
     pub problems: Vec<WatchError>,
 }
 
-/// The batches of one [`Watcher`], in order.
+/// Batches of one [`Watcher`], in order.
 #[derive(Debug)]
 pub struct Batches {
     notes: UnboundedReceiver<Note>,
     quiet: Duration,
     at_most: Duration,
-    /// What was collected for the next batch; kept here so that a cancelled `next` loses nothing.
+    /// Batch that is being collected; kept here so that a cancelled `next` loses nothing.
     open: Option<Open>,
 }
 
@@ -145,7 +145,8 @@ impl Batches {
         }
     }
 
-    /// The next batch, or `None` after the watcher was dropped. Safe to cancel: nothing that was collected is lost.
+    /// Returns the next batch, or `None` after the watcher was dropped. Safe to cancel: nothing that was collected is
+    /// lost.
     pub async fn next(&mut self) -> Option<Batch> {
         loop {
             let note = match &self.open {
@@ -189,7 +190,7 @@ impl Batches {
     }
 }
 
-/// A batch that is being collected.
+/// Batch that is being collected.
 #[derive(Debug)]
 struct Open {
     batch: Batch,

@@ -4,7 +4,7 @@ use patchcord::{HostEvent, testing::TestHost};
 
 use super::{NONE, all, ask, connect, save, serve};
 
-/// Two play, others watch; both can get something new.
+/// Returns a script in which two clients play and the others watch; both kinds can get something new.
 fn script(both: &str, player: &str, watcher: &str) -> String {
     format!(
         r#"fn on_connection(socket) {{

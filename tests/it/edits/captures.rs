@@ -41,7 +41,8 @@ fn a_variable_that_a_late_closure_captures_anew_is_that_of_its_own_login() {
     client.emit("login", ("bob", 2));
     client.emit("hit2", ());
     let reload = saved(&mut host, &script("[name, hits]"));
-    // `say` captured nothing, so nothing tells which login it is of: it follows if it can be told, or stays as it is.
+    // `say` captured nothing, so nothing shows which login it belongs to: it follows the edit if that can be known, or
+    // stays as it is.
     let says = [ask(&client, "say1"), ask(&client, "say2")];
     match reload.keep_old {
         0 => assert_eq!(says, ["[[\"ada\",0]]", "[[\"bob\",1]]"]),
@@ -162,11 +163,11 @@ fn a_closure_that_lacks_a_variable_stays_as_it_is_and_works_and_is_reported() {
         "it stays old, and works on the same variable"
     );
     assert_eq!(all(&clients, "v"), ["[2]", "[2]"]);
-    // Whoever logs in from now on has it.
+    // Clients that log in from now on have the new code.
     let next = host.connect("/").unwrap();
     next.emit("login", ["ada"]);
     assert_eq!(ask(&next, "say"), "[[100,3]]");
-    // As soon as the code can do without, it follows.
+    // As soon as the code no longer needs the missing variable, the closure follows.
     let reload = saved(&mut host, &script("", "{ total += 1000; total }", 3));
     assert_eq!(reload.keep_old, 0);
     assert_eq!(all(&clients, "say"), ["[1002]", "[1002]"]);

@@ -23,7 +23,7 @@ fn a_lowered_limit_takes_nothing_from_those_who_play_and_says_for_how_many() {
     assert_eq!(reload.spared, 2);
     assert_eq!(all(&clients, "hit"), ["[2]"; 3]);
     assert_eq!(all(&clients, "new"), ["[1]", "-", "-"]);
-    // A raised one gives them what they have not got.
+    // A raised limit gives the clients what they lack.
     save(&mut host, &limit(5, "socket.on(\"new\", || 1);"));
     assert_eq!(all(&clients, "hit"), ["[3]"; 3]);
     assert_eq!(all(&clients, "new"), ["[1]"; 3]);

@@ -92,7 +92,7 @@ fn a_constant_whose_code_changes_is_made_again() {
             let differs = before[place] != after[place];
             assert_eq!(differs, changed.contains(&place), "{to}: {place}");
         }
-        // The undo has the values of before, unless everything began anew.
+        // The undo restores the values from before, unless `@reset` made all of them again.
         save(&mut host, MAIN);
         let undone = values(ask(&client, "all"));
         if !to.contains("@reset") {

@@ -21,7 +21,7 @@ fn a_named_function_as_a_listener_follows_when_its_number_of_parameters_changes(
     for (say, answer) in [
         ("fn say(a, b) { [2, a, b] }", "[[2,7,8]]"),
         ("fn say() { [3] }", "[[3]]"),
-        // One parameter more than there are arguments is the ack.
+        // The one parameter that has no argument is the ack.
         ("fn say(a, b, ack) { ack.call([4, a, b]); }", "[[4,7,8]]"),
         ("fn say(a) { [5, a] }", "[[5,7]]"),
     ] {

@@ -2,7 +2,7 @@
 
 use super::{all, connect, save, serve};
 
-/// `body` makes `a`, `b` and `c`, and others that the listener does not tell.
+/// Returns a script whose `body` sets `a`, `b` and `c`, and perhaps further variables that the listener does not send.
 fn script(helpers: &str, body: &str) -> String {
     format!(
         "{helpers}\nfn on_connection(socket) {{ let a = 0; let b = 0; let c = 0;\n{body}\nsocket.on(\"values\", || [a, b, c]); }}"
@@ -11,7 +11,7 @@ fn script(helpers: &str, body: &str) -> String {
 
 const ID: &str = "fn id() { random_id() }";
 
-/// Edits of `from` to each of the others and back: the clients keep their values.
+/// Edits `from` to each of `edits` and back: the clients keep their values.
 fn keep(helpers: &str, from: &str, edits: &[&str]) {
     for edit in edits {
         let mut host = serve(&script(helpers, from));

@@ -81,7 +81,7 @@ fn a_hook_of_one_parameter_goes_on_as_before() {
     let client = host.connect("/").unwrap();
     save(&mut host, &script(2));
     assert_eq!(client.heard(), ["reloaded [2]"]);
-    // The code of the hook alone is a change, too.
+    // An edit of the hook alone is a change too.
     save(&mut host, &script(2).replace("\"reloaded\"", "\"again\""));
     assert_eq!(client.heard(), ["again [2]"]);
 }

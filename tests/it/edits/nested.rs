@@ -1,10 +1,11 @@
-//! Code that no draft reaches follows: handlers in handlers, in timers, in ack callbacks, in functions.
+//! Code that no draft reaches follows an edit: handlers in handlers, in timers, in ack callbacks, in functions.
 
 use patchcord::testing::TestHost;
 
 use super::{NONE, all, ask, connect, save, saved, serve};
 
-/// Registers `say` by something that happens to the client; the version is in its answer, and its count is kept.
+/// Returns a script that registers `say` in a callback of the kind `way`; `say` answers with the version and a count
+/// that must be kept.
 fn script(way: &str, version: i64) -> String {
     let say =
         format!("let count = 0; socket.on(\"say\", || {{ count += 1; [{version}, count] }});");
@@ -98,7 +99,7 @@ fn a_handler_that_a_function_of_an_imported_file_registered_follows() {
         assert_eq!(ask(&client, "say"), "[[1,1,1]]", "{call}");
         host.edit("lib/talk.rhai", &lib(2));
         assert_eq!(ask(&client, "say"), "[[2,2,2]]", "{call}");
-        // A comment above moves it.
+        // A comment above the function moves it.
         host.edit("lib/talk.rhai", &format!("// moved\n\n{}", lib(3)));
         assert_eq!(ask(&client, "say"), "[[3,3,3]]", "{call}");
         assert_eq!(host.problems(), NONE, "{call}");

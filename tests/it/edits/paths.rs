@@ -1,11 +1,11 @@
-//! A save that changes nothing, where `on_connection` takes a path that depends on something outside: each client stays
-//! on its own.
+//! Saves that change nothing, where `on_connection` takes a path that depends on something outside: each client stays
+//! on its own path.
 
 use patchcord::testing::{TestClient, TestHost};
 
 use super::{NONE, all, ask, connect, save, save_nothing, serve};
 
-/// Two may play.
+/// Script in which two clients may play.
 const PLAYERS: &str = r#"fn on_connection(socket) {
     if io.data.incr("players", 1) > 2 { io.data.incr("players", -1); socket.emit("full"); socket.disconnect(); return; }
     let score = 0;
@@ -55,7 +55,7 @@ fn a_limit_by_the_number_of_sockets_is_not_asked_again() {
     });
 }
 
-/// Only the first client gets `start`.
+/// Returns scripts, each with its `on_disconnect`, that give `start` only to the first client.
 fn hosts() -> [(&'static str, &'static str); 3] {
     let leave = r#"fn on_disconnect(socket, reason) { if io.data.host == socket.id { io.data.remove("host"); } }"#;
     let first = r#"let is_host = io.data.host == ();
@@ -83,7 +83,7 @@ fn a_save_takes_no_handler_from_the_host_and_grants_none_to_a_guest() {
         save_nothing(&mut host, &script, |_, text| {
             assert_eq!(all(&clients, "start"), ["-", "-"], "{text}");
         });
-        // A real edit grants nothing either.
+        // A real edit does not give `start` to the others either.
         save(&mut host, &script.replace("\"started\"", "\"begun\""));
         assert_eq!(all(&clients, "start"), ["-", "-"], "{script}");
     }
@@ -110,7 +110,7 @@ fn the_handlers_of_an_admin_stay_with_the_admin_whose_role_changes_later() {
     assert_eq!(all(&clients, "ban"), ["[\"gone\"]", "-"]);
 }
 
-/// Somebody who came in by something that is used up, and is answered with what he came in by.
+/// Checks a client that `check` admitted by something that is used up: the client keeps its access.
 fn used_up(check: &str) {
     let script = format!(
         r#"fn on_load() {{ io.data.init("ticket", "gold"); }}
@@ -131,7 +131,7 @@ fn used_up(check: &str) {
         assert_eq!(ask(&client, "count"), format!("[{count}]"), "{text}");
         assert_eq!(host.problems(), NONE, "{text}");
     });
-    // The code inside follows, and what is checked before is not checked again.
+    // The code inside follows the edit, and `check` does not run again.
     save(&mut host, &script.replace("count += 1;", "count += 100;"));
     assert_eq!(
         ask(&client, "count"),

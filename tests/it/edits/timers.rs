@@ -1,10 +1,10 @@
-//! Timers: what a save does to those that are pending, have fired, or were replaced.
+//! Effects of a save on timers that are pending, have fired, or were replaced.
 
 use patchcord::testing::TestHost;
 
 use super::{NONE, ask, connect, save, save_nothing, serve};
 
-/// A timer in a variable (or in a map) that whatever the client does sets anew.
+/// Checks a timer in a variable or in a map, which every event of the client sets again.
 fn idle(declare: &str, place: &str) {
     let set = r#"set_timeout(|| { socket.emit("idle"); socket.disconnect(); }, 100)"#;
     let script = format!(
@@ -184,7 +184,7 @@ fn an_edited_period_of_an_interval_that_a_handler_set_counts_from_the_last_tick(
     assert_eq!(client.heard(), ["tick [3]"]);
 }
 
-/// The interval of a namespace, and a script of which something else is saved.
+/// Returns a script with an interval of the namespace, and `rest`, the part that is edited.
 fn load(tick: &str, rest: &str) -> String {
     format!(
         r#"fn on_load() {{ let n = 0; set_interval(|| {{ n += 1; io.emit("{tick}", n); }}, 1000); }}

@@ -1,4 +1,4 @@
-//! What takes effect together, and goes back together; and clients that connect meanwhile.
+//! Edits that take effect together and are rolled back together, and clients that connect meanwhile.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use patchcord::{
 use super::{all, ask, connect};
 use crate::sockets::{LONG, Running};
 
-/// Two namespaces that share a file.
+/// Returns two namespaces that share a file.
 fn shared(version: &str) -> [(&'static str, String); 3] {
     let main = "import \"lib/n\" as n; fn on_connection(socket) { let count = 0; socket.on(\"n\", || { count += 1; [n::n(), count] }); }";
     [
@@ -123,7 +123,7 @@ fn what_a_script_throws_on_purpose_is_no_failure_of_its_version() {
     assert_eq!(all(&clients, "v"), vec!["[2]"; 10]);
 }
 
-/// The text of a script that a test changes while it is read.
+/// Loader with a text that a test changes.
 #[derive(Debug, Clone)]
 struct Text(Arc<parking_lot::Mutex<String>>);
 
@@ -137,9 +137,9 @@ impl Loader for Text {
     }
 }
 
-/// A client connects with a handshake that waits; a save comes meanwhile.
+/// Saves while a client connects with a handshake that waits.
 async fn saved_during_a_handshake(before: &str, after: &str) -> Vec<String> {
-    // Pings go on while a client waits for what does not come.
+    // A timeout is necessary, because pings continue while the client waits for an answer that does not come.
     let answers = tokio::time::timeout(LONG, answers_after_a_save(before, after)).await;
     answers.expect("the client is not served")
 }
@@ -162,7 +162,7 @@ async fn answers_after_a_save(before: &str, after: &str) -> Vec<String> {
     let mut answers = Vec::new();
     for (nth, event) in ["say", "who", "new"].into_iter().enumerate() {
         client.send(&format!("42{nth}[\"{event}\"]")).await;
-        // An event that nobody listens to has no answer: the last one has.
+        // An event without a listener has no answer, so the answer to `end` shows that it was handled.
         client.send(&format!("429{nth}[\"end\"]")).await;
         loop {
             let packet = client.until(|packet| packet.starts_with("43")).await;
@@ -198,7 +198,7 @@ async fn a_client_whose_handshake_is_under_way_connects_as_its_version_and_then_
     let before = script("user", 1, "");
     let after = script("account", 2, "socket.on(\"new\", || 3);");
     let answers = saved_during_a_handshake(&before, &after).await;
-    // The new `on_connection` does not find what its own handshake would have left; the old one has run, and serves.
+    // The new `on_connection` does not find what its own handshake would have left; the old one has run and serves.
     assert!(["430[1]", "430[2]"].contains(&&*answers[0]), "{answers:?}");
     assert!(
         answers.contains(&"431[\"ada\"]".to_owned()),

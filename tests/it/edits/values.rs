@@ -4,7 +4,7 @@ use patchcord::testing::TestHost;
 
 use super::{NONE, all, ask, connect, save, saved, serve};
 
-/// A variable with this initial value, which events can change, and what else is in the script.
+/// Returns a script with a variable that has this initial value, and an event that runs `change`.
 fn script(initial: &str, change: &str) -> String {
     format!(
         r#"fn on_connection(socket) {{
@@ -16,7 +16,8 @@ fn script(initial: &str, change: &str) -> String {
     )
 }
 
-/// The answers of a client that has changed the variable, and of one that has not, after an edit of the initial value.
+/// Returns the answers of a client that has changed the variable, and of one that has not, after an edit of the initial
+/// value.
 fn edited(from: &str, change: &str, to: &str) -> [String; 2] {
     let mut host = serve(&script(from, change));
     let (changed, untouched) = (host.connect("/").unwrap(), host.connect("/").unwrap());
@@ -40,10 +41,10 @@ fn what_was_nothing_at_first_stays_when_its_initial_value_gets_a_type() {
         edited("()", "x = \"Ada\";", "\"\""),
         ["[\"Ada\"]", "[\"\"]"]
     );
-    // And back: whoever has something keeps it.
+    // The reverse edit: a client that has a value keeps it.
     assert_eq!(edited("#{}", user, "()"), ["[{\"name\":\"Ada\"}]", "[]"]);
     assert_eq!(edited("0", "x = to;", "()"), ["[7]", "[]"]);
-    // A value that was taken away stays away.
+    // A value that a client has removed stays removed.
     assert_eq!(edited("1", "x = ();", "2"), ["[]", "[2]"]);
 }
 
@@ -93,12 +94,12 @@ fn a_new_key_of_an_initial_map_reaches_those_who_have_changed_another() {
         edited("#{ hp: 10, luck: 1 }", hurt, "#{ hp: 10, luck: 2 }"),
         ["[{\"hp\":3,\"luck\":2}]", "[{\"hp\":10,\"luck\":2}]"]
     );
-    // What the client has set itself under the name of the new key stays.
+    // A value that the client has set under the name of the new key stays.
     assert_eq!(
         edited("#{ hp: 10 }", "x.mana = to;", "#{ hp: 10, mana: 5 }")[0],
         "[{\"hp\":10,\"mana\":7}]"
     );
-    // What it has removed stays removed.
+    // A key that the client has removed stays removed.
     assert_eq!(
         edited(
             "#{ hp: 10, luck: 1 }",
@@ -244,7 +245,7 @@ fn a_new_number_that_is_read_and_written_back_is_drawn_for_each_client_too() {
     drawn(r#"{ io.data.push("seats", 1, 99); io.data.seat = io.data.seats.len; io.data.seat }"#);
 }
 
-/// A new variable of each client, with a number that the clients share out among themselves.
+/// Checks a new variable with a number that is different for each client: `draw` takes the next number.
 fn drawn(draw: &str) {
     let before = "fn on_connection(socket) { socket.on(\"v\", || 1); }";
     let after = format!(
@@ -265,7 +266,7 @@ fn drawn(draw: &str) {
         "[[6,6]]",
         "{draw}"
     );
-    // It is drawn once.
+    // The number is drawn only once.
     save(&mut host, &format!("// saved\n{after}"));
     save(&mut host, &after.replace("[seat,", "[0 + seat,"));
     let mut seats = all(&clients, "seat");

@@ -1,8 +1,8 @@
 //! Random scripts over the whole script API.
 //!
-//! Every line of a generated script is the beginning of a statement, or closes a block: so a line may be inserted
-//! before any of them that has a tag. A *tag* is a number that stands at one place of the text only, and that is sent
-//! or returned there, never kept.
+//! Every line of a generated script begins a statement or closes a block, so a line may be inserted before each line
+//! that has a tag. A *tag* is a number that occurs at only one place of the text, where it is sent or returned, never
+//! kept.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -30,7 +30,7 @@ pub(crate) struct Program {
     /// Events that clients may send.
     pub(crate) events: Vec<String>,
     pub(crate) tags: Vec<i64>,
-    /// Whether it draws random values, or reads the time, in such a way that no second host does the same.
+    /// `true` for a script that draws random values or reads the time, so that no second host does the same.
     pub(crate) is_random: bool,
 }
 
@@ -45,7 +45,7 @@ impl Program {
         &self.files["main.rhai"]
     }
 
-    /// First line of the body of `on_connection`.
+    /// Returns the index of the first line of the body of `on_connection`.
     pub(crate) fn entry_line(&self) -> usize {
         let begins = |line: &str| {
             line.contains("fn on_connection(") || line.contains("io.on(\"connection\"")
@@ -53,7 +53,8 @@ impl Program {
         self.main().lines().position(begins).unwrap() + 1
     }
 
-    /// Adjacent statements of `on_connection` that register listeners of different events: their lines in `main.rhai`.
+    /// Returns adjacent statements of `on_connection` that register listeners of different events: their lines in
+    /// `main.rhai`.
     pub(crate) fn lone_pairs(&self) -> Vec<[Range<usize>; 2]> {
         let lines: Vec<_> = self.main().lines().collect();
         let indent = |line: &str| line.len() - line.trim_start().len();
@@ -64,7 +65,7 @@ impl Program {
                 let is_end = |line: &&str| {
                     line.trim().starts_with("});") && indent(line) == indent(lines[start])
                 };
-                // One whose closure is an expression stands on one line.
+                // A listener whose closure is an expression is on one line.
                 let end = lines[start..].iter().position(is_end);
                 start..start + 1 + end.unwrap_or_default()
             })
@@ -89,9 +90,9 @@ enum Type {
     Text,
     List,
     Map,
-    /// `()` at first.
+    /// `()` at first, another type later.
     Late,
-    /// `|peek| ..`, which changes something only if it does not peek.
+    /// `|peek| ..`, which changes something only if `peek` is `false`.
     Closure,
     /// A map with data and a closure.
     Table,
@@ -101,13 +102,13 @@ enum Type {
     Interval,
 }
 
-/// The code that is written has variables, and perhaps a socket.
+/// Variables at the place where code is written, and whether it has a socket.
 #[derive(Debug, Clone, Default)]
 struct Scope {
     variables: Vec<(String, Type)>,
-    /// How many closures and functions are around.
+    /// Number of enclosing closures and functions.
     depth: usize,
-    /// Code of the namespace, which has no socket.
+    /// `true` in code of the namespace, which has no socket.
     is_load: bool,
 }
 
@@ -127,7 +128,7 @@ struct Writer {
     names: usize,
     events: Vec<String>,
     tags: Vec<i64>,
-    /// Names of functions, by what they are for.
+    /// Names of functions, by their purpose.
     helpers: Vec<String>,
     logins: Vec<String>,
     listeners: Vec<String>,
@@ -205,7 +206,7 @@ impl Writer {
         self.lines.push(format!("{indent}{}", text.as_ref()));
     }
 
-    /// A block: its first line, what is in it, and its last.
+    /// Writes a block: its first line, its body, and its last line.
     fn block(&mut self, first: &str, last: &str, write: impl FnOnce(&mut Self)) {
         self.line(first);
         self.indent += 1;
@@ -225,7 +226,7 @@ impl Writer {
         tag
     }
 
-    /// A new event, or now and then one that another listener has.
+    /// Returns a new event, or sometimes one that another listener has.
     fn event(&mut self) -> String {
         if !self.events.is_empty() && self.chance(0.15) {
             return self.known_event();
@@ -258,7 +259,7 @@ impl Writer {
         (!from.is_empty()).then(|| from[self.random.random_range(0..from.len())].clone())
     }
 
-    /// A variable of one of these types.
+    /// Returns a variable of one of these types.
     fn variable(&mut self, scope: &Scope, types: &[Type]) -> Option<String> {
         let found: Vec<_> = scope
             .variables
@@ -268,7 +269,7 @@ impl Writer {
         (!found.is_empty()).then(|| found[self.random.random_range(0..found.len())].0.clone())
     }
 
-    /// Something that can be sent.
+    /// Returns an expression that can be sent.
     fn value(&mut self, scope: &Scope) -> String {
         let types = [Type::Int, Type::Text, Type::List, Type::Map, Type::Late];
         match self.variable(scope, &types) {
@@ -277,7 +278,7 @@ impl Writer {
         }
     }
 
-    /// Everything that can be seen of the variables of a scope.
+    /// Returns an expression with everything that is visible of the variables of a scope.
     fn seen(&self, scope: &Scope) -> String {
         let shown = scope
             .variables

@@ -1,6 +1,6 @@
 //! Numbers in texts.
 
-/// A text in which numbers stand in place of others.
+/// Returns a text with some numbers replaced by others.
 pub(crate) fn replace_numbers(text: &str, replace: impl Fn(i64) -> Option<i64>) -> String {
     let mut result = String::new();
     for (part, number) in parts(text) {
@@ -16,7 +16,7 @@ pub(crate) fn has_number(text: &str, number: i64) -> bool {
     parts(text).any(|(_, n)| n == Some(number))
 }
 
-/// What stands between numbers, and the numbers.
+/// Splits a text into numbers and the parts between them.
 fn parts(text: &str) -> impl Iterator<Item = (&str, Option<i64>)> {
     let mut rest = text;
     std::iter::from_fn(move || {

@@ -11,7 +11,7 @@ use super::{
 /// Number by which an edited tag differs from the one before.
 pub(crate) const EDIT: i64 = 100_000;
 
-/// Saves something that is no change of the code; returns what it was.
+/// Saves something that is no change of the code; returns a description.
 pub(crate) fn change_nothing(
     program: &mut Program,
     twins: &mut Twins,
@@ -81,7 +81,7 @@ pub(crate) fn change_nothing(
     what
 }
 
-/// Changes one tag, and perhaps how the file looks; returns what it was.
+/// Changes one tag, and perhaps the layout of the file; returns a description.
 pub(crate) fn change_a_tag(
     program: &mut Program,
     twins: &mut Twins,
@@ -100,7 +100,7 @@ pub(crate) fn change_a_tag(
     format!("{tag} edited, {what}")
 }
 
-/// In two of three cases something beside the tag changes.
+/// In two of three cases, changes something beside the tag.
 fn disturb(program: &mut Program, tag: i64, random: &mut StdRng) -> &'static str {
     let file = program
         .files
@@ -130,7 +130,7 @@ fn disturb(program: &mut Program, tag: i64, random: &mut StdRng) -> &'static str
         4 | 5 => return swap(program, random),
         _ => return "alone",
     };
-    // A file level line cannot be a statement that is no constant.
+    // At file level, the line above may only be a constant.
     if what == "statement above"
         && text
             .lines()
@@ -176,7 +176,7 @@ fn unused(random: &mut StdRng) -> String {
     format!("fn unused{}(a) {{ a + 1 }}", random.random::<u32>())
 }
 
-/// A text with one more line.
+/// Returns a text with one more line.
 pub(crate) fn with_line(text: &str, at: usize, line: &str) -> String {
     let mut lines: Vec<_> = text.lines().collect();
     lines.insert(at, line);

@@ -1,4 +1,4 @@
-//! Two hosts of one script to which the same happens, but that only one of them sees saves.
+//! Two hosts of one script that receive the same events, but only one of them receives saves.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,12 +16,12 @@ use rand::{RngExt, rngs::StdRng};
 
 use super::{generator::Program, numbers::replace_numbers};
 
-/// The hosts, and the clients of both.
+/// The two hosts, and the clients of both.
 pub(crate) struct Twins {
     pub(crate) edited: TestHost,
     plain: TestHost,
     pub(crate) clients: Vec<[TestClient; 2]>,
-    /// Tags that saves have changed.
+    /// New tags, by the tags that saves have replaced.
     pub(crate) tags: BTreeMap<i64, i64>,
     /// Maximum number of clients at a time.
     pub(crate) most: usize,
@@ -33,10 +33,10 @@ pub(crate) struct Twins {
 /// Number of clients that are asked for everything at a time.
 const OBSERVED: usize = 8;
 
-/// Everything a client has got.
+/// Events and answers that a client has received.
 type Got = (Vec<String>, Vec<String>);
 
-/// A host with `dice(n)`, whose numbers are the same in each run.
+/// Returns a host with the function `dice(n)`, whose numbers are the same in each run.
 fn host(program: &Program, alive: &Arc<()>) -> TestHost {
     let (drawn, alive) = (AtomicU64::new(7), alive.clone());
     TestHost::build(program.texts(), |builder| {
@@ -67,14 +67,14 @@ impl Twins {
         }
     }
 
-    /// What fails or is refused when the script is loaded.
+    /// Returns the errors of loading the script.
     pub(crate) fn problems(&self) -> Vec<String> {
         let problems = self.edited.problems();
         self.plain.events();
         problems
     }
 
-    /// A client of each host.
+    /// Connects a client to each host.
     pub(crate) fn connect(&mut self) -> Result<(), String> {
         self.connected += 1;
         let role = if self.connected.is_multiple_of(3) {
@@ -99,7 +99,7 @@ impl Twins {
         self.compare()
     }
 
-    /// Something happens to both.
+    /// Makes the same random thing happen to both hosts.
     pub(crate) fn step(&mut self, program: &Program, random: &mut StdRng) -> Result<(), String> {
         if self.clients.is_empty() {
             return self.connect();
@@ -147,7 +147,7 @@ impl Twins {
         self.compare()
     }
 
-    /// Clients ask for everything that their script shows: all of a few, or some of many.
+    /// Makes clients ask for everything that their script shows: all clients if there are few, or else some of them.
     pub(crate) fn observe(&mut self, random: &mut StdRng) {
         self.note("observe".to_owned());
         let start = random.random_range(0..self.clients.len().max(1));
@@ -163,12 +163,13 @@ impl Twins {
         }
     }
 
-    /// Whatever the clients and the logs of both have got since the last time is the same.
+    /// Checks that the clients and the logs of both hosts have received the same since the last time.
     pub(crate) fn compare(&self) -> Result<(), String> {
         self.compare_by(|_| ())
     }
 
-    /// The same in some order: timers of several clients that are due together fire in any.
+    /// Compares as [`Twins::compare`] does, after `order`: timers of several clients that are due together fire in any
+    /// order.
     fn compare_by(&self, order: impl Fn(&mut Vec<String>)) -> Result<(), String> {
         for (nth, [edited, plain]) in self.clients.iter().enumerate() {
             let (mut heard, answers) = got(edited);
@@ -190,7 +191,7 @@ impl Twins {
         )
     }
 
-    /// Nobody has got anything since the last time.
+    /// Checks that no client has received anything since the last time.
     pub(crate) fn silent(&self) -> Result<(), String> {
         for (nth, [edited, _]) in self.clients.iter().enumerate() {
             same(
@@ -202,7 +203,7 @@ impl Twins {
         same("log of the save", &logged(&self.edited)?, &vec![])
     }
 
-    /// For a script with real chance in it: everything that can be seen on the edited host without a change.
+    /// Returns everything that is visible on the edited host without a change, for a script with real randomness.
     pub(crate) fn seen(&self, program: &Program) -> Vec<Got> {
         for [client, _] in &self.clients {
             client.emit("observe", ());
@@ -217,7 +218,7 @@ impl Twins {
         self.clients.iter().map(|[client, _]| got(client)).collect()
     }
 
-    /// Returns what is there as long as something of the hosts is.
+    /// Returns a reference that stays alive as long as any part of the hosts is.
     pub(crate) fn alive(&self) -> Weak<()> {
         self.alive.clone()
     }
@@ -226,7 +227,7 @@ impl Twins {
         self.log.push(text);
     }
 
-    /// What has happened so far.
+    /// Returns what has happened so far.
     pub(crate) fn story(&self) -> String {
         self.log.join("; ")
     }
@@ -235,7 +236,7 @@ impl Twins {
         texts.iter().map(|text| self.translate(text)).collect()
     }
 
-    /// A text with the tags that saves have put in place of others.
+    /// Replaces the old tags of a text by the new ones.
     fn translate(&self, text: &str) -> String {
         replace_numbers(text, |number| self.tags.get(&number).copied())
     }
@@ -245,7 +246,7 @@ fn got(client: &TestClient) -> Got {
     (client.heard(), client.answers())
 }
 
-/// What scripts have logged. No save is refused.
+/// Returns what scripts have logged. Fails if a save is rejected.
 fn logged(host: &TestHost) -> Result<Vec<String>, String> {
     let mut lines = Vec::new();
     for event in host.events() {

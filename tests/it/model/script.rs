@@ -12,7 +12,7 @@ pub(super) const EVENTS: [&str; 6] = ["u", "v", "w", "x", "y", "z"];
 pub(super) const KEYS: [&str; 3] = ["k", "l", "m"];
 pub(super) const ROOMS: [&str; 3] = ["r", "s", "t"];
 
-/// The value of a variable.
+/// Value of a variable.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Int(i64),
@@ -30,7 +30,7 @@ impl Value {
         }
     }
 
-    /// As a script and JSON write it.
+    /// Returns the value as a script and JSON write it.
     pub(super) fn literal(&self) -> String {
         match self {
             Self::Int(n) => n.to_string(),
@@ -39,7 +39,7 @@ impl Value {
         }
     }
 
-    /// What a handler does with it.
+    /// Changes the value as a handler does.
     pub(super) fn change(&mut self, by: i64) {
         match self {
             Self::Int(n) => *n += by,
@@ -53,7 +53,7 @@ impl Value {
     }
 }
 
-/// A listener of `on_connection`: it changes a variable and answers with the mark of its version and the value.
+/// Listener of `on_connection`: it changes a variable, and answers with the mark of its version and the value.
 #[derive(Debug, Clone)]
 pub(super) struct Listener {
     pub(super) event: &'static str,
@@ -62,13 +62,13 @@ pub(super) struct Listener {
     pub(super) once: bool,
 }
 
-/// A script, as far as the model knows it.
+/// Script, as far as the model knows it.
 #[derive(Debug, Clone)]
 pub(super) struct Script {
     pub(super) mark: usize,
     pub(super) variables: BTreeMap<&'static str, Value>,
     pub(super) listeners: Vec<Listener>,
-    /// The variable of the listeners that the handler of `make` registers.
+    /// Variable of the listeners that the handler of `make` registers.
     pub(super) late: &'static str,
     pub(super) data: BTreeMap<&'static str, Value>,
     pub(super) rooms: BTreeSet<&'static str>,
@@ -91,7 +91,7 @@ impl Script {
         script
     }
 
-    /// One edit of a person at a keyboard.
+    /// Applies one edit, as a person could make it.
     pub(super) fn edit(&mut self, random: &mut StdRng) {
         match random.random_range(0..9) {
             0 | 1 => {
@@ -101,7 +101,7 @@ impl Script {
             2 | 3 if self.listeners.len() < 6 => {
                 let at = random.random_range(0..=self.listeners.len());
                 let listener = Listener::random(random);
-                // One for each event: which of two was edited and which was removed, nobody can tell.
+                // One listener for each event, because nobody can say which of two was edited and which was removed.
                 if self.listeners.iter().all(|l| l.event != listener.event) {
                     self.listeners.insert(at, listener);
                 }
@@ -134,13 +134,13 @@ impl Script {
         }
     }
 
-    /// The variables that closures capture.
+    /// Returns the variables that closures capture.
     pub(super) fn captured(&self) -> BTreeSet<&'static str> {
         let used = self.listeners.iter().map(|listener| listener.variable);
         used.chain([self.late]).collect()
     }
 
-    /// What each listener is known by: its event, and its place among that event's.
+    /// Returns the identity of each listener: its event, and its place among the listeners of that event.
     pub(super) fn keys(&self) -> Vec<(&'static str, usize)> {
         let nth = |at: usize| {
             let before = &self.listeners[..at];
@@ -174,7 +174,7 @@ impl Script {
         {
             let word = if *once { "once" } else { "on" };
             let body = self.body(variable, *by);
-            // So much of it is its event's that a listener of another event is not taken for it.
+            // The tag makes a body so typical of its event that a listener of another event is not mistaken for it.
             let tag = match *event {
                 "x" => format!("{}true;", "!".repeat(24)),
                 "y" => format!("{}1;", "- ".repeat(24)),

@@ -1,4 +1,4 @@
-//! The part of a script of which a model knows what each edit does to it: it stands first in `on_connection`.
+//! Part of a script for which a model knows the effects of each edit: it is at the beginning of `on_connection`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +13,7 @@ const KEYS: [&str; 3] = ["a", "b", "c"];
 const ROOMS: [&str; 3] = ["z0", "z1", "z2"];
 const DATA: [&str; 3] = ["z0", "z1", "z2"];
 
-/// Lines between which it stands.
+/// Lines before and after the part.
 const FIRST: &str = "// the part that a model knows";
 const LAST: &str = "// the end of the part that a model knows";
 
@@ -46,7 +46,7 @@ impl Value {
 
 type Values = BTreeMap<&'static str, Value>;
 
-/// What the text says, or what one client has.
+/// State of the part: in the text of the script, or of one client.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Prelude {
     variables: Values,
@@ -54,13 +54,13 @@ pub(super) struct Prelude {
     map: Values,
     data: Values,
     rooms: BTreeSet<&'static str>,
-    /// Rooms and keys of `socket.data` that the client had, or had not, by itself when an edit began or ceased to give them to
-    /// everybody: an edit and its undo change none of these.
+    /// Rooms and keys of `socket.data` that the client had, or lacked, by itself when an edit began or ceased to give
+    /// them to all clients: an edit and its undo change none of these.
     past: BTreeSet<(&'static str, bool)>,
 }
 
 impl Prelude {
-    /// One edit.
+    /// Makes one edit; returns a description.
     pub(super) fn edit(&mut self, random: &mut StdRng) -> &'static str {
         match random.random_range(0..5) {
             0 => {
@@ -93,7 +93,7 @@ impl Prelude {
         }
     }
 
-    /// Puts it into a script, instead of what is there.
+    /// Inserts the part into a script, or replaces the one that is there.
     pub(super) fn put_into(&self, script: &str, entry: usize) -> String {
         let mut lines: Vec<_> = script.lines().map(str::to_owned).collect();
         let place = |text: &str| lines.iter().position(|line| line.trim() == text);
@@ -137,13 +137,13 @@ socket.on("p room", |room, joins| { if joins == 1 { socket.join(room); } if join
     let all = []; for room in ["z0", "z1", "z2"] { if room in socket.rooms { all.push(room); } } all });"#
     }
 
-    /// What becomes of a client that has this, when the text `base` is edited to `new`.
+    /// Applies an edit of the text from `base` to `new` to the state of a client.
     pub(super) fn adopt(&mut self, base: &Self, new: &Self) {
         self.answers = new.answers.clone();
         for name in NAMES {
             match new.variables.contains_key(name) {
                 true => merge(name, &mut self.variables, &base.variables, &new.variables),
-                // A variable that nothing captures any more is lost.
+                // A variable that no closure captures any more is lost.
                 false => drop(self.variables.remove(name)),
             }
         }
@@ -175,7 +175,7 @@ socket.on("p room", |room, joins| { if joins == 1 { socket.join(room); } if join
         }
     }
 
-    /// Something that a client does, and what it is answered.
+    /// Makes a client do something, and returns the event with the expected answer.
     pub(super) fn act(&mut self, random: &mut StdRng) -> Question {
         let value = random.random_range(100..200);
         match random.random_range(0..4) {
@@ -209,7 +209,7 @@ socket.on("p room", |room, joins| { if joins == 1 { socket.join(room); } if join
         }
     }
 
-    /// Everything that can be asked for.
+    /// Returns all events that ask for state.
     pub(super) fn questions(&self) -> Vec<Question> {
         let events = NAMES
             .iter()
@@ -217,7 +217,7 @@ socket.on("p room", |room, joins| { if joins == 1 { socket.join(room); } if join
             .chain(&["p map", "p data", "p room"]);
         events
             .map(|event| {
-                // An argument that is missing would be the ack.
+                // If there were fewer arguments than parameters, the ack would take the place of one.
                 let parameters = match event.split_at(1) {
                     ("q", _) => 0,
                     (_, rest) => 1 + usize::from(rest.starts_with(' ')),
@@ -252,14 +252,14 @@ socket.on("p room", |room, joins| { if joins == 1 { socket.join(room); } if join
     }
 }
 
-/// An event, and the answer to it.
+/// Event, and the expected answer to it.
 pub(super) struct Question {
     pub(super) event: &'static str,
     pub(super) args: Vec<serde_json::Value>,
     pub(super) answer: Option<String>,
 }
 
-/// The rules for one key.
+/// Applies the rules for one key.
 fn merge(key: &'static str, live: &mut Values, base: &Values, new: &Values) {
     let (was, fresh) = (base.get(key), new.get(key));
     let now = live.get(key);

@@ -1,4 +1,4 @@
-//! The ack of an event: how a handler answers the client.
+//! Ack of an event, with which a handler answers the client.
 
 use std::sync::{
     Arc,
@@ -11,14 +11,14 @@ use tokio::runtime::Handle;
 use super::{Fallible, emit, registration::closure};
 use crate::{connection::Connection, event::HostEvent};
 
-/// No handler has it as a parameter.
+/// State of an ack that no handler has as a parameter.
 const NEW: u8 = 0;
-/// A handler has it, and may keep it.
+/// State of an ack that a handler has, and may keep.
 const GIVEN: u8 = 1;
-/// It is answered, or it has been said that it is not.
+/// State of an ack that is answered, or whose missing answer is announced elsewhere.
 const DONE: u8 = 2;
 
-/// The ack of one event. The first answer counts.
+/// Ack of one event. Only the first answer counts.
 #[derive(Debug, Clone)]
 pub(crate) struct Ack(Arc<Pending>);
 
@@ -30,7 +30,7 @@ struct Pending {
     state: AtomicU8,
 }
 
-/// An ack for the event with this acknowledgement id.
+/// Creates the ack of the event with this acknowledgement id.
 pub(crate) fn ack(connection: Arc<Connection>, event: &Identifier, id: i64) -> Ack {
     Ack(Arc::new(Pending {
         connection,
@@ -41,7 +41,7 @@ pub(crate) fn ack(connection: Arc<Connection>, event: &Identifier, id: i64) -> A
 }
 
 impl Ack {
-    /// Answers, unless an answer was given.
+    /// Sends the answer, unless the ack is done.
     pub(crate) fn answer(&self, args: &[Dynamic]) -> Fallible {
         if self.0.state.swap(DONE, Ordering::AcqRel) == DONE {
             return Ok(());
@@ -55,26 +55,27 @@ impl Ack {
         )
     }
 
-    /// Returns `true` if it is not answered, and nothing but this handle can answer it any more.
+    /// Returns `true` if the ack is not done, and nothing but this handle can answer it any more.
     pub(crate) fn is_dropped(&self) -> bool {
         self.0.state.load(Ordering::Acquire) != DONE && Arc::strong_count(&self.0) == 1
     }
 
-    /// Notes that a handler has it as a parameter.
+    /// Notes that a handler has the ack as a parameter.
     pub(crate) fn give(&self) {
-        // One that is done stays so.
+        // An ack that is done stays done.
         let _ = self
             .0
             .state
             .compare_exchange(NEW, GIVEN, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Ends the ack without an answer, and without an announcement: the reason is announced elsewhere.
+    /// Ends the ack without an answer and without an event, because the reason is announced elsewhere.
     pub(crate) fn end(&self) {
         self.0.state.store(DONE, Ordering::Release);
     }
 
-    /// What a handler gets as its last argument: `ack.call(...)` answers with any number of arguments.
+    /// Returns the closure that a handler receives as its last argument: `ack.call(...)` answers with any number of
+    /// arguments.
     pub(crate) fn into_closure(self) -> Dynamic {
         closure("ack", move |args| {
             self.answer(&emit::arguments(args)?).map(|()| Dynamic::UNIT)
@@ -83,7 +84,7 @@ impl Ack {
 }
 
 impl Drop for Pending {
-    /// Tells of an ack that a handler had and nobody has answered.
+    /// Announces an ack that a handler had, and that was not answered.
     fn drop(&mut self) {
         if *self.state.get_mut() != GIVEN || !self.connection.is_connected() {
             return;
@@ -97,7 +98,7 @@ impl Drop for Pending {
             script: version.entry().clone(),
             event: self.event.to_string(),
         };
-        // A listener of the application may ask for what is locked here.
+        // Announced by a task of its own, because a listener of the application may need what is locked here.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move { namespace.driver().announce(event) });
         }

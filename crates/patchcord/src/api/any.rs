@@ -1,4 +1,4 @@
-//! What hears any event, whatever its name: `on_any`, `on_any_outgoing`, `middleware`.
+//! Listeners of all events, whatever their name: `on_any`, `on_any_outgoing`, `middleware`.
 
 use rhai::{
     EvalAltResult, FnPtr, Module, NativeCallContext, combine_with_exported_module,
@@ -19,8 +19,8 @@ pub(super) fn register(module: &mut Module) {
 )]
 mod words {
     /// Calls `listener` for every event of this client, before the event's own listeners, with the name of the event
-    /// and an array of its arguments. The ack is the last of them if the client asked for one; the value that the
-    /// listener returns is no answer.
+    /// and an array of its arguments. If the client asked for an ack, the ack is the last of them. The value that the
+    /// listener returns is not an answer.
     ///
     /// ```rhai
     /// socket.on_any(|event, args| { print(`${event} with ${args.len} arguments`); });
@@ -34,7 +34,7 @@ mod words {
         add("on_any", &context, socket, ANY.into(), listener)
     }
 
-    /// Takes every listener of `on_any` off.
+    /// Removes all listeners of `on_any`.
     ///
     /// ```rhai
     /// socket.off_any();
@@ -44,7 +44,7 @@ mod words {
         remove("off_any", socket, ANY, None)
     }
 
-    /// Takes one listener of `on_any` off: the one registered last with this function.
+    /// Removes one listener of `on_any`: the last one that was registered with this function.
     ///
     /// ```rhai
     /// let listener = |event, args| { print(event); };
@@ -60,9 +60,9 @@ mod words {
     }
 
     /// Calls `listener` for every event that is sent to this client, with the name of the event and an array of its
-    /// arguments, soon after the call that sends it. In Node it is called before the event is sent. Of more than 16,384
-    /// events that wait for a busy client's listeners, or 16 MiB, the listeners do not hear, and that is announced; the client
-    /// has them all the same.
+    /// arguments, soon after the call that sends it. In Node the listener is called before the event is sent. If more
+    /// than 16,384 events, or 16 MiB, wait for the listeners of a busy client, the listeners miss the further events,
+    /// and this is announced. The client receives them all the same.
     ///
     /// ```rhai
     /// socket.on_any_outgoing(|event, args| { print(`sent ${event}`); });
@@ -82,7 +82,7 @@ mod words {
         )
     }
 
-    /// Takes every listener of `on_any_outgoing` off.
+    /// Removes all listeners of `on_any_outgoing`.
     ///
     /// ```rhai
     /// socket.off_any_outgoing();
@@ -92,7 +92,7 @@ mod words {
         remove("off_any_outgoing", socket, OUTGOING, None)
     }
 
-    /// Takes one listener of `on_any_outgoing` off: the one registered last with this function.
+    /// Removes one listener of `on_any_outgoing`: the last one that was registered with this function.
     ///
     /// ```rhai
     /// let listener = |event, args| { print(event); };
@@ -107,9 +107,9 @@ mod words {
         remove("off_any_outgoing", socket, OUTGOING, Some(&listener))
     }
 
-    /// Calls `check` with the name and the arguments of each event before its listeners. If it throws, the event is
-    /// dropped and the `error` listeners get what it threw; if it returns an array, these are the arguments from then
-    /// on. In Node it is `socket.use`, with a `next` function.
+    /// Calls `check` with the name and the arguments of each event, before the listeners of the event. If `check`
+    /// throws, the event is dropped and the `error` listeners get what it threw. If it returns an array, this array
+    /// replaces the arguments. In Node it is `socket.use`, with a `next` function.
     ///
     /// ```rhai
     /// socket.middleware(|event, args| {

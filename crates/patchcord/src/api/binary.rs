@@ -1,4 +1,4 @@
-//! Binary attachments, as they arrive.
+//! Binary attachments, as scripts receive them.
 
 use rhai::{Blob, Dynamic, INT, Module, combine_with_exported_module, plugin::export_module};
 
@@ -15,7 +15,7 @@ pub(crate) fn register(module: &mut Module) {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// How many bytes it has. `type_of` of such a value is `"Binary"`, and that of Rhai's own blobs is `"blob"`.
+    /// Returns the number of bytes. `type_of` of such a value is `"Binary"`, and that of Rhai's own blobs is `"blob"`.
     ///
     /// ```rhai
     /// socket.on("upload", |bytes| bytes.len());
@@ -25,7 +25,7 @@ mod words {
         INT::try_from(binary.len()).unwrap_or(INT::MAX)
     }
 
-    /// The byte at a place, `()` beyond the end; a negative place counts from the end.
+    /// Returns the byte at an index, or `()` beyond the end. A negative index counts from the end.
     ///
     /// ```rhai
     /// socket.on("upload", |bytes| bytes[0]);
@@ -35,7 +35,7 @@ mod words {
         binary.get(place).map_or(Dynamic::UNIT, Dynamic::from)
     }
 
-    /// A part of it, without copying. A negative start counts from the end.
+    /// Returns a part of the data, without copying it. A negative start counts from the end.
     ///
     /// ```rhai
     /// socket.on("upload", |bytes| bytes.slice(0, 16));
@@ -45,7 +45,7 @@ mod words {
         binary.slice(start, len)
     }
 
-    /// A copy as Rhai's own blob, which can be changed.
+    /// Returns a copy as Rhai's own blob, which can be changed.
     ///
     /// ```rhai
     /// socket.on("upload", |bytes| { let blob = bytes.to_blob(); blob[0] = 1; blob });

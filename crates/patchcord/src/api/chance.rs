@@ -1,4 +1,4 @@
-//! The time and chance: what is different at every call, and alike in the drafts of an edit.
+//! Time and randomness: values that differ at every call, and are equal in both drafts of an edit.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,12 +11,12 @@ use rhai::{
 use super::{Fallible, outside::Outside, refuse};
 use crate::connection::{Frozen, Turn};
 
-/// Letters of a random id: as many as fit into six bits.
+/// Characters of a random id. There are 64 of them, so that each stands for six bits.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-/// 120 bits, which nobody guesses.
+/// Length of a random id, in characters: 120 bits, which cannot be guessed.
 const ID_LENGTH: usize = 20;
 
-/// What a pair of drafts sees.
+/// Returns the time and the randomness that a pair of drafts sees.
 pub(crate) fn freeze() -> Frozen {
     Frozen::new(now(), rand::rng().random())
 }
@@ -25,7 +25,7 @@ pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "chance", words);
 }
 
-/// Milliseconds since 1970.
+/// Returns the time in milliseconds since 1970.
 pub(crate) fn now() -> INT {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -33,7 +33,7 @@ pub(crate) fn now() -> INT {
     INT::try_from(since.as_millis()).unwrap_or(INT::MAX)
 }
 
-/// Draws from the draft's own source in a draft, and otherwise from one that nobody can guess.
+/// Draws a value, in a draft from the draft's own source, and otherwise from one that cannot be guessed.
 fn draw<T: Variant + Clone>(call: Outside, value: impl FnOnce(&mut dyn Rng) -> T) -> Fallible<T> {
     call.read(|| {
         Ok(match Turn::running_draft() {
@@ -49,7 +49,7 @@ fn draw<T: Variant + Clone>(call: Outside, value: impl FnOnce(&mut dyn Rng) -> T
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// The time, in milliseconds since 1970. In Node it is `Date.now()`.
+    /// Returns the time in milliseconds since 1970. In Node it is `Date.now()`.
     ///
     /// ```rhai
     /// let since = now_ms();
@@ -63,7 +63,7 @@ mod words {
         })
     }
 
-    /// A text of 20 letters, digits, `-` and `_` that nobody can guess.
+    /// Returns a text of 20 letters, digits, `-` and `_` that cannot be guessed.
     ///
     /// ```rhai
     /// socket.data.token = random_id();
@@ -84,7 +84,7 @@ mod words {
         })
     }
 
-    /// A random whole number from `low` to `high`, both included.
+    /// Returns a random whole number from `low` to `high`, both included.
     ///
     /// ```rhai
     /// socket.on("roll", || rand(1, 6));
@@ -104,7 +104,7 @@ mod words {
         }
     }
 
-    /// A random number from 0 up to, but not including, 1. In Node it is `Math.random()`.
+    /// Returns a random number from 0 up to, but not including, 1. In Node it is `Math.random()`.
     ///
     /// ```rhai
     /// if rand_float() < 0.5 { socket.emit("heads"); }
@@ -115,7 +115,7 @@ mod words {
         draw(call, |source| source.random::<FLOAT>())
     }
 
-    /// `true` or `false`, by chance.
+    /// Returns `true` or `false`, by chance.
     ///
     /// ```rhai
     /// socket.on("toss", || if rand_bool() { "heads" } else { "tails" });

@@ -19,16 +19,16 @@ use crate::{
     value,
 };
 
-/// So often `update` runs its closure again when others changed the key meanwhile.
+/// Maximum attempts of `update`, which runs its closure again if another call has changed the key meanwhile.
 const UPDATE_TRIES: usize = 16;
 
-/// Larger data is not copied in one go: that would hold up everyone who uses it.
+/// Maximum size of data that is copied in one go, in bytes. A larger copy would hold up all calls that use the data.
 const MAX_WHOLE: usize = 4 << 20;
 
-/// Largest value that is recorded where nothing depends on it, in bytes.
+/// Maximum size of a value that is recorded although nothing depends on it, in bytes.
 const SMALL: usize = 512;
 
-/// Notes the state of a key before a call, if somebody wants to know it.
+/// Record of the state of a key before a call. It stays empty if no tape needs it.
 #[derive(Default)]
 struct Noted {
     before: Option<Before>,
@@ -37,21 +37,21 @@ struct Noted {
 }
 
 impl Noted {
-    /// Notes the value that was there.
+    /// Records the value that was there.
     fn was(&mut self, value: Option<&Dynamic>) {
         if let Some(before) = &mut self.before {
             *before = Before::Was(value.cloned());
         }
     }
 
-    /// Notes a value that the call does not depend on.
+    /// Records a value that the call does not depend on, if it is small.
     fn may_have_been(&mut self, value: Option<&Dynamic>) {
         if self.before.is_some() && value.is_none_or(|value| value::weight(value) <= SMALL) {
             self.was(value);
         }
     }
 
-    /// Notes whether there was a value.
+    /// Records that there was a value; a small value itself is recorded too.
     fn was_present(&mut self, value: Option<&Dynamic>) {
         self.may_have_been(value);
         if let Some(before @ Before::Unknown) = &mut self.before {
@@ -68,7 +68,7 @@ fn is_same(one: Option<&Dynamic>, other: Option<&Dynamic>) -> bool {
     }
 }
 
-/// Makes a key of a copy what it was.
+/// Restores the earlier state of a key in a copy of the data.
 fn restore(before: &Before, copy: &Data, key: &str) {
     match before {
         Before::Was(value) => copy.restore(key, value.clone()),
@@ -77,16 +77,16 @@ fn restore(before: &Before, copy: &Data, key: &str) {
     }
 }
 
-/// The handle of a script on shared data.
+/// Handle of a script on shared data.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedMap {
     data: Arc<Data>,
-    /// How many bytes it may hold.
+    /// Maximum size of the data in bytes, from the limits.
     max: fn(&Limits) -> usize,
 }
 
 impl SharedMap {
-    /// A handle on data. Outside a call there is none.
+    /// Creates a handle on data. This fails outside a call.
     pub(super) fn of(data: &Arc<Data>, max: fn(&Limits) -> usize) -> Fallible<Self> {
         turn("data")?;
         Ok(Self {
@@ -95,18 +95,19 @@ impl SharedMap {
         })
     }
 
-    /// The data as the running call sees it: a draft has a copy of its own.
+    /// Returns the data as the running call sees it: a draft has its own copy.
     fn data(&self) -> Arc<Data> {
         Turn::running_draft().map_or_else(|| self.data.clone(), |draft| draft.data(&self.data))
     }
 
-    /// Returns what identifies the data among others.
+    /// Returns a number that identifies the data.
     fn address(&self) -> usize {
         Arc::as_ptr(&self.data).addr()
     }
 
-    /// Applies a function to a key. `on_connection` records what the key was before its first use. A draft begins with that, in
-    /// a copy: the result is the one of then, whatever word the text has for it now.
+    /// Applies a function to a key. `on_connection` records the state of the key before its first use. A draft starts
+    /// from this state, in a copy, so that its result is that of connect time, whichever function of the API the new
+    /// text calls.
     fn apply<T>(
         &self,
         key: &str,
@@ -156,12 +157,12 @@ impl SharedMap {
         } else {
             effect
         };
-        // One that has failed would fail again in the state of then.
+        // A call that has failed is noted too: in the recorded state it would fail again.
         Turn::note_key(identity, before, effect);
         result
     }
 
-    /// Applies a function to the key itself, for a draft: its client has a result of its own.
+    /// Applies a function to the real key in a draft, because each client has a result of its own.
     fn draw<T>(
         &self,
         key: &str,
@@ -175,7 +176,7 @@ impl SharedMap {
         Ok(result)
     }
 
-    /// Reads a key, and remembers in which state for a write that follows in the same call.
+    /// Reads a key, and remembers its value and stamp for a write that follows in the same call.
     fn read(&self, key: &str) -> Fallible<Dynamic> {
         self.apply(key, Effect::Reads, |data, before| {
             let (value, stamp) = data.look(key);
@@ -185,7 +186,7 @@ impl SharedMap {
         })
     }
 
-    /// Looks at all keys.
+    /// Reads all keys.
     fn look_at_all<T: Variant + Clone>(
         &self,
         name: &str,
@@ -196,8 +197,8 @@ impl SharedMap {
         call.read(|| look(&self.data()))
     }
 
-    /// Writes a key, unless another call has changed it since this one has read it: `io.data.users[id] = name` reads
-    /// the users, changes them, and writes them.
+    /// Writes a key, unless another call has changed it since this call read it: `io.data.users[id] = name` reads the
+    /// users, changes them, and writes them.
     fn write(&self, key: &str, value: &Dynamic) -> Fallible {
         if self.is_as_read(key, value) {
             return Ok(());
@@ -211,8 +212,8 @@ impl SharedMap {
         })
     }
 
-    /// Returns `true` if the running call has read this value and writes it back. Rhai does so after each method of a
-    /// property, after `io.data.users.len()`, too.
+    /// Returns `true` if the running call has read this value and writes it back unchanged. Rhai writes a property back
+    /// after each method call on it, even after `io.data.users.len()`.
     fn is_as_read(&self, key: &str, value: &Dynamic) -> bool {
         let read = Turn::last_read(&self.data(), key);
         read.is_some_and(|(read, _)| match &read {
@@ -238,27 +239,28 @@ impl SharedMap {
         }
     }
 
-    /// Returns `true` for the `socket.data` of the own socket, which is merged, and changed by no draft.
+    /// Returns `true` for the `socket.data` of the call's own socket. An edit merges it, and a draft does not change
+    /// it.
     fn is_of_own_socket(&self) -> bool {
         Turn::current().is_some_and(|turn| Arc::ptr_eq(turn.connection.data(), &self.data))
     }
 
-    /// A copy of a value for keeping, if there is room for it.
+    /// Returns a copy of a value to keep. This fails if there is no room for it.
     fn plain(&self, key: &str, value: &Dynamic) -> Fallible<Dynamic> {
         let value = copy(key, value)?;
         self.check_room(key, self.data().weight_without(key), &value)?;
         Ok(value)
     }
 
-    /// The same for one more element of an array.
+    /// Does the same for one more element of an array.
     fn room_to_push(&self, key: &str, value: &Dynamic) -> Fallible<Dynamic> {
         let value = copy(key, value)?;
         self.check_room(key, self.data().weight(), &value)?;
         Ok(value)
     }
 
-    /// Refuses what would make it larger than it may be. Calls that write at the same moment may pass that by what they
-    /// write.
+    /// Refuses a value that would make the data larger than its limit. Calls that write at the same moment may exceed
+    /// the limit by what they write.
     fn check_room(&self, key: &str, others: usize, value: &Dynamic) -> Fallible {
         let max = limit(self.max);
         match others.saturating_add(value::weight(value)) > max {
@@ -270,7 +272,7 @@ impl SharedMap {
     }
 }
 
-/// Everything in shared data.
+/// Returns all keys and values, unless they are too large to be copied in one go.
 fn whole(data: &Data) -> Fallible<Map> {
     let weight = data.weight();
     if weight > MAX_WHOLE {
@@ -282,7 +284,7 @@ fn whole(data: &Data) -> Fallible<Map> {
     Ok(data.to_map())
 }
 
-/// Returns the map that a handle on data stands for.
+/// Returns the map for which a handle on data stands; `None` for other values.
 pub(super) fn as_map(value: &Dynamic) -> Option<Fallible<Map>> {
     let data = value.read_lock::<SharedMap>()?;
     Some(whole(&data.data()))
@@ -293,7 +295,7 @@ fn copy(key: &str, value: &Dynamic) -> Fallible<Dynamic> {
         .or_else(|error| refuse(format!("`{key}` cannot be kept in shared data: {error}")))
 }
 
-/// Refuses what would make an array longer than one may be: no script could read it.
+/// Refuses an array longer than its limit, because no script could read it.
 fn check_len(key: &str, len: usize) -> Fallible {
     let max = limit(|limits| limits.array_size);
     match len > max {
@@ -315,7 +317,7 @@ pub(super) fn register(module: &mut Module) {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// The value of a key, `()` if there is none: `io.data[key]`, `io.data.key`.
+    /// Returns the value of a key, or `()` if there is none: `io.data[key]`, `io.data.key`.
     ///
     /// ```rhai
     /// if io.data["topic"] == () { print("nothing yet"); }
@@ -326,8 +328,8 @@ mod words {
         data.read(key)
     }
 
-    /// Sets a key: `io.data[key] = value`, `io.data.key = value`. The value is copied; a closure or a socket in it
-    /// is an error.
+    /// Sets a key: `io.data[key] = value`, `io.data.key = value`. The value is copied; a closure or a socket in it is
+    /// an error.
     ///
     /// ```rhai
     /// io.data.topic = "Rhai";
@@ -342,7 +344,7 @@ mod words {
         data.write(key, &value)
     }
 
-    /// The value of a key, `()` if there is none.
+    /// Returns the value of a key, or `()` if there is none.
     ///
     /// ```rhai
     /// let topic = io.data.get("topic");
@@ -352,7 +354,7 @@ mod words {
         data.read(key)
     }
 
-    /// The value of a key, or `default_value` if there is none.
+    /// Returns the value of a key, or `default_value` if there is none.
     ///
     /// ```rhai
     /// let topic = io.data.get("topic", "anything");
@@ -384,7 +386,7 @@ mod words {
         data.write(key, &value)
     }
 
-    /// Sets a key if there is none yet, and gives the value that is there now.
+    /// Sets a key if it has no value yet, and returns the value that it has now.
     ///
     /// ```rhai
     /// io.data.init("history", []);
@@ -405,7 +407,7 @@ mod words {
         })
     }
 
-    /// Removes a key and gives the value it had.
+    /// Removes a key, and returns the value it had.
     ///
     /// ```rhai
     /// io.data.remove("topic");
@@ -435,7 +437,7 @@ mod words {
         })
     }
 
-    /// The keys, in order.
+    /// Returns the keys, in order.
     ///
     /// ```rhai
     /// for key in io.data.keys() { print(key); }
@@ -453,7 +455,7 @@ mod words {
         })
     }
 
-    /// Everything in it, as a map.
+    /// Returns all keys and values as a map.
     ///
     /// ```rhai
     /// print(io.data.to_map());
@@ -466,7 +468,8 @@ mod words {
         data.look_at_all("to_map", &context, whole)
     }
 
-    /// Adds `by` to the number of a key, which starts at 0, and gives the sum: a whole number if both are.
+    /// Adds `by` to the number of a key, which starts at 0, and returns the sum. The sum is a whole number if both
+    /// numbers are.
     ///
     /// ```rhai
     /// let visitor = io.data.incr("visitors", 1);
@@ -538,9 +541,10 @@ mod words {
         })
     }
 
-    /// Sets a key to what `change` makes of its value, which is `default_value` if there is none. When another call
-    /// changed the key meanwhile, `change` runs again: it must have no other effect. A closure that returns `()` is an
-    /// error, and the key stays as it is: a closure ends with the new value, and `remove` removes a key.
+    /// Sets a key to the result of `change`, which gets the value of the key, or `default_value` if there is none. If
+    /// another call changes the key meanwhile, `change` runs again, so it must have no other effect. A closure that
+    /// returns `()` is an error, and the key stays as it is: `change` must return the new value, and `remove` removes a
+    /// key.
     ///
     /// ```rhai
     /// io.data.update("users", #{}, |users| { users[socket.id] = "Ada"; users });

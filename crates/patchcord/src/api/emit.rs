@@ -1,4 +1,4 @@
-//! `emit` and its kin: one event name and up to eight arguments, for everything that can send.
+//! `emit` and related functions: one event name and up to eight arguments, for all types that can send.
 
 use std::any::TypeId;
 
@@ -20,17 +20,17 @@ use crate::{
     script::Handler,
 };
 
-/// The most arguments an event can have. Rhai looks for a function of n arguments of any type 2^n times.
+/// Maximum arguments of an event. Rhai looks up a function of n arguments of any type 2^n times.
 pub(super) const MAX_ARGS: usize = 8;
-/// With so many arguments more, the error says what is wrong; with more than these Rhai says there is no such
-/// function.
+/// Maximum arguments beyond [`MAX_ARGS`] with which the error explains the problem. With more than these, Rhai reports
+/// that there is no such function.
 const EXPLAINED_ARGS: usize = 4;
 
-/// An array that stands for its elements among the arguments of `emit` and `ack.call`.
+/// Array that stands for its elements among the arguments of `emit` and `ack.call`.
 #[derive(Debug, Clone)]
 pub(super) struct Spread(Array);
 
-/// Registers the word `spread`.
+/// Registers the function `spread`.
 pub(super) fn register_spread(module: &mut Module) {
     module.set_custom_type::<Spread>("Spread");
     combine_with_exported_module!(module, "spread", words);
@@ -42,8 +42,7 @@ pub(super) fn register_spread(module: &mut Module) {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Stands for the elements of `array` among the arguments of `emit` and of an ack: what `...array` is in
-    /// JavaScript.
+    /// Passes the elements of `array` as separate arguments of `emit` or of an ack, as `...array` does in JavaScript.
     ///
     /// ```rhai
     /// let scores = [3, 1, 2];
@@ -54,10 +53,10 @@ mod words {
     }
 }
 
-/// What a word of sending does: the event, its arguments, and what to call with the answer.
+/// Function that sends: it receives the event, its arguments, and the handler of the answer.
 pub(super) type Send<T> = fn(&T, &str, &[Dynamic], Option<Handler>) -> Fallible;
 
-/// Registers `name` on the type `T`, for every number of arguments.
+/// Registers the function `name` on the type `T`, for every number of arguments.
 pub(super) fn register<T: Clone + std::marker::Send + Sync + 'static>(
     module: &mut Module,
     name: &'static str,
@@ -79,7 +78,7 @@ pub(super) fn register<T: Clone + std::marker::Send + Sync + 'static>(
             move |context, on: &T, args| emit(name, context, on, args, send),
         );
     }
-    // Anything but a string as the name: found only after all the others.
+    // Forms whose event name is not a string: Rhai finds them only after all the others.
     for count in 0..=1 {
         let mut types = StaticVec::<TypeId>::new();
         types.push(TypeId::of::<T>());
@@ -119,7 +118,7 @@ pub(super) fn register_send<T: Clone + std::marker::Send + Sync + 'static>(
     }
 }
 
-/// The parameters as definitions show them, which do not show those forms that only explain an error.
+/// Returns the parameters as definitions show them; none for the forms that only explain an error.
 fn info<T>(event: bool, count: usize) -> Vec<String> {
     if count > MAX_ARGS {
         return Vec::new();
@@ -185,7 +184,7 @@ fn emit<T>(
     send(on, &event, &values, ack)
 }
 
-/// The arguments, without the closure at their end that waits for the answer.
+/// Returns the arguments, and apart from them the closure at their end that waits for the answer.
 fn values_and_ack(
     context: Option<&NativeCallContext<'_>>,
     given: &mut [&mut Dynamic],
@@ -212,7 +211,7 @@ fn check_count(name: &str, count: usize) -> Fallible {
     }
 }
 
-/// The values to send: those given, a [`Spread`] as what is in it, data as the map it stands for.
+/// Returns the values to send: a [`Spread`] is replaced by its elements, and data by the map for which it stands.
 pub(super) fn arguments(given: &mut [&mut Dynamic]) -> Fallible<StaticVec<Dynamic>> {
     let mut values = StaticVec::new();
     for value in given {
@@ -228,7 +227,8 @@ pub(super) fn arguments(given: &mut [&mut Dynamic]) -> Fallible<StaticVec<Dynami
     Ok(values)
 }
 
-/// What a failed send means for the script: a value that cannot be sent is its error; everything else is announced.
+/// Maps the result of a send to the script: a value that cannot be sent is an error of the script, a socket that has
+/// left is only counted, and every other failure is announced.
 pub(super) fn sent(
     result: Result<(), SendError>,
     namespace: &Namespace,

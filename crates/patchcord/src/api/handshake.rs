@@ -1,11 +1,12 @@
-//! The handshake: what is known of a client before it is accepted, and the answer to it.
+//! Answer of a script to a handshake: it accepts the client, or refuses it with a reason.
 
 use rhai::Dynamic;
 
 use super::registration::closure;
 use crate::connection::HandshakeReply;
 
-/// What `on_handshake(socket, next)` gets as `next`: `next.call()` accepts the client, `next.call(reason)` refuses it.
+/// Returns the closure that `on_handshake(socket, next)` receives as `next`: `next.call()` accepts the client,
+/// `next.call(reason)` refuses it.
 pub(crate) fn next(verdict: HandshakeReply) -> Dynamic {
     closure("next", move |args| {
         verdict.give(match args.first() {
@@ -18,7 +19,7 @@ pub(crate) fn next(verdict: HandshakeReply) -> Dynamic {
     })
 }
 
-/// The reason that a script gives a client: a text, or the `message` of a map.
+/// Returns the reason that a script gives a client: a text, or the `message` of a map.
 pub(crate) fn reason(thrown: &Dynamic) -> Option<String> {
     if let Ok(map) = thrown.as_map_ref() {
         return map

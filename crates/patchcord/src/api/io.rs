@@ -16,10 +16,11 @@ use crate::{
     script,
 };
 
-/// The handle of a script on its namespace.
+/// Handle of a script on its namespace.
 #[derive(Debug, Clone)]
 pub(crate) struct Io(
-    /// `None` for what a closure of the top level captured: the namespace of the call that runs.
+    /// `None` if a closure captured it at top level, where there is no namespace: it stands for that of the running
+    /// call.
     pub(super) Option<Arc<Namespace>>,
 );
 
@@ -30,7 +31,8 @@ impl Io {
     }
 }
 
-/// `io` belongs to the call that runs: one script may serve many namespaces.
+/// Returns the value of the global name `io`. It belongs to the running call, because one script may serve many
+/// namespaces.
 pub(super) fn resolve(name: &str) -> Option<Dynamic> {
     if name != "io" {
         return None;
@@ -52,11 +54,12 @@ pub(super) fn register(module: &mut Module) {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Calls `listener` with the socket of each client that connects: the same as a function `on_connection(socket)`.
-    /// It stands at the top level of the file that serves the namespace, once, and the only event is `connection`.
+    /// Calls `listener` with the socket of each client that connects, as a function `on_connection(socket)` does. A
+    /// script registers it once, at the top level of the file that serves the namespace. The only event is
+    /// `connection`.
     ///
-    /// In Node the listener may use variables around it. Here these would be shared by all connections, whose calls
-    /// run at the same time, and are refused: `io.data` is the place for them.
+    /// In Node the listener may use variables around it. Here all connections would share them, and calls of
+    /// connections run at the same time. They are therefore refused: `io.data` is the place for such values.
     ///
     /// ```rhai
     /// io.on("connection", |socket| {
@@ -84,8 +87,8 @@ mod words {
         }
     }
 
-    /// The map that all connections of this namespace share, in this process. It survives reloads. Every operation
-    /// on it is atomic. Node has no such thing; people use a variable of the module.
+    /// Map that all connections of this namespace share, in this process. It survives reloads. Every operation on it is
+    /// atomic. Node has no equivalent; people use a variable of the module.
     ///
     /// ```rhai
     /// let visitor = io.data.incr("visitors", 1);
@@ -95,7 +98,8 @@ mod words {
         SharedMap::of(io.namespace("data")?.data(), |limits| limits.io_data)
     }
 
-    /// The sockets of the namespace, in this process, in the order of connecting. As a payload it is the array of their ids.
+    /// Sockets of the namespace, in this process, in the order of connecting. Sent as a payload, it is the array of
+    /// their ids.
     ///
     /// ```rhai
     /// print(io.sockets.len());
@@ -115,7 +119,7 @@ mod words {
         })
     }
 
-    /// The socket of an id, `()` if there is none in this process.
+    /// Returns the socket with an id, or `()` if there is none in this process.
     ///
     /// ```rhai
     /// let other = io.socket("some id");
@@ -137,8 +141,8 @@ mod words {
         })
     }
 
-    /// The rooms that somebody is in, in this process: those of the ids of sockets in the order of connecting, then the
-    /// others in the order of creation. In Node both are in one order of creation.
+    /// Rooms that contain at least one socket, in this process: first the rooms of the ids of sockets, in the order of
+    /// connecting, then the others in the order of creation. In Node both are in one order of creation.
     ///
     /// ```rhai
     /// for room in io.rooms { print(room); }
@@ -153,7 +157,7 @@ mod words {
         call.read(|| Ok(Rooms(namespace.rooms())))
     }
 
-    /// The name of the namespace.
+    /// Name of the namespace.
     ///
     /// ```rhai
     /// print(io.name);
@@ -163,7 +167,7 @@ mod words {
         Ok((&**io.namespace("name")?.path()).into())
     }
 
-    /// Another namespace.
+    /// Returns another namespace.
     ///
     /// ```rhai
     /// io.of("/").emit("hello");

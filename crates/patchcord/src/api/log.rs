@@ -1,4 +1,4 @@
-//! `print` and `debug`: lines of the script's own log, with the script, the line and the socket they come from.
+//! `print`, `debug` and `log`: lines in the script's log, with the script, the line and the socket that they come from.
 
 use std::any::TypeId;
 
@@ -17,7 +17,7 @@ use crate::{
     script::origin,
 };
 
-/// Rhai has a `print` of its own for each of these types, which would win over one for any type.
+/// Types for which Rhai has a `print` of its own, which would win over a function for any type.
 const TYPES: [fn() -> TypeId; 11] = [
     TypeId::of::<Dynamic>,
     TypeId::of::<()>,
@@ -33,7 +33,7 @@ const TYPES: [fn() -> TypeId; 11] = [
 ];
 
 pub(super) fn register(engine: &mut Engine, words: &mut Module) {
-    // What these functions return, Rhai prints once more.
+    // Rhai prints once more what these functions return, so its output is ignored.
     engine.on_print(|_| {}).on_debug(|_, _, _| {});
     add(words, "print", "to_string", Level::Info, PRINT);
     add(words, "debug", "to_debug", Level::Debug, DEBUG);
@@ -50,7 +50,7 @@ pub(super) fn register(engine: &mut Engine, words: &mut Module) {
     engine.register_static_module("log", module.into());
 }
 
-/// The doc of `log::info` and its kin, which differ by their level only.
+/// Returns the documentation of `log::info` and its siblings, which differ only in their level.
 fn doc(level: &str) -> [String; 5] {
     [
         format!("/// Writes a line to the log, at level {level}."),

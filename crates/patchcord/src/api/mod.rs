@@ -1,8 +1,8 @@
-//! What a script can say, one file per word.
+//! Script API: the functions that scripts call, one file per subject.
 //!
-//! In: an engine. Out: the same engine with the words registered. They work on the connection whose call runs on
-//! this thread ([`Turn`]), and only on it where they change listeners. In a draft, what would leave the connection
-//! is skipped.
+//! In: an engine. Out: the same engine with the functions registered. They act on the connection whose call runs on
+//! this thread ([`Turn`]); those that change listeners act on no other connection. In a draft, every effect that would
+//! leave the connection is skipped.
 
 mod ack;
 mod any;
@@ -39,17 +39,17 @@ pub(crate) use outside::Outside;
 pub(crate) use payload::as_value;
 pub(crate) use socket::Socket;
 
-/// Whether a value is one of ours that has no form on the wire: what `set_timeout` or an operator gives back, when it
-/// is the last value of a handler by accident.
+/// Returns `true` if a value belongs to the host and has no form on the wire: a handle, a timer or an operator. A
+/// handler may return one by accident, because a call such as `set_timeout` is its last expression.
 pub(crate) fn is_own(value: &Dynamic) -> bool {
     !value.is_locked()
         && (is_handle(value) || value.is::<TimerHandle>() || value.is::<operator::Operator>())
 }
 
-/// The global words and the handles, for the engine.
+/// Global names and handles, for the engine.
 pub(crate) const GLOBALS: Globals = Globals::new(io::resolve, is_handle);
 
-/// What the checks of a script know beside the registered functions.
+/// Knowledge about the API that the checks of a script need beside the registered functions.
 pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
     handles: &[
         ("socket", TypeId::of::<Socket>),
@@ -89,7 +89,7 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
     shared: "io.data",
 };
 
-/// Starts an engine whose scripts can say every word.
+/// Returns the builder of an engine whose scripts can call all functions of the API.
 pub(crate) fn engine(limits: &Limits) -> EngineBuilder {
     EngineBuilder::new(limits)
         .globals(GLOBALS)
@@ -97,8 +97,8 @@ pub(crate) fn engine(limits: &Limits) -> EngineBuilder {
         .register(register)
 }
 
-/// Registers every word, in the order in which a newcomer reads them, in one module: Rhai looks a function up in one
-/// module after the other, at each call.
+/// Registers all functions, in the order in which a newcomer reads them. They are in one module, because Rhai looks a
+/// function up in one module after the other at each call.
 fn register(engine: &mut Engine) {
     let mut words = Module::new();
     socket::register(&mut words);
@@ -114,17 +114,17 @@ fn register(engine: &mut Engine) {
     timers::register(&mut words);
     chance::register(&mut words);
     engine.register_global_module(words.into());
-    // Rhai asks for the name of its type at each call of a method, in one module after the other, and the engine's own is
-    // the first.
+    // At each call of a method, Rhai looks up the name of the receiver's type in one module after the other. The
+    // engine's own module is the first.
     engine.register_type_with_name::<Socket>("Socket");
 }
 
-/// What `socket.handshake` has.
+/// Keys of `socket.handshake`.
 const HANDSHAKE: [&str; 9] = [
     "address", "auth", "headers", "issued", "query", "secure", "time", "url", "xdomain",
 ];
 
-/// Event names that Socket.IO keeps for itself.
+/// Event names that Socket.IO reserves.
 const RESERVED: [&str; 6] = [
     "connect",
     "connect_error",
@@ -139,8 +139,8 @@ pub(crate) fn is_reserved(event: &str) -> bool {
 }
 
 fn is_handle(value: &Dynamic) -> bool {
-    // A variable that is in use, such as a closure that calls itself, cannot be asked. Whether all that an array has is in
-    // use is not asked: it would be at every access to it.
+    // A variable that is in use, such as a closure that calls itself, cannot be inspected. The elements of an array are
+    // not checked for this, because that would happen at every access to the array.
     if value.is_shared() && value.is_locked() {
         return false;
     }
@@ -150,12 +150,12 @@ fn is_handle(value: &Dynamic) -> bool {
 
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
-/// An error of a word, thrown at the place of the call.
+/// Returns a runtime error, which Rhai reports at the place of the call.
 fn refuse<T>(message: impl Into<String>) -> Fallible<T> {
     Err(EvalAltResult::ErrorRuntime(message.into().into(), Position::NONE).into())
 }
 
-/// The call that runs on this thread.
+/// Returns the turn of the call that runs on this thread.
 fn turn(word: &str) -> Fallible<Turn> {
     match Turn::current() {
         Some(turn) => Ok(turn),
@@ -165,7 +165,7 @@ fn turn(word: &str) -> Fallible<Turn> {
     }
 }
 
-/// The call that runs on this thread, if it is one of `connection`.
+/// Returns the turn of the call that runs on this thread, if it is a call of `connection`.
 fn own_turn(word: &str, connection: &Connection) -> Fallible<Turn> {
     let turn = turn(word)?;
     match std::ptr::eq(&*turn.connection, connection) {

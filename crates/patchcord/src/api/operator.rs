@@ -1,4 +1,4 @@
-//! Operators: who gets what is emitted next, and how.
+//! Operators: they choose the receivers of the next `emit`, and how it is sent.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,20 +18,20 @@ use crate::{
     script::{Handler, limit},
 };
 
-/// A chain of operators that waits for its `emit`.
+/// Chain of operators that waits for its `emit`.
 #[derive(Debug, Clone)]
 pub(crate) struct Operator {
-    /// `None`: that of the call that runs.
+    /// Namespace of the chain; `None` stands for that of the running call.
     namespace: Option<Arc<Namespace>>,
-    /// The socket it began with: it never gets a broadcast of its own.
+    /// Socket with which the chain began. It never receives a broadcast of its own.
     sender: Option<Arc<Connection>>,
-    /// `None`: the sender itself.
+    /// Receivers of a broadcast; `None` stands for the sender itself.
     target: Option<Target>,
     volatile: bool,
     timeout: Option<Duration>,
 }
 
-/// What operators can begin with.
+/// Value with which a chain of operators can begin.
 pub(super) trait Sends: Clone + Send + Sync + 'static {
     fn operator(&self) -> Operator;
 }
@@ -69,7 +69,7 @@ impl Sends for Io {
 }
 
 impl Operator {
-    /// The same to many sockets instead of one.
+    /// Makes the chain a broadcast to many sockets, which `aim` chooses.
     fn broadcast(mut self, aim: impl FnOnce(&mut Target)) -> Self {
         let sender = self.sender.as_ref();
         let target = self.target.get_or_insert_with(|| {
@@ -122,7 +122,7 @@ impl Operator {
         self.namespace.as_ref().unwrap_or(turn.namespace())
     }
 
-    /// The sockets of this process that it names.
+    /// Returns the sockets of this process that the chain chooses.
     fn sockets(&self, turn: &Turn) -> Vec<Arc<Connection>> {
         match (&self.target, &self.sender) {
             (Some(target), _) => self.namespace(turn).select(target),
@@ -149,7 +149,7 @@ pub(super) fn register(module: &mut Module) {
     );
 }
 
-/// `emit`, `send`, and the operators that choose for them.
+/// Registers `emit`, `send`, and the operators that choose for them.
 fn sending<T: Sends>(module: &mut Module) {
     emit::register::<T>(module, "emit", EMIT, |on, event, args, ack| {
         on.operator().emit(event, args, ack)
@@ -187,7 +187,7 @@ fn broadcast<T: Sends>(module: &mut Module) {
         .set_into_module(module, |on: &mut T| on.operator().broadcast(|_| {}));
 }
 
-/// What can be done with many sockets at once.
+/// Registers the functions that act on many sockets at once.
 fn many<T: Sends>(module: &mut Module) {
     method::<T>("sockets_join", SOCKETS_JOIN, &["rooms: Dynamic"], "()").set_into_module(
         module,
@@ -265,7 +265,7 @@ fn fetch(context: &NativeCallContext<'_>, operator: &Operator, then: FnPtr) -> F
     Ok(())
 }
 
-/// Refuses one more closure that waits for an answer when there are as many as may be.
+/// Refuses a further closure that waits for an answer when the connection has as many as its limit allows.
 fn check_waiting(connection: &Connection, ack: Option<&Handler>) -> Fallible {
     let max = limit(|limits| limits.acks);
     match ack.is_some() && connection.waiting_for() >= max {

@@ -1,5 +1,5 @@
-//! Reads from outside: what a function returns that depends on more than the script. `on_connection` records them, and
-//! drafts of an edit are answered from the record ([`Tape`](crate::connection::Tape)).
+//! Reads from outside: calls of functions whose result depends on more than the script. `on_connection` records the
+//! results, and drafts of an edit are answered from the record ([`Tape`](crate::connection::Tape)).
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 
@@ -11,12 +11,12 @@ use crate::{
     script,
 };
 
-/// Returns what identifies something that is read.
+/// Returns a hash that identifies something that is read.
 pub(super) fn key(what: impl Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(what)
 }
 
-/// A call of a function that reads from outside.
+/// Call of a function that reads from outside.
 pub(crate) struct Outside {
     /// `None` in a call that is neither recorded nor a draft, which is the common case.
     read: Option<Read>,
@@ -28,7 +28,7 @@ impl Outside {
         Self::new(name, context, args, false)
     }
 
-    /// Creates the call of a function that has a result of its own each time.
+    /// Creates the call of a function that returns a new result each time.
     pub(crate) fn draw(name: &str, context: &NativeCallContext<'_>, args: impl Hash) -> Self {
         Self::new(name, context, args, true)
     }
@@ -43,7 +43,7 @@ impl Outside {
         }
     }
 
-    /// Reads, or takes the answer from the tape.
+    /// Returns the answer of the tape, or reads if there is none.
     pub(crate) fn read<T: Variant + Clone>(
         self,
         real: impl FnOnce() -> Fallible<T>,
@@ -52,7 +52,7 @@ impl Outside {
             return real();
         };
         if let connection::Outside::Known(value) = Turn::outside(which)
-            // A function of the same name may have a result of another type.
+            // A function of the same name may return another type now.
             && let Ok(known) = value.try_cast_result::<T>()
         {
             return Ok(known);

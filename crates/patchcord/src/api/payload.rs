@@ -4,7 +4,8 @@ use rhai::{Array, Dynamic};
 
 use super::{Fallible, data::as_map, rooms::Rooms, sockets::Sockets};
 
-/// Returns the map that a handle on data stands for, the names of rooms, or the ids of sockets; every other value as it is.
+/// Returns the map of a handle on data, the array of names of [`Rooms`], or the array of ids of [`Sockets`]; every
+/// other value as it is.
 pub(crate) fn as_value(value: Dynamic) -> Fallible<Dynamic> {
     if let Some(map) = as_map(&value) {
         return map.map(Dynamic::from_map);

@@ -1,4 +1,4 @@
-//! How functions are registered that Rhai's macros cannot express: those of many types, and those of any number of
+//! Registration of functions that Rhai's macros cannot express: those of many types, and those of any number of
 //! arguments.
 
 use std::{any::TypeId, sync::Arc};
@@ -26,8 +26,8 @@ pub(super) fn getter<T>(name: &str, doc: &[&str], gives: &str) -> FuncRegistrati
         .with_comments(doc)
 }
 
-/// Starts the registration of a function that is found by the types of its arguments, in a module too. `signature` are
-/// its parameters and what it gives; nothing where that is not shown.
+/// Starts the registration of a function that is found by the types of its arguments, even in a module. `signature` is
+/// the list of its parameters and its result; it is empty if these are not shown.
 pub(crate) fn function(
     name: &str,
     doc: &[impl AsRef<str>],
@@ -39,7 +39,7 @@ pub(crate) fn function(
         .with_comments(doc)
 }
 
-/// Returns the parameters of a method of the type `T`, and what it gives, as definitions and checks want to know them.
+/// Returns the parameters and the result of a method of the type `T`, in the form that definitions and checks use.
 pub(crate) fn signature<T>(parameters: &[&str], gives: &str) -> Vec<String> {
     let path = std::any::type_name::<T>();
     let name = path.rsplit("::").next().unwrap_or(path);
@@ -51,8 +51,8 @@ pub(crate) fn signature<T>(parameters: &[&str], gives: &str) -> Vec<String> {
         .collect()
 }
 
-/// Ends the registration of a function that reads its arguments itself. It is registered as pure: handles are read-only,
-/// and Rhai calls no other methods on them.
+/// Ends the registration of a function that reads its arguments itself. It is registered as pure, because handles are
+/// read-only, and Rhai calls only pure methods on them.
 pub(crate) fn set_raw(
     function: FuncRegistration,
     module: &mut Module,

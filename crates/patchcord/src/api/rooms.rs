@@ -1,4 +1,4 @@
-//! `io.rooms`, `socket.rooms`: a list of rooms that no array limit cuts; and rooms that a word is given by their names.
+//! `io.rooms`, `socket.rooms`: lists of rooms that no array limit cuts; and rooms that a script names in an argument.
 
 use rhai::{
     Array, Dynamic, INT, ImmutableString, Module, combine_with_exported_module,
@@ -8,10 +8,10 @@ use rhai::{
 use super::{Fallible, refuse};
 use crate::{connection::Connection, diagnostic::type_word, script::limit};
 
-/// Bytes of the name of a room.
+/// Maximum length of the name of a room, in bytes.
 const MAX_ROOM_NAME: usize = 1024;
 
-/// Names of rooms, as they were when they were asked for.
+/// Names of rooms, at the moment of the request.
 #[derive(Debug, Clone)]
 pub(crate) struct Rooms(pub(super) Vec<String>);
 
@@ -30,7 +30,7 @@ pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "rooms", words);
 }
 
-/// Has a socket join rooms, within the limit.
+/// Adds a socket to rooms, within the limit.
 pub(super) fn join_rooms(socket: &Connection, rooms: &[String]) -> Fallible {
     let max = limit(|limits| limits.rooms);
     match socket.join(rooms, max) {
@@ -42,7 +42,7 @@ pub(super) fn join_rooms(socket: &Connection, rooms: &[String]) -> Fallible {
     }
 }
 
-/// One room or an array of rooms.
+/// Returns the names in an argument that is one room or an array of rooms.
 pub(super) fn room_names(word: &str, rooms: Dynamic) -> Fallible<Vec<String>> {
     let wrong = |got: &str| {
         refuse::<String>(format!(
@@ -69,7 +69,7 @@ pub(super) fn room_names(word: &str, rooms: Dynamic) -> Fallible<Vec<String>> {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// How many rooms these are.
+    /// Returns the number of rooms.
     ///
     /// ```rhai
     /// print(socket.rooms.len());
@@ -79,7 +79,7 @@ mod words {
         INT::try_from(rooms.0.len()).unwrap_or(INT::MAX)
     }
 
-    /// Whether a room is among these.
+    /// Returns `true` if a room is in the list.
     ///
     /// ```rhai
     /// if "lobby" in socket.rooms { print("in the lobby"); }
@@ -89,7 +89,7 @@ mod words {
         rooms.0.iter().any(|other| other == room)
     }
 
-    /// These rooms as an array.
+    /// Returns the names of the rooms as an array.
     ///
     /// ```rhai
     /// socket.emit("rooms", socket.rooms.to_array());

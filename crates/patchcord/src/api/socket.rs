@@ -20,7 +20,7 @@ use crate::{
     script::Handler,
 };
 
-/// The handle of a script on one socket.
+/// Handle of a script on one socket.
 #[derive(Debug, Clone)]
 pub(crate) struct Socket(pub(crate) Arc<Connection>);
 
@@ -68,7 +68,7 @@ fn check_count(count: usize, limit: usize) -> Fallible {
     }
 }
 
-/// Joins or leaves rooms; a draft does so in a copy of its own socket's rooms.
+/// Joins or leaves rooms. A draft does so in a copy of the rooms of its own socket.
 fn set_rooms(word: &str, socket: &Socket, rooms: Vec<String>, join: bool) -> Fallible {
     let turn = turn(word)?;
     Turn::note_rooms(address(socket));
@@ -81,12 +81,13 @@ fn set_rooms(word: &str, socket: &Socket, rooms: Vec<String>, join: bool) -> Fal
     Ok(())
 }
 
-/// Returns what a call of `on_connection` notes when it has changed the rooms of a socket.
+/// Returns the number by which a call of `on_connection` notes that it has changed the rooms of a socket.
 fn address(socket: &Socket) -> usize {
     Arc::as_ptr(&socket.0).addr()
 }
 
-/// Returns the rooms that `on_connection` sees after it has joined or left some: a draft begins with the room of the socket's own id.
+/// Returns the rooms that `on_connection` sees after it has joined or left some. A draft begins with the room of the
+/// socket's own id.
 fn rooms_since_connect(socket: &Socket) -> Vec<String> {
     match Turn::running_draft() {
         Some(draft) => draft.rooms(vec![socket.0.id().to_string()]),
@@ -94,7 +95,7 @@ fn rooms_since_connect(socket: &Socket) -> Vec<String> {
     }
 }
 
-/// Disconnects a socket; a draft only notes that it would disconnect its own.
+/// Disconnects a socket. A draft only notes that it would disconnect its own.
 fn end(word: &str, socket: &Socket, close: bool) -> Fallible {
     let turn = turn(word)?;
     match turn.draft {
@@ -138,10 +139,10 @@ pub(super) fn remove(
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// The id of this socket, a random text. It is different in each namespace, and new after each reconnection. Other
-    /// clients may know it: it is not the id of the client's Engine.IO session, which is a secret. (Where an application
-    /// attaches the host to a `SocketIo` of its own, it is: give clients ids of your own there, `random_id()` for
-    /// example.)
+    /// Id of this socket, a random text. It is different in each namespace, and new after each reconnection. Other
+    /// clients may know it, because it is not the id of the client's Engine.IO session, which is a secret. (If an
+    /// application attaches the host to a `SocketIo` of its own, it is that id: give clients ids of your own there, for
+    /// example `random_id()`.)
     ///
     /// ```rhai
     /// print(`connected: ${socket.id}`);
@@ -151,8 +152,8 @@ mod words {
         (&**socket.0.id()).into()
     }
 
-    /// The name of the namespace this socket is in, such as `/chat`. In Node this is the namespace itself, and
-    /// `socket.nsp.name` its name.
+    /// Name of the namespace of this socket, such as `/chat`. In Node this is the namespace itself, and
+    /// `socket.nsp.name` is its name.
     ///
     /// ```rhai
     /// print(socket.nsp);
@@ -162,7 +163,7 @@ mod words {
         (&**socket.0.namespace().path()).into()
     }
 
-    /// Whether the client is still there.
+    /// `true` while the client is connected.
     ///
     /// ```rhai
     /// if socket.connected { socket.emit("still here"); }
@@ -176,7 +177,7 @@ mod words {
         call.read(|| Ok(socket.0.is_connected()))
     }
 
-    /// A map for whatever the script wants to keep with this socket. It lives as long as the connection.
+    /// Map for the values that the script keeps with this socket. It lives as long as the connection.
     ///
     /// ```rhai
     /// socket.data.name = "Ada";
@@ -187,11 +188,11 @@ mod words {
         SharedMap::of(socket.0.data(), |limits| limits.socket_data)
     }
 
-    /// Calls `listener` for each `event` that this client sends, with the event's arguments and, last, the ack if
-    /// the client asked for one. Several listeners of one event run in the order of their registration.
+    /// Calls `listener` for each `event` that this client sends, with the arguments of the event and, as the last one,
+    /// the ack if the client asked for it. Several listeners of one event run in the order of their registration.
     ///
-    /// A listener may declare fewer parameters than arguments arrive, or more: those are `()`. One that declares no
-    /// ack answers with the value it returns. In Node a listener must call the ack itself.
+    /// A listener may declare fewer parameters than arguments arrive, or more: the additional ones are `()`. A listener
+    /// that declares no ack answers with the value that it returns. In Node a listener must call the ack itself.
     ///
     /// ```rhai
     /// socket.on("chat message", |text| { io.emit("chat message", text); });
@@ -223,7 +224,7 @@ mod words {
         add("once", &context, socket, event, listener)
     }
 
-    /// Takes every listener of `event` off. In Node this is `removeAllListeners(event)`.
+    /// Removes all listeners of `event`. In Node this is `removeAllListeners(event)`.
     ///
     /// ```rhai
     /// socket.off("chat message");
@@ -233,7 +234,7 @@ mod words {
         remove("off", socket, event, None)
     }
 
-    /// Takes one listener of `event` off: the one registered last with this function.
+    /// Removes one listener of `event`: the last one that was registered with this function.
     ///
     /// ```rhai
     /// let listener = |text| { print(text); };
@@ -249,7 +250,7 @@ mod words {
         remove("off", socket, event, Some(&listener))
     }
 
-    /// Joins a room, or an array of rooms. A socket that has left joins nothing.
+    /// Joins a room, or an array of rooms. A socket that has disconnected joins nothing.
     ///
     /// ```rhai
     /// socket.join("lobby");
@@ -271,7 +272,7 @@ mod words {
         set_rooms("leave", socket, vec![room.to_owned()], false)
     }
 
-    /// Leaves every room, that of its own id included. In Node a script has no such word.
+    /// Leaves all rooms, including that of its own id. A script in Node has no such function.
     ///
     /// ```rhai
     /// socket.leave_all();
@@ -286,7 +287,7 @@ mod words {
         set_rooms("leave_all", socket, rooms, false)
     }
 
-    /// The rooms it is in, that of its own id included, in the order of joining.
+    /// Rooms of this socket, including that of its own id, in the order of joining.
     ///
     /// ```rhai
     /// for room in socket.rooms { print(room); }
@@ -303,10 +304,10 @@ mod words {
         call.read(|| Ok(Rooms(rooms_of(socket))))
     }
 
-    /// What the client came with: `auth` (what its code gave), `query`, `headers` (names in lower case), `address`,
-    /// `url`, `time`, `issued` (milliseconds since 1970), `secure`, `xdomain`. `headers` has at most 8 KiB: it lacks
-    /// headers that do not fit, and the log names them. The headers of a page that only `--origin '*'` or
-    /// `--origin null` lets in are without `cookie` and `authorization`.
+    /// Data of the request with which the client connected: `auth` (from the client's code), `query`, `headers` (names
+    /// in lower case), `address`, `url`, `time`, `issued` (milliseconds since 1970), `secure`, `xdomain`. `headers` has
+    /// at most 8 KiB: headers that do not fit are left out, and the log names them. For a page that only `--origin '*'`
+    /// or `--origin null` lets in, `cookie` and `authorization` are left out too.
     ///
     /// ```rhai
     /// let token = socket.handshake.auth;
@@ -317,8 +318,8 @@ mod words {
         socket.0.handshake()
     }
 
-    /// What stands for the parameters in the name of a dynamic namespace: in `room/{id}.rhai`, for a client of
-    /// `/room/42`, `socket.params.id` is `"42"`.
+    /// Values of the parameters in the name of a dynamic namespace: in `room/{id}.rhai`, for a client of `/room/42`,
+    /// `socket.params.id` is `"42"`.
     ///
     /// ```rhai
     /// print(socket.params);
@@ -328,7 +329,7 @@ mod words {
         socket.0.namespace().params().clone()
     }
 
-    /// How the client is connected: `websocket` or `polling`.
+    /// Transport of the client: `websocket` or `polling`.
     ///
     /// ```rhai
     /// print(socket.transport);
@@ -342,8 +343,8 @@ mod words {
         call.read(|| Ok(socket.0.transport().into()))
     }
 
-    /// Takes this client out of the namespace. It hears the reason `io server disconnect` and does not come back by
-    /// itself. The `disconnect` listeners run when the running call has ended.
+    /// Disconnects this client from the namespace. The client receives the reason `io server disconnect` and does not
+    /// reconnect by itself. The `disconnect` listeners run after the running call.
     ///
     /// ```rhai
     /// socket.on("quit", || { socket.disconnect(); });
@@ -353,7 +354,7 @@ mod words {
         end("disconnect", socket, false)
     }
 
-    /// The same; with `true` it takes the client out of every namespace and closes its connection.
+    /// Does the same; with `true` it disconnects the client from all namespaces and closes its connection.
     ///
     /// ```rhai
     /// socket.on("banned", || { socket.disconnect(true); });

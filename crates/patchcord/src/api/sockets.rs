@@ -7,7 +7,7 @@ use rhai::{Array, Dynamic, INT, Module, combine_with_exported_module, plugin::ex
 use super::socket::Socket;
 use crate::connection::Connection;
 
-/// Sockets, as they were when they were asked for.
+/// Sockets, at the moment of the request.
 #[derive(Debug, Clone)]
 pub(crate) struct Sockets(pub(super) Vec<Arc<Connection>>);
 
@@ -33,7 +33,7 @@ pub(super) fn register(module: &mut Module) {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// How many sockets these are.
+    /// Returns the number of sockets.
     ///
     /// ```rhai
     /// print(io.sockets.len());
@@ -43,7 +43,7 @@ mod words {
         INT::try_from(sockets.0.len()).unwrap_or(INT::MAX)
     }
 
-    /// These sockets as an array.
+    /// Returns the sockets as an array.
     ///
     /// ```rhai
     /// let ids = io.sockets.to_array().map(|socket| socket.id);

@@ -13,7 +13,7 @@ use crate::{
     script::{Handler, TimerHandle},
 };
 
-/// As in Node, nothing is due sooner.
+/// Minimum delay of a timer, as in Node.
 const SOONEST: Duration = Duration::from_millis(1);
 
 pub(super) fn register(module: &mut Module) {
@@ -75,8 +75,8 @@ fn clear(word: &str, timer: TimerHandle) -> Fallible {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Calls `closure` once, so many milliseconds from now. The timer ends with its connection;
-    /// one that `on_load` sets ends with its namespace, or when an edit removes it.
+    /// Calls `closure` once, `ms` milliseconds from now. The timer ends with its connection. A timer that `on_load`
+    /// sets ends with its namespace, or when an edit removes it.
     ///
     /// ```rhai
     /// set_timeout(|| { socket.emit("tip", "press / for commands"); }, 5000);
@@ -90,7 +90,7 @@ mod words {
         set("set_timeout", &context, closure, ms)
     }
 
-    /// Calls `closure` again and again, so many milliseconds apart, until the timer is cleared or its connection ends.
+    /// Calls `closure` every `ms` milliseconds, until the timer is cleared or its connection ends.
     ///
     /// ```rhai
     /// let ticks = 0;
@@ -105,7 +105,7 @@ mod words {
         set("set_interval", &context, closure, ms)
     }
 
-    /// Clears a timer that `set_timeout` gave, if it has not fired.
+    /// Clears a timer of `set_timeout`, if it has not fired.
     ///
     /// ```rhai
     /// let idle = set_timeout(|| { socket.disconnect(); }, 60000);
@@ -116,7 +116,7 @@ mod words {
         clear("clear_timeout", timer)
     }
 
-    /// Clears a timer that `set_interval` gave.
+    /// Clears a timer of `set_interval`.
     ///
     /// ```rhai
     /// let clock = set_interval(|| { socket.emit("tick"); }, 1000);

@@ -20,9 +20,9 @@ pub(super) struct Acks {
 /// One closure that waits.
 pub(super) struct PendingAck {
     handler: Arc<Handler>,
-    /// The first parameter of the closure is the error.
+    /// `true` if the first parameter of the closure is the error.
     takes_error: bool,
-    /// The closure receives one array of what many sockets have answered.
+    /// `true` if many sockets are asked: the closure receives one array of their answers.
     many: bool,
     /// Answers that are still to come.
     open: Vec<Option<Answer>>,
@@ -98,7 +98,8 @@ impl Acks {
         }
     }
 
-    /// Replaces the code of the closures that wait. One whose code is gone keeps it: its answer is on its way.
+    /// Replaces the code of the closures that wait. A closure whose code is gone keeps it, because its answer is on its
+    /// way.
     pub(super) fn swap(&mut self, swap: &mut Swap<'_>) {
         for ask in self.waiting.values_mut() {
             let handler = match swap.handler(&ask.handler, Use::Answer) {
@@ -117,7 +118,7 @@ impl Acks {
         self.waiting.remove(&number);
     }
 
-    /// Returns how many closures wait.
+    /// Returns the number of closures that wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -133,7 +134,7 @@ impl Acks {
         due.collect()
     }
 
-    /// Removes all closures that wait; answers to them have no effect any more.
+    /// Removes and returns all closures that wait; answers to them have no effect any more.
     pub(super) fn end(&mut self) -> BTreeMap<u64, PendingAck> {
         std::mem::take(&mut self.waiting)
     }

@@ -27,18 +27,19 @@ pub struct DraftResult {
     pub data: BTreeMap<Identifier, Option<Dynamic>>,
     /// Rooms that it joined (`true`), or left.
     pub rooms: BTreeMap<String, bool>,
-    /// What it has read from outside.
+    /// Tape of its reads from outside.
     pub tape: Option<Box<Tape>>,
-    /// It has called functions that return what they change, such as `incr`, and that have to be called for real.
+    /// `true` if it has called functions that return what they change, such as `incr`, and that have to be called for
+    /// real.
     pub draws: bool,
-    /// It has disconnected its own socket.
+    /// `true` if it has disconnected its own socket.
     pub disconnects: bool,
     /// Closures that would wait for answers.
     pub asking: Vec<Handler>,
 }
 
 impl DraftResult {
-    /// Returns all closures with what they are used for.
+    /// Returns all closures with their uses.
     fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
         let asking = self.asking.iter().map(|handler| (Use::Answer, handler));
         self.registered.used().chain(asking)
@@ -49,7 +50,7 @@ impl DraftResult {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Drafts {
-    /// Version that the old code is of.
+    /// Version of the old code.
     pub from: Arc<Version>,
     /// Result of the old code.
     pub base: DraftResult,
@@ -63,7 +64,7 @@ impl Drafts {
         Self { from, base, new }
     }
 
-    /// Frees what the drafts made, because it is not adopted.
+    /// Frees the results of the drafts, because they are not adopted.
     pub fn release(&self) {
         for made in [&self.base, &self.new] {
             made.registered.release();
@@ -72,15 +73,15 @@ impl Drafts {
     }
 }
 
-/// Adopts a version: every closure has its code, and what its `on_connection` registers otherwise is merged. Returns what
-/// the drafts have made beside registrations, too.
+/// Adopts a version: replaces the code of every closure, and merges the registrations in which the `on_connection` of
+/// the two versions differ. Returns the results of the drafts beside registrations, too.
 pub(super) fn adopt(
     (registered, acks): (&mut Registered, &mut Acks),
     (old, new): (&Arc<Version>, &Arc<Version>),
     handles: &Handles,
     drafts: Option<Drafts>,
 ) -> (Adopted, Option<(DraftResult, DraftResult)>) {
-    // What leads to the end of the client is no code for one that stays.
+    // Code that disconnects its client is not for a client that stays.
     let (drafts, spared) = match drafts {
         Some(drafts) if drafts.new.disconnects && !drafts.base.disconnects => {
             drafts.release();
@@ -142,7 +143,7 @@ pub(super) fn adopt(
     (adopted, rest)
 }
 
-/// Returns the closures that keep an older text, in handlers and in their variables, each with how many there are.
+/// Returns the closures that keep an older text, in handlers and in their variables, each with their number.
 fn stale_now<'a, H: Iterator<Item = &'a Handler>>(
     handlers: impl Fn() -> H,
     version: &Arc<Version>,
@@ -159,7 +160,7 @@ fn stale_now<'a, H: Iterator<Item = &'a Handler>>(
     counts
 }
 
-/// Returns the captured variables of some names.
+/// Returns the captured variables with these names.
 fn variables<'a>(
     handlers: impl Iterator<Item = &'a Handler>,
     names: &BTreeSet<ImmutableString>,
@@ -172,7 +173,8 @@ fn variables<'a>(
     variables
 }
 
-/// Returns the variables whose values differ from the initial ones, as far as these are known, with both values.
+/// Returns the variables whose values differ from their initial values, or whose initial values are not known, with
+/// both values.
 fn lost(had: Vec<Named>, initial: &[Named]) -> Vec<(ImmutableString, Option<&Dynamic>, Dynamic)> {
     let lost = had.into_iter().filter_map(|(name, value)| {
         let initial = initial.iter().find(|(initial, _)| *initial == name);
@@ -185,7 +187,7 @@ fn lost(had: Vec<Named>, initial: &[Named]) -> Vec<(ImmutableString, Option<&Dyn
 
 type Named = (ImmutableString, Dynamic);
 
-/// What a connection adopts at the start of its first call of a new version.
+/// Version that a connection adopts at the start of its first call of this version.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Adoption {
@@ -211,7 +213,7 @@ impl Adoption {
         }
     }
 
-    /// Frees what the drafts made, because it is not adopted.
+    /// Frees the results of the drafts, because they are not adopted.
     pub fn release(&self) {
         self.drafts.iter().for_each(Drafts::release);
     }

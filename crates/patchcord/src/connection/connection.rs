@@ -38,20 +38,20 @@ use crate::script::{Handler, Handles, Swap, Swapped, Use, Version, captured};
 ///
 /// A connection holds its listeners, and their closures hold the connection: [`Connection::leave`] breaks the cycle.
 ///
-/// The fields that an event needs come first, next to each other: with many clients they are in no cache of the
-/// processor, which fetches 64 bytes at a time.
+/// The fields that an event needs come first, next to each other: with many clients they are in no processor cache, and
+/// the processor fetches 64 bytes at a time.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Connection {
     namespace: Arc<Namespace>,
     phase: phase::Current,
-    /// The server has removed it from the namespace: events that wait are not handled any more.
+    /// `true` once the server has removed the connection from the namespace: events that wait are not handled any more.
     cut: AtomicBool,
-    /// Events without a name that it has had listeners for, as their bits.
+    /// Bits of the events without a name that the connection has had listeners for: [`bit`].
     listens: AtomicU8,
-    /// The last call took long: the next ones run where they hold up no other connection.
+    /// `true` while the last call took long: the next calls run on threads where they delay no other connection.
     slow: AtomicBool,
-    /// Number of what serves, when the connection has seen last that it has that version.
+    /// Number of the namespace's switch when the connection last found that it has the version that serves.
     settled: AtomicU32,
     mailbox: Mailbox,
     link: Mutex<Option<Arc<dyn Link>>>,
@@ -61,11 +61,12 @@ pub struct Connection {
     auth: Dynamic,
     client: Client,
     issued: i64,
-    /// Number of rooms that it joined, at least as many as it is in.
+    /// Number of rooms that the socket has joined: an upper bound of the number of rooms that it is in.
     joined: AtomicUsize,
-    /// Number of times that it has begun anew.
+    /// Number of times that the connection has begun again.
     beginnings: AtomicU32,
-    /// It is in the room of its own id. The room is kept here and not with the others, because every socket has one.
+    /// `true` while the socket is in the room of its own id. The room is kept here and not with the others, because
+    /// every socket has one.
     in_own_room: AtomicBool,
     /// Place in the order of connecting.
     entered: AtomicU64,
@@ -79,11 +80,11 @@ struct ConnectionState {
     version: Option<Arc<Version>>,
     adoption: Option<Box<Adoption>>,
     acks: Acks,
-    /// What `on_connection` has read from outside.
+    /// Reads of `on_connection` from outside.
     tape: Option<Box<Tape>>,
     /// Pass of the gate, kept until `on_connection` has run: no reload decides while it is held.
     pass: Option<Box<dyn Any + Send>>,
-    /// Packets that are sent to it before its CONNECT is answered.
+    /// Packets that are sent to the client before its CONNECT is answered.
     early: Vec<Early>,
     last_rooms: Option<Vec<String>>,
     /// Origin of what is registered now.
@@ -92,11 +93,11 @@ struct ConnectionState {
     reloads: u32,
     /// `socket.data` as `on_handshake` has left it; `None` if it was empty.
     data_at_handshake: Option<Box<Map>>,
-    /// Rooms and keys of `socket.data` that an edit has left as the client had them.
+    /// Rooms and keys of `socket.data` that an edit has not changed, because they already were as its code makes them.
     past: Past,
 }
 
-/// Sends something once the CONNECT is answered; there is no link if the client left before.
+/// Callback that sends something once the CONNECT is answered. It receives no link if the client left before.
 type Early = Box<dyn FnOnce(Option<&dyn Link>) + Send>;
 
 impl ConnectionState {
@@ -115,7 +116,7 @@ impl std::fmt::Debug for ConnectionState {
 }
 
 impl Connection {
-    /// Creates a connection whose work waits until [`Connection::open`]. Its id is that of its client, too.
+    /// Creates a connection whose work waits until [`Connection::open`]. `id` identifies its client, too.
     pub fn new(
         id: impl Into<Arc<str>>,
         namespace: Arc<Namespace>,
@@ -126,7 +127,7 @@ impl Connection {
         Self::of_client(Client::of(&id), id, namespace, auth, issued)
     }
 
-    /// Does the same for a client whose sockets have different ids.
+    /// Creates a connection of a client whose sockets have different ids.
     pub fn of_client(
         client: Client,
         id: Arc<str>,
@@ -192,15 +193,15 @@ impl Connection {
         self.phase.get()
     }
 
-    /// Returns whether events are handled, and something can be sent to the client.
+    /// Returns `true` if events are handled, and events can be sent to the client.
     pub fn is_connected(&self) -> bool {
         self.phase() == Phase::Connected && !self.is_cut()
     }
 
     // --- its turn ---
 
-    /// Lets `on_handshake` decide, over a link that is removed afterwards: otherwise a connection that is never opened
-    /// would hold itself through the link.
+    /// Posts the call of `on_handshake`, which decides. The link is removed afterwards, because a connection that is
+    /// never opened would hold itself through the link.
     pub fn shake(self: &Arc<Self>, link: Arc<dyn Link>, verdict: HandshakeReply) {
         *self.link.lock() = Some(link);
         self.post(Work::Handshake(verdict));
@@ -215,7 +216,7 @@ impl Connection {
         }
     }
 
-    /// Begins the work, because the CONNECT is answered: `on_connection` comes first, and everything that was posted
+    /// Begins the work, because the CONNECT is answered: `on_connection` comes first, and all work that was posted
     /// before waits for it. Does nothing if the connection was abandoned. The link is set only now, because it holds
     /// the connection in turn: a connection that is never opened would hold itself.
     pub fn open(self: &Arc<Self>, link: Arc<dyn Link>) {
@@ -226,7 +227,7 @@ impl Connection {
         }
     }
 
-    /// Does the work that waits. Called by the holder of the turn: [`Driver::later`](super::Driver::later).
+    /// Runs the work that waits. Called by the holder of the turn: [`Driver::later`](super::Driver::later).
     pub fn work_off(self: &Arc<Self>) {
         self.work(None);
     }
@@ -239,9 +240,9 @@ impl Connection {
 
     // --- its life ---
 
-    /// Enters the namespace, because the connection is accepted: others find it from now on, and what they send waits
-    /// until its CONNECT is answered. The connection keeps `pass` until `on_connection` has run, or never will, so no
-    /// reload decides before that.
+    /// Enters the namespace, because the connection is accepted: other connections find it from now on, and what they
+    /// send waits until its CONNECT is answered. The connection keeps `pass` until `on_connection` has run, or never
+    /// will, so that no reload decides before that.
     pub fn enter(self: &Arc<Self>, pass: Box<dyn Any + Send>) {
         static ENTERED: AtomicU64 = AtomicU64::new(0);
         self.held().pass = Some(pass);
@@ -252,12 +253,12 @@ impl Connection {
         }
     }
 
-    /// Returns its place in the order of connecting.
+    /// Returns the place of the connection in the order of connecting.
     pub fn entered(&self) -> u64 {
         self.entered.load(Ordering::Relaxed)
     }
 
-    /// Keeps something until `on_connection` has run, or never will, as it keeps its pass.
+    /// Keeps `hold` as long as the pass: until `on_connection` has run, or never will.
     pub fn hold_until_begun(&self, hold: Box<dyn Any + Send>) {
         let pass = &mut self.held().pass;
         let before = pass.take();
@@ -271,7 +272,7 @@ impl Connection {
             let mut held = self.held();
             let early = std::mem::take(&mut held.early);
             if early.is_empty() {
-                // Nothing more is early from here on, because senders check the phase while they hold the lock.
+                // No packet is early from here on, because senders check the phase while they hold the lock.
                 let begins = self.phase.advance(Phase::Answered, Phase::Connected);
                 if begins {
                     self.namespace.driver().counters().sockets_connected.add();
@@ -279,7 +280,7 @@ impl Connection {
                 return begins;
             }
             drop(held);
-            // One of them may disconnect the client, and then takes the same lock.
+            // One of the callbacks may disconnect the client, which takes the same lock.
             early.into_iter().for_each(|send| send(link.as_deref()));
         }
     }
@@ -291,7 +292,7 @@ impl Connection {
         }
     }
 
-    /// Marks the connection as ended; returns `false` if it was already. From now on it neither sends nor handles
+    /// Marks the connection as ended; returns `false` if it had ended already. From now on it neither sends nor handles
     /// anything.
     pub fn close(&self) -> bool {
         self.phase.end()
@@ -316,7 +317,8 @@ impl Connection {
         drop(pass);
     }
 
-    /// Returns the link to the client, while the client is there.
+    /// Returns the link to the client, which exists during the handshake, and from the answered CONNECT until the
+    /// client leaves.
     pub fn link(&self) -> Option<Arc<dyn Link>> {
         self.link.lock().clone()
     }
@@ -340,7 +342,7 @@ impl Connection {
         held.registered.listeners.remove(event, function, by);
     }
 
-    /// Returns whether an event has a listener.
+    /// Returns `true` if an event has a listener.
     pub fn hears(&self, event: &str) -> bool {
         self.may_hear(event) && self.held().registered.listeners.has(event)
     }
@@ -363,7 +365,7 @@ impl Connection {
         self.held().registered.listeners.events()
     }
 
-    /// Returns how many listeners the connection has.
+    /// Returns the number of listeners of the connection.
     pub fn listener_count(&self) -> usize {
         self.held().registered.listeners.len()
     }
@@ -407,7 +409,7 @@ impl Connection {
         held.registered.timers.clear(number, by);
     }
 
-    /// Returns how many timers may still fire.
+    /// Returns the number of timers that may still fire.
     pub fn timer_count(&self) -> usize {
         self.held().registered.timers.len()
     }
@@ -443,7 +445,7 @@ impl Connection {
         result
     }
 
-    /// Runs `run`, which is `on_reload`. What it registers replaces what it registered in its last run.
+    /// Runs `run`, which is `on_reload`. Its registrations replace those of its last run.
     pub fn reload<T>(self: &Arc<Self>, run: impl FnOnce() -> T) -> T {
         let number = {
             let mut held = self.held();
@@ -482,12 +484,12 @@ impl Connection {
         }
     }
 
-    /// Keeps what `on_connection` has read from outside.
+    /// Keeps the tape of `on_connection`.
     pub fn keep_tape(&self, tape: Option<Box<Tape>>) {
         self.held().tape = tape;
     }
 
-    /// Returns what `on_connection` has read from outside.
+    /// Returns the tape of `on_connection`.
     pub fn tape(&self) -> Option<Box<Tape>> {
         self.held().tape.clone()
     }
@@ -497,7 +499,7 @@ impl Connection {
         self.held().version.clone()
     }
 
-    /// Prepares what the connection adopts once the new version serves. A connection that has ended adopts nothing: its
+    /// Prepares the adoption of a version, for the time at which it serves. A connection that has ended adopts nothing:
     /// `adoption` is freed at once, because the closures in it hold the connection.
     pub fn prepare(&self, adoption: Adoption) {
         let mut held = self.held();
@@ -507,7 +509,7 @@ impl Connection {
         }
     }
 
-    /// Returns the version that the connection has, and the one that serves, if that is another one.
+    /// Returns the version that the connection has and the one that serves, if they differ.
     pub fn versions(&self) -> Option<(Arc<Version>, Arc<Version>)> {
         let settled = self.namespace.settled();
         if settled != UNSETTLED && settled == self.settled.load(Ordering::Relaxed) {
@@ -527,17 +529,17 @@ impl Connection {
         self.namespace.version_for(self.client)
     }
 
-    /// Returns whether `version` serves the connection.
+    /// Returns `true` if `version` serves the connection.
     pub fn is_served_by(&self, version: &Arc<Version>) -> bool {
         self.namespace.serves_to(self.client, version)
     }
 
-    /// Returns whether its client has a staged version.
+    /// Returns `true` if the client has a staged version.
     pub fn is_staged(&self) -> bool {
         self.namespace.is_staged_for(self.client)
     }
 
-    /// Takes the adoption that was prepared for a version.
+    /// Removes the prepared adoption. Returns it if it is that of `version`, and frees any other.
     pub fn prepared(&self, version: &Arc<Version>) -> Option<Adoption> {
         let adoption = self.held().adoption.take()?;
         match Arc::ptr_eq(&adoption.version, version) {
@@ -549,8 +551,8 @@ impl Connection {
         }
     }
 
-    /// Adopts a version, in the connection's turn: every closure has its code, and what its `on_connection` makes
-    /// otherwise is merged. Cannot fail.
+    /// Adopts a version, in the connection's turn: replaces the code of every closure, and merges the differences
+    /// between the drafts of `on_connection`. Cannot fail.
     pub fn adopt(
         self: &Arc<Self>,
         (old, new): (&Arc<Version>, &Arc<Version>),
@@ -581,8 +583,8 @@ impl Connection {
         adopted
     }
 
-    /// Joins and leaves the rooms that the new code joins and leaves otherwise. Returns these, the joined ones with
-    /// `true`.
+    /// Joins and leaves the rooms in which the new code differs from the old code. Returns these rooms, the joined ones
+    /// with `true`.
     fn move_rooms(
         &self,
         base: &BTreeMap<String, bool>,
@@ -603,8 +605,9 @@ impl Connection {
         rooms
     }
 
-    /// Returns the rooms to join (`true`) and to leave. `past` remembers those that the client had left when the code no longer
-    /// joined them, and those that it was in when the code began to join them: an edit and its undo move nobody.
+    /// Returns the rooms to join (`true`) and to leave. `past` remembers those that the client had left when the code
+    /// no longer joined them, and those that it was in when the code began to join them: an edit and its undo do not
+    /// move the client.
     fn rooms_to_move(
         &self,
         base: &BTreeMap<String, bool>,

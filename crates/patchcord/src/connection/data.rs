@@ -1,4 +1,4 @@
-//! A map that script calls share: `io.data` of a namespace, `socket.data` of a connection.
+//! Map that script calls share: `io.data` of a namespace, `socket.data` of a connection.
 //!
 //! Every operation is atomic. Values are plain: copied in and out, without shared variables, closures or handles, so
 //! that no call can reach into another.
@@ -10,18 +10,18 @@ use rhai::{Dynamic, Identifier};
 
 use crate::value::weight;
 
-/// Another call changed a key between reading and writing it.
+/// Error of a write: another call has changed the key since it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changed;
 
 #[derive(Debug, Clone)]
 struct Entry {
-    /// `None` in a copy: removed there.
+    /// Value of the key; `None` for a key that was removed in a copy.
     value: Option<Arc<Dynamic>>,
     stamp: u64,
     weight: usize,
-    /// In a copy: what was there before, and no change of the copy.
+    /// `true` in a copy for a restored state, which is no change of the copy.
     is_before: bool,
 }
 
@@ -29,20 +29,20 @@ struct Entry {
 struct Entries {
     map: BTreeMap<Identifier, Entry>,
     stamp: u64,
-    /// That of all entries.
+    /// Weight of all entries.
     weight: usize,
 }
 
-/// A shared map.
+/// Shared map, or a copy of one.
 #[derive(Debug, Default)]
 pub struct Data {
     entries: Mutex<Entries>,
-    /// What a copy was made of; it reads through and never writes there.
+    /// Original of a copy. The copy reads through to the original, and never writes to it.
     below: Option<Arc<Self>>,
 }
 
 impl Data {
-    /// A copy that sees `below` and whose changes nobody else sees.
+    /// Creates a copy that sees `below`, and whose changes are visible in the copy only.
     pub fn copy_of(below: Arc<Self>) -> Self {
         Self {
             entries: Mutex::default(),
@@ -50,13 +50,13 @@ impl Data {
         }
     }
 
-    /// The value of a key and the stamp of its last change.
+    /// Returns the value of a key, and the stamp of its last change.
     pub fn get(&self, key: &str) -> (Option<Dynamic>, u64) {
         let (value, stamp) = self.look(key);
         (value.as_deref().cloned(), stamp)
     }
 
-    /// The same, without a copy: a later change leaves this value alone.
+    /// Returns the same, with a shared value in place of a copy. A later change does not affect the returned value.
     pub fn look(&self, key: &str) -> (Option<Arc<Dynamic>>, u64) {
         match self.lock().map.get(key) {
             Some(entry) => (entry.value.clone(), entry.stamp),
@@ -68,10 +68,10 @@ impl Data {
         self.below.as_ref()?.look(key).0
     }
 
-    /// Sets a key, if its stamp is still the one given, and gives the new one.
+    /// Sets a key, if its stamp is still `stamp`. Returns the new stamp.
     ///
     /// # Errors
-    /// [`Changed`], when it is not.
+    /// [`Changed`], when it is another one.
     pub fn set_if(
         &self,
         key: &str,
@@ -81,10 +81,10 @@ impl Data {
         self.change_if(key, stamp, Some(value.into()))
     }
 
-    /// Sets a key, or removes it with `None`, if its stamp is still the one given, and gives the new one.
+    /// Sets a key, or removes it with `None`, if its stamp is still `stamp`. Returns the new stamp.
     ///
     /// # Errors
-    /// [`Changed`], when it is not.
+    /// [`Changed`], when it is another one.
     pub fn change_if(
         &self,
         key: &str,
@@ -102,7 +102,7 @@ impl Data {
         Ok(entries.stamp)
     }
 
-    /// Sets a key that has no value. Returns the value that it had otherwise.
+    /// Sets a key if it has no value. Otherwise changes nothing, and returns its value.
     pub fn init(&self, key: &str, value: impl FnOnce() -> Dynamic) -> Option<Dynamic> {
         let below = self.look_below(key);
         let mut entries = self.lock();
@@ -114,7 +114,7 @@ impl Data {
         old.as_deref().cloned()
     }
 
-    /// Makes a key of a copy what it was before all changes; `None` for one that was not there.
+    /// Restores a key of a copy to its state before all changes; `None` means that it had no value.
     pub fn restore(&self, key: &str, value: Option<Dynamic>) {
         let mut entries = self.lock();
         entries.put(key, value.map(Arc::new));
@@ -123,7 +123,7 @@ impl Data {
         }
     }
 
-    /// What was written to a copy, `None` for what was removed.
+    /// Returns the keys that were written in a copy, with `None` for those that were removed.
     pub fn changes(&self) -> BTreeMap<Identifier, Option<Dynamic>> {
         let entries = self.lock();
         let written = entries.map.iter().filter(|(_, entry)| !entry.is_before);
@@ -137,11 +137,11 @@ impl Data {
         self.lock().put(key, Some(value.into()));
     }
 
-    /// Has `change` change the value of a key where it stands, `default` if there is none, and its weight along with it.
-    /// It runs under the lock; what it gives is given.
+    /// Changes the value of a key in place: `change` receives the value, or `default` if there is none, and its weight,
+    /// which it updates. `change` runs under the lock. Returns the result of `change`.
     ///
     /// # Errors
-    /// When `change` fails, which it does before it changes anything.
+    /// When `change` fails. It must fail before it changes anything.
     pub fn modify<T, E>(
         &self,
         key: &str,
@@ -174,7 +174,7 @@ impl Data {
         Ok(given)
     }
 
-    /// Removes a key and gives its value.
+    /// Removes a key, and returns its value.
     pub fn remove(&self, key: &str) -> Option<Dynamic> {
         let below = self.look_below(key);
         let mut entries = self.lock();
@@ -189,7 +189,7 @@ impl Data {
         value.map(Arc::unwrap_or_clone)
     }
 
-    /// The keys, in order.
+    /// Returns the keys, in order.
     pub fn keys(&self) -> Vec<Identifier> {
         match &self.below {
             Some(_) => self.to_map().into_keys().collect(),
@@ -197,13 +197,13 @@ impl Data {
         }
     }
 
-    /// Bytes of memory that it takes, about.
+    /// Returns the approximate size of the map in memory, in bytes.
     pub fn weight(&self) -> usize {
         let below = self.below.as_ref().map_or(0, |below| below.weight());
         below + self.lock().weight
     }
 
-    /// The same without one key.
+    /// Returns the same size without one key.
     pub fn weight_without(&self, key: &str) -> usize {
         let below = self
             .below
@@ -214,7 +214,7 @@ impl Data {
         below + entries.weight - own
     }
 
-    /// A copy of everything.
+    /// Returns a copy of all keys and values.
     pub fn to_map(&self) -> rhai::Map {
         let mut map = self
             .below

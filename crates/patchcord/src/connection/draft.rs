@@ -1,4 +1,5 @@
-//! A run of `on_connection` that leaves no trace: how an edit finds out what the code makes of a live connection.
+//! Draft of `on_connection`: a run without effects, by which an edit finds out what the code makes of a live
+//! connection.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,24 +19,24 @@ use super::{
 };
 use crate::script::{CallMap, Handler};
 
-/// What both drafts of a pair see alike, so that they differ by their code only.
+/// Inputs that both drafts of a pair share, so that only their code makes a difference.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Frozen {
-    /// `now_ms()`
+    /// Result of `now_ms()`.
     pub now: i64,
-    /// What random values come from.
+    /// Seed of the random values.
     pub seed: u64,
 }
 
 impl Frozen {
-    /// The time, and a seed.
+    /// Creates the inputs from a time and a seed.
     pub const fn new(now: i64, seed: u64) -> Self {
         Self { now, seed }
     }
 }
 
-/// Where the effects of a draft go. What would leave the connection is skipped.
+/// Receiver of the effects of a draft. Effects outside the connection, such as sends, are skipped.
 #[derive(Debug)]
 pub struct Draft {
     registered: Mutex<Registered>,
@@ -46,19 +47,19 @@ pub struct Draft {
     random: Mutex<StdRng>,
     playback: Mutex<Playback>,
     moved: Mutex<MovedSockets>,
-    /// Functions that return what they change are called for real.
+    /// `true` if functions that return what they change are called for real.
     is_real: bool,
-    /// Such a function was called that the tape had no answer for.
+    /// `true` once such a function was called and the tape had no answer for it.
     draws: AtomicBool,
-    /// It has disconnected its own socket.
+    /// `true` once the draft has disconnected its own socket.
     disconnects: AtomicBool,
     /// Closures that would wait for answers.
     asking: Mutex<Vec<Handler>>,
 }
 
 impl Draft {
-    /// Creates a draft that sees `frozen`, and what is on the tape. `calls` translates the calls of its version, if
-    /// another one has recorded the tape.
+    /// Creates a draft that sees `frozen` and the contents of the tape. `calls` translates the calls of its version, if
+    /// another version has recorded the tape.
     pub fn new(frozen: Frozen, tape: Option<&Tape>, calls: Option<Arc<CallMap>>) -> Self {
         Self {
             registered: Mutex::default(),
@@ -75,7 +76,8 @@ impl Draft {
         }
     }
 
-    /// Makes it call functions for real that return what they change, such as `incr`, unless the tape has their answer.
+    /// Makes the draft call functions for real that return what they change, such as `incr`, unless the tape has their
+    /// answer.
     #[must_use]
     pub const fn for_real(mut self) -> Self {
         self.is_real = true;
@@ -93,8 +95,8 @@ impl Draft {
     /// Decides how a key of shared data is used. `draws` is the effect of the call on what others see.
     pub(super) fn key(&self, key: u64, draws: Effect) -> KeyUse {
         let mut playback = self.playback.lock();
-        // Without a tape nobody knows which calls are new, so none of them is made again. A second change of what was changed
-        // when the client connected is the same change in other words.
+        // Without a tape it is not known which calls are new, so no call is made for real. A change of a key that was
+        // changed when the client connected is not new, even if the text makes it by another function now.
         let draws =
             draws > Effect::Reads && !playback.is_without_tape() && !playback.had(draws, key);
         if draws && self.is_real {
@@ -113,7 +115,7 @@ impl Draft {
         self.asking.lock().push(handler);
     }
 
-    /// Notes that it disconnects its own socket.
+    /// Notes that the draft disconnects its own socket.
     pub fn disconnect(&self) {
         self.disconnects.store(true, Ordering::Relaxed);
     }
@@ -126,7 +128,7 @@ impl Draft {
         self.playback.lock().add_key(key, before, effect);
     }
 
-    /// Lets the draft see the `socket.data` of its connection as `on_handshake` has left it.
+    /// Makes the draft see the `socket.data` of its connection as `on_handshake` has left it.
     pub fn begin_data(&self, own: &Arc<Data>, at_handshake: Map) {
         let below = Data::default();
         for (key, value) in at_handshake {
@@ -140,22 +142,22 @@ impl Draft {
         self.moved.lock()
     }
 
-    /// What the draft registers.
+    /// Returns the registrations of the draft.
     pub fn registered(&self) -> MutexGuard<'_, Registered> {
         self.registered.lock()
     }
 
-    /// `now_ms()`
+    /// Returns the result of `now_ms()`.
     pub const fn now(&self) -> i64 {
         self.now
     }
 
-    /// Where the draft's random values come from.
+    /// Returns the generator of the draft's random values.
     pub fn random(&self) -> MutexGuard<'_, StdRng> {
         self.random.lock()
     }
 
-    /// The draft's own copy of shared data.
+    /// Returns the draft's own copy of shared data.
     pub fn data(&self, of: &Arc<Data>) -> Arc<Data> {
         let mut copies = self.copies.lock();
         if let Some((_, copy)) = copies
@@ -169,13 +171,13 @@ impl Draft {
         copy
     }
 
-    /// Joins or leaves rooms.
+    /// Records rooms that the draft joins (`joined` is `true`) or leaves.
     pub fn set_rooms(&self, names: impl IntoIterator<Item = String>, joined: bool) {
         let mut rooms = self.rooms.lock();
         rooms.extend(names.into_iter().map(|name| (name, joined)));
     }
 
-    /// The rooms of a connection that is in `live`, as the draft sees them.
+    /// Returns the rooms of a connection that is in `live`, as the draft sees them.
     pub fn rooms(&self, live: Vec<String>) -> Vec<String> {
         let mut rooms: BTreeSet<_> = live.into_iter().collect();
         let changed = self.rooms.lock();
@@ -188,7 +190,7 @@ impl Draft {
         rooms.into_iter().collect()
     }
 
-    /// Takes what the draft has made of a connection; `data` is its `socket.data`.
+    /// Removes and returns the result of the draft; `data` is the `socket.data` of its connection.
     pub fn made(&self, data: &Arc<Data>) -> DraftResult {
         let copies = self.copies.lock();
         let own = copies

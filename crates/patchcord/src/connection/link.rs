@@ -11,11 +11,11 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// Sends an event to this client.
     ///
     /// # Errors
-    /// When the client cannot take it.
+    /// When the client cannot accept it.
     fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError>;
 
-    /// Returns whether calls after a slow one run on the threads for slow calls. Those of a client in memory run on the
-    /// thread of the test that makes them: what a test sees does not depend on the speed of its machine.
+    /// Returns `true` if calls after a slow one run on the threads for slow calls. The calls of a client in memory run
+    /// on the thread of the test that makes them, so that a test does not depend on the speed of its machine.
     fn separates_slow_calls(&self) -> bool {
         true
     }
@@ -23,28 +23,28 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// Answers the event that the client sent with this acknowledgement id.
     ///
     /// # Errors
-    /// When the client cannot take it.
+    /// When the client cannot accept it.
     fn ack(&self, id: i64, args: &Packet) -> Result<(), SendError>;
 
-    /// Sends an event that asks for an answer. Returns a future of the outcome: the answer, or the reason why there is
-    /// none: the answer is too late, or the client has left. Without a `timeout` an answer is never too late.
+    /// Sends an event that asks for an answer. Returns a future of the answer, or of the reason why there is none: the
+    /// answer is too late, or the client has left. Without a `timeout` an answer is never too late.
     ///
     /// # Errors
-    /// When the client cannot take it.
+    /// When the client cannot accept it.
     fn ask(&self, event: &EncodedEvent<'_>, timeout: Option<Duration>)
     -> Result<Answer, SendError>;
 
-    /// Removes the client from the namespace. Its disconnect follows as separate work.
+    /// Removes the client from the namespace. Its disconnect follows as a work item of its own.
     fn disconnect(&self);
 
-    /// Closes the client's connection, after everything that was sent has left.
+    /// Closes the client's session, after everything that was sent to the client has left.
     fn close(&self);
 
-    /// Returns `true` if earlier packets wait for this client, so that a volatile one is skipped.
+    /// Returns `true` if earlier packets wait for this client, so that a volatile event is skipped.
     fn is_stalled(&self) -> bool;
 
-    /// Joins rooms. Does nothing for a client that has left. The link does not keep the room of the client's own id;
-    /// the connection does.
+    /// Joins rooms. Does nothing for a client that has left. The room of the client's own id is kept by the connection,
+    /// and not by the link.
     fn join(&self, rooms: &[String]);
 
     /// Leaves a room.
@@ -56,20 +56,20 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// Returns the rooms that the client is in.
     fn rooms(&self) -> Vec<String>;
 
-    /// Describes the request that opened the client's connection: `headers`, `query`, `address`, `url`, `time`,
-    /// `secure`, `xdomain`.
+    /// Returns a description of the request that opened the client's session: `headers`, `query`, `address`, `url`,
+    /// `time`, `secure`, `xdomain`.
     fn handshake(&self) -> Map;
 
     /// Returns `websocket` or `polling`.
     fn transport(&self) -> &'static str;
 }
 
-/// All sockets of one namespace, those of other processes included.
+/// All sockets of one namespace, including those of other processes.
 pub trait NamespaceLink: fmt::Debug + Send + Sync {
     /// Sends an event to every socket that `target` names.
     ///
     /// # Errors
-    /// When some clients cannot take it; the others have received it then.
+    /// When some clients cannot accept it; the others have received it then.
     fn emit(&self, target: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError>;
 
     /// Returns the ids of the sockets of this process that `target` names.
@@ -80,16 +80,16 @@ pub trait NamespaceLink: fmt::Debug + Send + Sync {
     fn rooms(&self) -> Vec<String>;
 }
 
-/// Target, and those of its rooms that are the ids of sockets in the rooms of their own ids. Links do not keep these
+/// Target, with a list of its rooms that are the own rooms of sockets, named by their ids. Links do not keep these
 /// rooms.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Named<'a> {
     /// Recipients of the broadcast.
     pub target: &'a Target,
-    /// Ids among the rooms.
+    /// Socket ids among the rooms of the target.
     pub ids: Vec<&'a str>,
-    /// Ids among the rooms left out.
+    /// Socket ids among the excluded rooms.
     pub except: Vec<&'a str>,
 }
 
@@ -100,9 +100,9 @@ pub struct Named<'a> {
 pub struct Target {
     /// Rooms of the recipients.
     pub rooms: Vec<String>,
-    /// Rooms whose sockets are left out.
+    /// Rooms whose sockets are excluded.
     pub except: Vec<String>,
-    /// Restricts the target to sockets of this process.
+    /// `true` restricts the target to sockets of this process.
     pub local: bool,
 }
 
@@ -131,17 +131,17 @@ impl SendError {
     }
 }
 
-/// Reason why something was not sent.
+/// Reason for which something was not sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// A value that has no form on the wire.
+    /// A value cannot be encoded.
     #[error("{0}")]
     Value(String),
     /// The client has left.
     #[error("the socket has left")]
     Left,
-    /// Some clients cannot accept more, because too much waits for them already. Contains the number of these clients.
+    /// The send queues of some clients are full. Contains the number of these clients.
     #[error("{0} of the clients cannot take more: too much waits for them already")]
     Full(usize),
     /// The adapter that carries events to other processes failed.
@@ -160,7 +160,7 @@ const TIMED_OUT: &str = "operation has timed out";
 /// Error message for an answer whose client has left, as in Node.
 const LEFT: &str = "socket has been disconnected";
 
-/// Reason why there is no answer.
+/// Reason for which there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoAnswer {

@@ -1,4 +1,4 @@
-//! The listeners of one socket, in the order of their registration.
+//! Listeners of one socket, in the order of their registration.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -7,26 +7,27 @@ use rhai::{FnPtr, ImmutableString, StaticVec};
 use super::pairs::{Entry, Past, numbered};
 use crate::script::{Copies, Handler, Swap, Swapped, Use, cheap_seconds};
 
-/// Who registered a listener.
+/// Origin of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegisteredBy {
-    /// `on_connection`
+    /// `on_connection`.
     Connection,
-    /// `on_reload`, in this run of it: the next run replaces it.
+    /// This run of `on_reload`: the next run replaces the listener.
     Reload(u32),
     /// A handler.
     Handler,
 }
 
-/// Stands for any event where a listener names its event. No client can send it: the crate takes no such name.
+/// Event name of listeners of any event. It begins with a NUL: a script cannot send such an event, and one that a client
+/// sends has no listeners of its own ([`is_internal`]).
 pub const ANY: &str = "\u{0}any";
-/// The same for any event that is sent to the client.
+/// Event name of listeners of any event that is sent to the client.
 pub const OUTGOING: &str = "\u{0}outgoing";
-/// The same for checks before the listeners of any event.
+/// Event name of middleware: checks before the listeners of any event.
 pub const MIDDLEWARE: &str = "\u{0}middleware";
 
-/// A bit for each of these three, and none for an event that has a name.
+/// Returns the bit of [`ANY`], [`OUTGOING`] or [`MIDDLEWARE`], and 0 for every other event.
 pub(super) fn bit(event: &str) -> u8 {
     match event {
         ANY => 1,
@@ -36,6 +37,12 @@ pub(super) fn bit(event: &str) -> u8 {
     }
 }
 
+/// Returns `true` for [`ANY`], [`OUTGOING`] and [`MIDDLEWARE`]. A client may send an event of this name, and must not call
+/// these listeners by it.
+pub fn is_internal(event: &str) -> bool {
+    bit(event) != 0
+}
+
 /// One registration.
 #[derive(Debug, Clone)]
 pub struct Listener {
@@ -43,18 +50,18 @@ pub struct Listener {
     handler: Arc<Handler>,
     once: bool,
     made_by: RegisteredBy,
-    /// Reason for which it listens no more. One of `on_connection` is remembered, so that its variables are not lost
-    /// when an edit captures them again.
+    /// Reason for which the listener is not active any more. An inactive listener of `on_connection` is remembered, so
+    /// that its variables are not lost when an edit captures them again.
     gone: Option<Gone>,
-    /// Time at which the client sent the event last, in seconds as [`cheap_seconds`] counts them; 0 for never.
+    /// Time of the last event, in seconds as [`cheap_seconds`] counts them; 0 means never.
     fired: u32,
 }
 
-/// Reason for which a listener listens no more.
+/// Reason for which a listener is not active any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gone {
-    /// It listened once, and was called.
+    /// It was registered for one event, and was called.
     Fired,
     /// `off` removed it.
     Off,
@@ -62,30 +69,30 @@ pub enum Gone {
     OffAtOnce,
 }
 
-/// Copy of a listener, to look at.
+/// Copy of a listener, for inspection.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Listening {
-    /// Its event, or one of [`ANY`], [`OUTGOING`], [`MIDDLEWARE`].
+    /// Event of the listener, or one of [`ANY`], [`OUTGOING`], [`MIDDLEWARE`].
     pub event: ImmutableString,
-    /// Its closure.
+    /// Closure of the listener.
     pub handler: Arc<Handler>,
-    /// It listens once.
+    /// `true` if the listener is called for one event only.
     pub once: bool,
-    /// Reason for which it listens no more.
+    /// Reason for which the listener is not active any more.
     pub gone: Option<Gone>,
 }
 
-/// Time within which a client that sends an event is one that uses it, in seconds.
+/// Maximum age of the last event of a client that counts as one that uses the event, in seconds.
 const RECENT: u32 = 60;
 
-/// Event that an edit has taken the listener from.
+/// Event whose listener an edit has removed or renamed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Silenced {
-    /// The event.
+    /// Name of the event.
     pub event: ImmutableString,
-    /// The client sent it within the last minute.
+    /// `true` if the client sent the event within the last minute.
     pub is_recent: bool,
 }
 
@@ -98,17 +105,17 @@ impl Listener {
         })
     }
 
-    /// Returns `true` if it is only remembered.
+    /// Returns `true` if the listener is not active, but only remembered.
     fn is_past(&self) -> bool {
         self.gone.is_some() && self.made_by == RegisteredBy::Connection
     }
 
-    /// Returns a hash of what it is, which an edit and its undo do not change.
+    /// Returns a hash that identifies the listener, and that an edit and its undo do not change.
     fn identity(&self) -> u64 {
         self.handler.identity((self.event.as_str(), self.once))
     }
 
-    /// Follows an `off` that the new code has, or no longer has.
+    /// Removes or restores the listener, because the new code calls `off` for it, or no longer does.
     fn turn(&mut self, was_off: bool, is_off: bool) -> Changes {
         let mut changes = Changes::default();
         if !was_off && is_off && self.gone.is_none() {
@@ -116,7 +123,7 @@ impl Listener {
             changes.silenced.extend(self.silenced());
             self.gone = Some(Gone::OffAtOnce);
         }
-        // What the client has taken off itself stays off.
+        // A listener that a handler has removed stays removed.
         if was_off && !is_off && self.gone == Some(Gone::OffAtOnce) {
             changes.added += 1;
             self.gone = None;
@@ -133,7 +140,7 @@ impl Listener {
 #[derive(Debug, Clone, Default)]
 pub struct Listeners {
     list: Vec<Listener>,
-    /// Listeners of `on_connection` that listened no more when an edit removed them.
+    /// Listeners of `on_connection` that were not active any more when an edit removed them.
     fired: Past,
 }
 
@@ -168,40 +175,40 @@ impl Listeners {
         }
     }
 
-    /// There will hardly be more.
+    /// Frees unused capacity, because further listeners are rare after `on_connection`.
     pub(super) fn shrink(&mut self) {
         self.list.shrink_to_fit();
     }
 
-    /// How many there are.
+    /// Returns the number of listeners, including those that are only remembered.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no listeners.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// The events that somebody listens to, each once.
+    /// Returns the names of the events that have active listeners, each once.
     pub fn events(&self) -> BTreeSet<ImmutableString> {
         let listening = self.list.iter().filter(|listener| listener.gone.is_none());
         let events = listening.map(|listener| listener.event.clone());
         events.filter(|event| !event.starts_with('\0')).collect()
     }
 
-    /// The bits of those whose event has one.
+    /// Returns the bits of all listeners, combined: see [`bit`].
     pub(super) fn bits(&self) -> u8 {
         let bits = self.list.iter().map(|listener| bit(&listener.event));
         bits.fold(0, |all, one| all | one)
     }
 
-    /// Whether anybody listens to an event.
+    /// Returns `true` if an event has an active listener.
     pub fn has(&self, event: &str) -> bool {
         self.list.iter().any(|listener| listener.listens_to(event))
     }
 
-    /// What is to be called for an event, in order; a `once` among them is taken off.
+    /// Returns the handlers to call for an event, in order, and removes those that are called once.
     pub fn fire(&mut self, event: &str) -> StaticVec<Arc<Handler>> {
         let mut handlers = StaticVec::new();
         let mut fired_once = false;
@@ -221,7 +228,7 @@ impl Listeners {
         handlers
     }
 
-    /// Takes off the listeners of an event, or the last one of them that calls `function`.
+    /// Removes the listeners of an event, or the last of them that calls `function`.
     pub fn remove(&mut self, event: &str, function: Option<&FnPtr>, by: RegisteredBy) {
         let off = match by {
             RegisteredBy::Connection => Gone::OffAtOnce,
@@ -244,7 +251,8 @@ impl Listeners {
             .retain(|l| l.gone.is_none() || l.made_by == RegisteredBy::Connection);
     }
 
-    /// Replaces the code of all listeners; those whose code is gone are removed, and their closures returned.
+    /// Replaces the code of all listeners, and removes those whose code is gone. Returns the changes, and the closures
+    /// of the removed listeners.
     pub(super) fn swap(&mut self, swap: &mut Swap<'_>) -> (Changes, Vec<Handler>) {
         let (mut changes, mut gone) = (Changes::default(), Vec::new());
         let Self { list, fired } = self;
@@ -276,9 +284,10 @@ impl Listeners {
         (changes, gone)
     }
 
-    /// Merges three states: *base* is what the old code of `on_connection` registers, *new* what the new code registers;
-    /// the closures of the latter are `handlers` now, with keys that pair them with *base*. Only a difference between the two
-    /// adds or removes a listener. Returns the closures that were removed, too.
+    /// Merges three states: *base* is what the old code of `on_connection` registers, *new* is what the new code
+    /// registers. The listeners of *new* have the closures `handlers`, and the keys `wanted`, which pair them with
+    /// *base*. Only a difference between *base* and *new* adds or removes a listener. Returns the changes, and the
+    /// closures of the removed listeners.
     pub(super) fn merge(
         &mut self,
         base: &Self,
@@ -306,7 +315,8 @@ impl Listeners {
             }
             !is_dropped
         });
-        // A listener comes behind the one that is registered before it, or before all others.
+        // A new listener is inserted behind the one that is registered before it, or before all others if it is the
+        // first.
         let mut at = 0;
         for ((key, listener), handler) in wanted.iter().zip(&new.list).zip(handlers) {
             let handler = Arc::new(handler);
@@ -338,7 +348,7 @@ impl Listeners {
         (changes, gone)
     }
 
-    /// Returns the listeners that `on_reload` made in its last run, and takes out those of `run`.
+    /// Returns the listeners that `on_reload` registered in its last run, and those of `run`, which it removes.
     pub(super) fn take_reloaded(&mut self, run: u32) -> (Self, Self) {
         let list = std::mem::take(&mut self.list);
         let (fresh, live) = list
@@ -356,7 +366,7 @@ impl Listeners {
     }
 
     /// Returns the key of each listener, which is the same in every version: its code, its event, and its place among
-    /// those of the same code and event. Those of `on_connection` are counted first.
+    /// the listeners of the same code and event. Those of `on_connection` are counted first.
     pub(super) fn keys(&self) -> Vec<String> {
         let entries = self.list.iter().map(|listener| {
             let group = Use::Listener(&listener.event).group(listener.handler.function());
@@ -374,13 +384,13 @@ impl Listeners {
         })
     }
 
-    /// Returns all closures with what they are used for.
+    /// Returns all closures with their uses.
     pub(super) fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
         let list = self.list.iter();
         list.map(|listener| (Use::Listener(&listener.event), &*listener.handler))
     }
 
-    /// Returns copies of all listeners, those that are remembered included.
+    /// Returns copies of all listeners, including those that are only remembered.
     pub(super) fn look(&self) -> Vec<Listening> {
         let listening = self.list.iter().map(|listener| Listening {
             event: listener.event.clone(),
@@ -391,7 +401,7 @@ impl Listeners {
         listening.collect()
     }
 
-    /// Every closure there is.
+    /// Returns all closures.
     pub(super) fn handlers(&self) -> impl Iterator<Item = &Handler> {
         self.list.iter().map(|listener| &*listener.handler)
     }
@@ -407,9 +417,9 @@ impl Listeners {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
-    /// Number of registrations of the new code.
+    /// Number of registrations that only the new code makes.
     pub added: usize,
-    /// Registrations that the new code no longer makes.
+    /// Number of registrations that the new code no longer makes.
     pub removed: usize,
     /// Events of listeners that were removed or renamed.
     pub silenced: Vec<Silenced>,
@@ -429,7 +439,7 @@ fn in_order<'a>(all: &[String], of: &'a [String]) -> Vec<&'a String> {
     of.iter().filter(|key| all.contains(key)).collect()
 }
 
-/// Puts the listeners of `wanted` in that order, into the places that they have among all.
+/// Sorts the listeners of `wanted` into that order, within the places that they have among all listeners.
 fn reorder(live: &mut [(String, Listener)], wanted: &[String]) {
     let rank = |key: &String| wanted.iter().position(|wanted| wanted == key);
     let places: Vec<_> = (0..live.len())

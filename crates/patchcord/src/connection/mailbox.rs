@@ -12,20 +12,20 @@ use tokio::sync::oneshot;
 use super::{phase::Current, registrations::Adopted};
 use crate::script::Handler;
 
-/// So much may wait for a busy connection; an event beyond it is refused.
+/// Maximum number of work items that wait for a busy connection; further events are rejected.
 const MAX_WAITING: usize = 1_024;
-/// The same in bytes of what the client sent.
+/// Maximum size of the events that wait, in bytes as the client sent them; further events are rejected.
 const MAX_BYTES: usize = 1 << 20;
-/// So much of what is sent may wait for its `on_any_outgoing` listeners: one call may send as much.
+/// Maximum number of outgoing events that wait for the `on_any_outgoing` listeners. One call may send this many.
 const MAX_OUTGOING: usize = 1 << 14;
-/// The same in bytes.
+/// Maximum size of the outgoing events that wait, in bytes.
 const MAX_OUTGOING_BYTES: usize = 16 << 20;
 
-/// One thing to do in a connection's turn.
+/// Work item: one thing to do in a connection's turn.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Work {
-    /// The client asks to be accepted: `on_handshake`, which gives its answer there.
+    /// The client asks to be accepted: `on_handshake`, whose answer goes to this reply.
     Handshake(HandshakeReply),
     /// The client is accepted: `on_connection`.
     Connect,
@@ -33,21 +33,23 @@ pub enum Work {
     Event(Event),
     /// The client has left, for this reason.
     Disconnect(&'static str),
-    /// An answer may be there: the number of the closure that waits for it, and which of its answers.
+    /// An answer may be there: the number of the closure that waits for it, and the place of the answer among those of
+    /// the closure.
     Answer(u64, usize),
     /// Timers are due.
     Timers,
-    /// This one is.
+    /// The timer with this number is due.
     Timer(u32),
-    /// The rest of work whose calls take long; no edit comes between.
+    /// The rest of a work item whose calls take long. No edit takes effect between the two.
     Continuation(Continuation),
     /// A closure of the connection is due.
     Call(Call),
-    /// Something is sent to the client whose `on_any_outgoing` listeners want to hear of it.
+    /// An event is sent to the client: its `on_any_outgoing` listeners.
     Outgoing(Event),
-    /// A new version serves: take it now rather than with the next work.
+    /// A new version serves: the connection adopts it now, and not only with its next work item.
     Adopt,
-    /// A version begins to serve: the namespace's own call of `on_load`. Whoever waits for its end has the other end.
+    /// A version begins to serve: the namespace's own call of `on_load`. A reload may hold the receiver, to wait for
+    /// the end of the call.
     Load(Option<mpsc::Sender<Adopted>>),
     /// The host looks at the connection, or changes it, in its turn.
     Visit(Visit),
@@ -63,14 +65,14 @@ pub struct Call {
     pub args: Vec<Dynamic>,
     /// Description of the call, for its errors.
     pub what: &'static str,
-    /// Number of times that the connection had begun anew when it was scheduled: see [`Connection::beginnings`].
+    /// Number of new beginnings of the connection at the time of scheduling: see [`Connection::beginnings`].
     ///
     /// [`Connection::beginnings`]: super::Connection::beginnings
     pub of: u32,
 }
 
 impl Call {
-    /// Creates the call of a closure that was given to the host after so many beginnings of its connection.
+    /// Creates the call of a closure that the host received after `of` new beginnings of its connection.
     pub const fn new(
         handler: Arc<Handler>,
         args: Vec<Dynamic>,
@@ -86,7 +88,7 @@ impl Call {
     }
 }
 
-/// Callback that runs in the turn of a connection. It is dropped if the connection ends before.
+/// Callback that runs in the turn of a connection. It is dropped if the connection ends first.
 pub struct Visit(Box<dyn FnOnce() + Send>);
 
 impl Visit {
@@ -107,7 +109,7 @@ impl std::fmt::Debug for Visit {
     }
 }
 
-/// What is left to do of a piece of work.
+/// Rest of a work item.
 pub struct Continuation(pub(super) Box<dyn FnOnce() + Send>);
 
 impl Continuation {
@@ -116,7 +118,7 @@ impl Continuation {
         Self(Box::new(run))
     }
 
-    /// Does it.
+    /// Runs the work.
     pub fn run(self) {
         (self.0)();
     }
@@ -128,22 +130,22 @@ impl std::fmt::Debug for Continuation {
     }
 }
 
-/// An event that a client sent, or is sent.
+/// Event from a client, or to a client.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Event {
-    /// Its name.
+    /// Name of the event.
     pub name: Identifier,
     /// Its arguments.
     pub args: Vec<Dynamic>,
-    /// The id to answer to, if the client asked for an acknowledgement.
+    /// Id of the ack, if the client asked for one.
     pub ack: Option<i64>,
-    /// Bytes it has on the wire.
+    /// Size on the wire, in bytes.
     pub size: usize,
 }
 
 impl Event {
-    /// An event as it was decoded.
+    /// Creates an event from its decoded parts.
     pub fn new(name: &str, args: Vec<Dynamic>, ack: Option<i64>, size: usize) -> Self {
         Self {
             name: name.into(),
@@ -154,36 +156,36 @@ impl Event {
     }
 }
 
-/// Where `on_handshake` says whether a client is accepted, or the reason why not. The first answer counts; without one the
-/// client is refused.
+/// Reply of `on_handshake`: the client is accepted, or rejected with a reason. The first reply counts. If all copies
+/// are dropped without one, the client is rejected.
 #[derive(Debug, Clone)]
 pub struct HandshakeReply(Arc<Mutex<Option<Answer>>>);
 
 type Answer = oneshot::Sender<Result<(), String>>;
 
 impl HandshakeReply {
-    /// A verdict, and where it is awaited.
+    /// Creates a reply, and the receiver that waits for it.
     pub fn new() -> (Self, oneshot::Receiver<Result<(), String>>) {
         let (answer, verdict) = oneshot::channel();
         (Self(Arc::new(Mutex::new(Some(answer)))), verdict)
     }
 
-    /// Accepts the client, or refuses it for a reason.
+    /// Accepts the client, or rejects it with a reason.
     pub fn give(&self, verdict: Result<(), String>) {
         if let Some(answer) = self.0.lock().take() {
-            // The client may be gone, and nobody waits.
+            // The client may be gone, and the receiver with it.
             let _ = answer.send(verdict);
         }
     }
 }
 
-/// What became of work that was posted.
+/// Outcome of a post.
 pub(super) enum Posted {
-    /// The connection is idle and is now busy with this: the caller runs it.
+    /// The connection was idle and is busy with this work now: the caller runs it.
     Run(Work),
-    /// Whoever is busy will run it.
+    /// The work waits; the thread that is busy with the connection will run it.
     Waits,
-    /// Too much waits already.
+    /// The event is rejected, because too much waits already.
     Refused(Event),
 }
 
@@ -198,7 +200,7 @@ struct Inner {
     busy: bool,
     waiting: VecDeque<Work>,
     bytes: usize,
-    /// How much of what waits is [`Work::Outgoing`].
+    /// Number of work items that wait and are [`Work::Outgoing`].
     outgoing: usize,
     outgoing_bytes: usize,
 }
@@ -221,9 +223,10 @@ impl Mailbox {
         }
     }
 
-    /// Begins with `on_connection`, if `is_answered` says so, after `prepare`; `true` if the caller is to work it off.
+    /// Calls `prepare` and queues `on_connection` before all other work, if `is_answered` returns `true`. Returns
+    /// `true` if the caller has to run the work, because the connection was idle.
     pub(super) fn open(&self, is_answered: impl FnOnce() -> bool, prepare: impl FnOnce()) -> bool {
-        // Nobody may post an event between the phase and the work.
+        // No event may be posted between the change of the phase and this work item.
         let mut inner = self.lock();
         if !is_answered() {
             return false;
@@ -240,7 +243,8 @@ impl Mailbox {
         inner.waiting.push_front(work);
     }
 
-    /// The next work for whoever is busy; `None` when nothing waits and the connection is idle from now on.
+    /// Returns the next work item for the thread that is busy with the connection. `None` means that no work may run:
+    /// the connection is idle from now on.
     pub(super) fn next(&self, phase: &Current) -> Option<Work> {
         let mut inner = self.lock();
         let next = inner.waiting.iter().position(|work| may_run(work, phase));
@@ -264,7 +268,7 @@ impl Mailbox {
 }
 
 impl Inner {
-    /// Nothing runs any more; the queue of an idle connection takes no memory.
+    /// Marks the connection as idle, and frees an empty queue, so that the queue of an idle connection takes no memory.
     fn rest(&mut self) {
         self.busy = false;
         if self.waiting.is_empty() {
@@ -303,7 +307,7 @@ impl Inner {
     }
 }
 
-/// Returns `true` if work in this phase may run.
+/// Returns `true` if `work` may run in this phase.
 fn may_run(work: &Work, phase: &Current) -> bool {
     phase.takes_events() || !matches!(work, Work::Event(_) | Work::Disconnect(_) | Work::Visit(_))
 }

@@ -1,6 +1,6 @@
-//! What `on_connection` leaves beside listeners and timers, merged in three ways: keys of `socket.data`, and rooms.
+//! Three-way merge of the effects of `on_connection` beside listeners and timers: keys of `socket.data`, and rooms.
 //!
-//! *Base* is what the old code makes, *new* what the new code makes. What the connection has changed since stays.
+//! *Base* is what the old code makes, *new* what the new code makes. What the connection has changed since then stays.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,9 +17,10 @@ use crate::script::{CarriedState, merge};
 
 type Written = BTreeMap<Identifier, Option<Dynamic>>;
 
-/// Gives `live` the keys that the new code writes, where the connection has not changed them. A key that it no longer
-/// writes is what `on_handshake` has left. `past` remembers keys that the client had, or had not, when the code began or
-/// ceased to write them: an edit and its undo change none of these.
+/// Writes to `live` the keys that the new code writes, where the connection has not changed them. A key that the new
+/// code no longer writes gets the value that `on_handshake` has left. `past` remembers keys that the client had when
+/// the code began to write them, and keys that it did not have when the code ceased to write them: an edit and its undo
+/// do not change these keys.
 pub(super) fn merge_data(
     (live, at_handshake): (&Arc<Data>, &Map),
     (base, new): (&Written, Written),
@@ -55,8 +56,8 @@ pub(super) fn merge_data(
     }
 }
 
-/// The rooms to join (`true`) and to leave, for a connection that is in `live`: those that the new code joins and the old
-/// one does not, and those of which the reverse is true.
+/// Returns the rooms to join (`true`) and to leave, for a connection that is in `live`: those that the new code joins
+/// and the old code does not, and the reverse.
 pub(super) fn merge_rooms(
     live: impl FnOnce() -> Vec<String>,
     base: &BTreeMap<String, bool>,
@@ -67,7 +68,7 @@ pub(super) fn merge_rooms(
         match (base.get(room), new.get(room)) {
             (old, new) if old == new => {}
             (_, Some(joins)) => changes.push((room.clone(), *joins)),
-            // The old code did what the new one no longer does.
+            // The old code joined or left the room, and the new one does not: the reverse undoes it.
             (old, None) => changes.push((room.clone(), old == Some(&false))),
         }
     }

@@ -1,5 +1,5 @@
-//! State that the host holds for one live socket, or for one namespace. Neither the script API nor socketioxide is
-//! known here.
+//! State that the host holds for one live socket, or for one namespace. This module depends neither on the script API
+//! nor on socketioxide.
 //!
 //! A [`Connection`] is one unit of concurrency: its script calls never overlap and keep their order, and no call ever
 //! runs on the stack of another. In: [`Work`] from the wire and from timers. Out: what a [`Driver`] does with each work
@@ -38,7 +38,7 @@ pub use draft::{Draft, Frozen};
 pub use link::{Answer, Link, Named, NamespaceLink, NoAnswer, SendError, Target};
 pub use listeners::{
     ANY, Changes, Gone, Listener, Listeners, Listening, MIDDLEWARE, OUTGOING, RegisteredBy,
-    Silenced,
+    Silenced, is_internal,
 };
 pub use mailbox::{Call, Continuation, Event, HandshakeReply, Visit, Work};
 pub use namespace::{Driver, Namespace, Reserved, Serving};

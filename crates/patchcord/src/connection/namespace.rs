@@ -26,12 +26,12 @@ use crate::{
     script::{Hook, Version},
 };
 
-/// Host services that connections require: doing their work, and announcing events.
+/// Host services that connections need: running their work items, and announcing events.
 pub trait Driver: fmt::Debug + Send + Sync {
-    /// Does one work item, in the connection's turn.
+    /// Runs one work item, in the connection's turn.
     fn run(&self, connection: &Arc<Connection>, work: Work);
 
-    /// Schedules a call of [`Connection::work_off`], soon, on a stack of its own.
+    /// Schedules a call of [`Connection::work_off`] that comes soon, on a stack of its own.
     fn later(&self, connection: Arc<Connection>);
 
     /// Announces an event to all listeners.
@@ -76,13 +76,13 @@ pub struct Namespace {
     connections: RwLock<HashMap<Arc<str>, Arc<Connection>>>,
     /// Number of clients that are about to enter.
     entering: AtomicUsize,
-    /// Unit of the namespace itself, which holds the namespace in turn: [`Namespace::close_context`] breaks the cycle.
+    /// Unit of the namespace itself. It holds the namespace in turn, so [`Namespace::close_context`] breaks the cycle.
     own: Mutex<Option<Arc<Connection>>>,
     loaded: SetOnce<()>,
     /// Effects of the last version on what `on_load` has made.
     adopted: Mutex<Option<Box<Adopted>>>,
     empty: Notify,
-    /// A connection has listened to what is sent, so broadcasts look for such listeners.
+    /// `true` once a connection has listened to outgoing events: broadcasts look for such listeners then.
     outgoing: AtomicBool,
     data: Arc<Data>,
     link: OnceLock<Arc<dyn NamespaceLink>>,
@@ -107,7 +107,8 @@ impl Drop for Reserved {
     }
 }
 
-/// Version that serves, and a number that changes with it: a connection compares numbers to see whether it is up to date.
+/// Version that serves, and a number that changes with it: a connection compares numbers to see whether it is up to
+/// date.
 ///
 /// Invariant: while what serves may change without a new [`Slot`], the number is [`UNSETTLED`].
 #[derive(Debug)]
@@ -116,7 +117,8 @@ struct Switch {
     settled: AtomicU32,
 }
 
-/// No [`Switch`] and no connection that has looked has this number.
+/// Number of a [`Switch`] that may change at any time, and of a connection that has not compared numbers yet. No
+/// [`Slot`] has it.
 pub(super) const UNSETTLED: u32 = 0;
 
 impl Switch {
@@ -169,7 +171,7 @@ struct Staged {
 }
 
 impl Slot {
-    /// Returns what serves the clients that no stage has chosen.
+    /// Returns the source that serves the clients that no stage has chosen.
     fn serving(&self) -> &Serving {
         match &self.next {
             Some((next, up)) if up.load(Ordering::Acquire) => next,
@@ -220,7 +222,7 @@ impl Namespace {
         }
     }
 
-    /// Returns whether the path has parameters.
+    /// Returns `true` if the path has parameters.
     pub fn is_dynamic(&self) -> bool {
         self.pattern.is_dynamic()
     }
@@ -230,7 +232,7 @@ impl Namespace {
         &self.params
     }
 
-    /// Returns the instance of a path, and whether it is new; `None` if the path does not match.
+    /// Returns the instance of a path, with `true` if it is new; `None` if the path does not match.
     ///
     /// # Errors
     /// When the path has control characters, or there are `max` instances already.
@@ -261,7 +263,7 @@ impl Namespace {
         Some(Ok((instance, true)))
     }
 
-    /// Takes the instance of a path out, if there is one.
+    /// Removes the instance of a path, and returns it if there was one.
     pub fn remove_instance(&self, path: &str) -> Option<Arc<Self>> {
         self.instances.write().remove(path)
     }
@@ -315,12 +317,12 @@ impl Namespace {
             .is_some()
     }
 
-    /// Returns how many connections the namespace has, without those of its instances.
+    /// Returns the number of connections of the namespace, without those of its instances.
     pub fn len(&self) -> usize {
         self.connections.read().len()
     }
 
-    /// Returns whether the namespace has no connection.
+    /// Returns `true` if the namespace has no connection.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -351,12 +353,12 @@ impl Namespace {
         let _ = self.link.set(link);
     }
 
-    /// Returns what serves the namespace: to all clients, but those that have a staged version.
+    /// Returns the source that serves all clients, except those that have a staged version.
     pub fn serving(&self) -> Serving {
         self.serving.slot.load().serving().clone()
     }
 
-    /// Returns whether `version` serves.
+    /// Returns `true` if `version` serves.
     pub fn serves(&self, version: &Arc<Version>) -> bool {
         let slot = self.serving.slot.load();
         matches!(slot.serving(), Serving::Version(current) if Arc::ptr_eq(current, version))
@@ -370,7 +372,7 @@ impl Namespace {
         }
     }
 
-    /// Returns whether `version` serves a client.
+    /// Returns `true` if `version` serves a client.
     pub fn serves_to(&self, client: Client, version: &Arc<Version>) -> bool {
         let slot = self.serving.slot.load();
         match (slot.staged_for(client), slot.serving()) {
@@ -389,13 +391,13 @@ impl Namespace {
         }
     }
 
-    /// Returns the number of what serves: as long as it is the same, so is what serves each client. It is [`UNSETTLED`]
-    /// if that may change at any time.
+    /// Returns the number of the switch. While it stays the same, so does the version that serves each client. It is
+    /// [`UNSETTLED`] if that may change at any time.
     pub(super) fn settled(&self) -> u32 {
         self.serving.settled.load(Ordering::Acquire)
     }
 
-    /// Returns whether a client has a staged version.
+    /// Returns `true` if a client has a staged version.
     pub fn is_staged_for(&self, client: Client) -> bool {
         self.serving.slot.load().staged_for(client).is_some()
     }
@@ -410,7 +412,7 @@ impl Namespace {
         self.serving.set(None, self.staged());
     }
 
-    /// Gives the clients of a stage a version of their own.
+    /// Makes `version` serve the clients of a stage.
     pub fn stage(&self, version: Arc<Version>, stage: Arc<Stage>) {
         self.serving.set(None, Some(Staged { version, stage }));
     }
@@ -480,7 +482,7 @@ impl Namespace {
         *self.adopted.lock() = Some(Box::new(adopted));
     }
 
-    /// Takes the effects of a version on what `on_load` has made.
+    /// Removes and returns the effects of a version on what `on_load` has made.
     pub fn take_adopted(&self) -> Option<Adopted> {
         self.adopted.lock().take().map(|adopted| *adopted)
     }
@@ -496,7 +498,7 @@ impl Namespace {
 
     /// Notes that `on_load` has run for the first time, or that there is none.
     pub fn loaded(&self) {
-        // An error means that this was noted before, which is as good.
+        // An error only means that this was noted before.
         let _ = self.loaded.set(());
     }
 
@@ -549,8 +551,8 @@ impl Namespace {
         }
     }
 
-    /// Returns the rooms of this process that have members: those of the ids of sockets in the order of connecting, then the
-    /// others in the order of the link.
+    /// Returns the rooms of this process that have members: those of the ids of sockets in the order of connecting,
+    /// then the others in the order of the link.
     pub fn rooms(&self) -> Vec<String> {
         let mut sockets = self.connections();
         sockets.retain(|one| one.is_in_own_room());
@@ -562,11 +564,11 @@ impl Namespace {
         rooms
     }
 
-    /// Sends an event to every socket that a target selects. A volatile event is skipped where a client cannot take it
-    /// now.
+    /// Sends an event to every socket that a target selects. A client that cannot accept a volatile event now does not
+    /// receive it.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or some clients cannot take the event; then the others have it.
+    /// When an argument cannot be sent, or some clients cannot accept the event; the others have received it then.
     pub fn emit(
         &self,
         target: &Target,
@@ -587,7 +589,7 @@ impl Namespace {
         link.emit(&self.named(target), event.encoded()?)
     }
 
-    /// Sends an event to each socket whose client has nothing waiting. A client that cannot take it does not keep it
+    /// Sends an event to each socket whose send queue is empty. A client that cannot accept the event does not keep it
     /// from the others.
     fn emit_to_each(
         &self,
@@ -609,7 +611,7 @@ impl Namespace {
         }
     }
 
-    /// Notes that a connection listens to what is sent.
+    /// Notes that a connection listens to outgoing events.
     pub(super) fn hears_outgoing(&self) {
         self.outgoing.store(true, Ordering::Relaxed);
     }

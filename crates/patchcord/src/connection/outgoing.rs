@@ -8,7 +8,7 @@ use super::{Event, SendError};
 use crate::value::{EncodedEvent, plain};
 
 /// Event that a script sends, to one client or many, now or after they have connected. The first recipient that needs
-/// its form on the wire encodes it, for all of them.
+/// the encoded form creates it, for all recipients.
 #[derive(Debug)]
 pub struct OutgoingEvent<'a> {
     name: &'a str,

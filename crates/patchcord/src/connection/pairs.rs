@@ -1,7 +1,8 @@
-//! Pairs of registrations: which listener or timer of a draft is which of another draft, and of a live connection.
+//! Pairs of registrations: matches the listeners and timers of a draft with those of another draft, and of a live
+//! connection.
 //!
-//! A registration is known by its group, which is its code with its event, and by its place in the group. Where the text has
-//! changed, places alone say little: registrations with the same variables and delays go together first.
+//! A registration is identified by its group, which is its code with its event, and by its place in the group. If the
+//! text has changed, places alone say little, so registrations with the same variables and delays are paired first.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -30,8 +31,8 @@ impl Entry<'_> {
     }
 }
 
-/// Returns the key of each registration: its group with its place in it. Those of `on_connection` (`true`) are counted
-/// first.
+/// Returns the key of each registration: its group, and its place in the group. Those of `on_connection` (`true`) are
+/// counted first.
 pub(super) fn numbered(entries: impl Iterator<Item = (String, bool)>) -> Vec<String> {
     let entries: Vec<_> = entries.collect();
     let mut seen = HashMap::new();
@@ -48,8 +49,8 @@ pub(super) fn numbered(entries: impl Iterator<Item = (String, bool)>) -> Vec<Str
     keys
 }
 
-/// Returns the keys of the registrations of a new draft: each has that of its counterpart in *base*, or one that nothing
-/// else has.
+/// Returns the keys of the registrations of a new draft: each has the key of its counterpart in *base*, or a unique
+/// one.
 pub(super) fn paired<'a>(
     base: impl Iterator<Item = Entry<'a>>,
     new: impl Iterator<Item = Entry<'a>>,
@@ -82,7 +83,8 @@ pub(super) fn paired<'a>(
     keys
 }
 
-/// Pairs the registrations of a group: those that are alike first, and then those that stand between the same ones.
+/// Pairs the registrations of a group: first those with the same variables and delay, then those that stand between the
+/// same pairs.
 fn pairs(base: &[&Entry<'_>], new: &[&Entry<'_>]) -> Vec<Option<usize>> {
     if base.len() == 1 && new.len() == 1 {
         return vec![Some(0)];
@@ -115,8 +117,8 @@ fn pairs(base: &[&Entry<'_>], new: &[&Entry<'_>]) -> Vec<Option<usize>> {
     pairs
 }
 
-/// Registrations that were over when an edit removed them, and rooms and keys as the client had them. An undo brings them back
-/// as they were, and begins nothing again.
+/// Registrations that had fired or were removed when an edit removed their code, and rooms and keys as the client had
+/// them. An undo of the edit restores these states, so nothing that is over begins again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Past(Option<Box<Identities>>);
 
@@ -127,7 +129,7 @@ struct Identities(VecDeque<u64>);
 const MAX_PAST: usize = 256;
 
 impl Past {
-    /// Remembers what is over.
+    /// Remembers an identity, if what it identifies is over.
     pub(super) fn remember(&mut self, is_over: bool, identity: impl FnOnce() -> u64) {
         if is_over {
             let Identities(past) = &mut **self.0.get_or_insert_default();
@@ -138,7 +140,7 @@ impl Past {
         }
     }
 
-    /// Returns `true` if what comes back was over.
+    /// Forgets an identity. Returns `true` if it was remembered: what comes back stays as it was then.
     pub(super) fn forget(&mut self, identity: impl FnOnce() -> u64) -> bool {
         let Some(Identities(past)) = self.0.as_deref_mut() else {
             return false;
@@ -149,7 +151,7 @@ impl Past {
     }
 }
 
-/// Returns what something is remembered by.
+/// Returns the hash by which something is remembered.
 pub(super) fn identity(of: impl Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(of)
 }

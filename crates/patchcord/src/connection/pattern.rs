@@ -52,7 +52,7 @@ impl NamespacePattern {
         }
     }
 
-    /// Returns whether the path has parameters.
+    /// Returns `true` if the path has parameters.
     pub const fn is_dynamic(&self) -> bool {
         self.router.is_some()
     }

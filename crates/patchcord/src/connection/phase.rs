@@ -57,7 +57,7 @@ impl Current {
         Phase::of(self.0.swap(Phase::Left as u8, Ordering::AcqRel)) != Phase::Left
     }
 
-    /// Returns whether events are handled, or have no effect because the connection has ended. Before that, events
+    /// Returns `true` if events are handled, or have no effect because the connection has ended. Before that, events
     /// wait.
     pub(super) fn takes_events(&self) -> bool {
         self.get() >= Phase::Answered

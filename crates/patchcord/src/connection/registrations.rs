@@ -29,7 +29,8 @@ impl Registered {
         }
     }
 
-    /// Replaces the code of all registrations; those whose code is gone are removed, and their closures returned.
+    /// Replaces the code of all registrations, and removes those whose code is gone. Returns the changes, and the
+    /// closures of the removed registrations.
     pub(super) fn swap(&mut self, swap: &mut Swap<'_>) -> (Changes, Vec<Handler>) {
         let (mut changes, mut gone) = self.listeners.swap(swap);
         let timers = self.timers.swap(swap);
@@ -38,9 +39,9 @@ impl Registered {
         (changes, gone)
     }
 
-    /// Merges what the old code of `on_connection` registers, *base*, and what its new code registers, *new*, into these
-    /// registrations. All of them have the new code already. Variables of `gone`, closures that were removed, live on in
-    /// new ones.
+    /// Merges *base*, which the old code of `on_connection` registers, and *new*, which its new code registers, into
+    /// these registrations. All three have the new code already. New closures inherit the variables of `gone`, the
+    /// closures that were removed.
     pub(super) fn merge(&mut self, base: &Self, new: Self, gone: &[Handler]) -> Merge {
         let known = base.timers.keys();
         let of_base = self.timers.numbers_of(&known, &base.timers, |_| false);
@@ -73,8 +74,8 @@ impl Registered {
         }
     }
 
-    /// Replaces what `on_reload` has registered in its last run by what it has registered in this one. What it registers
-    /// again stays as it is, with its variables and its due time.
+    /// Replaces the registrations of the last run of `on_reload` by those of this run. A registration that both runs
+    /// make stays as it is, with its variables and its due time.
     pub(super) fn renew(&mut self, run: u32) {
         let (listeners_before, listeners) = self.listeners.take_reloaded(run);
         let (timers_before, timers) = self.timers.take_reloaded(run);
@@ -91,7 +92,7 @@ impl Registered {
             .merge(&timers_before, (&keys.1, new.timers), of_timers, &numbers);
     }
 
-    /// Takes out all registrations. Timers that are set later have other numbers.
+    /// Removes and returns all registrations. Timers that are set later get other numbers.
     pub(super) fn take(&mut self) -> Self {
         Self {
             listeners: std::mem::take(&mut self.listeners),
@@ -100,7 +101,7 @@ impl Registered {
     }
 
     /// Returns the captured variables of these registrations and of `others`, with the values that they have in
-    /// `initial`, which the same version has made.
+    /// `initial`, a draft of the same version.
     pub(super) fn compare(&self, others: Vec<Handler>, initial: &Self) -> Vec<Captured> {
         let mut live = self.with_keys();
         let others = others.into_iter().enumerate();
@@ -108,8 +109,8 @@ impl Registered {
         compare(&live, &initial.with_keys())
     }
 
-    /// Gives the captured variables that `wants` names the values that they have in `initial`, which the same version has
-    /// made. Variables that hold timers are left alone.
+    /// Sets the captured variables that `wants` selects to the values that they have in `initial`, a draft of the same
+    /// version. Variables that hold timers stay as they are.
     pub(super) fn reset(&mut self, initial: &Self, wants: &dyn Fn(&str) -> bool) -> CarriedState {
         let keys = initial.timers.keys();
         let numbers = self.timers.numbers_of(&keys, &initial.timers, |_| false);
@@ -117,7 +118,7 @@ impl Registered {
         reset(&initial.with_keys(), &self.with_keys(), wants)
     }
 
-    /// Gives the handles on timers that closures have captured other numbers.
+    /// Changes the numbers in the timer handles that closures have captured.
     fn renumber(&self, numbers: &HashMap<u32, u32>) {
         if numbers.is_empty() {
             return;
@@ -142,12 +143,12 @@ impl Registered {
         self.listeners.handlers().chain(self.timers.handlers())
     }
 
-    /// Returns all closures with what they are used for.
+    /// Returns all closures with their uses.
     pub(super) fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
         self.listeners.used().chain(self.timers.used())
     }
 
-    /// Returns all closures with their keys, and closures that are not registered any more.
+    /// Returns all closures with their keys, and `gone`, closures that are not registered any more.
     fn keyed_with(&self, gone: &[Handler]) -> Vec<(String, Handler)> {
         let gone = gone.iter().enumerate();
         let gone = gone.map(|(nth, handler)| (format!("gone {nth}"), handler.clone()));
@@ -176,9 +177,9 @@ pub(super) struct Merge {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Adopted {
-    /// Outcome for the variables.
+    /// Outcomes of the variables.
     pub carried: CarriedState,
-    /// Closures that keep an older text, each with how many there are.
+    /// Closures that keep an older text, each with their number.
     pub stale: BTreeMap<Stale, usize>,
     /// Number of closures that have the new code.
     pub swapped: usize,
@@ -186,13 +187,14 @@ pub struct Adopted {
     pub changes: Changes,
     /// Rooms that were joined (`true`) or left.
     pub rooms: Vec<(String, bool)>,
-    /// The drafts have read today's state, because the tape was too large to keep.
+    /// `true` if the drafts have read today's state, because the tape was too large to keep.
     pub untaped: bool,
-    /// The new `on_connection` would disconnect the client, which the old one did not: it keeps what it has.
+    /// `true` if the new `on_connection` would disconnect the client, which the old one did not: the connection keeps
+    /// what it has.
     pub spared: bool,
-    /// The connection has begun again, because the script asks for it.
+    /// `true` if the connection has begun again, because the script asks for it.
     pub reset: bool,
-    /// The effects are those on what `on_load` has made, and on no connection.
+    /// `true` if the effects are those on what `on_load` has made, and not on a connection.
     pub for_namespace: bool,
 }
 

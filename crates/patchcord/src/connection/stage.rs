@@ -1,7 +1,7 @@
-//! Clients that have a version before all others.
+//! Choice of the clients that have a version before all others.
 //!
-//! Invariant: a client is chosen with all of its sockets, in every namespace, or with none; one store changes the choice
-//! for all of them.
+//! Invariant: a client is chosen with all of its sockets, in every namespace, or with none; one store changes the
+//! choice for all of them.
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 pub struct Client(u64);
 
 impl Client {
-    /// Creates the client that something identifies which all of its sockets have in common.
+    /// Creates the client with an identity that all of its sockets have in common.
     pub fn of(identity: &str) -> Self {
         let mut hasher = DefaultHasher::new();
         identity.hash(&mut hasher);
@@ -32,7 +32,7 @@ pub enum Chosen {
     Nobody,
     /// These clients.
     Clients(BTreeSet<Client>),
-    /// A share of all clients, those to come included. Who is in a share is in every greater one.
+    /// A share of all clients, future ones included. A client of a share is in every greater share, too.
     Share(Share),
 }
 
@@ -44,7 +44,7 @@ pub struct Share {
 }
 
 impl Share {
-    /// Creates a share of so many percent; `None` if these are not more than 0 and at most 100.
+    /// Creates a share in percent; `None` unless `percent` is greater than 0 and at most 100.
     pub fn percent(percent: f64) -> Option<Self> {
         #[allow(
             clippy::cast_possible_truncation,
@@ -58,7 +58,7 @@ impl Share {
 }
 
 impl Chosen {
-    /// Returns whether a client is chosen.
+    /// Returns `true` if a client is chosen.
     pub fn has(&self, client: Client) -> bool {
         match self {
             Self::Nobody => false,
@@ -89,12 +89,12 @@ impl Stage {
         self.chosen.load_full()
     }
 
-    /// Chooses other clients, at once in all namespaces.
+    /// Replaces the choice, at once in all namespaces.
     pub fn choose(&self, chosen: Chosen) {
         self.chosen.store(Arc::new(chosen));
     }
 
-    /// Returns whether a client is chosen.
+    /// Returns `true` if a client is chosen.
     pub fn has(&self, client: Client) -> bool {
         self.chosen.load().has(client)
     }

@@ -6,8 +6,9 @@
 //! A read is identified by the place of its call in the text and by its arguments. Places are indices into the tokens
 //! that `on_connection` runs ([`Reach`](crate::script::Reach)), so an edit elsewhere does not move them.
 //!
-//! A key of shared data is recorded once, as it was before `on_connection` used it. A draft begins with that, and works on a
-//! copy of its own from then on: so each word that the text has for a read or a change gives the result of then.
+//! A key of shared data is recorded once, as it was before `on_connection` used it. A draft begins with that state, and
+//! works on a copy of its own from then on. So a read or a change returns the result that it would have had then, even
+//! if the text makes it by another function now.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -34,7 +35,7 @@ pub struct Read {
     pub key: u64,
     /// Index of the call among the tokens that `on_connection` runs.
     pub place: Option<u32>,
-    /// Each call has a result of its own, as with a random number.
+    /// `true` if each call has a result of its own, as with a random number.
     pub draws: bool,
 }
 
@@ -49,11 +50,11 @@ impl Read {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Before {
-    /// Nothing has depended on it.
+    /// Unknown, because no call has depended on it.
     Unknown,
-    /// There was a value.
+    /// Some value, whatever it was.
     Present,
-    /// The value, if there was one.
+    /// This value, or no value.
     Was(Option<Dynamic>),
 }
 
@@ -70,19 +71,19 @@ impl Before {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Effect {
-    /// None: it reads.
+    /// None: the call only reads.
     Reads,
-    /// It sets a key that has no value.
+    /// Sets the key if it has no value.
     Begins,
-    /// It sets the key, whatever it was.
+    /// Sets the key, whatever its value was.
     Sets,
-    /// It makes another value of the one that was there.
+    /// Makes a new value from the old one.
     Changes,
 }
 
 impl Effect {
-    /// Returns `true` if a call with this effect, when the client connected, was the same as one with another: `init` and a
-    /// set are, but a count beside an `init` is a call of its own.
+    /// Returns `true` if a call with this effect, made when the client connected, counts as the same call as one with
+    /// the effect `other`: `init` and a set do, but `incr` after an `init` is a call of its own.
     fn covers(self, other: Self) -> bool {
         match other {
             Self::Reads => true,
@@ -107,13 +108,13 @@ struct Key {
     effect: Effect,
 }
 
-/// Results of the reads of `on_connection`, in order, and what the keys of shared data were before it.
+/// Results of the reads of `on_connection`, in order, and the states of keys of shared data before it.
 #[derive(Debug, Clone, Default)]
 pub struct Tape {
     entries: Vec<Entry>,
     keys: Vec<Key>,
     bytes: usize,
-    /// It was too large, and is empty now.
+    /// `true` if the tape was too large, and is empty now.
     is_dropped: bool,
 }
 
@@ -126,8 +127,8 @@ impl Tape {
         }
     }
 
-    /// Adds the use of a key. What it was before is known from the first use that depends on it, if that comes before all
-    /// changes.
+    /// Adds the use of a key. Its state before is known from the first use that depends on it, if that use comes before
+    /// all changes.
     pub fn add_key(&mut self, key: u64, before: Before, effect: Effect) {
         let bytes = before.bytes();
         if let Some(known) = self.keys.iter_mut().find(|known| known.key == key) {
@@ -135,7 +136,7 @@ impl Tape {
                 known.effect == Effect::Reads && !matches!(known.before, Before::Was(_));
             let is_read_back = known.effect > Effect::Reads && effect == Effect::Reads;
             if is_read_back && matches!(known.before, Before::Unknown) {
-                // It depends on what nobody has recorded.
+                // The read depends on a state that was not recorded.
                 self.drop_all();
                 return;
             }
@@ -153,7 +154,7 @@ impl Tape {
         }
     }
 
-    /// Makes room for an entry. A tape that has none drops everything.
+    /// Counts the bytes of an entry. Returns `false` if they exceed the maximum: the tape drops everything then.
     fn has_room(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         if self.bytes > MAX_BYTES {
@@ -162,7 +163,7 @@ impl Tape {
         !self.is_dropped
     }
 
-    /// Lets every read fit a call at any place.
+    /// Forgets all places, so that every read fits a call at any place.
     fn forget_places(&mut self) {
         for entry in &mut self.entries {
             entry.read.place = None;
@@ -174,7 +175,7 @@ impl Tape {
         self.is_dropped = true;
     }
 
-    /// Adds what another tape has, while there is room.
+    /// Adds the contents of another tape, while there is room.
     fn extend(&mut self, entries: Vec<Entry>, keys: Vec<Key>) {
         for entry in entries {
             let bytes = self.bytes + ENTRY_BYTES + value::weight(&entry.value);
@@ -204,34 +205,34 @@ impl Tape {
         is_of_use.then(|| Box::new(self))
     }
 
-    /// Returns `true` if it was too large to keep.
+    /// Returns `true` if the tape was too large to keep.
     pub const fn is_dropped(&self) -> bool {
         self.is_dropped
     }
 }
 
-/// How a function gets what it reads from outside.
+/// Source of a value that a function reads from outside.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Outside {
-    /// It reads, and nobody wants to know.
+    /// A real read, which is not recorded.
     Real,
-    /// It reads, and its result is recorded.
+    /// A real read, whose result is recorded.
     Recorded,
-    /// It is answered from the tape.
+    /// The answer from the tape.
     Known(Dynamic),
 }
 
-/// How a function uses a key of shared data.
+/// Form in which a function uses a key of shared data.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum KeyUse {
-    /// The key itself, and what it was before is recorded.
+    /// The key itself; its state before is recorded.
     Recorded,
-    /// The key of the draft's copy. What it was before stands with its first use, if the tape knows it.
+    /// The key in the draft's copy. The first use of the key has its state before, if the tape has it.
     Copied(Option<Before>),
-    /// The key itself, although it is a draft: each client has results of its own. What it was before stands with its first
-    /// use, if the tape knows it: a call that would have changed nothing then changes nothing now.
+    /// The key itself, although the call is a draft, because each client has a result of its own. The first use of the
+    /// key has its state before, if the tape has it: a call that would have changed nothing then changes nothing now.
     Real(Option<Before>),
 }
 
@@ -244,11 +245,12 @@ pub(super) struct Playback {
     made: HashMap<u32, usize>,
     /// Keys that were changed for real.
     drawn: BTreeSet<u64>,
-    /// Calls of the draft's version as calls of the version that recorded the tape; `None` if it is the same.
+    /// Map from the calls of the draft's version to those of the version that recorded the tape; `None` if they are the
+    /// same version.
     calls: Option<Arc<CallMap>>,
     /// Tape of the draft's own reads.
     new: Tape,
-    /// The tape had no answer for one of them.
+    /// `true` once the tape had no answer for one of them.
     has_missed: bool,
 }
 
@@ -266,8 +268,8 @@ impl Playback {
         self.tape.is_dropped
     }
 
-    /// Returns the answer that the tape has for a read: that of the call at its place, or of one that was moved. What is
-    /// not drawn was the same for every call, so a call that is new gets what the others got.
+    /// Returns the answer that the tape has for a read: that of the call at its place, or of a call that was moved. A
+    /// read that does not draw had the same result for every call, so a new call receives that result too.
     pub(super) fn answer(&mut self, read: Read) -> Option<Dynamic> {
         let found = self.at_place(read).or_else(|| self.moved(read));
         self.used.extend(found);
@@ -317,7 +319,7 @@ impl Playback {
         found.map(|(nth, _)| nth)
     }
 
-    /// Returns an entry of a read that is not drawn: the last one that is used, or else the first one.
+    /// Returns an entry of a read that does not draw: the last one that is used, or else the first one.
     fn seen(&self, read: Read) -> Option<usize> {
         let is_same = |nth: &usize| {
             let entry = self.tape.entries.get(*nth);
@@ -330,7 +332,8 @@ impl Playback {
         used.or_else(|| (0..self.tape.entries.len()).find(is_same))
     }
 
-    /// Returns what a key was before, at its first use. The draft's own changes count from then on.
+    /// Returns the state of a key before `on_connection`, at the first use of the key. From then on the draft sees its
+    /// own changes.
     pub(super) fn begin_key(&mut self, key: u64) -> Option<Before> {
         if self.new.key(key).is_some() {
             return None;
@@ -341,15 +344,15 @@ impl Playback {
         Some(before)
     }
 
-    /// Returns what a key was before, if it is not used yet.
+    /// Returns the state of a key before `on_connection`, if the key is not used yet.
     pub(super) fn before(&self, key: u64) -> Option<Before> {
         let is_used = self.new.key(key).is_some();
         let known = self.tape.key(key).filter(|_| !is_used)?;
         Some(known.before.clone())
     }
 
-    /// Returns `true` if a call had the same effect on a key when the tape was recorded. A call that would set a key had
-    /// none if there was a value, although others may have removed it since.
+    /// Returns `true` if a call had the same effect on a key when the tape was recorded. A call that sets a key without
+    /// a value had no effect if there was a value, although others may have removed that value since.
     pub(super) fn had(&self, effect: Effect, key: u64) -> bool {
         let known = self.tape.key(key);
         known.is_some_and(|known| {
@@ -364,7 +367,8 @@ impl Playback {
         self.new.add(read, value);
     }
 
-    /// Adds a change that was made for real: the key is what it was before the first one from now on.
+    /// Adds a change that was made for real: from now on the tape has the state of the key before the first such
+    /// change.
     pub(super) fn draw_key(&mut self, key: u64, before: Before) {
         if self.drawn.insert(key) {
             self.new.keys.retain(|known| known.key != key);
@@ -378,7 +382,7 @@ impl Playback {
             return;
         }
         self.has_missed |= self.tape.key(key).is_none();
-        // What the tape does not know is not what there is now.
+        // For a key that the tape has, `before` may be today's state and not that of then, so only the effect counts.
         match self.new.keys.iter_mut().find(|known| known.key == key) {
             Some(known) if self.tape.key(key).is_some() => {
                 known.effect = known.effect.max(effect);
@@ -387,8 +391,9 @@ impl Playback {
         }
     }
 
-    /// Returns the tape of the draft's own reads. What the new code no longer reads is kept behind them while there is room,
-    /// for the undo of the edit. Without a tape only the undo has one again.
+    /// Returns the tape of the draft's own reads. Reads that the new code no longer makes are kept behind them while
+    /// there is room, for an undo of the edit. If the new tape is too large, or the old one was dropped and had not
+    /// every answer, the tape counts as dropped and keeps the old entries only, for that undo.
     pub(super) fn take(&mut self) -> Option<Box<Tape>> {
         let mut old = std::mem::take(&mut self.tape);
         let mut tape = std::mem::take(&mut self.new);
@@ -408,7 +413,7 @@ impl Playback {
     }
 }
 
-/// Sockets whose rooms a call of `on_connection` has changed itself: it sees them with its own changes.
+/// Sockets whose rooms a call of `on_connection` has changed itself: the call sees them with its own changes.
 #[derive(Debug, Default)]
 pub(super) struct MovedSockets(BTreeSet<usize>);
 

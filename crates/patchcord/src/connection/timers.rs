@@ -20,9 +20,9 @@ struct Timer {
     delay: Duration,
     repeats: bool,
     due: Instant,
-    /// The timer has fired for its only time, or was cleared.
+    /// `true` once the timer cannot fire again: it has fired for its only time, or was cleared.
     gone: bool,
-    /// `on_connection` itself has cleared it.
+    /// `true` if `on_connection` itself has cleared the timer.
     cleared_at_once: bool,
     task: Option<AbortHandle>,
 }
@@ -35,15 +35,15 @@ impl Drop for Timer {
     }
 }
 
-/// Copy of a timer that may still fire, to look at.
+/// Copy of a timer that may still fire, for inspection.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Pending {
-    /// Its closure.
+    /// Closure of the timer.
     pub handler: Arc<Handler>,
-    /// Time until it fires; zero if it is late.
+    /// Time until the timer fires; zero if it is late.
     pub due_in: Duration,
-    /// Its period, if it repeats.
+    /// Period of the timer, if it repeats.
     pub period: Option<Duration>,
 }
 
@@ -52,7 +52,7 @@ pub struct Pending {
 pub struct Timers {
     list: Vec<Timer>,
     next: u32,
-    /// Timers of `on_connection` that would not fire again when an edit removed them.
+    /// Timers of `on_connection` that could not fire again when an edit removed them.
     fired: Past,
 }
 
@@ -101,7 +101,7 @@ impl Timers {
         number
     }
 
-    /// Takes all timers out. Those that are set later have other numbers.
+    /// Removes and returns all timers. Timers that are set later have other numbers.
     pub(super) fn take(&mut self) -> Self {
         Self {
             list: std::mem::take(&mut self.list),
@@ -122,17 +122,17 @@ impl Timers {
         pending.collect()
     }
 
-    /// Returns how many timers may still fire.
+    /// Returns the number of timers that may still fire.
     pub fn len(&self) -> usize {
         self.list.iter().filter(|timer| !timer.gone).count()
     }
 
-    /// Returns whether no timer may still fire.
+    /// Returns `true` if no timer may fire any more.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Clears a timer, if it has not fired for its only time.
+    /// Clears a timer. Has no effect on a timer that cannot fire again.
     pub fn clear(&mut self, number: u32, by: RegisteredBy) {
         if let Some(timer) = self.list.iter_mut().find(|timer| timer.number == number) {
             timer.cleared_at_once |= !timer.gone && by == RegisteredBy::Connection;
@@ -141,7 +141,7 @@ impl Timers {
         self.sweep();
     }
 
-    /// Starts the timers that do not run yet: `when_due` is called when one of them is due.
+    /// Starts the timers that do not run yet. `when_due` is called when one of them is due.
     pub(super) fn start(&mut self, when_due: &(impl FnOnce() + Clone + Send + 'static)) {
         for timer in self
             .list
@@ -152,7 +152,7 @@ impl Timers {
         }
     }
 
-    /// Returns the timers that are due, the earliest first, whichever task woke first.
+    /// Returns the numbers of the timers that are due, the earliest first, in whatever order their tasks woke.
     pub(super) fn due(&self) -> Vec<u32> {
         let now = Instant::now();
         let mut due: Vec<_> = self
@@ -176,7 +176,7 @@ impl Timers {
             .find(|timer| timer.number == number && !timer.gone)?;
         let handler = timer.handler.clone();
         if timer.repeats {
-            // A late timer does not fire again for the times that it missed.
+            // A late timer does not make up for the times that it missed.
             timer.due = (timer.due + timer.delay).max(Instant::now());
             timer.start(when_due);
         } else {
@@ -191,7 +191,8 @@ impl Timers {
         self.list.iter().map(|timer| &*timer.handler)
     }
 
-    /// Replaces the code of all timers; those whose code is gone are removed. Returns their closures.
+    /// Replaces the code of all timers, and removes those whose code is gone. Returns the closures of the removed
+    /// timers.
     pub(super) fn swap(&mut self, swap: &mut Swap<'_>) -> Vec<Handler> {
         let mut removed = Vec::new();
         let Self { list, fired, .. } = self;
@@ -219,8 +220,9 @@ impl Timers {
         removed
     }
 
-    /// Returns the numbers that the timers of a draft have here, by their keys. One that is not here has a new number if
-    /// `is_added` says so, and one that no timer has otherwise.
+    /// Returns a map from the numbers of a draft's timers to the numbers of their counterparts here, found by their
+    /// keys. A timer without a counterpart gets a new number if `is_added` returns `true`, and a number that no timer
+    /// has otherwise.
     pub(super) fn numbers_of(
         &mut self,
         keys: &[String],
@@ -241,9 +243,11 @@ impl Timers {
         numbers
     }
 
-    /// Merges three states: *base* is what the old code sets, its keys with their delays, and whether it clears them; *new* is what the new code sets, with keys that
-    /// pair it with *base*; the closures of the latter are `handlers` now, and its timers have `numbers`. Only a difference
-    /// between the two adds or removes a timer. One that is pending keeps its due time.
+    /// Merges three states: *base* is what the old code of `on_connection` sets, by key: the delay, and `true` if that
+    /// code clears the timer. *New* is what the new code sets. The timers of *new* have the closures `handlers`, the
+    /// numbers `numbers`, and the keys `wanted`, which pair them with *base*. Only a difference between *base* and
+    /// *new* adds or removes a timer. A pending timer keeps its due time. Returns the changes, and the closures of the
+    /// removed timers.
     pub(super) fn merge(
         &mut self,
         base: &HashMap<String, (Duration, bool)>,
@@ -289,7 +293,8 @@ impl Timers {
         (changes, gone)
     }
 
-    /// Returns the keys of the timers that `on_reload` set in its last run, with their delays, and takes out those of `run`.
+    /// Returns the keys of the timers that `on_reload` set in its last run, with their delays, and the timers of `run`,
+    /// which it removes.
     pub(super) fn take_reloaded(&mut self, run: u32) -> (HashMap<String, (Duration, bool)>, Self) {
         let list = std::mem::take(&mut self.list);
         let (fresh, live): (Vec<_>, Vec<_>) = list
@@ -308,14 +313,15 @@ impl Timers {
         (before, fresh)
     }
 
-    /// Returns the keys of the timers of a draft, with their delays, and whether `on_connection` itself has cleared them.
+    /// Returns the keys of the timers of a draft, with their delays, and `true` for those that `on_connection` itself
+    /// has cleared.
     pub(super) fn delays(&self) -> HashMap<String, (Duration, bool)> {
         let delays = self.list.iter().map(|timer| (timer.delay, timer.gone));
         self.keys().into_iter().zip(delays).collect()
     }
 
-    /// Returns the key of each timer, which is the same in every version: its code, and its place among those of the same
-    /// code. Those of `on_connection` are counted first.
+    /// Returns the key of each timer, which is the same in every version: its code, and its place among the timers of
+    /// the same code. Those of `on_connection` are counted first.
     pub(super) fn keys(&self) -> Vec<String> {
         keys_of(&self.list)
     }
@@ -329,7 +335,7 @@ impl Timers {
         })
     }
 
-    /// Returns all closures with what they are used for.
+    /// Returns all closures with their uses.
     pub(super) fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
         self.handlers().map(|handler| (Use::Timer, handler))
     }
@@ -368,8 +374,8 @@ impl Timer {
         self.task = Some(task.abort_handle());
     }
 
-    /// Takes over the edited period of an interval, which counts from the last time. A pending timeout keeps its due
-    /// time.
+    /// Adopts the edited period of an interval, which counts from the last time that it fired. A pending timeout keeps
+    /// its due time.
     fn change_period(&mut self, old: Duration, new: Duration) {
         if self.repeats && self.delay == old && old != new {
             let last = self.due.checked_sub(old).unwrap_or(self.due);
@@ -379,8 +385,8 @@ impl Timer {
         }
     }
 
-    /// Takes over an edited word: an interval that becomes a timeout fires once more, and a timeout that becomes an
-    /// interval goes on, even if it has fired.
+    /// Adopts an edited function name: an interval that becomes a timeout fires once more, and a timeout that becomes
+    /// an interval goes on, even if it has fired.
     fn repeat(&mut self, repeats: bool) {
         if repeats && !self.repeats && self.gone {
             self.gone = false;
@@ -389,7 +395,7 @@ impl Timer {
         self.repeats = repeats;
     }
 
-    /// Follows a call that clears it, which the new code of `on_connection` has, or no longer has.
+    /// Clears or restores the timer, because the new code of `on_connection` clears it, or no longer does.
     fn turn(&mut self, was_cleared: bool, is_cleared: bool) -> Changes {
         let mut changes = Changes::default();
         if !was_cleared && is_cleared && !self.gone {
@@ -397,7 +403,7 @@ impl Timer {
             self.end();
             self.cleared_at_once = true;
         }
-        // What the client has cleared itself stays so, and so does what has fired.
+        // A timer that a handler has cleared stays cleared, and one that has fired stays fired.
         if was_cleared && !is_cleared && self.cleared_at_once {
             changes.added += 1;
             (self.gone, self.cleared_at_once) = (false, false);
@@ -406,12 +412,12 @@ impl Timer {
         changes
     }
 
-    /// Returns `true` if it is only remembered.
+    /// Returns `true` if the timer cannot fire again, but is remembered.
     fn is_past(&self) -> bool {
         self.gone && self.made_by == RegisteredBy::Connection
     }
 
-    /// Returns a hash of what it is, which an edit and its undo do not change.
+    /// Returns a hash that identifies the timer, and that an edit and its undo do not change.
     fn identity(&self) -> u64 {
         let texts = self.handler.captured_texts();
         self.handler.identity((self.delay, self.repeats, texts))

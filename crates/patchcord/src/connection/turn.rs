@@ -19,8 +19,8 @@ pub struct Turn {
     pub draft: Option<Arc<Draft>>,
 }
 
-/// Context of the call that runs. No other place knows of the call: this one answers all that a script function asks
-/// about its caller.
+/// Context of the call that runs. No other place knows of the call: a script function learns here all that it needs to
+/// know about its caller.
 struct CallContext {
     turn: Turn,
     /// Keys of shared data that the call has read or written, each with the stamp of its state then.
@@ -76,7 +76,7 @@ impl Turn {
         CONTEXT.with_borrow(|context| context.as_ref()?.turn.draft.clone())
     }
 
-    /// Returns whether a call runs on this thread.
+    /// Returns `true` if a call runs on this thread.
     pub fn is_running() -> bool {
         CONTEXT.with_borrow(Option::is_some)
     }
@@ -146,7 +146,7 @@ impl Turn {
         );
     }
 
-    /// Records the use of a key of shared data, with what it was before.
+    /// Records the use of a key of shared data, with the state of the key before.
     pub fn note_key(key: u64, before: tape::Before, effect: Effect) {
         CallContext::with(
             |context| match (&context.turn.draft, &mut context.recording) {
@@ -157,7 +157,7 @@ impl Turn {
         );
     }
 
-    /// Records that a draft has changed a key of shared data for real, with what it was before that.
+    /// Records that a draft has changed a key of shared data for real, with the state of the key before.
     pub fn note_real_key(key: u64, before: tape::Before) {
         CallContext::with(|context| {
             if let Some(draft) = &context.turn.draft {
@@ -231,7 +231,7 @@ impl ReadKey {
     }
 }
 
-/// Context that ran on this thread before, and does so again when this is dropped.
+/// Context that was current on this thread before, and is current again when this value is dropped.
 struct Before(Option<CallContext>);
 
 impl Drop for Before {

@@ -1,7 +1,7 @@
-//! What people write who come from JavaScript and Socket.IO's server in Node, and what is written here.
+//! Names from JavaScript and from Socket.IO's server in Node, and their equivalents here.
 //!
-//! In: a name that is unknown. Out: a hint that says what is there instead. Every function that a hint names exists:
-//! `tests/it/check.rs` looks.
+//! In: an unknown name. Out: a hint with its equivalent. Every function that a hint names exists: `tests/it/check.rs`
+//! checks this.
 
 /// Names with the hint that they share.
 type Table = &'static [(&'static [&'static str], &'static str)];
@@ -164,7 +164,7 @@ const VALUES: Table = &[
     ),
 ];
 
-/// Functions and variables that are there everywhere in JavaScript.
+/// Functions and variables that exist everywhere in JavaScript.
 const GLOBALS: Table = &[
     (&["undefined"], "no value is written `()`"),
     (
@@ -243,17 +243,17 @@ const GLOBALS: Table = &[
     ),
 ];
 
-/// What a handle of the host has instead of this.
+/// Returns the hint for a name that a handle of the host does not have.
 pub(crate) fn of_handle(name: &str) -> Option<&'static str> {
     find(HANDLES, name)
 }
 
-/// What a string, a number, an array or a map has instead of this.
+/// Returns the hint for a name that a string, a number, an array or a map does not have.
 pub(crate) fn of_value(name: &str) -> Option<&'static str> {
     find(VALUES, name)
 }
 
-/// What there is instead of a function or variable that JavaScript has everywhere.
+/// Returns the hint for a function or variable that JavaScript has everywhere.
 pub(crate) fn of_global(name: &str) -> Option<&'static str> {
     find(GLOBALS, name)
 }

@@ -1,13 +1,13 @@
-//! A script problem as data, until the last moment.
+//! Script problems as data, until they are shown.
 //!
-//! In come Rhai's `ParseError` and `EvalAltResult` (the module `rhai`, the only place that reads them), or a
-//! problem that a check of ours found. Out goes one [`Diagnostic`]: log, JSON, pages and embedders get that same
-//! value, and [`render()`] is the only place that makes text of it for people. A diagnostic never fails to be made: what
-//! an error does not tell (its place, the text of its file) is left out.
+//! In: Rhai's `ParseError` and `EvalAltResult` (the module `rhai`, the only place that reads them), or a problem that a
+//! check of patchcord has found. Out: one [`Diagnostic`]. Logs, JSON, pages and embedders receive this same value, and
+//! [`render()`] is the only place that makes text of it for people. A diagnostic can always be created: information
+//! that an error lacks (its place, the text of its file) is left out.
 //!
 //! # JSON
 //!
-//! `Diagnostic` serializes to the shape below; every key is always there, and the texts of files are left out.
+//! `Diagnostic` serializes to the shape below. Every key is always present, and the texts of files are left out.
 //!
 //! ```json
 //! {
@@ -41,10 +41,10 @@ pub use self::render::{Style, render};
 pub(crate) use self::rhai::{place, type_word, unknown_variable};
 pub use self::visible::{is_hidden, visible, visible_lines};
 
-/// Gives the text of a file by its path relative to the scripts folder, if it is known.
+/// Function that returns the text of a file by its path relative to the scripts folder, if it is known.
 pub type Sources<'a> = &'a dyn Fn(&str) -> Option<Arc<str>>;
 
-/// One problem of a script: what, where, how it came there, and what helps.
+/// Problem of a script: its description, its place, the calls that led to it, and hints for its repair.
 ///
 /// ```
 /// use patchcord::diagnostic::{Diagnostic, Place};
@@ -60,32 +60,32 @@ pub type Sources<'a> = &'a dyn Fn(&str) -> Option<Arc<str>>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Diagnostic {
-    /// Whether the script can be used at all.
+    /// Severity: an error, or a warning about a script that can be used.
     pub severity: Severity,
-    /// What is wrong: lower-case, without a final period, names of the user in backticks.
+    /// Description of the problem: lower-case, without a final period, names of the user in backticks.
     pub message: String,
-    /// Where it is wrong, if that is known.
+    /// Place of the problem, if it is known.
     pub place: Option<Place>,
-    /// The calls that led to `place`, the outermost first. Calls made by the host itself are not in it.
+    /// Calls that led to `place`, the outermost first, without calls that the host itself made.
     pub trace: Vec<Frame>,
     /// Statements that help to repair it, each shown on a line of its own.
     pub hints: Vec<String>,
-    /// What the host was doing, if it was calling the script.
+    /// Call of the host into the script, if there was one.
     pub origin: Option<Origin>,
 }
 
-/// How bad a problem is.
+/// Severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Severity {
-    /// The version cannot be served, or the call has failed.
+    /// The version cannot serve, or the call has failed.
     Error,
-    /// The script works, but probably not as meant.
+    /// The script works, but probably not as intended.
     Warning,
 }
 
-/// A stretch of one line of a script file.
+/// Range of characters in one line of a script file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Place {
@@ -96,26 +96,26 @@ pub struct Place {
     pub line: usize,
     /// Column in characters, counted from 1.
     pub column: usize,
-    /// How many characters to underline, at least 1.
+    /// Number of characters to underline, at least 1.
     pub length: usize,
-    /// The whole text of the file, for the excerpt.
+    /// Whole text of the file, for the excerpt.
     #[serde(skip)]
     pub source: Option<Arc<str>>,
 }
 
-/// One call, or one import, on the way to the place of a problem.
+/// Call or import on the way to the place of a problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Frame {
-    /// What was called.
+    /// Kind of what was called.
     pub kind: FrameKind,
     /// Name of the function, `closure`, or the path of the imported module.
     pub function: String,
-    /// Where it was called.
+    /// Place of the call.
     pub place: Option<Place>,
 }
 
-/// What a [`Frame`] stands for.
+/// Kind of a [`Frame`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -128,28 +128,28 @@ pub enum FrameKind {
     Import,
 }
 
-/// What the host was doing when a problem occurred.
+/// Call of the host into a script, during which a problem occurred.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Origin {
     /// Name of the namespace, for example `/chat`.
     pub namespace: String,
-    /// What was called, with its backticks: `` `message` handler ``, `` `on_connection` ``, `top level`.
+    /// Name of what was called, with its backticks: `` `message` handler ``, `` `on_connection` ``, `top level`.
     pub call: String,
-    /// Id of the socket, when one was concerned.
+    /// Id of the socket, if the call belongs to one.
     pub socket: Option<String>,
     /// Version of the script.
     pub version: u64,
 }
 
 impl Diagnostic {
-    /// A problem that makes a script unusable, or a call fail.
+    /// Creates the diagnostic of a problem that makes a script unusable, or a call fail.
     #[must_use]
     pub fn error(message: impl Into<String>) -> Self {
         Self::new(Severity::Error, message.into())
     }
 
-    /// A problem that the author should hear of, although the script works.
+    /// Creates the diagnostic of a problem that the author should know of, although the script works.
     #[must_use]
     pub fn warning(message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, message.into())
@@ -166,21 +166,21 @@ impl Diagnostic {
         }
     }
 
-    /// Says where the problem is.
+    /// Sets the place of the problem.
     #[must_use]
     pub fn at(mut self, place: impl Into<Option<Place>>) -> Self {
         self.place = place.into();
         self
     }
 
-    /// Adds a statement that helps to repair it. Hints are shown in the order in which they were added.
+    /// Adds a statement that helps to repair the problem. Hints are shown in the order in which they were added.
     #[must_use]
     pub fn hint(mut self, text: impl Into<String>) -> Self {
         self.hints.push(text.into());
         self
     }
 
-    /// Says what the host was doing.
+    /// Sets the call of the host into the script.
     #[must_use]
     pub fn from_call(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
@@ -188,7 +188,7 @@ impl Diagnostic {
     }
 }
 
-/// Each problem once, in the order of files and lines.
+/// Returns each problem once, in the order of files and lines.
 #[doc(hidden)]
 pub fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
     found.sort_by_cached_key(|diagnostic| {
@@ -199,7 +199,7 @@ pub fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
     found
 }
 
-/// The same text as [`render()`] without colours.
+/// Writes the same text as [`render()`] without colours.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&render(self, Style::Plain))
@@ -209,7 +209,7 @@ impl fmt::Display for Diagnostic {
 impl std::error::Error for Diagnostic {}
 
 impl Severity {
-    /// The word that is shown: `error` or `warning`.
+    /// Returns the word that is shown: `error` or `warning`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -220,7 +220,7 @@ impl Severity {
 }
 
 impl Place {
-    /// One character of `file`; line and column count from 1.
+    /// Creates the place of one character of `file`; line and column count from 1.
     #[must_use]
     pub fn new(file: impl Into<Arc<str>>, line: usize, column: usize) -> Self {
         Self {
@@ -232,14 +232,14 @@ impl Place {
         }
     }
 
-    /// Says how many characters to underline.
+    /// Sets the number of characters to underline.
     #[must_use]
     pub fn length(mut self, characters: usize) -> Self {
         self.length = characters.max(1);
         self
     }
 
-    /// Gives the whole text of the file, for the excerpt.
+    /// Sets the whole text of the file, for the excerpt.
     #[must_use]
     pub fn source(mut self, text: Arc<str>) -> Self {
         self.source = Some(text);
@@ -247,7 +247,7 @@ impl Place {
     }
 }
 
-/// `chat.rhai:12:10`, which terminals and editors turn into a link.
+/// Writes `chat.rhai:12:10`, which terminals and editors turn into a link.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
@@ -269,7 +269,7 @@ impl fmt::Display for Frame {
 }
 
 impl Origin {
-    /// A call into a script: its namespace, what was called, and which version of it.
+    /// Creates the origin of a call into a script: its namespace, what was called, and the version of the script.
     #[must_use]
     pub fn new(namespace: impl Into<String>, call: impl Into<String>, version: u64) -> Self {
         Self {
@@ -280,7 +280,7 @@ impl Origin {
         }
     }
 
-    /// Says which socket was concerned.
+    /// Sets the socket of the call.
     #[must_use]
     pub fn socket(mut self, id: impl Into<String>) -> Self {
         self.socket = Some(id.into());

@@ -1,8 +1,8 @@
-//! Diagnostics as text for people: the one place that draws them.
+//! Rendering of diagnostics as text for people: the one place that draws them.
 //!
-//! In comes a [`Diagnostic`] and whether the reader sees colours; out goes text of several lines without a final line
-//! break. What must stay true: the caret stands under the character that is meant, the place reads
-//! `file:line:column`, and no text of a script or client reaches the terminal as a control sequence.
+//! In: a [`Diagnostic`] and a [`Style`]. Out: text of several lines without a final line break. Invariant: the caret
+//! stands under the character that is meant, the place reads `file:line:column`, and no text of a script or client
+//! reaches the terminal as a control sequence.
 
 use std::ops::Range;
 
@@ -18,19 +18,19 @@ use super::{
 
 const HINT: Paint = AnsiColor::BrightCyan.on_default().bold();
 
-/// Whether the reader of a text sees colours.
+/// Style of a text: with or without colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Style {
-    /// No escape sequences: files, pipes, pages, tests.
+    /// No escape sequences: for files, pipes, pages, tests.
     #[default]
     Plain,
     /// Escape sequences for a terminal.
     Color,
 }
 
-/// Draws a diagnostic: message, place with its line, hints, the chain of calls (the innermost first), and what the
-/// host was doing.
+/// Draws a diagnostic: message, place with its line, hints, the chain of calls (the innermost first), and the call of
+/// the host.
 ///
 /// ```
 /// use patchcord::diagnostic::{Diagnostic, Style, render};
@@ -88,7 +88,7 @@ fn report(diagnostic: &Diagnostic, style: Style) -> String {
     renderer.render(&[group])
 }
 
-/// The line of a place and the bytes of it to mark. Only that line is given away, for the text may be long.
+/// Returns the line of a place, and the bytes of it to mark. Only this line is passed on, because the text may be long.
 fn excerpt(place: &Place) -> Option<(String, Range<usize>)> {
     let source = place.source.as_deref()?;
     let line = source.split('\n').nth(place.line.checked_sub(1)?)?;
@@ -119,7 +119,7 @@ fn excerpt(place: &Place) -> Option<(String, Range<usize>)> {
     Some((line, marked))
 }
 
-/// The chain from the inside out, where a function that called itself is one step.
+/// Returns the chain of calls from the inside out, where a function that called itself is one step.
 fn calls(trace: &[Frame]) -> Vec<(&Frame, usize)> {
     let mut calls: Vec<(&Frame, usize)> = Vec::new();
     for frame in trace.iter().rev() {
@@ -151,7 +151,7 @@ mod tests {
         render(&Diagnostic::error("x").at(place), Style::Plain)
     }
 
-    /// The line of code, the marks under it, both as they begin behind the bar.
+    /// Returns the line of code and the marks under it, both from behind the bar on.
     fn excerpt(text: &str) -> (String, String) {
         let mut rows = text
             .lines()

@@ -1,13 +1,13 @@
 //! Rhai's errors as diagnostics: the one place that reads `ParseError` and `EvalAltResult`.
 //!
-//! In come an error, the name of the file that was run, and a way to get the texts of files; out goes a
+//! In: an error, the name of the file that was run, and a function that returns the texts of files. Out: a
 //! [`Diagnostic`] with the place of the innermost error, the chain of calls that led there, and hints where the error
-//! lets us state a fact. Hints that need to know what functions exist are added by those who know, with
-//! [`Diagnostic::hint`].
+//! allows to state a fact. Hints that depend on the existing functions are added by the callers that know these
+//! functions, with [`Diagnostic::hint`].
 //!
-//! What must stay true: names of sources (`AST::set_source`, `Module::set_id`) are paths relative to the scripts
-//! folder, for they are all that Rhai tells about the file of an error. A position belongs to the file of the *caller*
-//! for a call, and to the file of the called function for what is inside it.
+//! Invariant: names of sources (`AST::set_source`, `Module::set_id`) are paths relative to the scripts folder, because
+//! Rhai reports nothing else about the file of an error. The position of a call belongs to the file of the *caller*,
+//! and a position inside the called function belongs to the file of the function.
 
 mod eval;
 mod parse;
@@ -23,7 +23,7 @@ pub(crate) use self::{eval::unknown_variable, words::type_word};
 use super::{Diagnostic, Frame, FrameKind, Place, Sources};
 
 impl Diagnostic {
-    /// The diagnostic of a script that does not compile; `source` is the text of `file`.
+    /// Creates the diagnostic of a script that does not compile; `source` is the text of `file`.
     #[must_use]
     pub fn from_parse(error: &ParseError, file: &str, source: &Arc<str>) -> Self {
         let token = Token::at(source, error.position());
@@ -31,13 +31,14 @@ impl Diagnostic {
         parse::explain(error.err_type(), token.as_ref()).at(place)
     }
 
-    /// The diagnostic of a call that failed.
+    /// Creates the diagnostic of a call that failed.
     ///
-    /// `entry` is the file that the host's call belongs to: the file of the hook or, for a closure that was kept, the
-    /// file that registered it, for the place of that registration is all that Rhai knows as its call site.
+    /// `entry` is the file to which the host's call belongs: the file of the hook or, for a closure that was kept, the
+    /// file that registered it, because Rhai knows only the place of that registration as the place of the call.
     ///
     /// Rhai forgets the place of an error that no script can catch (operations, sizes, call depth, termination): it
-    /// gives the outermost call that led to it, and nothing at all when the host made that call without a position.
+    /// reports the outermost call that led to the error, and nothing at all if the host made that call without a
+    /// position.
     #[must_use]
     pub fn from_eval(error: &EvalAltResult, entry: &str, sources: Sources<'_>) -> Self {
         let Chain {
@@ -62,7 +63,7 @@ impl Diagnostic {
     }
 }
 
-/// The innermost error, the file it is in, and the calls on the way to it.
+/// Innermost error, the file that contains it, and the calls on the way to it.
 struct Chain<'e> {
     error: &'e EvalAltResult,
     file: String,
@@ -115,7 +116,7 @@ fn frame_of(function: &str) -> (FrameKind, String) {
     }
 }
 
-/// An import is written without the extension, a file has one.
+/// Returns the file of an import. An import is written without the extension that the file has.
 fn module_file(path: &str, sources: Sources<'_>) -> String {
     let file = format!("{path}.rhai");
     if sources(path).is_none() && sources(&file).is_some() {
@@ -125,7 +126,7 @@ fn module_file(path: &str, sources: Sources<'_>) -> String {
     }
 }
 
-/// The token at a position of a file; without the text, one character there.
+/// Returns the place of the token at a position of a file; without the text, the place of one character.
 pub(crate) fn place(file: &str, source: Option<&Arc<str>>, position: Position) -> Option<Place> {
     let token = source.and_then(|text| Some((text, Token::at(text, position)?)));
     match token {
@@ -138,7 +139,8 @@ pub(crate) fn place(file: &str, source: Option<&Arc<str>>, position: Position) -
     }
 }
 
-/// The innermost call whose place is known stands for an error that has no place of its own.
+/// Returns the place of the innermost call that has one, for an error that has no place of its own. This call and the
+/// calls inside it leave the trace.
 fn nearest(trace: &mut Vec<Frame>) -> Option<Place> {
     while let Some(frame) = trace.pop() {
         if frame.place.is_some() {
@@ -148,8 +150,8 @@ fn nearest(trace: &mut Vec<Frame>) -> Option<Place> {
     None
 }
 
-/// Leaves out what tells nothing: the call that the host made, and a native function (`for_each`) whose closure fails,
-/// for Rhai reports it and the closure at the same place.
+/// Leaves out the frames without information: the call that the host made, and a native function (`for_each`) whose
+/// closure fails, because Rhai reports it and the closure at the same place.
 fn tidy(trace: Vec<Frame>) -> Vec<Frame> {
     let mut tidied: Vec<Frame> = Vec::with_capacity(trace.len());
     for frame in trace {

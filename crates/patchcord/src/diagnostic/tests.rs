@@ -1,7 +1,7 @@
-//! Scripts that fail, run on a real engine, and the text that their author sees.
+//! Tests with scripts that fail, run on a real engine, and the text that their author sees.
 //!
-//! `tests/fixtures/diagnostic/<case>.rhai` is a script, `<case>.txt` beside it the exact text; modules to import are in
-//! `lib`. `UPDATE_EXPECT=1` writes the texts anew.
+//! `tests/fixtures/diagnostic/<case>.rhai` is a script, and `<case>.txt` beside it is the exact text. Modules to import
+//! are in `lib`. `UPDATE_EXPECT=1` rewrites the texts.
 
 use std::{
     collections::BTreeSet,
@@ -80,7 +80,7 @@ fn engine() -> Engine {
     engine
 }
 
-/// Without it, a closure that captures `socket` could not be given to one of its methods.
+/// Makes handles plain values. Otherwise a closure that captures `socket` could not be passed to one of its methods.
 #[expect(deprecated, reason = "`on_var` is marked as not yet stable")]
 fn handles_are_plain_values(engine: &mut Engine) {
     engine.on_var(|name, _, context| {
@@ -224,7 +224,7 @@ fn colours_are_there_only_when_asked_for() {
     assert_eq!(bare, plain);
 }
 
-/// The way in which the host calls a listener later: with the state that it was registered under.
+/// Calls a listener later, as the host does: with the state under which it was registered.
 #[test]
 #[expect(deprecated, reason = "stored call state is marked as not yet stable")]
 fn a_closure_that_the_host_calls_later_knows_its_own_file() {

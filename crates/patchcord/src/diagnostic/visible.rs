@@ -1,4 +1,4 @@
-//! Makes text harmless that a client or a script may have chosen: the one place that escapes it.
+//! Escapes text that a client or a script may have chosen, so that it is harmless: the one place that does so.
 //!
 //! In: any text. Out: the same text, with escapes in place of the characters that a terminal obeys, that end a line, or
 //! that reverse the direction of writing. Every line of a log and every label of a metric goes through here.
@@ -31,8 +31,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Does the same for a text of several lines. Its second and all further lines are indented, so that none of them can
-/// be taken for a line of somebody else.
+/// Does the same for a text of several lines. The second and all further lines are indented, so that none of them can
+/// be mistaken for a line of another source.
 ///
 /// ```
 /// use patchcord::diagnostic::visible_lines;
@@ -45,7 +45,7 @@ pub fn visible_lines(text: &str) -> String {
     lines.join(&format!("\n{CONTINUATION}"))
 }
 
-/// Returns whether a character is a control character, ends a line, or changes the direction of writing.
+/// Returns `true` if a character is a control character, ends a line, or changes the direction of writing.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     c.is_control()

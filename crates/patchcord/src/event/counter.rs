@@ -1,8 +1,8 @@
-//! One number that only grows.
+//! Counter that only grows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Number that only grows.
+/// Counter that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -17,7 +17,7 @@ impl Counter {
         self.0.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// Returns the number so far.
+    /// Returns the current count.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

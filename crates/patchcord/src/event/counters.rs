@@ -1,9 +1,8 @@
-//! Counters of what has happened so far: for metrics, and for what is ignored as in Node and would otherwise leave no
-//! trace.
+//! Counters of a host: for metrics, and for what is ignored as in Node and would otherwise leave no trace.
 
 use super::{Counter, HostEvent, RefusedConnects};
 
-/// Name and meaning of the counters that differ by the reason.
+/// Name and meaning of the counter that has a count for each reason.
 const REFUSED_CONNECTS: (&str, &str) = (
     "connects_refused",
     "clients that were not let into a namespace",
@@ -62,7 +61,8 @@ counters! {
     clients_disconnected: "clients that were cut off because they went beyond a limit, or their `on_connection` failed",
     /// See [`HostEvent::RequestRejected`].
     requests_rejected: "clients and requests that were not taken",
-    /// The clients in this and the next counters are in `refused`, too.
+    /// This counter and the following ones, up to `over_max_tcp_connections_per_address`, count what
+    /// `requests_rejected` counts too.
     over_max_connections: "clients that were refused at `max-connections`",
     over_max_connections_per_address: "clients that were refused at `max-connections-per-address`",
     over_max_connects_per_second: "clients that were refused at `max-connects-per-second`",

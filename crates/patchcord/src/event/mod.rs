@@ -1,4 +1,4 @@
-//! Everything that the host announces, in one closed enum: logs, metrics and embedders subscribe to it.
+//! Events that the host announces, in one closed enum: logs, metrics and embedders subscribe to them.
 
 mod counter;
 mod counters;
@@ -44,7 +44,7 @@ pub enum Level {
     Error,
 }
 
-/// Version that is staged, was staged, or serves no longer as one.
+/// Version that is or was staged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StagedScript {
@@ -98,7 +98,7 @@ pub struct UnchangedScript {
 pub enum RollbackReason {
     /// The application requested it.
     Requested,
-    /// Handlers of the version failed on several connections, at places where those of the version before did not.
+    /// Handlers of the version failed on several connections, at places where those of the previous version did not.
     Errors {
         /// Number of connections.
         connections: usize,
@@ -110,11 +110,11 @@ pub enum RollbackReason {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum KeptReason {
-    /// It was saved again since, and keeps that version.
+    /// It was saved again since then, and keeps that version.
     SavedSince,
     /// It did not serve before, so there is no version to restore.
     First,
-    /// The host was started again, and the version in the files was rolled back before.
+    /// The host was restarted, and the version in the files was rolled back before.
     BeforeRestart,
 }
 
@@ -128,8 +128,7 @@ impl UnchangedScript {
     }
 }
 
-/// Event that a listener may want to know. It is serialized as an object whose `type` is its name, such as
-/// `handler_failed`.
+/// Event of a host. It is serialized as an object whose `type` is its name, such as `handler_failed`.
 ///
 /// ```
 /// use patchcord::{HostEvent, testing::TestHost};
@@ -153,13 +152,13 @@ pub enum HostEvent {
         namespace: Arc<str>,
         /// Its script.
         script: Arc<str>,
-        /// The number of the version.
+        /// Number of the version.
         version: u64,
-        /// The number of the batch: what took effect together has the same number.
+        /// Number of the batch: versions that took effect together have the same number.
         batch: u64,
         /// Hash that identifies its text.
         hash: Arc<str>,
-        /// The files that it was read from.
+        /// Files from which it was read.
         files: Vec<Arc<str>>,
     },
     /// A new version serves, on live connections too.
@@ -168,50 +167,50 @@ pub enum HostEvent {
         namespace: Arc<str>,
         /// Its script.
         script: Arc<str>,
-        /// The number of the version.
+        /// Number of the version.
         version: u64,
-        /// The number of the batch: what took effect together has the same number.
+        /// Number of the batch: versions that took effect together have the same number.
         batch: u64,
         /// Hash that identifies its text.
         hash: Arc<str>,
-        /// The files that it was read from.
+        /// Files from which it was read.
         files: Vec<Arc<str>>,
         /// Effects on the live connections.
         reload: Reload,
     },
-    /// An earlier version serves again, on live connections too. A rollback is a batch too.
+    /// An earlier version serves again, on live connections too. A rollback is also a batch.
     RolledBack {
         /// The namespace.
         namespace: Arc<str>,
         /// Its script.
         script: Arc<str>,
-        /// The number of the version that was rolled back. It is not tried again before its files change.
+        /// Number of the version that was rolled back. It is not tried again before its files change.
         from: u64,
-        /// The number of the version that serves.
+        /// Number of the version that serves.
         version: u64,
-        /// The number of the batch: what took effect together has the same number.
+        /// Number of the batch: versions that took effect together have the same number.
         batch: u64,
         /// Hash that identifies its text.
         hash: Arc<str>,
-        /// The files that it was read from.
+        /// Files from which it was read.
         files: Vec<Arc<str>>,
         /// Reason for the rollback.
         reason: RollbackReason,
         /// Effects on the live connections.
         reload: Reload,
     },
-    /// A rollback leaves a namespace as it is, although its version belongs to what is rolled back.
+    /// A rollback leaves a namespace as it is, although the version of the namespace belongs to the rolled-back batch.
     KeptByRollback {
         /// The namespace.
         namespace: Arc<str>,
         /// Its script.
         script: Arc<str>,
-        /// The number of the version that keeps serving.
+        /// Number of the version that keeps serving.
         version: u64,
         /// Reason for which it stays.
         reason: KeptReason,
     },
-    /// Versions are staged: the chosen clients have them, and all others keep what serves.
+    /// Versions are staged: the chosen clients have them, and all others keep the versions that serve.
     Staged {
         /// Clients that have them: a share such as `10%`, or ids of sockets.
         whom: String,
@@ -222,19 +221,19 @@ pub enum HostEvent {
     },
     /// The staged versions serve all clients. [`HostEvent::Replaced`] reports the effects on the others.
     Promoted {
-        /// The number of the batch that they are.
+        /// Number of the batch that they form.
         batch: u64,
         /// The scripts.
         scripts: Vec<Arc<str>>,
     },
-    /// The clients that had staged versions have returned to what serves.
+    /// The clients that had staged versions have returned to the versions that serve.
     Abandoned {
         /// Reason for it.
         reason: RollbackReason,
         /// The staged versions, with the effects of the return.
         scripts: Vec<StagedScript>,
     },
-    /// Files were saved while versions are staged: they wait until these are promoted or abandoned.
+    /// Files were saved while versions are staged. The save waits until these are promoted or abandoned.
     WaitsForStage {
         /// The files.
         files: Vec<Arc<str>>,
@@ -252,7 +251,7 @@ pub enum HostEvent {
         namespace: Arc<str>,
         /// Its script.
         script: Arc<str>,
-        /// The number of the version that serves.
+        /// Number of the version that serves.
         version: u64,
     },
     /// Saves wait for [`Host::resume`](crate::Host::resume). Announced at the pause, and for each batch of saves that
@@ -263,13 +262,13 @@ pub enum HostEvent {
     },
     /// Saves take effect again, and what was saved meanwhile is loaded now.
     Resumed,
-    /// The versions on disk cannot be read or written. Everything else works; what was not written is unknown after a
-    /// restart.
+    /// The versions on disk cannot be read or written. Everything else works. After a restart, versions that were not
+    /// written are unknown.
     HistoryFailed {
         /// The problem, with its reason.
         error: String,
     },
-    /// The loaded scripts contain probable mistakes. They serve all the same.
+    /// The loaded scripts contain probable mistakes. They serve nevertheless.
     Warnings {
         /// The mistakes, with their places.
         diagnostics: Vec<Diagnostic>,
@@ -294,7 +293,7 @@ pub enum HostEvent {
         /// New file with the same text, if there is one: the file was renamed or moved.
         same_text: Option<Arc<str>>,
     },
-    /// A file that was missing is back in time, as it was: its version serves as before.
+    /// A file that was missing has returned in time and unchanged. Its version serves as before.
     Returned {
         /// The namespace.
         namespace: Arc<str>,
@@ -303,8 +302,8 @@ pub enum HostEvent {
         /// Number of the version that serves.
         version: u64,
     },
-    /// Another file serves a namespace: one of its own in place of a dynamic namespace, or the other way round. The clients
-    /// were disconnected, and can connect again.
+    /// Another file serves a namespace: a file of its own in place of that of a dynamic namespace, or the other way
+    /// round. The clients were disconnected, and can connect again.
     Moved {
         /// The namespace.
         namespace: Arc<str>,
@@ -315,7 +314,7 @@ pub enum HostEvent {
         /// Number of clients that were disconnected.
         clients: usize,
     },
-    /// Something among the scripts looks like a script by its name, and is left alone: a copy, a pipe, a link that leads to
+    /// An entry of the scripts folder has the name of a script, but is ignored: a copy, a pipe, or a link that leads to
     /// nothing. Announced once while it is there.
     Ignored {
         /// Name of the file, or of the folder.
@@ -323,26 +322,26 @@ pub enum HostEvent {
         /// Reason, with the remedy.
         reason: String,
     },
-    /// The scripts cannot be read or watched; what serves keeps serving.
+    /// The scripts cannot be read or watched. The versions that serve keep serving.
     ScriptsUnreadable {
         /// Error of the system.
         error: String,
     },
-    /// A script call failed. It ended, and nothing else did.
+    /// A script call failed. Only this call has ended.
     HandlerFailed {
         /// The error, its place, and the call in which it occurred.
         diagnostic: Diagnostic,
     },
-    /// The same error came repeatedly. It was announced a few times, and has been counted since.
+    /// The same error occurred repeatedly. It was announced a few times, and then only counted.
     HandlerFailuresSuppressed {
-        /// The error, as it came first.
+        /// The error, as it occurred first.
         diagnostic: Diagnostic,
-        /// Number of times that it was not announced.
+        /// Number of times that the error was not announced.
         count: usize,
     },
-    /// Clients send an event that nobody listens to. Announced once for each event: at once if no version of the script
-    /// has a listener for it, for at most 50 names of a script; and 10 seconds after a client sent it first if a former
-    /// version had one.
+    /// Clients send an event without a listener. Announced once for each event: at once if no version of the script has
+    /// a listener for it, for at most 50 names of a script; 10 seconds after a client sent it first if a former version
+    /// had a listener.
     Unheard {
         /// The namespace.
         namespace: Arc<str>,
@@ -350,15 +349,15 @@ pub enum HostEvent {
         script: Arc<str>,
         /// Name of the event.
         event: String,
-        /// Number of the first version that does not listen to it, if a former version did.
+        /// Number of the first version without a listener for it, if a former version had one.
         since: Option<u64>,
-        /// The event with the most similar name that the script listens to, if one is similar.
+        /// Event with the most similar name that has a listener in the script, if there is a similar one.
         similar: Option<String>,
         /// Number of clients that have sent it, at most 1,000.
         clients: usize,
     },
-    /// The listener of an event has the ack as a parameter, and has neither called it nor kept it for later, nor returned a
-    /// value: the client waits for ever. Announced once for each event of a script.
+    /// The listener of an event has the ack as a parameter, but has neither called it, nor kept it for later, nor
+    /// returned a value: the client waits for ever. Announced once for each event of a script.
     Unanswered {
         /// The namespace.
         namespace: Arc<str>,
@@ -374,7 +373,7 @@ pub enum HostEvent {
         namespace: Arc<str>,
         /// The socket, if it is known.
         socket: Option<String>,
-        /// The name of the event.
+        /// Name of the event.
         event: String,
         /// Reason for the loss.
         reason: String,
@@ -392,7 +391,8 @@ pub enum HostEvent {
         /// Number of bytes that waited for it.
         queued_bytes: usize,
     },
-    /// A client exceeded a limit repeatedly, or by far at once, or its `on_connection` failed. It was disconnected.
+    /// A client was disconnected because it exceeded a limit repeatedly, or by far at once, or because its
+    /// `on_connection` failed.
     ClientDisconnected {
         /// Address of the client.
         peer: Option<SocketAddr>,
@@ -410,7 +410,7 @@ pub enum HostEvent {
         /// Number of rejections with the same reason that this event stands for.
         count: usize,
     },
-    /// A client was not let into a namespace.
+    /// The CONNECT of a client to a namespace was rejected.
     ConnectRefused {
         /// The namespace, as the client named it.
         namespace: String,
@@ -423,15 +423,15 @@ pub enum HostEvent {
         /// Reason for the rejection. A script may have chosen it.
         reason: String,
     },
-    /// Events of one kind came repeatedly. They were announced a few times, and have been counted since.
+    /// Events of one kind occurred repeatedly. They were announced a few times, and then only counted.
     Suppressed {
         /// The first event of the kind.
         event: Box<Self>,
         /// Number of events that were not announced.
         count: usize,
     },
-    /// Headers of a request that opened a connection are too long to be kept for scripts: `socket.handshake.headers` does
-    /// not contain them. Repeated ones are announced a few times, and then counted and announced as one.
+    /// Headers of a request that opened a connection are too long to be kept for scripts, so `socket.handshake.headers`
+    /// does not contain them. Repeated ones are announced a few times, and then counted and announced as one.
     HeadersLeftOut {
         /// Address of the client.
         peer: Option<SocketAddr>,
@@ -440,26 +440,26 @@ pub enum HostEvent {
         /// Number of requests that this event stands for.
         count: usize,
     },
-    /// A client did not take a response for [`Options::write_timeout`](crate::Options::write_timeout), and its connection
-    /// was closed. Repeated ones are announced a few times, and then counted and announced as one.
+    /// A client did not read a response within [`Options::write_timeout`](crate::Options::write_timeout), and its
+    /// connection was closed. Repeated ones are announced a few times, and then counted and announced as one.
     ResponseUnread {
-        /// Address of the client, or of the proxy that did not take the response.
+        /// Address of the client, or of the proxy that did not read the response.
         peer: Option<SocketAddr>,
         /// Number of connections that this event stands for.
         count: usize,
     },
-    /// A page has asked for the official client's bundle, which is not there: see
+    /// A page requested the bundle of the official client, which is missing: see
     /// [`Config::client_dist`](crate::server::Config::client_dist). Announced once.
     BundleMissing {
         /// Path of the request.
         path: String,
     },
-    /// A request went through a proxy, and [`Options::trust_proxy`](crate::Options::trust_proxy) is 0: the host takes the
-    /// address of the proxy for that of its clients, and limits per address do not hold for them. Announced once.
+    /// A request went through a proxy, but [`Options::trust_proxy`](crate::Options::trust_proxy) is 0: the host takes
+    /// the address of the proxy for that of its clients, so limits per address do not work for them. Announced once.
     UntrustedProxy {
         /// Address of the proxy.
         peer: SocketAddr,
-        /// Header that shows it.
+        /// Header that reveals the proxy.
         header: String,
     },
     /// The server cannot accept connections for now, because the system provides none; existing connections continue.
@@ -467,19 +467,19 @@ pub enum HostEvent {
         /// Error of the system.
         error: String,
     },
-    /// A page that may not connect tried to connect; announced once for each origin.
+    /// A page of an origin that may not connect tried to do so; announced once for each origin.
     OriginRefused {
         /// Origin of the page, as its browser sends it.
         origin: String,
     },
-    /// A request asked for a host that is not the server, see
+    /// A request was addressed to a host that is not the server, see
     /// [`Options::allowed_hosts`](crate::Options::allowed_hosts); announced once for each host.
     HostRefused {
         /// Host of the request, with its port.
         host: String,
     },
-    /// The host was attached to a `SocketIo` of the application. Either something does not hold there that holds
-    /// elsewhere, or a script cannot serve.
+    /// The host was attached to a `SocketIo` of the application. Either something that holds elsewhere does not hold
+    /// there, or a script cannot serve.
     AttachWarning {
         /// The problem, with its reason.
         error: String,
@@ -502,7 +502,7 @@ pub enum HostEvent {
 }
 
 impl HostEvent {
-    /// Creates the event of a CONNECT that is rejected, with the reason that its kind has by itself.
+    /// Creates the event of a rejected CONNECT, with the default reason of its kind.
     ///
     /// ```
     /// use patchcord::{HostEvent, event::ConnectRefusal};

@@ -1,4 +1,4 @@
-//! What is common to all events: level, name, and the key by which repeated ones are throttled.
+//! Properties of all events: level, name, and the key by which repeated events are throttled.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,7 +6,7 @@ use super::{HostEvent, Level};
 use crate::diagnostic::Diagnostic;
 
 impl HostEvent {
-    /// Returns the severity, as in a log: an error needs somebody to act, a warning may.
+    /// Returns the severity, as in a log: an error requires action, a warning may require it.
     ///
     /// ```
     /// use patchcord::{Level, testing::TestHost};
@@ -68,8 +68,8 @@ impl HostEvent {
         self.into()
     }
 
-    /// Returns a key that events of one kind share. Only events that a client or a script can cause without end have a key.
-    /// Nothing that a client chooses is part of it, such as the id of a socket that comes again and again.
+    /// Returns the key that events of one kind share. Only events that a client or a script can cause without end have
+    /// a key. Nothing that a client chooses is part of it, such as the id of a socket that connects again and again.
     pub(crate) fn throttle_key(&self) -> Option<u64> {
         let mut hasher = DefaultHasher::new();
         std::mem::discriminant(self).hash(&mut hasher);
@@ -89,8 +89,8 @@ impl HostEvent {
     }
 }
 
-/// Hashes the place of an error, and not its message, or the event or namespace of its call, because a client may
-/// choose these. Without a place, the message is all there is.
+/// Hashes the place of an error. The message, and the event or namespace of its call, are not hashed, because a client
+/// may choose them. Only an error without a place is known by its message.
 fn failure(diagnostic: &Diagnostic, hasher: &mut DefaultHasher) {
     match &diagnostic.place {
         Some(place) => (&place.file, place.line, place.column).hash(hasher),

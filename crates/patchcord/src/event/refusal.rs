@@ -1,4 +1,4 @@
-//! Reasons for which a client is not let into a namespace, and their counters.
+//! Reasons for which a CONNECT to a namespace is rejected, and their counters.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::Counter;
 
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])+ $kind:ident, $field:ident, $reason:literal;)*) => {
-        /// Kind of reason for which a client is not let into a namespace. It is the label `reason` in metrics.
+        /// Kind of reason for which a CONNECT to a namespace is rejected. It is the label `reason` in metrics.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]

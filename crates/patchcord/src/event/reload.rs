@@ -33,11 +33,12 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Reload {
-    /// Files whose texts differ from those of the version before, in order.
+    /// Files whose texts differ from those of the previous version, in order.
     pub changed: Vec<Arc<str>>,
-    /// Code that differs from that of the version before: not comments, layout, or the order of equal code.
+    /// Code that differs from that of the previous version. Comments, layout, and the order of equal code do not count.
     pub code: Vec<CodeChange>,
-    /// Files whose changed code an event of the same save has reported already: another script imports them too.
+    /// Files whose changed code an earlier event of the same save has reported, because another script imports them
+    /// too.
     pub reported: Vec<Arc<str>>,
     /// Number of live connections that have the new version's handlers.
     pub rebound: usize,
@@ -49,22 +50,23 @@ pub struct Reload {
     pub added: usize,
     /// Number of listeners and timers that the edit has removed, over all connections.
     pub removed: usize,
-    /// Events that connections listen to no more.
+    /// Events to which connections no longer listen.
     pub silent: Vec<Silent>,
     /// Captured variables, and keys of `socket.data`, whose initial value the edit has changed.
     pub variables: Vec<Variable>,
     /// Rooms that connections have joined or left by the edit.
     pub rooms: Vec<Room>,
-    /// Number of connections that have begun again, because the script has a comment `// @reset`.
+    /// Number of connections that were started again, because the script has a comment `// @reset`.
     pub reset: usize,
-    /// Number of connections whose `on_connection` fails, as it did before: they have what it registered until then.
+    /// Number of connections whose `on_connection` fails, as it did before. They have what it registered before the
+    /// failure.
     pub failing: usize,
-    /// Number of connections whose `on_connection` fails since the edit, and that were disconnected for this reason.
+    /// Number of connections that were disconnected because their `on_connection` fails since the edit.
     pub disconnected: usize,
-    /// Number of connections that the new `on_connection` would disconnect, which the old one did not: they keep what they
-    /// have.
+    /// Number of connections that the new `on_connection` would disconnect, but the old one did not. They keep what
+    /// they have.
     pub spared: usize,
-    /// Number of connections whose drafts have read today's state, because `on_connection` has read more than 4 KiB from
+    /// Number of connections whose drafts have read today's state, because `on_connection` read more than 4 KiB from
     /// outside when they connected.
     pub untaped: usize,
     /// Reasons of the failures of `on_connection`.
@@ -85,14 +87,14 @@ pub struct StaleCode {
     pub line: usize,
     /// Number of the version whose text it keeps.
     pub version: u64,
-    /// Variable that its new text captures, and that these connections do not have. `None` if its code is gone, and a
+    /// Variable that its new text captures, and that these connections do not have. `None` if its code is gone, but a
     /// variable or a pending ack still holds it.
     pub lacks: Option<String>,
     /// Number of connections.
     pub connections: usize,
 }
 
-/// Event that some connections listen to no more.
+/// Event to which some connections no longer listen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Silent {
@@ -100,7 +102,7 @@ pub struct Silent {
     pub event: String,
     /// Number of connections.
     pub connections: usize,
-    /// Number of these whose client sent it within the minute before.
+    /// Number of these connections whose client sent it within the last minute before the edit.
     pub recent: usize,
 }
 
@@ -121,7 +123,7 @@ pub struct Variable {
     pub kept: usize,
     /// Number of connections whose map has new keys beside its own.
     pub merged: usize,
-    /// Number of connections that had a value of their own, and have the new one, because its type has changed.
+    /// Number of connections that had a value of their own, and have the new one because its type has changed.
     pub reset: usize,
     /// Number of connections whose own value is lost, because nothing captures the variable any more.
     pub lost: usize,
@@ -146,18 +148,18 @@ pub struct Room {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The error, as it came on the first of them.
+    /// The error, as it occurred on the first of them.
     pub diagnostic: Diagnostic,
     /// Number of connections.
     pub connections: usize,
-    /// It fails since the edit, and the connections were disconnected. Otherwise it failed before, too.
+    /// `true` if it fails since the edit, and the connections were disconnected; `false` if it failed before, too.
     pub disconnected: bool,
 }
 
 impl Reload {
-    /// Returns `true` if the edit changes nothing for anyone: its code is that of the version before.
+    /// Returns `true` if the edit has no effect, because its code is that of the previous version.
     ///
-    /// Closures that kept an older text before keep it, see [`Reload::stale`].
+    /// Closures that already kept an older text keep it, see [`Reload::stale`].
     pub fn changes_nothing(&self) -> bool {
         let is_empty = [
             self.code.is_empty(),
@@ -169,7 +171,7 @@ impl Reload {
             && self.added + self.removed + self.spared + self.reset == 0
     }
 
-    /// Returns the names of variables that some connections keep a value of their own in.
+    /// Returns the names of variables in which some connections keep a value of their own.
     pub fn kept(&self) -> Vec<&str> {
         self.names(|variable| variable.kept + variable.merged)
     }
@@ -179,7 +181,7 @@ impl Reload {
         self.names(|variable| variable.lost)
     }
 
-    /// Returns the names of variables that some connections begin anew with, because their type has changed.
+    /// Returns the names of variables that have the new value on some connections, because their type has changed.
     pub fn retyped(&self) -> Vec<&str> {
         self.names(|variable| variable.reset)
     }

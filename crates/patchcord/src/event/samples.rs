@@ -33,7 +33,7 @@ pub fn every(text: &str) -> Vec<HostEvent> {
     all
 }
 
-/// Returns an event of the variant behind that of `event`.
+/// Returns an event of the variant after that of `event`.
 fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
     let diagnostics = || {
         vec![

@@ -1,4 +1,4 @@
-//! Which counter each event counts in.
+//! Tests of the counter in which each event counts.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Host events as text for people.
 //!
 //! In: an event. Out: its lines. Invariant: each line goes through [`visible`], which escapes what a client may have
-//! chosen; only a diagnostic is drawn, by [`render`], which does the same.
+//! chosen. Only a diagnostic is drawn by [`render`], which does the same.
 
 mod staging;
 
@@ -14,8 +14,8 @@ use std::{
 use super::{HostEvent, KeptReason, Reload, RollbackReason, UnchangedScript};
 use crate::diagnostic::{Diagnostic, Style, render, visible, visible_lines};
 
-/// An event as text for people: one line or several, without a final line break. No text in it that a client or a
-/// script has chosen can control a terminal, or be taken for a line of the host.
+/// Event as text for people: one line or several, without a final line break. Text that a client or a script has chosen
+/// cannot control a terminal, or be mistaken for a line of the host.
 ///
 /// ```
 /// use patchcord::{HostEvent, diagnostic::Style, testing::TestHost};
@@ -59,7 +59,7 @@ impl<'a> EventText<'a> {
 }
 
 impl HostEvent {
-    /// Returns the event as text for people, in a form that can be chosen. `to_string()` is the short way.
+    /// Returns the event as text for people, whose form can be chosen. `to_string()` is the short way.
     pub const fn text(&self) -> EventText<'_> {
         EventText {
             event: self,
@@ -99,7 +99,7 @@ impl Lines<'_> {
         self.lines.push(visible(text).into_owned());
     }
 
-    /// Adds one line, and further ones for the line breaks of `text`, which are indented.
+    /// Adds one line, and an indented one for each line break in `text`.
     fn said(&mut self, head: &str, text: &str) {
         self.lines
             .push(format!("{} {}", visible(head), visible_lines(text)));
@@ -443,7 +443,7 @@ fn clients(lines: &mut Lines<'_>, event: &HostEvent) {
     }
 }
 
-/// Adds the line of a client that was not let into a namespace.
+/// Adds the line of a rejected CONNECT.
 fn connect_refused(lines: &mut Lines<'_>, event: &HostEvent) {
     if let HostEvent::ConnectRefused {
         namespace,
@@ -468,7 +468,7 @@ fn client(address: Option<impl Display>, socket: Option<&str>) -> String {
     format!("{} ({})", socket.unwrap_or("-"), or_dash(address))
 }
 
-/// Returns how many events an announcement stands for, if it stands for several.
+/// Returns the number of events for which an announcement stands, as text; empty for one event.
 fn more(times: usize) -> String {
     match times {
         1 => String::new(),
@@ -480,7 +480,7 @@ fn or_dash(address: Option<impl Display>) -> String {
     address.map_or_else(|| "-".to_owned(), |address| address.to_string())
 }
 
-/// Returns the files that a version was read from, with `--verbose`.
+/// Returns the hash of a version and the files from which it was read; empty unless `verbose`.
 fn source(hash: &str, files: &[Arc<str>], verbose: bool) -> String {
     match verbose {
         true => format!("; {hash} of {}", files.join(", ")),
@@ -488,7 +488,7 @@ fn source(hash: &str, files: &[Arc<str>], verbose: bool) -> String {
     }
 }
 
-/// Adds the lines of a reload: the first one, and what changed for whom.
+/// Adds the lines of a reload: the first one, and the changes with their effects.
 fn reloaded(
     lines: &mut Lines<'_>,
     head: &str,

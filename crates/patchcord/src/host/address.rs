@@ -1,8 +1,8 @@
-//! Addresses that limits count as one.
+//! Networks, which the limits per address count as one address.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Bits of an IPv6 address that its holder chooses freely: a provider assigns at least a /64 to each customer.
+/// Bits of an IPv6 address that its holder chooses freely, because a provider assigns at least a /64 to each customer.
 const INTERFACE: u128 = (1 << 64) - 1;
 
 /// Network of a client, for limits per address: one IPv4 address, or the /64 of an IPv6 address.
@@ -10,7 +10,7 @@ const INTERFACE: u128 = (1 << 64) - 1;
 pub(crate) struct Network(IpAddr);
 
 impl Network {
-    /// Returns the network of an address; `None` for a loopback address, which no limit per address counts.
+    /// Returns the network of an address; `None` for a loopback address, to which no limit per address applies.
     pub(crate) fn of(address: IpAddr) -> Option<Self> {
         match address.to_canonical() {
             address if address.is_loopback() => None,

@@ -1,21 +1,21 @@
-//! Names by which clients may ask for the server, as browsers send them in `Host`.
+//! Names that clients may send in the header `Host` of a request.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
 const ANY: &str = "*";
-/// Start of an entry that stands for all names below another one.
+/// Prefix of an entry that stands for all names below another one.
 const BELOW: &str = "*.";
 /// Name of the machine itself, which browsers never look up.
 const LOCAL: &str = "localhost";
 /// Maximum length of a name in the domain name system, in bytes.
 const MAX_LENGTH: usize = 253;
 
-/// Name by which clients may ask for the server: `example.com`. `*.example.com` stands for all names below it, and `*`
-/// for every name.
+/// Name that clients may send in the header `Host`, without a port: `example.com`. `*.example.com` stands for all names
+/// below `example.com`, and `*` for every name. It is parsed from a text, without regard to case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AllowedHost(String);
 
-/// Error for a text that names no host.
+/// Error for a text that is not an [`AllowedHost`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected a name without a scheme and a port, such as `example.com` or `*.example.com`, or `*`"
@@ -24,7 +24,7 @@ pub struct AllowedHost(String);
 pub struct BadHost;
 
 impl AllowedHost {
-    /// Returns whether this entry stands for a name that [`name`] has read.
+    /// Returns `true` if this entry covers a name that [`name`] has returned.
     pub(super) fn matches(&self, name: &str) -> bool {
         match self.0.strip_prefix(BELOW) {
             Some(parent) => is_below(name, parent),
@@ -32,8 +32,8 @@ impl AllowedHost {
         }
     }
 
-    /// Returns advice for an operator whose server does not answer to a name that it should answer to; `None` if there
-    /// is none. It never allows more than this one name.
+    /// Returns advice for an operator whose server rejects requests with the name `host`; `None` if no entry can allow
+    /// it. The advice never allows more than this one name.
     #[doc(hidden)]
     pub fn hint(host: &str) -> Option<String> {
         let name = name(host).filter(|name| !name.starts_with(ANY))?;
@@ -72,7 +72,8 @@ impl fmt::Display for AllowedHost {
     }
 }
 
-/// Reads the name out of `Host`: without the port, in lower case. An IPv6 address keeps its brackets.
+/// Returns the name in a `Host` header, without the port and in lower case; `None` if there is none. An IPv6 address
+/// keeps its brackets.
 pub(super) fn name(host: &str) -> Option<String> {
     let after_address = host.rfind(']').unwrap_or_default();
     let colon = host.get(after_address..)?.find(':');
@@ -86,7 +87,7 @@ pub(super) fn name(host: &str) -> Option<String> {
     is_name.then(|| name.to_ascii_lowercase())
 }
 
-/// Returns whether no other site can have this name: it is an address, or the name of the machine itself.
+/// Returns `true` if no other site can have this name, because it is an IP address or the name of the machine itself.
 pub(super) fn is_local(name: &str) -> bool {
     let address = name
         .strip_prefix('[')

@@ -1,4 +1,4 @@
-//! How a host is made.
+//! Builds a [`Host`].
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -15,10 +15,10 @@ use super::{
 use crate::{
     api,
     event::HostEvent,
-    script::{self, Folder, Loader},
+    script::{Folder, Loader},
 };
 
-/// Makes a [`Host`].
+/// Builder of a [`Host`], returned by [`Host::builder`].
 ///
 /// ```
 /// use patchcord::{Host, script::Memory};
@@ -45,36 +45,38 @@ impl std::fmt::Debug for HostBuilder {
 }
 
 impl HostBuilder {
-    /// Serves the scripts of a folder, or one file as `/`. The default is the folder `scripts`.
+    /// Serves the scripts of a folder, or one file as the namespace `/`. By default the folder `scripts`.
     #[must_use]
     pub fn scripts(self, target: impl Into<PathBuf>) -> Self {
         self.loader(Folder::new(target))
     }
 
-    /// Serves scripts from anywhere else: [`Memory`](crate::script::Memory), or a [`Loader`] of the program's own.
+    /// Serves scripts from another source: from [`Memory`](crate::script::Memory), or from a [`Loader`] of the
+    /// application. Replaces [`HostBuilder::scripts`].
     #[must_use]
     pub fn loader(mut self, loader: impl Loader + 'static) -> Self {
         self.loader = Some(Arc::new(loader));
         self
     }
 
-    /// Serves in this way.
+    /// Sets the options of the host, all at once.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// Keeps versions with their texts in a folder, so that they are known after a restart: sets
-    /// [`Options::history`], and is called after [`HostBuilder::options`].
+    /// Keeps versions with their texts in a folder, so that the host knows them after a restart. This sets
+    /// [`Options::history`], so call it after [`HostBuilder::options`], which replaces all options.
     #[must_use]
     pub fn history(mut self, folder: impl Into<PathBuf>) -> Self {
         self.options.history = Some(folder.into());
         self
     }
 
-    /// Calls `listener` with everything the host announces, on the thread where it happens: it must not wait.
-    /// Without any listener the announcements go to [`tracing`].
+    /// Adds a listener, which is called with every event that the host announces. It is called on the thread on which
+    /// the event happens, so it must not block. A panic of a listener is caught. Without a listener, and without a
+    /// subscriber ([`Host::subscribe`]), the events go to [`tracing`].
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -96,40 +98,11 @@ impl HostBuilder {
         self
     }
 
-    /// Measures the memory of script calls, for the limit [`call_memory`](crate::script::Limits::call_memory): `meter`
-    /// returns what the present thread has allocated, less what it has freed. It is called often and must be cheap.
+    /// Adds a function that scripts can call, and that changes nothing outside. The drafts of a reload call it too. It
+    /// runs inside the script call and must not block.
     ///
-    /// A process has one allocator, so this holds for all of its hosts, and the first meter stays.
-    ///
-    /// ```
-    /// # #[cfg(all(feature = "jemalloc", unix))] {
-    /// use patchcord::Host;
-    /// use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
-    ///
-    /// #[global_allocator]
-    /// static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-    ///
-    /// thread_local! {
-    ///     static COUNTERS: Option<(ThreadLocal<u64>, ThreadLocal<u64>)> =
-    ///         allocatedp::read().ok().zip(deallocatedp::read().ok());
-    /// }
-    ///
-    /// fn net() -> u64 {
-    ///     COUNTERS.with(|counters| counters.map_or(0, |(taken, freed)| taken.get().wrapping_sub(freed.get())))
-    /// }
-    ///
-    /// let host = Host::builder().memory_meter(net).build();
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn memory_meter(self, meter: fn() -> u64) -> Self {
-        script::measure_by(meter);
-        self
-    }
-
-    /// Gives scripts a function that changes nothing: drafts of a reload call it too. It runs in the script's call
-    /// and must not block. Its first parameter may be a `&mut` of a type of the program's own: then it is a method of
-    /// that type, and a property if it is called `get$name`.
+    /// Its first parameter may be `&mut` of a type of the application. Then the function is a method of that type, and
+    /// a property if its name is `get$name`.
     ///
     /// ```
     /// use patchcord::testing::TestHost;
@@ -155,8 +128,9 @@ impl HostBuilder {
         self
     }
 
-    /// Gives scripts a function that changes something outside: a reload, which runs `on_connection` once more as a
-    /// draft, skips it there and goes on with `()`. It runs in the script's call and must not block.
+    /// Adds a function that scripts can call, and that changes something outside, such as a database. The drafts of a
+    /// reload, which run `on_connection` again, skip the function: there it returns `()`. It runs inside the script
+    /// call and must not block. It cannot be called at the top level of a script.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -187,9 +161,13 @@ impl HostBuilder {
         self
     }
 
-    /// Gives scripts a function that waits, for a database or another service. In scripts it takes a closure as its last
-    /// argument, which is called in the turn of the connection that gave it, with an error or with `()` and the value,
-    /// unless that client has left meanwhile. A reload, which runs `on_connection` once more as a draft, skips it.
+    /// Adds an `async` function that scripts can call, for a database or another service. The script call does not wait
+    /// for it: the script passes a closure as an additional last argument. When the future is ready, the host calls the
+    /// closure for the connection that made the call: with `(error, ())`, or with `((), value)`. It does not call the
+    /// closure if the client has disconnected meanwhile, or after [`Host::rebind`](crate::Host::rebind). The drafts of
+    /// a reload skip the function. It cannot be called at the top level of a script.
+    ///
+    /// The host spawns the future on the Tokio runtime. A panic of it counts as an error.
     ///
     /// ```
     /// # use patchcord::Host;
@@ -208,16 +186,16 @@ impl HostBuilder {
         self
     }
 
-    /// Gives scripts functions under a name of their own: `db::find_user(7, ...)`.
+    /// Adds functions that scripts call as members of a module: `db::find_user(7, ...)` for the name `db`.
     ///
-    /// See [`Functions`] for an example.
+    /// [`Functions`] has an example.
     #[must_use]
     pub fn module(mut self, name: impl Into<String>, functions: Functions) -> Self {
         self.modules.push((name.into(), functions));
         self
     }
 
-    /// The host. It serves nothing yet: see [`Host::load`] and [`Host::service`].
+    /// Builds the host. It does not load or serve anything yet: see [`Host::load`] and [`Host::service`].
     pub fn build(self) -> Host {
         let limits = &self.options.limits;
         let mut engine = api::engine(limits).functions(self.functions.into_module());

@@ -5,32 +5,33 @@ use std::sync::Arc;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Lifecycle of a host: the signal to close, and the work that must end before the host may end.
+/// Lifecycle of a host: the signal to close, the work that a close waits for, and the gate.
 #[derive(Debug, Clone)]
 pub(crate) struct Lifecycle {
-    /// Cancelled when the host closes.
+    /// Token that is cancelled when the host closes.
     pub(super) closing: CancellationToken,
-    /// Work of connections that was handed over to other tasks or threads.
+    /// Tracker of the work of connections that was handed over to other tasks or threads.
     pub(super) work: TaskTracker,
-    /// Tasks that write the send queues of clients.
+    /// Tracker of the tasks that write the send queues of clients.
     pub(super) writes: TaskTracker,
     gate: Gate,
 }
 
-/// Gate between connects and reloads: clients pass while they connect; a reload closes the gate while it decides.
+/// Gate between connects and reloads: a client that connects holds a pass, and a reload closes the gate while it
+/// decides.
 type Gate = Arc<RwLock<()>>;
 
-/// Pass of a client that is connecting: no reload decides while the client holds it.
+/// Pass of a client that is connecting. No reload decides while a client holds one.
 pub(super) type Pass = OwnedRwLockReadGuard<()>;
 
-/// Closed gate: no client is connecting while a reload holds it.
+/// Guard of the closed gate. No client can connect while a reload holds it.
 pub(super) type ClosedGate = OwnedRwLockWriteGuard<()>;
 
 impl Lifecycle {
     pub(super) fn new() -> Self {
         let ended = || {
             let tracker = TaskTracker::new();
-            // On a closed tracker, `wait` waits for the present tasks to end, although more may come later.
+            // `TaskTracker::wait` only returns for a closed tracker. A closed tracker still accepts tasks.
             tracker.close();
             tracker
         };
@@ -42,7 +43,7 @@ impl Lifecycle {
         }
     }
 
-    /// Returns a pass to connect, unless a reload is being decided.
+    /// Returns a pass to connect; `None` while a reload decides.
     pub(super) fn try_pass(&self) -> Option<Pass> {
         self.gate.clone().try_read_owned().ok()
     }
@@ -52,7 +53,7 @@ impl Lifecycle {
         self.gate.clone().read_owned().await
     }
 
-    /// Closes the gate as soon as no client is connecting.
+    /// Waits until no client is connecting, and closes the gate.
     pub(super) async fn close_gate(&self) -> ClosedGate {
         self.gate.clone().write_owned().await
     }

@@ -1,16 +1,17 @@
-//! Previews of saves, and versions for some clients first: methods of [`Host`].
+//! Previews of saves, and staged versions, which serve some clients first: methods of [`Host`].
 
 use super::{Host, Preview, StageError, Staged, Whom, reload::preview::Saved};
 use crate::event::{RollbackReason, StagedScript};
 
 impl Host {
-    /// Returns what [`Host::reload`] would announce for the files as they are now, and changes nothing. Also while
-    /// saves wait.
+    /// Returns the events that [`Host::reload`] would announce for the files as they are now, and changes nothing. It
+    /// also works while saves wait, because of [`Host::pause`] or a stage.
     ///
-    /// Compiles what has changed, and lets it vote: `on_connection` runs as a draft on live connections. What each
-    /// connection would adopt is computed on copies. No client and no script can observe it. Functions that return what
-    /// they change, such as `io.data.incr`, are not called for real, so a variable that has its value from one counts
-    /// as it is in the draft.
+    /// The host compiles the changed scripts, and runs `on_connection` as a draft for live connections, as a reload
+    /// does. It computes the effects on each connection on copies. No client and no script can observe the preview.
+    ///
+    /// Functions that return what they change, such as `io.data.incr`, are not really called. A variable that gets its
+    /// value from such a function is reported with its value in the draft.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) {
@@ -27,7 +28,8 @@ impl Host {
         self.state.reloader.preview(Saved::Files).await
     }
 
-    /// Does the same for texts that are not saved, each with the name of its file. All other files are as they are now.
+    /// Does the same as [`Host::preview`] for texts that are not saved: pairs of the name of a file and its new text.
+    /// All other files count as they are now.
     ///
     /// ```
     /// use patchcord::{Host, HostEvent, script::Memory};
@@ -53,11 +55,11 @@ impl Host {
         self.state.reloader.preview(Saved::Texts(texts)).await
     }
 
-    /// Does the same as [`Host::preview`] for files by name, or by absolute path: every other file counts as it was
-    /// loaded last.
+    /// Does the same as [`Host::preview`] for only these files or folders, each a name or an absolute path. Every other
+    /// file counts as it was loaded last. An empty list stands for all files.
     ///
     /// # Errors
-    /// The first path at which there is no script.
+    /// Returns the first path at which there is no script.
     pub(crate) async fn preview_files(&self, files: &[String]) -> Result<Preview, String> {
         let names = self.state.reloader.names_at(files)?;
         let saved = match names.is_empty() {
@@ -67,24 +69,27 @@ impl Host {
         Ok(self.state.reloader.preview(saved).await)
     }
 
-    /// Makes the files as they are now serve some clients first, and all others keep what serves. A client has the new
-    /// versions with all its sockets in all namespaces, or with none of them. Their connections adopt the versions as
-    /// they do after an edit: together or not at all, with the vote of these connections. New clients that are chosen get
-    /// the new versions at once.
+    /// Stages the files as they are now: their versions serve only the clients that `whom` chooses, and all other
+    /// clients keep the versions that serve. A client has the staged versions with all of its sockets in all
+    /// namespaces, or with none. The connections of the chosen clients adopt the versions as they adopt an edit: all of
+    /// them, or none if a version fails on one of them. New clients that are chosen get the staged versions when they
+    /// connect.
     ///
-    /// A save that is watched takes effect at once, for everybody: [`Host::pause`] before you save what is to be staged.
-    /// While something is staged, saves wait, paused or not, and [`Host::reload`] is rejected. To stage again changes the
-    /// choice of clients, from `1%` to `10%` for example. If the files have changed since, what was staged is abandoned,
-    /// and their new versions are staged. With
-    /// [`Options::rollback_on_errors`](crate::Options::rollback_on_errors), failures on the chosen clients are counted
-    /// apart from those on the rest, and abandon the stage.
+    /// While the files are watched, a save takes effect at once for all clients, so call [`Host::pause`] before the
+    /// files change. While versions are staged, saves wait, whether the host is paused or not, and [`Host::reload`] is
+    /// rejected.
     ///
-    /// `io.data` is the same for all. `on_load` of the new versions runs when they are promoted. A new script, and a file
-    /// that is gone, are no part of a stage. A stage does not survive a restart: the files serve all clients then.
+    /// A further call changes the choice of clients, for example from `1%` to `10%`. If the files have changed since
+    /// the last call, it abandons the staged versions first, and then stages the new ones. With
+    /// [`Options::rollback_on_errors`](crate::Options::rollback_on_errors), the host counts failures on the chosen
+    /// clients apart from those on all others; too many of them abandon the stage.
+    ///
+    /// All clients share the same `io.data`. `on_load` of the new versions runs when they are promoted. New scripts and
+    /// missing files are not staged. A stage does not survive a restart: after it, the files serve all clients.
     ///
     /// # Errors
-    /// When no file differs from what serves, a script does not load, a version fails on a connection of a chosen client,
-    /// or there is no such client; then nothing has changed.
+    /// Returns [`StageError`] if no file differs from what serves, if a script does not load, if a version fails on a
+    /// connection of a chosen client, or if there is no such client; then nothing has changed.
     ///
     /// ```
     /// use patchcord::{Host, host::{StageError, Whom}, script::Memory};
@@ -102,11 +107,12 @@ impl Host {
         self.state.reloader.stage(whom).await
     }
 
-    /// Makes the staged versions serve all clients: together or not at all, with the vote of the connections that do not
-    /// have them yet. Returns the number of the batch. What was saved meanwhile takes effect afterwards.
+    /// Promotes the staged versions: they serve all clients, or nothing changes if one of them fails on a connection
+    /// that does not have it yet. Returns the number of the batch. Saves that have waited take effect afterwards.
     ///
     /// # Errors
-    /// When nothing is staged, or a version fails on one of the other connections; then everything stays staged.
+    /// Returns [`StageError`] if nothing is staged, or if a version fails on one of the other connections; then
+    /// everything stays staged.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) -> Result<(), Box<dyn std::error::Error>> {
@@ -121,12 +127,14 @@ impl Host {
         self.state.reloader.promote().await
     }
 
-    /// Returns the clients that have the staged versions to those that serve, as a rollback does. The versions are not
-    /// tried again before their files change, unless they are staged again. What was saved meanwhile takes effect
-    /// afterwards. Returns what was staged, with the effects of the return.
+    /// Abandons the staged versions: the chosen clients go back to the versions that serve, as with a rollback. The
+    /// abandoned versions are not tried again before their files change, unless they are staged again. Saves that have
+    /// waited take effect afterwards. Returns the abandoned versions, with the effects on the connections that had
+    /// them.
     ///
     /// # Errors
-    /// When nothing is staged, or a version that serves fails on one of these connections; then everything stays staged.
+    /// Returns [`StageError`] if nothing is staged, or if a version that serves fails on one of these connections; then
+    /// everything stays staged.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) -> Result<(), patchcord::host::StageError> {

@@ -1,7 +1,7 @@
 //! Runs scripts on a Socket.IO server.
 //!
-//! In: scripts from a [`Loader`](crate::script::Loader), and an axum [`Router`] to stand in. Out: a router that serves
-//! both, and a [`HostEvent`] for everything that happens.
+//! In: scripts from a [`Loader`](crate::script::Loader), and an axum [`Router`] or a `SocketIo` of the application.
+//! Out: a router or a `SocketIo` that also serves the scripts, and a [`HostEvent`] for everything that happens.
 //!
 //! Invariants: a namespace is registered with socketioxide once, and a reload never registers it again; a failed load
 //! changes nothing that is served; no script call runs inside another one.
@@ -30,12 +30,12 @@ use axum::Router;
 use rhai::Dynamic;
 use socketioxide::{SocketIo, adapter::Adapter};
 use socketioxide_core::adapter::DefinedAdapter;
-use tokio::time::timeout;
+use tokio::{sync::broadcast, time::timeout};
 
 pub(crate) use address::Network;
 pub use allowed_host::{AllowedHost, BadHost};
 pub use builder::HostBuilder;
-pub use functions::{Functions, Signature, async_fn::AsyncFunction};
+pub use functions::{BadSignature, Functions, Signature, async_fn::AsyncFunction};
 pub use options::{OnRebindFailure, Options, Transport};
 pub use origin::{BadOrigin, Origin};
 pub use reload::{
@@ -55,6 +55,7 @@ pub use steer::{
     reset::{Rebound, Reset, ResetVariable},
     why::{Answer, Why, WhyAnswer},
 };
+pub use transport::service::{HostLayer, HostService};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub use transport::wire::clients_gone;
@@ -79,11 +80,12 @@ use socketio::{
 };
 use state::HostState;
 use transport::{
-    endpoint::Endpoint, service::HostService, sessions::Sessions, stalled_queues::StalledQueues,
-    wire::WireContext,
+    endpoint::Endpoint, sessions::Sessions, stalled_queues::StalledQueues, wire::WireContext,
 };
 
-/// Host of scripts that serve Socket.IO namespaces and are edited live.
+/// Host of scripts that serve Socket.IO namespaces and can be edited while clients are connected.
+///
+/// A clone is another handle of the same host. The host is freed when its last handle and its last service are dropped.
 ///
 /// ```no_run
 /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
@@ -105,13 +107,15 @@ pub struct Host {
 }
 
 impl Host {
-    /// Returns the builder of a host.
+    /// Returns a builder of a host with the default options, which serves the folder `scripts`.
     pub fn builder() -> HostBuilder {
         HostBuilder::default()
     }
 
-    /// Loads every script for the first time. A script that does not load is announced, and its namespace rejects
-    /// clients until the script is repaired; the others serve. Returns the problems of the scripts that do not load.
+    /// Loads all scripts, for the first time. [`Host::reload`] loads later changes.
+    ///
+    /// The host announces each script that does not load. The namespace of such a script rejects clients until the
+    /// script is repaired; all other scripts serve. Returns the problems of the scripts that do not load.
     ///
     /// ```
     /// use patchcord::{Host, script::Memory};
@@ -131,7 +135,11 @@ impl Host {
     }
 
     /// Loads the scripts that have changed since the last load, and makes their new versions serve, on live connections
-    /// too: all of them, or none if one fails. A new script stands for itself. Returns the problems in that case, and nothing if all is well.
+    /// too. Either all of them take effect or, if one of them fails, none does. A script that is new takes effect, or
+    /// fails, independently of all others.
+    ///
+    /// Returns the problems of what was rejected; the list is empty if everything has taken effect. While versions are
+    /// staged ([`Host::stage`]), a reload is rejected.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) {
@@ -145,20 +153,21 @@ impl Host {
         self.state.reloader.load(Trigger::Asked).await.rejected
     }
 
-    /// Does the same as [`Host::reload`], and returns the number of the batch that took effect, too.
+    /// Does the same as [`Host::reload`], and also returns the number of the batch that took effect.
     pub(crate) async fn look(&self) -> (Option<u64>, Vec<Diagnostic>) {
         let loaded = self.state.reloader.load(Trigger::Asked).await;
         (loaded.batch, loaded.rejected)
     }
 
-    /// Does the same as [`Host::resume`], and returns the number of the batch that took effect, too.
+    /// Does the same as [`Host::resume`], and also returns the number of the batch that took effect. Returns `None` if
+    /// the host was not paused.
     pub(crate) async fn look_and_resume(&self) -> Option<(Option<u64>, Vec<Diagnostic>)> {
         let loaded = self.state.reloader.resume().await?;
         Some((loaded.batch, loaded.rejected))
     }
 
-    /// Reloads automatically when files change, until the [`Watching`] is dropped. Scripts that do not come from disk
-    /// are not watched.
+    /// Reloads automatically when files change, until the returned [`Watching`] is dropped. Scripts that do not come
+    /// from disk are not watched. Call this method on a Tokio runtime.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) -> Result<(), patchcord::WatchError> {
@@ -171,21 +180,23 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// When the files cannot be watched.
+    /// Returns [`WatchError`] if the files cannot be watched.
     pub fn watch(&self) -> Result<Watching, WatchError> {
         self.state.reloader.watch()
     }
 
-    /// Restores the version that served a namespace before, on live connections too, and returns its number. The
-    /// connections are re-bound as by an edit: all of them, or none. Each further call goes one version further back;
-    /// the host keeps at most eight. A version that was rolled back is not tried again before its files change.
+    /// Restores the version that served a namespace before the current one, on live connections too. Returns its
+    /// number. The connections adopt it as they adopt an edit: all of them, or none. Each further call goes one version
+    /// further back. The host keeps at most eight earlier versions, or more with [`Options::history`]. A version that
+    /// was rolled back is not tried again before its files change.
     ///
-    /// The whole batch is undone: every other namespace whose version took effect together with this one gets its
-    /// version before, too. A namespace that was saved again since keeps its later version, and so does one that did
-    /// not serve before; [`HostEvent::KeptByRollback`] reports them.
+    /// The whole batch is undone: every other namespace whose version took effect together with this one is restored,
+    /// too. A namespace that was saved again since then keeps its later version, and a namespace that did not serve
+    /// before the batch keeps its first version. [`HostEvent::KeptByRollback`] reports both.
     ///
     /// # Errors
-    /// When there is no such version, or it fails on a live connection; then nothing has changed.
+    /// Returns [`RollbackError`] if there is no earlier version, or if it fails on a live connection; then nothing has
+    /// changed.
     ///
     /// ```no_run
     /// # async fn undo(host: patchcord::Host) -> Result<(), Box<dyn std::error::Error>> {
@@ -201,7 +212,7 @@ impl Host {
         Ok(restored.map_or(0, |restored| restored.version))
     }
 
-    /// Does the same as [`Host::rollback`], and returns all effects.
+    /// Does the same as [`Host::rollback`], and returns the effects on all namespaces.
     pub(crate) async fn roll_back_batch_of(
         &self,
         namespace: &str,
@@ -210,19 +221,20 @@ impl Host {
         self.state.reloader.rollback(what).await
     }
 
-    /// Undoes the last batch that is in effect, as [`Host::rollback`] does it for one of its namespaces.
+    /// Undoes the last batch that is in effect, as [`Host::rollback`] of one of its namespaces does. Returns the
+    /// versions that serve again, and those that stay.
     ///
     /// # Errors
-    /// When nothing served before the batch, or a version from before fails on a live connection; then nothing has
-    /// changed.
+    /// Returns [`RollbackError`] if nothing served before the batch, or if an earlier version fails on a live
+    /// connection; then nothing has changed.
     pub async fn roll_back_last(&self) -> Result<RolledBack, RollbackError> {
         let what = Rollback::asked(Goal::Last);
         self.state.reloader.rollback(what).await
     }
 
-    /// Restores in all namespaces the versions that served after a batch, be it an edit or a rollback. So it goes back
-    /// several batches at once, or forward again to a batch that was rolled back. A namespace that did not serve then
-    /// keeps its version.
+    /// Restores in all namespaces the versions that served right after the batch with the number `batch`, which may be
+    /// an edit or a rollback. It can go back several batches at once, or forward again to a batch that was rolled back.
+    /// A namespace that did not serve at that time keeps its version.
     ///
     /// ```
     /// use patchcord::{Host, script::Memory};
@@ -238,21 +250,21 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// When the host has forgotten the batch or a version of it, when nothing would change, or when a version fails on
-    /// a live connection; then nothing has changed.
+    /// Returns [`RollbackError`] if the host has forgotten the batch or a version of it, if nothing would change, or if
+    /// a version fails on a live connection; then nothing has changed.
     pub async fn roll_back_to(&self, batch: u64) -> Result<RolledBack, RollbackError> {
         let what = Rollback::asked(Goal::Batch(batch));
         self.state.reloader.rollback(what).await
     }
 
-    /// Returns the last attempts to make versions serve a namespace, the latest at the end; at most 32. The list is
-    /// empty for a namespace that no script ever had.
+    /// Returns the last attempts to make versions serve a namespace, the latest at the end: at most 32, or 128 with
+    /// [`Options::history`]. The list is empty for a namespace that has never had a script.
     pub async fn history(&self, namespace: &str) -> Vec<Record> {
         self.state.reloader.history(namespace).await
     }
 
-    /// Returns the last attempts to make versions serve, of all namespaces, in the order of time: with the batch, the
-    /// files, the outcome, and on how many connections a version is.
+    /// Returns the last attempts to make versions serve, of all namespaces, the latest at the end: each with its batch,
+    /// its files, its outcome, and the number of connections that have the version now.
     ///
     /// ```
     /// use patchcord::{Host, script::Memory};
@@ -270,8 +282,8 @@ impl Host {
         self.state.reloader.versions().await
     }
 
-    /// Returns the differences between the texts of two versions of a namespace in the unified format, file by file.
-    /// The text is empty if there is none.
+    /// Returns the differences between the texts of two versions of a namespace, from version `a` to version `b`, in
+    /// the unified format, file by file. The result is empty if the texts are equal.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) -> Result<(), Box<dyn std::error::Error>> {
@@ -281,13 +293,13 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// When one of the versions never served, or the host has forgotten it.
+    /// Returns [`DiffError`] if one of the versions has never served, or if the host has forgotten it.
     pub async fn diff(&self, namespace: &str, a: u64, b: u64) -> Result<String, DiffError> {
         self.state.reloader.diff(namespace, a, b).await
     }
 
-    /// Lets saves wait until [`Host::resume`]: files may change, and nothing takes effect. [`Host::reload`] and
-    /// rollbacks work as always. Returns `false` if saves wait already.
+    /// Pauses the watch of files: saves wait until [`Host::resume`], and do not take effect before. [`Host::reload`]
+    /// and rollbacks still work. Returns `false` if the host is paused already.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) {
@@ -300,16 +312,16 @@ impl Host {
         self.state.reloader.pause().await
     }
 
-    /// Loads what was saved since [`Host::pause`], all together, and lets saves take effect again. Returns the problems
-    /// as [`Host::reload`] does; does nothing if saves do not wait.
+    /// Ends a [`Host::pause`]: loads all saves since then as one, and later saves take effect at once again. Returns
+    /// the problems as [`Host::reload`] does. Does nothing if the host is not paused.
     pub async fn resume(&self) -> Vec<Diagnostic> {
         let loaded = self.state.reloader.resume().await;
         loaded.map_or_else(Vec::new, |loaded| loaded.rejected)
     }
 
-    /// Checks the scripts. Returns what a load would reject (errors), and what is probably a mistake (warnings), in the
-    /// order of files and lines. The check reads every file, also those that no script imports. It serves nothing, and
-    /// does not touch what serves.
+    /// Checks the scripts without serving them. Returns errors, for which a load would reject a script, and warnings
+    /// about probable mistakes, in the order of files and lines. The check reads every file, also those that no script
+    /// imports. It does not change anything that serves.
     ///
     /// ```
     /// use patchcord::{Host, script::Memory};
@@ -321,12 +333,12 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// When the loader cannot list the scripts.
+    /// Returns [`LoadError`] if the loader cannot list the scripts.
     pub fn check(&self) -> Result<Vec<Diagnostic>, LoadError> {
         reload::check::check(&self.state.reloader.scripting)
     }
 
-    /// Returns everything that scripts of this host can call, the functions of the application included, as definitions
+    /// Returns definitions of everything that scripts of this host can call, the functions of the application included,
     /// for the Rhai language server (`.d.rhai`).
     ///
     /// ```
@@ -337,7 +349,8 @@ impl Host {
         self.words().definitions()
     }
 
-    /// Returns the same to read, in Markdown: every hook and function that has a comment, one page after the other.
+    /// Returns the reference of everything that scripts of this host can call, in Markdown: every hook and function
+    /// that has a comment, one page after the other.
     pub fn reference(&self) -> String {
         self.words().reference()
     }
@@ -358,7 +371,8 @@ impl Host {
         ApiReference::of(&self.state.reloader.scripting.engine, api::VOCABULARY)
     }
 
-    /// Returns the namespaces that scripts serve now, in order.
+    /// Returns the paths of the namespaces that scripts serve now, sorted: patterns of dynamic namespaces, such as
+    /// `/room/{id}`, and their instances.
     pub fn namespaces(&self) -> Vec<Arc<str>> {
         let all = self.state.namespaces.all_paths();
         let served = all.iter().filter(|namespace| namespace.version().is_some());
@@ -367,7 +381,7 @@ impl Host {
         paths
     }
 
-    /// Returns the names of all scripts, modules included, whether they serve or not.
+    /// Returns the names of all script files that the loader lists, modules included, whether they serve or not.
     ///
     /// ```
     /// use patchcord::{Host, script::Memory};
@@ -379,12 +393,32 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// When the loader cannot list the scripts.
+    /// Returns [`LoadError`] if the loader cannot list the scripts.
     pub fn scripts(&self) -> Result<Vec<String>, LoadError> {
         self.state.reloader.scripting.loader.list()
     }
 
-    /// Returns the counters of what has happened so far.
+    /// Subscribes to all events that the host announces from now on. The receiver is meant for a task of the
+    /// application; a slow task delays nothing in the host. At most 1,024 events wait for a receiver. A receiver that
+    /// falls further behind misses the oldest events, and its next `recv` returns the number of missed events as an
+    /// error. Code that must not miss an event uses [`HostBuilder::on_event`].
+    ///
+    /// ```
+    /// use patchcord::{Host, HostEvent, script::Memory};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let host = Host::builder().loader(Memory::from([("main.rhai", "fn on_connection(socket) {}")])).build();
+    /// let mut events = host.subscribe();
+    /// host.load().await;
+    /// assert_eq!(events.recv().await.unwrap().kind(), "loaded");
+    /// # }
+    /// ```
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<HostEvent>> {
+        self.state.announcer.subscribe()
+    }
+
+    /// Returns the counters of the events since the host was built.
     ///
     /// ```
     /// let host = patchcord::Host::builder().build();
@@ -394,8 +428,8 @@ impl Host {
         self.state.announcer.counters()
     }
 
-    /// Returns how many sockets are connected now, by namespace. Instances count for their dynamic namespace, so that
-    /// clients cannot make the list long.
+    /// Returns the number of sockets that are connected now, by namespace. Sockets of an instance count for its dynamic
+    /// namespace, so that clients cannot make the list long.
     ///
     /// ```
     /// # async fn run(host: patchcord::Host) {
@@ -433,7 +467,7 @@ impl Host {
         });
     }
 
-    /// Announces that the server accepts no connection of a client.
+    /// Announces that the server rejects the connection of a client.
     pub(crate) fn refused(&self, peer: SocketAddr, reason: &str) {
         self.announce(HostEvent::RequestRejected {
             peer: Some(peer),
@@ -442,7 +476,7 @@ impl Host {
         });
     }
 
-    /// Announces that a connection is closed because its client does not take a response.
+    /// Announces that a connection is closed because its client does not read a response.
     pub(crate) fn response_unread(&self, peer: SocketAddr) {
         self.announce(HostEvent::ResponseUnread {
             peer: Some(peer),
@@ -450,35 +484,100 @@ impl Host {
         });
     }
 
-    /// Announces that the official client's bundle was asked for and is not there.
+    /// Announces that a client has requested the bundle of the official client, and the bundle is missing.
     pub(crate) fn bundle_missing(&self, path: String) {
         self.announce(HostEvent::BundleMissing { path });
     }
 
-    /// Returns an app in which the Socket.IO path belongs to this host, and everything else to `app`.
+    /// Returns an app in which this host handles the Socket.IO path, [`Options::path`], and `app` handles all other
+    /// paths.
     ///
-    /// The host speaks Engine.IO itself, for polling and WebSocket. So it can count what waits for a client, disconnect
-    /// a client that does not read, keep events that arrive together with a CONNECT, and end sessions as Node does. A
-    /// host serves one app: this method is called once.
+    /// The host speaks Engine.IO itself, for polling and WebSocket. So it can count the bytes that wait for a client,
+    /// disconnect a client that does not read, keep events that arrive together with a CONNECT, and end sessions as
+    /// Node does. A host serves one app, so call this method once. Scripts may be loaded before or after.
     ///
     /// # Errors
-    /// When the host serves already: this method or [`Host::attach`] was called before.
+    /// Returns [`AttachError::ServesAlready`] if this method or [`Host::attach`] was called before, or the host is
+    /// closed.
     pub fn service(&self, app: Router) -> Result<Router, AttachError> {
         let allowed = self.options().allowed_hosts.clone();
         self.service_for(app, allowed.map(|allowed| self.host_check(allowed)))
     }
 
-    /// Does the same as [`Host::service`], and answers only requests that a check lets pass.
+    /// Returns a tower layer that does the same as [`Host::service`] for the service that it wraps: an axum app, or any
+    /// other HTTP service that cannot fail.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use patchcord::{Host, script::Memory};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), patchcord::AttachError> {
+    /// let host = Host::builder().loader(Memory::from([("main.rhai", "fn on_connection(socket) {}")])).build();
+    /// let app: Router = Router::new().route("/", get(|| async { "home" })).layer(host.layer()?);
+    /// # drop(app);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns [`AttachError::ServesAlready`], as [`Host::service`] does. Clone the layer to use it more than once.
+    pub fn layer(&self) -> Result<HostLayer, AttachError> {
+        let allowed = self.options().allowed_hosts.clone();
+        let hosts = allowed.map(|allowed| self.host_check(allowed));
+        Ok(HostLayer::new(self.http_service(Router::new(), hosts)?))
+    }
+
+    /// Returns a router with only the Socket.IO path, to [merge](Router::merge) into an app. The app answers all other
+    /// paths without the host, so [`Options::allowed_hosts`] protects only the Socket.IO path.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use patchcord::{Host, script::Memory};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), patchcord::AttachError> {
+    /// let host = Host::builder().loader(Memory::from([("main.rhai", "fn on_connection(socket) {}")])).build();
+    /// let app: Router = Router::new().route("/", get(|| async { "home" })).merge(host.router()?);
+    /// # drop(app);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns [`AttachError::ServesAlready`], as [`Host::service`] does.
+    pub fn router(&self) -> Result<Router, AttachError> {
+        let path = self.options().path.clone();
+        let allowed = self.options().allowed_hosts.clone();
+        let hosts = allowed.map(|allowed| self.host_check(allowed));
+        let service = self.http_service(Router::new(), hosts)?;
+        let with_slash = format!("{path}/");
+        let router = Router::new().route_service(&path, service.clone());
+        Ok(router.route_service(&with_slash, service))
+    }
+
+    /// Does the same as [`Host::service`], but answers only requests that the check `hosts` accepts.
     pub(crate) fn service_for(
         &self,
         app: Router,
         hosts: Option<Arc<HostCheck>>,
     ) -> Result<Router, AttachError> {
+        let service = self.http_service(app, hosts)?;
+        Ok(Router::new().fallback_service(service))
+    }
+
+    /// Registers the host's own server, which is possible only once. Returns the service that handles the Socket.IO
+    /// path, and passes all other requests to `app`.
+    fn http_service(
+        &self,
+        app: Router,
+        hosts: Option<Arc<HostCheck>>,
+    ) -> Result<HostService, AttachError> {
         let state = &self.state;
         let (engine, io) = state
             .options
             .socket_io_of_host()
-            .build_with_inner_svc(app.clone());
+            .build_with_inner_svc(Router::new());
         let backend = SocketIoBackend::new(io, Owner::Host, &state.server);
         if !state.namespaces.take_backend(backend) {
             return Err(AttachError::ServesAlready);
@@ -493,39 +592,40 @@ impl Host {
             stalled: StalledQueues::new(state.options.max_backlog_total),
         };
         let endpoint = Endpoint::new(engine, Arc::new(context));
-        let service = HostService::new(endpoint, app, state.cors.clone(), hosts, state.clone());
-        Ok(Router::new().fallback_service(service))
+        let cors = state.cors.clone();
+        Ok(HostService::new(endpoint, app, cors, hosts, state.clone()))
     }
 
-    /// Returns a check of the names by which clients ask for the server.
+    /// Returns a check of the `Host` of requests against the allowed names.
     pub(crate) fn host_check(&self, allowed: Vec<AllowedHost>) -> Arc<HostCheck> {
         let behind_proxy = self.options().trust_proxy > 0;
         let announcer = self.state.announcer.clone();
         Arc::new(HostCheck::new(allowed, behind_proxy, announcer))
     }
 
-    /// Returns what decides which pages may use this host.
+    /// Returns the check that decides which pages may use this host.
     pub(crate) fn cors(&self) -> Arc<Cors> {
         self.state.cors.clone()
     }
 
-    /// Returns whether clients can connect: a script serves, and the host is not closing.
+    /// Returns `true` if clients can connect: a script serves, and the host is not closing.
     pub(crate) fn is_ready(&self) -> bool {
         let is_closing = self.state.lifecycle.closing.is_cancelled();
         !is_closing && !self.namespaces().is_empty()
     }
 
     /// Serves the scripts on a `SocketIo` of the application, with any adapter, beside the namespaces that the
-    /// application has on it. This method is called once, on a Tokio runtime.
+    /// application has on it. Call this method once, on a Tokio runtime.
     ///
     /// Handlers, handshakes, rooms, acks, timers, limits and live editing work as with [`Host::service`]. But the host
-    /// does not control the transport here. [`HostEvent::AttachWarning`] reports at once what does not hold:
+    /// does not control the transport here. [`HostEvent::AttachWarning`] reports at once what does not hold for this
+    /// `SocketIo` and these options. The differences are:
     ///
     /// | | [`Host::service`] | `Host::attach` |
     /// |---|---|---|
     /// | a client that does not read | is disconnected when [`Options::max_backlog`] bytes wait for it | is disconnected when as many packets wait as the `max_buffer_size` of the `SocketIo` allows, of any size; the connection ends with the next heartbeat |
     /// | `socket.disconnect(true)` | closes the connection | removes the client from every namespace of the host; the official clients then close by themselves |
-    /// | events in the same write as a CONNECT | are kept | end the connection, as socketioxide does it |
+    /// | events in the same write as a CONNECT | are kept | end the connection, as in socketioxide |
     /// | `volatile` | is skipped while anything is on its way to the client, or a polling client does not poll | is an ordinary `emit` |
     /// | `fetch_sockets` and `socket.rooms` | are in the order of connecting and joining | are in no order |
     /// | `io.rooms` | is in the order of creation | is sorted by name |
@@ -542,12 +642,11 @@ impl Host {
     /// `io.sockets`, `fetch_sockets`, `sockets_join` and the like, acks of broadcasts, `volatile` broadcasts and
     /// `io.data` cover this process only. Namespaces accept clients as soon as the adapter is ready.
     ///
-    /// The host serves as long as the application keeps it: when the last [`Host`] is dropped, new clients are
-    /// rejected.
+    /// The host serves while the application keeps a [`Host`]: when the last one is dropped, new clients are rejected.
     ///
-    /// A namespace that the application has already stays the application's, and the host announces this. A namespace
-    /// that the application registers later would replace the script's, so the application must not register it.
-    /// [`Host::close`] ends the namespaces of the host only.
+    /// A namespace that the application has registered before stays the application's, and the host announces this. A
+    /// namespace that the application registers later would replace that of a script, so the application must not
+    /// register the path of a script. [`Host::close`] ends the namespaces of the host only.
     ///
     /// ```
     /// use axum::Router;
@@ -570,7 +669,8 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// When the host serves already, or the parser of the `SocketIo` is not the common one.
+    /// Returns [`AttachError`] if the host serves already or is closed, or if the parser of the `SocketIo` is not the
+    /// common one.
     pub fn attach<A: Adapter + DefinedAdapter>(&self, io: &SocketIo<A>) -> Result<(), AttachError> {
         if has_other_parser(io.config()) {
             return Err(AttachError::OtherParser);
@@ -587,8 +687,9 @@ impl Host {
         Ok(())
     }
 
-    /// Ends every connection. Scripts receive the reason `server shutting down`. Returns when all their calls have
-    /// ended and what was sent has left, or after [`Options::drain_timeout`].
+    /// Closes the host: disconnects every client and rejects new ones. Scripts receive the reason `server shutting
+    /// down`. Returns when all script calls have ended and everything that was sent has left, but not later than after
+    /// [`Options::drain_timeout`]. A closed host cannot serve again.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host, listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
@@ -607,8 +708,8 @@ impl Host {
         let state = &self.state;
         state.lifecycle.closing.cancel();
         let closed = async {
-            // A running reload is decided first. Clients that are connecting get as far as `on_connection`, so that
-            // every script that has seen a client also sees its end.
+            // A running reload is decided first. Clients that are connecting still run `on_connection`, so that every
+            // script that has seen a client also sees its disconnect.
             let permit = state.reloader.permit().await;
             let gate = state.lifecycle.close_gate().await;
             let namespaces = state.namespaces.all();
@@ -627,29 +728,29 @@ impl Host {
             for link in links {
                 link.disconnect();
             }
-            // Clients that read have then received what was sent to them.
+            // After this, clients that read have received everything that was sent to them.
             state.lifecycle.writes.wait().await;
             state.namespaces.clear();
             drop(gate);
             permit.forget();
         };
-        // Everything that is left after this time is lost with the process.
+        // Everything that has not left after this time is lost with the process.
         let _ = timeout(state.options.drain_timeout, closed).await;
     }
 
-    /// Waits until no work is handed over to other tasks any more.
+    /// Waits until all work that was handed over to other tasks has ended.
     pub(crate) async fn wait_idle(&self) {
         self.state.lifecycle.work.wait().await;
     }
 
-    /// Returns the data that the connections of a namespace share now.
+    /// Returns a copy of the data that the connections of a namespace share now.
     pub(crate) fn data(&self, path: &str) -> rhai::Map {
         let namespace = self.state.namespaces.find(path);
         namespace.map_or_else(rhai::Map::new, |namespace| namespace.data().to_map())
     }
 
-    /// Returns a call context without a client, for the REPL and for tests: in the namespace `/`, or the first that is
-    /// served.
+    /// Returns a call context without a client, for the REPL and for tests, in the served namespace whose path comes
+    /// first, such as `/`. Returns `None` if no namespace is served.
     pub(crate) fn turn(&self) -> Option<Turn> {
         let all = self.state.namespaces.all().into_iter();
         let served = all.filter(|namespace| namespace.version().is_some());
@@ -657,10 +758,10 @@ impl Host {
         Some(Turn::of(Connection::new("", first, Dynamic::UNIT, 0)))
     }
 
-    /// Connects an in-memory client to a namespace.
+    /// Connects an in-memory client with the socket id `id` to a namespace.
     ///
     /// # Errors
-    /// The reason for which the client is rejected.
+    /// Returns the reason why the client is rejected.
     pub(crate) async fn connect_in_memory(
         &self,
         path: &str,

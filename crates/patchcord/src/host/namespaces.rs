@@ -1,6 +1,6 @@
 //! Namespaces of a host, and the Socket.IO server that they are registered with.
 //!
-//! Invariant: a namespace is registered with the server once, whatever is loaded into it later.
+//! Invariant: a namespace is registered with the server once, also if later versions of its script are loaded.
 //!
 //! A dynamic namespace, such as `room/{id}.rhai`, has instances: `/room/1`, `/room/2` and so on. Each instance has
 //! connections and data of its own. The host registers an instance before socketioxide sees the first CONNECT to it.
@@ -25,36 +25,36 @@ use crate::{
     event::{ConnectRefusal, HostEvent},
 };
 
-/// Error message for a client whose namespace nothing serves.
+/// Error message for a client whose namespace has no version that serves it.
 pub(super) const INVALID_NAMESPACE: &str = "Invalid namespace";
 
-/// Time that an instance without clients is kept, for clients that are on their way.
+/// Time for which an instance without clients is kept, for clients that are about to connect.
 const UNUSED_RETENTION: Duration = Duration::from_secs(30);
 
-/// Socket.IO server that namespaces are registered with.
+/// Socket.IO server with which namespaces are registered.
 pub(super) trait Backend: Debug + Send + Sync {
-    /// Serves a namespace, once.
+    /// Registers a namespace, so that clients can connect to it. Called once for each namespace.
     fn register(&self, namespace: &Arc<Namespace>);
 
-    /// Serves an instance of a dynamic namespace, once.
+    /// Registers an instance of a dynamic namespace. Called once for each instance.
     fn register_instance(&self, instance: &Arc<Namespace>);
 
     /// Removes a namespace that has no clients.
     fn delete(&self, path: &str);
 
-    /// Ends every connection of the host.
+    /// Disconnects all clients of the host.
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
-/// All namespaces of a host.
+/// Namespaces of a host, with their instances.
 #[derive(Debug)]
 pub(crate) struct Namespaces {
     me: Weak<Self>,
     known: RwLock<Known>,
-    /// Server that the namespaces are registered with, once there is one. Locked while a namespace is registered or
-    /// removed.
+    /// Server with which the namespaces are registered; `None` before it is set. Locked while a namespace is registered
+    /// or removed.
     backend: Mutex<Option<Arc<dyn Backend>>>,
-    /// Maximum instances of each dynamic namespace.
+    /// Maximum number of instances of each dynamic namespace.
     max_instances: usize,
     announcer: Arc<Announcer>,
     closing: CancellationToken,
@@ -63,7 +63,7 @@ pub(crate) struct Namespaces {
 #[derive(Debug, Default)]
 struct Known {
     by_path: BTreeMap<Arc<str>, Arc<Namespace>>,
-    /// Dynamic namespaces: those with parameters in their paths. They are in `by_path` too.
+    /// Dynamic namespaces, which have parameters in their paths. They are in `by_path` too.
     dynamic: Vec<Arc<Namespace>>,
 }
 
@@ -83,8 +83,8 @@ impl Namespaces {
         })
     }
 
-    /// Opens a new namespace, and registers it with the server if there is one. While nothing serves it, it leaves its
-    /// path to a dynamic namespace that has it, until it is claimed.
+    /// Creates a namespace, and registers it with the server if there is one. If no version serves the new namespace,
+    /// and a dynamic namespace serves its path, the path stays with the dynamic namespace until [`Namespaces::claim`].
     pub(super) fn open(
         &self,
         path: &str,
@@ -110,7 +110,7 @@ impl Namespaces {
         namespace
     }
 
-    /// Sets the server for the namespaces. Returns `false` if there is or was one already.
+    /// Sets the server for the namespaces. Returns `false` if there is one already, or the host is closing.
     pub(super) fn take_backend(&self, backend: Arc<dyn Backend>) -> bool {
         let mut current = self.backend.lock();
         let is_first = current.is_none() && !self.closing.is_cancelled();
@@ -128,7 +128,7 @@ impl Namespaces {
         }
     }
 
-    /// Removes the server, which ends every connection.
+    /// Removes the server, and disconnects all clients.
     pub(super) async fn close(&self) {
         let backend = self.backend.lock().take();
         if let Some(backend) = backend {
@@ -143,21 +143,21 @@ impl Namespaces {
         drop(known);
     }
 
-    /// Ends the units of all namespaces: a unit and its namespace hold each other.
+    /// Closes the units of all namespaces, because a unit and its namespace hold each other.
     pub(super) fn end_units(&self) {
         self.all()
             .iter()
             .for_each(|namespace| namespace.close_context());
     }
 
-    /// Gives a namespace the path that it is about to serve. If a dynamic namespace has served the path so far, the clients
-    /// of that instance are disconnected. `script` is what serves from now on.
+    /// Assigns to a namespace the path that it is about to serve. If a dynamic namespace has served the path so far,
+    /// the clients of that instance are disconnected. `script` is the script that serves the path from now on.
     pub(super) fn claim(&self, namespace: &Arc<Namespace>, script: &Arc<str>) {
         if namespace.is_dynamic() {
             return self.claim_all(namespace);
         }
         let path = namespace.path();
-        // No instance begins meanwhile, and nobody finds the namespace before it is registered.
+        // While the lock is held, no instance is created, and no CONNECT finds the namespace before it is registered.
         let backend = self.backend.lock();
         let dynamic = self.known.read().dynamic.clone();
         let instance = dynamic.iter().find_map(|one| one.remove_instance(path));
@@ -175,7 +175,8 @@ impl Namespaces {
         }
     }
 
-    /// Returns the event of [`Namespaces::claim`] if a dynamic namespace serves clients at the path.
+    /// Returns the event that [`Namespaces::claim`] would announce; `None` if no dynamic namespace has clients at the
+    /// path.
     pub(super) fn would_move(&self, namespace: &Namespace, script: &Arc<str>) -> Option<HostEvent> {
         let known = self.known.read();
         let mut dynamic = known.dynamic.iter().filter(|_| !namespace.is_dynamic());
@@ -183,7 +184,7 @@ impl Namespaces {
         moved(&instance, instance.len(), script)
     }
 
-    /// Gives a dynamic namespace the paths of namespaces that nothing serves.
+    /// Assigns to a dynamic namespace the paths of namespaces without a version.
     fn claim_all(&self, dynamic: &Namespace) {
         let pattern = NamespacePattern::new(dynamic.path());
         let backend = self.backend.lock();
@@ -197,8 +198,8 @@ impl Namespaces {
         });
     }
 
-    /// Leaves the path of a namespace that nothing serves any more to a dynamic namespace. Returns the script of that one;
-    /// `None` if there is none.
+    /// Passes the path of a namespace that has no version any more to the dynamic namespace that matches it. Returns
+    /// the script of the dynamic namespace; `None` if there is none.
     pub(super) fn release(&self, namespace: &Arc<Namespace>) -> Option<Arc<str>> {
         let path = namespace.path();
         let dynamic = self.dynamic_of(path).filter(|_| !namespace.is_dynamic())?;
@@ -210,7 +211,7 @@ impl Namespaces {
         dynamic.version().map(|version| version.entry().clone())
     }
 
-    /// Returns whether a namespace has its path.
+    /// Returns `true` if a namespace has its path, and no dynamic namespace has taken the path over.
     pub(super) fn has(&self, namespace: &Arc<Namespace>) -> bool {
         let known = self.known.read();
         let named = known.by_path.get(namespace.path());
@@ -226,26 +227,26 @@ impl Namespaces {
         dynamic.cloned()
     }
 
-    /// Returns the namespaces that files define: dynamic ones, and not their instances.
+    /// Returns the namespaces that files define: dynamic namespaces, but not their instances.
     pub(super) fn roots(&self) -> Vec<Arc<Namespace>> {
         self.known.read().by_path.values().cloned().collect()
     }
 
-    /// Returns the namespaces that connections are in: instances, and not their dynamic namespaces.
+    /// Returns the namespaces that can have connections: instances, but not their dynamic namespaces.
     pub(super) fn all(&self) -> Vec<Arc<Namespace>> {
         let mut all = self.all_paths();
         all.retain(|namespace| !namespace.is_dynamic());
         all
     }
 
-    /// Returns all namespaces that have a path: dynamic ones, and their instances.
+    /// Returns all namespaces, both dynamic namespaces and their instances.
     pub(super) fn all_paths(&self) -> Vec<Arc<Namespace>> {
         let roots = self.roots();
         let instances: Vec<_> = roots.iter().flat_map(|root| root.instances()).collect();
         roots.into_iter().chain(instances).collect()
     }
 
-    /// Returns the namespace of a path, if it is served and is not a pattern.
+    /// Returns the namespace or the instance of a path, if a version serves it.
     pub(super) fn served(&self, path: &str) -> Option<Arc<Namespace>> {
         self.find(path)
             .filter(|namespace| namespace.version().is_some())
@@ -263,7 +264,7 @@ impl Namespaces {
         }
     }
 
-    /// Returns the sockets of a client in all namespaces.
+    /// Returns the sockets with the id `client` in all namespaces.
     pub(super) fn sockets_of(&self, client: &str) -> Vec<Arc<Connection>> {
         let known = self.known.read();
         let namespaces = known.by_path.values();
@@ -291,13 +292,14 @@ impl Namespaces {
         }
     }
 
-    /// Reserves the namespace of the CONNECT of a client. Creates an instance if a dynamic namespace matches the path,
-    /// and no other namespace has it. Announces a CONNECT that is rejected, so it is called once for each.
+    /// Returns the namespace for a CONNECT of a client, reserved for it. Creates an instance if a dynamic namespace
+    /// matches the path, and no other namespace has the path. Announces a rejected CONNECT, so it must be called only
+    /// once for each CONNECT.
     pub(super) fn ensure(&self, path: &str) -> Option<Reserved> {
         self.ensure_for(path, None)
     }
 
-    /// Does the same for a client whose address is known.
+    /// Does the same as [`Namespaces::ensure`], with the address of the client for the announcement.
     pub(super) fn ensure_for(&self, path: &str, address: Option<IpAddr>) -> Option<Reserved> {
         let found = self.resolve(path);
         let refusal = match &found {
@@ -329,7 +331,7 @@ impl Namespaces {
         }
         // A second request for the same path waits here until the instance is registered.
         let backend = self.backend.lock();
-        // A file may have the path now.
+        // Meanwhile, a file may have been loaded for the path.
         if let Some(named) = self.known.read().by_path.get(path) {
             return Ok(named.reserve());
         }
@@ -339,7 +341,7 @@ impl Namespaces {
         let instance =
             |namespace: &Arc<Namespace>| match namespace.instance(path, self.max_instances) {
                 Some(Err(ConnectRefusal::NamespaceLimit)) => {
-                    // Clients that come and go do not lock out others.
+                    // Instances without clients are removed, so that clients that come and go do not lock out others.
                     let unused = namespace.reclaim();
                     let server = backend.iter();
                     server.for_each(|server| unused.iter().for_each(|path| server.delete(path)));
@@ -357,15 +359,15 @@ impl Namespaces {
             }
             drop(backend);
             instance.load(None);
-            // The client that asked for the instance may be rejected; then no client ever leaves the instance.
+            // The client may still be rejected. Then no client ever leaves the instance, which would remove it.
             self.forget_later(path);
         }
         Ok(reserved)
     }
 
-    /// Removes an instance after a while, if it has no clients then.
+    /// Removes an instance after [`UNUSED_RETENTION`], if it has no clients then.
     pub(super) fn forget_later(&self, path: &str) {
-        // The end of the host forgets all of them, and there may be no runtime any more.
+        // A closing host removes all instances by itself, and there may be no runtime any more.
         if self.closing.is_cancelled() {
             return;
         }
@@ -389,7 +391,7 @@ impl Namespaces {
     fn forget(&self, path: &str) {
         let dynamic = {
             let known = self.known.read();
-            // A file has the path now.
+            // A file was loaded for the path.
             if known.by_path.contains_key(path) {
                 return;
             }
@@ -404,7 +406,8 @@ impl Namespaces {
     }
 }
 
-/// Disconnects the clients of an instance whose path `script` serves from now on. Returns the event, if there are any.
+/// Disconnects the clients of an instance whose path `script` serves from now on. Returns the event, if there were
+/// clients.
 fn displace(instance: &Namespace, script: &Arc<str>) -> Option<HostEvent> {
     let connections = instance.connections();
     for connection in &connections {

@@ -1,4 +1,4 @@
-//! Options of a host: the flags of `patchcord serve` set them.
+//! Options of a host, which the flags of `patchcord serve` set.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -7,33 +7,33 @@ use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 use super::{allowed_host::AllowedHost, origin::Origin};
 use crate::script::Limits;
 
-/// Maximum packets of socketioxide itself, such as pings, that wait beside the events that
+/// Maximum number of packets of socketioxide itself, such as pings, that wait in addition to the events that
 /// [`Options::max_backlog_packets`] allows.
 const OWN_PACKETS: usize = 1 << 10;
-/// Maximum packets that fit into socketioxide's queue. The queue allocates its memory only as it fills.
+/// Maximum number of packets in socketioxide's queue for a client. The queue allocates its memory only as it fills.
 const MAX_QUEUE: usize = 1 << 30;
-/// Default maximum of connected clients: idle ones take about 250 MB together.
+/// Default maximum number of connected clients: this many idle ones use about 250 MB together.
 const MAX_CONNECTIONS: usize = 20_000;
-/// Minimum of clients without a socket by default, for servers of few connections.
+/// Minimum of the default for [`Options::max_unconnected`], for servers with a low maximum of connections.
 const MIN_UNCONNECTED: usize = 100;
-/// Size in bytes of the buffer that socketioxide keeps for each WebSocket, as long as the WebSocket lives. The host's
-/// stream reads more at once.
+/// Size in bytes of the buffer that socketioxide keeps for each WebSocket, during its whole life. It may be small,
+/// because the host's stream reads more at once.
 const READ_BUFFER: usize = 1 << 8;
-/// The same for the host's own `SocketIo`, which reads little more than CONNECTs.
+/// Size in bytes of the same buffer for the host's own `SocketIo`, which reads little more than CONNECTs.
 const SMALL_READ_BUFFER: usize = 1 << 6;
 
 /// Transport that carries the packets of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Transport {
-    /// HTTP requests that wait for packets.
+    /// HTTP long polling: requests that wait for packets.
     Polling,
-    /// A WebSocket.
+    /// WebSocket.
     Websocket,
 }
 
 impl Transport {
-    /// Returns the name of the transport in a query.
+    /// Returns the name of the transport in the query of a request: `polling` or `websocket`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Polling => "polling",
@@ -42,18 +42,20 @@ impl Transport {
     }
 }
 
-/// Reaction to an edit that fails on a connection.
+/// Reaction to an edit whose `on_connection` fails on a live connection, where the version before did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnRebindFailure {
-    /// The edit is rejected for all connections.
+    /// The edit is rejected for all connections, and they keep the version before.
     #[default]
     Reject,
-    /// The connection is disconnected, and all others get the new version.
+    /// The clients of these connections are disconnected, and all others get the new version.
     Disconnect,
 }
 
 /// Options of a host. The flags of `patchcord serve` set them.
+///
+/// Start from [`Options::default`], and change fields.
 ///
 /// ```
 /// use patchcord::Options;
@@ -69,100 +71,108 @@ pub enum OnRebindFailure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// Path of the Socket.IO endpoint, without a slash at its end.
+    /// Path of the Socket.IO endpoint, without a slash at its end. By default `/socket.io`.
     pub path: String,
-    /// Interval between two pings.
+    /// Interval between two pings of the server. By default 25 seconds.
     pub ping_interval: Duration,
-    /// Time limit for a client to answer a ping.
+    /// Maximum time for a client to answer a ping; a client that does not answer is disconnected. By default 20
+    /// seconds.
     pub ping_timeout: Duration,
-    /// Time limit for a client from the handshake to its first CONNECT, and for the answer of `on_handshake` to a
-    /// CONNECT.
+    /// Maximum time for a client from the Engine.IO handshake to its first CONNECT, and for the answer of
+    /// `on_handshake` to a CONNECT. By default 10 seconds.
     pub connect_timeout: Duration,
-    /// Time limit for an upgrade from polling to WebSocket.
+    /// Maximum time for an upgrade from polling to WebSocket. By default 10 seconds.
     pub upgrade_timeout: Duration,
-    /// Maximum time in which a client takes nothing of what the server writes to it, of a response or over a WebSocket;
-    /// the connection is closed then.
+    /// Maximum time in which a client accepts no byte of a response or a WebSocket; then its connection is closed. By
+    /// default 30 seconds.
     pub write_timeout: Duration,
-    /// Maximum size of one message from a client in bytes, whatever the transport.
+    /// Maximum size of one message from a client in bytes, by either transport. By default 1,000,000.
     pub max_payload: usize,
-    /// Maximum bytes that wait for a client; a client that lets more pile up is disconnected.
+    /// Maximum bytes that wait in the send queue of a client; a client with more is disconnected. By default 16 MiB.
     pub max_backlog: usize,
-    /// Maximum packets that wait for a client; a client that lets more pile up is disconnected. It should be more than
-    /// one call sends to a client.
+    /// Maximum number of packets that wait in the send queue of a client; a client with more is disconnected. It should
+    /// be higher than the number of packets that one script call sends to a client. By default 131,072.
     pub max_backlog_packets: usize,
-    /// Maximum memory in bytes of all that waits for clients that do not take it, together; beyond it, the clients for
-    /// which most waits are disconnected. A broadcast counts once, however many clients it waits for.
+    /// Maximum memory in bytes of the send queues of all slow clients together. Beyond it, the clients with the longest
+    /// queues are disconnected. A broadcast counts once, however many clients it waits for. By default 256 MiB.
     pub max_backlog_total: usize,
-    /// Maximum time that [`Host::close`](crate::Host::close) waits for the scripts, and for clients to take what was
-    /// sent to them.
+    /// Maximum time that [`Host::close`](crate::Host::close) waits for running script calls, and for clients to read
+    /// what was sent to them. By default 10 seconds.
     pub drain_timeout: Duration,
-    /// The transports that clients may use.
+    /// Transports that clients may use. By default both.
     pub transports: Vec<Transport>,
-    /// Origins whose pages may connect, beside the pages that the server itself serves.
+    /// Origins whose pages may connect, in addition to the pages that the server itself serves. By default none.
     pub origins: Vec<Origin>,
-    /// Names by which clients may ask for the server, beside addresses, `localhost` and the names below it: a request
-    /// for any other `Host` is rejected, on every path. This keeps pages of other sites from using the server through
-    /// their visitors by pointing their own name at it. `None` allows every name, but a
-    /// [`Server`](crate::server::Server) at a loopback address then answers to no names but these.
+    /// Names that clients may send in `Host`, in addition to IP addresses, `localhost` and the names below it. A
+    /// request with any other name is rejected, on every path. Otherwise the page of another site could point its own
+    /// name at this server, and use the server through its visitors (DNS rebinding). `None`, the default, allows every
+    /// name; but a [`Server`](crate::server::Server) at a loopback address then accepts only these names and the one
+    /// that it listens at.
     pub allowed_hosts: Option<Vec<AllowedHost>>,
-    /// Maximum number of clients connected at once, with or without a socket. Further ones are rejected with status 503.
-    /// By default 20,000. `None` means unlimited.
+    /// Maximum number of clients connected at once, with or without a socket. Further ones are rejected with status
+    /// 503. By default 20,000. `None` means unlimited.
     pub max_connections: Option<usize>,
-    /// Maximum number of clients of one address connected at once. Further ones are rejected with status 429. By default
-    /// 10,000, half of [`Options::max_connections`]. `None` means unlimited.
+    /// Maximum number of clients of one address connected at once. Further ones are rejected with status 429. By
+    /// default 10,000, half of [`Options::max_connections`]. `None` means unlimited.
     ///
-    /// For this and the next options, the address is the one that [`Options::trust_proxy`] determines. IPv6 addresses
-    /// count by their first 64 bits. Loopback addresses have no limit, and no client has one whose address the host does
-    /// not know: an app around [`Host::service`](crate::Host::service) needs axum's `ConnectInfo<SocketAddr>`. Clients
-    /// behind a proxy that is not trusted share its address, so this limit does not hold for them:
-    /// [`HostEvent::UntrustedProxy`](crate::HostEvent::UntrustedProxy) reports the proxy.
+    /// In this option and the next ones, the address is the one that [`Options::trust_proxy`] determines. IPv6
+    /// addresses count by their first 64 bits. There is no limit for loopback addresses, nor for clients whose address
+    /// the host does not know: an app around [`Host::service`](crate::Host::service) needs axum's
+    /// `ConnectInfo<SocketAddr>`. Clients behind a proxy that is not trusted share its address, so this limit does not
+    /// hold for them: [`HostEvent::UntrustedProxy`](crate::HostEvent::UntrustedProxy) reports the proxy.
     pub max_connections_per_address: Option<usize>,
     /// Maximum number of clients that open a connection per second, all together; a burst of ten times as many may come
-    /// at once, because all clients return together when a server restarts. Further ones are rejected with status 429. A
-    /// proxy that is not trusted may use half of it. By default 5,000. `None` means unlimited.
+    /// at once, because all clients return together when a server restarts. Further ones are rejected with status 429.
+    /// A proxy that is not trusted may use half of it. By default 5,000. `None` means unlimited.
     pub max_connects_per_second: Option<usize>,
-    /// Maximum number of clients of one address that open a connection per second; a burst of ten times as many may come
-    /// at once. Further ones are rejected with status 429. By default 1,000. `None` means unlimited.
+    /// Maximum number of clients of one address that open a connection per second; a burst of ten times as many may
+    /// come at once. Further ones are rejected with status 429. By default 1,000. `None` means unlimited.
     pub max_connects_per_second_per_address: Option<usize>,
-    /// Maximum number of clients without a socket: they have opened a connection, and no CONNECT of theirs was accepted
-    /// so far. Further ones are rejected with status 503. Clients of one address may be a third of them; further ones are
-    /// rejected with status 429. `None` means half of [`Options::max_connections`], and at least 100.
+    /// Maximum number of clients without a socket: clients that have opened a connection, and whose CONNECT was not
+    /// accepted so far. Further ones are rejected with status 503. Clients of one address may use a third of this
+    /// limit; further ones are rejected with status 429. `None`, the default, means half of
+    /// [`Options::max_connections`], and at least 100.
     pub max_unconnected: Option<usize>,
-    /// Number of proxies in front of the server. The host believes what the outermost of them says in `X-Forwarded-For`
-    /// and `X-Forwarded-Host`. With 0 it trusts no proxy.
+    /// Number of trusted proxies in front of the server. The host uses what the outermost of them says in
+    /// `X-Forwarded-For` and `X-Forwarded-Host`. By default 0: no proxy is trusted.
     pub trust_proxy: usize,
-    /// Interval at which the host looks at the files. `None` means that it asks the system for changes instead.
+    /// Interval at which the watch polls the files for changes. `None`, the default, means that the operating system
+    /// notifies the watch of changes.
     pub poll: Option<Duration>,
     /// Grace period for missing files. A script whose file is missing keeps serving for this time. A script that fails
-    /// with a file that is missing or empty is reported after this time, because an editor may be in the middle of
-    /// saving.
+    /// because one of its files is missing or empty is reported only after this time, because an editor may be in the
+    /// middle of a save. By default 2 seconds.
     pub missing_grace: Duration,
-    /// Reaction to an edit that fails on a live connection.
+    /// Reaction to an edit that fails on a live connection. By default the edit is rejected.
     pub on_rebind_failure: OnRebindFailure,
-    /// Automatic rollback of a version that fails at places where the one before did not: on at least five connections,
-    /// and on at least one in twenty, within 30 seconds. What a script throws on purpose (`throw "too long"`) is an
-    /// answer, and does not count. The whole batch is rolled back, as by [`Host::rollback`](crate::Host::rollback).
+    /// The host automatically rolls back a version whose handlers fail at places where the version before did not: on
+    /// at least five connections, and on at least one in twenty, within 30 seconds. A value that a script throws on
+    /// purpose (`throw "too long"`) is an answer, and does not count. The whole batch is rolled back, as by
+    /// [`Host::rollback`](crate::Host::rollback). By default `false`.
     pub rollback_on_errors: bool,
-    /// Folder in which versions are kept with their texts, so that they are known after a restart: the last 100 batches,
-    /// and those whose versions serve. A version that was rolled back does not serve after a restart either, unless its
-    /// files have changed. One host has the folder at a time. `None` keeps eight versions of each script in memory.
+    /// Folder in which the host keeps versions with their texts, so that it knows them after a restart: the last 100
+    /// batches, and those whose versions serve. A version that was rolled back does not serve after a restart either,
+    /// unless its files have changed. Only one host can use the folder at a time. `None`, the default, keeps eight
+    /// earlier versions of each script in memory.
     pub history: Option<PathBuf>,
-    /// Maximum events per second from each client; a burst of as many may come at once. Pongs, and acks that nobody
-    /// waits for, count as events. Further events are dropped, and a client that keeps exceeding the limit is
-    /// disconnected. `None` means unlimited.
+    /// Maximum number of events per second from each client; a burst of the same number may come at once. Pongs, and
+    /// acks that no script waits for, count as events. Further events are dropped, and a client that keeps exceeding
+    /// the limit is disconnected. `None`, the default, means unlimited.
     pub max_events_per_second: Option<usize>,
-    /// Maximum attachments of one packet from a client, each of up to `max_payload` bytes: by default 16 MB together.
+    /// Maximum number of binary attachments of one packet from a client, each of up to [`Options::max_payload`] bytes.
+    /// By default 16, so 16 MB together.
     pub max_attachments: usize,
-    /// Error answers: a handler that throws answers the ack of its event with `{ error: text }`.
+    /// A handler that throws answers the ack of its event with `{ error: text }`. By default `false`: the ack gets no
+    /// answer.
     pub ack_errors: bool,
-    /// Maximum instances of one dynamic namespace at a time; further ones are rejected. An instance that every client has
-    /// left makes room for another one.
+    /// Maximum number of instances of one dynamic namespace at a time; clients of further ones are rejected. An
+    /// instance without clients is removed to make room for another one. By default 10,000.
     pub max_namespaces: usize,
-    /// Maximum namespaces that one client may be in; CONNECTs to further ones are rejected. A client that connects and
-    /// disconnects again and again has as many CONNECTs at once and then 10 per second, or a tenth of
-    /// [`Options::max_events_per_second`] if that is less.
+    /// Maximum number of namespaces that one client may be in at once; CONNECTs to further ones are rejected. A client
+    /// that connects and disconnects again and again may send the same number of CONNECTs at once, and then 10 per
+    /// second, or a tenth of [`Options::max_events_per_second`] if that is less. By default 32.
     pub max_namespaces_per_client: usize,
-    /// Limits of a script.
+    /// Limits of each script call: time, operations, memory and sizes.
     pub limits: Limits,
 }
 
@@ -205,7 +215,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Returns the maximum number of clients without a socket.
+    /// Returns the maximum number of clients without a socket, with the default filled in.
     pub(super) fn max_unconnected(&self) -> usize {
         let half = self.max_connections.unwrap_or(MAX_CONNECTIONS) / 2;
         self.max_unconnected
@@ -213,8 +223,8 @@ impl Options {
     }
 
     /// Returns a builder of a `SocketIo` with the path, times, payload limits and transports of these options, and with
-    /// room for what one script call can send. It is meant for [`Host::attach`](crate::Host::attach), with an adapter
-    /// that the application chooses.
+    /// queues that hold what one script call can send. It is meant for [`Host::attach`](crate::Host::attach); the
+    /// application can set an adapter.
     ///
     /// ```
     /// let (layer, io) = patchcord::Options::default().socket_io().build_layer();
@@ -228,7 +238,7 @@ impl Options {
         }
     }
 
-    /// Returns the builder of the host's own `SocketIo`, for which each client is a WebSocket.
+    /// Returns the builder of the host's own `SocketIo`, which sees each client as a WebSocket.
     pub(super) fn socket_io_of_host(&self) -> SocketIoBuilder {
         self.any_socket_io()
             .transports([TransportType::Websocket])

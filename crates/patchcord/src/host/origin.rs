@@ -1,28 +1,29 @@
-//! Origins of pages, as browsers send them in `Origin`.
+//! Origins of pages, which browsers send in the header `Origin`.
 
 use std::{fmt, str::FromStr};
 
 const ANY: &str = "*";
-/// Origin that browsers send for pages that have none.
+/// Value that browsers send for pages without an origin.
 const NULL: &str = "null";
 /// Maximum length of an origin, in bytes.
 const MAX_LENGTH: usize = 290;
 /// Scheme of pages that were opened from disk.
 const FILE: &str = "file";
 
-/// Origin of a page: `https://example.com`, `http://localhost:8080`.
+/// Origin of a page: a scheme, a host and perhaps a port, such as `https://example.com` or `http://localhost:8080`. It
+/// is parsed from a text, without regard to case.
 ///
 /// `*` stands for every page, and `null` for pages without an origin, such as a sandboxed frame, which every page can
-/// open. A page that may connect by one of these only connects without the credentials of its visitors: scripts see
-/// neither `cookie` nor `authorization` in `socket.handshake.headers`, by either transport.
+/// open. A page that only one of these allows connects without the credentials of its visitors: scripts see neither
+/// `cookie` nor `authorization` in `socket.handshake.headers`, by either transport.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Origin(String);
 
-/// Error for a text that names no origin.
+/// Error for a text that is not an [`Origin`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadOrigin {
-    /// The text is not written as an origin.
+    /// The text does not have the form of an origin.
     #[error("expected a scheme, a host and perhaps a port, such as `https://example.com`, or `*`")]
     NoOrigin,
     /// The text names pages that were opened from disk.
@@ -31,18 +32,18 @@ pub enum BadOrigin {
 }
 
 impl Origin {
-    /// Returns whether the origin stands for every page.
+    /// Returns `true` for `*`, which stands for every page.
     pub fn is_any(&self) -> bool {
         self.0 == ANY
     }
 
-    /// Returns whether the origin stands for pages without an origin.
+    /// Returns `true` for `null`, which stands for pages without an origin.
     pub fn is_null(&self) -> bool {
         self.0 == NULL
     }
 
-    /// Returns advice for an operator whose server rejected a page that should connect; `None` if there is none. It
-    /// never names an origin that other pages can have too.
+    /// Returns advice for an operator whose server has rejected a page with the origin `text`; `None` if there is none.
+    /// The advice never allows an origin that other pages can have too.
     #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn hint(text: &str) -> Option<String> {
@@ -58,7 +59,7 @@ impl Origin {
         }
     }
 
-    /// Returns the scheme, and the host with its port.
+    /// Returns the scheme, and the host with its port; two empty texts for `*` and `null`.
     pub(super) fn parts(&self) -> (&str, &str) {
         self.0.split_once("://").unwrap_or_default()
     }

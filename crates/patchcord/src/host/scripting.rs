@@ -1,4 +1,4 @@
-//! Compiles the scripts of a host: where their texts are, and how they become versions.
+//! Compiles the scripts of a host. In: a loader of texts. Out: versions, or the problems of the texts.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Scripting {
     pub(super) engine: Arc<Engine>,
-    /// Functions that scripts can call.
+    /// Names of the functions that scripts can call, for the check before a script runs.
     pub(super) known: Known,
     pub(super) limits: Limits,
     pub(super) loader: Arc<dyn Loader>,
 }
 
 impl Scripting {
-    /// Compiles `entry` and its imports, as `loader` reads them, into a version. Constants keep their values of the version
-    /// before.
+    /// Compiles `entry` and its imports, as `loader` reads them, into a version. Constants keep the values that they
+    /// have in the version `before`.
     pub(super) fn compile(
         &self,
         loader: &dyn Loader,

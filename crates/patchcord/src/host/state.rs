@@ -1,4 +1,4 @@
-//! Parts of a host. Each part does one thing, and knows only the parts that it needs; this module only assembles them.
+//! Parts of a host, assembled. Each part does one thing, and knows only the parts that it needs.
 
 use std::sync::Arc;
 
@@ -14,22 +14,22 @@ use super::{
     transport::cors::Cors,
 };
 
-/// Parts of a host. Dropped with the last [`Host`](super::Host) and its last service.
+/// Parts of a host. They are dropped with the last [`Host`](super::Host) and its last service.
 #[derive(Debug)]
 pub(crate) struct HostState {
     /// Options of the host.
     pub(super) options: Arc<Options>,
-    /// Announces what happens.
+    /// Announcer of events.
     pub(super) announcer: Arc<Announcer>,
     /// Namespaces that clients connect to.
     pub(super) namespaces: Arc<Namespaces>,
-    /// Calls the scripts.
+    /// Dispatcher, which calls the scripts.
     pub(super) dispatcher: Arc<Dispatcher>,
-    /// Loads the scripts.
+    /// Reloader, which loads the scripts.
     pub(super) reloader: Arc<Reloader>,
     /// Context of the handlers that socketioxide calls.
     pub(super) server: Arc<ServerContext>,
-    /// Decides which pages may connect.
+    /// Check that decides which pages may connect.
     pub(super) cors: Arc<Cors>,
     /// Signal to close, and the work that a close waits for.
     pub(super) lifecycle: Lifecycle,
@@ -78,7 +78,7 @@ impl HostState {
 
 impl Drop for HostState {
     fn drop(&mut self) {
-        // A reload that still runs is the last one, and ends what it began: see `Reloader`.
+        // A reload that still runs is the last one. It cleans up what it has begun: see `Drop` of `Reloader`.
         self.lifecycle.closing.cancel();
     }
 }

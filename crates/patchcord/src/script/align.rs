@@ -1,10 +1,10 @@
-//! Pairs the code of two versions: which closure of the old one is which of the new one.
+//! Pairs the closures and named functions of two versions.
 //!
 //! In: the [`Places`] of both. Out: an [`Alignment`].
 //!
-//! Passes go from what is certain to what is likely, each over what the passes before have left. What stayed at its
-//! place goes before equal code elsewhere: when a handler is copied and the original is edited, the equal code is the
-//! copy.
+//! The passes run from certain to likely matches. Each pass considers only what the earlier passes left unpaired. A
+//! closure that stayed in its place is paired before equal code elsewhere, because when a handler is copied and the
+//! original is then edited, the equal code is the copy.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,7 +18,7 @@ use super::{
     tokens::hash,
 };
 
-/// Minimum similarity of two closures that are taken for one, from 0 to 1.
+/// Minimum similarity at which two closures are paired by their similarity alone, from 0 to 1.
 const THRESHOLD: f64 = 0.5;
 
 /// Maximum number of pairs that are compared token by token.
@@ -27,7 +27,7 @@ const MAX_EXACT_PAIRS: usize = 4096;
 /// Maximum number of pairs that are compared at all.
 const MAX_PAIRS: usize = 1 << 16;
 
-/// Minimum number of tokens of a closure that is found by its code alone.
+/// Minimum length of a closure that is paired by its code alone, in tokens.
 const MIN_BODY: usize = 5;
 
 /// Counterparts of the closures and named functions of an old version in a new one.
@@ -40,17 +40,17 @@ pub struct Alignment {
 }
 
 impl Alignment {
-    /// Returns the row in the new version of a row of the old one.
+    /// Returns the row of the new version that is paired with a row of the old one.
     pub fn new_row(&self, old: usize) -> Option<usize> {
         self.rows.get(old).copied().flatten()
     }
 
-    /// Returns the row in the old version of a row of the new one.
+    /// Returns the row of the old version that is paired with a row of the new one.
     pub fn old_row(&self, new: usize) -> Option<usize> {
         self.old_rows.get(new).copied().flatten()
     }
 
-    /// Returns the index in the new version of a named function of the old one.
+    /// Returns the index in the new version that is paired with a named function of the old one.
     pub fn function_moved(&self, old: usize) -> Option<usize> {
         self.functions.get(old).copied().flatten()
     }
@@ -103,7 +103,7 @@ fn functions(old: &[Function], new: &[Function]) -> Vec<Option<usize>> {
     pairs
 }
 
-/// Pairs what has a key that nothing else has.
+/// Pairs the remaining functions whose key is unique in each version.
 fn unique<'a, K: Hash + Eq>(
     pairs: &mut [Option<usize>],
     taken: &mut BTreeSet<usize>,
@@ -132,19 +132,19 @@ fn unique<'a, K: Hash + Eq>(
     }
 }
 
-/// What identifies a closure in both versions.
+/// Properties by which a closure is found in the other version.
 #[derive(Debug, Clone, Copy)]
 struct Key {
-    /// Its named function, or the top level of its file.
+    /// Hash of the named function that encloses it, or of its file at top level.
     function: u64,
-    /// Word and event of it and of all closures around it.
+    /// Hash of the words and events of it and of all closures around it.
     site: u64,
-    /// Statement of it and of all closures around it.
+    /// Hash of the statements of it and of all closures around it.
     statement: u64,
     word: u64,
-    /// Word and event, where there is an event.
+    /// Hash of its word and event; `None` if it has no event.
     event: Option<u64>,
-    /// Whether it has an event, or is the value of a variable or a key.
+    /// `true` if it has an event, or is the value of a variable or a key.
     is_named: bool,
     slot: usize,
     body: u64,
@@ -164,7 +164,7 @@ fn keys(places: &Places, function: impl Fn(usize) -> (u8, usize)) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::with_capacity(places.rows().len());
     let mut ranks = HashMap::new();
     for row in places.rows() {
-        // Rows of what is around it come first.
+        // The row of the enclosing closure comes before this one.
         let around = row.parent.and_then(|parent| keys.get(parent));
         let mut key = Key {
             function: match row.function {
@@ -216,11 +216,11 @@ impl Aligning<'_> {
         self.equal(|k| (k.length >= MIN_BODY).then_some(k.body));
         self.similar();
         self.within_pairs();
-        // Those that are too short to be found by their code alone.
+        // Pairs closures that are too short to be found by their code alone.
         self.equal(|k| Some((k.function, k.word, k.body)));
     }
 
-    /// Groups what is left by a key.
+    /// Groups the unpaired closures by a key.
     fn groups<K: Ord>(&self, key: impl Fn(&Key) -> Option<K>) -> Vec<Group> {
         let mut groups = BTreeMap::<K, Group>::new();
         for (index, old) in self.old_keys.iter().enumerate() {
@@ -243,7 +243,8 @@ impl Aligning<'_> {
             .collect()
     }
 
-    /// Pairs closures with equal code in order. If there are more in one version, those with equal ranks go first.
+    /// Pairs closures with equal code, in order. If one version has more of them, those with equal places and ranks go
+    /// first.
     fn equal<K: Ord>(&mut self, key: impl Fn(&Key) -> Option<K>) {
         for (old, new) in self.groups(key) {
             if old.len() != new.len() {
@@ -280,7 +281,7 @@ impl Aligning<'_> {
         }
     }
 
-    /// Pairs what is left, where no other closure of either version has the key, not even one that is paired.
+    /// Pairs unpaired closures if no other closure of either version has their key, including the paired ones.
     fn edited_where_nothing_else_is<K: Ord + Copy>(&mut self, key: impl Fn(&Key) -> K) {
         let count = |keys: &[Key]| {
             let mut counts = BTreeMap::<K, usize>::new();
@@ -296,7 +297,7 @@ impl Aligning<'_> {
         }
     }
 
-    /// Pairs closures at the same place: the most similar ones first, where there are several.
+    /// Pairs closures at the same place. If there are several, the most similar ones go first.
     fn edited<K: Ord>(&mut self, key: impl Fn(&Key) -> Option<K>) {
         for (old, new) in self.groups(key) {
             if old.len() * new.len() > 1 {
@@ -306,7 +307,7 @@ impl Aligning<'_> {
         }
     }
 
-    /// Pairs closures of a pair that are used in the same way there.
+    /// Pairs closures that are used in the same way within closures that are paired.
     fn within_pairs(&mut self) {
         let parents: Vec<_> = self.old_keys.iter().map(|k| k.parent).collect();
         let into = |parent: Option<usize>| parent.and_then(|parent| self.result.new_row(parent));
@@ -331,7 +332,8 @@ impl Aligning<'_> {
         }
     }
 
-    /// Pairs what is left by similarity; only with the same word, if there is much.
+    /// Pairs the remaining closures by similarity. If there are too many, only closures with the same word are
+    /// compared.
     fn similar(&mut self) {
         for (old, new) in self.groups(|_| Some(())) {
             if old.len() * new.len() <= MAX_PAIRS {
@@ -344,7 +346,7 @@ impl Aligning<'_> {
         }
     }
 
-    /// Pairs the most similar ones first. Does nothing if there are too many.
+    /// Pairs closures by similarity, the most similar ones first. Does nothing if there are too many.
     fn most_similar(&mut self, old: &[usize], new: &[usize], threshold: f64) {
         let count = old.len() * new.len();
         if count > MAX_PAIRS {
@@ -377,7 +379,7 @@ impl Aligning<'_> {
         }
     }
 
-    /// Returns what decides between closures that are equally similar.
+    /// Returns a bonus for an equal context, which decides between closures that are equally similar.
     fn nearness(&self, old: usize, new: usize) -> f64 {
         let (Some(old), Some(new)) = (self.old_keys.get(old), self.new_keys.get(new)) else {
             return 0.0;
@@ -405,7 +407,7 @@ impl Text {
         Self { tokens, sorted }
     }
 
-    /// Returns the similarity without regard to order, which is the maximum of the similarity.
+    /// Returns an upper bound of the similarity: the share of common tokens, regardless of their order.
     fn bound(&self, other: &Self) -> f64 {
         let (mut a, mut b) = (
             self.sorted.iter().peekable(),

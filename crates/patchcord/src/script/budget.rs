@@ -1,9 +1,9 @@
-//! How much one script call may do, counted by the thread that runs it.
+//! Budget of one script call: operations, time, memory and produced bytes, counted by the thread that runs the call.
 //!
-//! Rhai asks `on_progress` at every operation, those inside callbacks included, and no `try` of a script can catch
-//! the end of its budget. Reading the system's clock costs more than an operation does, so a thread of its own keeps a
-//! coarse clock that costs nothing to read; where that stands still the system's clock is read. How long a call took is asked
-//! of a cheap clock of the system, too.
+//! Rhai calls `on_progress` at every operation, also inside callbacks, and no `try` of a script can catch the end of
+//! its budget. Reading the system's clock costs more than an operation, so a separate thread keeps a coarse clock that
+//! costs nothing to read. While the coarse clock stands still, the system's clock is read. The duration of a call is
+//! measured by a cheap clock of the system, too.
 
 use std::{
     cell::Cell,
@@ -23,75 +23,77 @@ use super::{
     meter::{self, MEMORY_EVERY},
 };
 
-/// Why a call was ended, as the token of Rhai's `ErrorTerminated`.
+/// Token of Rhai's `ErrorTerminated`: the call has used up its operations.
 pub(crate) const OPERATIONS: &str = "operations";
-/// See [`OPERATIONS`].
+/// Token: the time of the call is over.
 pub(crate) const TIME: &str = "time";
-/// See [`OPERATIONS`].
+/// Token: native functions have made too many bytes for the call.
 pub(crate) const PRODUCED: &str = "produced";
-/// See [`OPERATIONS`].
+/// Token: the memory of the call has grown too much.
 pub(crate) const MEMORY: &str = "memory";
-/// See [`OPERATIONS`].
+/// Token: a value is nested too deep.
 pub(crate) const DEPTH: &str = "depth";
-/// See [`OPERATIONS`].
+/// Token: the maps of a value have too many keys.
 pub(crate) const KEYS: &str = "keys";
-/// See [`OPERATIONS`].
+/// Token: a value has too many elements, or too many bytes of text.
 pub(crate) const LARGE: &str = "large";
-/// See [`OPERATIONS`]; the text of the panic follows.
+/// Beginning of a token: a native function panicked. The text of the panic follows.
 pub(crate) const PANIC: &str = "panic: ";
 
-/// The system's clock is read at every so many operations, even where the coarse clock does not move.
+/// Interval at which the system's clock is read, in operations, even if the coarse clock does not move.
 const CLOCK_EVERY: u64 = 1024;
-/// The coarse clock moves in such steps.
+/// Interval at which the coarse clock moves.
 const TICK: Duration = Duration::from_millis(2);
-/// A clock of the system that costs less to read than the exact one. It is late by a few milliseconds at most; the coarse
-/// one may be late by as long as a thread waits for a processor on a busy machine.
+/// Clock of the system that costs less to read than the exact one. It lags by a few milliseconds at most. The coarse
+/// clock may lag for as long as its thread waits for a processor on a busy machine.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const CHEAP: ClockId = ClockId::MonotonicCoarse;
-/// Here there is none.
+/// The exact clock, because these systems have no cheap one.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CHEAP: ClockId = ClockId::Monotonic;
-/// A call that took longer holds others up.
+/// Threshold above which a call is slow and delays others, in microseconds.
 const SLOW_CALL_MICROS: u64 = 10_000;
-/// A call that has done less than this when its time is over has waited for a processor, and not used one.
+/// Threshold for a starved call, in operations: a call that has done less when its time is over has waited for a
+/// processor instead of using one.
 const STARVED_OPERATIONS: u64 = 1_000;
-/// It gets its time of a processor then, but no more than so many times its time.
+/// Maximum time of a starved call, as a multiple of its time limit. Within it the call gets the processor time that it
+/// missed.
 const MAX_TIME_FACTOR: u32 = 4;
-/// A call that goes on for so long notes what it has had of a processor.
+/// Delay after which a call records the processor time of its thread, in microseconds.
 const FIRST_LOOK_MICROS: u64 = 4_000;
-/// After so many steps without a call the coarse clock stops.
+/// Number of intervals without a call after which the coarse clock stops.
 const IDLE_TICKS: u32 = 500;
-/// The coarse clock stands still, and the system's is to be read.
+/// Value of the coarse clock while it stands still and the system's clock must be read.
 const UNKNOWN: u64 = u64::MAX;
 
 thread_local! {
     static LEFT: Cell<u64> = const { Cell::new(0) };
-    /// Outside a call there is no limit.
+    /// Unlimited outside a call.
     static BYTES_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
     static GROWTH: Cell<Growth> = const { Cell::new(Growth::NONE) };
-    /// When the call is to look at its time again.
+    /// Time of the next time check of the call.
     static LOOK_AT: Cell<u64> = const { Cell::new(u64::MAX) };
     static TIMES: Cell<Times> = const { Cell::new(Times::NONE) };
-    /// Operations left to a call that has no longer done little.
+    /// Number of operations left at which the call no longer counts as starved.
     static FEW_UNTIL: Cell<u64> = const { Cell::new(0) };
-    /// Of the calls since [`took_long`] was asked last, if there were any.
+    /// `Some(true)` if a call since the last [`took_long`] was slow; `None` if there was no call.
     static TOOK_LONG: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
-/// The coarse clock, in microseconds of [`ClockId::Monotonic`].
+/// Coarse clock, in microseconds of [`ClockId::Monotonic`].
 static NOW: AtomicU64 = AtomicU64::new(UNKNOWN);
-/// A call has begun since the clock's last look.
+/// `true` if a call has begun since the coarse clock last moved.
 static CALLED: AtomicBool = AtomicBool::new(false);
 static CLOCK: OnceLock<Option<Thread>> = OnceLock::new();
 
-/// The ends of a call, in microseconds.
+/// Times at which a call ends, in microseconds.
 #[derive(Clone, Copy)]
 struct Times {
-    /// By the clock that it began by.
+    /// End of the call's time limit.
     deadline: u64,
-    /// The end of a call that has waited for a processor.
+    /// Latest end of a starved call.
     last: u64,
-    /// What its thread may have had of processors until then; unknown before the first look.
+    /// Processor time of its thread at which a starved call ends; `None` before the first check.
     processor: Option<u64>,
 }
 
@@ -103,10 +105,10 @@ impl Times {
     };
 }
 
-/// How much the memory of a call may grow.
+/// Limit on the growth of a call's memory.
 #[derive(Clone, Copy)]
 struct Growth {
-    /// What the meter said at its start.
+    /// Reading of the meter at the start of the call.
     from: u64,
     most: i64,
 }
@@ -124,7 +126,8 @@ impl Growth {
         })
     }
 
-    /// Whether so many bytes more are too many. A call that has freed what others made has grown by less than nothing.
+    /// Returns `true` if `more` additional bytes exceed the limit. The growth of a call is negative if it has freed
+    /// what others allocated.
     fn is_over(self, more: usize) -> bool {
         meter::allocated().is_some_and(|now| {
             let grown = now.wrapping_sub(self.from).cast_signed();
@@ -133,7 +136,7 @@ impl Growth {
     }
 }
 
-/// Starts the budget of a call; the guard gives back what was in force before.
+/// Starts the budget of a call. The guard restores the previous budget when it is dropped.
 pub(crate) fn start(limits: &Limits) -> Guard {
     let started = now();
     let times = Times {
@@ -153,7 +156,7 @@ pub(crate) fn start(limits: &Limits) -> Guard {
     }
 }
 
-/// Counts one operation; `Some` names the budget that is used up.
+/// Counts one operation. Returns the token of the budget that is used up, if any.
 pub(crate) fn spend() -> Option<&'static str> {
     let left = LEFT.get();
     let looks = NOW.load(Ordering::Relaxed) >= LOOK_AT.get();
@@ -164,7 +167,7 @@ pub(crate) fn spend() -> Option<&'static str> {
     None
 }
 
-/// Does not only count, as most operations do.
+/// Checks memory and time in addition to counting. This is the slow path of [`spend`].
 #[inline(never)]
 fn look(left: u64, at_time: bool) -> Option<&'static str> {
     if left == 0 {
@@ -178,16 +181,16 @@ fn look(left: u64, at_time: bool) -> Option<&'static str> {
     (looks && is_over(left)).then_some(TIME)
 }
 
-/// Whether the time of a call with so many operations left is over.
+/// Returns `true` if the time of a call with `left` operations left is over.
 fn is_over(left: u64) -> bool {
-    // The coarse clock may be late on a busy machine.
+    // The coarse clock may lag on a busy machine.
     let now = exact_time();
     if now < LOOK_AT.get() {
         return false;
     }
     let mut times = TIMES.get();
     let had = processor_time();
-    // What kept it from the first look may have been others: it gets a good part of its time in any case.
+    // Other threads may have delayed this first check, so the call gets at least half of its time limit from here on.
     let until = *times.processor.get_or_insert_with(|| {
         let all = (times.last - times.deadline) / u64::from(MAX_TIME_FACTOR - 1);
         had.saturating_add(times.deadline.saturating_sub(now).max(all / 2))
@@ -205,7 +208,7 @@ fn is_over(left: u64) -> bool {
 /// Counts bytes that a native function makes for the script, before it makes them.
 ///
 /// # Errors
-/// When the call may make no more, has no memory for it, or is over its time; no script can catch that.
+/// Fails if the call may make no more bytes, exceeds its memory, or is over its time. No script can catch this error.
 pub(crate) fn produce(bytes: usize) -> Result<(), Box<EvalAltResult>> {
     match BYTES_LEFT.get().checked_sub(bytes) {
         Some(left) => BYTES_LEFT.set(left),
@@ -220,23 +223,24 @@ pub(crate) fn produce(bytes: usize) -> Result<(), Box<EvalAltResult>> {
     }
 }
 
-/// The end of a call, as an error that no script can catch.
+/// Returns an error that ends a call and that no script can catch.
 pub(crate) fn ended(why: &str) -> Box<EvalAltResult> {
     EvalAltResult::ErrorTerminated(why.into(), Position::NONE).into()
 }
 
-/// Whether a call on this thread has taken longer than 10 ms since this was asked last; `None` when there was none.
+/// Returns `Some(true)` if a call on this thread has taken longer than 10 ms since the last query, and `None` if there
+/// was no call. Resets the answer.
 pub(crate) fn took_long() -> Option<bool> {
     TOOK_LONG.take()
 }
 
-/// The same, without forgetting it.
+/// Returns `true` if a call on this thread has taken longer than 10 ms since the last [`took_long`]. Keeps the answer.
 pub(crate) fn has_taken_long() -> bool {
     TOOK_LONG.get() == Some(true)
 }
 
-/// Suspends the budget in force, for work of the host in the middle of a call; the guard gives it back, and the call gets
-/// the time of that work in addition.
+/// Suspends the current budget, for work of the host in the middle of a call. The guard restores it when it is dropped,
+/// and extends the call's time by the duration of that work.
 pub(crate) fn suspend() -> Suspended {
     Suspended {
         began: now(),
@@ -248,7 +252,7 @@ pub(crate) fn suspend() -> Suspended {
     }
 }
 
-/// A budget that is not in force.
+/// Suspended budget, which is restored on drop.
 pub(crate) struct Suspended {
     began: u64,
     left: u64,
@@ -268,7 +272,7 @@ impl Drop for Suspended {
         TIMES.set(Times {
             deadline: self.times.deadline.saturating_add(took),
             last: self.times.last.saturating_add(took),
-            // Another look is due.
+            // It is recorded again at the next check.
             processor: None,
         });
     }
@@ -305,12 +309,12 @@ fn now() -> u64 {
     read(ClockId::Monotonic)
 }
 
-/// What a clock of the system says, in microseconds.
+/// Returns the time of a clock of the system, in microseconds.
 fn read(clock: ClockId) -> u64 {
     Duration::try_from(clock_gettime(clock)).map_or(0, micros)
 }
 
-/// Returns a time in seconds, from 1, by a clock that costs little.
+/// Returns the time in seconds, from 1, by a clock that is cheap to read.
 pub(crate) fn cheap_seconds() -> u32 {
     let time = match NOW.load(Ordering::Relaxed) {
         UNKNOWN => read(CHEAP),
@@ -320,7 +324,7 @@ pub(crate) fn cheap_seconds() -> u32 {
     u32::try_from(seconds).map_or(u32::MAX, |seconds| seconds.saturating_add(1))
 }
 
-/// By the coarse clock, or by the system's where that stands still.
+/// Returns the time of the coarse clock, or of the system's clock while the coarse one stands still.
 fn time() -> u64 {
     match NOW.load(Ordering::Relaxed) {
         UNKNOWN => exact_time(),
@@ -335,19 +339,19 @@ fn exact_time() -> u64 {
     now()
 }
 
-/// What this thread has had of processors, in microseconds.
+/// Returns the processor time that this thread has used, in microseconds.
 fn processor_time() -> u64 {
     read(ClockId::ThreadCPUTime)
 }
 
-/// Has the coarse clock move while calls run.
+/// Keeps the coarse clock moving while calls run.
 fn wake_clock() {
     if !CALLED.load(Ordering::Relaxed) {
         CALLED.store(true, Ordering::Relaxed);
     }
     let clock = CLOCK.get_or_init(|| {
         let clock = thread::Builder::new().name("call clock".to_owned());
-        // Without the thread the system's clock is read at each operation.
+        // If the thread cannot start, the system's clock is read at each operation.
         clock.spawn(tick).ok().map(|clock| clock.thread().clone())
     });
     if NOW.load(Ordering::Relaxed) == UNKNOWN

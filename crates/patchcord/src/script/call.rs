@@ -1,4 +1,4 @@
-//! One call of script code: within its limits, and never the end of more than itself.
+//! One call of script code. It runs within its limits, and its failure ends nothing else.
 
 use std::{
     cell::RefCell,
@@ -10,18 +10,18 @@ use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 
 use super::{Limits, Version, budget, hook::Hook};
 
-/// Why a call of script code has no value.
+/// Error of a call of script code.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The script threw, or Rhai refused something it did.
+    /// The script threw, or Rhai rejected an operation of it.
     Script(Box<EvalAltResult>),
-    /// A native function panicked; the text of the panic.
+    /// A native function panicked; with the text of the panic.
     Panic(String),
 }
 
 impl CallError {
-    /// What the script threw on purpose, if it did.
+    /// Returns the value that the script threw, if it threw one.
     pub fn thrown(&self) -> Option<Dynamic> {
         match self {
             Self::Script(error) => match error.unwrap_inner() {
@@ -32,7 +32,7 @@ impl CallError {
         }
     }
 
-    /// Whether the call took longer than it may.
+    /// Returns `true` if the call exceeded its time limit.
     pub fn is_time(&self) -> bool {
         let Self::Script(error) = self else {
             return false;
@@ -48,21 +48,21 @@ impl CallError {
 
 thread_local! {
     static RUNNING: RefCell<Option<Arc<Version>>> = const { RefCell::new(None) };
-    /// The file and the place of the call of a function of the program that panicked.
+    /// File and position of the call of an application function that panicked.
     static PANICKED_AT: RefCell<Option<(String, Position)>> = const { RefCell::new(None) };
 }
 
-/// The version whose code runs on this thread.
+/// Returns the version whose code runs on this thread.
 pub(crate) fn running() -> Option<Arc<Version>> {
     RUNNING.with_borrow(Clone::clone)
 }
 
-/// A limit of the version whose code runs on this thread; without one there is none.
+/// Returns a limit of the version whose code runs on this thread; `usize::MAX` if no version runs.
 pub(crate) fn limit(of: fn(&Limits) -> usize) -> usize {
     RUNNING.with_borrow(|version| version.as_ref().map_or(usize::MAX, |v| of(v.limits())))
 }
 
-/// Runs `code` of `version`.
+/// Runs `code` of `version` within its limits.
 pub(crate) fn run(
     version: &Arc<Version>,
     code: impl FnOnce() -> Result<Dynamic, Box<EvalAltResult>>,
@@ -77,8 +77,8 @@ pub(crate) fn run(
     }
 }
 
-/// Returns the file whose code runs at `context`. It is the last library's: a closure keeps the file it was made in, whichever
-/// file calls it.
+/// Returns the file whose code runs at `context`. It is the file of the last library, because a closure keeps the file
+/// that it was made in, whichever file calls it.
 pub(crate) fn origin<'a>(context: &'a NativeCallContext<'_>) -> Option<&'a str> {
     let libraries = context.namespaces();
     let of_library = libraries.last().and_then(|library| library.id());
@@ -93,7 +93,7 @@ pub(crate) fn place_of_call(context: &NativeCallContext<'_>) -> Option<u32> {
     reach.place_at(origin(context)?, at.line()?, at.position()?)
 }
 
-/// Calls a function of the program: its panic becomes an error that no script can catch.
+/// Calls a function of the application. Its panic becomes an error that no script can catch.
 pub(crate) fn catch_panic(
     context: Option<NativeCallContext<'_>>,
     call: impl FnOnce(Option<NativeCallContext<'_>>) -> Result<Dynamic, Box<EvalAltResult>>,
@@ -117,7 +117,7 @@ pub(crate) fn catch_panic(
     })
 }
 
-/// Rhai forgets the place of what no script can catch, and a panic is in a call of a known place.
+/// Adds the position of the call that panicked, because Rhai drops the position of an error that no script can catch.
 fn with_place(error: EvalAltResult) -> Box<EvalAltResult> {
     match (PANICKED_AT.take(), error) {
         (Some((file, at)), EvalAltResult::ErrorTerminated(token, before)) => {

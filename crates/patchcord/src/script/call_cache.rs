@@ -1,7 +1,8 @@
-//! What calls of an entry file begin with, kept from one call to the next.
+//! Per-thread cache of the evaluation state for calls into an entry file.
 //!
-//! Rhai copies the surroundings of a call, and looks every function that it calls up in one library after the other;
-//! what it has found it remembers for as long as the call. Here both stay, for each thread on its own.
+//! Rhai copies the evaluation state for each call, and searches one library after the other for every function that the
+//! code calls. It remembers what it found only until the call ends. The cache keeps both between calls, separately for
+//! each thread.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,10 +18,11 @@ use super::{
     last_use::LastUses,
 };
 
-/// A script may make up names without end, and Rhai remembers that there is no such function.
+/// Maximum number of cached function lookups. A script may make up any number of names, and Rhai also remembers names
+/// that it did not find.
 const MAX_CACHED_FUNCTIONS: usize = 1024;
 
-/// Where one thread, or few, keep what they have. Two of them share no cache line, for each is written at every call.
+/// Cache of one thread, or of a few. No two slots share a cache line, because each slot is written at every call.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Slot(Mutex<Option<Box<CachedCalls>>>);
@@ -30,16 +32,16 @@ struct CachedCalls {
     state: GlobalRuntimeState,
     caches: Caches,
     scope: Scope<'static>,
-    /// By the addresses of the definitions, which they keep.
+    /// Frames by the addresses of their definitions, which the frames keep alive.
     frames: BTreeMap<usize, Frame>,
 }
 
-/// A closure that was called before, with a scope that has the names of its parameters already. Rhai would copy each name
+/// Closure that was called before, with a scope that already has the names of its parameters. Rhai would copy each name
 /// at each call.
 #[derive(Debug)]
 struct Frame {
     definition: Arc<ScriptFuncDef>,
-    /// Name of the same function without parameters, in the last library of the state. No script can say it.
+    /// Name of the same function without parameters, in the last library of the state. No script can write this name.
     name: String,
     scope: Scope<'static>,
     last_uses: LastUses,
@@ -59,7 +61,7 @@ impl Frame {
         }
     }
 
-    /// The function that runs in the scope.
+    /// Returns the function that runs in the scope: the closure without its parameters.
     fn without_parameters(&self) -> ScriptFuncDef {
         ScriptFuncDef {
             name: self.name.as_str().into(),
@@ -68,7 +70,7 @@ impl Frame {
         }
     }
 
-    /// Sets the parameters.
+    /// Sets the parameters. A parameter without a value becomes `()`.
     fn fill(&mut self, mut values: impl Iterator<Item = Dynamic>) {
         for name in &self.definition.params {
             if let Some(parameter) = self.scope.get_mut(name) {
@@ -78,8 +80,8 @@ impl Frame {
     }
 }
 
-/// Returns slots for the threads that call a script. A script with imports has none: two of its files may have functions
-/// of the same name, and what Rhai has found for one it would take for the other.
+/// Returns slots for the threads that call a script. A script with imports has none, because two of its files may have
+/// functions of the same name, and Rhai would use the cached function of one file for the other.
 pub(super) fn slots(is_plain: bool) -> Vec<Slot> {
     let count = if is_plain { COPIES } else { 0 };
     (0..count).map(|_| Slot::default()).collect()
@@ -100,7 +102,7 @@ impl Slot {
         let has_frame = |definition: &&Arc<ScriptFuncDef>| {
             is_closure(&definition.name) && definition.params.len() == count && count > 0
         };
-        // After an error its state is anyone's guess.
+        // After an error the state may be inconsistent, so it is not kept.
         let result = match definition.filter(has_frame) {
             Some(definition) => kept.call_closure(engine, (fn_ptr, definition), this, args),
             None => kept.call(engine, fn_ptr, this, args),
@@ -138,7 +140,7 @@ impl CachedCalls {
         })
     }
 
-    /// Calls a closure in a scope of its own that stays.
+    /// Calls a closure in its own scope, which is kept for later calls.
     fn call_closure(
         &mut self,
         engine: &Engine,

@@ -1,4 +1,4 @@
-//! The variables that a closure captured: their names, their cells, and whether two are the same.
+//! Variables that a closure has captured: their names, their cells, and their identity.
 //!
 //! Rhai passes them as the first parameters of the closure's function. A cell is the shared place that every closure
 //! over a variable reads and writes.
@@ -9,11 +9,11 @@ use rhai::{Dynamic, FnPtr, GlobalRuntimeState, ImmutableString, ScriptFuncDef};
 
 use crate::value::same;
 
-/// More parameters than any function that the arity of a name is looked up for.
+/// Maximum number of arities that are tried to find a function by its name. No function has as many parameters.
 const MAX_PARAMETERS: usize = 32;
 
-/// Where a captured variable is: clones of a shared value are the same variable. `None` for a value that is not shared,
-/// is in use, or was left unusable by a panic.
+/// Returns the address of a captured variable; clones of a shared value have the same address, because they are the
+/// same variable. Returns `None` for a value that is not shared, is in use, or was left unusable by a panic.
 pub(super) fn address(cell: &Dynamic) -> Option<usize> {
     if !cell.is_shared() {
         return None;
@@ -21,17 +21,17 @@ pub(super) fn address(cell: &Dynamic) -> Option<usize> {
     Some(std::ptr::from_ref(&*cell.read_lock::<Dynamic>()?).addr())
 }
 
-/// Puts a value into a captured variable.
+/// Writes a value into a captured variable.
 pub(super) fn write_cell(cell: &Dynamic, value: Dynamic) {
     let mut cell = cell.clone();
-    // What was in it is dropped when the lock is no longer held, for it may hold the cell.
+    // The previous value is dropped after the lock is released, because it may hold the cell itself.
     let before = cell
         .write_lock::<Dynamic>()
         .map(|mut place| std::mem::replace(&mut *place, value));
     drop(before);
 }
 
-/// Whether two captures are the same variable, or are equal constants.
+/// Returns `true` if two captures are the same variable, or are equal constants.
 pub(super) fn is_same_variable(a: &Dynamic, b: &Dynamic) -> bool {
     match (a.is_shared(), b.is_shared()) {
         (true, true) => address(a).is_some_and(|at| address(b) == Some(at)),
@@ -45,7 +45,7 @@ pub(super) fn is_closure(name: &str) -> bool {
     name.starts_with("anon$")
 }
 
-/// Separator between the name of a function and its imported file, where a value refers to it.
+/// Separator between the name of a function and its imported file, in the name by which a value refers to it.
 const OF_FILE: char = '@';
 
 /// Returns the name by which a value refers to a function of an imported file.
@@ -53,7 +53,7 @@ pub(super) fn value_name(function: &str, file: &str) -> String {
     format!("{function}{OF_FILE}{file}")
 }
 
-/// Separates the name of a function from its imported file, if a value refers to it by both.
+/// Splits the name by which a value refers to a function into the function's name and its imported file, if it has one.
 pub(super) fn split_value_name(name: &str) -> (&str, Option<&str>) {
     match name.split_once(OF_FILE) {
         Some((function, file)) => (function, Some(file)),
@@ -61,7 +61,7 @@ pub(super) fn split_value_name(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The definition of a name, the one with the most parameters where there are several.
+/// Returns the definition of a name. If there are several, returns the one with the most parameters.
 pub(super) fn definition(
     state: &GlobalRuntimeState,
     name: &str,
@@ -76,7 +76,7 @@ pub(super) fn definition(
         .cloned()
 }
 
-/// The captured variables of a closure with their names: the first parameters of its function.
+/// Returns the captured variables of a closure with their names, which are the first parameters of its function.
 pub(super) fn captures(
     definition: Option<&ScriptFuncDef>,
     fn_ptr: &FnPtr,

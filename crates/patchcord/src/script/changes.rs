@@ -1,11 +1,12 @@
-//! Difference between the code of two versions, for the report of an edit: what changed, by name, with its place.
+//! Differences between the code of two versions, for the report of an edit, each with its name and place.
 //!
-//! In: two versions. Out: a [`CodeChange`] for each listener, timer, function, captured variable and constant whose code
-//! differs. Code is compared by tokens, so comments and layout make no difference, and neither does the place of a
-//! closure: one that has moved with the same text is no change.
+//! In: two versions. Out: a [`CodeChange`] for each listener, timer, function, captured variable and constant whose
+//! code differs. Code is compared by its tokens, so comments and layout make no difference. The place of a closure
+//! makes none either: a closure that moved with the same text is not a change.
 //!
-//! A part of a version is a named function, a closure that something else calls later, or the rest of a file. Each part is
-//! compared without the parts in it, so that an edit of a listener is no edit of the function around it.
+//! A part of a version is a named function, a closure that is called later or held by a variable or a key, or the rest
+//! of a file. Each part is compared without the parts inside it, so an edit of a listener is not an edit of the
+//! function around it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,13 +47,13 @@ pub struct CodeChange {
     /// Name of the code: `"chat message"` for a listener, `set_interval` for a timer, `emit "ask"` for an ack callback,
     /// `fn say` for a function, `let limit` for a captured variable, `const MAX` for a constant.
     pub name: String,
-    /// Name before, if it was renamed.
+    /// Previous name, if it was renamed.
     pub before: Option<String>,
-    /// File: that of the older version, if the code is gone.
+    /// File; the file of the older version if the code is gone.
     pub file: Arc<str>,
-    /// Line: that of the older version, if the code is gone.
+    /// Line; the line in the older version if the code is gone.
     pub line: usize,
-    /// File and line before, if the code is changed or renamed and in another file or function now.
+    /// Previous file and line, if the code is changed or renamed and is in another file or function now.
     pub moved_from: Option<(Arc<str>, usize)>,
 }
 
@@ -78,7 +79,7 @@ pub(crate) fn changes(old: &Version, new: &Version) -> Vec<CodeChange> {
     found
 }
 
-/// Returns the names of listeners' events that a version has as literals.
+/// Returns the events that listeners of a version name by literals.
 pub(crate) fn events(version: &Version) -> BTreeSet<String> {
     let listeners = version
         .places()
@@ -89,8 +90,8 @@ pub(crate) fn events(version: &Version) -> BTreeSet<String> {
     events.map(ToString::to_string).collect()
 }
 
-/// Returns the names of captured variables that a function no longer has, each with those that the same function has
-/// instead. Closures count as a part of the function that they are in.
+/// Returns the names of captured variables that a function no longer has, each with the names that the same function
+/// has instead. Closures count as a part of the function that encloses them.
 pub(crate) fn renamed_variables(
     old: &Version,
     new: &Version,
@@ -111,7 +112,7 @@ pub(crate) fn renamed_variables(
     found
 }
 
-/// Returns the names that closures capture, by the functions that they are in; `None` stands for the top level.
+/// Returns the names that closures capture, by the functions that enclose them; `None` stands for the top level.
 fn captured(
     places: &Places,
     function: impl Fn(usize) -> Option<usize>,
@@ -136,16 +137,16 @@ struct Side<'a> {
     version: &'a Version,
     places: &'a Places,
     brackets: Vec<Brackets<'a>>,
-    /// Rows of each file. They are in the order of the text.
+    /// Rows of each file, in the order of the text.
     rows: Vec<Range<usize>>,
-    /// Tokens of each row with the statement that registers it; `None` if the row is no part of its own.
+    /// Tokens of each row with the statement that registers it; `None` if the row is not a separate part.
     whole: Vec<Option<Range<usize>>>,
 }
 
-/// Code of a part, without the parts in it.
+/// Code of a part, without the parts inside it.
 #[derive(Default)]
 struct Part {
-    /// Hashes of the tokens; a part in it stands there as its number.
+    /// Hashes of the tokens. The number of an inner part stands in its place.
     code: Vec<u64>,
     variables: Variables,
 }
@@ -153,7 +154,7 @@ struct Part {
 /// Variables by name: the hashes of the tokens that declare each, and the line of the first of them.
 type Variables = BTreeMap<String, (Vec<u64>, usize)>;
 
-/// Ranges that a part is compared without, with what stands for each.
+/// Ranges that are left out of a part, each with the number that stands in its place.
 type Cuts = Vec<(Range<usize>, Option<u64>)>;
 
 impl<'a> Side<'a> {
@@ -185,12 +186,12 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Returns a row that is a part of its own, with its statement.
+    /// Returns a row that is a separate part, with its statement.
     fn row(&self, index: usize) -> Option<(&'a Row, Range<usize>)> {
         Some((self.places.row(index)?, self.whole.get(index)?.clone()?))
     }
 
-    /// Returns the part around a row: another row, or none.
+    /// Returns the row around a row that is a separate part, if there is one.
     fn around(&self, row: &Row) -> Option<usize> {
         let mut parent = row.parent;
         while let Some(index) = parent {
@@ -210,7 +211,7 @@ impl<'a> Side<'a> {
         at(range.start)..at(range.end)
     }
 
-    /// Returns the code of a function or a closure. `number` numbers the parts in it.
+    /// Returns the code of a function or a closure. `number` returns the number of an inner part.
     fn part(
         &self,
         file: usize,
@@ -363,7 +364,7 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Returns the tokens of a closure that is a part of its own, with the statement that registers it.
+/// Returns the tokens of a closure that is a separate part, with the statement that registers it.
 fn whole(places: &Places, row: &Row, brackets: &Brackets<'_>) -> Option<Range<usize>> {
     if row.word.starts_with("key ") {
         return Some(row.range.clone());
@@ -382,7 +383,7 @@ fn whole(places: &Places, row: &Row, brackets: &Brackets<'_>) -> Option<Range<us
     Some(whole)
 }
 
-/// Returns the hash of the token that a keyword is.
+/// Returns the hash of a keyword's token.
 fn keyword(word: &str) -> u64 {
     tokens::hash(&('x', word))
 }
@@ -416,7 +417,8 @@ impl Comparing<'_> {
         }
     }
 
-    /// Returns the number of a row of the old version; `None` if it is not in the same place in the new one.
+    /// Returns the number that stands for a row of the old version; `None` if the row is not in the same place in the
+    /// new one.
     fn old_number(&self, old: usize) -> Option<u64> {
         let new = self.alignment.new_row(old)?;
         self.stays(old, new).then_some(new as u64)
@@ -498,7 +500,7 @@ impl Comparing<'_> {
                 continue;
             };
             kept.insert(to);
-            // Behind `fn` and the name.
+            // Skips `fn` and the name.
             let (old, new) = (
                 from.range.start + 2..from.range.end,
                 function.range.start + 2..function.range.end,

@@ -1,4 +1,4 @@
-//! Code of one version of a script: what its text says, compiled. It never changes.
+//! Compiled code of one version of a script. It never changes.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -24,7 +24,7 @@ pub struct Code {
     entry: Arc<str>,
     files: Vec<SourceFile>,
     hash: Arc<str>,
-    /// Closure that the top level gave to `io.on("connection", ...)`.
+    /// Closure that the top level passed to `io.on("connection", ...)`.
     on_connection: Option<FnPtr>,
     engine: Arc<Engine>,
     limits: Limits,
@@ -32,15 +32,15 @@ pub struct Code {
     begins_anew: bool,
     places: Places,
     reaches: Reaches,
-    /// Values of the top levels of this version, and of those before it.
+    /// Values that the top levels of this version and of earlier ones have made.
     made: Vec<RememberedValue>,
     program: Program,
 }
 
-/// Most values of earlier versions that are remembered, for the undo of an edit.
+/// Maximum number of values of earlier versions that are remembered for the undo of an edit.
 const MAX_REMEMBERED: usize = 256;
 
-/// A value of a top level, with the code that has made it.
+/// Value of a top level, with the code that has made it.
 #[derive(Debug, Clone)]
 struct RememberedValue {
     file: Arc<str>,
@@ -55,8 +55,8 @@ impl RememberedValue {
     }
 }
 
-/// Gives the values of the top levels what the same code has made before: a random one, or the time of the start, is made
-/// once. Returns all values that are known.
+/// Sets the values of the top levels to what the same code has made before, so that a random value, or the time of the
+/// start, is made only once. Returns all remembered values.
 fn made_once(loaded: &mut Entry, before: &[RememberedValue]) -> Vec<RememberedValue> {
     let Entry {
         code: files,
@@ -99,10 +99,10 @@ fn made_once(loaded: &mut Entry, before: &[RememberedValue]) -> Vec<RememberedVa
     made
 }
 
-/// How often code runs for a connection, or for a namespace.
+/// Number of times that code runs for a connection or for a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Runs {
-    /// It is the hook itself.
+    /// The code is the hook itself.
     Once,
     /// The hook calls it, maybe several times.
     InHook,
@@ -111,11 +111,12 @@ pub(super) enum Runs {
 }
 
 impl Code {
-    /// Reads, compiles, checks and runs the top level of `entry` and its imports. `number` is the version's own. Constants
-    /// that the same code makes in the version before keep their values.
+    /// Reads, compiles, checks and runs the top level of `entry` and its imports. `number` is the number of the new
+    /// version. Constants that the same code makes in the version `before` keep their values, unless the script resets
+    /// its state.
     ///
     /// # Errors
-    /// What is wrong, and where. Nothing else has changed then.
+    /// Returns the diagnostics and the files that were read. Nothing has changed then.
     pub fn load(
         engine: &Arc<Engine>,
         known: &Known,
@@ -151,44 +152,44 @@ impl Code {
         })
     }
 
-    /// The number of this version: 1 for the script's first since the server started.
+    /// Returns the number of this version: 1 for the script's first version since the server started.
     pub const fn number(&self) -> u64 {
         self.number
     }
 
-    /// The name of the entry file.
+    /// Returns the name of the entry file.
     pub const fn entry(&self) -> &Arc<str> {
         &self.entry
     }
 
-    /// Every file this version was read from.
+    /// Returns every file that this version was read from.
     pub fn files(&self) -> &[SourceFile] {
         &self.files
     }
 
-    /// What is probably not meant in it.
+    /// Returns the warnings about code that probably does something unintended.
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
     }
 
-    /// Its closures and named functions, with what identifies each in another version.
+    /// Returns its closures and named functions, with what identifies each in another version.
     pub const fn places(&self) -> &Places {
         &self.places
     }
 
-    /// Code that a hook itself runs.
+    /// Returns the code that a hook itself runs.
     pub fn reach(&self, hook: Hook) -> &Reach {
         let entry = self.registered(hook);
         let entry = entry.map_or(hook.name(), |closure| closure.fn_name());
         self.reaches.get(hook, &self.places, entry)
     }
 
-    /// What its text is known by: see [`hash`].
+    /// Returns the hash that identifies its text: see [`hash`].
     pub const fn hash(&self) -> &Arc<str> {
         &self.hash
     }
 
-    /// The limits its calls keep.
+    /// Returns the limits of its calls.
     pub const fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -197,12 +198,12 @@ impl Code {
         &self.engine
     }
 
-    /// Whether live connections begin anew with it: see [`reset_comments`](super::reset_comments).
+    /// Returns `true` if it resets the state of live connections: see [`reset_comments`](super::reset_comments).
     pub const fn begins_anew(&self) -> bool {
         self.begins_anew
     }
 
-    /// The text of one of its files.
+    /// Returns the text of one of its files.
     pub fn source(&self, name: &str) -> Option<Arc<str>> {
         self.files
             .iter()
@@ -218,19 +219,19 @@ impl Code {
             .map(|file| file.name.clone())
     }
 
-    /// Whether the entry file defines a hook.
+    /// Returns `true` if the entry file defines or registers a hook.
     pub fn has(&self, hook: Hook) -> bool {
         self.registered(hook).is_some() || self.defines(hook.name())
     }
 
-    /// What the top level registered for a hook.
+    /// Returns the closure that the top level registered for a hook.
     pub(super) fn registered(&self, hook: Hook) -> Option<&FnPtr> {
         self.on_connection
             .as_ref()
             .filter(|_| hook == Hook::Connection)
     }
 
-    /// The names of the entry file's functions, in order.
+    /// Returns the names of the entry file's functions, sorted.
     pub(crate) fn functions(&self) -> Vec<String> {
         let functions = self.program.files().entry.functions.iter();
         let names: BTreeSet<_> = functions
@@ -250,7 +251,7 @@ impl Code {
         &self.program
     }
 
-    /// Returns the function of a name, with at least so many parameters.
+    /// Returns the function with a name and at least `captured` parameters.
     pub(super) fn definition(&self, name: &str, captured: usize) -> Option<Arc<ScriptFuncDef>> {
         let state = self.program.state(&self.engine).ok()?;
         definition(state, name, captured)
@@ -286,7 +287,7 @@ impl Code {
             .is_own_socket(row, name, OwnSocket { hook, parameter })
     }
 
-    /// Returns how often a hook runs the code that makes a variable which the closure of a row has captured.
+    /// Returns how often a hook runs the code that makes a variable captured by the closure of a row.
     pub(super) fn runs(&self, row: usize, name: &str, hook: Hook) -> Runs {
         let Some(owner) = self.places.owner(row, name) else {
             return Runs::AnyTimes;
@@ -301,7 +302,7 @@ impl Code {
         }
     }
 
-    /// Returns the closure or the function that a hook is.
+    /// Returns the closure or the function that implements a hook.
     pub(super) fn entry_of(&self, hook: Hook) -> Option<Owner> {
         match self.registered(hook) {
             Some(closure) => self.places.row_of(closure.fn_name()).map(Owner::Closure),
@@ -323,7 +324,7 @@ impl Code {
         begins.is_some_and(|(file, (line, column))| reach.place_at(file, line, column).is_some())
     }
 
-    /// Returns a hash that only a change of the code changes.
+    /// Returns a hash of the code, which comments and layout do not change.
     pub(crate) fn code(&self) -> u64 {
         self.places.code()
     }

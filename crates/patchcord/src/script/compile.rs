@@ -1,4 +1,4 @@
-//! Source text to the state that its code runs in: reading, compiling, imports.
+//! Loads a script: reads, checks, compiles and runs its files. The result is the state that its code runs in.
 
 use std::{
     cell::RefCell,
@@ -24,14 +24,14 @@ use super::{
 };
 use crate::diagnostic::{self, Diagnostic, Place, Severity};
 
-/// A variable that is read after the top level has run; reading it takes the picture of the script's state.
+/// Name of a variable that is read after the top level has run. Reading it captures the script's state.
 pub(super) const STATE_PROBE: &str = "__state_after_top_level";
 
 thread_local! {
     static CAPTURED: RefCell<Option<GlobalRuntimeState>> = const { RefCell::new(None) };
 }
 
-/// Keeps the state of the top level that is running on this thread, for calls that start from it.
+/// Captures the state of the top level that runs on this thread, for calls that start from it.
 pub(super) fn capture(running: &GlobalRuntimeState) {
     let mut state = running.clone();
     state.level = 0;
@@ -40,21 +40,21 @@ pub(super) fn capture(running: &GlobalRuntimeState) {
     CAPTURED.set(Some(state));
 }
 
-/// A script that is loaded.
+/// Loaded script.
 pub(super) struct Entry {
-    /// Its code.
+    /// Code of its files.
     pub(super) code: Files,
-    /// What it was read from.
+    /// Files that it was read from.
     pub(super) files: Vec<SourceFile>,
-    /// What it gave to `io.on("connection", ...)`.
+    /// Closure that it passed to `io.on("connection", ...)`.
     pub(super) on_connection: Option<FnPtr>,
-    /// What was probably not meant.
+    /// Warnings about code that probably does something unintended.
     pub(super) warnings: Vec<Diagnostic>,
-    /// Its closures and functions.
+    /// Closures and named functions of its files.
     pub(super) places: Places,
 }
 
-/// Loads an entry file with all it imports.
+/// Loads an entry file and everything that it imports.
 pub(super) fn entry(
     engine: &Engine,
     known: &Known,
@@ -88,7 +88,7 @@ pub(super) fn entry(
     }
 }
 
-/// What is wrong with a file that is for import, and that nobody imports.
+/// Returns the diagnostics of a file that is only for `import` and that no script imports.
 pub(crate) fn module(
     engine: &Engine,
     known: &Known,
@@ -104,7 +104,7 @@ pub(crate) fn module(
 
 type Loads<T> = Result<T, Box<Diagnostic>>;
 
-/// The code of a script, and what it gave to `io.on("connection", ...)`.
+/// Code of a script, and the closure that it passed to `io.on("connection", ...)`.
 type Serves = (Files, Option<FnPtr>);
 
 struct Loading<'a> {
@@ -113,18 +113,18 @@ struct Loading<'a> {
     limits: &'a Limits,
     loader: &'a dyn Loader,
     files: Vec<SourceFile>,
-    /// The files whose imports are being loaded, to find circles.
+    /// Files whose imports are being loaded, to detect circular imports.
     stack: Vec<String>,
-    /// What the imported files have, by the path of the import.
+    /// Exports of the imported files, by the path of the import.
     exports: BTreeMap<String, Exports>,
-    /// What each file calls by its name alone.
+    /// Functions that each file calls without a namespace.
     calls: Vec<(String, Calls)>,
-    /// The code of the imported files, in the order of loading.
+    /// Code of the imported files, in the order of loading.
     imported: Vec<FileCode>,
     places: Places,
-    /// The same as modules, for the top levels that import them.
+    /// Imported files as modules, for the top levels that import them.
     modules: Modules,
-    /// What the checks found, errors and warnings.
+    /// Errors and warnings that the checks found.
     found: Vec<Diagnostic>,
 }
 
@@ -151,7 +151,7 @@ impl<'a> Loading<'a> {
         }
     }
 
-    /// `None` when the checks have found errors: nothing is run then.
+    /// Returns `None` if the checks have found errors. Nothing runs then.
     fn entry(&mut self, name: &str) -> Loads<Option<Serves>> {
         let ast = self.compile(name, None)?;
         if self.has_errors() {
@@ -168,7 +168,7 @@ impl<'a> Loading<'a> {
         Ok(Some((code, on_connection)))
     }
 
-    /// Adds a last statement to a file that takes the picture of the state.
+    /// Adds a last statement to a file, which captures the state.
     fn probed(&self, name: &str, ast: &AST) -> Loads<AST> {
         let probe = self
             .engine
@@ -196,14 +196,14 @@ impl<'a> Loading<'a> {
         found.any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// The file as an AST, after everything it imports was loaded. `from` is the place of the import.
+    /// Returns the AST of a file, after loading everything that it imports. `from` is the place of the import.
     fn compile(&mut self, name: &str, from: Option<&Place>) -> Loads<AST> {
         if self.files.len() > self.limits.modules {
             let message = format!("the script imports more than {} files", self.limits.modules);
             return Err(at(Diagnostic::error(message), from));
         }
         let text = self.read(name, from)?;
-        // It is checked as it was written: the engine does not optimize by itself.
+        // The checks see the code as it was written, because the engine does not optimize by itself.
         let (mut ast, tokens) = self.parse(&text, name)?;
         ast.set_source(name);
         self.stack.push(name.to_owned());
@@ -227,18 +227,18 @@ impl<'a> Loading<'a> {
         let mut optimized = self
             .engine
             .optimize_ast(&Scope::new(), ast, OptimizationLevel::Simple);
-        // Rhai forgets it there, and errors would be told of the file that imports this one.
+        // Rhai drops the source name when it optimizes, and would report errors in the file that imports this one.
         optimized.set_source(name);
         Ok(optimized)
     }
 
-    /// Reports a name that stands for two files. A closure runs after the function that made it has ended, so the name of
-    /// an import holds in the whole file.
+    /// Reports an import name that stands for two files. A closure runs after the function that made it has ended, so
+    /// the name of an import applies to the whole file.
     fn check_aliases(&mut self, name: &str, imports: &[Import]) {
         let mut files = BTreeMap::new();
         let named = imports.iter().filter(|import| !import.alias.is_empty());
         let mut named: Vec<_> = named.collect();
-        // Rhai lists functions in no order.
+        // Rhai lists functions in no fixed order.
         named.sort_by_key(|import| import.position);
         for import in named {
             let first = files.entry(&import.alias).or_insert(&import.path);
@@ -258,9 +258,9 @@ impl<'a> Loading<'a> {
         Ok((ast.map_err(|e| self.parse_error(&e, name))?, tokens))
     }
 
-    /// Compiles a file again if one of its closures has the name of a closure of another file, because Rhai names a
-    /// closure by its code and its place: a space before it makes the place another one. The text that is kept stays as
-    /// it is, so columns behind the closure are off by one.
+    /// Compiles a file again if one of its closures has the name of a closure of another file. Rhai names a closure by
+    /// its code and its position, so an inserted space gives it another name. The text that is kept does not change, so
+    /// columns after the closure are off by one.
     fn with_own_names(
         &self,
         mut ast: AST,
@@ -272,11 +272,11 @@ impl<'a> Loading<'a> {
         let mut last = BTreeSet::new();
         loop {
             let same = self.places.same_names(&ast);
-            // Rhai does not count columns without end, so that a space may change nothing.
+            // Rhai counts columns only up to a maximum, so a space may change nothing.
             if same.is_empty() || same == last {
                 return Ok((ast, tokens));
             }
-            // From the end, because a space moves what follows in its line.
+            // Inserts from the end, because a space moves what follows in its line.
             for at in same.iter().rev() {
                 if let Some(offset) = offset(&text, *at) {
                     text.insert(offset, ' ');
@@ -287,7 +287,7 @@ impl<'a> Loading<'a> {
         }
     }
 
-    /// Looks for functions that Rhai would take for those of another file.
+    /// Reports functions that Rhai would confuse with those of another file.
     fn check_ambiguous_calls(&mut self, name: &str, calls: Calls) {
         for (other, others) in &self.calls {
             for (function, position) in calls.ambiguous(others) {
@@ -342,7 +342,7 @@ impl<'a> Loading<'a> {
             .hint("a link in the scripts folder may lead out of it");
             return Err(at(diagnostic, Some(&place)));
         }
-        // Once is enough, also where something is wrong with it.
+        // Each file is loaded only once, even if it has errors.
         if self.exports.contains_key(path) {
             return Ok(());
         }
@@ -381,7 +381,7 @@ impl<'a> Loading<'a> {
         Ok(())
     }
 
-    /// Runs a top level within the limits of a call, and gives what listens to connections, too.
+    /// Runs a top level within the limits of a call. Also returns its listener for connections, if it has one.
     fn run<T>(
         &self,
         name: &str,
@@ -397,7 +397,7 @@ impl<'a> Loading<'a> {
         }
     }
 
-    /// What `io.on("connection", ...)` was given, if every connection can call it.
+    /// Returns the closure that was passed to `io.on("connection", ...)`, if every connection can call it.
     fn listener(
         &self,
         name: &str,
@@ -443,7 +443,7 @@ fn at(diagnostic: Diagnostic, place: Option<&Place>) -> Box<Diagnostic> {
     })
 }
 
-/// Returns the index of a place in a text.
+/// Returns the byte index of a position in a text.
 fn offset(text: &str, position: Position) -> Option<usize> {
     let (line, column) = (position.line()?, position.position()?);
     let before: usize = text
@@ -455,7 +455,7 @@ fn offset(text: &str, position: Position) -> Option<usize> {
     Some(before + in_line)
 }
 
-/// Paths go down from the scripts folder, so that no script can name a file outside it.
+/// Returns `true` if a path leads down from the scripts folder, so that no script can name a file outside it.
 fn stays_inside(path: &str) -> bool {
     !path.is_empty()
         && !path.contains(['\\', ':', '\0'])
@@ -465,14 +465,14 @@ fn stays_inside(path: &str) -> bool {
 }
 
 struct Import {
-    /// `None` when the path is computed.
+    /// `None` if the path is computed.
     path: Option<String>,
     /// Name of the import in its file; empty if it has none.
     alias: String,
     position: Position,
 }
 
-/// Every `import` of a file, those inside functions included.
+/// Returns every `import` of a file, including those inside functions.
 fn imports(ast: &AST) -> Vec<Import> {
     let statements = import_statements(ast);
     let imports = statements.iter().filter_map(|statement| match statement {

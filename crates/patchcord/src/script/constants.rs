@@ -1,6 +1,7 @@
-//! The constants of a script, a copy for each thread that calls it.
+//! Constants of a script, with a copy for each thread that calls it.
 //!
-//! Rhai locks them to read one (`global::NAME`), and where the lock is taken it sleeps, and panics after a while.
+//! Rhai locks the constants to read one (`global::NAME`). If another thread holds the lock, Rhai sleeps, and panics
+//! after a while.
 
 use std::{
     collections::BTreeMap,
@@ -12,10 +13,10 @@ use std::{
 
 use rhai::{Dynamic, ImmutableString};
 
-/// Constants as Rhai keeps them.
+/// Constants as Rhai stores them.
 pub(super) type Constants = Arc<RwLock<BTreeMap<ImmutableString, Dynamic>>>;
 
-/// As many threads as call scripts, or more.
+/// Number of copies: at least the number of threads that call scripts.
 pub(super) const COPIES: usize = 16;
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -30,12 +31,12 @@ pub(super) fn read(constants: &Constants) -> BTreeMap<ImmutableString, Dynamic> 
     constants.clone()
 }
 
-/// Returns constants for a state; `None` if there are none.
+/// Returns constants as a state stores them; `None` if there are none.
 pub(super) fn shared(constants: BTreeMap<ImmutableString, Dynamic>) -> Option<Constants> {
     (!constants.is_empty()).then(|| Arc::new(RwLock::new(constants)))
 }
 
-/// The one for this thread.
+/// Returns the copy for this thread.
 pub(super) fn of_this_thread<T>(copies: &[T]) -> Option<&T> {
     let places = copies.len().max(1);
     copies.get(PLACE.with(|place| *place) % places)

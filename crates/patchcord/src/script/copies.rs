@@ -1,7 +1,6 @@
-//! Copies of closures, with copies of everything that they have captured: an adoption is rehearsed on them.
+//! Copies of closures and of everything that they have captured, for the rehearsal of an adoption.
 //!
-//! Invariant: what a copy captures is never a captured variable of an original, and closures that share a variable have
-//! copies that share its copy.
+//! Invariant: no copy captures a variable of an original, and copies of closures that share a variable share its copy.
 
 use std::collections::BTreeMap;
 
@@ -13,23 +12,23 @@ use super::{
     values::{MAX_DEPTH, read},
 };
 
-/// Maximum depth of closures, captured variables, arrays and maps. What is deeper is `()` in a copy.
+/// Maximum depth of closures, captured variables, arrays and maps. Deeper values are `()` in a copy.
 const MAX_COPIED: usize = 4 * MAX_DEPTH;
 
 /// Copies of the closures of one connection.
 #[derive(Debug, Default)]
 pub struct Copies {
-    /// Copies of captured variables, by the places of the originals.
+    /// Copies of captured variables, by the addresses of the originals.
     cells: BTreeMap<usize, Dynamic>,
 }
 
 impl Copies {
-    /// Copies a handler. Its connection runs no call meanwhile.
+    /// Copies a handler. Its connection must not run a call meanwhile.
     pub fn handler(&mut self, handler: &Handler) -> Handler {
         handler.with(self.function(handler.fn_ptr(), 0))
     }
 
-    /// Empties every captured variable, so that closures which captured themselves are freed.
+    /// Empties every captured variable, so that closures that captured themselves are freed.
     pub fn release(self) {
         for cell in self.cells.values() {
             write_cell(cell, Dynamic::UNIT);
@@ -71,7 +70,7 @@ impl Copies {
 
     fn cell(&mut self, cell: &Dynamic, depth: usize) -> Dynamic {
         let copy = Dynamic::UNIT.into_shared();
-        // One that a panic has left unusable has no value.
+        // A cell that a panic has left unusable has no value.
         let Some(place) = address(cell) else {
             return copy;
         };

@@ -1,10 +1,10 @@
 //! Assembles an engine: the sandbox, the functions of the host and of the application, and the symbols that checks and
 //! editors need.
 //!
-//! In: limits, and functions that register what scripts can call. Out: an engine, and the symbols of it ([`Known`]).
+//! In: limits, and functions that register what scripts can call. Out: an engine, and its symbols ([`Known`]).
 //!
-//! Invariant: every engine that reads scripts is assembled here, so that a script means the same to the host,
-//! its tests, the console and an editor.
+//! Invariant: every engine that reads scripts is assembled here, so that a script means the same to the host, its
+//! tests, the REPL and an editor.
 
 use rhai::{Engine, Module};
 
@@ -16,8 +16,8 @@ use super::{
     vocabulary::Vocabulary,
 };
 
-/// Assembles an engine. It runs code within the budget of a call only, such as those of a [`Handler`](super::Handler);
-/// elsewhere it compiles, and tells what there is.
+/// Builder of an engine. The engine runs code only within the budget of a call, such as that of a
+/// [`Handler`](super::Handler). Outside a call it only compiles, and lists its functions.
 ///
 /// ```
 /// use patchcord::script::{EngineBuilder, Limits};
@@ -36,7 +36,7 @@ pub struct EngineBuilder {
 }
 
 impl EngineBuilder {
-    /// Starts with Rhai's standard packages, made safe, and `limits` in force.
+    /// Creates a builder with Rhai's standard packages, without their hazards, and enforces `limits`.
     pub fn new(limits: &Limits) -> Self {
         Self {
             engine: sandbox::engine(limits),
@@ -45,28 +45,28 @@ impl EngineBuilder {
         }
     }
 
-    /// Sets the global names and the handles. Without this there are none.
+    /// Sets the global names and the handles. By default there are none.
     #[must_use]
     pub fn globals(mut self, globals: Globals) -> Self {
         self.globals = globals;
         self
     }
 
-    /// Sets what the checks know beside the registered functions. Without this they know nothing else.
+    /// Sets what the checks know besides the registered functions. By default they know nothing else.
     #[must_use]
     pub fn vocabulary(mut self, vocabulary: Vocabulary) -> Self {
         self.vocabulary = vocabulary;
         self
     }
 
-    /// Adds what `register` registers.
+    /// Adds the functions that `register` registers.
     #[must_use]
     pub fn register(mut self, register: impl FnOnce(&mut Engine)) -> Self {
         register(&mut self.engine);
         self
     }
 
-    /// Adds functions that scripts call by their names alone.
+    /// Adds functions that scripts call without a namespace.
     #[must_use]
     pub fn functions(self, functions: Module) -> Self {
         self.register(|engine| {

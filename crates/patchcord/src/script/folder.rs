@@ -10,11 +10,11 @@ use std::{
 
 use super::{Ignored, LoadError, Loader, names, text};
 
-/// The scripts of a folder, or one file that is served as `/`.
+/// Scripts of a folder, or one file that serves the namespace `/`.
 ///
-/// Symbolic links in the folder are followed, also to files outside: whoever can make them can write scripts as well.
-/// Pipes, sockets, devices, folders with the name of a script, and links that lead to nothing are never opened. A script
-/// has at most 4 MiB, and is text in UTF-8, with or without a byte order mark.
+/// Symbolic links in the folder are followed, also to files outside, because anyone who can create a link there can
+/// also write scripts. Pipes, sockets, devices, folders with the name of a script, and links without a target are never
+/// opened. A script has at most 4 MiB, and is UTF-8 text, with or without a byte order mark.
 ///
 /// ```
 /// use patchcord::script::{Folder, Loader, LoadError};
@@ -29,11 +29,12 @@ pub struct Folder {
     target: PathBuf,
 }
 
-/// Folders deeper than this are not looked into: a symbolic link that leads to its own parent must end somewhere.
+/// Maximum depth of folders that are searched, because a symbolic link to its own parent must end somewhere.
 const MAX_DEPTH: usize = 16;
 
 impl Folder {
-    /// The scripts at `target`, a folder or one `.rhai` file. It is read when it is asked for, not now.
+    /// Creates a loader of the scripts at `target`, a folder or one `.rhai` file. The folder is read by the other
+    /// methods, not here.
     pub fn new(target: impl Into<PathBuf>) -> Self {
         Self {
             target: target.into(),
@@ -51,10 +52,10 @@ impl Folder {
         }
     }
 
-    /// Looks at everything in the folder and below.
+    /// Finds everything in the folder and below.
     ///
     /// # Errors
-    /// When the folder itself cannot be read.
+    /// Fails if the folder itself cannot be read.
     fn walk(&self) -> Result<Walk, LoadError> {
         let mut walk = Walk::default();
         walk.enter(&self.target, "")
@@ -66,14 +67,14 @@ impl Folder {
     }
 }
 
-/// Entries of a folder and the folders below it. Nothing in it is opened, except for folders.
+/// Entries of a folder and of the folders below it. Only folders are opened.
 #[derive(Default)]
 struct Walk {
     /// Files that may be scripts.
     names: Vec<String>,
     ignored: Vec<Ignored>,
-    /// Folders on the way to the present one, by device and number: a symbolic link that leads to one of them would lead
-    /// there again and again.
+    /// Folders on the path to the current one, by device and inode, because a symbolic link to one of them would be
+    /// followed for ever.
     above: Vec<(u64, u64)>,
 }
 
@@ -124,7 +125,7 @@ impl Walk {
                     self.names.push(name);
                 }
             },
-            // It may have been deleted meanwhile.
+            // The entry may have been deleted meanwhile.
             Err(error) if is_script && fs::symlink_metadata(&path).is_ok() => {
                 let reason = match error.kind() {
                     ErrorKind::NotFound => "the link leads to nothing".to_owned(),
@@ -174,8 +175,8 @@ impl Loader for Folder {
         }
     }
 
-    /// A change at a folder is one of everything in it. Behind a symbolic link a file has other paths too, at which its
-    /// changes are told.
+    /// Returns `None` for the change of a folder, because it may change everything in it. If there are links, also
+    /// returns `None`, because a linked file has other paths, and its changes are reported at one of them.
     fn changed(&self, paths: &BTreeSet<PathBuf>) -> Option<BTreeSet<String>> {
         if self.is_file() || paths.is_empty() || has_links(&self.target, 0) {
             return None;
@@ -183,7 +184,7 @@ impl Loader for Folder {
         let name_of = |path: &PathBuf| {
             let name = path.strip_prefix(&self.target).ok()?.to_str()?;
             let is_script = name.ends_with(".rhai") && !path.is_dir();
-            // What is no script may have been a folder.
+            // A path that is neither a script nor a file may have been a folder.
             (is_script || path.is_file()).then(|| name.to_owned())
         };
         paths.iter().map(name_of).collect()
@@ -194,15 +195,15 @@ impl Loader for Folder {
     }
 }
 
-/// Returns whether a file in a folder may have another path too: by a symbolic link, or as a hard link. `true` as well
-/// where the folder cannot be read.
+/// Returns `true` if a file in a folder may have another path, by a symbolic link or as a hard link, or if the folder
+/// cannot be read.
 fn has_links(folder: &Path, depth: usize) -> bool {
     let Ok(entries) = fs::read_dir(folder) else {
         return true;
     };
     let is_link = |entry: std::io::Result<fs::DirEntry>| {
         let entry = entry?;
-        // That of a symbolic link itself.
+        // For a symbolic link, this is the metadata of the link itself.
         let metadata = entry.metadata()?;
         Ok::<_, std::io::Error>(match metadata.is_dir() {
             true => has_links(&entry.path(), depth + 1),
@@ -233,7 +234,7 @@ mod tests {
         let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
 
         assert_eq!(changed(&[at("chat.rhai")]), names(&["chat.rhai"]));
-        // It may be gone.
+        // The file may be gone.
         let both = [at("chat.rhai"), at("lib/words.rhai")];
         assert_eq!(changed(&both), names(&["chat.rhai", "lib/words.rhai"]));
         assert_eq!(changed(&[at("notes.txt")]), names(&["notes.txt"]));
@@ -246,7 +247,7 @@ mod tests {
         ] {
             assert_eq!(changed(&any), None, "{any:?}");
         }
-        // A file has two paths now, and its changes are told at one of them.
+        // A file has two paths now, and its changes are reported at one of them.
         symlink(at("chat.rhai"), at("lib/alias.rhai")).unwrap();
         assert_eq!(changed(&[at("chat.rhai")]), None);
         fs::remove_file(at("lib/alias.rhai")).unwrap();

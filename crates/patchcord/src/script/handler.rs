@@ -1,4 +1,4 @@
-//! A function or closure that a script gave to the host, and how it is called.
+//! Function or closure that a script has passed to the host, and its calls.
 
 use std::{hash::Hash, sync::Arc};
 
@@ -16,20 +16,20 @@ use super::{
     tokens::hash,
 };
 
-/// A callable of a script: a closure with the variables it captured, or a named function.
+/// Callable of a script: a closure with the variables that it has captured, or a named function.
 ///
-/// It is called with any number of arguments: the first ones reach its parameters, missing ones are `()`.
+/// It accepts any number of arguments: surplus ones are dropped, missing ones are `()`.
 #[derive(Debug, Clone)]
 pub struct Handler {
     fn_ptr: FnPtr,
     version: Arc<Version>,
-    /// Earlier version whose text it has; `None` for the version that it runs in.
+    /// Code of the earlier version whose text it has; `None` if it has the text of the version that it runs in.
     earlier: Option<Arc<Code>>,
     definition: Option<Arc<ScriptFuncDef>>,
 }
 
 impl Handler {
-    /// A callable that a native function received at `context`. `None` outside a script call.
+    /// Creates a callable that a native function received at `context`. Returns `None` outside a script call.
     pub fn new(fn_ptr: FnPtr, context: &NativeCallContext<'_>) -> Option<Self> {
         let version = call::running()?;
         let file = origin(context).filter(|file| *file != &**version.entry());
@@ -40,7 +40,7 @@ impl Handler {
         })
     }
 
-    /// The function of a hook, if the entry file of `version` defines it.
+    /// Returns the function of a hook, if the entry file of `version` defines or registers it.
     pub fn of_hook(version: &Arc<Version>, hook: Hook) -> Option<Self> {
         match version.registered(hook) {
             Some(closure) => Some(Self::build(closure.clone(), version.clone())),
@@ -48,7 +48,7 @@ impl Handler {
         }
     }
 
-    /// A function of the entry file of `version`.
+    /// Returns a function of the entry file of `version`, if the file defines it.
     pub(crate) fn named(version: &Arc<Version>, name: &str) -> Option<Self> {
         if !version.defines(name) {
             return None;
@@ -56,7 +56,7 @@ impl Handler {
         Some(Self::build(FnPtr::new(name).ok()?, version.clone()))
     }
 
-    /// Creates a callable that was made in an imported file. A named function of that file is known by another name outside.
+    /// Creates a callable that was made in an imported file. Outside that file, a named function has another name.
     fn imported(fn_ptr: FnPtr, version: Arc<Version>, file: &str) -> Self {
         let name = value_name(fn_ptr.fn_name(), file);
         let value = (!fn_ptr.is_anonymous())
@@ -95,7 +95,7 @@ impl Handler {
         }
     }
 
-    /// Returns the same callable in a newer version, with the code that it has.
+    /// Returns the same callable in a newer version, with its present code.
     pub(super) fn kept(&self, fn_ptr: FnPtr, version: &Arc<Version>) -> Self {
         Self {
             definition: self.definition.clone(),
@@ -105,7 +105,7 @@ impl Handler {
         }
     }
 
-    /// The same callable around other captured variables.
+    /// Returns the same callable with other captured variables.
     pub(super) fn with(&self, fn_ptr: FnPtr) -> Self {
         Self {
             fn_ptr,
@@ -116,15 +116,15 @@ impl Handler {
     /// Calls it within the limits of its version.
     ///
     /// # Errors
-    /// What the script threw or did wrong, or the panic of a native function.
+    /// Returns what the script threw, what Rhai rejected, or the panic of a native function.
     pub fn call(&self, args: Vec<Dynamic>) -> Result<Dynamic, CallError> {
         self.call_on(|| None, args)
     }
 
-    /// Does the same with a value for `this`, if its code mentions it.
+    /// Calls it with a value for `this`, which is made only if its code mentions `this`.
     ///
     /// # Errors
-    /// Those of [`Handler::call`].
+    /// Returns the errors of [`Handler::call`].
     pub fn call_on(
         &self,
         this: impl FnOnce() -> Option<Dynamic>,
@@ -157,12 +157,13 @@ impl Handler {
         })
     }
 
-    /// Returns the cache of its calls, if they may keep anything.
+    /// Returns the cache for its calls, if they can use one.
     fn cache<'a>(&self, program: &'a Program) -> Option<&'a Slot> {
         program.cache().filter(|_| self.is_defined())
     }
 
-    /// How many parameters it declares; `None` for a native function, which takes what it is given.
+    /// Returns the number of parameters that it declares, without captured variables; `None` for a native function,
+    /// which receives all arguments.
     pub fn parameters(&self) -> Option<usize> {
         let all = self.definition.as_ref()?.params.len();
         Some(all.saturating_sub(self.fn_ptr.curry().len()))
@@ -173,7 +174,7 @@ impl Handler {
         &self.version
     }
 
-    /// Returns the code that it has: its version's, or an earlier one's.
+    /// Returns the code that it has: that of its version, or that of an earlier one.
     pub fn code(&self) -> &Arc<Code> {
         self.earlier.as_ref().unwrap_or_else(|| self.version.own())
     }
@@ -183,7 +184,7 @@ impl Handler {
         self.earlier.is_some()
     }
 
-    /// The file it was made in.
+    /// Returns the file that it was made in.
     pub fn file(&self) -> &str {
         let code = self.code();
         let name = self.fn_ptr.fn_name();
@@ -194,13 +195,13 @@ impl Handler {
         }
     }
 
-    /// The line and column, from 1, at which its code begins.
+    /// Returns the line and column, from 1, at which its code begins.
     pub fn position(&self) -> Option<(usize, usize)> {
         let begins = self.definition.as_ref()?.body.start_position();
         Some((begins.line()?, begins.position().unwrap_or(1)))
     }
 
-    /// The name of its function, if it is not a closure.
+    /// Returns the name of its function, if it is not a closure.
     pub fn name(&self) -> Option<&str> {
         (!self.fn_ptr.is_anonymous()).then(|| split_value_name(self.fn_ptr.fn_name()).0)
     }
@@ -210,7 +211,7 @@ impl Handler {
         self.fn_ptr.fn_name()
     }
 
-    /// Whether both are the same function around the same captured variables.
+    /// Returns `true` if both are the same function with the same captured variables.
     pub fn is(&self, other: &FnPtr) -> bool {
         let (ours, theirs) = (self.fn_ptr.curry(), other.curry());
         split_value_name(self.fn_ptr.fn_name()).0 == other.fn_name()
@@ -218,7 +219,7 @@ impl Handler {
             && ours.iter().zip(theirs).all(|(a, b)| is_same_variable(a, b))
     }
 
-    /// Returns a hash of its code and of what it is used for. An edit and its undo do not change it.
+    /// Returns a hash of its code and of its use. It is the same again after an edit and its undo.
     pub(crate) fn identity(&self, used: impl Hash) -> u64 {
         let name = self.fn_ptr.fn_name();
         let places = self.code().places();
@@ -226,7 +227,7 @@ impl Handler {
         hash(&(row.map(|row| row.body), row.is_none().then_some(name), used))
     }
 
-    /// Returns the texts that it has captured: they tell timers of one line apart.
+    /// Returns the strings that it has captured, which distinguish timers of the same line.
     pub(crate) fn captured_texts(&self) -> Vec<(ImmutableString, String)> {
         let captured = self.captured().into_iter();
         let texts = captured.filter_map(|(name, value)| {
@@ -241,7 +242,7 @@ impl Handler {
         captures(self.definition.as_deref(), &self.fn_ptr)
     }
 
-    /// Returns the code whose run makes a variable that a closure has captured which runs in the same version.
+    /// Returns the code whose run makes a variable that `closure` has captured. The closure runs in the same version.
     pub(super) fn owner(&self, closure: &FnPtr, name: &str) -> Option<Owner> {
         let own = self.code().places().row_of(closure.fn_name());
         let of_code = own.map(|row| (self.code().clone(), row));
@@ -249,12 +250,12 @@ impl Handler {
         self.version.owner((&code, row), name)
     }
 
-    /// Returns the variables that a closure has captured that runs in the same version.
+    /// Returns the variables that `closure` has captured. The closure runs in the same version.
     pub(super) fn captured_by(&self, closure: &FnPtr) -> Vec<(ImmutableString, Dynamic)> {
         let (name, count) = (closure.fn_name(), closure.curry().len());
         let definition = match name == self.fn_ptr.fn_name() {
             true => self.definition.clone(),
-            // A closure whose code is gone is known to its own version only.
+            // If the code of a closure is gone, only the closure's own version knows it.
             false => self
                 .version
                 .definition(name, count)
@@ -263,7 +264,7 @@ impl Handler {
         captures(definition.as_deref(), closure)
     }
 
-    /// The function pointer with what it captured.
+    /// Returns the function pointer with its captured variables.
     pub(super) const fn fn_ptr(&self) -> &FnPtr {
         &self.fn_ptr
     }

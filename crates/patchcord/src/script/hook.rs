@@ -1,6 +1,6 @@
-//! The functions of a script that the host calls by their names, with their documentation.
+//! Functions of a script that the host calls by name, with their documentation.
 
-/// The top-level functions that a host calls, by their fixed names.
+/// Top-level functions that a host calls by their fixed names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hook {
@@ -17,7 +17,7 @@ pub enum Hook {
 }
 
 impl Hook {
-    /// The name of the function.
+    /// Returns the name of the function.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Handshake => "on_handshake",
@@ -28,7 +28,7 @@ impl Hook {
         }
     }
 
-    /// Every hook.
+    /// All hooks.
     pub const ALL: [Self; 5] = [
         Self::Handshake,
         Self::Connection,
@@ -37,7 +37,7 @@ impl Hook {
         Self::Reload,
     ];
 
-    /// The name of the function with its parameters.
+    /// Returns the name of the function with its parameters.
     pub const fn signature(self) -> &'static str {
         match self {
             Self::Handshake => "on_handshake(socket, next)",
@@ -48,7 +48,7 @@ impl Hook {
         }
     }
 
-    /// What it is for, in Markdown, with an example.
+    /// Returns its documentation in Markdown, with an example.
     pub const fn doc(self) -> &'static str {
         match self {
             Self::Handshake => include_str!("hooks/handshake.md"),
@@ -59,7 +59,7 @@ impl Hook {
         }
     }
 
-    /// How many parameters the function takes.
+    /// Returns the maximum number of parameters of the function.
     pub const fn parameters(self) -> usize {
         match self {
             Self::Load => 0,

@@ -1,8 +1,9 @@
-//! Parameters whose values a call hands on instead of copying them.
+//! Parameters whose values are moved into a call instead of copied.
 //!
-//! Rhai copies a variable that is an argument of a call. Where the only mention of a parameter is an argument of a
-//! function that sends it, the value itself is handed over, so nothing of what a client has sent is copied. In: the
-//! definition of a closure. Out: a tag on such values, which the resolver of variables obeys.
+//! Rhai copies a variable that is an argument of a call. If the only mention of a parameter is an argument of a
+//! function that sends it, the value itself is handed over, so that data sent by a client is not copied.
+//!
+//! In: the definition of a closure. Out: a tag on such values, which the resolver of variables obeys.
 
 use std::mem;
 
@@ -13,27 +14,27 @@ use rhai::{
 
 /// Functions of the host that read their arguments and keep none of them.
 const SENDING: [&str; 2] = ["emit", "send"];
-/// Name of the host's function that an ack is.
+/// Name of the host's function that implements an ack.
 const ACK: &str = "ack";
-/// Tag of a value that is handed over; values have other tags, unless a script sets this one itself.
+/// Tag of a value that is handed over. Other values have other tags, unless a script sets this one itself.
 const HANDED_OVER: i32 = i32::MIN + 1;
 
-/// The last use of a parameter.
+/// Last use of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum LastUse {
     /// A function of the host sends it.
     Sent,
-    /// The parameter of this name, which may be an ack, is called with it.
+    /// It is an argument in a call of the parameter with this name, which may be an ack.
     Answered(ImmutableString),
 }
 
-/// The parameters of a closure that are handed over.
+/// Parameters of a closure whose values are handed over.
 #[derive(Debug, Default)]
 pub(super) struct LastUses(Vec<(ImmutableString, LastUse)>);
 
 impl LastUses {
-    /// Reads the body of a closure. `is_script` returns whether scripts define a function of a name, which is called in
-    /// place of the host's.
+    /// Finds the last uses in the body of a closure. `is_script` returns `true` if scripts define a function of a name,
+    /// which is called instead of the host's.
     pub(super) fn of(closure: &Shared<ScriptFuncDef>, is_script: impl Fn(&str) -> bool) -> Self {
         let mut library = Module::new();
         library.set_script_fn(closure.clone());
@@ -56,7 +57,7 @@ impl LastUses {
                 LastUse::Sent => true,
                 LastUse::Answered(ack) => scope.get(ack).is_some_and(is_ack),
             };
-            // A copy of anything else costs less than the mark.
+            // A copy of any other value costs less than the mark.
             if let Some(value) = scope.get_mut(name)
                 && is_sent
                 && !value.is_shared()
@@ -68,12 +69,12 @@ impl LastUses {
     }
 }
 
-/// Returns `true` if the value of a variable is handed over to whoever reads it.
+/// Returns `true` if a read of a variable moves its value out.
 pub(super) const fn is_handed_over(value: &Dynamic) -> bool {
     value.tag() == HANDED_OVER
 }
 
-/// Takes the value out of its variable.
+/// Moves the value out of its variable, and clears its tag.
 pub(super) fn take(variable: &mut Dynamic) -> Dynamic {
     let mut value = mem::take(variable);
     value.set_tag(0);
@@ -86,7 +87,7 @@ fn is_ack(value: &Dynamic) -> bool {
         .is_some_and(|function| function.fn_name() == ACK)
 }
 
-/// Returns the use of a parameter, if its one mention is the last use of its value.
+/// Returns the use of a parameter, if its only mention is the last use of its value.
 fn last_use(body: &AST, name: &str, parameters: &[ImmutableString]) -> Option<LastUse> {
     let mut found = None;
     let mut mentions = 0;
@@ -96,7 +97,7 @@ fn last_use(body: &AST, name: &str, parameters: &[ImmutableString]) -> Option<La
                 mentions += 1;
                 found = use_of_last(nodes, parameters);
             }
-            // Another variable of the same name.
+            // The closure declares another variable of the same name.
             Some(ASTNode::Stmt(Stmt::Var(variable, ..))) if variable.0.name == name => {
                 mentions = usize::MAX / 2;
             }
@@ -113,7 +114,7 @@ fn last_use(body: &AST, name: &str, parameters: &[ImmutableString]) -> Option<La
     found.filter(|_| mentions == 1)
 }
 
-/// Returns the use of the variable that the last node is.
+/// Returns the use of the variable in the last node.
 fn use_of_last(nodes: &[ASTNode<'_>], parameters: &[ImmutableString]) -> Option<LastUse> {
     let is_loop = |node: &ASTNode<'_>| {
         matches!(

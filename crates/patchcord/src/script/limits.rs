@@ -1,4 +1,4 @@
-//! What a script may use up: the limits that a host gives its scripts.
+//! Limits that a host sets for its scripts.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use rhai::Dynamic;
 use super::meter;
 use crate::value;
 
-/// With what its closures have captured a value may hold so many times what it may hold by itself.
+/// Factor on the limits of a value that holds closures, counted with everything that the closures have captured.
 pub(super) const CAPTURED: usize = 2;
 
-/// What a script may use up. Every limit ends the one call that passes it, with an error that names the place.
+/// Limits of a script. Each limit ends only the call that exceeds it, with an error that names the place.
 ///
 /// ```
 /// use patchcord::testing::{TestHost, options};
@@ -26,60 +26,62 @@ pub(super) const CAPTURED: usize = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Operations of one call, those in callbacks included.
+    /// Maximum operations of one call, including those in callbacks.
     pub operations: u64,
-    /// Wall clock of one call. One that has done very little by then, and has not had a processor for so long, has waited
-    /// for others, and gets up to four times as much. A native function that runs is not interrupted.
+    /// Maximum wall-clock time of one call. A call that has done very little by then, and has not had a processor for
+    /// that long, was starved by others, and gets up to four times as much. A native function that runs is not
+    /// interrupted.
     pub time: Duration,
-    /// Nested calls of script functions.
+    /// Maximum depth of nested calls of script functions.
     pub call_levels: usize,
-    /// Nesting of expressions at top level and in functions.
+    /// Maximum nesting of expressions, at top level and in functions.
     pub expression_depth: usize,
-    /// Bytes of one string.
+    /// Maximum bytes of one string.
     pub string_size: usize,
-    /// Elements of one array, and bytes of one blob.
+    /// Maximum elements of one array, and maximum bytes of one blob.
     pub array_size: usize,
-    /// Keys of one map.
+    /// Maximum keys of one map.
     pub map_size: usize,
-    /// Arrays and maps one inside the other in what a client sends and in JSON texts; at most 120.
+    /// Maximum nesting of arrays and maps in data from clients and in JSON texts; at most 120.
     pub nesting: usize,
-    /// Variables in scope of one function.
+    /// Maximum variables in the scope of one function.
     pub variables: usize,
-    /// Functions and closures of one file.
+    /// Maximum functions and closures of one file.
     pub functions: usize,
-    /// Files that one script imports, directly or not.
+    /// Maximum files that one script imports, directly or not.
     pub modules: usize,
-    /// Listeners that one socket may have.
+    /// Maximum listeners of one socket.
     pub listeners: usize,
-    /// Timers that one socket may have at a time.
+    /// Maximum timers of one socket at a time.
     pub timers: usize,
-    /// Bytes that native functions make for one call: strings, arrays and maps, those included that are dropped again.
+    /// Maximum bytes that native functions make for one call: strings, arrays and maps, including those that are
+    /// dropped again.
     pub produced: usize,
-    /// Bytes by which the memory of one call may grow, whatever takes them. Only a program that says how much its threads
-    /// have allocated is held to it: see [`HostBuilder::memory_meter`](crate::HostBuilder::memory_meter).
+    /// Maximum bytes by which the memory of one call may grow, whatever uses them. It is enforced only if the
+    /// application reports how much its threads have allocated: see [`set_memory_meter`](crate::set_memory_meter).
     pub call_memory: usize,
-    /// Bytes that `socket.data` holds.
+    /// Maximum bytes of `socket.data`.
     pub socket_data: usize,
-    /// Bytes that `io.data` holds.
+    /// Maximum bytes of `io.data`.
     pub io_data: usize,
-    /// Rooms that one socket is in.
+    /// Maximum rooms that one socket is in.
     pub rooms: usize,
-    /// Answers that the closures of one socket wait for at a time.
+    /// Maximum acks that the closures of one socket wait for at a time.
     pub acks: usize,
 }
 
-/// What an element takes in an array that has grown, which has room for as many again.
+/// Bytes of an element in an array that has grown and has room for as many elements again.
 const ELEMENT: usize = 2 * size_of::<Dynamic>();
-/// What a key takes in a map whose nodes are half full, beside its text.
+/// Bytes of a key in a map whose nodes are half full, without its text.
 const KEY: usize = 2 * size_of::<(rhai::Identifier, Dynamic)>();
 
 impl Limits {
-    /// The most bytes of memory that one call can take: [`call_memory`](Self::call_memory), and what it can make from one
-    /// look at it to the next.
+    /// Returns the maximum bytes of memory that one call can use: [`call_memory`](Self::call_memory), and what the call
+    /// can make between two checks of it.
     ///
-    /// Where that is not measured, what its variables can take: as many as there may be, at each level of calls, each with
-    /// the largest value there may be, and what native functions make. Values that an expression makes on its way come on
-    /// top of that. The time of a call keeps it far below.
+    /// If memory is not measured, this is what its variables can use: the maximum number of variables, at each level of
+    /// calls, each with the largest possible value, and what native functions make. Intermediate values of expressions
+    /// come on top of that. In practice, the time limit of a call keeps its memory far below.
     #[must_use]
     pub fn memory_of_a_call(&self) -> usize {
         let value = self.largest_value();
@@ -93,7 +95,7 @@ impl Limits {
             .saturating_add(self.produced)
     }
 
-    /// The most bytes of one value, with what its closures have captured.
+    /// Returns the maximum bytes of one value, with everything that its closures have captured.
     fn largest_value(&self) -> usize {
         let text = self.string_size.saturating_mul(CAPTURED);
         let elements = self.array_size.saturating_mul(CAPTURED);
@@ -101,7 +103,7 @@ impl Limits {
             .saturating_add(self.map_size.saturating_mul(KEY))
     }
 
-    /// What a client may send is what a script may hold.
+    /// Returns the limits for data from clients: those of a script's values.
     pub(crate) fn decoding(&self) -> value::Limits {
         value::Limits {
             max_string: self.string_size,

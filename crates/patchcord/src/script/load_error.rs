@@ -1,28 +1,28 @@
-//! Why a script could not be read.
+//! Errors of reading a script.
 
 use std::{io::ErrorKind, path::Path};
 
-/// Why a script could not be read.
+/// Error of reading a script.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// No script has this name.
     #[error("there is no file `{0}`")]
     NotFound(String),
-    /// The file is no text that a script may have: it is not UTF-8, or has control characters.
+    /// The file is not valid text of a script: it is not UTF-8, or it has control characters.
     #[error("`{name}` cannot be read as text: {problem}")]
     NotText {
         /// Name of the file.
         name: String,
-        /// The problem with its place, and the remedy.
+        /// Problem with its place, and the remedy.
         problem: String,
     },
-    /// The place of the scripts, or one of them, cannot be read.
+    /// The root of the scripts, or one script, cannot be read.
     #[error("`{path}` cannot be read: {reason}")]
     Unreadable {
-        /// What was to be read.
+        /// Path that cannot be read.
         path: String,
-        /// What the system says.
+        /// Reason that the system reports.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Where source text comes from: a folder, memory, or an embedder's own place.
+//! Sources of script text: a folder, memory, or a source of the embedder.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,10 +8,10 @@ use std::{
 
 use super::{LoadError, names};
 
-/// A source of scripts.
+/// Source of scripts.
 ///
-/// Names are paths relative to the place of the scripts, with `/` between folders and the ending `.rhai`:
-/// `chat.rhai`, `lib/names.rhai`. Nothing outside that place has a name.
+/// Names are paths relative to the root of the scripts, with `/` between folders and the ending `.rhai`: `chat.rhai`,
+/// `lib/names.rhai`. Nothing outside that root has a name.
 ///
 /// ```
 /// use patchcord::script::{Loader, Memory};
@@ -22,26 +22,27 @@ use super::{LoadError, names};
 /// # Ok::<(), patchcord::script::LoadError>(())
 /// ```
 pub trait Loader: fmt::Debug + Send + Sync {
-    /// The names of all scripts, modules included. What cannot be a script is left out, and does not make this fail.
+    /// Returns the names of all scripts, including modules. Anything that cannot be a script is left out, and causes no
+    /// error.
     ///
     /// # Errors
-    /// When the place of the scripts cannot be read.
+    /// Fails if the root of the scripts cannot be read.
     fn list(&self) -> Result<Vec<String>, LoadError>;
 
-    /// The text of one script.
+    /// Returns the text of one script.
     ///
     /// # Errors
-    /// When there is no script of that name, or it cannot be read as UTF-8 text.
+    /// Fails if there is no script of that name, or it cannot be read as UTF-8 text.
     fn read(&self, name: &str) -> Result<String, LoadError>;
 
-    /// The namespace that a script serves, by the layout of files; `None` for one that is for `import` only, or that
-    /// is no script of a namespace at all.
+    /// Returns the namespace that a script serves, by the layout of files; `None` for a script that is only for
+    /// `import`, or that is not a script of a namespace at all.
     fn namespace(&self, name: &str) -> Option<String> {
         names::namespace(name)
     }
 
-    /// What looks like a script by its name and serves nothing, with the reasons: copies that editors and file managers
-    /// make, and what is no file.
+    /// Returns everything that has the name of a script but serves nothing, with the reasons: copies made by editors
+    /// and file managers, and anything that is not a file.
     fn ignored(&self) -> Vec<Ignored> {
         let names = self.list().unwrap_or_default();
         names
@@ -50,19 +51,19 @@ pub trait Loader: fmt::Debug + Send + Sync {
             .collect()
     }
 
-    /// The names of the scripts that may be others since something has changed at `paths`, which are below
-    /// [`watched`](Loader::watched); `None` when that may be any script. A load reads only these again.
+    /// Returns the names of the scripts that may have changed because of changes at `paths`, which are below
+    /// [`watched`](Loader::watched); `None` if any script may have changed. A load reads only these scripts again.
     fn changed(&self, _paths: &BTreeSet<PathBuf>) -> Option<BTreeSet<String>> {
         None
     }
 
-    /// The folder or file on disk that a watcher should look at, if there is one.
+    /// Returns the folder or file on disk that a watcher should observe, if there is one.
     fn watched(&self) -> Option<&Path> {
         None
     }
 }
 
-/// Something that looks like a script by its name, and that the host leaves alone.
+/// File or folder that has the name of a script, and that the host ignores.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Ignored {
@@ -70,12 +71,13 @@ pub struct Ignored {
     pub name: String,
     /// Reason, with the remedy.
     pub reason: String,
-    /// There may be scripts at this name that the loader cannot see: what serves from it keeps serving.
+    /// `true` if there may be scripts at this name that the loader cannot see. Scripts that serve from there keep
+    /// serving.
     pub is_unseen: bool,
 }
 
 impl Ignored {
-    /// Creates the entry of something that cannot be a script, or of a folder that cannot be read.
+    /// Creates the entry of a file or folder that cannot be a script, or of a folder that cannot be read.
     pub fn unseen(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -93,7 +95,7 @@ impl Ignored {
     }
 }
 
-/// Scripts that are held in memory: presets, tests, an embedder's own strings.
+/// Scripts in memory: presets, tests, or strings of the embedder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
     files: BTreeMap<String, String>,

@@ -1,6 +1,6 @@
 //! Three-way merge of values: what the old code made, what the new code makes, and what the connection holds.
 //!
-//! Maps are merged key by key. Everything else follows the new code if the connection has not changed it.
+//! Maps are merged key by key. Any other value follows the new code if the connection has not changed it.
 
 use rhai::{Dynamic, FnPtr, Map};
 
@@ -12,17 +12,17 @@ use crate::value::same;
 pub(crate) enum Merged {
     /// The edit did not change the value.
     Same,
-    /// The edit changed it, and the connection keeps its own.
+    /// The edit changed the value, and the connection keeps its own.
     Kept,
-    /// The connection had not changed it, and has the new one.
+    /// The connection had not changed the value, and has the new one.
     Followed(Option<Dynamic>),
     /// Some keys of a map are the connection's own, and some have followed.
     Both(Dynamic),
-    /// The connection had changed it, and its type no longer fits.
+    /// The connection had changed the value, whose type no longer fits, and has the new one.
     Reset(Option<Dynamic>),
 }
 
-/// Merges one value. `None` stands for a key that is not there.
+/// Merges one value. `None` stands for a key that does not exist.
 pub(crate) fn merge(
     base: Option<&Dynamic>,
     new: Option<&Dynamic>,
@@ -44,7 +44,8 @@ fn merge_within(
         return Merged::Followed(new.cloned());
     }
     let (Some(new), Some(live)) = (new, live) else {
-        // The connection has removed what the new code sets to another value, or has changed what it no longer sets.
+        // The connection has removed a key that the new code sets to another value, or has changed a key that the new
+        // code no longer sets.
         return Merged::Kept;
     };
     if depth < MAX_DEPTH

@@ -1,24 +1,53 @@
-//! How much memory a thread has allocated, where the program's allocator tells it.
+//! Memory that a thread has allocated, if the application's allocator reports it.
 
 use std::sync::OnceLock;
 
-/// The memory of a call is looked at after so many operations.
+/// Interval between checks of a call's memory, in operations.
 pub(super) const MEMORY_EVERY: u64 = 8;
 
-/// Net bytes that the present thread has allocated.
+/// Function that returns the net bytes that the current thread has allocated.
 static METER: OnceLock<fn() -> u64> = OnceLock::new();
 
-/// Has the memory of calls measured, from now on and in all hosts: a process has one allocator. The first meter stays.
-pub fn measure_by(meter: fn() -> u64) {
-    let _ = METER.set(meter);
+/// Error of [`set_memory_meter`]: the process has a meter already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the process has a meter of memory already")]
+#[non_exhaustive]
+pub struct MeterIsSet;
+
+/// Sets the meter of memory, for the limit [`call_memory`](crate::script::Limits::call_memory) of script calls. `meter`
+/// returns the bytes that the current thread has allocated, minus those that it has freed (wrapping). It is called
+/// often and must be fast. A process has one allocator, so the meter applies to all hosts of the process.
+///
+/// ```
+/// use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
+///
+/// #[global_allocator]
+/// static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+///
+/// thread_local! {
+///     static COUNTERS: Option<(ThreadLocal<u64>, ThreadLocal<u64>)> =
+///         allocatedp::read().ok().zip(deallocatedp::read().ok());
+/// }
+///
+/// fn net() -> u64 {
+///     COUNTERS.with(|counters| counters.map_or(0, |(taken, freed)| taken.get().wrapping_sub(freed.get())))
+/// }
+///
+/// patchcord::set_memory_meter(net).unwrap();
+/// ```
+///
+/// # Errors
+/// Returns [`MeterIsSet`] if the process has a meter, which stays.
+pub fn set_memory_meter(meter: fn() -> u64) -> Result<(), MeterIsSet> {
+    METER.set(meter).map_err(|_| MeterIsSet)
 }
 
-/// Whether the memory of calls is measured.
+/// Returns `true` if the memory of calls is measured.
 pub fn is_measured() -> bool {
     METER.get().is_some()
 }
 
-/// Returns the net bytes that the present thread has allocated; `None` where that is not measured.
+/// Returns the net bytes that the current thread has allocated; `None` if they are not measured.
 pub(super) fn allocated() -> Option<u64> {
     METER.get().map(|meter| meter())
 }

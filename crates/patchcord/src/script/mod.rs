@@ -1,14 +1,14 @@
-//! Source text to something callable: Rhai without Socket.IO.
+//! Turns source text into callable code: Rhai without Socket.IO.
 //!
 //! In: text from a [`Loader`]. Out: a [`Version`], one compiled and immutable state of a script, or the
-//! [`Diagnostic`](crate::diagnostic::Diagnostic)s that say why there is none; and [`Handler`]s, the closures and
-//! functions that a version's code hands to the host.
+//! [`Diagnostic`](crate::diagnostic::Diagnostic)s that explain why there is none; and [`Handler`]s, the closures and
+//! functions that a version's code passes to the host.
 //!
 //! Two versions are compared by their code, not by their text: each has a table of its closures (`places`), `align`
 //! pairs two tables, and `swap` replaces live closures by their counterparts.
 //!
 //! Invariants: the text of a version never changes; a handler is called in the newest version that its connection has
-//! adopted, also if it keeps an older text; no call passes its [`Limits`] or ends the process.
+//! adopted, even if the handler keeps an older text; no call exceeds its [`Limits`] or ends the process.
 
 mod align;
 mod bounded;
@@ -83,7 +83,7 @@ pub use load_error::LoadError;
 pub use loader::{Ignored, Loader, Memory};
 pub(crate) use merge::{is_same_value, merge};
 #[doc(hidden)]
-pub use meter::{is_measured, measure_by};
+pub use meter::{MeterIsSet, is_measured, set_memory_meter};
 #[doc(hidden)]
 pub use places::{Function, Places, Row};
 #[doc(hidden)]

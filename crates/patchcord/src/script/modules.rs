@@ -1,4 +1,4 @@
-//! Modules that top levels import while a script loads or is linked: everything is loaded before it is imported.
+//! Modules that top levels import while a script loads or is linked. A module is loaded before it is imported.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -11,7 +11,7 @@ thread_local! {
     static LOADED: RefCell<BTreeMap<String, Shared<Module>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Resolver of the engine, which finds the modules of this thread.
+/// Module resolver of the engine, which finds the modules of this thread.
 pub(super) struct Loaded;
 
 impl ModuleResolver for Loaded {
@@ -28,20 +28,20 @@ impl ModuleResolver for Loaded {
     }
 }
 
-/// Modules that code is linked with on this thread; what was loaded before comes back in the end.
+/// Modules that code is linked with on this thread. The previous ones are restored on drop.
 pub(super) struct Modules {
     before: BTreeMap<String, Shared<Module>>,
 }
 
 impl Modules {
-    /// Begins with no modules.
+    /// Starts with no modules.
     pub(super) fn begin() -> Self {
         Self {
             before: LOADED.take(),
         }
     }
 
-    /// Adds a module, for what is linked from now on.
+    /// Adds a module, for code that is linked from now on.
     #[allow(clippy::unused_self, reason = "it exists while code is linked")]
     pub(super) fn insert(&self, path: &str, module: Shared<Module>) {
         LOADED.with_borrow_mut(|modules| modules.insert(path.to_owned(), module));
@@ -66,7 +66,7 @@ impl Drop for Modules {
     }
 }
 
-/// Returns every `import` of a file, those inside functions included.
+/// Returns every `import` of a file, including those inside functions.
 pub(super) fn import_statements(ast: &AST) -> Vec<Stmt> {
     let mut found = Vec::new();
     ast.walk(&mut |nodes| {

@@ -1,22 +1,24 @@
 //! Names of script files: which namespace a file serves, and which names serve none.
 
-/// Characters, beside letters and digits, that the path of a URL has as they are. A comma ends the name of a namespace
-/// on the wire, and parentheses stand in the names of copies.
+/// Characters, besides letters and digits, that the path of a URL has as they are. A comma is not among them because it
+/// ends the name of a namespace on the wire, and parentheses because they occur in the names of copies.
 const IN_PATHS: &str = "/-._~!$&'*+:;=@";
 
 /// Last words of the names of copies: `main.orig.rhai`, `main-copy.rhai`, `main_backup_2.rhai`.
 const COPY_WORDS: [&str; 7] = ["copy", "backup", "bak", "old", "orig", "temp", "tmp"];
 
-/// ApiReference between which git puts a number, for the sides of a conflict: `main_LOCAL_4711.rhai`.
+/// Words in front of a number in the names that git makes for the sides of a conflict: `main_LOCAL_4711.rhai`.
 const CONFLICT_WORDS: [&str; 4] = ["BACKUP", "BASE", "LOCAL", "REMOTE"];
 
-/// `main.rhai` is `/`, `game/lobby.rhai` is `/game/lobby`. What stands in a folder `lib`, or begins with `_`, is for
-/// `import`; tests and definitions are none of a host's business; copies serve nothing.
+/// Returns the namespace that a file serves: `/` for `main.rhai`, `/game/lobby` for `game/lobby.rhai`. Files in a
+/// folder `lib`, or with a part that begins with `_`, are for `import`. Tests and definitions do not concern a host,
+/// and copies serve nothing.
 pub(super) fn namespace(name: &str) -> Option<String> {
     namespace_by_place(name).filter(|path| problem(path).is_none())
 }
 
-/// Returns the reason for which a file with this name serves no namespace, although it stands where files do.
+/// Returns the reason why the name of a file keeps it from serving a namespace, although it is in the place of a script
+/// that does.
 pub(super) fn not_served(name: &str) -> Option<String> {
     problem(&namespace_by_place(name)?)
 }
@@ -57,7 +59,7 @@ fn problem(path: &str) -> Option<String> {
     ))
 }
 
-/// Returns whether a part of a name says that it is a copy or a backup of another one. The word for it does not stand
+/// Returns `true` if a part of a name says that it is a copy or a backup. A word for a copy does not count if it stands
 /// alone: `copy.rhai` serves `/copy`.
 fn is_copy(part: &str) -> bool {
     if part.ends_with('~') || part.contains(".sync-conflict-") {

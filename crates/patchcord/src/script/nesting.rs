@@ -1,10 +1,11 @@
-//! Values nested without end (arrays in arrays, closures that captured closures), and maps that grow key by key.
+//! Checks for values that are nested without end (arrays in arrays, closures that captured closures), and for maps that
+//! grow key by key.
 //!
-//! Rhai follows nested values on the stack when it copies, measures or drops them, and no limit counts how deep they go;
-//! closures that capture closures can even grow by one at each event. A map that is given one more key or value is not
-//! measured either, and nor is what closures have captured. Rhai tells of variables that are read, and nothing grows without that. Looking at each read would cost too
-//! much, so some are picked by chance: a value gets a little larger than it may before it is seen, and far less deep than
-//! a stack can hold.
+//! Rhai follows nested values on the stack when it copies, measures or drops them, and no limit of Rhai counts how deep
+//! they are. Closures that capture closures can even grow by one level at each event. Rhai also measures neither a map
+//! that gets one more key or value, nor what closures have captured. But Rhai reports variables that are read, and
+//! nothing grows without a read. Checking each read would cost too much, so some are picked at random: a value gets a
+//! little larger than allowed before it is noticed, but far less deep than a stack can hold.
 
 use std::{cell::Cell, collections::BTreeMap};
 
@@ -16,21 +17,21 @@ use super::{
     limits::CAPTURED,
 };
 
-/// Arrays, maps and closures that may stand one inside the other.
+/// Maximum nesting of arrays, maps and closures.
 const MAX_NESTING: usize = 128;
-/// One of so many reads is looked at.
+/// Average number of reads for each read that is checked.
 const LOOK_EVERY: u32 = 64;
-/// Values that one look goes through; what is larger than this is wide and not deep.
+/// Maximum number of values that one check visits. A value with more is wide and not deep.
 const MAX_VALUES: usize = 100_000;
 
-/// See [`Walk`].
+/// Mark of a cell that is being visited: see [`Walk::cells`].
 const WITHIN: usize = 0;
 
 thread_local! {
     static CHANCE: Cell<u32> = const { Cell::new(0x9E37_79B9) };
 }
 
-/// Whether this read of a variable is looked at.
+/// Returns `true` if this read of a variable is checked.
 pub(super) fn is_looked_at() -> bool {
     let mut next = CHANCE.get();
     next ^= next << 13;
@@ -40,21 +41,22 @@ pub(super) fn is_looked_at() -> bool {
     next.is_multiple_of(LOOK_EVERY)
 }
 
-/// Why a value is more than it may be; the token of the error that ends the call.
+/// Returns the token of the limit that a value exceeds, for the error that ends the call.
 pub(super) fn excess(value: &Dynamic, room: Room) -> Option<&'static str> {
     let mut walk = Walk {
         cells: BTreeMap::new(),
         room,
         left: MAX_VALUES,
     };
-    // One that captured itself is not too deep for that.
+    // A value that captured itself does not count as too deep.
     match walk.is_deeper(value, MAX_NESTING) {
         true => Some(budget::DEPTH),
         false => walk.room.excess(),
     }
 }
 
-/// What the value of a variable may hold, with all that its closures have captured; one more than that is left of each.
+/// Room that the value of a variable has left, with everything that its closures have captured. Each count starts at
+/// its limit plus one, so that 0 means exceeded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     /// Keys of maps.
@@ -66,9 +68,10 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Rhai holds what stands in one value without closures to these limits itself, but for maps that grow.
+    /// Returns the room that the limits of an engine allow. Rhai itself enforces these limits within one value without
+    /// closures, except for maps that grow.
     pub(super) fn of(engine: &Engine) -> Self {
-        // For Rhai, 0 is no limit.
+        // For Rhai, 0 means unlimited.
         let room = |max: usize, times: usize| match max {
             0 => usize::MAX,
             max => max.saturating_mul(times).saturating_add(1),
@@ -89,7 +92,7 @@ impl Room {
     }
 }
 
-/// Puts `()` in place of a variable's value.
+/// Replaces the value of a variable by `()`.
 pub(super) fn empty(variable: &mut Dynamic) {
     match variable.is_shared() {
         true => write_cell(variable, Dynamic::UNIT),
@@ -98,7 +101,7 @@ pub(super) fn empty(variable: &mut Dynamic) {
 }
 
 struct Walk {
-    /// Cells that were opened, and how much deeper could be gone there; [`WITHIN`] for those that are open.
+    /// Visited cells, each with the depth that was left there; [`WITHIN`] for cells that are being visited.
     cells: BTreeMap<usize, usize>,
     room: Room,
     left: usize,
@@ -151,7 +154,7 @@ impl Walk {
         let Some(place) = address(cell) else {
             return false;
         };
-        // One that is being gone through holds itself; one that was reached with as little room left is known.
+        // A cell that is being visited holds itself. A cell that was visited with no more depth left is known.
         if self.cells.get(&place).is_some_and(|room| *room <= depth) {
             return false;
         }

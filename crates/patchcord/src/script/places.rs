@@ -3,8 +3,8 @@
 //! In: the AST of each file, as it was written and not optimized, and its tokens. Out: [`Places`], a [`Row`] for each
 //! closure and a [`Function`] for each named function.
 //!
-//! Nesting is not in an AST, because the body of a closure is a function beside the others. It is read from the ranges
-//! of tokens: a closure whose range is within another's is made by it.
+//! An AST does not contain the nesting, because the body of a closure is a function beside the others. The nesting is
+//! read from the ranges of tokens: a closure whose range is within another's is made by it.
 
 mod own_socket;
 mod owner;
@@ -27,7 +27,7 @@ use super::{
     tokens::{self, Brackets, Shape, Spot, Token, Tokens, hash, hash_all, spot},
 };
 
-/// A closure of a version, and how it is used; or a use of a named function in the place of one.
+/// Closure of a version and its use, or a use of a named function in place of a closure.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Row {
@@ -35,7 +35,7 @@ pub struct Row {
     pub file: Arc<str>,
     /// Rhai's name of the closure, `anon$...`, or that of the named function.
     pub name: ImmutableString,
-    /// Index of the named function that stands there.
+    /// Index of the named function that is used in place of a closure.
     pub named: Option<usize>,
     /// Line and column of its first `|`.
     pub position: (usize, usize),
@@ -51,7 +51,7 @@ pub struct Row {
     pub number: Option<INT>,
     /// Index among the arguments of that call, or among the elements of an array.
     pub slot: usize,
-    /// That call only registers it: something else calls it later.
+    /// `true` if that call only registers it, and something else calls it later.
     pub later: bool,
     /// Names that it captures, in the order of its first parameters.
     pub captured: Vec<ImmutableString>,
@@ -82,8 +82,8 @@ impl Row {
         self.later && other.later && kind(self) != kind(other)
     }
 
-    /// Returns a name for people: the event of a listener, the function that a timer or an ack callback is given to, or
-    /// the variable or key that has the closure.
+    /// Returns a readable name: the event of a listener, the function that a timer or an ack callback is passed to, or
+    /// the variable or key that holds the closure.
     pub fn title(&self) -> String {
         let word = self.word.as_str();
         let variable = word.strip_prefix("let ").or(word.strip_prefix("key "));
@@ -97,25 +97,25 @@ impl Row {
     }
 }
 
-/// A named function of a version.
+/// Named function of a version.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Function {
     /// Name of the file.
     pub file: Arc<str>,
-    /// Its name.
+    /// Name of the function.
     pub name: ImmutableString,
-    /// Number of its parameters.
+    /// Number of parameters.
     pub arity: usize,
     /// Line and column of its `fn`.
     pub position: (usize, usize),
-    /// Hash of its tokens behind its name.
+    /// Hash of its tokens after its name.
     pub body: u64,
     pub(super) file_index: usize,
     pub(super) range: Range<usize>,
 }
 
-/// A variable, a constant or a parameter, where it is declared.
+/// Declaration of a variable, a constant or a parameter.
 #[derive(Debug)]
 pub(super) struct Declared {
     pub(super) name: u64,
@@ -123,7 +123,7 @@ pub(super) struct Declared {
     in_loop: bool,
 }
 
-/// A file of a version.
+/// File of a version.
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) name: Arc<str>,
@@ -138,7 +138,7 @@ pub(super) struct File {
 /// Closures and named functions of a version.
 #[derive(Debug, Default)]
 pub struct Places {
-    /// In the order in which they were compiled: the entry file is the last.
+    /// Files in the order of their compilation; the entry file is the last.
     pub(super) files: Vec<File>,
     rows: Vec<Row>,
     functions: Vec<Function>,
@@ -172,7 +172,7 @@ impl Places {
         self.functions.get(row.function?)
     }
 
-    /// Returns the first place where the code listens to an event by its name, be it with a closure or a function.
+    /// Returns the file and line of the first call that listens to an event by its name, with a closure or a function.
     pub fn listening(&self, event: &str) -> Option<(Arc<str>, usize)> {
         let words = ["on", "once"].map(tokens::name);
         let event = tokens::text(event);
@@ -198,7 +198,7 @@ impl Places {
         })
     }
 
-    /// Returns a named function of the entry file.
+    /// Returns a named function of the entry file by its name.
     pub(super) fn in_entry(&self, name: &str) -> Option<Owner> {
         let mut functions = self.functions.iter();
         let found = functions.position(|function| {
@@ -230,8 +230,8 @@ impl Places {
         uses.filter(move |(_, row)| row.named.is_some() && self.code_name(row) == function)
     }
 
-    /// Returns `true` if the text may register a named function in another way than by the uses that do not fit: as the value of
-    /// a variable, an argument of a helper, or by its name as a text.
+    /// Returns `true` if the text may register a named function: by a use that fits, as the value of a variable, as an
+    /// argument of a helper, or by its name in a string.
     pub(super) fn may_register(&self, function: &str, fits: &dyn Fn(&Row) -> bool) -> bool {
         let name = function.split('@').next().unwrap_or(function);
         let (as_name, as_text) = (tokens::name(name), tokens::text(name));
@@ -268,8 +268,8 @@ impl Places {
             .unwrap_or_default()
     }
 
-    /// Returns `true` if the code around a closure declares a name exactly once, and not in a loop. The code around it is its
-    /// named function, or the outermost closure, with all closures in it.
+    /// Returns `true` if the code around a closure declares a name exactly once, and not in a loop. That code is its
+    /// named function, or else the outermost closure, with all closures in it.
     fn is_declared_once(&self, row: usize, name: &str) -> bool {
         let is_declared_once = || {
             let mut outermost = self.rows.get(row)?;
@@ -291,8 +291,8 @@ impl Places {
         is_declared_once().unwrap_or(false)
     }
 
-    /// Returns the places of the closures of a file that have the names of closures of another file, in the order of the
-    /// text: Rhai would take one for the other.
+    /// Returns the positions of the closures of a file that have the names of closures of another file, in the order of
+    /// the text, because Rhai would confuse them.
     pub(super) fn same_names(&self, ast: &AST) -> BTreeSet<Position> {
         let mut found = BTreeSet::new();
         ast.walk(&mut |nodes| {
@@ -307,7 +307,7 @@ impl Places {
         found
     }
 
-    /// Adds a file, with its AST as it was written.
+    /// Adds a file, with its AST as it was written and not optimized.
     pub(super) fn add(&mut self, name: &str, ast: &AST, tokens: Tokens, known: &Known) {
         let brackets = Brackets::of(&tokens);
         let mut gathering = Gathering::new(ast, &tokens, &brackets);
@@ -394,7 +394,7 @@ impl Places {
             self.functions.push(Function {
                 file: file.clone(),
                 position: place(function.at),
-                // Behind `fn` and the name.
+                // Skips `fn` and the name.
                 body: tokens.hash(function.range.start + 2..function.range.end),
                 name: function.name,
                 arity: function.arity,
@@ -423,7 +423,7 @@ fn place((line, column): Spot) -> (usize, usize) {
     (line.into(), column.into())
 }
 
-/// Closures around the place that is looked at.
+/// Closures around the current position.
 struct Nest {
     next: usize,
     open: Vec<(usize, usize)>,
@@ -437,7 +437,7 @@ impl Nest {
         }
     }
 
-    /// Enters the next closure of the text, and returns the row of the one around it.
+    /// Enters the next closure of the text, and returns the row of the closure around it.
     fn enter(&mut self, range: &Range<usize>) -> Option<usize> {
         while self.open.pop_if(|(_, end)| *end <= range.start).is_some() {}
         let parent = self.open.last().map(|(row, _)| *row);
@@ -447,7 +447,7 @@ impl Nest {
     }
 }
 
-/// Sets the hashes of statements. Closures of one statement have the same.
+/// Sets the hashes of statements. Closures of one statement have the same hash.
 fn statements(rows: &mut [Row], first: usize, tokens: &Tokens, brackets: &Brackets<'_>) {
     let ends: HashMap<_, _> = rows
         .iter()
@@ -457,7 +457,7 @@ fn statements(rows: &mut [Row], first: usize, tokens: &Tokens, brackets: &Bracke
     let mut known = HashMap::new();
     for row in rows {
         let mut statement = brackets.statement(&row.range);
-        // A statement around the parent is not its own.
+        // A statement around the parent does not belong to the closure.
         let parent = row.parent.and_then(|parent| ranges.get(parent - first));
         if let Some(parent) = parent {
             statement.start = statement.start.max(parent.start + 1);
@@ -477,7 +477,7 @@ fn statements(rows: &mut [Row], first: usize, tokens: &Tokens, brackets: &Bracke
     }
 }
 
-/// A named function, as it is found.
+/// Named function that was found.
 struct Named {
     name: ImmutableString,
     arity: usize,
@@ -485,10 +485,10 @@ struct Named {
     range: Range<usize>,
 }
 
-/// A closure, or a variable in the place of one, as it is found.
+/// Closure, or a variable in place of one, that was found.
 struct Found {
     name: ImmutableString,
-    /// It is a variable, or the name of a function.
+    /// `true` for a variable, or the name of a function.
     is_named: bool,
     captured: Vec<ImmutableString>,
     /// Names of its own parameters.
@@ -507,14 +507,15 @@ struct Usage {
     slot: usize,
 }
 
-/// What a walk through a file finds.
+/// Findings of a walk through a file.
 struct Gathering<'a> {
     ast: &'a AST,
     tokens: &'a Tokens,
     brackets: &'a Brackets<'a>,
     /// Parameters of each closure, the captured ones first.
     parameters: HashMap<&'a str, &'a [ImmutableString]>,
-    /// By the index of the first token. A closure that captures is met twice: as a block, and as the constant in it.
+    /// Findings by the index of their first token. A closure that captures variables is visited twice: as a block, and
+    /// as the constant in it.
     found: BTreeMap<usize, Found>,
     declared: Vec<Declared>,
     imports: Vec<(u64, String)>,
@@ -599,7 +600,7 @@ impl<'a> Gathering<'a> {
     fn statement(&mut self, statement: &Stmt, in_loop: bool) {
         match statement {
             Stmt::Var(variable, ..) => self.declare(&variable.0, in_loop),
-            // Its variable is one for all turns.
+            // All turns of the loop share one variable.
             Stmt::For(parts, _) => {
                 self.declare(&parts.0, true);
                 if let Some(counter) = &parts.1 {
@@ -660,7 +661,7 @@ impl<'a> Gathering<'a> {
         });
     }
 
-    /// Notes a name that is an argument of a call.
+    /// Records a name that is an argument of a call.
     fn named(&mut self, name: &ImmutableString, position: Position, around: Option<&ASTNode<'_>>) {
         let call = match around {
             Some(ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _)))
@@ -698,7 +699,7 @@ impl<'a> Gathering<'a> {
     }
 }
 
-/// Returns the use of a closure that is directly in `around`.
+/// Returns the use of a closure that is a direct part of `around`.
 fn usage(around: &ASTNode<'_>, position: Position) -> Usage {
     let is_it = |expression: &Expr| closure(expression).is_some_and(|c| c.position == position);
     let of = |word: String| Usage {
@@ -746,7 +747,7 @@ fn of_call(call: &FnCallExpr, is_it: impl Fn(&Expr) -> bool) -> Usage {
     }
 }
 
-/// Returns what identifies a closure's use in hashes: its word and its event.
+/// Returns a hash that identifies the use of a closure: its word and its event.
 pub(super) fn site(row: &Row) -> u64 {
     hash(&(row.word.as_str(), row.event.as_deref()))
 }

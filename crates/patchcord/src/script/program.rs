@@ -1,12 +1,13 @@
-//! The code that calls of a version can reach, in one state that all of its functions run in.
+//! Code that calls of a version can reach, in one state that all of its functions run in.
 //!
-//! Rhai looks the function of a closure up in the first library of the running state only, whatever file called it, and
+//! Rhai looks up the function of a closure only in the first library of the running state, whatever file called it, and
 //! a function runs with the constants and imports of its caller unless it carries its own. So the first library has the
-//! functions of the entry file and the closures of every file. Where there are imports, each of these functions carries
-//! the surroundings of its file.
+//! functions of the entry file and the closures of every file. If there are imports, each of these functions carries
+//! the environment of its file.
 //!
-//! Closures of earlier versions may still be alive. Their definitions stand beside the new ones, with whatever they
-//! need that the new version no longer has: a function or a constant that still exists is the new one for them, too.
+//! Closures of earlier versions may still be alive. Their definitions are added to the new ones, with everything that
+//! they need and that the new version no longer has. If a function or a constant still exists, they use the new one,
+//! too.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,7 +53,7 @@ pub(super) struct Files {
     pub(super) with_this: BTreeSet<String>,
 }
 
-/// State for calls, or the reason for which the code cannot be linked.
+/// State for calls, or the reason why the code cannot be linked.
 type State = Result<GlobalRuntimeState, Arc<str>>;
 
 /// Code that calls can reach. It never changes.
@@ -91,7 +92,7 @@ impl FileCode {
         own.any(|own| own.name == function.name && own.params.len() == function.params.len())
     }
 
-    /// Adds what an earlier text of the file has, and this one has not.
+    /// Adds the functions, constants and imports that an earlier text of the file has and this one has not.
     fn complete(&mut self, earlier: &Self) {
         let lost: Vec<_> = earlier
             .functions
@@ -128,7 +129,7 @@ impl FileCode {
         self
     }
 
-    /// Makes a module of the file whose functions transfer_state their surroundings, without running its top level.
+    /// Makes a module of the file whose functions carry their environment, without running its top level.
     fn link(&self, engine: &Engine) -> Result<Module, Box<EvalAltResult>> {
         let constants = self.constants.iter().map(|(name, value)| {
             let value = Expr::DynamicConstant(Box::new(value.clone()), Position::NONE);
@@ -200,7 +201,7 @@ impl Files {
         })
     }
 
-    /// Gives a closure of the entry file's top level the constants that it has captured.
+    /// Sets the constants that a closure of the entry file's top level has captured to their values in this version.
     pub(super) fn capture_constants(&self, closure: &mut FnPtr) {
         let name = closure.fn_name().to_owned();
         let mut functions = self.entry.functions.iter();
@@ -225,7 +226,7 @@ impl Files {
         files.find(|file| &*file.name == name)
     }
 
-    /// Returns the state of a script without imports: one library, whose functions transfer_state nothing.
+    /// Returns the state of a script without imports: one library, whose functions carry nothing.
     fn plain(&self, earlier: &[Arc<Self>]) -> GlobalRuntimeState {
         let mut state = self.top_level.clone();
         let mut entry = self.entry.clone();
@@ -246,7 +247,7 @@ impl Files {
         state
     }
 
-    /// Returns the state of a script with imports: every function carries the surroundings of its file.
+    /// Returns the state of a script with imports: every function carries the environment of its file.
     fn linked(
         &self,
         earlier: &[Arc<Self>],
@@ -254,7 +255,7 @@ impl Files {
     ) -> Result<GlobalRuntimeState, Box<EvalAltResult>> {
         let mut library = Module::new();
         let modules = Modules::begin();
-        // An import finds a module of the new version first.
+        // Only modules that the new version no longer has come from earlier ones.
         let lost = earlier.iter().flat_map(|files| &files.imported);
         let lost: Vec<_> = lost
             .filter(|file| self.file(&file.name).is_none())
@@ -343,7 +344,7 @@ impl Program {
     /// Returns the state for calls of this thread.
     ///
     /// # Errors
-    /// The reason for which the code cannot be linked.
+    /// Returns the reason why the code cannot be linked.
     pub(super) fn state(&self, engine: &Engine) -> Result<&GlobalRuntimeState, Box<EvalAltResult>> {
         let state = constants::of_this_thread(&self.states);
         let state = state.map(|state| state.get_or_init(|| self.build(engine)));
@@ -354,10 +355,10 @@ impl Program {
         }
     }
 
-    /// Links the code for this thread, and for all threads where that costs little.
+    /// Links the code for this thread, and for all threads if that is cheap.
     ///
     /// # Errors
-    /// The reason for which the code cannot be linked.
+    /// Returns the reason why the code cannot be linked.
     pub(super) fn prepare(&self, engine: &Engine) -> Result<(), Box<EvalAltResult>> {
         if Self::is_plain(&self.files, &self.earlier) {
             for state in &self.states {
@@ -371,13 +372,13 @@ impl Program {
         if Self::is_plain(&self.files, &self.earlier) {
             return Ok(self.files.plain(&self.earlier));
         }
-        // No code of a script runs, however large the script is.
+        // Linking runs no code of the script, so it does not count against a budget, however large the script is.
         let _budget = budget::suspend();
         let linked = self.files.linked(&self.earlier, engine);
         linked.map_err(|error| error.to_string().into())
     }
 
-    /// Returns the cache for calls of this thread, if calls may keep anything.
+    /// Returns the cache for calls of this thread, if calls may use one.
     pub(super) fn cache(&self) -> Option<&Slot> {
         constants::of_this_thread(&self.caches)
     }

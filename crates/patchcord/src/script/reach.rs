@@ -1,11 +1,11 @@
-//! Code that a hook itself runs: its own, without the closures that it only registers, and that of the functions and
-//! constants it uses.
+//! Code that a hook itself runs: its own code, without the closures that it only registers, and the code of the
+//! functions and constants that it uses.
 //!
-//! In: the [`Places`] of a version. Out: a [`Reach`]. If two versions have an equal one, a hook does the same in both,
+//! In: the [`Places`] of a version. Out: a [`Reach`]. If two versions have equal ones, a hook does the same in both,
 //! whatever else has changed.
 //!
-//! A name is enough: code that mentions a function reaches it. So an edit may seem to change what a hook runs while it
-//! does not, and never the other way round.
+//! Code reaches a function if it mentions the function's name. So an edit may seem to change what a hook runs although
+//! it does not, but never the other way round.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -37,10 +37,10 @@ pub struct Reach {
     sorted: Vec<u32>,
 }
 
-/// A function or a constant in the sequence.
+/// Function or constant in the sequence.
 #[derive(Debug)]
 struct Part {
-    /// What identifies it in another version, the certain key first.
+    /// Keys that identify it in another version, the most certain one first.
     keys: [u64; 3],
     range: Range<usize>,
     /// File and name, if it is a function.
@@ -88,7 +88,7 @@ impl Reach {
         self.tokens.len()
     }
 
-    /// Returns `true` if there is no such function.
+    /// Returns `true` if there is no code, because the function does not exist.
     pub const fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
@@ -104,7 +104,7 @@ impl Reach {
         (of(found) == wanted).then_some(*found)
     }
 
-    /// Returns file, line and column of a token.
+    /// Returns the file, line and column of a token.
     pub fn position_of(&self, index: u32) -> Option<(&Arc<str>, usize, usize)> {
         let (file, (line, column)) = place(&self.tokens, index)?;
         Some((
@@ -136,27 +136,27 @@ fn is_call(next: Option<Shape>) -> bool {
     matches!(next, Some(Shape::Open | Shape::Unit))
 }
 
-/// A place that calls a function of a script.
+/// Place that calls a function of a script.
 #[derive(Debug)]
 struct Site {
     /// Index of the name among the tokens.
     token: usize,
     /// File and name of the function.
     function: (usize, u64),
-    /// Token of the outermost loop, condition or closure that it is in: it runs any number of times.
+    /// Token of the outermost loop, condition or closure around it, which may run any number of times.
     block: Option<usize>,
-    /// It runs once in each turn of the block.
+    /// `true` if it runs once in each turn of the block.
     is_direct: bool,
 }
 
-/// A function or constant to follow.
+/// Function or constant to follow.
 struct Piece {
     file: usize,
     range: Range<usize>,
     keys: [u64; 2],
     /// File and name, if it is a function.
     function: Option<(usize, u64)>,
-    /// Whether it sees the variables of the top level without `global::`.
+    /// `true` if it sees the variables of the top level without `global::`.
     is_top_level: bool,
 }
 
@@ -166,7 +166,7 @@ struct Following<'a> {
     functions: HashMap<(usize, u64), Vec<Piece>>,
     /// Ends of the closures that are only registered, by their beginnings.
     registered: HashMap<(usize, usize), usize>,
-    /// The same of the closures that run at once.
+    /// Ends of the closures that run at once, by their beginnings.
     at_once: HashMap<(usize, usize), usize>,
     todo: VecDeque<Piece>,
     seen: BTreeSet<(usize, usize)>,
@@ -213,7 +213,7 @@ impl<'a> Following<'a> {
         }
     }
 
-    /// Begins with a closure, or with all functions of the entry file that have the name.
+    /// Starts with a closure, or with all functions of the entry file that have the name.
     fn enter(&mut self, entry: &str) {
         let closure = self.places.row_of(entry);
         if let Some(row) = closure.and_then(|row| self.places.row(row)) {
@@ -268,7 +268,7 @@ impl<'a> Following<'a> {
             if let (Some(token), Ok(number)) = (file.tokens.get(index), piece.file.try_into()) {
                 self.result.tokens.push((*token, number));
                 match token.shape {
-                    // Code in a text runs whenever the text is made.
+                    // Code in an interpolated string runs whenever the string is made.
                     Shape::Brace if !is_in_text(file, index) => self.open.push(Some(place)),
                     Shape::Open | Shape::Brace => self.open.push(None),
                     Shape::Close => drop(self.open.pop()),
@@ -279,7 +279,7 @@ impl<'a> Following<'a> {
         }
     }
 
-    /// Follows what a token names.
+    /// Follows the function or constant that a token names.
     fn token(&mut self, piece: &Piece, file: &File, index: usize, token: Token) {
         let before = |count| index.checked_sub(count).and_then(|i| file.tokens.get(i));
         let shape = |token: Option<&Token>| token.map(|token| token.shape);
@@ -339,7 +339,7 @@ impl<'a> Following<'a> {
             is_direct: is_call && inner <= 1,
             block: around.or((!is_call).then_some(token)),
         });
-        // Each is followed once.
+        // Each function is followed once.
         let pieces = self.functions.remove(&(file, name));
         self.todo.extend(pieces.unwrap_or_default());
     }
@@ -374,7 +374,7 @@ impl<'a> Following<'a> {
     }
 }
 
-/// Code that each hook of a version itself runs, followed when it is first asked for.
+/// Code that each hook of a version itself runs, computed on first use.
 #[derive(Debug, Default)]
 pub(super) struct Reaches([OnceLock<Reach>; Hook::ALL.len()]);
 

@@ -1,9 +1,9 @@
-//! ReplSession that run one after the other, with the variables and functions of those before.
+//! Session of a REPL: runs lines one after the other, with the variables and functions of earlier lines.
 //!
-//! In: what a person types. Out: its value, or why it has none. All that was typed is one text, so that what is wrong in
-//! a function of an earlier line is shown there.
+//! In: the lines that a person types. Out: the value of each line, or its diagnostic. All lines form one text, so an
+//! error in a function of an earlier line is shown at that line.
 //!
-//! What must stay true: a line that fails leaves what the lines before have made.
+//! Invariant: after a line that fails, the variables and functions of earlier lines still exist.
 
 use std::{any::TypeId, collections::BTreeSet, sync::Arc};
 
@@ -17,23 +17,23 @@ use super::{
 };
 use crate::diagnostic::Diagnostic;
 
-/// What the text is called in diagnostics.
+/// Name of the text in diagnostics.
 const NAME: &str = "repl";
 
-/// The state of a console.
+/// State of a REPL.
 #[derive(Debug)]
 pub(crate) struct ReplSession {
     engine: Engine,
     known: Known,
     limits: Limits,
     scope: Scope<'static>,
-    /// The functions and closures of the lines so far.
+    /// Functions and closures of the lines so far.
     functions: AST,
     text: String,
 }
 
 impl ReplSession {
-    /// No line yet; `engine` has all that lines can call, and `known` are its functions.
+    /// Creates a session without lines. `engine` has everything that lines can call, and `known` contains its symbols.
     pub(crate) fn new(engine: Engine, known: Known, limits: Limits) -> Self {
         Self {
             engine,
@@ -45,10 +45,10 @@ impl ReplSession {
         }
     }
 
-    /// Whether the text ends before what it begins: a block, a call, a comment.
+    /// Returns `true` if the text ends inside something that it begins: a block, a call, a comment.
     pub(crate) fn is_unfinished(&self, text: &str) -> bool {
         let Err(error) = self.engine.compile(text) else {
-            // The end of a comment has a place in a comment only.
+            // The end of a comment is valid only inside a comment.
             return self.engine.compile(format!("{text}\n*/")).is_ok();
         };
         match error.err_type() {
@@ -58,10 +58,10 @@ impl ReplSession {
         }
     }
 
-    /// Runs one line, or several that belong together.
+    /// Runs one line, or several lines that belong together.
     ///
     /// # Errors
-    /// What is wrong with it, at its place.
+    /// Returns a diagnostic with its place.
     pub(crate) fn run(&mut self, text: &str) -> Result<Dynamic, Box<Diagnostic>> {
         let above = "\n".repeat(self.text.matches('\n').count());
         self.text += text;
@@ -97,7 +97,7 @@ impl ReplSession {
         }
     }
 
-    /// The function that a wrong name is like; a name that is known is not wrong.
+    /// Returns the function whose name is most similar to a wrong one. A name that is known is not wrong.
     fn near(&self, name: &str) -> Option<&str> {
         let is_known = !self.known.named("", name).is_empty();
         let names = self.known.names("").filter(|_| !is_known);
@@ -108,14 +108,14 @@ impl ReplSession {
         self.text.as_str().into()
     }
 
-    /// The variables that lines have made, the newest first.
+    /// Returns the variables that lines have made, the newest first.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &Dynamic)> {
         let variables: Vec<_> = self.scope.iter_raw().collect();
         let variables = variables.into_iter().rev();
         variables.map(|(name, _, value)| (name, value))
     }
 
-    /// Where the name at the end of `text` begins, and what it may become.
+    /// Returns where the name at the end of `text` begins, and its completions.
     pub(crate) fn complete(&self, text: &str) -> (usize, Vec<String>) {
         let before = text.trim_end_matches(is_of_name);
         let typed = text.strip_prefix(before).unwrap_or_default();
@@ -127,7 +127,7 @@ impl ReplSession {
         (before.len(), fitting.map(str::to_owned).collect())
     }
 
-    /// What stands after the point of `text.`, where that ends in the name of a variable.
+    /// Returns the members that may follow the point of `text.`, if `text` ends with the name of a variable.
     fn members(&self, text: &str) -> BTreeSet<&str> {
         let before = text.trim_end_matches(is_of_name);
         let name = text.strip_prefix(before).unwrap_or_default();
@@ -148,7 +148,7 @@ impl ReplSession {
         }
     }
 
-    /// Everything that is not called on a value.
+    /// Returns all names that are not called on a value.
     fn names(&self) -> BTreeSet<&str> {
         let known = self.known.names("");
         let known = known.filter(|name| !self.known.is_method_only(name));
@@ -168,7 +168,7 @@ fn is_of_name(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '_'
 }
 
-/// Whether nothing but blanks follows a position.
+/// Returns `true` if only blanks follow a position.
 fn is_at_end(text: &str, position: Position) -> bool {
     let Some(line) = position.line() else {
         return true;

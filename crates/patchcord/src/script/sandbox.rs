@@ -1,21 +1,21 @@
-//! What keeps scripts from stopping or hanging the process: the limits of an engine, the functions that it has not, and
-//! the values that are looked at when a script reads them.
+//! Sandbox that keeps scripts from stopping or hanging the process: the limits of an engine, the functions that are
+//! removed from it, and the checks of values that a script reads.
 
 use rhai::{Dynamic, Engine, EvalAltResult, EvalContext, OptimizationLevel, Scope};
 
 use super::{bounded, budget, compile, last_use, library, limits::Limits, modules, nesting};
 
-/// Variables that exist without being declared, and values that are handles.
+/// Variables that exist without a declaration, and values that are handles.
 ///
-/// A handle is captured by a closure as itself and never as a shared variable: Rhai refuses a method call on a
-/// shared variable whose argument is a closure over the same variable, which is how everybody writes
+/// A closure captures a handle as a value and never as a shared variable: Rhai rejects a method call on a shared
+/// variable if an argument is a closure over the same variable, and scripts commonly do this:
 /// `socket.on("x", || socket.emit("y"))`.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Globals {
-    /// The value of a global name, for the call that is running.
+    /// Function that returns the value of a global name for the running call.
     pub resolve: fn(&str) -> Option<Dynamic>,
-    /// Whether a value is a handle.
+    /// Function that returns `true` for a handle.
     pub is_handle: fn(&Dynamic) -> bool,
 }
 
@@ -23,7 +23,7 @@ impl Globals {
     /// No global names and no handles.
     pub const NONE: Self = Self::new(|_| None, |_| false);
 
-    /// Both answers in one value.
+    /// Creates globals from both functions.
     pub const fn new(
         resolve: fn(&str) -> Option<Dynamic>,
         is_handle: fn(&Dynamic) -> bool,
@@ -36,7 +36,7 @@ impl Globals {
 pub(super) fn engine(limits: &Limits) -> Engine {
     let mut engine = Engine::new();
     limit(&mut engine, limits);
-    // What is compiled is checked first, and optimized then.
+    // Code is checked as it was written, and optimized later.
     engine.set_optimization_level(OptimizationLevel::None);
     without_hazards(&mut engine, limits);
     engine.set_module_resolver(modules::Loaded);
@@ -54,11 +54,12 @@ fn limit(engine: &mut Engine, limits: &Limits) {
         .set_max_variables(limits.variables)
         .set_max_functions(limits.functions)
         .set_max_modules(usize::MAX)
-        // One lock for all strings, which sleeps when it is contended.
+        // Interned strings share one lock, which sleeps when it is contended.
         .set_max_strings_interned(0);
 }
 
-/// `eval` and `curry` can end the process by recursion or by a chain of closures; see [`bounded`] for the rest.
+/// Removes `eval` and `curry`, which can end the process by recursion or by a chain of closures; see [`bounded`] for
+/// the rest.
 fn without_hazards(engine: &mut Engine, limits: &Limits) {
     engine.disable_symbol("eval").disable_symbol("curry");
     bounded::register(engine, limits);
@@ -67,8 +68,8 @@ fn without_hazards(engine: &mut Engine, limits: &Limits) {
 
 /// Makes `globals` known to every script.
 ///
-/// Rhai asks here at every access to a variable. A value given back is read-only and is not made shared when a
-/// closure captures it.
+/// Rhai calls this resolver at every access to a variable. A value that the resolver returns is read-only, and does not
+/// become shared when a closure captures it.
 #[allow(
     deprecated,
     reason = "`on_var` is marked volatile, not deprecated, and there is no other way"
@@ -93,7 +94,8 @@ pub(super) fn resolve_variables(engine: &mut Engine, globals: Globals) {
     });
 }
 
-/// A variable by its place, which Rhai counts back from the last one, or by its name where it does not know the place.
+/// Returns a variable by its place, which Rhai counts back from the last one, or by its name if Rhai does not know the
+/// place.
 fn variable<'a>(scope: &'a Scope<'_>, name: &str, back: usize) -> Option<&'a Dynamic> {
     match back.checked_sub(1) {
         Some(newer) => scope.iter_raw().nth(newer).map(|(_, _, value)| value),
@@ -101,8 +103,8 @@ fn variable<'a>(scope: &'a Scope<'_>, name: &str, back: usize) -> Option<&'a Dyn
     }
 }
 
-/// Ends a call that reads a variable whose value is more than it may be. One that is nested too deep is emptied, for it
-/// would come back with the next call.
+/// Ends a call that reads a variable whose value exceeds a limit. A value that is nested too deep is emptied, because
+/// the next call would read it again.
 fn check_value(
     name: &str,
     context: &mut EvalContext<'_, '_, '_, '_, '_, '_>,

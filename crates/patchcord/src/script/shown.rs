@@ -1,6 +1,6 @@
-//! Values for people who look at a live connection: plain, and of a bounded size.
+//! Readable values of a live connection: plain data of a bounded size.
 //!
-//! A closure is shown by its place, and a handle by its kind. Whatever is too long is cut, and says so.
+//! A closure is shown by its place, and a handle by its kind. Anything that is too long is cut, and the cut is marked.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::{diagnostic::type_word, value::Binary};
 
 /// Maximum length of a text, in characters.
 const MAX_TEXT: usize = 200;
-/// Maximum elements of an array or a map.
+/// Maximum number of elements of an array or a map that are shown.
 const MAX_ELEMENTS: usize = 32;
-/// Maximum elements of all arrays and maps in a value.
+/// Maximum number of elements of all arrays and maps in a value that are shown.
 const MAX_ALL: usize = 256;
-/// Maximum depth.
+/// Maximum depth of nested values.
 const MAX_DEPTH: usize = 8;
 
 /// File and line.
@@ -45,7 +45,7 @@ fn function(code: &Code, name: &str, file: &str) -> Option<usize> {
     Some(found.position.0)
 }
 
-/// Returns a value of a connection that has a version.
+/// Returns a value of a connection as plain data. `version` is the version of the connection.
 pub fn shown(value: &Dynamic, version: &Arc<Version>) -> Value {
     let mut showing = Showing {
         version,
@@ -145,7 +145,7 @@ impl Showing<'_> {
         }
     }
 
-    /// Returns how many of these elements are shown.
+    /// Returns the number of elements that are shown, out of `all`.
     fn fitting(&mut self, all: usize) -> usize {
         let shown = all.min(MAX_ELEMENTS).min(self.left);
         self.left -= shown;

@@ -1,4 +1,4 @@
-//! The source files of a version: their texts, the hash that identifies them, and why they were rejected.
+//! Source files of a version: their texts, the hash that identifies them, and the reasons why they were rejected.
 
 use std::sync::Arc;
 
@@ -6,28 +6,28 @@ use sha1::{Digest, Sha1};
 
 use crate::diagnostic::Diagnostic;
 
-/// A file that a version was read from.
+/// File that a version was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SourceFile {
-    /// Its name within the scripts folder.
+    /// Name within the scripts folder.
     pub name: Arc<str>,
-    /// Its text when it was read; `None` when there was no such file.
+    /// Text at the time of the read; `None` if it could not be read.
     pub text: Option<Arc<str>>,
 }
 
-/// Why a script has no new version, and the files that were read to find out: a change of any of them is a reason
-/// to try again.
+/// Reasons why a script has no new version, and the files that were read. A change of any of these files is a reason to
+/// try again.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Rejected {
-    /// What is wrong.
+    /// Errors, and the warnings found with them.
     pub diagnostics: Vec<Diagnostic>,
-    /// What was read, or looked for in vain.
+    /// Files that were read, and files that were not found.
     pub files: Vec<SourceFile>,
 }
 
-/// What files are known by: twelve hexadecimal digits that other names or texts would change.
+/// Returns a hash that identifies the names and texts of files, as twelve hexadecimal digits.
 pub fn hash(files: &[SourceFile]) -> Arc<str> {
     let mut digest = Sha1::new();
     for SourceFile { name, text } in files {
@@ -45,10 +45,10 @@ pub fn hash(files: &[SourceFile]) -> Arc<str> {
     digits.concat().into()
 }
 
-/// Comment that stands alone on a line and makes live connections begin anew with each version of the script.
+/// Comment that stands alone on a line and makes each version of the script reset the state of live connections.
 const RESET: &str = "@reset";
 
-/// Returns the places of the comments `// @reset`: file, line and column.
+/// Returns the file, line and column of each comment `// @reset`.
 pub fn reset_comments(files: &[SourceFile]) -> Vec<(Arc<str>, usize, usize)> {
     let is_reset = |line: &str| {
         let comment = line.trim().strip_prefix("//");

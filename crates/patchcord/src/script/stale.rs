@@ -1,4 +1,4 @@
-//! Closures that keep an older text, and why.
+//! Closures that keep an older text, with the reasons.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct Stale {
     pub file: Arc<str>,
     /// Line at which it begins, in the older text.
     pub line: usize,
-    /// Name for people: the event of a listener, such as `"chat"`, or the function that it was given to.
+    /// Readable name: the event of a listener, such as `"chat"`, or the function that it was passed to.
     pub what: String,
     /// Number of the version whose text it has.
     pub version: u64,
@@ -26,7 +26,7 @@ pub struct Stale {
 }
 
 impl Stale {
-    /// Creates the entry of a closure of a version.
+    /// Creates the entry of a closure of version number `version`.
     pub(super) fn new(row: &Row, version: u64, lacks: Option<&str>) -> Self {
         Self {
             file: row.file.clone(),
@@ -37,8 +37,7 @@ impl Stale {
         }
     }
 
-    /// Returns the version and the reason as a text, such as "version 3: its new code captures `room`, which it does not
-    /// have".
+    /// Returns the version and the reason as a text: "version 3: its new code captures `room`, which it does not have".
     pub fn reason(&self) -> String {
         let version = self.version;
         match &self.lacks {
@@ -50,8 +49,8 @@ impl Stale {
     }
 }
 
-/// Returns why a handler has an older text than its version. `has` says whether every closure of the connection has a
-/// name, such as `io`.
+/// Returns the reason why a handler has an older text than its version, if it has one. `has` returns `true` for a name
+/// that every closure of the connection has, such as `io`.
 pub fn of(handler: &Handler, has: &dyn Fn(&str) -> bool) -> Option<Stale> {
     closure(handler.version(), handler.fn_ptr(), has)
 }

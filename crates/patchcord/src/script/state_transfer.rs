@@ -1,8 +1,9 @@
-//! Variables that live through an edit of `on_connection`: the three-way merge of what its closures captured.
+//! Transfers variables across an edit of `on_connection`: the three-way merge of what its closures captured.
 //!
-//! *Base* is what the old code makes of a connection, *new* what the new code makes, *live* what the connection holds.
-//! All three have the new code already (see [`Swap`](super::Swap)). A variable keeps its cell, the shared place that
-//! every closure over it reads and writes. The value in it follows the code only where the connection has not changed it.
+//! *Base* is what the old code makes for a connection, *new* is what the new code makes, and *live* is what the
+//! connection holds. All three have the new code already (see [`Swap`](super::Swap)). A variable keeps its cell, the
+//! shared place that every closure over it reads and writes. The value in the cell follows the code only if the
+//! connection has not changed it.
 
 pub(super) mod reset;
 
@@ -38,7 +39,7 @@ pub enum Outcome {
 /// Initial values of a variable in the old and in the new code, as a script would write them.
 pub type Initial = (Option<String>, Option<String>);
 
-/// Outcome for the variables of one connection, by their names.
+/// Outcomes for the variables of one connection, by their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CarriedState {
@@ -51,7 +52,8 @@ pub struct CarriedState {
 }
 
 impl CarriedState {
-    /// Notes the outcome of a merge, if the initial value has changed. Returns the new value, if the variable has one.
+    /// Records the outcome of a merge, if the initial value has changed. Returns the new value, if the variable gets
+    /// one.
     pub(crate) fn note(
         &mut self,
         name: &str,
@@ -71,14 +73,14 @@ impl CarriedState {
         value
     }
 
-    /// Notes that a variable keeps its value, although it has another initial one.
+    /// Records that a variable keeps its value, although its initial value has changed.
     fn keep(&mut self, name: &str) {
         let kept = (name.to_owned(), Outcome::Kept);
         self.outcomes.insert(kept, Initial::default());
     }
 
-    /// Notes variables that no closure captures any more, with their initial values, as far as these are known, and their
-    /// last ones. `now` has the variables that are captured instead.
+    /// Records variables that no closure captures any more, with their last values, and their initial values if these
+    /// are known. `now` contains the variables that are captured instead.
     pub fn note_lost(
         &mut self,
         lost: Vec<(ImmutableString, Option<&Dynamic>, Dynamic)>,
@@ -97,9 +99,10 @@ impl CarriedState {
     }
 }
 
-/// Gives the handlers of `new` the variables of `live`. Each handler comes with a key that identifies it in all three.
+/// Puts the variables of `live` into the handlers of `new`. Each handler comes with a key that identifies it in all
+/// three.
 ///
-/// Cannot fail, and changes nothing but the values of cells in `live`.
+/// Never fails, and changes only the values of cells in `live`.
 pub fn transfer_state<K: AsRef<str>>(
     base: &[(K, Handler)],
     new: &[(K, Handler)],
@@ -126,8 +129,8 @@ pub fn transfer_state<K: AsRef<str>>(
     (handlers, transfer.carried)
 }
 
-/// Empties every variable that these handlers captured, so that closures which captured themselves, or each other, are
-/// freed. Nothing may call the handlers any more.
+/// Empties every variable that these handlers captured, so that closures that captured themselves, or each other, are
+/// freed. The handlers must not be called any more.
 pub fn release<'a>(handlers: impl Iterator<Item = &'a Handler>) {
     let mut cells = Cells::default();
     for (nth, handler) in handlers.enumerate() {
@@ -136,7 +139,7 @@ pub fn release<'a>(handlers: impl Iterator<Item = &'a Handler>) {
     cells.release();
 }
 
-/// Empties the variables with closures that only `gone` captured, and none of `live`, so that closures which captured
+/// Empties the variables with closures that `gone` captured and `live` did not, so that closures that captured
 /// themselves are freed.
 pub fn release_lost<'a>(
     gone: impl Iterator<Item = &'a Handler>,
@@ -162,8 +165,8 @@ pub fn release_lost<'a>(
     lost.release();
 }
 
-/// Returns the variables that these handlers have captured, and the closures in them, by name: each once, handles left
-/// out.
+/// Returns the variables that these handlers, and the closures in the variables, have captured, by name. Each variable
+/// occurs once; handles are left out.
 pub fn captured<'a>(
     handlers: impl Iterator<Item = &'a Handler>,
 ) -> Vec<(ImmutableString, Dynamic)> {
@@ -238,7 +241,7 @@ impl Variable {
 #[derive(Default)]
 struct Cells {
     by_path: BTreeMap<String, Variable>,
-    /// Cells whose closures were looked into: closures that capture each other would be followed for ever.
+    /// Cells whose closures were visited, because closures that capture each other would be followed for ever.
     seen: BTreeSet<usize>,
 }
 
@@ -296,8 +299,8 @@ impl Cells {
         cells
     }
 
-    /// Finds a variable by one of its paths, or by its name and the code that makes it, if only one is such. `counts` says which
-    /// cells can be it.
+    /// Finds a variable by one of its paths, or else by its name and the code that makes it, if only one variable has
+    /// these. `counts` returns `true` for a cell that may be the variable.
     fn find(
         &self,
         paths: &[String],
@@ -322,9 +325,9 @@ impl Cells {
 /// Cells of the new code.
 #[derive(Default)]
 struct Fresh {
-    /// All paths of each.
+    /// All paths of each cell, by its address.
     paths: BTreeMap<usize, Vec<String>>,
-    /// Their names, with the code that makes them.
+    /// Names of the variables, the code that makes them, and their addresses.
     variables: Vec<(String, Owner, usize)>,
 }
 
@@ -340,7 +343,8 @@ impl Fresh {
         }
     }
 
-    /// Returns `true` if a name stands for one variable of some code: a second run of that code makes a second one.
+    /// Returns `true` if a name stands for only one variable that `owner` makes, because a second run of that code
+    /// makes a second variable.
     fn is_only(&self, name: &str, owner: Owner) -> bool {
         let mut places = self.variables.iter();
         let mut same = places
@@ -355,15 +359,15 @@ struct Transfer<'a> {
     base: Cells,
     live: Cells,
     fresh: Fresh,
-    /// Each cell of the new code, and the one that stands for it from now on.
+    /// Cells of the new code by address, each with the cell that replaces it.
     done: BTreeMap<usize, (Dynamic, Dynamic)>,
     carried: CarriedState,
-    /// Variables that change, by name, for a reset; all of them otherwise.
+    /// Filter for the names of variables that may change in a reset; `None` if all variables may change.
     wants: Option<&'a dyn Fn(&str) -> bool>,
 }
 
 impl Transfer<'_> {
-    /// Puts the carried cells into a closure of the new code.
+    /// Puts the transferred cells into a closure of the new code.
     fn closure(&mut self, of: &Handler, fn_ptr: &mut FnPtr, path: &str, depth: usize) {
         if depth > MAX_DEPTH {
             return;
@@ -404,7 +408,7 @@ impl Transfer<'_> {
             name.as_str(),
             owner.filter(|owner| self.fresh.is_only(name, *owner)),
         );
-        // A variable that the draft has lent is no client's own.
+        // A variable that the draft has lent does not belong to the connection itself.
         let is_own = |cell: &Dynamic| {
             address(cell).is_none_or(|place| !self.fresh.paths.contains_key(&place))
         };
@@ -448,7 +452,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Carries the closures that stand in a value.
+    /// Puts the transferred cells into the closures in a value.
     fn values(&mut self, of: &Handler, value: &mut Dynamic, path: &str, depth: usize) {
         if depth > MAX_DEPTH {
             return;
@@ -468,8 +472,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Empties the cells of both drafts that nothing uses any more, so that closures which captured themselves are
-    /// freed.
+    /// Empties the cells of both drafts that are no longer used, so that closures that captured themselves are freed.
     fn release(&self) {
         // A variable that the new draft has lent is in all three.
         let live = self.live.by_path.values().map(|variable| &variable.cell);
@@ -484,7 +487,7 @@ impl Transfer<'_> {
     }
 }
 
-/// Returns `true` if a handle on a timer is in a value.
+/// Returns `true` if a value contains the handle of a timer.
 fn holds_timer(value: &Dynamic, depth: usize) -> bool {
     if depth > MAX_DEPTH || value.is_shared() {
         return false;

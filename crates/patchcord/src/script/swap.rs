@@ -3,8 +3,8 @@
 //! In: the handlers of a connection. Out: the same handlers with the new code. Closures in captured variables, in maps
 //! and arrays there, and in other closures are replaced where they are.
 //!
-//! A closure without a counterpart, or one whose new text captures a variable that nobody has, keeps its text: the newer
-//! version gets its definition, and it stays callable.
+//! A closure keeps its text if it has no counterpart, or if its new text captures a variable that nothing can lend it.
+//! The newer version gets its definition, so it stays callable.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -27,16 +27,16 @@ use super::{
 #[derive(Debug, Clone, Copy)]
 #[allow(clippy::exhaustive_enums, reason = "whoever swaps says what for")]
 pub enum Use<'a> {
-    /// A listener of an event.
+    /// Listener of an event.
     Listener(&'a str),
-    /// A timer.
+    /// Timer.
     Timer,
-    /// It waits for an answer, or for its call.
+    /// Callback that waits for an ack, or handler that is about to be called.
     Answer,
 }
 
 impl Use<'_> {
-    /// Returns what handlers with the same code and the same use have in common, in every version.
+    /// Returns a key that handlers with the same code and the same use share in every version.
     pub fn group(self, code: &str) -> String {
         match self {
             Self::Listener(event) => format!("on {code} {event}"),
@@ -45,7 +45,7 @@ impl Use<'_> {
         }
     }
 
-    /// Returns `true` if a use of a named function in the text can be this one.
+    /// Returns `true` if a use of a named function in the text can be this use.
     fn fits(self, row: &Row) -> bool {
         match self {
             Self::Listener(event) => {
@@ -96,7 +96,7 @@ impl Rewritten {
         }
     }
 
-    /// Returns the event that a listener has now.
+    /// Returns the event that a listener of `event` listens to now.
     pub fn renamed<'a>(&'a self, event: &'a str) -> &'a str {
         match &self.event {
             Some((old, new)) if old == event => new,
@@ -116,11 +116,11 @@ struct Frame {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Handles {
-    /// Handle of the connection on itself.
+    /// Handle of the connection's own socket.
     pub socket: Dynamic,
-    /// Returns the value of a global name, such as `io`.
+    /// Function that returns the value of a global name, such as `io`.
     pub resolve: fn(&str) -> Option<Dynamic>,
-    /// Hook that has made the first closures.
+    /// Hook that made the first closures.
     pub hook: Hook,
 }
 
@@ -150,19 +150,19 @@ pub struct Swap<'a> {
     new: &'a Arc<Version>,
     handles: Handles,
     frames: Vec<Frame>,
-    /// Variables of the hook itself that a draft of the new version made.
+    /// Variables that the hook itself made in a draft of the new version.
     fresh: Vec<(ImmutableString, Dynamic)>,
     /// Variables of each handler of that draft, by its key.
     drafted: HashMap<String, Vec<(ImmutableString, Dynamic)>>,
     /// Number of handlers that have been swapped, by their groups.
     groups: HashMap<String, usize>,
-    /// Handlers as they were whose new code no longer captures all of their variables.
+    /// Previous state of the handlers whose new code no longer captures all of their variables.
     shed: Vec<Handler>,
-    /// Captured variables that were looked into.
+    /// Addresses of captured variables that were visited.
     seen: BTreeSet<usize>,
     stale: BTreeMap<Stale, usize>,
     swapped: usize,
-    /// Number of closures inside each other that are being replaced.
+    /// Nesting depth of the closures that are being replaced.
     depth: usize,
 }
 
@@ -179,7 +179,7 @@ enum Fate {
 }
 
 impl<'a> Swap<'a> {
-    /// Begins a swap of `handlers` from `old` to `new`.
+    /// Starts a swap of `handlers` from `old` to `new`.
     pub fn begin<'h>(
         (old, new): (&'a Arc<Version>, &'a Arc<Version>),
         handles: Handles,
@@ -206,14 +206,14 @@ impl<'a> Swap<'a> {
         swap
     }
 
-    /// Adds the variables that a draft of the new version made, for closures that nobody else can lend them. Each handler
-    /// comes with its use.
+    /// Adds the variables that a draft of the new version made, for closures that can get them from no other closure.
+    /// Each handler comes with its use.
     pub fn lend_from<'h>(&mut self, draft: impl Iterator<Item = (Use<'h>, &'h Handler)>) {
         let mut groups = HashMap::new();
         for (used, handler) in draft {
             let name = handler.fn_ptr().fn_name();
             let captured = handler.captured();
-            // Closures in them have the new code already.
+            // Closures in these cells have the new code already.
             let cells = captured.iter().filter_map(|(_, value)| address(value));
             self.seen.extend(cells);
             if let Some(row) = self.new.places().row_of(name) {
@@ -228,7 +228,7 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Does the same with copies, for what is freed after it was compared.
+    /// Adds copies of these variables instead, for a draft that is freed after the comparison.
     pub fn lend_copies_from<'h>(&mut self, draft: impl Iterator<Item = (Use<'h>, &'h Handler)>) {
         self.lend_from(draft);
         let mut copies = HashMap::new();
@@ -272,17 +272,18 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Takes the handlers as they were whose new code no longer captures all of their variables.
+    /// Removes and returns the previous state of the handlers whose new code no longer captures all of their variables.
     pub fn take_shed(&mut self) -> Vec<Handler> {
         std::mem::take(&mut self.shed)
     }
 
-    /// Returns the closures that keep an older text, each with how many there are, and how many have the new one.
+    /// Returns the closures that keep an older text, each with its count, and the number of closures that have the new
+    /// text.
     pub fn end(self) -> (BTreeMap<Stale, usize>, usize) {
         (self.stale, self.swapped)
     }
 
-    /// Decides about a function, and replaces the closures that it has captured.
+    /// Decides which code a function gets, and replaces the closures that it has captured.
     fn fate(&mut self, fn_ptr: &FnPtr, used: Option<Use<'_>>) -> Fate {
         let name = fn_ptr.fn_name();
         if !is_closure(name) {
@@ -293,7 +294,8 @@ impl<'a> Swap<'a> {
             return Fate::Old;
         }
         if self.new.places().row_of(name).is_some() && self.old.origin(name).is_none() {
-            // It is new already: a draft of the new version made it, or another closure that was swapped before.
+            // The closure is new already: a draft of the new version made it, or another closure that was swapped
+            // before.
             return Fate::New(fn_ptr.clone(), Rewritten::default());
         }
         let Some((code, row)) = self.old.origin(name) else {
@@ -307,7 +309,7 @@ impl<'a> Swap<'a> {
         self.replace(fn_ptr, (&code, row), to, used)
     }
 
-    /// Decides about a named function that is registered: the text may register another one, or a closure.
+    /// Decides which code a registered named function gets: the new text may register another function, or a closure.
     fn registered_function(&mut self, fn_ptr: &FnPtr, used: Use<'_>) -> Fate {
         let name = fn_ptr.fn_name();
         let origin = (!is_native(fn_ptr)).then(|| self.old.origin_of_function(name));
@@ -324,7 +326,7 @@ impl<'a> Swap<'a> {
         let mut found: Vec<_> = rows
             .filter_map(|row| Some((row, transition.row(row)?)))
             .collect();
-        // Where the text has several, the one that is as it was goes first.
+        // If the text has several uses, one that still registers the same function goes first.
         found.sort_by_key(|(_, to)| {
             let to = self.new.places().row(to.row);
             let is_same = to.is_some_and(|to| {
@@ -334,7 +336,7 @@ impl<'a> Swap<'a> {
         });
         match found.first() {
             Some((row, to)) => self.replace(fn_ptr, (&code, *row), to, Some(used)),
-            // The text may register it in another way, such as through a variable.
+            // The text may register the function in another way, such as through a variable.
             None => {
                 let name = transition.function(name);
                 let fits = |row: &Row| used.fits(row);
@@ -346,7 +348,7 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Gives a function the code of its counterpart.
+    /// Replaces the code of a function by that of its counterpart.
     fn replace(
         &mut self,
         fn_ptr: &FnPtr,
@@ -383,7 +385,8 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Returns the counterpart of a listener whose old text names no event, where the new text names several.
+    /// Returns the counterpart of a listener by its event, if the old text names no event and the new text names
+    /// several.
     fn of_event(
         &self,
         (code, row): (&Arc<Code>, usize),
@@ -420,7 +423,8 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Finds everything that the new text of a closure captures.
+    /// Finds every variable that the new text of a closure captures. Fails with the name of a variable that it cannot
+    /// find.
     fn captures(
         &self,
         fn_ptr: &FnPtr,
@@ -479,8 +483,8 @@ impl<'a> Swap<'a> {
             .or_else(fresh)
     }
 
-    /// Finds a variable in closures of the same run: they share a variable of that run with this one, or with such a
-    /// closure. The hook runs once, so that all closures with a variable of it are of the same run.
+    /// Finds a variable in closures of the same run. These share a variable of that run with this closure, or with
+    /// another closure of the run. The hook runs once, so all closures with a variable of the hook are of the same run.
     fn of_same_run(
         &self,
         (fn_ptr, (code, row)): (&FnPtr, (&Arc<Code>, usize)),
@@ -520,7 +524,7 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Returns a variable of a closure that some code has made.
+    /// Returns a variable of a closure, if a run of `owner` has made it.
     fn get(&self, frame: &Frame, owner: Owner, name: &str) -> Option<Dynamic> {
         let (_, value) = frame.names.iter().find(|(own, _)| own == name)?;
         let is_unique = frame.code.places().is_unique(frame.row, name);
@@ -528,7 +532,7 @@ impl<'a> Swap<'a> {
         (is_unique && of == Some(owner)).then(|| value.clone())
     }
 
-    /// Returns the variables of a closure that belong to a run of some code: its own, and those of the closures in it.
+    /// Returns the addresses of a closure's variables that `owner`, or a closure inside it, has made.
     fn cells(&self, frame: &Frame, owner: Owner) -> BTreeSet<usize> {
         let of_run = frame.names.iter().filter(|(name, _)| {
             let of = self.new.owner((&frame.code, frame.row), name);
@@ -584,7 +588,7 @@ impl<'a> Swap<'a> {
         if !self.seen.insert(place) {
             return;
         }
-        // It is not locked while its closures are replaced, because one of them may have captured it.
+        // The cell is not locked while its closures are replaced, because one of them may have captured it.
         let holds_closure = cell
             .read_lock::<Dynamic>()
             .is_some_and(|value| holds_closure(&value, 0));
@@ -595,7 +599,7 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Replaces the closures in a value; returns `false` if there are none.
+    /// Replaces the closures in a value. Returns `false` if there are none.
     fn value(&mut self, value: &mut Dynamic, depth: usize) -> bool {
         if depth > MAX_DEPTH {
             return false;
@@ -632,7 +636,7 @@ impl<'a> Swap<'a> {
         replaced
     }
 
-    /// Notes that something still holds a closure whose code is gone.
+    /// Records that something still holds a closure whose code is gone.
     pub fn still_held(&mut self, handler: &Handler) {
         self.held(handler.fn_ptr());
     }
@@ -644,7 +648,7 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Lets a function keep its older text, and notes nothing.
+    /// Lets a function keep its older text, and does not report it.
     fn keep_as_it_is(&self, name: &str) {
         let closure = || self.old.origin(name).map(|(code, _)| code);
         let code = closure().or_else(|| self.old.origin_of_function(name));
@@ -653,7 +657,7 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Lets a closure keep its older text.
+    /// Lets a closure keep its older text, and reports it.
     fn keep(&mut self, code: &Arc<Code>, row: usize, lacks: Option<&str>) {
         self.new.keep(code);
         if let Some(row) = code.places().row(row) {

@@ -1,7 +1,7 @@
-//! What scripts can call, as the engine itself tells it: the words of the host, an embedder's functions, and Rhai's own.
+//! Symbols that scripts can use, as the engine lists them: functions of the host, of the embedder, and of Rhai.
 //!
-//! In: an engine with everything registered. Out: answers to whoever reads a script before it runs: is there such a
-//! function, with so many arguments, on this type of value, and what is the nearest name.
+//! In: an engine with everything registered. Out: [`Known`], which answers questions about a script before it runs:
+//! whether a function exists, with this number of arguments, on this type of value, and which name is nearest.
 
 use std::{
     any::TypeId,
@@ -12,7 +12,7 @@ use rhai::{Array, Blob, Dynamic, Engine, FLOAT, FnPtr, FuncInfo, INT, ImmutableS
 
 use super::vocabulary::{Callback, Vocabulary};
 
-/// ApiReference that Rhai's evaluator knows without a function of that name.
+/// Words that Rhai's evaluator knows without a function of that name.
 const KEYWORDS: [&str; 9] = [
     "Fn",
     "call",
@@ -25,35 +25,35 @@ const KEYWORDS: [&str; 9] = [
     "this",
 ];
 
-/// The functions of an engine.
+/// Functions of an engine.
 #[derive(Debug, Default)]
 pub struct Known {
     pub(super) vocabulary: Vocabulary,
-    /// By namespace (`""` is the global one) and name.
+    /// Functions by namespace (`""` is the global one) and name.
     functions: BTreeMap<String, BTreeMap<String, Vec<Signature>>>,
-    /// Types whose every function is known, because they are no types of Rhai's own.
+    /// Types whose functions are all known, because the types are not Rhai's own.
     closed: BTreeSet<TypeId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Signature {
     types: Vec<TypeId>,
-    /// What it gives, if that is known.
+    /// Type of the returned value, if it is known.
     gives: Option<TypeId>,
 }
 
 impl Signature {
-    /// How many values it takes, its receiver included.
+    /// Returns the number of parameters, including the receiver.
     pub(super) fn count(&self) -> usize {
         self.types.len()
     }
 
-    /// The types of the values that it takes.
+    /// Returns the types of the parameters, including the receiver.
     pub(super) fn types(&self) -> &[TypeId] {
         &self.types
     }
 
-    /// The type of what it gives, if that is known.
+    /// Returns the type of the returned value, if it is known.
     pub(super) fn gives(&self) -> Option<TypeId> {
         self.gives
     }
@@ -65,7 +65,7 @@ impl Signature {
     }
 }
 
-/// What a function is called with as metadata has it, before the names of types are resolved.
+/// Metadata of a function, before the names of types are resolved.
 struct Raw {
     namespaces: Vec<String>,
     name: String,
@@ -75,7 +75,7 @@ struct Raw {
 }
 
 impl Known {
-    /// Everything that `engine` has.
+    /// Collects all functions of `engine`.
     pub fn of(engine: &Engine, vocabulary: Vocabulary) -> Self {
         let raw = engine.collect_fn_metadata(None, |info| Some(raw(&info)), true);
         let mut types = names_of_types(&raw);
@@ -110,7 +110,7 @@ impl Known {
         known
     }
 
-    /// The type that a handle's name stands for.
+    /// Returns the type that the name of a handle stands for.
     pub(super) fn handle(&self, name: &str) -> Option<TypeId> {
         let mut handles = self.vocabulary.handles.iter();
         handles
@@ -122,7 +122,7 @@ impl Known {
         self.vocabulary.globals.contains(&name)
     }
 
-    /// How many arguments stand before what a word sends, if it sends.
+    /// Returns the number of arguments before the data that a function sends; `None` if it sends nothing.
     pub(super) fn sends(&self, word: &str) -> Option<usize> {
         let mut sends = self.vocabulary.sends.iter();
         sends
@@ -130,20 +130,20 @@ impl Known {
             .map(|(_, before)| *before)
     }
 
-    /// Whether a type is one of the host's own, and none of an embedder's.
+    /// Returns `true` if a type is one of the host's own, and not one of an embedder.
     pub(super) fn is_of_host(&self, id: TypeId) -> bool {
         let Vocabulary { handles, types, .. } = &self.vocabulary;
         !is_closure(id) && handles.iter().chain(*types).any(|(_, own)| own() == id)
     }
 
-    /// The keys of a map that a property of this handle is, if they are fixed.
+    /// Returns the keys of the map that a property of this handle holds, if they are fixed.
     pub(super) fn keys(&self, receiver: TypeId, property: &str) -> Option<&'static [&'static str]> {
         let mut maps = self.vocabulary.maps.iter();
         maps.find(|(handle, name, _)| *name == property && self.handle(handle) == Some(receiver))
             .map(|(.., keys)| *keys)
     }
 
-    /// The type of what a `for` loop over this type gives.
+    /// Returns the type of the elements in a `for` loop over this type.
     pub(super) fn element(&self, of: TypeId) -> Option<TypeId> {
         let mut elements = self.vocabulary.elements.iter();
         elements.find(|(list, _)| list() == of).map(|(_, id)| id())
@@ -166,7 +166,7 @@ impl Known {
         })
     }
 
-    /// Whether a word keeps the closure that it gets, and something else calls that closure later.
+    /// Returns `true` if a function keeps the closure that it receives, and something else calls the closure later.
     pub(super) fn registers(&self, word: &str) -> bool {
         let mut callbacks = self.vocabulary.callbacks.iter();
         let mut sends = self.vocabulary.sends.iter();
@@ -174,7 +174,7 @@ impl Known {
             || sends.any(|(sends, _)| *sends == word)
     }
 
-    /// Whether all functions of this type are known.
+    /// Returns `true` if all functions of this type are known.
     pub(super) fn is_closed(&self, id: TypeId) -> bool {
         self.closed.contains(&id)
     }
@@ -187,7 +187,7 @@ impl Known {
         !name.is_empty() && self.functions.contains_key(name)
     }
 
-    /// The functions of a name in a namespace.
+    /// Returns the functions of a name in a namespace.
     pub(super) fn named(&self, namespace: &str, name: &str) -> &[Signature] {
         self.functions
             .get(namespace)
@@ -195,7 +195,7 @@ impl Known {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// The functions of a name that can be called on a type.
+    /// Returns the functions of a name that can be called on a type.
     pub(super) fn methods<'a>(
         &'a self,
         receiver: TypeId,
@@ -207,7 +207,7 @@ impl Known {
             .filter(move |signature| signature.is_on(receiver))
     }
 
-    /// What a method gives, where all that fit agree.
+    /// Returns the type that a method returns, if all functions that fit agree.
     pub(super) fn gives(&self, receiver: TypeId, name: &str, count: usize) -> Option<TypeId> {
         let mut fitting = self
             .methods(receiver, name)
@@ -216,7 +216,7 @@ impl Known {
         fitting.all(|other| other.gives == first).then_some(first)?
     }
 
-    /// Whether any name is a key of this type.
+    /// Returns `true` if any name is a key of this type.
     pub(super) fn is_open(&self, receiver: TypeId) -> bool {
         self.methods(receiver, "index$get$").any(|signature| {
             signature
@@ -226,7 +226,7 @@ impl Known {
         })
     }
 
-    /// Whether every function of this name belongs to a type that is none of Rhai's own.
+    /// Returns `true` if every function of this name belongs to a type that is not Rhai's own.
     pub(super) fn is_method_only(&self, name: &str) -> bool {
         let named = self.named("", name);
         !named.is_empty()
@@ -236,7 +236,7 @@ impl Known {
             })
     }
 
-    /// The handles that have a function of this name.
+    /// Returns the handles that have a function of this name.
     pub(super) fn owners(&self, name: &str) -> Vec<&'static str> {
         let handles = self.vocabulary.handles.iter();
         handles
@@ -249,7 +249,7 @@ impl Known {
             .collect()
     }
 
-    /// The names of functions in a namespace that a script can write.
+    /// Returns the names of functions in a namespace that a script can write.
     pub(super) fn names<'a>(&'a self, namespace: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         let named = self.functions.get(namespace).into_iter().flatten();
         named
@@ -257,7 +257,7 @@ impl Known {
             .filter(|name| rhai::is_valid_function_name(name))
     }
 
-    /// The namespaces that are no imports.
+    /// Returns the namespaces that are not imports.
     pub(super) fn namespaces(&self) -> impl Iterator<Item = &str> {
         self.functions
             .keys()
@@ -265,7 +265,7 @@ impl Known {
             .filter(|name| !name.is_empty())
     }
 
-    /// The names of what a type has: functions (`Member::Function`) and properties.
+    /// Returns the members of a type: functions (`Member::Function`) and properties.
     pub(super) fn members(&self, receiver: TypeId) -> Vec<Member<'_>> {
         let all = self.functions.get("").into_iter().flatten();
         all.filter(|(_, signatures)| {
@@ -282,7 +282,7 @@ impl Known {
     }
 }
 
-/// Something that a type has.
+/// Member of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Member<'a> {
     Function(&'a str),
@@ -297,11 +297,12 @@ impl<'a> Member<'a> {
     }
 }
 
-/// Number of letters up to which a word may be right in another language: `env` is no `end`, and `hash` no `has`.
+/// Maximum length of a short name, in letters. A short name may be correct in another language: `env` is no misspelled
+/// `end`, and `hash` no misspelled `has`.
 const SHORT: usize = 4;
 
-/// The name that is most like a wrong one, if any is like it: a short name has to lack a letter, have two swapped, or be a
-/// plural.
+/// Returns the name that is most similar to a wrong one, if any is similar. A short wrong name must lack a letter, have
+/// two swapped, or be a plural.
 pub(crate) fn nearest<'a>(
     wrong: &str,
     names: impl IntoIterator<Item = &'a str>,
@@ -348,7 +349,7 @@ fn raw(info: &FuncInfo<'_>) -> Raw {
     }
 }
 
-/// Types by the name that they have in signatures; `None` where two types have the same name.
+/// Returns the types by their names in signatures; `None` if two types have the same name.
 fn names_of_types(functions: &[Raw]) -> HashMap<String, Option<TypeId>> {
     let mut types = HashMap::new();
     for function in functions {
@@ -369,7 +370,7 @@ fn name_type(types: &mut HashMap<String, Option<TypeId>>, name: &str, id: TypeId
     }
 }
 
-/// `Result<a::SharedMap, Box<..>>` and `&mut SharedMap` are both `SharedMap`.
+/// Returns the plain name of a type: `SharedMap` for both `Result<a::SharedMap, Box<..>>` and `&mut SharedMap`.
 fn bare(name: &str) -> &str {
     let name = name.trim().trim_start_matches('&').trim_start();
     let name = name.strip_prefix("mut ").unwrap_or(name).trim();
@@ -389,8 +390,8 @@ pub(super) fn is_closure(id: TypeId) -> bool {
     id == TypeId::of::<FnPtr>()
 }
 
-/// Types of Rhai's own whose values have no keys: what a script does not have itself, and no function is for, is not
-/// there.
+/// Returns `true` for Rhai's own types whose values have no keys. A member of such a value exists only if the script
+/// itself defines it, or if there is a function for it.
 pub(super) fn is_plain(id: TypeId) -> bool {
     [
         TypeId::of::<bool>(),
@@ -402,7 +403,8 @@ pub(super) fn is_plain(id: TypeId) -> bool {
     .contains(&id)
 }
 
-/// Types that scripts can add to: what Rhai itself does with them is in no list.
+/// Returns `true` for Rhai's own types. Scripts can add functions to them, and no list contains what Rhai itself does
+/// with them.
 fn is_of_rhai(id: TypeId) -> bool {
     [
         TypeId::of::<Dynamic>(),

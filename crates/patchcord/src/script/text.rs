@@ -1,4 +1,4 @@
-//! Text of a script from the bytes of a file: its kind, its size, its encoding.
+//! Reads the text of a script from a file: checks its kind, its size and its encoding.
 //!
 //! Invariant: reading never blocks, whatever is at the path, and reads a bounded number of bytes.
 
@@ -16,13 +16,13 @@ const MAX_MIB: u64 = 4;
 /// Maximum size of a script, in bytes.
 const MAX_BYTES: u64 = MAX_MIB * 1024 * 1024;
 
-/// Character at the beginning of a file that says how the file is encoded.
+/// Character at the beginning of a file that marks the file's encoding.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Reads the text of a script; `name` is the name in errors.
 ///
 /// # Errors
-/// When there is no regular file at the path, or the file has no text that a script may have.
+/// Fails if there is no regular file at the path, or the file has no valid text of a script.
 pub(super) fn read(path: &Path, name: &str) -> Result<String, LoadError> {
     let bytes = bytes(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => LoadError::NotFound(name.to_owned()),
@@ -61,7 +61,7 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
         .read(true)
         .custom_flags(flags)
         .open(path)?;
-    // Something else may be there now.
+    // The path may lead to something else now.
     let found = file.metadata()?;
     check(&found)?;
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
@@ -85,7 +85,7 @@ fn too_large() -> io::Error {
     io::Error::other(format!("a script has at most {MAX_MIB} MiB"))
 }
 
-/// Returns the kind of what cannot be a script; `None` for a regular file.
+/// Returns the kind of a file that cannot be a script; `None` for a regular file.
 pub(super) fn kind(found: &Metadata) -> Option<&'static str> {
     let kind = found.file_type();
     if kind.is_file() {
@@ -101,8 +101,8 @@ pub(super) fn kind(found: &Metadata) -> Option<&'static str> {
     }
 }
 
-/// Returns the problem of bytes that are UTF-16 or UTF-32, with or without a byte order mark. Without one, every other
-/// byte of most scripts is zero.
+/// Returns the problem of bytes that are UTF-16 or UTF-32, with or without a byte order mark. If there is no mark, the
+/// bytes are recognized because every other byte of most scripts is zero.
 fn utf16(bytes: &[u8]) -> Option<&'static str> {
     const PROBLEM: &str = "the text is UTF-16; save it as UTF-8";
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
@@ -125,8 +125,8 @@ fn utf16(bytes: &[u8]) -> Option<&'static str> {
 /// Returns the text of a script without its byte order mark.
 ///
 /// # Errors
-/// When the text has a control character that no script has: Rhai would report an unexpected character, and nobody would
-/// see it.
+/// Fails if the text has a control character that no script has. Rhai would report an unexpected character, and the
+/// reader would not see it.
 pub(crate) fn accept(name: &str, mut text: String) -> Result<String, LoadError> {
     if text.starts_with(BYTE_ORDER_MARK) {
         text.drain(..BYTE_ORDER_MARK.len_utf8());

@@ -1,6 +1,6 @@
-//! The handle of a script on a timer.
+//! Handle of a timer.
 
-/// The handle of a script on a timer, by the timer's number. It stays good through edits.
+/// Handle that a script has of a timer: the timer's number. It stays valid across edits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimerHandle(pub u32);

@@ -1,9 +1,9 @@
 //! Tokens of a file as the parser sees them: without comments and layout, each with its place.
 //!
-//! In: an engine that compiles a file. Out: [`Tokens`], where equal code has equal hashes, wherever it stands.
+//! In: an engine that compiles a file. Out: [`Tokens`]. Equal code has equal hashes, wherever it stands.
 //!
-//! Rhai's parser directs its lexer, within interpolated strings for example. So the tokens are taken from the parser,
-//! and no second lexer reads the text.
+//! Rhai's parser controls its lexer, for example within interpolated strings. So the tokens are recorded from the
+//! parser, and no second lexer reads the text.
 
 use std::{
     cell::RefCell,
@@ -14,7 +14,7 @@ use std::{
 use rhai::{Engine, Position};
 
 thread_local! {
-    /// `Some` while a file compiles on this thread: the lines of a console are not recorded.
+    /// `Some` while a file compiles on this thread. The lines of a REPL are not recorded.
     static RECORDED: RefCell<Option<Vec<Token>>> = const { RefCell::new(None) };
 }
 
@@ -34,12 +34,12 @@ pub(super) fn hash(value: &(impl Hash + ?Sized)) -> u64 {
     hasher.finish()
 }
 
-/// Returns the hash of the token that a name is.
+/// Returns the hash of a name's token.
 pub(super) fn name(name: &str) -> u64 {
     hash(&('n', name))
 }
 
-/// Returns the hash of the token that a string literal is.
+/// Returns the hash of a string literal's token.
 pub(super) fn text(text: &str) -> u64 {
     hash(&('s', text))
 }
@@ -77,7 +77,7 @@ pub(super) enum Shape {
     Other,
 }
 
-/// A token: its hash, its place and its role.
+/// Token: its hash, its place and its role.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Token {
     pub(super) hash: u64,
@@ -86,7 +86,7 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// Returns `None` for what is not code.
+    /// Creates a token; `None` for a comment, and for the end of the file.
     fn of(token: &rhai::Token, position: Position) -> Option<Self> {
         use rhai::Token as T;
         let shape = match token {
@@ -117,7 +117,7 @@ impl Token {
             T::InterpolatedString(s) => hash(&('t', &***s)),
             T::Identifier(s) | T::Reserved(s) | T::Custom(s) => name(s),
             other if other.is_literal() => hash(&('x', other.literal_syntax())),
-            // `literal_syntax` panics on the others: errors, and kinds that are features of Rhai.
+            // `literal_syntax` panics on the others: errors, and kinds that belong to features of Rhai.
             other => hash(&('o', format!("{other:?}"))),
         };
         let spot = spot(position);
@@ -125,7 +125,7 @@ impl Token {
     }
 }
 
-/// Has an engine record what it parses, while [`recorded`] runs.
+/// Makes an engine record the tokens that it parses while [`recorded`] runs.
 #[allow(
     deprecated,
     reason = "`on_parse_token` is marked volatile, not deprecated, and there is no other way"
@@ -135,7 +135,7 @@ pub(super) fn record(engine: &mut Engine) {
         RECORDED.with_borrow_mut(|recorded| {
             if let Some(tokens) = recorded {
                 let mut token = Token::of(&token, position);
-                // The rest of an interpolated string has no place of its own.
+                // The rest of an interpolated string has no position of its own.
                 if let (Some(token), Some(last)) = (&mut token, tokens.last()) {
                     token.spot = token.spot.max(last.spot);
                 }
@@ -146,7 +146,7 @@ pub(super) fn record(engine: &mut Engine) {
     });
 }
 
-/// Compiles a file, and returns its tokens too.
+/// Compiles a file, and also returns its tokens.
 pub(super) fn recorded<T>(compile: impl FnOnce() -> T) -> (T, Tokens) {
     let before = RECORDED.replace(Some(Vec::new()));
     let result = compile();
@@ -204,10 +204,10 @@ pub(super) fn hash_all<'a>(tokens: impl IntoIterator<Item = &'a Token>) -> u64 {
     hasher.finish()
 }
 
-/// Brackets of a file: which close which, and which enclose a token.
+/// Brackets of a file: which one closes which, and which one encloses a token.
 pub(super) struct Brackets<'a> {
     tokens: &'a Tokens,
-    /// Other bracket of each bracket.
+    /// Index of the matching bracket, for each bracket.
     partner: Vec<usize>,
     /// Innermost bracket that is open before each token.
     enclosing: Vec<Option<usize>>,
@@ -274,8 +274,8 @@ impl<'a> Brackets<'a> {
         Some((from..self.partner(body) + 1, body))
     }
 
-    /// Returns the index of the first token of these roles, or of the bracket that closes what is around: brackets in
-    /// between are passed over.
+    /// Returns the index of the first token with one of these roles, or of the bracket that closes the enclosing one.
+    /// Brackets in between are skipped with their contents.
     pub(super) fn end(&self, from: usize, ends: &[Shape]) -> usize {
         let mut index = from;
         while let Some(shape) = self.tokens.shape(index) {
@@ -287,8 +287,8 @@ impl<'a> Brackets<'a> {
         index
     }
 
-    /// Returns the range of the statement that a part of it is in: no block inside a statement is a part of it, except
-    /// within other brackets.
+    /// Returns the range of the statement that contains `part`. A block inside a statement does not belong to it,
+    /// unless it is within other brackets.
     pub(super) fn statement(&self, part: &Range<usize>) -> Range<usize> {
         let (mut first, mut after) = (part.start, part.end);
         while let Some(bracket) = self.enclosing(first) {

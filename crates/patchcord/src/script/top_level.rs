@@ -1,7 +1,7 @@
-//! What may stand at the top level of a script: constants, imports, and `io.on("connection", ...)`.
+//! Code that may stand at the top level of a script: constants, imports, and `io.on("connection", ...)`.
 //!
-//! Nothing there is shared: a variable of the top level would be one for all connections, whose calls run at the same
-//! time, and an edit would lose it. So a variable that the listener uses is refused while the script loads.
+//! Connections share no variable of the top level, because their calls run at the same time, and an edit would lose the
+//! variable. So a variable that the listener uses is rejected while the script loads.
 
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -10,7 +10,7 @@ use rhai::{AST, ASTFlags, FnPtr, GlobalRuntimeState, Position, Stmt};
 use super::captures::{captures, definition};
 use crate::diagnostic::Diagnostic;
 
-/// What a top level gave to `io.on("connection", ...)`.
+/// Closure that a top level passed to `io.on("connection", ...)`.
 pub(super) struct Listener {
     closure: FnPtr,
     pub(super) position: Position,
@@ -21,19 +21,20 @@ thread_local! {
     static RUNNING: RefCell<Option<Option<Listener>>> = const { RefCell::new(None) };
 }
 
-/// Runs a top level, and gives what it wants to be called for each connection.
+/// Runs a top level. Also returns the closure that it registered for connections, if it has one.
 pub(super) fn run<T>(top_level: impl FnOnce() -> T) -> (T, Option<Listener>) {
     let before = RUNNING.replace(Some(None));
     let result = top_level();
     (result, RUNNING.replace(before).flatten())
 }
 
-/// Whether a top level runs on this thread, and no call.
+/// Returns `true` while a top level runs on this thread, and not a call.
 pub(crate) fn is_running() -> bool {
     RUNNING.with_borrow(Option::is_some)
 }
 
-/// The top level that runs wants `closure` to be called for each connection; `false` if none runs, or it said so before.
+/// Registers `closure` to be called for each connection, for the top level that runs. Returns `false` if none runs, or
+/// if it has registered one before.
 pub(crate) fn listen(closure: FnPtr, position: Position) -> bool {
     RUNNING.with_borrow_mut(|running| match running {
         Some(listener @ None) => {
@@ -44,7 +45,7 @@ pub(crate) fn listen(closure: FnPtr, position: Position) -> bool {
     })
 }
 
-/// The closure of a listener, which captured nothing but constants.
+/// Returns the closure of a listener, if it captured nothing but constants.
 pub(super) fn callable_by_all(
     ast: &AST,
     listener: Listener,
@@ -77,7 +78,7 @@ fn would_be_shared(name: &str, is_closure: bool) -> Diagnostic {
     }
 }
 
-/// The names of the variables of the top level, without constants and functions.
+/// Returns the names of the variables of the top level, without constants and functions.
 fn variables(ast: &AST) -> BTreeSet<&str> {
     let declared = ast
         .statements()

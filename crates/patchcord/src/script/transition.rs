@@ -1,5 +1,5 @@
-//! From the code of one version to that of a newer one: the counterpart of each closure and each named function, and
-//! where its captured variables come from.
+//! Transition from the code of one version to that of a newer one: the counterpart of each closure and each named
+//! function, and the sources of its captured variables.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -27,11 +27,11 @@ pub(super) struct Counterpart {
     pub(super) captures: Vec<Capture>,
 }
 
-/// Finds the definition of the code of a row.
+/// Function that finds the definition of the code of a row.
 pub(super) type Define<'a> = dyn Fn(&Row) -> Option<Arc<ScriptFuncDef>> + 'a;
 
 impl Counterpart {
-    /// Makes the closure of a row of `new` the counterpart of an older one.
+    /// Creates the counterpart of an older closure from a row of `new`.
     pub(super) fn of(from: &Row, row: usize, new: &Places, define: &Define<'_>) -> Option<Self> {
         let to = new.row(row)?;
         let captures =
@@ -63,15 +63,15 @@ pub(super) enum Capture {
 pub(super) struct Transition {
     rows: Vec<Option<Counterpart>>,
     functions: Vec<Option<usize>>,
-    /// Named functions that have another name now, by the names that values refer to them by.
+    /// New names of renamed functions, by their old names. Both are the names by which values refer to them.
     renamed: HashMap<String, String>,
     lends: bool,
-    /// Names that closures of the older version capture, and none of the newer one.
+    /// Names that closures of the older version capture, and no closure of the newer one.
     dropped: Arc<BTreeSet<ImmutableString>>,
     calls: OnceLock<Arc<CallMap>>,
 }
 
-/// Calls in the code that `on_connection` runs: which one of a newer version is which one of an older version.
+/// Mapping of the calls that `on_connection` makes in a newer version to those in an older one.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct CallMap {
@@ -103,14 +103,14 @@ impl CallMap {
         self.old.get(usize::try_from(new).ok()?).copied().flatten()
     }
 
-    /// Returns which run of the older version's code a call belongs to, when it is made for the `nth` time. The older version
-    /// has made it `recorded` times.
+    /// Returns the run of the older version's code that a call belongs to when it is made for the `nth` time. The older
+    /// version has made it `recorded` times.
     pub fn run(&self, new: u32, nth: usize, recorded: usize) -> Run {
         let token = usize::try_from(new).unwrap_or(usize::MAX);
         self.runs.run(token, nth, recorded)
     }
 
-    /// Returns `true` if a call of the older version is in the newer one.
+    /// Returns `true` if a call of the older version still exists in the newer one.
     pub fn is_kept(&self, old: u32) -> bool {
         usize::try_from(old).is_ok_and(|old| self.kept.get(old) == Some(&true))
     }
@@ -153,7 +153,7 @@ impl Transition {
         }
     }
 
-    /// Returns the code in the newer version whose run makes what this code of the older one has made.
+    /// Returns the code of the newer version whose run makes what a run of this code of the older version has made.
     pub(super) fn owner(&self, old: Owner) -> Option<Owner> {
         match old {
             Owner::Closure(row) => Some(Owner::Closure(self.row(row)?.row)),
@@ -187,12 +187,12 @@ impl Transition {
         })
     }
 
-    /// Returns the names that closures of the older version capture, and none of the newer one.
+    /// Returns the names that closures of the older version capture, and no closure of the newer one.
     pub(super) const fn dropped(&self) -> &Arc<BTreeSet<ImmutableString>> {
         &self.dropped
     }
 
-    /// Returns which calls of the newer `on_connection` are which of the older one.
+    /// Returns the mapping of the calls of `on_connection`, which `compare` computes on first use.
     pub(super) fn calls(&self, compare: impl FnOnce() -> CallMap) -> Arc<CallMap> {
         self.calls.get_or_init(|| compare().into()).clone()
     }

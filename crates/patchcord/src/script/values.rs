@@ -2,7 +2,7 @@
 
 use rhai::{Dynamic, FnPtr};
 
-/// Maximum depth at which closures in values are looked for.
+/// Maximum depth at which closures in values are searched for.
 pub(super) const MAX_DEPTH: usize = 64;
 
 /// Returns the value of a captured variable; `None` for one that a panic has left unusable.
@@ -24,7 +24,7 @@ pub(super) fn each_closure(value: &Dynamic, depth: usize, found: &mut impl FnMut
     }
 }
 
-/// Calls `found` for each closure in a value, with its path: that of the value, with keys and places.
+/// Calls `found` for each closure in a value, with its path: the path of the value, then keys and indices.
 pub(super) fn each_closure_at(
     value: &Dynamic,
     path: &str,
@@ -57,7 +57,7 @@ pub(super) fn key_at(path: &str, key: &str) -> String {
     format!("{path}.{key}")
 }
 
-/// Returns `true` if a closure is in a value.
+/// Returns `true` if a value contains a closure.
 pub(super) fn holds_closure(value: &Dynamic, depth: usize) -> bool {
     if depth > MAX_DEPTH || value.is_shared() {
         return false;

@@ -22,17 +22,18 @@ use super::{
     transition::{CallMap, Counterpart, Transition},
 };
 
-/// One version of a script. Its code never changes; that of earlier versions stands beside it while closures of them are
-/// alive. An earlier version's own list is not kept with it, so what nobody needs any more is freed.
+/// One version of a script. Its code never changes; the code of earlier versions is kept beside it while closures of
+/// them are alive. The list of earlier versions that an earlier version had is not kept, so code that nothing uses any
+/// more is freed.
 #[derive(Debug)]
 pub struct Version {
     code: Arc<Code>,
-    /// The code that its calls can reach, if closures of earlier versions are alive.
+    /// Code that its calls can reach, if closures of earlier versions are alive.
     program_with_earlier: ArcSwapOption<Program>,
     has_earlier: AtomicBool,
     /// Earlier versions whose closures are alive.
     earlier: Mutex<Vec<Arc<Code>>>,
-    /// How the code of earlier versions becomes this one's.
+    /// Transitions from the code of earlier versions to this one's.
     transitions: Mutex<Vec<(Weak<Code>, Arc<Transition>)>>,
 }
 
@@ -44,7 +45,7 @@ impl Deref for Version {
     }
 }
 
-/// The code that calls of a version can reach.
+/// Code that calls of a version can reach.
 pub(super) enum Reachable<'a> {
     Own(&'a Program),
     WithEarlier(Arc<Program>),
@@ -81,7 +82,7 @@ impl Version {
 
     /// Returns the code that its calls can reach.
     pub(super) fn program(&self) -> Reachable<'_> {
-        // Most versions have no code of earlier ones, and a call of them pays for none.
+        // Most versions have no code of earlier ones, so their calls should not pay for it.
         match self.has_earlier.load(Ordering::Acquire) {
             false => Reachable::Own(self.code.program()),
             true => match self.program_with_earlier.load_full() {
@@ -91,7 +92,7 @@ impl Version {
         }
     }
 
-    /// Returns the function of a name, with at least so many parameters.
+    /// Returns the function with a name and at least `captured` parameters.
     pub(super) fn definition(&self, name: &str, captured: usize) -> Option<Arc<ScriptFuncDef>> {
         let program = self.program();
         let state = program.state(self.engine()).ok()?;
@@ -103,13 +104,14 @@ impl Version {
         self.find(|code| code.places().row_of(closure))
     }
 
-    /// Returns the code that a named function is of which is alive in this version, by the name that values have for it.
+    /// Returns the code that defines a named function that is alive in this version, by the name that values have for
+    /// it.
     pub(super) fn origin_of_function(&self, name: &str) -> Option<Arc<Code>> {
         let found = self.find(|code| code.definition(name, 0));
         found.map(|(code, _)| code)
     }
 
-    /// Looks at its own code, and at that of earlier versions, the newest first.
+    /// Searches its own code, and then that of earlier versions, the newest first.
     fn find<T>(&self, look: impl Fn(&Code) -> Option<T>) -> Option<(Arc<Code>, T)> {
         let look = |code: &Arc<Code>| Some((code.clone(), look(code)?));
         look(&self.code).or_else(|| self.earlier.lock().iter().rev().find_map(look))
@@ -128,7 +130,7 @@ impl Version {
         all.push(earlier.clone());
     }
 
-    /// Returns how the code of an earlier version becomes this one's.
+    /// Returns the transition from the code of an earlier version to this one's.
     pub(super) fn transition_from(&self, earlier: &Arc<Code>) -> Arc<Transition> {
         let mut transitions = self.transitions.lock();
         let known = transitions
@@ -145,7 +147,7 @@ impl Version {
         transition
     }
 
-    /// Returns the counterpart of a closure of an earlier version, if its code is that of a row of this one.
+    /// Returns row `to` of this version as the counterpart of a closure of an earlier version.
     pub(super) fn counterpart(
         &self,
         (code, row): (&Code, usize),
@@ -156,7 +158,8 @@ impl Version {
         Counterpart::of(from, to, self.places(), &define)
     }
 
-    /// Returns the code in this version whose run makes a variable that a closure, alive in this version, has captured.
+    /// Returns the code in this version whose run makes a variable that a closure has captured. The closure is alive in
+    /// this version.
     pub(super) fn owner(&self, (code, row): (&Arc<Code>, usize), name: &str) -> Option<Owner> {
         let owner = code.places().owner(row, name)?;
         match Arc::ptr_eq(code, &self.code) {
@@ -165,27 +168,27 @@ impl Version {
         }
     }
 
-    /// Returns which calls of this version's `on_connection` are which of an earlier version's.
+    /// Returns the mapping of the calls of this version's `on_connection` to those of an earlier version's.
     pub(crate) fn calls_from(&self, earlier: &Self) -> Arc<CallMap> {
         let hook = Hook::Connection;
         let compare = || CallMap::between(earlier.reach(hook), self.reach(hook));
         self.transition_from(&earlier.code).calls(compare)
     }
 
-    /// Returns `true` if closures of this version may need variables of others when `new` serves.
+    /// Returns `true` if closures of this version may need variables of other closures when `new` serves.
     pub(super) fn lends_to(&self, new: &Self) -> bool {
         let mut alive = self.alive();
         alive.any(|code| new.transition_from(&code).lends())
     }
 
-    /// Returns all code that closures alive in this version can be of.
+    /// Returns all code that closures alive in this version can belong to.
     fn alive(&self) -> impl Iterator<Item = Arc<Code>> + use<> {
         let earlier = self.earlier.lock().clone();
         earlier.into_iter().chain([self.code.clone()])
     }
 
-    /// Returns `true` if closures that live in an earlier version need variables of a hook that they have not captured: a
-    /// draft makes those that nobody has.
+    /// Returns `true` if closures that live in an earlier version need variables of a hook that they have not captured.
+    /// A draft makes the variables that no other closure has.
     pub(crate) fn needs_variables(&self, earlier: &Self, hook: Hook) -> bool {
         earlier.alive().any(|code| {
             let transition = self.transition_from(&code);
@@ -195,7 +198,7 @@ impl Version {
         })
     }
 
-    /// Returns the names that closures of an earlier version capture, and none of this one.
+    /// Returns the names that closures of an earlier version capture, and no closure of this one.
     pub(crate) fn dropped_since(&self, earlier: &Self) -> Arc<BTreeSet<ImmutableString>> {
         self.transition_from(&earlier.code).dropped().clone()
     }

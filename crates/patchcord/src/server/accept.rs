@@ -1,4 +1,4 @@
-//! Accepts connections and serves HTTP on them, within the limits of a server, whatever a client does.
+//! Accepts connections and serves HTTP on them. Keeps within the limits of a server, whatever a client does.
 
 use std::{
     convert::Infallible,
@@ -30,10 +30,10 @@ use super::{
 };
 use crate::host::Host;
 
-/// Time after which the system may have a descriptor for one more connection, when it has none.
+/// Delay after a failed accept. By then the system may have a free descriptor again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Accepts connections until it is told to stop, and then waits until the requests that run have ended.
+/// Accepts connections until `stop` resolves, and then waits until the running requests have ended.
 pub(super) async fn serve(
     host: Host,
     listener: TcpListener,
@@ -70,13 +70,13 @@ pub(super) async fn serve(
         }
     }
     drop((listener, server));
-    // Nobody listens when there is no connection.
+    // Sending fails if there is no connection, which is fine.
     let _ = end.send(());
     end.closed().await;
 }
 
-/// Returns a server that closes a connection whose client does not send the head of a request in time, be it the first
-/// request or a later one.
+/// Returns an HTTP server that closes a connection whose client does not send the head of a request in time. This holds
+/// for the first request and for later ones.
 fn http(header_timeout: Duration) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -85,7 +85,7 @@ fn http(header_timeout: Duration) -> http1::Builder {
     http
 }
 
-/// What all connections of a server share.
+/// State that all connections of a server share.
 struct Acceptor {
     host: Host,
     app: Router,
@@ -104,7 +104,7 @@ impl Acceptor {
     }
 
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: Permit) {
-        // It works without, only slower: events are small and must not wait for each other in the kernel.
+        // Events are small, and must not wait for each other in the kernel. A failure only makes the connection slower.
         let _ = stream.set_nodelay(true);
         let stream = Stream::new(stream, self.host.options().write_timeout, permit);
         let client = Client {
@@ -120,7 +120,7 @@ impl Acceptor {
         tokio::spawn(run(connection, self.ending.clone(), client));
     }
 
-    /// Says why the connection is closed, as far as the network accepts it at once.
+    /// Rejects a connection at a limit, with an answer that has the reason, if the network accepts the answer at once.
     fn refuse(&self, stream: &TcpStream, peer: SocketAddr, over: Over) {
         let counters = self.host.counters();
         let (counter, status, reason) = match over {
@@ -160,7 +160,8 @@ impl Client {
     }
 }
 
-/// Serves one connection until it ends, or until the request that runs has ended. What goes wrong on it ends it.
+/// Serves one connection until it ends; during a shutdown, until the running request has ended. An error ends the
+/// connection only.
 async fn run<S>(
     connection: http1::UpgradeableConnection<TokioIo<Stream>, S>,
     mut ending: watch::Receiver<()>,
@@ -213,7 +214,7 @@ async fn answer(
     Ok(response)
 }
 
-/// The client gave up before it was taken.
+/// Returns `true` if the client gave up before its connection was accepted.
 fn is_the_clients(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! A second listener, for the operator: metrics and health. Its address should be one that clients do not reach.
+//! Second listener, for the operator: metrics and health. Its address should be one that clients cannot reach.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -41,7 +41,7 @@ impl Admin {
         }
     }
 
-    /// Accepts no more requests, and returns when all have ended, or after a time.
+    /// Accepts no more requests, and returns when all running ones have ended, or after `timeout`.
     pub(super) async fn shutdown(self, timeout: Duration) {
         // The receiver is gone when the listener has ended already.
         let _ = self.stop.send(());
@@ -59,7 +59,7 @@ fn router(host: &Host, hosts: Option<Arc<HostCheck>>) -> Router {
         .layer(middleware::from_fn_with_state(hosts, checked))
 }
 
-/// Answers whether clients can connect.
+/// Reports whether clients can connect.
 fn ready(host: &Host) -> (StatusCode, &'static str) {
     match host.is_ready() {
         true => (StatusCode::OK, "ok"),
@@ -67,7 +67,7 @@ fn ready(host: &Host) -> (StatusCode, &'static str) {
     }
 }
 
-/// Answers only requests for this server.
+/// Rejects requests whose host name is not one of this server.
 async fn checked(
     State(hosts): State<Option<Arc<HostCheck>>>,
     request: Request,

@@ -2,41 +2,42 @@
 
 use std::{path::PathBuf, time::Duration};
 
-/// Where and what a server serves beside the scripts.
+/// Addresses of a server, and what it serves beside the scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The name or address to listen at.
+    /// Host name or address of the listener.
     pub host: String,
-    /// The port; 0 picks a free one.
+    /// Port of the listener; 0 picks a free one.
     pub port: u16,
     /// Address of a second listener for the operator, such as `127.0.0.1:9100`: `/metrics`, `/healthz` and `/readyz`.
     pub admin_listen: Option<String>,
-    /// Unix socket of the control channel, through which `patchcord ctl` steers the server. Only the user of the server
-    /// may use it.
+    /// Unix socket of the control channel, through which `patchcord ctl` controls the server. Only the user of the
+    /// server may use the socket.
     pub control: Option<ControlPlace>,
-    /// Loopback address of a TCP port for the same, such as `127.0.0.1:3001`. Each request has a token, which the server
-    /// writes to a file that only its user can read.
+    /// Loopback address of a TCP port of the control channel, such as `127.0.0.1:3001`. Each request needs a token,
+    /// which the server writes to a file that only its user can read.
     pub control_tcp: Option<String>,
-    /// Folder of static files in place of the built-in pages. Everybody may have its regular files, except scripts,
-    /// files and folders whose names begin with a dot, files that are [`private`](Self::private), and files outside to
-    /// which links lead.
+    /// Folder of static files in place of the built-in pages. Its regular files are public, except scripts, files and
+    /// folders whose names begin with a dot, files that are [`private`](Self::private), and files outside to which
+    /// links lead.
     pub public: Option<PathBuf>,
-    /// Files that nobody may have, wherever they lie: the file of options, for instance.
+    /// Files that are never served, wherever they are: the file of options, for instance.
     pub private: Vec<PathBuf>,
     /// Folder of the official client's bundle, served under the Socket.IO path to every page that may connect.
     pub client_dist: Option<PathBuf>,
-    /// Metrics for everybody: `GET /metrics` answers clients too with what the host counts, in Prometheus' text format.
+    /// `true` serves metrics to everybody: `GET /metrics` returns the counters of the host to clients too, in
+    /// Prometheus' text format.
     pub metrics: bool,
-    /// Time limit for a client to send the head of a request, be it the first one of its connection or a later one.
+    /// Maximum time for a client to send the head of a request, both the first one of its connection and later ones.
     pub header_timeout: Duration,
-    /// Maximum number of open TCP connections; further ones are closed. `None` means as many as the file descriptors of
-    /// the process allow, with a tenth of these, 32 to 1,024, left for files and the watcher.
+    /// Maximum number of open TCP connections; further connections are closed. `None` means as many as the file
+    /// descriptors of the process allow, with a tenth of these, 32 to 1,024, left for files and the watcher.
     pub max_tcp_connections: Option<usize>,
-    /// Maximum number of open TCP connections of one address; further ones are closed. IPv6 addresses count by their
-    /// first 64 bits. Loopback addresses have no limit, and with [`Options::trust_proxy`](crate::Options::trust_proxy) no
-    /// address has one, because all connections are those of the proxy. `None` means three quarters of the maximum of all
-    /// addresses.
+    /// Maximum number of open TCP connections of one address; further connections are closed. IPv6 addresses count by
+    /// their first 64 bits. Loopback addresses have no limit, and with
+    /// [`Options::trust_proxy`](crate::Options::trust_proxy) no address has one, because all connections are those of
+    /// the proxy. `None` means three quarters of the maximum of all addresses.
     pub max_tcp_connections_per_address: Option<usize>,
 }
 
@@ -44,10 +45,10 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ControlPlace {
-    /// `PORT.sock` in `$XDG_RUNTIME_DIR/patchcord`, or in `/tmp/patchcord-UID` without such a folder. The server serves
-    /// without a control socket if this place cannot be used.
+    /// `PORT.sock` in `$XDG_RUNTIME_DIR/patchcord`, or in `/tmp/patchcord-UID` without such a folder. If this place
+    /// cannot be used, the server serves without a control socket.
     Default,
-    /// This path. The server does not start if it cannot be used.
+    /// This path. If it cannot be used, the server does not start.
     At(PathBuf),
 }
 

@@ -1,7 +1,7 @@
 //! Control channel of a server: requests from the same machine, as lines of JSON, and their answers.
 //!
-//! In: a Unix socket that only the user of the server may use, and on request a loopback TCP port that wants a token.
-//! Out: what the [`commands`] do with the host. Invariant: no input ends anything but its own connection.
+//! In: a Unix socket that only the user of the server may use, and optionally a loopback TCP port that requires a
+//! token. Out: calls of the host by the [`commands`]. Invariant: bad input ends nothing but its own connection.
 
 #![allow(
     clippy::exhaustive_enums,
@@ -60,7 +60,7 @@ impl Control {
     /// Opens the channel of a server that listens at `port`.
     ///
     /// # Errors
-    /// When a socket at a place of the operator's, or the port, cannot be opened.
+    /// When a socket at a path that the operator chose, or the TCP port, cannot be opened.
     pub(super) async fn open(
         host: &Host,
         port: u16,
@@ -103,7 +103,7 @@ impl Control {
         Ok(this)
     }
 
-    /// Accepts no more requests, and returns when those that run have ended, or after a time.
+    /// Accepts no more requests, and returns when the running ones have ended, or after `timeout`.
     pub(super) async fn shutdown(self, timeout: Duration) {
         self.listeners.shutdown(timeout).await;
     }
@@ -116,7 +116,7 @@ fn failed(path: &Path, reason: String) -> ServerError {
     }
 }
 
-/// Binds an address that only programs on this machine reach.
+/// Binds an address that only programs on this machine can reach.
 async fn loopback(address: &str) -> Result<(TcpListener, SocketAddr), ServerError> {
     let failed = |reason: String| ServerError::Control {
         place: address.to_owned(),

@@ -1,13 +1,14 @@
-//! File descriptors of the process: each connection takes one.
+//! File descriptors of the process: each connection needs one.
 
 use rustix::process::{Resource, getrlimit};
 
-/// Descriptors that connections leave for files, the watcher and the runtime: a tenth, within these bounds.
+/// Minimum and maximum number of descriptors that connections leave for files, the watcher and the runtime. In between,
+/// it is a tenth of all descriptors.
 const RESERVE: std::ops::RangeInclusive<usize> = 32..=1_024;
 
 /// Returns the maximum number of connections that leaves descriptors for files and the watcher.
 pub(super) fn for_connections() -> usize {
-    // Without a limit, the system itself is the limit.
+    // Without a limit of the process, the system itself limits the descriptors.
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     spared(usize::try_from(limit).unwrap_or(usize::MAX))
 }
@@ -17,8 +18,8 @@ fn spared(limit: usize) -> usize {
     limit.saturating_sub(reserve).max(1)
 }
 
-/// Raises the limit of descriptors as far as the process may: shells and service managers start programs with 1,024,
-/// for the sake of old ones.
+/// Raises the limit of descriptors as far as the process may. Shells and service managers start programs with 1,024,
+/// for compatibility with old ones.
 #[cfg(feature = "internals")]
 pub fn raise_limit() {
     use rustix::process::{Rlimit, setrlimit};
@@ -27,7 +28,7 @@ pub fn raise_limit() {
         current: maximum,
         maximum,
     };
-    // Some systems refuse; the limit stays as it is then.
+    // Some systems reject this; the limit stays as it is then.
     let _ = setrlimit(Resource::Nofile, raised);
 }
 

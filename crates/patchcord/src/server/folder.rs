@@ -1,6 +1,6 @@
-//! Files of a folder that everybody may have.
+//! Public files of a folder.
 //!
-//! In: requests for files. Out: regular files in the folder, with their type. Invariant: no file leaves it that lies
+//! In: requests for files. Out: regular files in the folder, with their type. Invariant: no file is served that is
 //! outside the folder, wherever links lead, that is hidden, or that contains what only the operator should see.
 
 use std::{
@@ -23,11 +23,11 @@ use tower_http::services::fs::{Backend, ServeDir, TokioBackend, TokioFile};
 
 use super::error::ServerError;
 
-/// Names with this ending are scripts.
+/// Suffix of the names of scripts.
 const SCRIPT: &str = ".rhai";
-/// Ends of names that editors give to copies of a file.
+/// Characters that editors append to the names of copies of a file.
 const COPY_ENDS: [char; 2] = ['~', '#'];
-/// Folder that begins with a dot and is meant for everybody (RFC 8615).
+/// Folder that is public although its name begins with a dot (RFC 8615).
 const WELL_KNOWN: &str = ".well-known";
 
 /// Returns an app of the files of a folder, except the files at `private`.
@@ -52,7 +52,7 @@ pub(super) fn router(folder: &Path, private: &[PathBuf]) -> Result<Router, Serve
         .layer(middleware::from_fn(described)))
 }
 
-/// Adds to an answer what browsers should know of it.
+/// Corrects the headers of an answer for browsers: the target of a redirect, and the content type.
 async fn described(request: Request, next: Next) -> Response<Body> {
     let uri = request.uri().clone();
     let mut response = next.run(request).await;
@@ -96,18 +96,17 @@ fn content_type(path: &str, guessed: &HeaderValue) -> HeaderValue {
     }
 }
 
-/// Files that everybody may have.
+/// Public files, which the file service reads.
 #[derive(Debug, Clone)]
 struct Public {
     /// Real path of the folder.
     root: Arc<Path>,
-    /// Real paths of files that nobody may have.
+    /// Real paths of files that are never served.
     private: Arc<[PathBuf]>,
 }
 
 impl Public {
-    /// Returns the real path of a file or folder, if everybody may have it. All others do not exist, as far as clients
-    /// know.
+    /// Returns the real path of a file or folder, if it is public. For clients, all other files do not exist.
     fn find(&self, path: &Path) -> io::Result<(PathBuf, Metadata)> {
         let real = fs::canonicalize(path).map_err(|_| missing())?;
         let is_public = [path, &real].into_iter().all(|path| {
@@ -115,7 +114,7 @@ impl Public {
             inside.is_ok_and(|inside| inside.components().all(is_public))
         });
         let metadata = fs::metadata(&real).map_err(|_| missing())?;
-        // Whoever opens a pipe waits for somebody to write to it, and a thread with it.
+        // Opening a pipe would block its thread until another process opens the pipe for writing.
         let is_readable = metadata.is_file() || metadata.is_dir();
         match is_public && is_readable && !self.private.contains(&real) {
             true => Ok((real, metadata)),
@@ -123,7 +122,7 @@ impl Public {
         }
     }
 
-    /// The same, while a thread waits for the disk.
+    /// Returns the same, from a thread that may block on the disk.
     async fn found(self, path: PathBuf) -> io::Result<(PathBuf, Metadata)> {
         tokio::task::spawn_blocking(move || self.find(&path))
             .await
@@ -158,7 +157,7 @@ fn missing() -> io::Error {
     io::ErrorKind::NotFound.into()
 }
 
-/// Returns whether a part of a path is for everybody: it is neither hidden nor a script.
+/// Returns `true` if a part of a path is public: it is neither hidden nor a script.
 fn is_public(part: Component<'_>) -> bool {
     let Component::Normal(name) = part else {
         return false;

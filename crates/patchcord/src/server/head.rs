@@ -6,11 +6,11 @@ use hyper::{
     header::{CONNECTION, HeaderValue},
 };
 
-/// Maximum bytes of a request's head.
+/// Maximum size of the head of a request, in bytes.
 pub(super) const MAX_HEAD: usize = 32 << 10;
-/// Bytes beside the method and the target of a request line: two spaces, the version, and the end of the line.
+/// Size of a request line without its method and target, in bytes: two spaces, the version, and the end of the line.
 const REQUEST_LINE: usize = " ".len() * 2 + "HTTP/1.1\r\n".len();
-/// Bytes beside the name and the value of a header.
+/// Size of a header line without its name and value, in bytes.
 const HEADER_LINE: usize = ": \r\n".len();
 
 /// Returns `true` if the head of a request is larger than [`MAX_HEAD`]. hyper itself rejects only heads that do not fit
@@ -26,7 +26,7 @@ pub(super) fn is_too_large<T>(request: &Request<T>) -> bool {
     request.method().as_str().len() + target + REQUEST_LINE + headers + end > MAX_HEAD
 }
 
-/// Returns the response to a request with too large a head, the same as hyper's.
+/// Returns the response to a request whose head is too large, the same as hyper's.
 pub(super) fn too_large() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;

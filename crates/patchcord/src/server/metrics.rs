@@ -1,4 +1,4 @@
-//! `GET /metrics`: what the host counts, in Prometheus' text format.
+//! Metrics endpoint: `GET /metrics` returns the counters of the host, in Prometheus' text format.
 
 use std::fmt::Write;
 
@@ -54,7 +54,7 @@ fn text(host: &Host) -> String {
     text
 }
 
-/// Returns the value of a label, without the quotes around it.
+/// Escapes the value of a label. Adds no quotes around it.
 fn label(value: &str) -> String {
     visible(value).replace('\\', r"\\").replace('"', "\\\"")
 }

@@ -1,7 +1,7 @@
-//! The stand-alone server: a listener, the pages, and a host.
+//! Stand-alone server: a listener, the pages, and a host.
 //!
-//! [`Server::bind`] returns when the address is bound and clients are taken; [`Server::join`] runs until it fails;
-//! [`Server::shutdown`] ends it in order.
+//! [`Server::bind`] returns when the address is bound and clients can connect; [`Server::join`] waits until the server
+//! fails; [`Server::shutdown`] ends the server gracefully.
 
 mod accept;
 mod admin;
@@ -34,8 +34,8 @@ use crate::host::{Host, HostCheck};
 use admin::Admin;
 use control::Control;
 
-/// Loads the scripts of a host, watches them, and serves them alone, with no app around them, until the listener fails. A
-/// program that has an app of its own takes [`Host::service`].
+/// Loads the scripts of a host, watches them, and serves them without an axum app around them, until the server fails.
+/// An application that has an app of its own uses [`Host::service`].
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), patchcord::server::ServerError> {
@@ -46,14 +46,14 @@ use control::Control;
 /// ```
 ///
 /// # Errors
-/// When the scripts cannot be watched, the address not be listened at, or the host serves already.
+/// When the scripts cannot be watched, the address cannot be bound, or the host serves already.
 pub async fn serve(host: Host, config: &Config) -> Result<(), ServerError> {
     host.load().await;
     let _watching = host.watch()?;
     Server::bind(host, config).await?.join().await
 }
 
-/// A server that takes clients.
+/// Server that accepts clients.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -82,10 +82,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the address and takes clients from now on.
+    /// Binds the address, and accepts clients from now on.
     ///
     /// # Errors
-    /// When the address cannot be bound, a folder to serve is none, or the host serves already.
+    /// When an address cannot be bound, the control channel cannot be opened, a folder of files to serve does not
+    /// exist, or the host serves already.
     pub async fn bind(host: Host, config: &Config) -> Result<Self, ServerError> {
         let mut app = pages::router(config, &host)?;
         if config.metrics {
@@ -112,43 +113,44 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address at which the server listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the second listener listens, if there is one.
+    /// Returns the address of the second listener, if there is one.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|admin| admin.address)
     }
 
-    /// The Unix socket of the control channel, if there is one.
+    /// Returns the path of the control channel's Unix socket, if there is one.
     pub fn control_path(&self) -> Option<&Path> {
         self.control.path.as_deref()
     }
 
-    /// The TCP address of the control channel, if there is one, and the file with its token.
+    /// Returns the TCP address of the control channel, if there is one, and the file with its token.
     pub fn control_address(&self) -> Option<(SocketAddr, &Path)> {
         let tcp = self.control.tcp.as_ref();
         tcp.map(|(address, token)| (*address, token.as_path()))
     }
 
-    /// Why there is no control socket at the default place.
+    /// Returns the reason for which there is no control socket at the default place.
     #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn control_problem(&self) -> Option<&str> {
         self.control.problem.as_deref()
     }
 
-    /// Waits until the server ends by itself, which it does not.
+    /// Waits until the server task ends, which happens only if it panics.
     ///
     /// # Errors
-    /// What ended it.
+    /// When the server task panicked.
     pub async fn join(&mut self) -> Result<(), ServerError> {
         Ok((&mut self.serving).await?)
     }
 
-    /// Takes no more clients, tells the scripts, and returns when everything has ended.
+    /// Accepts no more clients, disconnects the connected ones, so that scripts learn of it, and returns when
+    /// everything has ended, or after the drain timeouts.
     pub async fn shutdown(self) {
         let Self {
             host,
@@ -164,7 +166,7 @@ impl Server {
         control.shutdown(drain_timeout).await;
         host.close().await;
         let _ = tokio::time::timeout(drain_timeout, serving).await;
-        // The operator can look on until everything else has ended.
+        // The operator can observe the shutdown until everything else has ended.
         if let Some(admin) = admin {
             admin.shutdown(drain_timeout).await;
         }
@@ -184,8 +186,8 @@ async fn admin_at(host: &Host, config: &Config, place: &str) -> Result<Admin, Se
     Ok(Admin::serve(host, listener, address, hosts, config))
 }
 
-/// Returns the check of the names by which clients may ask for a server that listens at an address. Whoever can reach a
-/// loopback address is on this machine, and so are pages of other sites in its browsers.
+/// Returns the check of the host names by which clients may address a server that listens at `address`. A loopback
+/// address always has a check: pages of other sites, in browsers on this machine, can reach it too.
 fn hosts(host: &Host, name: &str, address: SocketAddr) -> Option<Arc<HostCheck>> {
     let default = || {
         let own = name.parse().ok();

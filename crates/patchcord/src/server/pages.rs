@@ -1,4 +1,4 @@
-//! What is served beside Socket.IO: the built-in pages or a folder, and the official client's bundle.
+//! Files that are served beside Socket.IO: the built-in pages or a folder, and the official client's bundle.
 
 use std::sync::{
     Arc,
@@ -21,21 +21,21 @@ use crate::host::{Cors, Host};
 
 const INDEX: &str = include_str!("pages/index.html");
 const STYLE: &str = include_str!("pages/style.css");
-/// A page's own small client of Socket.IO, which the pages and the presets share.
+/// Small Socket.IO client, which the built-in pages and the presets share.
 pub const CLIENT_SCRIPT: &str = include_str!("pages/client.js");
 const PAGE: &str = include_str!("pages/page.js");
 const WHITEBOARD: &str = include_str!("pages/whiteboard.html");
 const WHITEBOARD_SCRIPT: &str = include_str!("pages/whiteboard.js");
 const WHITEBOARD_STYLE: &str = include_str!("pages/whiteboard.css");
 
-/// Path of the Socket.IO endpoint in the text of a page.
+/// Text of a page that has the path of the Socket.IO endpoint.
 const SOCKET_IO: &str = "content=\"socket.io/\"";
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Restrictions for the built-in pages: they use their own files and this server, and stand in no frame.
+/// Restrictions for the built-in pages: they may use only their own files and this server, and no page may frame them.
 const RESTRICTIONS: [(HeaderName, HeaderValue); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -49,13 +49,13 @@ const RESTRICTIONS: [(HeaderName, HeaderValue); 2] = [
         HeaderValue::from_static("no-referrer"),
     ),
 ];
-/// Keeps browsers from guessing the type of an answer.
+/// Header value that keeps browsers from guessing the type of an answer.
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Returns the app around the Socket.IO path of a host.
 ///
 /// # Errors
-/// When a folder to serve is none.
+/// When a path of files to serve is not a folder.
 pub(super) fn router(config: &Config, host: &Host) -> Result<Router, ServerError> {
     let socket_io = &host.options().path;
     let mut router = match &config.public {
@@ -71,10 +71,10 @@ pub(super) fn router(config: &Config, host: &Host) -> Result<Router, ServerError
     Ok(router.layer(middleware::map_response(unsniffed)))
 }
 
-/// Tells once that pages ask for the official client's bundle, which is not served.
+/// State of the report that pages request the official client's bundle, which is not served. It is made once.
 struct MissingBundle {
     host: Host,
-    /// Prefix of the paths of its files.
+    /// Prefix of the paths of the bundle's files.
     prefix: String,
     is_told: AtomicBool,
 }
@@ -107,7 +107,8 @@ async fn told(
     response
 }
 
-/// Adds to the official client's bundle what pages of other origins need to load it, as modules too.
+/// Adds to the official client's bundle the compression, and the headers with which pages of other origins can load it,
+/// also as modules.
 fn bundle(files: Router, cors: Arc<Cors>) -> Router {
     files
         .layer(CompressionLayer::new())
@@ -115,7 +116,7 @@ fn bundle(files: Router, cors: Arc<Cors>) -> Router {
         .layer(middleware::from_fn_with_state(cors, shared))
 }
 
-/// Marks the tag of a compressed answer as weak, because it also stands for the bytes that were not compressed.
+/// Marks the entity tag of a compressed answer as weak, because the same tag also identifies the uncompressed bytes.
 async fn tagged(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     let is_compressed = headers.contains_key(header::CONTENT_ENCODING);
@@ -129,14 +130,14 @@ async fn tagged(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// Answers pages that may connect.
+/// Adds the CORS headers for pages that may connect.
 async fn shared(State(cors): State<Arc<Cors>>, request: Request, next: Next) -> Response<Body> {
     let answer = |request| {
         let next = next.clone();
         async { next.run(request).await }
     };
     let mut response = cors.around(request, answer).await;
-    // The answer to a request without an origin must not be kept for a page of another origin.
+    // Caches must not reuse the answer to a request without an origin for a page of another origin.
     let headers = response.headers_mut();
     let mut vary = headers.get_all(header::VARY).iter();
     if !vary.any(|names| names == header::ORIGIN.as_str()) {

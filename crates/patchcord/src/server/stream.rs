@@ -1,4 +1,4 @@
-//! TCP stream of a client, whose writes have a time limit as long as it speaks HTTP.
+//! TCP stream of a client, whose writes have a time limit while it speaks HTTP.
 
 use std::{
     error::Error,
@@ -32,17 +32,17 @@ pub(super) fn is_unread(error: &hyper::Error) -> bool {
     inner.is_some_and(|inner| inner.is::<Unread>())
 }
 
-/// Stream that fails when the client accepts not one byte within a time limit.
+/// Stream that fails if the client does not accept a single byte within a time limit.
 ///
-/// After an upgrade the stream sets no time limit: the wire of the WebSocket knows what waits for its client.
+/// After an upgrade the stream has no time limit, because the wire of the WebSocket limits what waits for its client.
 #[derive(Debug)]
 pub(super) struct Stream {
     tcp: TcpStream,
     write_timeout: Duration,
-    /// Runs while a write waits for the network.
+    /// Timer that runs while a write waits for the network.
     timer: Option<Pin<Box<Sleep>>>,
     is_upgraded: Arc<AtomicBool>,
-    /// Counts the connection, which ends with its stream.
+    /// Permit of the connection, which ends with its stream.
     _permit: Permit,
 }
 
@@ -57,12 +57,12 @@ impl Stream {
         }
     }
 
-    /// Returns what has to be set to `true` when the connection is upgraded to a WebSocket.
+    /// Returns the flag that has to be set when the connection is upgraded to a WebSocket.
     pub(super) fn is_upgraded(&self) -> Arc<AtomicBool> {
         self.is_upgraded.clone()
     }
 
-    /// Returns the result of a write, or an error if writes have waited too long.
+    /// Returns the result of a write, or an error if writes have waited for too long.
     #[inline]
     fn timed(
         &mut self,
@@ -75,7 +75,7 @@ impl Stream {
         }
     }
 
-    /// The same for a write that waits, or has waited.
+    /// Returns the same for a write that waits, or has waited.
     fn after_waiting(
         &mut self,
         context: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! Limits the TCP connections of a server, in all and for each address.
+//! Limits on the TCP connections of a server: in total, and for each address.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -22,7 +22,7 @@ pub(super) enum Over {
 #[derive(Debug)]
 pub(super) struct TcpLimit {
     all: usize,
-    /// `None` behind a proxy, which makes the connections of all its clients.
+    /// Maximum of one address; `None` behind a proxy, because the connections of all clients come from it.
     per_address: Option<usize>,
     open: Mutex<Open>,
 }
@@ -30,7 +30,7 @@ pub(super) struct TcpLimit {
 #[derive(Debug, Default)]
 struct Open {
     all: usize,
-    /// Connections of each network; one without connections has no entry.
+    /// Number of connections of each network; a network without connections has no entry.
     networks: HashMap<Network, usize>,
 }
 
@@ -40,7 +40,7 @@ impl TcpLimit {
         let all = config
             .max_tcp_connections
             .unwrap_or_else(descriptors::for_connections);
-        // An address that opens as many as it can leaves a quarter to all others.
+        // One address alone cannot use up all connections: it leaves a quarter to the others.
         let per_address = config
             .max_tcp_connections_per_address
             .unwrap_or((all - all / 4).max(1));
@@ -54,7 +54,7 @@ impl TcpLimit {
     /// Returns a permit for a connection from `address`.
     ///
     /// # Errors
-    /// The limit that the connection would exceed.
+    /// Returns the limit that the connection would exceed.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Over> {
         let mut open = self.open.lock();
         if open.all >= self.all {
@@ -76,7 +76,7 @@ impl TcpLimit {
     }
 }
 
-/// Permit for a connection, as long as the connection is open.
+/// Permit for a connection, held while the connection is open.
 #[derive(Debug)]
 pub(super) struct Permit {
     limit: Arc<TcpLimit>,

@@ -1,4 +1,4 @@
-//! A client of a test.
+//! Client of a test.
 
 use std::sync::{
     Arc,
@@ -18,7 +18,7 @@ use crate::{
     value::Packet,
 };
 
-/// A client of one namespace.
+/// Client of one namespace.
 ///
 /// ```
 /// use patchcord::testing::TestHost;
@@ -67,7 +67,7 @@ impl TestClient {
         })
     }
 
-    /// The id of its socket.
+    /// Returns the id of the client's socket.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -77,25 +77,25 @@ impl TestClient {
         self.send(event, decode(&args), None);
     }
 
-    /// Sends an event that asks for an ack, and gives the answer as a JSON array; `None` if there is none yet.
+    /// Sends an event that asks for an ack, and returns the answer as a JSON array; `None` if there is none yet.
     pub fn ask(&self, event: &str, args: impl Serialize) -> Option<String> {
         let id = self.ask_values(event, decode(&args));
         self.answer_to(id).map(|answer| answer.text)
     }
 
-    /// Asks, and gives what [`TestClient::answer_to`] knows the answer by.
+    /// Sends an event that asks for an ack, and returns the id of the ack, for [`TestClient::answer_to`].
     pub(super) fn ask_values(&self, event: &str, args: Vec<Dynamic>) -> i64 {
         let id = self.asked.fetch_add(1, Ordering::Relaxed);
         self.send(event, args, Some(id));
         id
     }
 
-    /// Takes the answer to a question, if it is there.
+    /// Removes and returns the ack with an id, if it has arrived.
     pub(super) fn answer_to(&self, id: i64) -> Option<Packet> {
         self.inbox.take_ack(id)
     }
 
-    /// What it was sent since the last time this was asked: each as `event [arguments]`.
+    /// Returns the events that the client was sent since the last call, each as `event [arguments]`.
     pub fn heard(&self) -> Vec<String> {
         let heard = self.inbox.take_all().into_iter();
         heard
@@ -103,18 +103,18 @@ impl TestClient {
             .collect()
     }
 
-    /// The answers to events that [`TestClient::ask`] did not wait for, each as a JSON array.
+    /// Returns the acks that arrived after [`TestClient::ask`] had returned, each as a JSON array.
     pub fn answers(&self) -> Vec<String> {
         let answers = self.inbox.take_acks().into_values();
         answers.map(|answer| answer.text).collect()
     }
 
-    /// Answers the question that was asked first and is not answered yet; `args` is a tuple or an array.
+    /// Answers the oldest question of the server that is not answered yet; `args` is a tuple or an array.
     pub fn answer(&self, args: impl Serialize) {
         self.answer_values(decode(&args));
     }
 
-    /// Whether there was a question.
+    /// Answers the oldest question of the server. Returns `false` if there is none.
     pub(super) fn answer_values(&self, args: Vec<Dynamic>) -> bool {
         let Some(question) = self.inbox.take_question() else {
             return false;
@@ -124,7 +124,7 @@ impl TestClient {
         true
     }
 
-    /// Leaves.
+    /// Disconnects the client from its namespace.
     pub fn disconnect(&self) {
         let path = self.connection.namespace().path();
         self.runtime.run(|| {
@@ -140,12 +140,12 @@ impl TestClient {
             .run(|| self.connection.post(Work::Event(event)));
     }
 
-    /// Takes the first event of this name, and with these arguments if they are given, and gives its arguments.
+    /// Removes the first event of a name, with exactly the arguments `args` if there are any. Returns its arguments.
     pub(super) fn take(&self, event: &str, args: Option<&Packet>) -> Option<Packet> {
         self.inbox.take(event, args)
     }
 
-    /// What it was sent and nobody has taken.
+    /// Returns the events that the client was sent and that were not taken yet.
     pub(super) fn unheard(&self) -> Vec<(String, Packet)> {
         self.inbox.heard()
     }
@@ -158,7 +158,7 @@ impl TestClient {
         self.inbox.is_connected()
     }
 
-    /// The events that its socket listens to.
+    /// Returns the names of the events that the client's socket listens to.
     pub(super) fn handlers(&self) -> Vec<Dynamic> {
         let events = self.connection.events().into_iter();
         events.map(Dynamic::from).collect()

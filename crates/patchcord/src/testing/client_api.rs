@@ -1,4 +1,5 @@
-//! What a client of a test can say that takes any number of arguments: it emits, asks, answers and expects.
+//! Functions of a test client with a variable number of arguments: `emit`, `ask`, `answer`, `expect` and their
+//! variants.
 
 use std::{any::TypeId, sync::Arc};
 
@@ -14,10 +15,10 @@ use crate::{
     value::{self, Packet, to_packet},
 };
 
-/// As many as `emit` of a script takes.
+/// Maximum number of arguments, the same as that of a script's `emit`.
 const MAX_ARGS: usize = 8;
 
-/// Registers these words.
+/// Registers these functions.
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Client>("Client");
     word(module, "emit", &["event: &str"], "()", EMIT, emit);
@@ -42,13 +43,13 @@ pub(super) fn register(module: &mut Module) {
     );
 }
 
-/// A client of a test.
+/// Client of a test, as a script value.
 #[derive(Debug, Clone)]
 pub(super) struct Client(pub(super) Arc<TestClient>);
 
 type Word = fn(&TestClient, Vec<Dynamic>) -> Fallible<Dynamic>;
 
-/// Registers a word of a client that takes some arguments and up to eight more.
+/// Registers a function of a client that accepts the arguments `first`, and up to eight more.
 fn word(
     module: &mut Module,
     name: &'static str,
@@ -82,7 +83,7 @@ fn word(
     }
 }
 
-/// The first argument, which is a text.
+/// Removes and returns the first argument, which is the name of an event.
 fn named(word: &str, args: &mut Vec<Dynamic>) -> Fallible<ImmutableString> {
     match args.remove(0).into_immutable_string() {
         Ok(name) => Ok(name),
@@ -124,7 +125,7 @@ fn ask_within(client: &TestClient, mut args: Vec<Dynamic>) -> Fallible<Dynamic> 
     }
 }
 
-/// What an answer is worth: nothing, one value, or an array of several.
+/// Returns the value of an answer: `()`, one value, or an array of several.
 fn one_or_all(answer: &Packet) -> Dynamic {
     let mut values = parse(answer);
     match values.len() {
@@ -134,7 +135,7 @@ fn one_or_all(answer: &Packet) -> Dynamic {
     }
 }
 
-/// Moves the clock until there is something, but not by more than so many milliseconds.
+/// Advances the clock until `get` returns a value, but by at most `within` milliseconds.
 fn in_time<T>(within: INT, mut get: impl FnMut() -> Option<T>) -> Fallible<Option<T>> {
     for _ in 0..within {
         if let Some(found) = get() {
@@ -145,7 +146,7 @@ fn in_time<T>(within: INT, mut get: impl FnMut() -> Option<T>) -> Fallible<Optio
     Ok(get())
 }
 
-/// The first argument, which is a time.
+/// Removes and returns the first argument, which is a time in milliseconds.
 fn milliseconds(word: &str, args: &mut Vec<Dynamic>) -> Fallible<INT> {
     match args.remove(0).as_int() {
         Ok(ms) => Ok(ms),
@@ -208,7 +209,7 @@ fn missed(
     fail(format!("expected `{event}`{args}{when}"), got)
 }
 
-/// The arguments that an event must have, if there are any.
+/// Returns the arguments that an event must have, if there are any.
 fn wanted(args: &[Dynamic]) -> Fallible<Option<Packet>> {
     if args.is_empty() {
         return Ok(None);
@@ -223,7 +224,7 @@ pub(super) fn parse(args: &Packet) -> Array {
     value::args(&args.text, &args.attachments, &value::Limits::default()).unwrap_or_default()
 }
 
-/// Arguments for a message, with the first bytes of what is binary.
+/// Returns arguments as text for a message, with the first bytes of binary data.
 pub(super) fn written(args: &Packet) -> String {
     const SHOWN: usize = 16;
     let mut text = args.text.clone();

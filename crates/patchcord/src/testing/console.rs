@@ -1,7 +1,7 @@
-//! A test that is written line by line, while one looks on.
+//! Interactive test, written line by line.
 //!
-//! The words are those of tests; `io` is the namespace `/`, or the first one there is. Files are read anew before each
-//! line, so an edit on disk takes effect on the clients of the console.
+//! A line may call the functions of tests; `io` is the namespace `/`, or the first namespace if there is no `/`. Files
+//! are read again before each line, so an edit on disk takes effect on the clients of the console.
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -20,10 +20,10 @@ use crate::{
     script::{Limits, LoadError, Loader, ReplSession},
 };
 
-/// A line takes as long as the calls that follow from it.
+/// Maximum time of a line. It includes the calls that follow from the line.
 const TIME: Duration = Duration::from_secs(5);
 
-/// A host in memory, its clients, and the variables of the person at the console.
+/// Interactive console: a host in memory, its clients, and the variables of the user.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -42,27 +42,27 @@ pub struct Console {
     running: Rc<Running>,
 }
 
-/// What came of a line.
+/// Outcome of a line.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Answer {
-    /// Its value, if it has one, or why it failed.
+    /// Value of the line, if it has one, or the error.
     pub value: Result<Option<String>, Box<Diagnostic>>,
-    /// What clients were sent, and which of them left: a sentence each.
+    /// Events that clients received, and clients that left, as one sentence each.
     pub heard: Vec<String>,
-    /// What the host announced.
+    /// Events that the host announced.
     pub events: Vec<HostEvent>,
 }
 
 impl Console {
-    /// A console for the scripts of a loader.
+    /// Opens a console for the scripts of a loader.
     ///
     /// # Errors
     /// When the scripts cannot be read.
     pub fn open(scripts: Arc<dyn Loader>) -> Result<Self, LoadError> {
         scripts.list()?;
         let host = TestHost::over(scripts);
-        // From now on it is told.
+        // The first call starts the recording of events of the clients.
         host.news();
         let limits = Limits {
             time: TIME,
@@ -75,22 +75,22 @@ impl Console {
         })
     }
 
-    /// What the host has announced since the last line.
+    /// Returns the events that the host has announced since the last line.
     pub fn events(&self) -> Vec<HostEvent> {
         self.running.host.borrow().events()
     }
 
-    /// Whether a text ends before what it begins.
+    /// Returns `true` if a text is incomplete, such as a block without its end.
     pub fn is_unfinished(&self, text: &str) -> bool {
         self.lines.is_unfinished(text)
     }
 
-    /// Where the name at the end of `text` begins, and what it may become.
+    /// Returns the position at which the name at the end of `text` begins, and the completions of the name.
     pub fn complete(&self, text: &str) -> (usize, Vec<String>) {
         self.lines.complete(text)
     }
 
-    /// Runs one line, or several that belong together, and all that follows from it.
+    /// Runs one line, or several that belong together, and then everything that follows from it.
     pub fn run(&mut self, text: &str) -> Answer {
         let (runtime, turn) = {
             let host = self.running.host.borrow();
@@ -122,7 +122,7 @@ impl Console {
         }
     }
 
-    /// The variable that holds a client, or its id.
+    /// Returns the name of the variable that holds a client, or the id of the client if there is none.
     fn name<'a>(&'a self, client: &'a str) -> &'a str {
         let holds = |value| client_id(value).is_some_and(|id| id == client);
         let mut variables = self.lines.variables();

@@ -1,4 +1,4 @@
-//! The host of a test, and the scripts that the test edits.
+//! Host of a test, and the scripts that the test edits.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,15 +29,15 @@ use crate::{
     script::{LoadError, Loader, Memory},
 };
 
-/// So often other tasks get a turn before a step of the clock is over: the timer that is due, the work that it posts,
-/// and the timer that is set anew.
+/// Number of times that other tasks may run within one step of the clock: for the timer that is due, the work that it
+/// posts, and the timer that is set again.
 const YIELDS: usize = 4;
 
-/// So long a call of a script may take in a test.
+/// Maximum time of a script call in a test.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The options that a [`TestHost`] begins with: the defaults, but for the time that a call may take, so that a test
-/// does not fail on a machine that is busy with others.
+/// Returns the options with which a [`TestHost`] begins: the defaults, with a longer time limit of a call, so that a
+/// test does not fail on a busy machine.
 ///
 /// ```
 /// use patchcord::testing::{TestHost, options};
@@ -52,7 +52,7 @@ pub fn options() -> Options {
     options
 }
 
-/// A host in memory.
+/// Host in memory.
 #[derive(Debug)]
 pub struct TestHost {
     host: Host,
@@ -64,17 +64,17 @@ pub struct TestHost {
 }
 
 impl TestHost {
-    /// A host of one script, which serves `/`.
+    /// Creates a host of one script, which serves `/`.
     pub fn new(script: &str) -> Self {
         Self::with([("main.rhai", script)])
     }
 
-    /// A host of several scripts.
+    /// Creates a host of several scripts.
     pub fn with<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self::build(files, |builder| builder)
     }
 
-    /// A host with functions or limits of its own. All scripts are loaded when this returns.
+    /// Creates a host with functions or limits of its own. All scripts are loaded when this returns.
     pub fn build<'a>(
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
         build: impl FnOnce(HostBuilder) -> HostBuilder,
@@ -86,7 +86,7 @@ impl TestHost {
         Self::serve(scripts, build)
     }
 
-    /// A host of the scripts of a loader, over which edits are laid.
+    /// Creates a host of the scripts of a loader. Edits overlay these scripts.
     pub(super) fn over(scripts: Arc<dyn Loader>) -> Self {
         let scripts = Files::over(scripts);
         Self::serve(scripts, |builder| builder)
@@ -114,23 +114,23 @@ impl TestHost {
         this
     }
 
-    /// What its host counts.
+    /// Returns the counters of the host.
     pub fn counters(&self) -> &Counters {
         self.host.counters()
     }
 
-    /// A client of a namespace.
+    /// Connects a client to a namespace.
     ///
     /// # Errors
-    /// When the namespace refuses it.
+    /// When the namespace rejects the client.
     pub fn connect(&self, namespace: &str) -> Result<TestClient, Refused> {
         self.connect_as(namespace, ())
     }
 
-    /// A client of a namespace, with the `auth` of its handshake.
+    /// Connects a client to a namespace, with `auth` in its handshake.
     ///
     /// # Errors
-    /// When the namespace refuses it.
+    /// When the namespace rejects the client.
     pub fn connect_as(&self, namespace: &str, auth: impl Serialize) -> Result<TestClient, Refused> {
         let given = decode(&[auth]).into_iter().next();
         let auth = given.filter(|auth| !auth.is_unit());
@@ -138,7 +138,7 @@ impl TestHost {
         self.connect_with(namespace, Map::from([("auth".into(), auth)]))
     }
 
-    /// A client whose handshake has the `auth` and the `query` of a map.
+    /// Connects a client whose handshake has the `auth` and the `query` of a map.
     pub(super) fn connect_with(
         &self,
         namespace: &str,
@@ -158,12 +158,12 @@ impl TestHost {
         )
     }
 
-    /// What the connections of a namespace share.
+    /// Returns the `io.data` of a namespace.
     pub(super) fn data(&self, namespace: &str) -> Map {
         self.host.data(namespace)
     }
 
-    /// The text of a script as it is now.
+    /// Returns the current text of a script.
     pub(super) fn script(&self, name: &str) -> Option<String> {
         self.scripts.read(name).ok()
     }
@@ -181,7 +181,8 @@ impl TestHost {
         self.reload();
     }
 
-    /// Saves a file and reloads. Returns the report of its namespace, or of the first that reads it.
+    /// Saves a file and reloads. Returns the report of the namespace that the file serves, or of the first namespace
+    /// whose script imports the file.
     pub(super) fn saved(&mut self, name: &str, text: &str) -> Option<Saved> {
         let before = self.events.lock().len();
         self.edit(name, text);
@@ -189,7 +190,7 @@ impl TestHost {
         Saved::of(name, events.iter().skip(before))
     }
 
-    /// Returns the report that a save of a file would have, of the same namespace. Nothing is saved.
+    /// Returns the report that a save of a file would have, for the same namespace. Saves nothing.
     pub(super) fn previewed(&self, name: &str, text: &str) -> Option<Saved> {
         let preview = self.preview_texts([(name, text)]);
         Saved::of(
@@ -198,25 +199,25 @@ impl TestHost {
         )
     }
 
-    /// Reads what has changed.
+    /// Reads the changed files.
     pub(super) fn reload(&self) {
         self.runtime.wait_for(self.host.reload());
     }
 
-    /// What drives it, and a turn in the namespace that one sees first.
+    /// Returns the runtime, and a turn in the namespace `/`, or in the first namespace if there is no `/`.
     pub(super) fn turn(&self) -> (TestRuntime, Option<Turn>) {
         (self.runtime.clone(), self.host.turn())
     }
 
-    /// What happened to clients since this was asked last; the first time asks for it.
+    /// Returns the events of the clients since the last call. They are recorded from the first call on.
     pub(super) fn news(&self) -> Vec<ClientEvent> {
         self.network.news()
     }
 
-    /// Puts the version of a namespace back that served before: see [`Host::rollback`].
+    /// Restores the previous version of a namespace: see [`Host::rollback`].
     ///
     /// # Errors
-    /// When there is none, or it fails on a live connection.
+    /// When there is no previous version, or it fails on a live connection.
     pub fn rollback(&mut self, namespace: &str) -> Result<u64, RollbackError> {
         self.runtime.wait_for(self.host.rollback(namespace))
     }
@@ -229,7 +230,7 @@ impl TestHost {
         self.runtime.wait_for(self.host.roll_back_last())
     }
 
-    /// Restores the versions that a batch left: see [`Host::roll_back_to`].
+    /// Restores the versions that served after a batch: see [`Host::roll_back_to`].
     ///
     /// # Errors
     /// When a version is forgotten, or fails on a live connection.
@@ -237,12 +238,12 @@ impl TestHost {
         self.runtime.wait_for(self.host.roll_back_to(batch))
     }
 
-    /// What came of the versions of a namespace: see [`Host::history`].
+    /// Returns the records of the versions of a namespace: see [`Host::history`].
     pub fn history(&self, namespace: &str) -> Vec<Record> {
         self.runtime.wait_for(self.host.history(namespace))
     }
 
-    /// All versions: see [`Host::versions`].
+    /// Returns all versions: see [`Host::versions`].
     pub fn versions(&self) -> Vec<VersionInfo> {
         self.runtime.wait_for(self.host.versions())
     }
@@ -255,7 +256,7 @@ impl TestHost {
         self.runtime.wait_for(self.host.diff(namespace, a, b))
     }
 
-    /// The state of a connection: see [`Host::inspect`].
+    /// Returns the state of a connection: see [`Host::inspect`].
     ///
     /// # Errors
     /// When no such socket is connected.
@@ -263,12 +264,12 @@ impl TestHost {
         self.runtime.wait_at_rest(self.host.inspect(socket))
     }
 
-    /// All connected sockets: see [`Host::connected`].
+    /// Returns all connected sockets: see [`Host::connected`].
     pub fn connected(&self) -> Vec<SocketInfo> {
         self.host.connected()
     }
 
-    /// Why an event is heard, or is not: see [`Host::why`].
+    /// Explains why an event is listened to, or is not: see [`Host::why`].
     ///
     /// # Errors
     /// When no such socket is connected.
@@ -276,7 +277,7 @@ impl TestHost {
         self.runtime.wait_for(self.host.why(event, socket))
     }
 
-    /// Gives a connection its initial values again: see [`Host::reset`].
+    /// Restores the initial values of a connection: see [`Host::reset`].
     ///
     /// # Errors
     /// When there is no such socket or variable, or the initial values are not known.
@@ -284,7 +285,7 @@ impl TestHost {
         self.runtime.wait_at_rest(self.host.reset(socket, variable))
     }
 
-    /// Does the same for all connections: see [`Host::reset_all`].
+    /// Restores the initial values of all connections: see [`Host::reset_all`].
     ///
     /// # Errors
     /// When no connection has such a variable.
@@ -292,7 +293,7 @@ impl TestHost {
         self.runtime.wait_at_rest(self.host.reset_all(variable))
     }
 
-    /// Lets a connection begin anew: see [`Host::rebind`].
+    /// Makes a connection begin again: see [`Host::rebind`].
     ///
     /// # Errors
     /// When no such socket is connected.
@@ -331,7 +332,7 @@ impl TestHost {
         self.runtime.wait_for(self.host.promote())
     }
 
-    /// Takes the staged versions back: see [`Host::abandon`].
+    /// Abandons the staged versions: see [`Host::abandon`].
     ///
     /// # Errors
     /// Those of [`Host::abandon`].
@@ -339,9 +340,9 @@ impl TestHost {
         self.runtime.wait_for(self.host.abandon())
     }
 
-    /// Moves the clock that timers go by, and does what is due until then.
+    /// Advances the clock of timers, and runs everything that is due until then.
     pub fn advance(&self, milliseconds: u64) {
-        // In steps: a timer that repeats is due at each of its times.
+        // In steps, so that a timer that repeats fires at each of its times.
         self.runtime.wait_for(async {
             for _ in 0..milliseconds {
                 tokio::time::advance(Duration::from_millis(1)).await;
@@ -361,12 +362,13 @@ impl TestHost {
         self
     }
 
-    /// Everything the host has announced since the last time this was asked.
+    /// Returns the events that the host has announced since the last call.
     pub fn events(&self) -> Vec<HostEvent> {
         std::mem::take(&mut self.events.lock())
     }
 
-    /// The lines that scripts have logged, of the events since the last time [`TestHost::events`] was asked.
+    /// Returns the lines that scripts have logged since the last call of [`TestHost::events`]. Takes out all events, as
+    /// that function does.
     pub fn log(&self) -> Vec<String> {
         let logged = self.events().into_iter().filter_map(|event| match event {
             HostEvent::Log { text, .. } => Some(text),
@@ -375,7 +377,8 @@ impl TestHost {
         logged.collect()
     }
 
-    /// What failed or was refused, rendered, of the events since the last time [`TestHost::events`] was asked.
+    /// Returns the rendered diagnostics of handlers that failed and saves that were rejected since the last call of
+    /// [`TestHost::events`]. Takes out all events, as that function does.
     pub fn problems(&self) -> Vec<String> {
         let problems = self.events().into_iter().flat_map(|event| match event {
             HostEvent::HandlerFailed { diagnostic } => vec![diagnostic.to_string()],
@@ -387,7 +390,7 @@ impl TestHost {
         problems.collect()
     }
 
-    /// Ends every connection, as a server does that is told to end.
+    /// Ends every connection, as a server does at its shutdown.
     pub fn close(&self) {
         self.runtime.wait_for(self.host.close());
     }
@@ -399,13 +402,13 @@ pub(super) struct Saved {
     namespace: Arc<str>,
     script: Arc<str>,
     version: u64,
-    /// Absent for a script that is new.
+    /// Report of the reload; absent for a new script.
     #[serde(flatten)]
     reload: Option<Reload>,
 }
 
 impl Saved {
-    /// Returns the report of the namespace of a file, or of the first that reads it.
+    /// Returns the report of the namespace that a file serves, or of the first namespace whose script imports the file.
     fn of<'a>(file: &str, events: impl Iterator<Item = &'a HostEvent>) -> Option<Self> {
         let saved: Vec<_> = events.filter_map(Self::of_event).collect();
         let own = saved.iter().position(|saved| *saved.script == *file);
@@ -438,14 +441,14 @@ impl Saved {
     }
 }
 
-/// What the test has written, over the scripts of a loader.
+/// Texts that the test has written, over the scripts of a loader.
 #[derive(Debug, Clone)]
 struct Files {
     edits: Arc<Mutex<BTreeMap<String, Edit>>>,
     under: Arc<dyn Loader>,
 }
 
-/// A text, which holds until the one that it was written over changes.
+/// Text that replaces a script until the loader's text of that script changes.
 #[derive(Debug)]
 struct Edit {
     text: String,

@@ -1,6 +1,6 @@
-//! A host in memory: scripts, clients and edits without a network, for tests of scripts and of this crate.
+//! Host in memory: scripts, clients and edits without a network, for tests of scripts and of this crate.
 //!
-//! Everything has happened when a function returns: there is nothing to wait for.
+//! When a function returns, everything that follows from it has happened: there is nothing to wait for.
 //!
 //! ```
 //! use patchcord::testing::TestHost;

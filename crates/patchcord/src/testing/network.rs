@@ -1,6 +1,6 @@
-//! The network between the clients of a test and the host, in memory.
+//! In-memory network between the clients of a test and the host.
 //!
-//! In: what the host sends by its links. Out: the inboxes that [`TestClient`](super::TestClient)s read.
+//! In: what the host sends through its links. Out: the inboxes that [`TestClient`](super::TestClient)s read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,31 +21,31 @@ use crate::{
     value::{self, EncodeError, EncodedEvent, Packet, to_packet},
 };
 
-/// The mailboxes of all clients, by namespace and id, and what happened to them.
+/// Inboxes of all clients, by namespace and id, and the events of the clients.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Network {
     inboxes: Arc<Mutex<Inboxes>>,
-    /// Paths and names of rooms that were joined, in order. Some are empty.
+    /// Namespaces and names of rooms, in the order of creation. Some rooms may be empty now.
     rooms: Arc<Mutex<Vec<(String, String)>>>,
-    /// For whoever looks on; nothing is kept for nobody.
+    /// Events of the clients; `None` until they are asked for, so that none are kept without a reader.
     news: Arc<Mutex<Option<Vec<ClientEvent>>>>,
-    /// Calls after a slow one run elsewhere, as on a server.
+    /// `true` if calls after a slow one run on the threads for slow calls, as on a server.
     separates_slow_calls: Arc<AtomicBool>,
 }
 
-/// The id of a client, and what happened to it.
+/// Id of a client, and a description of what happened to it.
 pub(super) type ClientEvent = (String, String);
 
 type Inboxes = BTreeMap<(String, String), Arc<Inbox>>;
 
-/// What a client was sent and has not taken, and its socket in the host.
+/// Packets that a client was sent and has not taken yet, and its connection in the host.
 #[derive(Default)]
 pub(super) struct Inbox {
     /// Events with their arguments.
     heard: Mutex<Vec<(String, Packet)>>,
     acks: Mutex<BTreeMap<i64, Packet>>,
     connection: Mutex<Option<Arc<Connection>>>,
-    /// In the order of joining.
+    /// Rooms of the client, in the order of joining.
     rooms: Mutex<Vec<String>>,
     questions: Mutex<Vec<oneshot::Sender<Vec<Dynamic>>>>,
 }
@@ -59,12 +59,12 @@ impl std::fmt::Debug for Inbox {
 }
 
 impl Inbox {
-    /// Takes all events.
+    /// Removes and returns all events.
     pub(super) fn take_all(&self) -> Vec<(String, Packet)> {
         std::mem::take(&mut *self.heard.lock())
     }
 
-    /// Takes the first event of this name, and with these arguments if they are given.
+    /// Removes the first event of a name, with exactly the arguments `args` if there are any. Returns its arguments.
     pub(super) fn take(&self, event: &str, args: Option<&Packet>) -> Option<Packet> {
         let mut heard = self.heard.lock();
         let place = heard
@@ -73,28 +73,28 @@ impl Inbox {
         Some(heard.remove(place).1)
     }
 
-    /// The events that were not taken.
+    /// Returns the events that were not taken yet.
     pub(super) fn heard(&self) -> Vec<(String, Packet)> {
         self.heard.lock().clone()
     }
 
-    /// Takes the ack of an event, if it is there.
+    /// Removes and returns the ack of an event, if it has arrived.
     pub(super) fn take_ack(&self, id: i64) -> Option<Packet> {
         self.acks.lock().remove(&id)
     }
 
-    /// Takes all acks.
+    /// Removes and returns all acks.
     pub(super) fn take_acks(&self) -> BTreeMap<i64, Packet> {
         std::mem::take(&mut *self.acks.lock())
     }
 
-    /// Takes the question that was asked first: where its answer goes.
+    /// Removes the oldest question of the server. Returns the sender of its answer.
     pub(super) fn take_question(&self) -> Option<oneshot::Sender<Vec<Dynamic>>> {
         let mut questions = self.questions.lock();
         (!questions.is_empty()).then(|| questions.remove(0))
     }
 
-    /// Whether neither side has ended the connection.
+    /// Returns `true` if neither side has ended the connection.
     pub(super) fn is_connected(&self) -> bool {
         self.connection.lock().is_some()
     }
@@ -106,7 +106,7 @@ impl Network {
         self.separates_slow_calls.store(true, Ordering::Relaxed);
     }
 
-    /// The ways to a client that is about to connect, and to all clients of its namespace.
+    /// Creates the links to a client that is about to connect, and to all clients of its namespace.
     pub(super) fn links(
         &self,
         path: &str,
@@ -139,7 +139,7 @@ impl Network {
         inbox.clone()
     }
 
-    /// The clients of a namespace.
+    /// Returns the clients of a namespace.
     fn at(&self, path: &str) -> Vec<(String, Arc<Inbox>)> {
         let inboxes = self.inboxes.lock();
         let here = inboxes.iter().filter(|((at, _), _)| at == path);
@@ -147,14 +147,14 @@ impl Network {
             .collect()
     }
 
-    /// The rooms of a namespace that somebody is in.
+    /// Returns the rooms of a namespace that have members.
     fn filled(&self, path: &str) -> BTreeSet<String> {
         let here = self.at(path).into_iter();
         here.flat_map(|(_, inbox)| inbox.rooms.lock().clone())
             .collect()
     }
 
-    /// Notes the rooms of a namespace that somebody joins and nobody is in.
+    /// Notes the creation of those of `rooms` that have no members yet. A client is about to join them.
     fn create(&self, path: &str, rooms: &[String]) {
         let filled = self.filled(path);
         let mut created = self.rooms.lock();
@@ -164,7 +164,7 @@ impl Network {
         }
     }
 
-    /// What happened to clients since this was asked last; the first time asks for it.
+    /// Returns the events of the clients since the last call. They are recorded from the first call on.
     pub(super) fn news(&self) -> Vec<ClientEvent> {
         self.news.lock().replace(Vec::new()).unwrap_or_default()
     }
@@ -180,7 +180,7 @@ impl Network {
         inbox.heard.lock().push((event.to_owned(), args));
     }
 
-    /// Frees all connections; scripts do not hear of it.
+    /// Frees all connections, without a call of a script.
     pub(super) fn clear(&self) {
         let inboxes = std::mem::take(&mut *self.inboxes.lock());
         for connection in inboxes
@@ -204,7 +204,7 @@ impl Network {
     }
 }
 
-/// The way to one client.
+/// Link to one client.
 #[derive(Debug)]
 pub(super) struct InMemoryLink {
     inbox: Arc<Inbox>,
@@ -300,7 +300,7 @@ impl Link for InMemoryLink {
     }
 }
 
-/// The way to all clients of a namespace.
+/// Link to all clients of a namespace.
 #[derive(Debug)]
 pub(super) struct InMemoryNamespace {
     network: Network,
@@ -352,7 +352,7 @@ impl NamespaceLink for InMemoryNamespace {
     }
 }
 
-/// The values of a tuple or an array.
+/// Returns the values of a tuple or an array.
 pub(super) fn decode(args: &impl Serialize) -> Vec<Dynamic> {
     match serde_json::to_string(args).unwrap_or_default().as_str() {
         "null" => vec![],
@@ -360,7 +360,7 @@ pub(super) fn decode(args: &impl Serialize) -> Vec<Dynamic> {
     }
 }
 
-/// The packet of these arguments.
+/// Encodes arguments as a packet.
 pub(super) fn encode(args: &[Dynamic]) -> Result<Packet, EncodeError> {
     to_packet(None, args)
 }

@@ -1,6 +1,6 @@
-//! The test that runs on this thread: its host, what it printed, and what was seen when it failed.
+//! Test that runs on this thread: its host, its output, and what was seen when it failed.
 //!
-//! The words of tests are native functions without a host among their arguments: they find it here.
+//! The functions of tests are native functions without a host among their arguments, so they find the host here.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -8,7 +8,7 @@ use rhai::{EvalAltResult, Position};
 
 use super::host::TestHost;
 
-/// The host of the test that runs on this thread, and what was seen when it failed.
+/// State of the test that runs on this thread: its host, and what was seen when it failed.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) host: RefCell<TestHost>,
@@ -38,13 +38,13 @@ thread_local! {
     static RUNNING: RefCell<Option<Rc<Running>>> = const { RefCell::new(None) };
 }
 
-/// What came of a test.
+/// Outcome of a test.
 pub(super) struct Ran<T> {
     pub(super) result: T,
     pub(super) host: TestHost,
-    /// What was seen where it failed.
+    /// Hints about what was seen where the test failed.
     pub(super) seen: Vec<String>,
-    /// What it printed itself.
+    /// Lines that the test itself printed.
     pub(super) printed: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn with_host<T>(host: TestHost, test: impl FnOnce() -> T) -> Ran<T> {
     }
 }
 
-/// Keeps what a test prints, for the report that others may read as data.
+/// Keeps a line that a test prints, for the report, because the report may be data that a program reads.
 pub(super) fn print(text: &str) {
     if let Some(running) = RUNNING.with_borrow(Clone::clone) {
         running.printed.borrow_mut().push(text.to_owned());
@@ -70,7 +70,7 @@ pub(super) fn print(text: &str) {
 
 pub(super) type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
-/// Fails the test that runs on this thread; `seen` is what was seen then.
+/// Fails the test that runs on this thread. `seen` becomes the hints of the failure.
 pub(super) fn fail<T>(message: impl Into<String>, seen: Vec<String>) -> Fallible<T> {
     if let Some(running) = RUNNING.with_borrow(Clone::clone) {
         running.seen.replace(seen);
@@ -78,7 +78,7 @@ pub(super) fn fail<T>(message: impl Into<String>, seen: Vec<String>) -> Fallible
     Err(EvalAltResult::ErrorRuntime(message.into().into(), Position::NONE).into())
 }
 
-/// Does something with the host of the test that runs on this thread.
+/// Runs `act` with the host of the test that runs on this thread.
 pub(super) fn on_host<T>(act: impl FnOnce(&mut TestHost) -> T) -> Fallible<T> {
     match RUNNING.with_borrow(Clone::clone) {
         Some(running) => Ok(act(&mut running.host.borrow_mut())),

@@ -1,6 +1,6 @@
-//! What drives a host in memory: a runtime of one thread, with a clock that moves only when a test moves it.
+//! Runtime of a host in memory: one thread, and a clock that moves only when a test moves it.
 //!
-//! What must stay true: everything that follows from a step has happened when the step returns.
+//! Invariant: when a step returns, everything that follows from it has happened.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use tokio::{
 use super::network::Network;
 use crate::host::Host;
 
-/// A namespace did not take a client; its reason.
+/// Error of a connect: the namespace rejected the client, for this reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("connection refused: {0}")]
 #[non_exhaustive]
 pub struct Refused(pub String);
 
-/// Drives what the host does on tasks of its own.
+/// Runtime that drives a host and its tasks.
 #[derive(Debug, Clone)]
 pub(super) struct TestRuntime(Arc<Driven>);
 
@@ -30,7 +30,7 @@ struct Driven {
 }
 
 impl Drop for Driven {
-    /// Frees the clients that are left: they hold their connections, and these the network.
+    /// Frees the clients that are left, because they hold their connections, and these hold the network.
     fn drop(&mut self) {
         let _runtime = self.runtime.enter();
         self.network.clear();
@@ -38,7 +38,7 @@ impl Drop for Driven {
 }
 
 impl TestRuntime {
-    /// Drives a host and its clients.
+    /// Creates the runtime of a host and its clients.
     pub(super) fn new(host: Host, network: Network) -> Self {
         let runtime = runtime();
         Self(Arc::new(Driven {
@@ -48,7 +48,7 @@ impl TestRuntime {
         }))
     }
 
-    /// Runs a future to its end, and everything that follows from it.
+    /// Runs a future to its end, and then everything that follows from it.
     pub(super) fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
         self.0.runtime.block_on(async {
             let done = future.await;
@@ -73,7 +73,7 @@ impl TestRuntime {
         })
     }
 
-    /// Does something, and everything that follows from it.
+    /// Runs `act`, and then everything that follows from it.
     pub(super) fn run<T>(&self, act: impl FnOnce() -> T) -> T {
         let done = {
             let _runtime = self.0.runtime.enter();
@@ -83,8 +83,8 @@ impl TestRuntime {
         done
     }
 
-    /// Waits until nothing follows any more. The clock of a runtime that has nothing to do would move by itself, while
-    /// threads of the host are still at work.
+    /// Waits until the host is idle. Keeps the runtime busy meanwhile, because the clock of an idle runtime would move
+    /// by itself while threads of the host are still at work.
     pub(super) async fn wait_idle(&self) {
         let busy = async {
             loop {

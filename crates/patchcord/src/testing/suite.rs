@@ -1,6 +1,7 @@
-//! `*_test.rhai`: functions `test_...`, each run against a host of its own.
+//! Runner of the tests of scripts: functions `test_...` in files `*_test.rhai`, each against a host of its own.
 //!
-//! In: the scripts and their tests. Out: an [`Outcome`] for each test. A test is one thread's; tests run side by side.
+//! In: the scripts and their tests. Out: an [`Outcome`] for each test. Each test runs on one thread; tests run side by
+//! side.
 
 use std::{
     sync::{
@@ -28,17 +29,18 @@ use crate::{
     },
 };
 
-/// A test may do more than a call of a script, and takes as long as the machine is busy.
+/// Maximum time of a test. It is long because a test does more than one call of a script, and the machine may be busy.
 const TIME: Duration = Duration::from_secs(60);
+/// Maximum number of operations of a test.
 const OPERATIONS: u64 = 100_000_000;
-/// The hosts and clients of a test are made in its call.
+/// Maximum memory of a test, in bytes. It is large because the hosts and clients of a test are created in its call.
 pub(super) const MEMORY: usize = 1 << 30;
-/// Script calls nest on the stack of the thread they run on.
+/// Stack size of a thread that runs tests, in bytes. It is large because script calls nest on that stack.
 const STACK: usize = 8 << 20;
-/// The functions of a test file that are tests begin with this.
+/// Prefix of the names of functions that are tests.
 const PREFIX: &str = "test_";
 
-/// The tests of some scripts.
+/// Tests of a set of scripts.
 #[derive(Debug)]
 pub struct Suite {
     files: Vec<(String, String)>,
@@ -53,31 +55,32 @@ struct Test {
     version: Arc<Version>,
 }
 
-/// What became of one test.
+/// Outcome of one test.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// The file of the test.
+    /// File of the test.
     pub file: String,
-    /// The name of its function.
+    /// Name of the test function.
     pub name: String,
-    /// How long it took.
+    /// Duration of the test, in milliseconds.
     pub milliseconds: u64,
-    /// Why it failed; nothing if it passed.
+    /// Reasons for which the test failed; empty if it passed.
     pub problems: Vec<Diagnostic>,
-    /// What the test printed, and what the scripts logged in it.
+    /// Lines that the test printed, and that the scripts logged in it.
     pub log: Vec<String>,
 }
 
 impl Outcome {
-    /// Whether it passed.
+    /// Returns `true` if the test passed.
     pub const fn passed(&self) -> bool {
         self.problems.is_empty()
     }
 }
 
 impl Suite {
-    /// Reads all scripts and compiles the tests that are wanted, by their file and name.
+    /// Reads all scripts, and compiles the tests for which `wanted` returns `true`; it receives the file and the name
+    /// of each.
     ///
     /// ```
     /// use patchcord::{script::Memory, testing::Suite};
@@ -145,27 +148,28 @@ impl Suite {
         }
     }
 
-    /// Why some test files cannot be run.
+    /// Returns the reasons for which some test files cannot be run.
     pub fn problems(&self) -> &[Diagnostic] {
         &self.problems
     }
 
-    /// What is probably not meant in the test files.
+    /// Returns the warnings about code in the test files that is probably a mistake.
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
     }
 
-    /// How many tests there are.
+    /// Returns the number of tests.
     pub fn len(&self) -> usize {
         self.tests.len()
     }
 
-    /// Whether there is no test.
+    /// Returns `true` if there is no test.
     pub fn is_empty(&self) -> bool {
         self.tests.is_empty()
     }
 
-    /// Runs all tests, side by side, and gives what became of them in their order. `done` hears of each as it ends.
+    /// Runs all tests, side by side, and returns their outcomes in the order of the tests. `done` receives each outcome
+    /// as soon as its test ends.
     pub fn run(&self, done: impl Fn(&Outcome) + Sync) -> Vec<Outcome> {
         let next = AtomicUsize::new(0);
         let outcomes = Mutex::new(Vec::new());
@@ -183,7 +187,7 @@ impl Suite {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         thread::scope(|scope| {
             for _ in 0..threads.min(self.tests.len()) {
-                // Without a thread more, the others do the work.
+                // If no further thread can be created, the others do its work.
                 let _ = thread::Builder::new()
                     .stack_size(STACK)
                     .spawn_scoped(scope, work);
@@ -246,7 +250,7 @@ fn failure(error: &CallError, test: &Test, seen: Vec<String>) -> Diagnostic {
     diagnostic
 }
 
-/// What a test itself may use up.
+/// Returns the limits of the call of a test itself.
 fn limits() -> Limits {
     Limits {
         operations: OPERATIONS,

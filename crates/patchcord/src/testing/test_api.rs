@@ -1,4 +1,4 @@
-//! What a test of a script can say: clients that connect, emit, and expect; edits, time, and shared data.
+//! Functions of tests of scripts: clients that connect, emit and expect; edits, time and shared data.
 
 use rhai::{
     Array, Dynamic, Engine, EvalAltResult, FnPtr, INT, ImmutableString, Map, Module,
@@ -18,7 +18,7 @@ use crate::{
     value::{self, to_packet},
 };
 
-/// An engine with the words of tests, and what is known of it.
+/// Creates an engine with the functions of tests, and its symbols.
 pub(super) fn test_engine(limits: &Limits) -> (Engine, Known) {
     let mut binary = Module::new();
     api::register_binary(&mut binary);
@@ -32,7 +32,7 @@ pub(super) fn test_engine(limits: &Limits) -> (Engine, Known) {
         .build()
 }
 
-/// Returns what tests of scripts can call beside what scripts can, in Markdown.
+/// Returns the reference of the functions that tests of scripts can call in addition to those of scripts, in Markdown.
 ///
 /// ```
 /// assert!(patchcord::testing::reference().contains("### `client.expect(event, ...)`"));
@@ -44,7 +44,7 @@ pub fn reference() -> String {
     words(&of_tests).without(&words(&of_scripts)).all()
 }
 
-/// ReplSession that can say what tests and scripts can.
+/// Creates a session that can call the functions of tests and of scripts.
 pub(super) fn lines(limits: Limits) -> ReplSession {
     let is_handle = |value: &Dynamic| is_client(value) || (api::GLOBALS.is_handle)(value);
     let (engine, known) = api::engine(&limits)
@@ -58,7 +58,7 @@ fn is_client(value: &Dynamic) -> bool {
     !value.is_locked() && value.is::<Client>()
 }
 
-/// The id of a client, if this is one.
+/// Returns the id of a client, if `value` is one.
 pub(super) fn client_id(value: &Dynamic) -> Option<String> {
     is_client(value).then(|| value.flatten_clone().cast::<Client>().0.id().to_owned())
 }
@@ -70,7 +70,7 @@ fn register(engine: &mut Engine) {
     engine.register_global_module(module.into());
 }
 
-/// A client comes with `auth` and `query`, and with nothing else.
+/// Checks that a handshake has `auth` and `query` only.
 fn check_handshake(with: &Map) -> Fallible {
     match with
         .keys()
@@ -84,7 +84,8 @@ fn check_handshake(with: &Map) -> Fallible {
     }
 }
 
-/// Binary data of a client come as `Binary`, and are written as a `blob`.
+/// Returns `true` if both values have the same binary data in their encoded forms. They are of different types: a
+/// client receives a `Binary`, and a test writes a `blob`.
 fn same_bytes(got: &Dynamic, expected: &Dynamic) -> bool {
     let packet = |value: &Dynamic| to_packet(None, std::slice::from_ref(value)).ok();
     packet(got).is_some_and(|got| {
@@ -92,12 +93,12 @@ fn same_bytes(got: &Dynamic, expected: &Dynamic) -> bool {
     })
 }
 
-/// A value as JSON, or the type of one that has no JSON.
+/// Returns a value as JSON, or its type if it has no form in JSON.
 pub(super) fn shown(value: &Dynamic) -> String {
     value::to_json(value).unwrap_or_else(|_| type_word(value.type_name()))
 }
 
-/// Returns what the host knows as a value of a script.
+/// Converts data of the host to a value of a script.
 fn as_data(data: &impl Serialize) -> Dynamic {
     let text = serde_json::to_string(data).unwrap_or_default();
     value::value(&text, &[], &value::Limits::default()).unwrap_or_default()
@@ -109,7 +110,7 @@ fn as_data(data: &impl Serialize) -> Dynamic {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// A client of `/`.
+    /// Connects a client to `/`.
     ///
     /// ```rhai
     /// let ada = connect();
@@ -119,7 +120,7 @@ mod words {
         connect("/")
     }
 
-    /// A client of a namespace. The test fails if it is refused.
+    /// Connects a client to a namespace. The test fails if the client is rejected.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -129,7 +130,7 @@ mod words {
         with_handshake(namespace, Map::new())
     }
 
-    /// A client of a namespace that comes with `auth` or a `query` in its handshake.
+    /// Connects a client to a namespace, with `auth` or a `query` in its handshake.
     ///
     /// ```rhai
     /// let ada = connect("/", #{ auth: #{ token: "open sesame" }, query: #{ room: "lobby" } });
@@ -146,7 +147,7 @@ mod words {
         }
     }
 
-    /// The reason for which a namespace refuses a client. The test fails if it does not.
+    /// Returns the reason for which a namespace rejects a client. The test fails if the client is accepted.
     ///
     /// ```rhai
     /// assert_eq(refused("/nowhere", #{}), "Invalid namespace");
@@ -163,7 +164,7 @@ mod words {
         }
     }
 
-    /// The id of its socket.
+    /// Id of the client's socket.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -174,7 +175,7 @@ mod words {
         client.0.id().into()
     }
 
-    /// Whether the server has not ended the connection, nor the client.
+    /// `true` until the server or the client ends the connection.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -186,7 +187,7 @@ mod words {
         client.0.is_connected()
     }
 
-    /// The events that its socket listens to.
+    /// Names of the events that the client's socket listens to.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -197,7 +198,7 @@ mod words {
         client.0.handlers()
     }
 
-    /// Leaves.
+    /// Disconnects the client from its namespace.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -208,7 +209,8 @@ mod words {
         client.0.disconnect();
     }
 
-    /// Everything that it was sent and that no `expect` has taken: an array of maps `#{ event, args }`.
+    /// Returns all events that the client was sent and that no `expect` has taken, as an array of maps `#{ event, args
+    /// }`. Each event is returned once.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -226,7 +228,7 @@ mod words {
         heard
     }
 
-    /// The test fails if there is such an event among those that it was sent.
+    /// Fails the test if such an event is among those that the client was sent and that no `expect` has taken.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -244,7 +246,7 @@ mod words {
         }
     }
 
-    /// Moves the clock that timers go by, in milliseconds.
+    /// Advances the clock of timers by `ms` milliseconds, and runs everything that is due until then.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -257,7 +259,7 @@ mod words {
         on_host(|host| host.advance(u64::try_from(ms).unwrap_or_default()))
     }
 
-    /// What the connections of a namespace share: its `io.data`.
+    /// Returns the `io.data` of a namespace, which its connections share.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -270,7 +272,7 @@ mod words {
     }
 
     /// Saves a script and reloads, while clients are connected. Returns the report of the save as a map: `namespace`,
-    /// `version`, `rebound`, `code`, `variables` and so on. `()` if the save was rejected, or changes nothing.
+    /// `version`, `rebound`, `code`, `variables` and so on. Returns `()` if the save was rejected, or changes nothing.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -284,7 +286,7 @@ mod words {
         on_host(|host| as_data(&host.saved(file, text)))
     }
 
-    /// Saves a script in which one text stands in place of another, wherever that occurs, and returns the report as `edit` of a
+    /// Replaces a text in a script, wherever the text occurs, saves the script, and returns the report as `edit` of a
     /// whole text does. The test fails if the text does not occur.
     ///
     /// ```rhai
@@ -305,7 +307,7 @@ mod words {
         }
     }
 
-    /// The report that a save of a script would have, as `edit` returns it. Nothing is saved.
+    /// Returns the report that a save of a script would have, as `edit` returns it. Saves nothing.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -319,8 +321,8 @@ mod words {
         on_host(|host| as_data(&host.previewed(file, text)))
     }
 
-    /// The state of a client's connection: `version`, `listeners`, `timers`, `acks`, `rooms`, `data`, `variables`, and the
-    /// values of the variables by name, `vars`.
+    /// Returns the state of a client's connection: `version`, `listeners`, `timers`, `acks`, `rooms`, `data`,
+    /// `variables`, and the values of the variables by name, `vars`.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -344,7 +346,7 @@ mod words {
         }
     }
 
-    /// Why an event of a client is heard, or is not, as a text.
+    /// Explains as a text why an event of a client is listened to, or is not.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -363,7 +365,7 @@ mod words {
         }
     }
 
-    /// The text of a script as it is now.
+    /// Returns the current text of a script.
     ///
     /// ```rhai
     /// assert(script("main.rhai").contains("on_connection"));
@@ -376,8 +378,8 @@ mod words {
         }
     }
 
-    /// What has failed or was refused since this was asked last, as texts. A test that does not ask fails if there is
-    /// any.
+    /// Returns the failures of handlers and the rejected saves since the last call, as texts. A failure that the test
+    /// does not take in this way fails the test.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -389,7 +391,7 @@ mod words {
         on_host(|host| host.problems().into_iter().map(Dynamic::from).collect())
     }
 
-    /// The test fails unless this is true.
+    /// Fails the test unless `is_true` is `true`.
     ///
     /// ```rhai
     /// assert(1 + 1 == 2);
@@ -402,7 +404,7 @@ mod words {
         }
     }
 
-    /// The test fails unless both are the same value.
+    /// Fails the test unless both values are the same.
     ///
     /// ```rhai
     /// assert_eq([1, 2].len(), 2);
@@ -418,7 +420,7 @@ mod words {
         }
     }
 
-    /// The test fails if this closure does not throw; what it throws is given.
+    /// Calls a closure, and returns the text of what it throws. The test fails if it does not throw.
     ///
     /// ```rhai
     /// assert(throws(|| throw "no").contains("no"));

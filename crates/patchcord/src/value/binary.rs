@@ -1,15 +1,15 @@
-//! A binary attachment as a script sees it.
+//! Binary attachment as a script sees it.
 //!
-//! It wraps the bytes that came from the wire, is cloned and sliced without copying them, and goes out as an attachment
-//! again. Rhai's limits on arrays and blobs do not count it. Its script functions are registered elsewhere.
+//! It wraps the bytes from the wire, is cloned and sliced without copying them, and is sent as an attachment again.
+//! Rhai's limits on arrays and blobs do not count it. Its script functions are registered in `api`.
 
 use std::fmt;
 
 use bytes::Bytes;
 use rhai::{Blob, INT};
 
-/// An immutable piece of binary data, cheap to clone. A function of the program takes an attachment as this type, and
-/// gives one by it.
+/// Immutable binary data, cheap to clone. A function of the application receives an attachment as this type, and sends
+/// one by returning this type.
 ///
 /// ```
 /// use patchcord::{testing::TestHost, value::Binary};
@@ -27,26 +27,26 @@ use rhai::{Blob, INT};
 pub struct Binary(Bytes);
 
 impl Binary {
-    /// The bytes; cloning them is cheap too.
+    /// Returns the bytes; cloning them is cheap too.
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }
 
-    /// The number of bytes.
+    /// Returns the number of bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are no bytes.
+    /// Returns `true` if there are no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The part of at most `len` bytes from `start` on, clamped as Rhai clamps: a negative `start` counts from the end, a
-    /// `start` past the end or a negative `len` gives nothing. The bytes are shared with this value.
+    /// Returns the part of at most `len` bytes from `start` on, clamped as in Rhai: a negative `start` counts from the
+    /// end, and a `start` past the end or a negative `len` selects nothing. The bytes are shared with this value.
     #[must_use]
     pub fn slice(&self, start: INT, len: INT) -> Self {
         let outside = if start < 0 { 0 } else { self.len() };
@@ -56,13 +56,13 @@ impl Binary {
         Self(self.0.slice(start..end))
     }
 
-    /// The byte at `index`, or `None` outside; a negative index counts from the end.
+    /// Returns the byte at `index`, or `None` outside the data. A negative index counts from the end.
     #[must_use]
     pub fn get(&self, index: INT) -> Option<INT> {
         self.0.get(self.offset(index)?).map(|byte| INT::from(*byte))
     }
 
-    /// A copy as Rhai's own type for binary data.
+    /// Returns a copy as Rhai's own type for binary data.
     #[must_use]
     pub fn to_blob(&self) -> Blob {
         self.0.to_vec()

@@ -1,7 +1,7 @@
-//! Whether two values are the same, for merging live state when a script is replaced.
+//! Equality of values, for merging live state when a script is replaced.
 //!
-//! In come two values; out goes whether an edit left them alike. Code and handles (closures, timestamps, types of the
-//! host) are no state, so only their type counts. Rhai's own `Hash` panics on these.
+//! In: two values. Out: `true` if an edit left them equal. Code and handles (closures, timestamps, types of the host)
+//! are no state, so only their types are compared. Rhai's own `Hash` panics on these.
 
 use rhai::Dynamic;
 
@@ -10,16 +10,16 @@ use crate::value::{
     walk::{Cells, Shape},
 };
 
-/// Whether `a` and `b` have the same type and content.
+/// Returns `true` if `a` and `b` have the same type and content.
 ///
-/// `1` and `1.0` differ, NaN equals NaN, shared cells are read through. Values nested too deep and variables that are in
-/// use equal nothing.
+/// `1` and `1.0` differ, NaN equals NaN, and shared cells are read through. Values that are nested too deep and
+/// variables that are in use equal nothing.
 #[must_use]
 pub fn same(a: &Dynamic, b: &Dynamic) -> bool {
     same_within(a, b, MAX_DEPTH, &Cells::new())
 }
 
-/// Compares what may still hold `depth` levels of arrays, maps and cells in cells.
+/// Compares two values that may contain `depth` more levels of arrays, maps and cells in cells.
 fn same_within(a: &Dynamic, b: &Dynamic, depth: usize, cells: &Cells) -> bool {
     let inside = depth.checked_sub(1);
     match (Shape::of(a), Shape::of(b)) {
@@ -53,7 +53,7 @@ fn same_within(a: &Dynamic, b: &Dynamic, depth: usize, cells: &Cells) -> bool {
     }
 }
 
-/// The depth left for the content of a cell.
+/// Returns the depth that is left for the content of a cell.
 fn open(content: &Dynamic, depth: usize, cells: &Cells) -> Option<usize> {
     cells.open()?;
     if content.is_shared() {

@@ -1,8 +1,8 @@
-//! From the wire to `Dynamic`, in one pass: one function for each kind of payload.
+//! Decoding: from the wire to `Dynamic`, in one pass, with one function for each kind of payload.
 //!
-//! In comes the JSON text of a packet and its attachments; out go the arguments a handler is called with. The text is
-//! read once, strings go straight into Rhai's own, attachments are shared and never copied. The grammar of each payload
-//! is in `visit`, the limits and errors are those of [`Decoder`].
+//! In: the JSON text of a packet and its attachments. Out: the arguments for a handler. The text is read once, strings
+//! are written directly into Rhai's own, and attachments are shared and never copied. The grammar of each payload is in
+//! `visit`; the limits and errors are those of [`Decoder`].
 
 use bytes::Bytes;
 use rhai::Dynamic;
@@ -16,7 +16,7 @@ use crate::value::{
 /// Decodes `["name", arg, ...]`.
 ///
 /// # Errors
-/// When the text is not an event, or exceeds the limits.
+/// Returns an error if the text is not an event, or exceeds the limits.
 pub fn event<'t>(
     text: &'t str,
     attachments: &[Bytes],
@@ -40,7 +40,7 @@ pub fn event_name(text: &str) -> Option<String> {
 /// Decodes `[arg, ...]`, the payload of an ack.
 ///
 /// # Errors
-/// When the text is not an array, or exceeds the limits.
+/// Returns an error if the text is not an array, or exceeds the limits.
 pub fn args(
     text: &str,
     attachments: &[Bytes],
@@ -53,16 +53,16 @@ pub fn args(
 /// Decodes one value, such as the `auth` of a CONNECT.
 ///
 /// # Errors
-/// When the text is not JSON, or exceeds the limits.
+/// Returns an error if the text is not JSON, or exceeds the limits.
 pub fn value(text: &str, attachments: &[Bytes], limits: &Limits) -> Result<Dynamic, DecodeError> {
     let decoder = Decoder::new(attachments, limits);
     decoder.read(text, ValueSeed::new(&decoder))
 }
 
-/// Reads the arguments of an answer from the Socket.IO crate's deserializer, which has no text to give.
+/// Reads the arguments of an answer from the deserializer of socketioxide, which does not provide the text.
 ///
 /// # Errors
-/// When it is not an array, or exceeds the default limits.
+/// Returns an error if the answer is not an array, or exceeds the default limits.
 pub fn answer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Dynamic>, D::Error> {
     let decoder = Decoder::new(&[], &Limits::default());
     deserializer.deserialize_tuple_struct("Args", usize::MAX, ArgsSeed(&decoder))

@@ -1,8 +1,8 @@
-//! The state of one decoding: limits, attachments, and why it was refused.
+//! State of one decoding: limits, attachments, and the reason of a refusal.
 //!
-//! The visitors of the grammar ask the [`Decoder`] before they accept a value. What exceeds a limit is refused as soon
-//! as it does, nothing is allocated on the word of the input, and a string, array or map that was accepted is within
-//! [`Limits`].
+//! The visitors of the grammar ask the [`Decoder`] before they accept a value. Input is refused as soon as it exceeds a
+//! limit (a map at its end, because duplicate keys count once), and nothing is allocated because of a size that the
+//! input only claims. A string, array or map that was accepted is within [`Limits`].
 
 use std::{borrow::Cow, cell::Cell};
 
@@ -12,19 +12,19 @@ use serde::de::{DeserializeSeed, Error};
 
 use crate::value::{Binary, MAX_DEPTH, NUM, PLACEHOLDER};
 
-/// How large a decoded value may be. A limit of 0 allows nothing but empty ones.
+/// Maximum sizes of a decoded value. A limit of 0 allows only empty ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of one string, also of a key or an event name.
+    /// Maximum length of a string, a key or an event name, in bytes.
     pub max_string: usize,
-    /// Elements of one array, and arguments of one packet.
+    /// Maximum elements of an array, and maximum arguments of a packet.
     pub max_array: usize,
-    /// Entries of one map.
+    /// Maximum entries of a map.
     pub max_map: usize,
-    /// Arrays and maps one inside the other, the arguments themselves not counted; at most [`MAX_DEPTH`].
+    /// Maximum nesting of arrays and maps, the arguments themselves not counted; at most [`MAX_DEPTH`].
     pub max_depth: usize,
-    /// Elements and entries of all arrays and maps together.
+    /// Maximum elements and entries of all arrays and maps together.
     pub max_values: usize,
 }
 
@@ -40,28 +40,28 @@ impl Default for Limits {
     }
 }
 
-/// Why a payload was refused.
+/// Reason for which a payload was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The text is not JSON, or something follows it.
     #[error("malformed JSON at line {line}, column {column}")]
     Malformed {
-        /// The line, from 1.
+        /// Line, counted from 1.
         line: usize,
-        /// The column in bytes, from 1.
+        /// Column in bytes, counted from 1.
         column: usize,
-        /// What the JSON reader says.
+        /// Error of the JSON reader.
         #[source]
         source: serde_json::Error,
     },
     /// The payload is JSON, but not an array.
     #[error("the payload is not an array")]
     NotAnArray,
-    /// An event without any element.
+    /// The event has no elements.
     #[error("the event has no name")]
     NameMissing,
-    /// An event whose first element is neither a string nor a number.
+    /// The first element of the event is neither a string nor a number.
     #[error("the event name is neither a string nor a number")]
     NameNotString,
     /// A string, a key or an event name is too long.
@@ -82,7 +82,7 @@ pub enum DecodeError {
         /// The limit.
         limit: usize,
     },
-    /// Arrays and maps have too much in them together.
+    /// All arrays and maps together have too many values.
     #[error("arrays and maps of more than {limit} values together")]
     TooManyValues {
         /// The limit.
@@ -94,22 +94,22 @@ pub enum DecodeError {
         /// The limit.
         limit: usize,
     },
-    /// The place of an attachment does not say which.
+    /// The placeholder of an attachment has no valid number.
     #[error("placeholder whose `num` is not a whole number")]
     PlaceholderNum,
-    /// The place of an attachment that did not come.
+    /// The placeholder stands for an attachment that did not arrive.
     #[error("placeholder for attachment {num} in a packet with {count}")]
     NoAttachment {
-        /// The attachment asked for, counted from 0.
+        /// Number of the attachment, counted from 0.
         num: INT,
-        /// How many came.
+        /// Number of attachments that arrived.
         count: usize,
     },
 }
 
 impl DecodeError {
-    /// Returns `true` if the payload is not what it claims to be, whatever the limits. Half of a pair of surrogates is
-    /// JSON, which JavaScript clients send; it is only no text.
+    /// Returns `true` if the payload is invalid, whatever the limits. Half of a surrogate pair does not count: it is
+    /// JSON, which JavaScript clients send, but it is not text.
     pub fn is_malformed(&self) -> bool {
         if let Self::Malformed { source, .. } = self {
             let problem = source.to_string();
@@ -126,22 +126,22 @@ impl DecodeError {
     }
 }
 
-/// A decoded event.
+/// Decoded event.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Event<'t> {
-    /// Its name, borrowed from the text unless it had to be unescaped.
+    /// Name, borrowed from the text unless it had to be unescaped.
     pub name: Cow<'t, str>,
-    /// Its arguments.
+    /// Arguments.
     pub args: Vec<Dynamic>,
 }
 
-/// What is the same for all values of one text.
+/// State that all values of one text share.
 pub(super) struct Decoder<'a> {
     attachments: &'a [Bytes],
     pub(super) limits: Limits,
     values: Cell<usize>,
-    /// What it means when the reader reports well-formed data as wrong: its own errors are text only.
+    /// Error to report if the reader rejects well-formed data, because the reader's own errors are text only.
     pub(super) fault: Cell<Option<DecodeError>>,
 }
 
@@ -196,7 +196,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// One more element or entry.
+    /// Counts one more element or entry.
     pub(super) fn count_value<E: Error>(&self) -> Result<(), E> {
         let (limit, values) = (self.limits.max_values, self.values.get() + 1);
         self.values.set(values);
@@ -206,7 +206,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The attachment that a map stands for, if it stands for one. The two keys are in the map's order.
+    /// Returns the attachment for which a map is the placeholder, if it is one. The two keys are in the map's order.
     pub(super) fn attachment<E: Error>(&self, map: &Map) -> Result<Option<Binary>, E> {
         if self.attachments.is_empty() {
             return Ok(None);

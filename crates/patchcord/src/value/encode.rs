@@ -1,7 +1,7 @@
-//! From `Dynamic` to the wire.
+//! Encoding: from `Dynamic` to the wire.
 //!
-//! In come the arguments a script gave; out goes the JSON text of a packet with its attachments, written in one pass
-//! ([`to_packet`]). What has no equal in JavaScript is refused with its place.
+//! In: the arguments that a script gave. Out: the JSON text of a packet with its attachments, written in one pass
+//! ([`to_packet`]). A value that has no equivalent in JavaScript is refused with its place.
 
 use std::cell::Cell;
 
@@ -16,47 +16,47 @@ use crate::value::{
 };
 
 thread_local! {
-    /// Buffer for the next text, which then takes just the memory that it needs.
+    /// Buffer in which the next text is written. The text itself is then allocated with its exact size.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Maximum size of the buffer that a thread keeps, in bytes.
 const MAX_SPARE: usize = 64 * 1024;
 
-/// Why a value was not sent.
+/// Reason for which a value was not sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// It holds something that has no equal in JavaScript.
+    /// The value contains something that has no equivalent in JavaScript.
     #[error("{what} cannot be sent{}", location(*.argument, .path))]
     Refused {
-        /// What it holds.
+        /// Kind of what cannot be sent.
         what: Refusal,
-        /// In which argument, counted from 1; `None` when it was a single value.
+        /// Number of the argument, counted from 1; `None` for a single value.
         argument: Option<usize>,
-        /// Where in it, as a script would write it; empty for the argument itself.
+        /// Path in the argument, as a script would write it; empty for the argument itself.
         path: String,
     },
 }
 
-/// The JSON text of a packet and the attachments its placeholders count.
+/// JSON text of a packet, and the attachments for which its placeholders stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Packet {
     /// `["event", arg, ...]` or `[arg, ...]`.
     pub text: String,
-    /// The attachments, in the order of their numbers.
+    /// Attachments, in the order of their numbers.
     pub attachments: Vec<Bytes>,
 }
 
 impl Packet {
-    /// The bytes of its text and its attachments.
+    /// Returns the size of the text and the attachments, in bytes.
     pub fn size(&self) -> usize {
         let attachments = self.attachments.iter().map(Bytes::len);
         self.text.len() + attachments.sum::<usize>()
     }
 
-    /// How many messages carry it: one for its text, and one for each attachment.
+    /// Returns the number of messages that carry the packet: one for its text, and one for each attachment.
     pub const fn messages(&self) -> usize {
         1 + self.attachments.len()
     }
@@ -64,14 +64,14 @@ impl Packet {
 
 #[cfg(test)]
 thread_local! {
-    /// How many packets this thread has encoded.
+    /// Number of packets that this thread has encoded.
     pub(crate) static ENCODED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Encodes the arguments of an event, or of an ack when there is no event.
+/// Encodes the arguments of an event, or of an ack if there is no event.
 ///
 /// # Errors
-/// When an argument holds what cannot be sent.
+/// Returns an error if an argument contains a value that cannot be sent.
 pub fn to_packet(event: Option<&str>, args: &[Dynamic]) -> Result<Packet, EncodeError> {
     #[cfg(test)]
     ENCODED.set(ENCODED.get() + 1);
@@ -94,10 +94,10 @@ pub fn to_packet(event: Option<&str>, args: &[Dynamic]) -> Result<Packet, Encode
     })
 }
 
-/// A value as JSON text. Binary data becomes an array of numbers.
+/// Returns a value as JSON text. Binary data becomes an array of numbers.
 ///
 /// # Errors
-/// When something in it has no form in JSON.
+/// Returns an error if something in the value has no form in JSON.
 pub fn to_json(value: &Dynamic) -> Result<String, EncodeError> {
     let cells = Cells::new();
     let mut writer = Writer::new(None);
@@ -105,19 +105,20 @@ pub fn to_json(value: &Dynamic) -> Result<String, EncodeError> {
     Ok(writer.finish())
 }
 
-// Boxed, because every step of the writer returns one.
+// The error is boxed, because every step of the writer returns one.
 impl From<Box<EncodeError>> for EncodeError {
     fn from(error: Box<Self>) -> Self {
         *error
     }
 }
 
-/// Writes the JSON text of one packet, or of one value.
+/// Writer of the JSON text of one packet, or of one value.
 struct Writer {
     text: Vec<u8>,
-    /// Attachments of the packet; without it binary data is written as numbers.
+    /// Attachments of the packet; `None` if binary data is written as numbers.
     attachments: Option<Vec<Bytes>>,
-    /// A binary value was written, and a map that looks like the place of one: a client could not tell them apart.
+    /// The text contains a binary value. A text that also contains a map that looks like a placeholder is refused,
+    /// because a client could not tell them apart.
     has_binary: bool,
     looks_like_binary: bool,
 }
@@ -132,7 +133,7 @@ impl Writer {
         }
     }
 
-    /// Returns the text. The buffer goes back to the thread.
+    /// Returns the text, and gives the buffer back to the thread.
     fn finish(&mut self) -> String {
         let text = String::from_utf8_lossy(&self.text).into_owned();
         let mut buffer = std::mem::take(&mut self.text);
@@ -170,7 +171,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what JSON has a form for.
+    /// Writes a value that has a form in JSON.
     fn serialize(&mut self, value: &impl Serialize) {
         // Writing to memory does not fail.
         let _ = serde_json::to_writer(&mut self.text, value);
@@ -186,13 +187,13 @@ impl Writer {
         self.text.push(b'"');
     }
 
-    /// Writes a number as JavaScript does: whole ones without a fraction, those that JSON does not have as null.
+    /// Writes a number as JavaScript does: a whole one without a fraction, and one that JSON does not have as null.
     fn float(&mut self, float: FLOAT) {
         const END_OF_INT: FLOAT = -(INT::MIN as FLOAT);
         let is_int = float.fract() == 0.0 && (-END_OF_INT..END_OF_INT).contains(&float);
         match is_int {
             true => self.serialize(&(float as INT)),
-            // It writes what is not finite as null.
+            // serde_json writes a number that is not finite as null.
             false => self.serialize(&float),
         }
     }
@@ -229,7 +230,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes binary data: `bytes` is called only for what becomes an attachment here.
+    /// Writes binary data. `bytes` is called only if the data becomes an attachment.
     fn binary(
         &mut self,
         data: &[u8],

@@ -1,4 +1,4 @@
-//! Outgoing event, encoded once: every sender receives this form, and has no values to encode again.
+//! Outgoing event, encoded once: all senders use this form, and none encodes the values again.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ impl<'a> EncodedEvent<'a> {
     /// Encodes an event.
     ///
     /// # Errors
-    /// When an argument holds what cannot be sent.
+    /// Returns an error if an argument contains a value that cannot be sent.
     pub fn new(name: &'a str, args: &[Dynamic]) -> Result<Self, EncodeError> {
         Ok(Self {
             name: Cow::Borrowed(name),
@@ -35,7 +35,7 @@ impl<'a> EncodedEvent<'a> {
         &self.packet
     }
 
-    /// Copies the encoded event, for later.
+    /// Returns a copy that owns its name, to be sent later.
     pub fn for_later(&self) -> EncodedEvent<'static> {
         EncodedEvent {
             name: Cow::Owned(self.name.clone().into_owned()),

@@ -1,11 +1,11 @@
-//! Strings that JSON carries as they are.
+//! Check for strings that JSON contains without escapes.
 
-/// A byte in each place of a word.
+/// Word with the value 1 in each byte.
 const EACH: u64 = 0x0101_0101_0101_0101;
-/// The highest bit of each byte.
+/// Word with the highest bit of each byte set.
 const HIGH: u64 = 0x80 * EACH;
 
-/// Returns `true` if JSON writes a string otherwise than it is: it has a quote, a backslash or a control character.
+/// Returns `true` if JSON does not write a string as it is, because it has a quote, a backslash or a control character.
 pub(super) fn needs_escape(string: &str) -> bool {
     let bytes = string.as_bytes();
     match bytes.last_chunk::<8>() {
@@ -19,7 +19,7 @@ fn byte_does(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// Returns `true` if one of eight bytes does.
+/// Returns `true` if one of eight bytes needs an escape.
 fn word_does(bytes: &[u8; 8]) -> bool {
     let word = u64::from_ne_bytes(*bytes);
     let equals = |byte: u8| {

@@ -1,6 +1,6 @@
-//! Values on their way between scripts and the wire: the only place that converts them.
+//! Conversion of values between scripts and the wire: the only place that converts them.
 //!
-//! In comes the JSON text of a packet with its attachments; out go Rhai's `Dynamic`s, and the same way back.
+//! In: the JSON text of a packet with its attachments. Out: Rhai's `Dynamic`s. The same way back.
 //!
 //! | JSON / JavaScript | Rhai | back |
 //! |---|---|---|
@@ -14,11 +14,11 @@
 //! | `Buffer`, `ArrayBuffer` (an attachment) | [`Binary`] | an attachment; a `blob` too |
 //! | - | closure, timestamp, any other type | refused, with its place |
 //!
-//! What must stay true:
-//! * A round trip changes nothing: what was decoded goes out equal as JSON, or is refused.
-//! * What has no row in this table is refused and never replaced by something else.
-//! * Neither input nor a value that contains itself can exhaust the stack, hang or panic; shared variables are read
-//!   through, and one that is locked or poisoned is refused.
+//! Invariants:
+//! * A round trip changes nothing: a decoded value is sent as equal JSON, or is refused.
+//! * A value without a row in this table is refused, and never replaced by something else.
+//! * Neither input nor a value that contains itself can exhaust the stack, hang or panic. Shared variables are read
+//!   through, and a variable that is locked or poisoned is refused.
 //! * An attachment is copied only when it comes from or goes to a `blob`, or leaves through [`Written`].
 
 mod binary;
@@ -59,7 +59,7 @@ pub use weight::weight;
 #[doc(hidden)]
 pub use written::Written;
 
-/// The key that marks an object as the place of an attachment.
+/// Key that marks an object as the placeholder of an attachment.
 const PLACEHOLDER: &str = "_placeholder";
-/// The key beside it: which attachment.
+/// Key beside it, with the number of the attachment.
 const NUM: &str = "num";

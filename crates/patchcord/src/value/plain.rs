@@ -1,7 +1,7 @@
-//! Values for keeping: what a script stores in `io.data` or `socket.data`.
+//! Copies of values that a script stores in `io.data` or `socket.data`.
 //!
-//! In comes any value; out goes a deep copy that shares no variable with the script, so that nothing changes it later
-//! and no lock stands in it. What belongs to one version or one process is refused with its place.
+//! In: any value. Out: a deep copy that shares no variable with the script, so that nothing changes it later and it
+//! contains no lock. A value that belongs to one version or one process is refused with its place.
 
 use rhai::Dynamic;
 
@@ -10,21 +10,23 @@ use crate::value::{
     walk::{Cells, Place, Shape, location},
 };
 
-/// What a value for keeping may not hold, and where it was found.
+/// Part of a value that cannot be kept, and its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot be kept as data{}", location(None, .path))]
 #[non_exhaustive]
 pub struct NotPlain {
-    /// What was found.
+    /// Kind of the part.
     pub what: Refusal,
-    /// Where, as a script would write it; empty for the value itself.
+    /// Path of the part, as a script would write it; empty for the value itself.
     pub path: String,
 }
 
-/// A deep copy of `value` without shared cells. Strings and [`Binary`](crate::value::Binary) are immutable and shared.
+/// Returns a deep copy of `value` without shared cells. Strings and [`Binary`](crate::value::Binary) are immutable and
+/// shared.
 ///
 /// # Errors
-/// When it holds a closure, a timestamp or another type, is nested too deep, or a variable in it is in use.
+/// Returns an error if the value contains a closure, a timestamp or another type, is nested too deep, or has a variable
+/// that is in use.
 pub fn plain(value: &Dynamic) -> Result<Dynamic, NotPlain> {
     copy(value, Place::whole(&Cells::new()))
 }

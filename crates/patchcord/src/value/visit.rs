@@ -1,6 +1,6 @@
-//! The grammar of a payload: which part of the text becomes which value.
+//! Grammar of the payloads: how the parts of the text become values.
 //!
-//! serde_json hands over one token after the other; these visitors build the values and ask the [`Decoder`] whether the
+//! serde_json passes one token after the other to these visitors. They build the values, and ask the [`Decoder`] if the
 //! limits allow them.
 
 use std::{borrow::Cow, fmt};
@@ -13,7 +13,7 @@ use crate::value::{
     decoder::{DecodeError, Decoder, Event},
 };
 
-/// Reads a whole event.
+/// Seed for a whole event.
 pub(super) struct EventSeed<'a>(pub(super) &'a Decoder<'a>);
 
 impl<'de> DeserializeSeed<'de> for EventSeed<'_> {
@@ -42,7 +42,7 @@ impl<'de> Visitor<'de> for EventSeed<'_> {
     }
 }
 
-/// Reads the name of an event.
+/// Seed for the name of an event.
 struct NameSeed<'a>(&'a Decoder<'a>);
 
 impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
@@ -84,7 +84,7 @@ impl<'de> Visitor<'de> for NameSeed<'_> {
     }
 }
 
-/// Reads the arguments of an ack.
+/// Seed for the arguments of an ack.
 pub(super) struct ArgsSeed<'a>(pub(super) &'a Decoder<'a>);
 
 impl<'de> DeserializeSeed<'de> for ArgsSeed<'_> {
@@ -108,7 +108,7 @@ impl<'de> Visitor<'de> for ArgsSeed<'_> {
     }
 }
 
-/// Reads one value that stands in `depth` arrays and maps.
+/// Seed for one value that is nested in `depth` arrays and maps.
 #[derive(Clone, Copy)]
 pub(super) struct ValueSeed<'a> {
     decoder: &'a Decoder<'a>,
@@ -120,7 +120,7 @@ impl<'a> ValueSeed<'a> {
         Self { decoder, depth: 0 }
     }
 
-    /// Reads the rest of an array whose elements stand where this value does.
+    /// Reads the rest of an array whose elements are nested as deep as this value.
     fn elements<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<Array, A::Error> {
         let limit = self.decoder.limits.max_array;
         let mut array = Array::new();
@@ -187,7 +187,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         Ok(ImmutableString::from(value).into())
     }
 
-    /// The Socket.IO crate's deserializer hands attachments over in this way.
+    /// Accepts an attachment: the deserializer of socketioxide passes attachments in this way.
     fn visit_byte_buf<E>(self, value: Vec<u8>) -> Result<Dynamic, E> {
         Ok(Dynamic::from(Binary::from(value)))
     }
@@ -205,7 +205,8 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             self.decoder.count_value()?;
             read.push((key, entries.next_value_seed(inside)?));
         }
-        // Sorted together, which costs less than one after the other. The last of duplicate keys wins.
+        // The entries are sorted together, which costs less than inserting one after the other. The last of duplicate
+        // keys wins.
         let map = Map::from_iter(read);
         if map.len() > limit {
             return Err(self.decoder.refuse(DecodeError::MapTooLarge { limit }));
@@ -217,7 +218,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 }
 
-/// Reads the key of a map's entry.
+/// Seed for the key of a map's entry.
 struct KeySeed<'a>(&'a Decoder<'a>);
 
 impl<'de> DeserializeSeed<'de> for KeySeed<'_> {

@@ -1,7 +1,9 @@
-//! What every walk through a `Dynamic` shares: seeing its type without panicking, knowing where it stands, stopping.
+//! Common parts of all walks through a `Dynamic`: they read its type without panicking, track the place, and end the
+//! walk at its limits.
 //!
-//! A walk matches on the [`Shape`] of a value and goes down with a [`Place`]. Shared cells are locked one at a time and
-//! never with Rhai's own inspectors, which recurse for ever in a cell that holds itself and panic on a poisoned one.
+//! A walk matches on the [`Shape`] of a value and descends with a [`Place`]. Shared cells are locked one at a time, and
+//! never with Rhai's own inspection functions, which recurse for ever in a cell that contains itself and panic on a
+//! poisoned one.
 
 use std::{cell::Cell, fmt};
 
@@ -11,36 +13,36 @@ use rhai::{
 
 use crate::value::Binary;
 
-/// How many arrays and maps may stand one inside the other, the outermost included. serde_json stops at 128, with a
-/// message that names no limit.
+/// Maximum nesting of arrays and maps, including the outermost one. serde_json stops at 128, with a message that names
+/// no limit.
 pub const MAX_DEPTH: usize = 120;
 
-/// How many shared cells one walk opens. Cells that share cells double the walk at each level, so depth alone does not
-/// bound it.
+/// Maximum shared cells that one walk opens. Cells that share cells double the walk at each level, so that depth alone
+/// does not bound it.
 const MAX_CELLS: usize = 4096;
 
-/// Steps of a path that a message shows.
+/// Maximum steps of a path that a message shows.
 const MAX_STEPS: usize = 16;
-/// Characters of a key that a message shows.
+/// Maximum characters of a key that a message shows.
 const MAX_KEY: usize = 40;
 
-/// Why a value cannot leave the script it lives in.
+/// Reason for which a value cannot leave its script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
     /// A function pointer or closure.
     Closure,
-    /// A moment in time of this process.
+    /// A point in time of this process.
     Timestamp,
     /// A type of the host or the embedder, by its name.
     Custom(&'static str),
-    /// A captured variable that is in use further up in the same call, or was when that call panicked.
+    /// A captured variable that an outer part of the same call is using, or was using when that call panicked.
     Locked,
-    /// More than [`MAX_DEPTH`] arrays and maps one inside the other; also a value that contains itself.
+    /// More than [`MAX_DEPTH`] nested arrays and maps; also a value that contains itself.
     TooDeep,
-    /// A value that contains the same variables over and over.
+    /// A value that contains the same variables again and again.
     TooShared,
-    /// A map that the other side would take for the place of an attachment.
+    /// A map that the receiver would mistake for the placeholder of an attachment.
     Placeholder,
 }
 
@@ -60,7 +62,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The name without its modules; a generic type keeps them, because they also stand inside.
+/// Returns the name of a type without its modules. A generic type keeps them, because modules also occur inside it.
 fn short_name(name: &str) -> &str {
     match name.rsplit_once("::") {
         Some((_, last)) if !name.contains('<') => last,
@@ -68,7 +70,7 @@ fn short_name(name: &str) -> &str {
     }
 }
 
-/// What a `Dynamic` holds, borrowed.
+/// Content of a `Dynamic`, borrowed.
 pub(super) enum Shape<'a> {
     Unit,
     Bool(bool),
@@ -80,9 +82,9 @@ pub(super) enum Shape<'a> {
     Map(DynamicReadLock<'a, Map>),
     Blob(DynamicReadLock<'a, Blob>),
     Binary(DynamicReadLock<'a, Binary>),
-    /// A shared cell, locked for reading, to look into with [`Place::through`].
+    /// A shared cell, locked for reading. [`Place::through`] returns the place of its content.
     Shared(DynamicReadLock<'a, Dynamic>),
-    /// Nothing that JSON has a word for.
+    /// A value that has no form in JSON.
     Foreign(Refusal),
 }
 
@@ -93,7 +95,7 @@ impl<'a> Shape<'a> {
                 .read_lock()
                 .map_or(Self::Foreign(Refusal::Locked), Self::Shared);
         }
-        // Rhai's own questions look at the kind of a value, and `read_lock` at the type that it asks for.
+        // Rhai's `is_...` functions look at the kind of a value, and `read_lock` at the type that is requested.
         let known = if value.is_string() {
             value.read_lock().map(Self::Str)
         } else if value.is_int() {
@@ -129,7 +131,7 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// How many cells a walk may still open.
+/// Number of cells that a walk may still open.
 pub(super) struct Cells(Cell<usize>);
 
 impl Cells {
@@ -137,14 +139,14 @@ impl Cells {
         Self(Cell::new(MAX_CELLS))
     }
 
-    /// Counts a cell; `None` when there were too many.
+    /// Counts a cell. Returns `None` if there were too many.
     pub(super) fn open(&self) -> Option<()> {
         self.0.set(self.0.get().checked_sub(1)?);
         Some(())
     }
 }
 
-/// Where a value stands in what is walked: a list of steps that lives on the stack and costs nothing until it is shown.
+/// Place of a value in a walk: a list of steps that lives on the stack and costs nothing until it is shown.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     outer: Option<&'a Place<'a>>,
@@ -162,7 +164,7 @@ enum Step<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// The value itself.
+    /// Returns the place of the value itself.
     pub(super) fn whole(cells: &'a Cells) -> Self {
         Self {
             outer: None,
@@ -172,7 +174,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The argument with this index.
+    /// Returns the place of the argument with this index.
     pub(super) fn argument(index: usize, cells: &'a Cells) -> Self {
         Self {
             step: Step::Argument(index),
@@ -180,7 +182,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Whether the value here may be an array or a map.
+    /// Checks that the value here may be an array or a map: it must not be nested too deep.
     pub(super) fn enter(&self) -> Result<(), Refusal> {
         if self.depth < MAX_DEPTH {
             Ok(())
@@ -189,12 +191,12 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// An element of the array here.
+    /// Returns the place of an element of the array here.
     pub(super) fn index(&'a self, index: usize) -> Self {
         self.inside(Step::Index(index))
     }
 
-    /// An entry of the map here.
+    /// Returns the place of an entry of the map here.
     pub(super) fn key(&'a self, key: &'a str) -> Self {
         self.inside(Step::Key(key))
     }
@@ -208,7 +210,8 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The same place, for the content of the cell here. A cell in a cell counts as a level, since it may be the same.
+    /// Returns the same place, for the content of the cell here. A cell in a cell counts as a level, because it may be
+    /// the same cell.
     pub(super) fn through(self, content: &Dynamic) -> Result<Self, Refusal> {
         self.cells.open().ok_or(Refusal::TooShared)?;
         let is_deeper = content.is_shared();
@@ -221,7 +224,7 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// The path as a script would write it, and the number of the argument it starts from, counted from 1.
+    /// Returns the path as a script would write it, and the number (from 1) of the argument in which it starts.
     pub(super) fn describe(&self) -> (Option<usize>, String) {
         let mut steps = Vec::new();
         let mut argument = None;
@@ -257,7 +260,7 @@ impl Step<'_> {
     }
 }
 
-/// The end of a message about a value: where it stands.
+/// Returns the end of a message about a value: its place.
 pub(super) fn location(argument: Option<usize>, path: &str) -> String {
     match (argument, path) {
         (None, "") => String::new(),

@@ -1,4 +1,4 @@
-//! How much memory a value takes, for limits on what is kept or made.
+//! Memory size of a value, for limits on what is kept or made.
 
 use rhai::Dynamic;
 
@@ -7,12 +7,13 @@ use crate::value::{
     walk::{Cells, Shape},
 };
 
-/// What one value takes by itself.
+/// Size of a value without its content, in bytes.
 const ONE: usize = size_of::<Dynamic>();
-/// What an entry of a map takes beside its key and its value.
+/// Size of an entry of a map without its key and its value, in bytes.
 const ENTRY: usize = 32;
 
-/// Bytes of memory that `value` takes, about. What is nested too deep, and what belongs to the host, counts as one value.
+/// Returns the approximate memory size of `value`, in bytes. A value that is nested too deep, or that belongs to the
+/// host, counts without its content.
 #[must_use]
 pub fn weight(value: &Dynamic) -> usize {
     within(value, MAX_DEPTH, &Cells::new())

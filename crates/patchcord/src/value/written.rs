@@ -1,8 +1,9 @@
-//! Packet in the form that socketioxide accepts: no text, but only values to serialize.
+//! Packet in the form that socketioxide accepts: values to serialize, and no text.
 //!
-//! So it receives the text of each argument as a value that writes itself, and nothing is encoded again. socketioxide
-//! itself writes the placeholders of attachments, because it counts them: in a packet with attachments, arrays and maps
-//! are taken apart down to the placeholders. socketioxide copies the attachments, because it sees them as slices.
+//! socketioxide therefore receives the text of each argument as a value that writes itself, and nothing is encoded
+//! again. socketioxide itself writes the placeholders of attachments, because it counts them: in a packet with
+//! attachments, arrays and maps are taken apart down to the placeholders. socketioxide copies the attachments, because
+//! it sees them as slices.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +68,7 @@ impl Serialize for Part<'_> {
                 serializer.collect_seq(elements.into_iter().map(|text| self.inner(text)))
             }
             Some(b'{') if !self.attachments.is_empty() => {
-                // A script's map has its keys in this order.
+                // The keys of a script's map are in this order.
                 let entries: BTreeMap<String, _> = self.read()?;
                 match self.attachment(&entries) {
                     Some(bytes) => serializer.serialize_bytes(bytes),

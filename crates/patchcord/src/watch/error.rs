@@ -1,4 +1,4 @@
-//! What can go wrong while watching, as values for whoever reads the batches.
+//! Problems of a watch, as values for the consumer of the batches.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,50 +8,50 @@ use notify::ErrorKind;
 const MAX_WATCHES: &str = "fs.inotify.max_user_watches";
 const MAX_INSTANCES: &str = "fs.inotify.max_user_instances";
 
-/// `EMFILE`, which inotify answers when a user has too many instances.
+/// `EMFILE`, which inotify returns if a user has too many instances.
 const TOO_MANY_OPEN: i32 = 24;
 
-/// A part of the target that cannot be watched.
+/// Part of the target that cannot be watched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WatchError {
     /// The operating system allows no more watches.
     #[error("cannot watch `{}`: the limit `{setting}` is reached", path.display())]
     Limit {
-        /// The first path that is not watched.
+        /// First path that is not watched.
         path: PathBuf,
-        /// The name of the limit.
+        /// Name of the limit.
         setting: &'static str,
     },
     /// The path cannot be read or watched.
     #[error("cannot watch `{}`", path.display())]
     Io {
-        /// What is not watched.
+        /// Path that is not watched.
         path: PathBuf,
-        /// Why not.
+        /// Reason for it.
         #[source]
         source: io::Error,
     },
     /// The watching itself failed.
     #[error("watching `{}` failed", path.display())]
     Failed {
-        /// What is not watched.
+        /// Path that is not watched.
         path: PathBuf,
-        /// Why not.
+        /// Reason for it.
         #[source]
         source: notify::Error,
     },
 }
 
 impl WatchError {
-    /// What is not watched.
+    /// Returns the path that is not watched.
     pub fn path(&self) -> &Path {
         match self {
             Self::Limit { path, .. } | Self::Io { path, .. } | Self::Failed { path, .. } => path,
         }
     }
 
-    /// How to repair it, where that is known.
+    /// Returns the remedy, if one is known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Limit { setting, .. } => Some(format!(
@@ -61,7 +61,7 @@ impl WatchError {
         }
     }
 
-    /// The error that notify reported, about `path` unless it says better.
+    /// Converts an error of notify. It concerns `path`, unless notify names another one.
     pub(super) fn from_notify(error: notify::Error, path: &Path) -> Self {
         let notify::Error { kind, paths } = error;
         let path = paths
@@ -89,7 +89,8 @@ impl WatchError {
         }
     }
 
-    /// Whether there is only nothing to watch, which is no problem: what is missing is waited for.
+    /// Returns `true` if there is only nothing to watch. This is no problem, because the watch waits for what is
+    /// missing.
     pub(super) fn is_absence(&self) -> bool {
         match self {
             Self::Io { source, .. } => is_absence(source),
@@ -98,7 +99,7 @@ impl WatchError {
     }
 }
 
-/// Whether the error says that there is nothing at the path.
+/// Returns `true` if the error means that there is nothing at the path.
 pub(super) fn is_absence(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,10 +1,10 @@
-//! The folders that have a watch, each under one path, whatever moved in the meantime.
+//! Folders that have a watch, each under one path, even if it was moved in the meantime.
 //!
-//! In: real paths (without symbolic links) of folders, in passes that name every folder that is still wanted.
-//! Out: watches of notify.
+//! In: real paths (without symbolic links) of folders, in passes that name every folder that is still wanted. Out:
+//! watches of notify.
 //!
-//! Must stay true: no folder is watched under two paths. The operating system knows one watch per folder, so ending
-//! the watch of an outdated path would end that of the present path too.
+//! Invariant: no folder is watched under two paths. The operating system has one watch per folder, so ending the watch
+//! of an outdated path would end that of the current path too.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, Metadata};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-/// Which folder it is, whatever its path.
+/// Identity of a folder, whatever its path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Id(#[cfg(unix)] (u64, u64), #[cfg(not(unix))] PathBuf);
 
@@ -34,7 +34,7 @@ pub(super) struct Folders {
     watcher: RecommendedWatcher,
     watched: BTreeMap<PathBuf, (Id, RecursiveMode)>,
     paths: HashMap<Id, PathBuf>,
-    /// The folders that the present pass named.
+    /// Folders that the current pass has named.
     wanted: HashSet<PathBuf>,
 }
 
@@ -52,12 +52,12 @@ impl Folders {
         self.watched.contains_key(folder)
     }
 
-    /// Begins a pass that names every folder anew.
+    /// Begins a pass, which names every wanted folder again.
     pub(super) fn begin(&mut self) {
         self.wanted.clear();
     }
 
-    /// Names a folder in this pass and watches it if it has no watch. True when the watch is a new one.
+    /// Names a folder in this pass, and watches it if it has no watch. Returns `true` if the watch is new.
     pub(super) fn want(&mut self, folder: &Path, mode: RecursiveMode) -> notify::Result<bool> {
         if self.wanted.contains(folder) && self.covers(folder, mode) {
             return Ok(false);
@@ -128,7 +128,7 @@ impl Folders {
         if let Some((id, _)) = self.watched.remove(folder) {
             self.paths.remove(&id);
             self.wanted.remove(folder);
-            // A watch ends by itself when its folder is removed: there may be none any more.
+            // A watch ends by itself when its folder is removed, so there may be none any more.
             let _ = self.watcher.unwatch(folder);
         }
     }

@@ -1,15 +1,15 @@
 //! Watching by the events of the operating system.
 //!
-//! In: events of notify. Out: notes to the batches, and watches on every folder that matters, which are of two kinds:
-//! a *whole* folder is part of the target, everything in it counts; a *look-out* holds one *name* on the way to the
-//! target (a parent, a symbolic link, something that does not exist yet), and only that name counts. The rule is
-//! the same for the target and for every symbolic link in it.
+//! In: events of notify. Out: notes to the batches, and watches on every folder that matters. There are two kinds of
+//! watches. A *whole* folder is part of the target, and everything in it counts. A *look-out* waits for one *name* on
+//! the way to the target (a parent, a symbolic link, something that does not exist yet), and only this name counts. The
+//! rule is the same for the target and for every symbolic link in it.
 //!
-//! notify's own recursion is not used where events come from inotify: it misses what is written into a new folder
-//! before its watch exists, and does not see symbolic links that are swapped.
+//! notify's own recursion is not used where events come from inotify, because it misses what is written into a new
+//! folder before its watch exists, and does not see symbolic links that are swapped.
 //!
-//! Must stay true: a folder is watched before it is read, and whenever a watch was added a further note follows, so
-//! that what happened there in the meantime is looked at.
+//! Invariant: a folder is watched before it is read, and whenever a watch was added a further note follows, so that
+//! what happened there in the meantime is looked at.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -25,21 +25,22 @@ use super::error::WatchError;
 use super::folders::Folders;
 use super::notifier::{Notifier, Raw, is_change};
 
-/// Where events come from inotify a watch is one folder and cheap, so every folder and every parent gets one.
-/// Elsewhere a watch covers all that is below it, and watching `/` would mean every change of the machine.
+/// `true` where events come from inotify. There a watch is for one folder and cheap, so every folder and every parent
+/// gets one. Elsewhere a watch covers everything below it, and watching `/` would report every change of the machine.
 const INOTIFY: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// The mode of a whole folder.
+/// Mode of the watch on a whole folder.
 const WHOLE: RecursiveMode = if INOTIFY {
     RecursiveMode::NonRecursive
 } else {
     RecursiveMode::Recursive
 };
 
-/// How many symbolic links one path may go through, as in Linux.
+/// Maximum symbolic links on one path, as in Linux.
 const MAX_LINKS: usize = 40;
 
-/// How many events are handled before the watches are put in order, so that a flood cannot put it off for ever.
+/// Maximum events that are handled before the watches are put in order, so that a flood of events cannot delay this for
+/// ever.
 const MAX_EVENTS: usize = 1024;
 
 #[derive(Debug)]
@@ -50,15 +51,15 @@ pub(super) struct Native {
     plan: Plan,
     /// The watches may no longer be where they should be.
     stale: bool,
-    /// The present pass added a watch.
+    /// The current pass has added a watch.
     added: bool,
-    /// What the present pass could not watch, by path or limit.
+    /// Problems of the current pass, by path or limit.
     problems: BTreeMap<PathBuf, WatchError>,
-    /// What the pass before could not watch, which was reported.
+    /// Paths and limits of the problems of the previous pass, which were reported.
     reported: HashSet<PathBuf>,
 }
 
-/// What counts, in real paths.
+/// Folders and names that count, as real paths.
 #[derive(Debug, Default)]
 struct Plan {
     whole: HashSet<PathBuf>,
@@ -76,7 +77,7 @@ impl Plan {
 }
 
 impl Native {
-    /// Puts the first watches in place.
+    /// Creates the watcher, and adds the first watches.
     pub(super) fn start(
         notifier: Notifier,
         handler: impl EventHandler,
@@ -152,7 +153,7 @@ impl Native {
         }
     }
 
-    /// Whether the watches depend on what is at `path`; saving a plain file moves none.
+    /// Returns `true` if the watches depend on what is at `path`. Saving a plain file moves none.
     fn may_move_watches(&self, path: &Path) -> bool {
         self.folders.contains(path)
             || self.plan.names.contains(path)
@@ -169,7 +170,7 @@ impl Native {
         }
     }
 
-    /// One pass: names every folder that matters, from the root of the file system downwards.
+    /// Runs one pass: names every folder that matters, from the root of the file system downwards.
     fn place(&mut self) {
         self.stale = false;
         self.added = false;
@@ -181,7 +182,7 @@ impl Native {
         self.folders.finish();
     }
 
-    /// Follows `path` to its real path, with a look-out at every step. What does not exist is kept as it was named.
+    /// Returns the real path of `path`, and puts a look-out at every step. What does not exist keeps its name.
     fn follow(&mut self, path: &Path) -> PathBuf {
         let mut real = PathBuf::new();
         let mut ahead = steps(path);
@@ -210,7 +211,7 @@ impl Native {
         real
     }
 
-    /// Puts a look-out in `folder` for the name `here`, then looks where it points if it is a symbolic link.
+    /// Puts a look-out in `folder` for the name `here`. Returns the target of `here` if it is a symbolic link.
     fn look(&mut self, folder: &Path, here: &Path, is_last: bool) -> Option<PathBuf> {
         let is_parent = || !is_last && fs::symlink_metadata(here).is_ok_and(|found| found.is_dir());
         self.plan.names.insert(here.to_path_buf());
@@ -218,7 +219,8 @@ impl Native {
             return None;
         }
         let watched = self.folders.want(folder, RecursiveMode::NonRecursive);
-        // A parent that may be passed but not read is common; it matters only where something has to be waited for.
+        // It is common that a parent may be passed but not read. This matters only where the watch must wait for
+        // something.
         self.note(folder, watched, !is_parent());
         let path = here.to_path_buf();
         match fs::symlink_metadata(here) {
@@ -231,7 +233,7 @@ impl Native {
         }
     }
 
-    /// Watches the folder at `root` and all below it, through symbolic links, each folder once.
+    /// Watches the folder at `root` and all folders below it, through symbolic links, each folder once.
     fn enter(&mut self, root: PathBuf) {
         let mut ahead = vec![root];
         let mut entered = HashSet::new();
@@ -290,7 +292,7 @@ impl Native {
         }
     }
 
-    /// The problems of this pass that the one before did not have.
+    /// Returns the problems of this pass that the previous one did not have.
     fn take_problems(&mut self) -> Vec<WatchError> {
         let problems = std::mem::take(&mut self.problems);
         let subjects = problems.keys().cloned().collect();
@@ -303,7 +305,7 @@ impl Native {
     }
 }
 
-/// One step on the way along a path.
+/// Step on the way along a path.
 #[derive(Debug)]
 enum Step {
     Root(PathBuf),
@@ -311,7 +313,7 @@ enum Step {
     Name(OsString),
 }
 
-/// The steps of `path`, the first one last.
+/// Returns the steps of `path`, the first one last.
 fn steps(path: &Path) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut start = PathBuf::new();
@@ -330,7 +332,7 @@ fn steps(path: &Path) -> Vec<Step> {
     steps
 }
 
-/// Whether an event of this kind leaves all names and folders as they are.
+/// Returns `true` if an event of this kind leaves all names and folders as they are.
 fn changes_only_content(kind: EventKind) -> bool {
     matches!(
         kind,
@@ -338,7 +340,7 @@ fn changes_only_content(kind: EventKind) -> bool {
     )
 }
 
-/// Whether after an event of this kind another folder may be at the path, and its watch gone.
+/// Returns `true` if, after an event of this kind, another folder may be at the path, and its watch may be gone.
 fn takes_away(kind: EventKind) -> bool {
     !matches!(
         kind,

@@ -1,4 +1,4 @@
-//! Messages of the watching thread: events of notify come in, paths that may have changed go out.
+//! Messages of the watching thread. In: events of notify. Out: paths that may have changed.
 
 use std::{
     path::{Path, PathBuf},
@@ -71,8 +71,8 @@ pub(super) fn forward(raw: &mpsc::Sender<Raw>) -> impl notify::EventHandler + us
     }
 }
 
-/// Returns whether an event can mean a change. Attributes count, because a file may have become readable; reading does
-/// not.
+/// Returns `true` if an event can mean a change. Attributes count, because a file may have become readable; reading
+/// does not.
 pub(super) fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),

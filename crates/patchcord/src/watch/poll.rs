@@ -1,9 +1,9 @@
-//! Watching by comparing contents at an interval, for file systems without events.
+//! Watching by comparison of contents at an interval, for file systems without events.
 //!
-//! In: events of notify's polling watcher, which follows symbolic links and finds by itself what was replaced or
-//! comes back. Out: notes to the batches.
+//! In: events of notify's polling watcher, which follows symbolic links, and finds by itself what was replaced or comes
+//! back. Out: notes to the batches.
 //!
-//! Must stay true: a target that is missing costs one look per interval; a problem that stays is reported once.
+//! Invariant: a missing target costs one look per interval; a problem that stays is reported once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ use notify::{Config, Event, EventHandler, PollWatcher, RecursiveMode, Watcher};
 use super::error::WatchError;
 use super::notifier::{Notifier, Raw, is_change};
 
-/// The shortest interval; keeps an interval of zero from spinning.
+/// Minimum interval; it keeps an interval of zero from spinning.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
@@ -24,14 +24,14 @@ pub(super) struct Poll {
     notifier: Notifier,
     watcher: PollWatcher,
     interval: Duration,
-    /// The polling watcher has the target, which existed when it was asked to.
+    /// The polling watcher has the target. It accepts only a target that exists.
     watching: bool,
-    /// Where a problem was reported and nothing changed since.
+    /// Paths whose problem was reported, and where nothing has changed since.
     reported: BTreeSet<PathBuf>,
 }
 
 impl Poll {
-    /// Reads the target for the first time.
+    /// Creates the polling watcher, and reads the target for the first time.
     pub(super) fn start(
         notifier: Notifier,
         interval: Duration,
@@ -68,7 +68,7 @@ impl Poll {
         }
     }
 
-    /// Hands the target to the polling watcher, which takes only what exists.
+    /// Passes the target to the polling watcher, which accepts only what exists. Returns `true` if it did.
     fn begin(&mut self) -> bool {
         let path = self.notifier.root.clone();
         let begun = match fs::metadata(&path) {
@@ -95,9 +95,10 @@ impl Poll {
         }
     }
 
-    /// Passes a problem on, once. A missing target is none, but must be handed over anew when it is back. Nor is a
-    /// folder that contains itself by a link, the only failure without a cause: all in it is reached directly. Nor is a
-    /// link below the target that leads nowhere: there is nothing to watch behind it.
+    /// Reports a problem, once. Three failures are no problems. A missing target must only be passed to the polling
+    /// watcher again when it is back. A folder that contains itself through a link is the only failure without a cause:
+    /// everything in it is reached directly. Behind a link below the target that leads nowhere there is nothing to
+    /// watch.
     fn report(&mut self, problem: WatchError) {
         let path = problem.path();
         let leads_nowhere = path.is_symlink() && fs::metadata(path).is_err();

@@ -1,5 +1,5 @@
-//! Watches real folders. A [`Reader`] does what every consumer does: it reads the target after each batch and never
-//! otherwise; a change that no batch covers leaves it behind, and the deadline ends the test.
+//! Tests on real folders. A [`Reader`] does what every consumer does: it reads the target after each batch and never
+//! otherwise. A change that no batch covers leaves the reader behind, and the deadline ends the test.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ use super::{Batch, Batches, Note, Notifier, Raw, WatchError, WatchOptions, Watch
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What is below a target: the contents of files, `None` for a folder or what cannot be read.
+/// Entries below a target: the content of a file, and `None` for a folder or for what cannot be read.
 type Tree = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
 fn read(path: &Path, depth: usize, tree: &mut Tree) {
@@ -67,7 +67,7 @@ impl Reader {
         batch.expect("a watcher that lives")
     }
 
-    /// Waits until what was read after a batch is what is there.
+    /// Waits until the reader knows the current state of the target.
     async fn catch_up(&mut self) {
         while self.known != tree(&self.target) {
             self.next().await;
@@ -84,7 +84,7 @@ impl Reader {
         }
     }
 
-    /// Changes a file of its own until that is reported by name, so that what was before is over.
+    /// Changes a file of its own until that is reported by name, so that all earlier changes are reported.
     async fn settle(&mut self) {
         let fence = self.target.join("fence");
         for _ in 0..2 {
@@ -98,7 +98,7 @@ impl Reader {
         }
     }
 
-    /// Changes a file when all is quiet and waits until that was read.
+    /// Changes a file when all is quiet, and waits until the reader has read it.
     async fn still_sees(&mut self, path: &Path) {
         self.settle().await;
         write(path, &format!("still seen {}", self.fences));
@@ -133,7 +133,7 @@ fn polling() -> WatchOptions {
     }
 }
 
-/// Gives every change its own batch, as far as possible.
+/// Returns options with which every change has its own batch, as far as possible.
 fn at_once(options: WatchOptions) -> WatchOptions {
     WatchOptions {
         quiet: Duration::ZERO,
@@ -142,7 +142,7 @@ fn at_once(options: WatchOptions) -> WatchOptions {
     }
 }
 
-/// A folder `scripts` with one script, and a place around it.
+/// Creates a folder `scripts` with one script, and a folder around it.
 fn scripts() -> (TempDir, PathBuf) {
     let base = tempfile::tempdir().expect("a folder");
     let target = base.path().join("scripts");
@@ -151,7 +151,7 @@ fn scripts() -> (TempDir, PathBuf) {
     (base, target)
 }
 
-/// Each case with native events and with polling.
+/// Runs each case with native events and with polling.
 macro_rules! both {
     ($($name:ident)*) => {$(
         mod $name {

@@ -1,13 +1,13 @@
-//! What listeners, timers and closures in variables do.
+//! Bodies of listeners, of timers and of closures in variables.
 
 use rand::RngExt;
 
 use super::{KEYS, ROOMS, Scope, Type, Writer};
 
 impl Writer {
-    /// A closure for a variable, on one line.
+    /// Returns a closure for a variable, on one line.
     pub(super) fn closure(&mut self, scope: &Scope) -> String {
-        // A closure that is called may not change what calls it.
+        // A closure that another one calls must not change its caller.
         let mut own = scope.clone();
         own.variables.retain(|(_, kind)| {
             matches!(
@@ -17,7 +17,7 @@ impl Writer {
         });
         let (change, seen) = (self.change(&own), self.value(&own));
         match self.chance(0.15) {
-            // Some are equal to others.
+            // Some closures are equal to others.
             true => format!("|peek| {{ if !peek {{ {change} }} {seen} }}"),
             false => {
                 let tag = self.tag();
@@ -49,7 +49,7 @@ impl Writer {
         }
     }
 
-    /// A body that answers with a tag and a variable.
+    /// Writes a body that answers with a tag and a variable.
     pub(super) fn body(&mut self, scope: &Scope, arguments: &[&str]) {
         let tag = self.tag();
         if !arguments.is_empty() {
@@ -69,7 +69,8 @@ impl Writer {
         }
     }
 
-    /// Where hosts cannot be compared with each other, a listener says that it is there, and does nothing.
+    /// Makes a listener of a random script answer a probe and do nothing, because random hosts cannot be compared with
+    /// each other.
     pub(super) fn probe(&mut self, tag: i64) {
         if self.is_random {
             self.line(format!(
@@ -90,7 +91,7 @@ impl Writer {
         }
     }
 
-    /// Changes a variable, on one line.
+    /// Returns a change of a variable, on one line.
     pub(super) fn change(&mut self, scope: &Scope) -> String {
         let at = match scope.variables.len() {
             0 => return "io.data.incr(\"changes\", 1);".to_owned(),
@@ -163,7 +164,7 @@ impl Writer {
         }
     }
 
-    /// A timer that a variable holds instead of the one before.
+    /// Writes a timer that replaces the one in a variable.
     fn replace_timer(&mut self, scope: &Scope) {
         let after = self.random.random_range(15..90);
         let Some(name) = self.variable(scope, &[Type::Timeout]) else {
@@ -198,7 +199,7 @@ impl Writer {
         });
     }
 
-    /// Asks the client, with or without a timeout.
+    /// Writes a question to the client, with or without a timeout.
     pub(super) fn ask(&mut self, scope: &Scope) {
         let (first, after) = match self.below(2) {
             0 => ("socket.emit(\"ask\", |answer| {", ""),

@@ -1,11 +1,11 @@
-//! Functions of a script, those of the file that it imports, and its hooks.
+//! Functions of a generated script and of the file that it imports, and hooks.
 
 use rand::RngExt;
 
 use super::{Scope, Type, Writer};
 
 impl Writer {
-    /// The imported file.
+    /// Writes the imported file.
     pub(super) fn lib(&mut self) {
         self.line("const STEP = 3;");
         let tag = self.tag();
@@ -13,7 +13,7 @@ impl Writer {
         self.register("listen");
     }
 
-    /// Functions of the file itself, which `on_connection`, handlers and other functions call.
+    /// Writes the functions of the main file, which `on_connection`, handlers and other functions call.
     pub(super) fn functions(&mut self) {
         for _ in 0..self.below(3) {
             let (name, tag) = (self.name("helper"), self.tag());
@@ -28,7 +28,7 @@ impl Writer {
         for _ in 0..self.below(3) {
             let (name, tag) = (self.name("named"), self.tag());
             self.block(&format!("fn {name}(a) {{"), "}", |w| {
-                // It has no socket to answer a probe with, so that it must not change anything then.
+                // In random scripts this function must change nothing, because it has no socket to answer a probe with.
                 if !w.is_random {
                     w.line("io.data.incr(\"named\", 1);");
                 }
@@ -43,7 +43,7 @@ impl Writer {
         }
     }
 
-    /// A function that registers listeners of a socket.
+    /// Writes a function that registers listeners of a socket.
     fn register(&mut self, name: &str) {
         self.block(&format!("fn {name}(socket) {{"), "}", |w| {
             let mut scope = Scope {
@@ -63,7 +63,7 @@ impl Writer {
         });
     }
 
-    /// A function that sets the timer for its next call.
+    /// Writes a function that sets the timer for its next call.
     fn game_loop(&mut self, name: &str) {
         let (tag, after) = (self.tag(), self.random.random_range(20..70));
         self.block(&format!("fn {name}(socket) {{"), "}", |w| {

@@ -1,4 +1,4 @@
-//! What `on_connection` and the functions that register listeners do.
+//! Statements of `on_connection` and of the functions that register listeners.
 
 use rand::RngExt;
 
@@ -24,7 +24,7 @@ impl Writer {
         });
     }
 
-    /// A listener of an event that nothing else has.
+    /// Writes a listener of an event that has no other listener.
     fn lone_listener(&mut self, scope: &Scope) {
         let event = self.name("lone");
         self.events.push(event.clone());
@@ -33,7 +33,7 @@ impl Writer {
         });
     }
 
-    /// One statement of code that runs with a socket at hand.
+    /// Writes one statement of code that has a socket.
     pub(super) fn statement(&mut self, scope: &mut Scope) {
         match self.below(20) {
             0..=4 => self.declare(scope),
@@ -106,7 +106,7 @@ impl Writer {
         scope.variables.push((name, kind));
     }
 
-    /// A timer that is kept in a variable.
+    /// Writes a timer that is kept in a variable.
     fn timer(&mut self, scope: &mut Scope, name: &str, repeats: bool) {
         let (word, kind) = match repeats {
             true => ("set_interval", Type::Interval),
@@ -123,7 +123,7 @@ impl Writer {
         scope.variables.push((name.to_owned(), kind));
     }
 
-    /// A number, often of today's state.
+    /// Returns a number, often one that depends on the present state.
     fn number(&mut self, scope: &Scope) -> String {
         if scope.is_load || scope.depth > 1 {
             return self.below(9).to_string();
@@ -217,7 +217,7 @@ impl Writer {
         self.observer(scope);
     }
 
-    /// Some clients get no further.
+    /// Writes a condition under which `on_connection` ends early for some clients.
     fn leave_early(&mut self, scope: &Scope) {
         let condition = self.condition(scope);
         let end = self.pick(&[
@@ -243,7 +243,7 @@ impl Writer {
         self.line(text);
     }
 
-    /// Calls of functions that register listeners, or named functions as listeners.
+    /// Writes calls of functions that register listeners, or named functions as listeners.
     fn register_by_function(&mut self) {
         let (logins, listeners, loops) = (
             self.logins.clone(),
@@ -271,7 +271,7 @@ impl Writer {
         }
     }
 
-    /// Listeners that a loop registers, each with a variable of its own.
+    /// Writes a loop that registers listeners, each with a variable of its own.
     fn several(&mut self, scope: &Scope) {
         let (index, name, event) = (self.name("i"), self.name("v"), self.event());
         let mut inner = scope.clone();
@@ -309,7 +309,7 @@ impl Writer {
         }
     }
 
-    /// A closure in a variable, as a listener that may be taken off by it.
+    /// Writes a closure in a variable that is a listener, and an event that removes this listener.
     fn listener_in_variable(&mut self, scope: &Scope) {
         let (name, event, off) = (self.name("f"), self.event(), self.name("off"));
         self.block(&format!("let {name} = |a| {{"), "};", |w| {
@@ -324,7 +324,7 @@ impl Writer {
         });
     }
 
-    /// A listener that sends everything that can be seen here.
+    /// Writes a listener that sends everything that is visible in the scope.
     pub(super) fn observer(&mut self, scope: &Scope) {
         let seen = self.seen(scope);
         let tag = self.tag();

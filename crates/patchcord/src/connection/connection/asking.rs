@@ -1,7 +1,8 @@
-//! Answers that a connection's scripts wait for.
+//! Answers for which a connection's scripts wait.
 //!
-//! Clients answer in the order of their packets, whichever socket was asked, and the closures are called in that order:
-//! an answer wakes a [`AckWaker`], which posts work to the requesting connection, before the next packet is read.
+//! Answers of a client arrive in the order of its packets, whichever of its sockets was asked, and the closures are
+//! called in that order: an answer wakes an [`AckWaker`], which posts work to the requesting connection before the next
+//! packet is read.
 
 use std::{
     pin::Pin,
@@ -46,7 +47,7 @@ impl Connection {
     /// is called with one. Without a timeout it waits for ever, as in Node. Called in this connection's turn.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or the one client that is asked cannot take it; then `handler` is not called.
+    /// When an argument cannot be sent, or the one client that is asked cannot accept it; `handler` is not called then.
     pub fn ask(
         self: &Arc<Self>,
         whom: AckTarget<'_>,
@@ -109,8 +110,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Polls an answer, in this connection's turn. Returns the call that is due, if it was the last answer that its
-    /// closure waits for.
+    /// Polls an answer, in this connection's turn. Returns the call that is due, if this was the last answer for which
+    /// its closure waited.
     pub fn answered(self: &Arc<Self>, number: u64, nth: usize) -> Option<Answered> {
         let mut answer = self.held().acks.place(number, nth)?.take()?;
         let knock = Arc::new(AckWaker {
@@ -127,7 +128,7 @@ impl Connection {
         }
     }
 
-    /// Returns how many closures wait for answers.
+    /// Returns the number of closures that wait for answers.
     pub fn waiting_for(&self) -> usize {
         self.held().acks.len()
     }
@@ -147,7 +148,7 @@ struct AckWaker {
 }
 
 impl AckWaker {
-    /// Waits for an answer, in the turn of the requesting connection.
+    /// Waits for an answer. Called in the turn of the requesting connection.
     fn listen(self: &Arc<Self>, mut answer: Answer) {
         match poll(&mut answer, self) {
             Poll::Pending => self.keep(answer),
@@ -155,7 +156,7 @@ impl AckWaker {
         }
     }
 
-    /// Waits for an answer, outside of that turn.
+    /// Waits for an answer. May be called outside of that turn: the answer is polled later, in it.
     fn expect(&self, answer: Answer) {
         self.keep(answer);
         self.post();
@@ -180,7 +181,7 @@ impl Wake for AckWaker {
     }
 }
 
-/// Polls an answer, without charging the budget of the task that happens to run.
+/// Polls an answer, without use of the cooperative budget of the task that happens to run.
 fn poll(answer: &mut Answer, knock: &Arc<AckWaker>) -> Poll<Result<Vec<Dynamic>, NoAnswer>> {
     let waker = Waker::from(knock.clone());
     Pin::new(&mut unconstrained(answer)).poll(&mut Context::from_waker(&waker))

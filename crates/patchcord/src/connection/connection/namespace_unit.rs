@@ -1,7 +1,7 @@
 //! Unit of a namespace, beside its connections: `on_load`, its timers and its closures run in a turn of its own.
 //!
-//! That turn is a [`Connection`] without a client. It adopts an edit as a connection does; `on_load` runs again only when
-//! its own code has changed.
+//! That turn is a [`Connection`] without a client. It adopts an edit as a connection does; `on_load` runs again only
+//! when its own code has changed.
 
 use std::sync::Arc;
 
@@ -27,13 +27,13 @@ impl Connection {
         self.held().version = Some(version.clone());
     }
 
-    /// Takes out what the unit has registered, so that `on_load` registers anew.
+    /// Removes and returns the registrations of the unit, so that `on_load` registers again.
     pub fn take_registered(&self) -> Registered {
         std::mem::take(&mut self.held().registered)
     }
 
-    /// Merges what `on_load` has registered now into what it had registered before; `base` is what its old code
-    /// registers, as a draft.
+    /// Merges the new registrations of `on_load` into those that it made before; `base` is what its old code registers,
+    /// as a draft.
     pub fn merge_registered(self: &Arc<Self>, before: Registered, base: &Registered) {
         let mut held = self.held();
         let new = std::mem::replace(&mut held.registered, before);

@@ -11,19 +11,20 @@ use crate::{
     value::{self, DecodeError, to_packet},
 };
 
-/// Characters of the name of an event that is announced as lost: clients choose it.
+/// Maximum length of an event name in an announcement, in characters. There is a maximum because clients choose the
+/// name.
 const MAX_NAME: usize = 200;
 
 impl Connection {
     /// Sends an event to the client; does nothing if the client has left.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or the client cannot take it.
+    /// When an argument cannot be sent, or the client cannot accept it.
     pub fn emit(self: &Arc<Self>, event: &OutgoingEvent<'_>) -> Result<(), SendError> {
         if self.phase() < Phase::Connected {
             let event = event.encoded()?.for_later();
             self.once_open(Box::new(move |link| {
-                // A client that cannot accept this event learns no more of it than of any other event.
+                // A client that cannot accept the event does not learn of it, as with any other event.
                 link.map(|link| link.emit(&event));
             }));
             return Ok(());
@@ -44,7 +45,7 @@ impl Connection {
         }
     }
 
-    /// Calls `send` now, or after the CONNECT is answered; without a link if the client leaves before.
+    /// Calls `send` now, or after the CONNECT is answered. `send` receives no link if the client leaves before.
     pub(super) fn once_open(&self, send: Early) {
         let mut held = self.held();
         if self.phase() < Phase::Connected {
@@ -55,8 +56,8 @@ impl Connection {
         }
     }
 
-    /// Schedules the `on_any_outgoing` listeners for an event. This happens before the event is on its way, so that
-    /// they have received it when the client answers.
+    /// Schedules the `on_any_outgoing` listeners for an event. This happens before the event is sent, so that they have
+    /// received it when the client answers.
     ///
     /// # Errors
     /// When an argument cannot be sent.
@@ -94,10 +95,10 @@ impl Connection {
         self.lost(name.as_deref().unwrap_or("?"), problem);
     }
 
-    /// Answers an event.
+    /// Sends the ack of an event.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or the client cannot take it.
+    /// When an argument cannot be sent, or the client cannot accept it.
     pub fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
         self.send(|link| link.ack(id, &to_packet(None, args)?))
     }
@@ -151,8 +152,8 @@ impl Connection {
         fits
     }
 
-    /// Returns `true` if the client is in at most `max` rooms after it has joined these. Counting its rooms takes long,
-    /// so it is counted only when the number of joins makes that worth while.
+    /// Returns `true` if the client is in at most `max` rooms after it has joined `rooms`. The rooms are counted only
+    /// when the number of joins exceeds `max`, because counting takes long.
     fn fits(&self, rooms: &[String], max: usize) -> bool {
         let joined = self.joined.fetch_add(rooms.len(), Ordering::Relaxed);
         if joined + rooms.len() <= max {
@@ -206,7 +207,7 @@ impl Connection {
         rooms
     }
 
-    /// Records the rooms that a leaving client was in until now, beside its own.
+    /// Records the rooms that a leaving client was in until now: `rooms`, and that of its own id.
     pub fn remember_rooms(&self, rooms: Vec<String>) {
         self.held().last_rooms = Some(self.with_own_room(rooms));
         self.in_own_room.store(false, Ordering::Relaxed);

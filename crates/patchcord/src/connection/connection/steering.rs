@@ -1,4 +1,5 @@
-//! Looks at a connection, resets its state, and lets it begin anew. Everything here happens in the connection's turn.
+//! Inspects a connection, resets its state, and makes it begin again. Everything here happens in the connection's turn,
+//! except where a function says that it does not need the turn.
 
 use std::{
     collections::BTreeMap,
@@ -29,15 +30,16 @@ impl Connection {
         self.held().acks.look()
     }
 
-    /// Returns all captured variables, with the values that `initial` has for them: a draft of the connection's version.
+    /// Returns all captured variables, each with its value and its initial value. `initial` is a draft of the
+    /// connection's version.
     pub fn compare(&self, initial: &Registered) -> Vec<Captured> {
         let held = self.held();
         let acks = held.acks.handlers().cloned().collect();
         held.registered.compare(acks, initial)
     }
 
-    /// Returns the keys of `socket.data`, each with its value and its initial value. `written` is what a draft of the connection's version
-    /// writes.
+    /// Returns the keys of `socket.data`, each with its value and its initial value. `written` has the keys that a
+    /// draft of the connection's version writes.
     pub fn compare_data(
         &self,
         written: &BTreeMap<Identifier, Option<Dynamic>>,
@@ -59,8 +61,8 @@ impl Connection {
         keys.into_iter().map(both).collect()
     }
 
-    /// Gives captured variables and keys of `socket.data` their initial values, if `wants` names them. `initial` is a draft
-    /// of the connection's version.
+    /// Sets the captured variables and the keys of `socket.data` that `wants` selects to their initial values.
+    /// `initial` is a draft of the connection's version.
     pub fn reset(&self, initial: &DraftResult, wants: &dyn Fn(&str) -> bool) -> CarriedState {
         let mut carried = self.held().registered.reset(&initial.registered, wants);
         for (key, live, value) in self.compare_data(&initial.data) {
@@ -77,7 +79,8 @@ impl Connection {
         carried
     }
 
-    /// Returns how many times the connection has begun anew. What was scheduled before the last time has no effect.
+    /// Returns the number of times that the connection has begun again. Calls that were scheduled before the last time
+    /// have no effect.
     pub fn beginnings(&self) -> u32 {
         self.beginnings.load(Ordering::Relaxed)
     }
@@ -94,7 +97,7 @@ impl Connection {
         };
         registered.release();
         adoption.iter().for_each(|adoption| adoption.release());
-        // They are dropped without the lock, because a closure may hold anything.
+        // Dropped without the lock, because a closure may hold anything, and its drop may take the lock.
         drop((registered, acks, adoption));
         let before = self.data_at_handshake();
         for key in self.data().keys() {
@@ -122,9 +125,9 @@ impl Connection {
         self.held().data_at_handshake = data.map(Box::new);
     }
 
-    /// Lets a draft see `socket.data` as `on_handshake` has left it.
+    /// Makes a draft see `socket.data` as `on_handshake` has left it.
     pub fn begin_data(&self, draft: &Draft) {
-        // Without data there is none now, and there was none then.
+        // A connection without `socket.data` has none now, and had none then.
         if let Some(data) = self.data.get() {
             draft.begin_data(data, self.data_at_handshake());
         }

@@ -1,4 +1,4 @@
-//! Work loop of a connection: item after item, and not so many in a row that others wait.
+//! Work loop of a connection: runs one work item after the other, but not so many in a row that other connections wait.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -11,15 +11,15 @@ use crate::{
     script::took_long,
 };
 
-/// Maximum work items in a row. The rest goes to a fresh task, so that others have their turn on this thread.
+/// Maximum number of work items in a row. The rest goes to a fresh task, so that other connections may use this thread.
 const WORK_IN_A_ROW: usize = 64;
-/// Maximum time in a row, for the same reason.
+/// Maximum time for work items in a row, for the same reason.
 const TIME_IN_A_ROW: Duration = Duration::from_millis(5);
 
 impl Connection {
-    /// Posts work. The work runs here and now if the connection is idle and this thread is in no script call. Otherwise
-    /// it runs in the turn of the thread that is busy with the connection, or on a task of its own. Returns an event
-    /// that the mailbox rejects because it is full of events.
+    /// Posts work. The work runs here and now if the connection is idle, its last call was not slow, and this thread is
+    /// in no script call. Otherwise it runs in the turn of the thread that is busy with the connection, or on a task of
+    /// its own. Returns an event that the mailbox rejects because too much waits already.
     pub fn post(self: &Arc<Self>, work: Work) -> Option<Event> {
         match self.mailbox.post(work, &self.phase) {
             Posted::Run(work) if Turn::is_running() || self.is_slow() => {
@@ -41,7 +41,7 @@ impl Connection {
         }
     }
 
-    /// Does `first` and what waits behind it, in the turn that the caller holds.
+    /// Runs `first` and the work that waits behind it, in the turn that the caller holds.
     pub(super) fn work(self: &Arc<Self>, first: Option<Work>) {
         let mut turn = HandOver {
             connection: self,
@@ -53,7 +53,7 @@ impl Connection {
         while let Some(work) = next {
             self.namespace().driver().run(self, work);
             let took_long = took_long();
-            // Work without a call, such as a timer that another item has fired, says nothing about speed.
+            // A work item without a call, such as a timer that another item has fired, says nothing about speed.
             if let Some(slow) = took_long.filter(|slow| *slow != self.is_slow()) {
                 let separates = || self.link().is_some_and(|link| link.separates_slow_calls());
                 self.slow.store(slow && separates(), Ordering::Relaxed);
@@ -75,7 +75,7 @@ impl Connection {
         turn.armed = false;
     }
 
-    /// Returns whether the last call took long: the next ones do not run on threads that serve others.
+    /// Returns `true` if the last call took long: the next calls do not run on threads that serve other connections.
     pub fn is_slow(&self) -> bool {
         self.slow.load(Ordering::Relaxed)
     }

@@ -1,7 +1,7 @@
-//! What a script whose call failed is told.
+//! Messages and hints for a call that failed.
 //!
-//! In come the innermost error of a call, the token it stands at and the text of its file; out goes a diagnostic
-//! without a place. Message first, then what can be stated as a fact about it.
+//! In: the innermost error of a call, its token, and the text of its file. Out: a diagnostic without a place. The
+//! message comes first, then the facts that can be stated about it.
 
 use rhai::{Dynamic, EvalAltResult};
 
@@ -11,13 +11,13 @@ use super::{
 };
 use crate::diagnostic::{Diagnostic, javascript};
 
-/// How Rhai begins the names of closures.
+/// Prefix of the names that Rhai gives to closures.
 pub(super) const CLOSURE: &str = "anon$";
 
 const DATA_RACE: &str = "a variable is used while it is being changed, for example an array that a closure given to \
                          one of its own methods changes";
 
-/// Message and hints for a failed call.
+/// Returns message and hints for a failed call.
 pub(super) fn explain(
     error: &EvalAltResult,
     token: Option<&Token<'_>>,
@@ -48,8 +48,8 @@ pub(super) fn explain(
     }
 }
 
-/// The token at the place of `error`. A data race has no position: it stands at the call that it names, if the text
-/// has only one.
+/// Returns the token at the place of `error`. A data race has no position: its token is the call that it names, if the
+/// text contains this call only once.
 pub(super) fn token<'a>(error: &EvalAltResult, source: &'a str) -> Option<Token<'a>> {
     match error {
         EvalAltResult::ErrorDataRace(why, at) if at.is_none() => Token::only(source, quoted(why)?),
@@ -161,7 +161,7 @@ fn unknown_function(
     ))
 }
 
-/// What is written instead of a function of JavaScript, called on something or alone.
+/// Returns the hint for a function of JavaScript, called on a value or alone.
 fn javascript_call(name: &str, on_something: bool, types: &[String]) -> Option<&'static str> {
     let receiver = types.first().filter(|_| on_something);
     match receiver.map(String::as_str) {
@@ -170,7 +170,7 @@ fn javascript_call(name: &str, on_something: bool, types: &[String]) -> Option<&
     }
 }
 
-/// What is written instead of a member that values of this type have in JavaScript.
+/// Returns the hint for a member that values of this type have in JavaScript.
 fn javascript_member(name: &str, receiver: &str) -> Option<&'static str> {
     match receiver {
         "Socket" | "Io" | "Operator" | "Sockets" | "Rooms" => javascript::of_handle(name),
@@ -197,7 +197,7 @@ fn arguments(count: usize) -> String {
     }
 }
 
-/// How many parameters the function `name` has, if the text declares it once.
+/// Returns the number of parameters of the function `name`, if the text declares it once.
 fn parameters(source: &str, name: &str) -> Option<usize> {
     let head = format!("fn {name}(");
     let mut declared = source
@@ -215,7 +215,7 @@ fn parameters(source: &str, name: &str) -> Option<usize> {
     )
 }
 
-/// The diagnostic of a name that is no variable here.
+/// Returns the diagnostic of a name that is no variable here.
 pub(crate) fn unknown_variable(name: &str, source: Option<&str>) -> Diagnostic {
     let error = Diagnostic::error(format!("unknown variable `{name}`"));
     let declared = |word: &str| {
@@ -251,7 +251,8 @@ fn unknown_module(name: &str, token: Option<&Token<'_>>) -> Diagnostic {
     }
 }
 
-/// Rhai says `Unknown property 'p' - a getter is not registered for type 't'`, or `No writable property 'p' - ...`.
+/// Explains an error about a property. Rhai says `Unknown property 'p' - a getter is not registered for type 't'`, or
+/// `No writable property 'p' - ...`.
 fn property(why: &str) -> Diagnostic {
     let mut names = why.split('\'').skip(1).step_by(2);
     match (names.next(), names.next(), names.next()) {
@@ -284,7 +285,7 @@ fn mismatch(wanted: &str, actual: &str) -> String {
     }
 }
 
-/// Rhai says `t [i]` when it reads, and `t [i] = v` when it writes.
+/// Explains an error about an index. Rhai says `t [i]` for a read, and `t [i] = v` for a write.
 fn indexing(what: &str) -> String {
     let read = what.split_once(" = ").map_or(what, |(read, _)| read);
     match read
@@ -343,7 +344,8 @@ fn too_large(what: &str) -> String {
 
 const PANICKED: &str = "a native function panicked";
 
-/// The end of a call that no script can catch; the reasons of our limits are single words.
+/// Returns the message for a call that ended with an error that no script can catch. The reasons of the host's limits
+/// are single words.
 fn terminated(reason: &Dynamic) -> String {
     let word = reason.as_immutable_string_ref();
     match word.as_ref().map_or("", |word| word.as_str()) {
@@ -368,7 +370,7 @@ fn terminated(reason: &Dynamic) -> String {
     }
 }
 
-/// The last thing in Rhai's quotes.
+/// Returns the last text in Rhai's quotes.
 fn quoted(text: &str) -> Option<&str> {
     text.trim_end_matches('\'')
         .rsplit_once('\'')

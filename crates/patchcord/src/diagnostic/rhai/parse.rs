@@ -1,7 +1,7 @@
-//! What a script that does not compile is told.
+//! Messages and hints for a script that does not compile.
 //!
-//! In come the kind of a syntax error and the token it stands at; out goes a diagnostic without a place. Besides Rhai's
-//! own rules, the hints know what people write who come from JavaScript.
+//! In: the kind of a syntax error, and its token. Out: a diagnostic without a place. The hints cover Rhai's own rules
+//! and the habits of people who come from JavaScript.
 
 use rhai::{LexError, ParseErrorType};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::diagnostic::Diagnostic;
 
-/// Message and hints for a syntax error.
+/// Returns message and hints for a syntax error.
 pub(super) fn explain(error: &ParseErrorType, token: Option<&Token<'_>>) -> Diagnostic {
     let mut diagnostic = match (error, token) {
         (ParseErrorType::BadInput(error), _) => lexical(error, token),
@@ -115,7 +115,8 @@ fn message(error: &ParseErrorType, token: Option<&Token<'_>>) -> String {
     }
 }
 
-/// Rhai asks for a comma only, where a closing bracket would do as well and is what is mostly missing.
+/// Returns the separator that is expected. Rhai asks only for a comma, where a closing bracket is possible too and is
+/// mostly the one that is missing.
 fn separator(why: &str) -> String {
     let known = [
         ("arguments", "`,` or `)` after an argument"),
@@ -219,7 +220,7 @@ fn improper(symbol: &str, why: &str) -> Diagnostic {
     }
 }
 
-/// A reserved word, or a keyword, where Rhai wants a name.
+/// Explains a reserved word or a keyword where Rhai expects a name.
 fn reserved(word: &str, token: Option<&Token<'_>>) -> Diagnostic {
     let is_word = word.starts_with(|c: char| c.is_ascii_alphabetic());
     let Some(token) = token.filter(|_| is_word) else {
@@ -261,7 +262,7 @@ fn after_dot(word: &str, receiver: &str, is_call: bool, error: Diagnostic) -> Di
     }
 }
 
-/// What a JavaScript habit is written as here.
+/// Returns the hint for a JavaScript habit at this token.
 fn javascript(token: &Token<'_>) -> Option<&'static str> {
     if token.receiver().is_some() {
         return None;
@@ -309,7 +310,7 @@ const LOOP: &str = "a loop is written `for x in list { ... }` or `for i in 0..3 
 const TYPE: &str = "the type of a value is told by `type_of(x)`";
 const EXPORT: &str = "the functions of a file are there for whoever imports it";
 
-/// What is written instead of the word before this token.
+/// Returns the hint for a JavaScript word before this token.
 fn after_javascript(token: &Token<'_>) -> Option<&'static str> {
     let known = [
         ("function", "a function is declared with `fn`"),

@@ -1,8 +1,8 @@
-//! The token at a position of a source text.
+//! Token at a position of a source text.
 //!
-//! In come a text and one of Rhai's positions (line and column from 1, in characters, no length); out goes the
-//! token that stands there with what surrounds it: how much to underline, what was found, on what a method was
-//! called. A position that is not in the text gives no token.
+//! In: a text and one of Rhai's positions (line and column from 1, in characters, no length). Out: the token at this
+//! position with the text around it. It answers how much to underline, what was found, and on what a method was called.
+//! A position that is not in the text has no token.
 
 use std::sync::Arc;
 
@@ -17,17 +17,17 @@ const SYMBOLS: [&str; 37] = [
     "..", "+=", "-=", "*=", "/=", "%=", "#{",
 ];
 
-/// A token and the text on both sides of it.
+/// Token and the text on both sides of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Token<'a> {
-    /// The token itself, empty at the end of the text.
+    /// Text of the token; empty at the end of the source.
     pub(super) text: &'a str,
     before: &'a str,
     after: &'a str,
 }
 
 impl<'a> Token<'a> {
-    /// The token that begins at `position`.
+    /// Returns the token that begins at `position`.
     pub(super) fn at(source: &'a str, position: Position) -> Option<Self> {
         let line = position.line()?;
         let column = position.position().unwrap_or(1);
@@ -44,7 +44,7 @@ impl<'a> Token<'a> {
         })
     }
 
-    /// The token `name`, if it stands in the text exactly once.
+    /// Returns the token `name`, if the text contains it exactly once.
     pub(super) fn only(source: &'a str, name: &str) -> Option<Self> {
         let mut found = source
             .match_indices(name)
@@ -67,7 +67,8 @@ impl<'a> Token<'a> {
         })
     }
 
-    /// Directly behind the last thing that is written: Rhai's own position would be an empty line.
+    /// Returns an empty token directly behind the last written text, because Rhai's own position would be an empty
+    /// line.
     fn end(source: &'a str) -> Self {
         Self {
             text: "",
@@ -76,7 +77,7 @@ impl<'a> Token<'a> {
         }
     }
 
-    /// What was found, for messages.
+    /// Returns the description of the token for messages.
     pub(super) fn found(&self) -> String {
         match self.text {
             "" => "the end of the script".to_owned(),
@@ -86,13 +87,13 @@ impl<'a> Token<'a> {
         }
     }
 
-    /// Whether it is a name or a keyword.
+    /// Returns `true` if it is a name or a keyword.
     pub(super) fn is_word(&self) -> bool {
         self.text
             .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
     }
 
-    /// Whether it follows the symbol or the whole word `text`, apart from blanks.
+    /// Returns `true` if it follows the symbol or the whole word `text`, apart from blanks.
     pub(super) fn follows(&self, text: &str) -> bool {
         let before = self.before.trim_end().strip_suffix(text);
         before.is_some_and(|before| {
@@ -100,24 +101,24 @@ impl<'a> Token<'a> {
         })
     }
 
-    /// Whether `text` stands before it on its line.
+    /// Returns `true` if `text` stands before it on its line.
     pub(super) fn before_on_its_line(&self, text: &str) -> bool {
         let line = self.before.rsplit('\n').next();
         line.is_some_and(|line| line.contains(text))
     }
 
-    /// Whether it is followed by `text`, apart from blanks.
+    /// Returns `true` if `text` follows it, apart from blanks.
     pub(super) fn precedes(&self, text: &str) -> bool {
         self.after.trim_start().starts_with(text)
     }
 
-    /// Whether a name comes after it.
+    /// Returns `true` if a blank and a name follow it.
     pub(super) fn precedes_a_name(&self) -> bool {
         let after = self.after.trim_start_matches(' ');
         after.len() < self.after.len() && after.starts_with(is_word_char)
     }
 
-    /// Whether nothing but blanks stands before it on its line, and something on the lines above.
+    /// Returns `true` if only blanks stand before it on its line, and there is text on the lines above.
     pub(super) fn begins_a_line(&self) -> bool {
         let blanks = self
             .before
@@ -126,7 +127,8 @@ impl<'a> Token<'a> {
         blanks.contains('\n') && !self.before.trim_end().is_empty()
     }
 
-    /// For a property or a method: what stands before the dot, as far as it is written in names, else empty.
+    /// Returns the text before the dot for a property or a method: a chain of names, or empty if it is anything else.
+    /// Returns `None` if there is no dot.
     pub(super) fn receiver(&self) -> Option<&'a str> {
         let before = self.before.trim_end().strip_suffix('.')?;
         let before = before.strip_suffix('?').unwrap_or(before);
@@ -136,7 +138,7 @@ impl<'a> Token<'a> {
         Some(if complete { receiver } else { "" })
     }
 
-    /// The place of the token in `file`, whose text it was made from.
+    /// Returns the place of the token in `file`, from whose text it was made.
     pub(super) fn place(&self, file: &str, source: Arc<str>) -> Place {
         let line = self.before.matches('\n').count() + 1;
         let start = self.before.rfind('\n').map_or(0, |end| end + 1);
@@ -151,7 +153,7 @@ pub(super) fn is_word_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// The byte where a line and column begin; a column behind the last character is the end of the line.
+/// Returns the byte at which a line and column begin. A column behind the last character is the end of the line.
 fn offset(source: &str, line: usize, column: usize) -> Option<usize> {
     let mut lines = source.split_inclusive('\n');
     let skipped: usize = lines
@@ -171,7 +173,7 @@ fn offset(source: &str, line: usize, column: usize) -> Option<usize> {
     Some(skipped + within)
 }
 
-/// How many bytes the token at the start of `rest` takes, never past the end of the line.
+/// Returns the length of the token at the start of `rest`, in bytes, never past the end of the line.
 fn length(rest: &str) -> usize {
     let line = rest.split(['\r', '\n']).next().unwrap_or_default();
     let Some(first) = line.chars().next() else {

@@ -1,18 +1,19 @@
-//! Rhai's and Rust's words in the words of a script author.
+//! Texts of Rhai and Rust in the words of a script author.
 //!
-//! In come type names, sentences and values out of Rhai's errors; out go the names that `type_of` gives in a
-//! script, sentences in our house style, and values as short text. Nothing in here follows a value without a bound:
-//! a map that captured itself must not take the process down.
+//! In: type names, sentences and values from Rhai's errors. Out: the type names that `type_of` returns in a script,
+//! sentences in patchcord's style, and values as short text. Invariant: no function here follows a value without a
+//! bound, because a map that captured itself must not take the process down.
 
 use rhai::Dynamic;
 
-/// Longest text that is taken over from a thrown value, in characters.
+/// Maximum length of the text of a thrown value, in characters.
 const MAX_TEXT: usize = 1000;
-/// Deepest level, and most items of one level, that are shown of a thrown array or map.
+/// Maximum levels of a thrown array or map, and maximum items of one level, that are shown.
 const MAX_DEPTH: usize = 3;
 const MAX_ITEMS: usize = 8;
 
-/// The name of a type as a script author knows it: `i64` is `int`, `&str | ImmutableString | String` is `string`.
+/// Returns the name of a type as a script author knows it: `i64` is `int`, `&str | ImmutableString | String` is
+/// `string`.
 pub(crate) fn type_word(name: &str) -> String {
     let name = name.trim();
     if name.contains('|') || name.ends_with("str") {
@@ -39,7 +40,7 @@ pub(crate) fn type_word(name: &str) -> String {
     word.to_owned()
 }
 
-/// The types of a call's arguments, read from the text between the parentheses of a signature.
+/// Returns the types of a call's arguments, read from the text between the parentheses of a signature.
 pub(super) fn type_words(list: &str) -> Vec<String> {
     let mut depth = 0usize;
     list.split(|c: char| {
@@ -55,7 +56,7 @@ pub(super) fn type_words(list: &str) -> Vec<String> {
     .collect()
 }
 
-/// A sentence of Rhai in our house style: lower-case, backticks, no final period, `expected` for `Expecting`.
+/// Returns a sentence of Rhai in patchcord's style: lower-case, backticks, no final period, `expected` for `Expecting`.
 pub(super) fn sentence(text: &str) -> String {
     let text = text.trim().trim_end_matches('.');
     let mut quoted = String::with_capacity(text.len());
@@ -75,7 +76,7 @@ pub(super) fn sentence(text: &str) -> String {
     }
 }
 
-/// What a script threw, as a message: a string, the `message` of a map, or the value itself.
+/// Returns the message of a thrown value: a string, the `message` of a map, or the value itself.
 pub(super) fn thrown(value: &Dynamic) -> String {
     if value.is_unit() {
         return "the script threw an error without a message".to_owned();

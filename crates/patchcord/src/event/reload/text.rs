@@ -1,19 +1,19 @@
-//! The report of a reload as text for people.
+//! Report of a reload as text for people.
 
 use std::collections::BTreeSet;
 
 use super::{Failure, Reload, Room, StaleCode, Variable};
 use crate::script::{ChangeKind, CodeChange};
 
-/// Maximum names that are listed of many. Keys of data and rooms may be drawn from what clients send.
+/// Maximum names of a list that are shown. Keys of data and names of rooms may come from clients, so there may be many.
 const SHOWN: usize = 20;
 /// Maximum length of a line that has several entries, in characters.
 const WIDTH: usize = 110;
 
 impl Reload {
-    /// Returns the lines of the report behind its first one: code, variables, rooms, resets, failures, and closures that keep an
-    /// older text. Places in `script`, the file of the namespace, may be without a file. The texts are those of scripts
-    /// and clients: [`visible`](crate::diagnostic::visible) makes them harmless.
+    /// Returns the lines of the report after its first one: code, variables, rooms, resets, failures, and closures that
+    /// keep an older text. Places in `script`, the file of the namespace, may lack the file name. The texts come from
+    /// scripts and clients; [`visible`](crate::diagnostic::visible) makes them harmless.
     pub fn details(&self, script: &str) -> Vec<String> {
         let mut lines = rows(self.code_entries(script));
         lines.extend(rows(self.silent_entries()));
@@ -77,7 +77,7 @@ impl Reload {
         entries
     }
 
-    /// Returns how many clients have just sent an event that is listened to no more.
+    /// Returns a note with the number of clients that have just sent an event that no longer has a listener.
     fn senders(&self, change: &CodeChange) -> String {
         let event = match change.kind {
             ChangeKind::Removed => Some(&change.name),
@@ -94,7 +94,7 @@ impl Reload {
         }
     }
 
-    /// Returns the events that are listened to no more and whose names are not in the code as they are.
+    /// Returns the events that no longer have a listener, and that the entries of the code do not name.
     fn silent_entries(&self) -> Vec<String> {
         let named: BTreeSet<_> = self
             .code
@@ -213,7 +213,7 @@ fn quoted(event: &str) -> String {
     format!("\"{event}\"")
 }
 
-/// Puts entries into lines.
+/// Returns the lines into which the entries are put.
 fn rows(entries: Vec<String>) -> Vec<String> {
     let count = entries.len();
     let mut lines: Vec<String> = Vec::new();
@@ -229,7 +229,7 @@ fn rows(entries: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// Returns the entry that stands for those beyond the first ones.
+/// Returns the entry that stands for all entries beyond the first ones.
 fn more(count: usize) -> Option<String> {
     let more = count.saturating_sub(SHOWN);
     (more > 0).then(|| format!("and {more} more"))

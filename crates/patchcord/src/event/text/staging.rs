@@ -1,4 +1,4 @@
-//! Events about staged versions.
+//! Events about staged versions as text.
 
 use super::{Lines, reloaded};
 use crate::event::{HostEvent, RollbackReason, StagedScript};

@@ -1,7 +1,8 @@
 //! Announces what happens in a host.
 //!
-//! In: a [`HostEvent`] from anywhere in the host. Out: the counters, and the listeners of the application or, if there
-//! are none, [`tracing`](mod@self::tracing). A repeated event is announced a few times, and then only counted.
+//! In: a [`HostEvent`] from anywhere in the host. Out: the counters, and the listeners and subscribers of the
+//! application or, if there are none, [`tracing`](mod@self::tracing). A repeated event is announced a few times, and
+//! then only counted.
 
 pub(super) mod once;
 mod throttle;
@@ -11,10 +12,13 @@ mod unheard;
 use std::{
     collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::broadcast,
+    time::{Instant, sleep_until},
+};
 
 use self::{
     once::Once,
@@ -26,17 +30,22 @@ use crate::{
     script::{self, Version},
 };
 
-/// Listener of the application; receives every event that is announced.
+/// Maximum number of events that wait for a subscriber.
+const MAX_QUEUED: usize = 1024;
+
+/// Listener of the application, which receives every event that is announced.
 pub(super) type Listener = Box<dyn Fn(&HostEvent) + Send + Sync>;
 
-/// Counts events, and announces them to all listeners.
+/// Counter of events, which also announces them to all listeners.
 #[derive(Default)]
 pub(crate) struct Announcer {
     listeners: Vec<Listener>,
+    /// Receivers of [`Announcer::subscribe`]; empty before the first one.
+    subscribers: OnceLock<broadcast::Sender<Arc<HostEvent>>>,
     counters: Counters,
     throttle: Throttle,
     unheard: Unheard,
-    /// Events whose ack no listener has answered.
+    /// Events whose ack no listener has answered, and that were announced for that.
     unanswered: Once,
 }
 
@@ -60,7 +69,15 @@ impl Announcer {
         &self.counters
     }
 
-    /// Counts an event, and announces it unless the same event was announced often enough.
+    /// Returns a receiver of all events that are announced from now on.
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<HostEvent>> {
+        let subscribers = self
+            .subscribers
+            .get_or_init(|| broadcast::Sender::new(MAX_QUEUED));
+        subscribers.subscribe()
+    }
+
+    /// Counts an event, and announces it unless the throttle suppresses it.
     pub(crate) fn announce(self: &Arc<Self>, event: HostEvent) {
         self.counters.announced(&event);
         if let HostEvent::Unanswered { script, event, .. } = &event
@@ -77,7 +94,7 @@ impl Announcer {
         }
     }
 
-    /// Waits until a window of the throttle ends, and announces how many of its events were counted and not announced.
+    /// Waits until a window of the throttle ends, and announces how many of its events were suppressed.
     async fn announce_repeats(self: Arc<Self>, key: u64, event: HostEvent) {
         let announcer = Arc::downgrade(&self);
         drop(self);
@@ -89,7 +106,7 @@ impl Announcer {
         }
     }
 
-    /// Notes which events a version listens to, and which ones it listens to no more.
+    /// Records the events that a version listens to (`heard`), and those that it no longer listens to (`silent`).
     pub(in crate::host) fn edited(
         &self,
         script: &Arc<str>,
@@ -100,8 +117,8 @@ impl Announcer {
         self.unheard.edited(script, version, heard, silent);
     }
 
-    /// Counts a client that has sent an event to which nobody listens. An event that the version has a listener for is
-    /// not announced: the listener is added later, or to other clients.
+    /// Counts a client that has sent an event without a listener. The event is not announced if the code of the version
+    /// has a listener for it, because that listener is added later, or for other clients.
     pub(in crate::host) fn unheard(
         self: &Arc<Self>,
         version: &Version,
@@ -130,7 +147,7 @@ impl Announcer {
         }
     }
 
-    /// Waits until the window ends, and announces how many clients have sent the event in it.
+    /// Waits until the window ends, and announces the number of clients that have sent the event in it.
     async fn announce_unheard(self: Arc<Self>, mut happened: HostEvent) {
         let announcer = Arc::downgrade(&self);
         drop(self);
@@ -151,8 +168,13 @@ impl Announcer {
     }
 
     fn notify(&self, event: &HostEvent) {
-        if self.listeners.is_empty() {
+        let subscribers = self.subscribers.get();
+        if self.listeners.is_empty() && subscribers.is_none() {
             tracing::trace(event);
+        }
+        if let Some(subscribers) = subscribers {
+            // The send fails only if no receiver exists any more.
+            let _ = subscribers.send(Arc::new(event.clone()));
         }
         for listener in &self.listeners {
             // A listener that panics must not leave a connection half connected.

@@ -1,12 +1,12 @@
-//! Remembers names from outside that were announced already, so that each is announced once.
+//! Remembers the names from outside that were announced, so that each is announced only once.
 
 use std::collections::HashSet;
 
 use parking_lot::Mutex;
 
-/// Maximum names that are announced; they come from outside and must not fill the memory.
+/// Maximum number of names that are announced, because they come from outside and must not fill the memory.
 const MAX_ANNOUNCED: usize = 1000;
-/// Maximum length of a name, in characters.
+/// Maximum length of an announced name, in characters.
 const MAX_LENGTH: usize = 300;
 
 /// Names that were announced already.
@@ -14,15 +14,15 @@ const MAX_LENGTH: usize = 300;
 pub(in crate::host) struct Once(Mutex<HashSet<String>>);
 
 impl Once {
-    /// Returns whether a name is announced now.
+    /// Returns `true` if a name is to be announced now, because it was not announced before. Remembers the name.
     pub(in crate::host) fn is_new(&self, name: &str) -> bool {
         let mut announced = self.0.lock();
         announced.len() < MAX_ANNOUNCED && announced.insert(name.to_owned())
     }
 }
 
-/// Returns a name from outside as it may be announced: of limited length, and without characters that could change a
-/// terminal.
+/// Returns a name from outside in a form that is safe to announce: of limited length, and without control characters,
+/// which could change a terminal.
 pub(in crate::host) fn shown(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name);
     let harmless = |c: char| match c.is_control() {

@@ -1,4 +1,4 @@
-//! Throttles repeated events: the first few are announced, the rest are only counted.
+//! Throttle of repeated events: the first few are announced, the rest are only counted.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -6,24 +6,25 @@ use parking_lot::Mutex;
 
 use crate::event::HostEvent;
 
-/// Maximum announcements of the same event within [`WINDOW`].
+/// Maximum number of announcements of the same event within [`WINDOW`].
 const MAX_ANNOUNCED: usize = 5;
-/// Window of the throttle; at its end the number of further events is announced.
+/// Length of a window of the throttle. At its end, the number of further events is announced.
 pub(super) const WINDOW: Duration = Duration::from_secs(10);
-/// Maximum distinct events tracked at a time; all others share one entry.
+/// Maximum number of distinct events that are tracked at a time; all others share one entry.
 const MAX_TRACKED: usize = 1_000;
 /// Key of the entry that all events beyond [`MAX_TRACKED`] share.
 const OVERFLOW_KEY: u64 = 0;
 
-/// Events of the last [`WINDOW`], with the number of times that each came.
+/// Number of times that each event has happened in its window, by the key of the event.
 #[derive(Debug, Default)]
 pub(super) struct Throttle(Mutex<HashMap<u64, usize>>);
 
-/// Decision on an event.
+/// Decision of the throttle on an event.
 pub(super) struct Admitted {
     /// The event is announced now; otherwise it is only counted.
     pub(super) is_announced: bool,
-    /// Key of the window that begins with the event; the caller ends this window after [`WINDOW`].
+    /// Key of the window that begins with the event. The caller ends the window after [`WINDOW`] with
+    /// [`Throttle::end`].
     pub(super) begins: Option<u64>,
 }
 
@@ -48,8 +49,8 @@ impl Throttle {
         }
     }
 
-    /// Ends the window that began with `event`. Returns one event that stands for all that were counted and not
-    /// announced, if there were any.
+    /// Ends the window that began with `event`. Returns one event that stands for all suppressed events, if there were
+    /// any.
     pub(super) fn end(&self, key: u64, event: HostEvent) -> Option<HostEvent> {
         let times = self.0.lock().remove(&key).unwrap_or_default();
         let more = times.saturating_sub(MAX_ANNOUNCED);

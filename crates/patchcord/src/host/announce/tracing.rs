@@ -1,7 +1,7 @@
 //! Writes events as log lines when the application has no listener, so that nothing is lost in silence.
 //!
-//! Invariant: no text of a client or a script gets into a line as it is, because a subscriber may write it as it is. The
-//! [text](HostEvent::text) of an event has escaped it.
+//! Invariant: no text of a client or a script gets into a line unescaped, because a subscriber may write it as it is.
+//! The [text](HostEvent::text) of an event has escaped it.
 
 use crate::event::{HostEvent, Level};
 

@@ -1,7 +1,9 @@
-//! Events that clients send and nobody listens to: their names are misspelled, or a listener was renamed or removed.
+//! Finds events from clients that have no listener, because their names are misspelled, or a listener was renamed or
+//! removed.
 //!
-//! In: the events that an edit has taken the listeners from, and the events that no listener of a connection takes. Out:
-//! one [`HostEvent::Unheard`](crate::event::HostEvent::Unheard) for each event and version. An event that is listened to does not come here.
+//! In: the events whose listeners an edit has removed, and the events from clients for which the connection has no
+//! listener. Out: one announcement, [`HostEvent::Unheard`](crate::event::HostEvent::Unheard), for each event and
+//! version. An event that has a listener does not come here.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -10,43 +12,44 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Maximum events of a script that are remembered, scripts, and clients that are counted.
+/// Maximum number of scripts, of remembered events of one script, and of counted clients of one event.
 const MAX: usize = 1_000;
-/// Maximum events of a script that no version listened to: their names come from clients.
+/// Maximum number of events of a script to which no version has listened. It is low, because their names come from
+/// clients.
 const MAX_UNKNOWN: usize = 50;
 /// Maximum length of such a name, in bytes.
 const MAX_NAME: usize = 200;
 
-/// Events that nobody listens to, by script.
+/// Events without a listener, by script.
 #[derive(Debug, Default)]
 pub(super) struct Unheard(Mutex<HashMap<Arc<str>, Events>>);
 
 #[derive(Debug, Default)]
 struct Events {
-    /// Those that a former version listened to.
+    /// Events to which a former version listened.
     former: BTreeMap<String, Former>,
-    /// Others that clients have sent.
+    /// Other events without a listener that clients have sent.
     unknown: BTreeSet<String>,
 }
 
-/// Announcement that an event from a client leads to.
+/// Announcement of an event without a listener.
 #[derive(Debug, PartialEq)]
 pub(super) enum Sent {
-    /// At the end of a window: nobody has listened to it since a version.
+    /// It follows at the end of a window: since the version of this number, the script does not listen to the event.
     Since(u64),
-    /// At once: nobody listens to it.
+    /// It is made at once: no version of the script has listened to the event.
     Unknown,
 }
 
-/// Event that a former version listened to.
+/// Event to which a former version listened.
 #[derive(Debug)]
 struct Former {
-    /// Number of the first version that does not.
+    /// Number of the first version that does not listen to it.
     version: u64,
     clients: Clients,
 }
 
-/// Clients that have sent an event.
+/// Clients that have sent an event in its window.
 #[derive(Debug)]
 enum Clients {
     None,
@@ -56,7 +59,8 @@ enum Clients {
 }
 
 impl Unheard {
-    /// Notes which events a version of a script listens to, and which ones it listens to no more.
+    /// Records the events that a version of a script listens to (`heard`), and those that it no longer listens to
+    /// (`silent`).
     pub(super) fn edited(
         &self,
         script: &Arc<str>,
@@ -78,7 +82,8 @@ impl Unheard {
         }
     }
 
-    /// Counts a client that has sent an event. Returns what is to be announced of it, if that is not done yet.
+    /// Counts a client that has sent an event. Returns the announcement that this event begins, or `None` if it was
+    /// begun before.
     pub(super) fn sent(&self, script: &Arc<str>, event: &str, socket: &Arc<str>) -> Option<Sent> {
         let mut scripts = self.0.lock();
         let Events { former, unknown } = events(&mut scripts, script)?;
@@ -102,7 +107,8 @@ impl Unheard {
         }
     }
 
-    /// Ends a window. Returns how many clients have sent the event, unless a version listens to it again.
+    /// Ends a window. Returns the number of clients that have sent the event, or `None` if a version has listened to it
+    /// meanwhile.
     pub(super) fn end(&self, script: &str, event: &str, version: u64) -> Option<usize> {
         let mut scripts = self.0.lock();
         let former = scripts.get_mut(script)?.former.get_mut(event)?;
@@ -145,7 +151,7 @@ mod tests {
         }
         assert_eq!(unheard.end(&script, "line", 2), Some(MAX));
         assert_eq!(unheard.sent(&script, "line", &id), None);
-        // It is listened to again, and then no more.
+        // The event gets a listener again, and then loses it.
         unheard.edited(&script, 3, &names(&["line"]), names(&[]));
         unheard.edited(&script, 4, &names(&[]), names(&["line"]));
         assert_eq!(unheard.sent(&script, "line", &id), Some(Sent::Since(4)));

@@ -1,4 +1,4 @@
-//! Adopts a version: the first thing that a connection does when another version serves.
+//! Lets a connection adopt a version, before its next script call after a switch.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,10 +16,10 @@ use crate::{
 };
 
 impl Dispatcher {
-    /// Adopts the version that serves, if the connection has another one. Each closure has the new code from then on; the
-    /// call of `on_reload` follows.
+    /// Adopts the version that serves, if the connection has another one. From then on, each closure has the new code.
+    /// A call of `on_reload` follows, if any code has changed.
     pub(super) fn adopt(&self, connection: &Arc<Connection>) {
-        // One that is not connected yet runs the version of its handshake first.
+        // A connection that is not connected yet first runs `on_connection` of the version of its handshake.
         if connection.phase() < Phase::Connected {
             return;
         }
@@ -35,7 +35,7 @@ impl Dispatcher {
             drafts.iter().for_each(Drafts::release);
             self.begin_anew(connection, new);
             if let Some(report) = report {
-                // The reload may have given up waiting for it.
+                // The reload may have stopped waiting for the report.
                 let _ = report.send(Adopted::anew());
             }
             return;
@@ -56,7 +56,7 @@ impl Dispatcher {
         let turn = Turn::of(connection.clone());
         let adopted = turn.run(|| connection.adopt((&old, &new), &handles, drafts));
         if let Some(report) = report {
-            // The reload may have given up waiting for it.
+            // The reload may have stopped waiting for the report.
             let _ = report.send(adopted);
         }
         if old.code() != new.code() {
@@ -68,7 +68,7 @@ impl Dispatcher {
         }
     }
 
-    /// Adopts the version that serves for the unit of a namespace. `on_load` runs again if its own code has changed.
+    /// Adopts the version that serves, for the unit of a namespace. `on_load` runs again if its own code has changed.
     pub(super) fn adopt_unit(&self, unit: &Arc<Connection>) {
         let Some(new) = unit.namespace().version() else {
             return;
@@ -108,8 +108,8 @@ impl Dispatcher {
         }
     }
 
-    /// Calls `on_reload`, the first call of a new version on a live connection. `before` is the number of the version
-    /// before, with the captured variables as they were.
+    /// Calls `on_reload`, the first call of a new version on a live connection. `before` has the number of the version
+    /// before, and the captured variables as they were then.
     fn reloaded(
         &self,
         connection: &Arc<Connection>,
@@ -132,8 +132,8 @@ impl Dispatcher {
     }
 }
 
-/// Drafts a connection that was not connected when the others were drafted. If its new draft fails, it keeps what the old
-/// code has registered, with the new code.
+/// Drafts a connection that was not connected when the others were drafted. Returns `None` if its new draft fails: the
+/// connection then keeps what the old code has registered, with the new code.
 fn late_drafts(
     connection: &Arc<Connection>,
     versions: (&Arc<Version>, &Arc<Version>),
@@ -148,7 +148,8 @@ fn late_drafts(
     }
 }
 
-/// Returns the effects that the adoption of a version would have, and changes nothing. Called in the connection's turn.
+/// Returns the effects that the adoption of a version would have, and changes nothing. It must be called in the
+/// connection's turn.
 pub(in crate::host) fn rehearse(
     connection: &Arc<Connection>,
     new: &Arc<Version>,
@@ -165,13 +166,13 @@ pub(in crate::host) fn rehearse(
     Some(turn.run(|| connection.rehearse((&old, new), &handles, drafts)))
 }
 
-/// Returns `true` if `on_reload` of a version asks for what was before.
+/// Returns `true` if `on_reload` of a version has a second parameter, for the state before the reload.
 fn wants_before(version: &Arc<Version>) -> bool {
     let hook = Handler::of_hook(version, Hook::Reload);
     hook.is_some_and(|hook| hook.parameters() == Some(2))
 }
 
-/// Returns the second argument of `on_reload`: `version`, `vars` and `lost`.
+/// Returns the second argument of `on_reload`: a map with `version`, `vars` and `lost`.
 fn what_was(
     version: u64,
     variables: Vec<(ImmutableString, Dynamic)>,
@@ -180,7 +181,7 @@ fn what_was(
     let is_lost = |(name, _): &&(ImmutableString, Dynamic)| !now.contains(name);
     let lost = variables.iter().filter(is_lost);
     let lost: Array = lost.map(|(name, _)| name.clone().into()).collect();
-    // Closures and handles are left out: they are of the version before.
+    // Closures and handles are left out, because they belong to the version before.
     let plain = variables.into_iter();
     let vars: Map = plain
         .filter_map(|(name, value)| Some((name.as_str().into(), value::plain(&value).ok()?)))
@@ -193,19 +194,20 @@ fn what_was(
     ])
 }
 
-/// Returns a handler that has waited, with the code that its connection has now.
+/// Returns a handler that has waited, with the code of the version that its connection has now.
 pub(super) fn current(connection: &Arc<Connection>, handler: Arc<Handler>) -> Arc<Handler> {
     let handles = handles(connection);
     Turn::of(connection.clone()).run(|| connection.current(handler, &handles))
 }
 
-/// Returns the handles that every closure of a connection can have.
+/// Returns the handles that every closure of a connection can use, such as `socket` and `io`.
 fn handles(connection: &Arc<Connection>) -> Handles {
     let socket = Dynamic::from(Socket(connection.clone()));
     Handles::new(socket, GLOBALS.resolve)
 }
 
-/// Returns `true` if drafts begin with the version that the connection has.
+/// Returns `true` if drafts were made for a transition from the version that the connection has; otherwise releases
+/// them.
 fn is_for(drafts: &Drafts, old: &Arc<Version>) -> bool {
     let is_for = Arc::ptr_eq(&drafts.from, old);
     if !is_for {

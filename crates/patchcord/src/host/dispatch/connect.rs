@@ -1,4 +1,4 @@
-//! Runs `on_connection` for real: at the beginning of a connection, and when a connection begins anew.
+//! Runs `on_connection` with its effects: when a client connects, and when a connection starts over.
 
 use std::sync::Arc;
 
@@ -20,12 +20,13 @@ impl Dispatcher {
             self.on_connection(connection, version);
         }
         connection.end_pass();
-        // Another version may serve since its handshake.
+        // Another version may serve now than at the handshake.
         self.adopt(connection);
     }
 
-    /// Lets a live connection begin anew with a version, in its turn: everything that scripts have made of it is removed,
-    /// and `on_connection` runs for real. Returns `false` if it fails; then the client is disconnected.
+    /// Starts a live connection over with a version: removes everything that scripts have added to it, and runs
+    /// `on_connection` with its effects. It must be called in the connection's turn. Returns `false` if `on_connection`
+    /// fails; then the client is disconnected.
     pub(in crate::host) fn begin_anew(
         &self,
         connection: &Arc<Connection>,
@@ -54,7 +55,7 @@ impl Dispatcher {
     }
 
     /// Disconnects a client whose `on_connection` failed, because it does not have all of its handlers. `on_disconnect`
-    /// follows as at any other end.
+    /// follows, as at any other disconnect.
     pub(super) fn disconnect_failed(&self, connection: &Connection) {
         if !connection.is_connected() {
             return;

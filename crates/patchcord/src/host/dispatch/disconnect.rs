@@ -17,9 +17,9 @@ use crate::{
 /// Connection that is being disconnected.
 struct Leaving {
     reason: &'static str,
-    /// Closures whose acks get no answer, with the arguments for them.
+    /// Closures whose acks will never arrive, with the arguments for the closures.
     unanswered: vec::IntoIter<Answered>,
-    /// Listeners that are called now.
+    /// Listeners that are still to be called in this step.
     handlers: Handlers,
 }
 
@@ -50,7 +50,7 @@ impl Dispatcher {
 
     fn disconnecting(&self, connection: &Arc<Connection>, leaving: &mut Leaving) -> Next<Leaving> {
         let Some(handler) = leaving.handlers.next() else {
-            // From here on no other connection finds this one, and it is in no room.
+            // From here on, no other connection can find this one, and it is in no room.
             connection.namespace().leave(connection);
             connection.forget_rooms();
             leaving.handlers = connection.fire("disconnect").into_iter();

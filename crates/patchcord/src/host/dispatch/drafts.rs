@@ -1,4 +1,4 @@
-//! Runs `on_connection` as drafts: without effects, to learn what the code makes of a live connection.
+//! Runs `on_connection` as drafts, without effects, to find out what the code registers for a live connection.
 
 use std::sync::Arc;
 
@@ -12,31 +12,31 @@ use crate::{
     script::{CallError, Handler, Hook, Version},
 };
 
-/// Drafts of one live connection, with their results.
+/// Drafts of one live connection, and whether they fail.
 #[derive(Debug)]
 pub(in crate::host) struct Drafted {
     pub(in crate::host) drafts: Drafts,
     pub(in crate::host) fails: Fails,
 }
 
-/// Failure of `on_connection` on a connection.
+/// Comparison of the failures of the old and the new `on_connection` on a connection.
 #[derive(Debug)]
 pub(in crate::host) enum Fails {
     No,
-    /// It fails, as it did in the version before.
+    /// The new one fails, and the old one does, too.
     Still(Box<Diagnostic>),
-    /// It fails only in the new version.
+    /// Only the new one fails.
     Now(Box<Diagnostic>),
 }
 
-/// Returns `true` if the code that `on_connection` itself runs differs between two versions, or if closures need a
-/// variable of it that they have not captured.
+/// Returns `true` if the code that `on_connection` itself runs differs between two versions, or if closures of the new
+/// version need a variable of `on_connection` that they have not captured.
 pub(in crate::host) fn are_needed(old: &Arc<Version>, new: &Version) -> bool {
     let hook = Hook::Connection;
     old.reach(hook).hash() != new.reach(hook).hash() || new.needs_variables(old, hook)
 }
 
-/// Runs `on_connection` of both versions as drafts.
+/// Runs `on_connection` of both versions as drafts for a connection.
 pub(in crate::host) fn pair(
     connection: &Arc<Connection>,
     (old, new): (&Arc<Version>, &Arc<Version>),
@@ -48,7 +48,7 @@ pub(in crate::host) fn pair(
     let (base, base_result) = run(connection, old, Hook::Connection, draft(None));
     let (mut made, mut result) = run(connection, new, Hook::Connection, draft(calls()));
     if timed_out(&result) {
-        // The machine may have been busy; a second timeout is the script's fault.
+        // The machine may have been busy. If the second run also times out, the script is too slow.
         made.registered.release();
         (made, result) = run(connection, new, Hook::Connection, draft(calls()));
     }
@@ -67,11 +67,12 @@ pub(in crate::host) fn pair(
     }
 }
 
-/// Runs the new `on_connection` once more, in the connection's turn, because it calls functions that return what they
-/// change: each connection has results of its own, and everybody sees the changes.
+/// Runs the new `on_connection` once more, in the connection's turn, if it calls functions that return what they
+/// change, such as `io.data.incr`. In this run such calls are real: each connection gets a result of its own, and all
+/// connections see the changes.
 ///
 /// # Errors
-/// The failure, for which nothing is to be adopted.
+/// Returns the failure. Then nothing of the drafts is to be adopted.
 pub(super) fn for_real(
     connection: &Arc<Connection>,
     new: &Arc<Version>,
@@ -95,7 +96,7 @@ pub(super) fn for_real(
     }
 }
 
-/// Runs `on_load` of both versions as drafts, because closures need variables of it.
+/// Runs `on_load` of both versions as drafts, for closures that need variables of `on_load`.
 pub(super) fn of_load(
     unit: &Arc<Connection>,
     (old, new): (&Arc<Version>, &Arc<Version>),

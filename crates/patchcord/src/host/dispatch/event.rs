@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, Identifier, Map};
+use rhai::{Dynamic, Identifier, Map, StaticVec};
 
 use super::{
     Dispatcher,
@@ -10,23 +10,23 @@ use super::{
 };
 use crate::{
     api::{self, Ack},
-    connection::{ANY, Connection, Event, MIDDLEWARE, OUTGOING},
+    connection::{ANY, Connection, Event, MIDDLEWARE, OUTGOING, is_internal},
     script::{CallError, Handler},
 };
 
-/// Event, with those of its handlers that are called now.
+/// Event, with the handlers that are still to be called in this step.
 struct Dispatch {
     name: Identifier,
     args: Vec<Dynamic>,
     ack: Option<Ack>,
     handlers: Handlers,
-    /// The return value of a listener answers the ack, because no listener declares the ack as a parameter. A listener
-    /// that declares it answers the ack by itself.
+    /// `true` if the return value of a listener answers the ack, because no listener declares the ack as a parameter. A
+    /// listener that declares it answers the ack by itself.
     by_value: bool,
 }
 
 impl Dispatch {
-    /// Creates the dispatch of an event; the handlers of `first` come first.
+    /// Creates the dispatch of an event. The first handlers to be called are those that are registered for `first`.
     fn new(connection: &Arc<Connection>, event: Event, first: &str) -> Self {
         let ack = |id| api::ack(connection.clone(), &event.name, id);
         Self {
@@ -38,12 +38,12 @@ impl Dispatch {
         }
     }
 
-    /// Returns `step` as the next step, if handlers are left for it.
+    /// Returns `step` as the next step if handlers are left, or `None`.
     fn while_any(&self, step: Step<Self>) -> Next<Self> {
         (!self.handlers.as_slice().is_empty()).then_some(step)
     }
 
-    /// Returns the name and the arguments, the ack among them.
+    /// Returns the arguments of a catch-all listener: the name of the event, and its arguments with the ack at the end.
     fn as_name_and_args(&self) -> Vec<Dynamic> {
         let ack = self.ack.clone().map(Ack::into_closure);
         let args: Vec<_> = self.args.iter().cloned().chain(ack).collect();
@@ -51,7 +51,7 @@ impl Dispatch {
     }
 }
 
-/// Returns whether a listener has a parameter more than there are arguments.
+/// Returns `true` if a listener has more parameters than there are arguments, so that it receives the ack as well.
 fn declares_ack(handler: &Handler, arguments: usize) -> bool {
     handler.parameters().is_none_or(|count| count > arguments)
 }
@@ -71,7 +71,7 @@ impl Dispatcher {
         self.run_steps(connection, dispatch, Step(Self::middleware));
     }
 
-    /// Handles an event to the client.
+    /// Calls the `on_any_outgoing` listeners for an event to the client.
     pub(super) fn outgoing(&self, connection: &Arc<Connection>, event: Event) {
         let dispatch = Dispatch::new(connection, event, OUTGOING);
         self.run_steps(connection, dispatch, Step(Self::any_outgoing));
@@ -94,8 +94,8 @@ impl Dispatcher {
         }
     }
 
-    /// Handles an event that a middleware rejected: the `error` listeners receive the value that it threw. A fault of
-    /// the script itself is announced, and so is a rejection without an `error` listener.
+    /// Handles an event that a middleware has rejected. The `error` listeners receive the value that the middleware
+    /// threw. An error that is not a thrown value is announced, and so is a rejection without an `error` listener.
     fn refused(
         &self,
         connection: &Arc<Connection>,
@@ -151,7 +151,10 @@ impl Dispatcher {
 
     /// Calls the event's own listeners.
     fn own(&self, connection: &Arc<Connection>, dispatch: &mut Dispatch) -> Next<Dispatch> {
-        let handlers = connection.fire(&dispatch.name);
+        let handlers = match is_internal(&dispatch.name) {
+            true => StaticVec::new(),
+            false => connection.fire(&dispatch.name),
+        };
         if handlers.is_empty() && !connection.hears(ANY) {
             self.announcer.counters().events_unhandled.add();
             if let Some(version) = connection.version() {
@@ -197,7 +200,7 @@ impl Dispatcher {
         let Some(ack) = &dispatch.ack else { return };
         match value {
             Ok(value) if dispatch.by_value => self.answer(connection, handler, ack, value, &call),
-            // The handler has neither called the ack nor kept it: the client would wait for ever.
+            // The handler has neither called the ack nor kept it. Without this answer, the client would wait forever.
             Ok(value) if declares_ack && !value.is_unit() && ack.is_dropped() => {
                 self.answer(connection, handler, ack, value, &call);
             }
@@ -205,7 +208,7 @@ impl Dispatcher {
                 let error = Map::from([("error".into(), reason.into())]);
                 self.answer(connection, handler, ack, error.into(), &call);
             }
-            // The failure is announced.
+            // The failure was announced, so the missing answer is not announced, too.
             Err(_) if ack.is_dropped() => ack.end(),
             _ => {}
         }

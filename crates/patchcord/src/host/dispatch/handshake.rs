@@ -1,4 +1,4 @@
-//! Handshake of a client that asks to be accepted: `on_handshake`.
+//! Handshake of a client: calls `on_handshake`, which accepts or rejects the client.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use crate::{
     script::{Handler, Hook},
 };
 
-/// Error message for a client whose `on_handshake` failed. It has no details, because the error is the script's own
-/// business.
+/// Error message for a client whose `on_handshake` failed. It has no details, because the client must not see errors of
+/// the script.
 const FAILED: &str = "handshake failed";
-/// Error message for a client whose `on_handshake` did not answer in time.
+/// Error message for a client for which `on_handshake` did not answer in time.
 const TOO_LATE: &str = "handshake timed out";
 
 impl Dispatcher {
-    /// Asks the script, over `link`, whether it accepts the client.
+    /// Runs the handshake of a client over `link`, and waits for the answer of the script.
     ///
     /// # Errors
-    /// The reason that the client receives.
+    /// Returns the reason for the rejection, which the client receives.
     pub(in crate::host) async fn shake(
         &self,
         connection: &Arc<Connection>,
@@ -44,7 +44,7 @@ impl Dispatcher {
         verdict.inspect_err(|reason| self.not_let_in(connection, &*link, reason))
     }
 
-    /// Announces that a client is rejected.
+    /// Announces that a client was rejected.
     fn not_let_in(&self, connection: &Connection, link: &dyn Link, reason: &str) {
         let address = link.handshake().remove("address");
         let address = address.and_then(|address| address.into_immutable_string().ok());
@@ -57,7 +57,7 @@ impl Dispatcher {
         });
     }
 
-    /// Calls `on_handshake`. With one parameter it accepts by returning, with two by calling `next`.
+    /// Calls `on_handshake`. With one parameter, it accepts the client when it returns; with two, when it calls `next`.
     pub(super) fn handshake(&self, connection: &Arc<Connection>, verdict: &HandshakeReply) {
         let version = connection.serving();
         let hook = version.as_ref();
@@ -65,7 +65,7 @@ impl Dispatcher {
             return verdict.give(Ok(()));
         };
         if let Some(version) = &version {
-            // `on_connection` of the same version follows, also when another one serves by then.
+            // `on_connection` of the same version follows, even if another version serves by then.
             connection.begin_as(version);
         }
         let waits = hook.parameters() == Some(2);

@@ -27,17 +27,17 @@ use crate::{
     script::{CallError, Handler, Version},
 };
 
-/// Callback for each failed call, with the version whose code failed.
+/// Callback for each failed call, with the version of the code that failed.
 pub(super) type OnFailure = Box<dyn Fn(&Connection, &Arc<Version>, &Diagnostic) + Send + Sync>;
 
-/// Does the work of connections: one item after the other, each as the script calls that it means.
+/// Runs the work items of connections. Each item becomes script calls.
 pub(crate) struct Dispatcher {
     me: Weak<Self>,
     options: Arc<Options>,
     announcer: Arc<Announcer>,
-    /// Weak, because the namespaces hold the dispatcher in turn.
+    /// Weak, because the namespaces hold the dispatcher.
     namespaces: Weak<Namespaces>,
-    /// Work that was handed over to other tasks or threads.
+    /// Tracker of the work that was handed over to other tasks or threads.
     handed_over: TaskTracker,
     slow: SlowPool,
     on_failure: OnFailure,
@@ -112,7 +112,7 @@ impl Dispatcher {
         })
     }
 
-    /// Does one work item.
+    /// Runs one work item. The connection adopts the version that serves first.
     fn work(&self, connection: &Arc<Connection>, work: Work) {
         let work = match work {
             Work::Continuation(rest) => return rest.run(),
@@ -127,7 +127,7 @@ impl Dispatcher {
                 let namespace = connection.namespace();
                 namespace.loaded();
                 if let (Some(done), Some(adopted)) = (done, namespace.take_adopted()) {
-                    // The reload may have given up waiting for it.
+                    // The reload may have stopped waiting for the report.
                     let _ = done.send(adopted);
                 }
             }
@@ -146,7 +146,8 @@ impl Dispatcher {
                     self.call(connection, &handler, vec![], "timer");
                 }
             }
-            // The variables of the closure are gone: with the client, or because the connection has begun anew.
+            // The variables of the closure are gone, because the client has disconnected, or the connection has started
+            // over.
             Work::Call(_) if connection.phase() == Phase::Left => {}
             Work::Call(call) if call.of != connection.beginnings() => {}
             Work::Call(call) => {
@@ -159,7 +160,7 @@ impl Dispatcher {
         }
     }
 
-    /// Calls script code in the connection's turn. A failure is announced, and ends nothing but the call.
+    /// Calls script code in the connection's turn. A failure is announced, and ends only the call.
     pub(super) fn call(
         &self,
         connection: &Arc<Connection>,
@@ -170,7 +171,10 @@ impl Dispatcher {
         self.try_call(connection, handler, args, call).ok()
     }
 
-    /// Does the same as `call`; its error is what the script threw, if that was meant to be seen.
+    /// Does the same as [`call`](Self::call).
+    ///
+    /// # Errors
+    /// Returns the text that the script threw on purpose; `None` for any other failure.
     pub(super) fn try_call(
         &self,
         connection: &Arc<Connection>,
@@ -194,7 +198,7 @@ impl Dispatcher {
     ) {
         let is_thrown = error.thrown().is_some();
         let diagnostic = diagnose(connection, handler, error, call);
-        // What a script throws on purpose is an answer, and no failure of its version.
+        // A value that a script throws on purpose is an answer, and not a failure of its version.
         let is_answer = is_thrown && is_at_throw(&diagnostic);
         if !is_answer && !handler.is_stale() {
             (self.on_failure)(connection, handler.version(), &diagnostic);
@@ -233,7 +237,8 @@ pub(in crate::host) fn diagnose(
         CallError::Panic(text) => Diagnostic::error(format!("a native function panicked: {text}"))
             .hint("this is a fault of the program and not of the script"),
     };
-    // Rhai forgets the place of errors that no script can catch; the handler's own place is the nearest one.
+    // Rhai drops the place of errors that no script can catch. The place of the handler is the nearest one that is
+    // known.
     let place = diagnostic.place.clone().or_else(|| place(handler));
     let origin = Origin::new(
         &**connection.namespace().path(),
@@ -246,7 +251,8 @@ pub(in crate::host) fn diagnose(
     })
 }
 
-/// Returns whether a problem is at a `throw`. Functions that scripts call throw too, at the place of the call.
+/// Returns `true` if the place of a problem is a `throw`. Errors of native functions are thrown values too, but their
+/// place is the call.
 fn is_at_throw(diagnostic: &Diagnostic) -> bool {
     let Some(place) = &diagnostic.place else {
         return false;

@@ -1,4 +1,4 @@
-//! Pool of a few threads for connections with slow calls: they hold up each other, and no other connection.
+//! Pool of a few threads for connections with slow calls. Such connections delay each other, but no other connection.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,28 +12,27 @@ use std::{
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-/// Number of threads. Deliberately small, so that calls that run to their deadline again and again cannot occupy every
-/// core.
+/// Number of threads. It is small, so that calls that run to their deadline again and again cannot occupy every core.
 const THREADS: usize = 2;
-/// Stack size in bytes: script calls nest on the stack of their thread.
+/// Size in bytes of the stack of a thread. Nested script calls need it.
 const STACK: usize = 8 << 20;
 /// Name of the threads, as the system shows it.
 pub(super) const NAME: &str = "scripts";
 
 type Job = (Handle, Box<dyn FnOnce() + Send>);
 
-/// Threads that start with the first job, and end when the pool is dropped.
+/// Pool whose threads start with the first job, and end when the pool is dropped.
 #[derive(Debug, Default)]
 pub(super) struct SlowPool {
     jobs: OnceLock<Sender<Job>>,
 }
 
 impl SlowPool {
-    /// Runs `job` on one of the threads, after the jobs that wait already.
+    /// Runs `job` on one of the threads, after the jobs that are queued already.
     pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
         let jobs = self.jobs.get_or_init(start);
         if let Err(SendError((runtime, job))) = jobs.send((Handle::current(), Box::new(job))) {
-            // There are no threads, so the runtime does the job.
+            // No thread could start, so the runtime runs the job.
             runtime.spawn(async move { job() });
         }
     }
@@ -47,7 +46,7 @@ fn start() -> Sender<Job> {
         let thread = thread::Builder::new()
             .name(NAME.to_owned())
             .stack_size(STACK);
-        // If one thread cannot start, the others do its work; without any thread the runtime does.
+        // If a thread cannot start, the others do its work. Without any thread, the runtime does it.
         let _ = thread.spawn(move || work(&jobs));
     }
     sender
@@ -60,7 +59,7 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
             return;
         };
         let _runtime = runtime.enter();
-        // A panic of a script was reported where it was caught first.
+        // A panic in a script call was caught and reported before.
         let _ = catch_unwind(AssertUnwindSafe(job));
     }
 }

@@ -1,7 +1,8 @@
-//! Runs work of many calls, one after the other.
+//! Runs work of several script calls, one after the other.
 //!
-//! Each call may use its full time limit. After a slow call the remaining steps are queued as a work item of their own,
-//! which runs where it holds up no other connection. Nothing else of this connection comes between.
+//! Each call may use its full time limit. After a slow call, the remaining steps are queued as a work item of their
+//! own, which runs on the pool for slow calls, where it delays no other connection. No other work of this connection
+//! runs in between.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::{
     script::{Handler, has_taken_long},
 };
 
-/// Step of some work: makes one call at most, and returns the next step.
+/// Step of the work, which makes at most one script call and returns the next step.
 pub(super) struct Step<T>(pub(super) fn(&Dispatcher, &Arc<Connection>, &mut T) -> Next<T>);
 
 /// Next step; `None` when all work is done.
@@ -23,7 +24,7 @@ pub(super) type Next<T> = Option<Step<T>>;
 pub(super) type Handlers = <StaticVec<Arc<Handler>> as IntoIterator>::IntoIter;
 
 impl Dispatcher {
-    /// Does work from the step `first` on.
+    /// Runs the steps of `work`, beginning with `first`.
     pub(super) fn run_steps<T: Send + 'static>(
         &self,
         connection: &Arc<Connection>,

@@ -1,4 +1,4 @@
-//! Functions of the program that wait: their result comes to a closure of the script.
+//! Asynchronous functions of the application, which pass their result to a closure of the script.
 
 use std::{
     any::{TypeId, type_name},
@@ -14,10 +14,11 @@ use crate::{
     script::Handler,
 };
 
-/// What an asynchronous function gives in the end.
+/// Future of the result of an asynchronous function; an error as text.
 type Answer = Pin<Box<dyn Future<Output = Result<Dynamic, String>> + Send>>;
 
-/// An `async` function, or a closure, of up to four arguments that gives a `Result` whose error can be shown.
+/// `async` function or closure of up to four arguments that returns a `Result` whose error implements [`Display`]. It
+/// is implemented for all such functions, and cannot be implemented for other types.
 ///
 /// ```
 /// use patchcord::Host;
@@ -35,12 +36,12 @@ impl<Args, F: sealed::Begin<Args>> AsyncFunction<Args> for F {}
 mod sealed {
     use super::{Answer, Dynamic, TypeId};
 
-    /// A function of some types of arguments.
+    /// Function with these types of arguments.
     pub trait Begin<Args>: Send + Sync + 'static {
-        /// The types of its arguments, with their names.
+        /// Returns the types of the arguments, with the names of the types.
         fn types() -> Vec<(TypeId, &'static str)>;
 
-        /// Begins it with arguments of these types.
+        /// Calls the function, and returns its future; `None` if the arguments do not have these types.
         fn begin(&self, args: Vec<Dynamic>) -> Option<Answer>;
     }
 }
@@ -80,7 +81,7 @@ async_function!(A, B);
 async_function!(A, B, C);
 async_function!(A, B, C, D);
 
-/// The native function of the name: its last argument is the closure.
+/// Returns the native function of the name, and the types of its parameters. Its last parameter is the closure.
 pub(super) fn native<Args: 'static>(
     name: &str,
     function: impl AsyncFunction<Args>,
@@ -125,7 +126,8 @@ fn types_of<Args, F: AsyncFunction<Args>>(_: &F) -> Vec<(TypeId, &'static str)> 
     types
 }
 
-/// Waits, and calls the closure in the turn of the connection that gave it: with an error, or `()` and the value.
+/// Waits for the result, and calls the closure in the turn of the connection that passed it: with the error and `()`,
+/// or with `()` and the value.
 async fn deliver(turn: Turn, (handler, of): (Arc<Handler>, u32), answer: Answer) {
     let answer = tokio::spawn(answer).await;
     let args = match answer.unwrap_or_else(|_| Err("the function panicked".to_owned())) {

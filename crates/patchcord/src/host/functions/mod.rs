@@ -1,20 +1,21 @@
-//! Functions of the program that scripts can call.
+//! Functions of the application that scripts can call.
 
 pub(super) mod async_fn;
 
-use std::{any::TypeId, sync::Arc};
+use std::{any::TypeId, str::FromStr, sync::Arc};
 
 use rhai::{
     Dynamic, EvalAltResult, FuncRegistration, Module, NativeCallContext, RhaiFunc, RhaiNativeFunc,
-    Variant,
+    Variant, is_valid_identifier,
 };
 
 use self::async_fn::AsyncFunction;
 use crate::{api, connection::Turn, script};
 
-/// The name of a function, with the names of its parameters and a comment: what editors show of it.
+/// Name of a function that scripts can call, with the names of its parameters and a comment. Editors show all of them.
 ///
-/// A text stands for one without a comment, with or without names of parameters: `"find_user(id)"`, `"find_user"`.
+/// A `&str` converts to a signature without a comment, with or without names of parameters: `"find_user(id)"`,
+/// `"find_user"`.
 ///
 /// ```
 /// use patchcord::{Host, Signature};
@@ -31,27 +32,84 @@ pub struct Signature {
     doc: String,
 }
 
-impl Signature {
-    /// A name, and the names of parameters in parentheses behind it. Names that are missing are made up, and surplus ones
-    /// are left out; the types are those of the function.
-    pub fn new(text: &str) -> Self {
-        let (name, parameters) = text.split_once('(').unwrap_or((text, ""));
-        let parameters = parameters.trim_end().trim_end_matches(')').split(',');
-        Self {
-            name: name.trim().to_owned(),
-            parameters: parameters.map(|name| name.trim().to_owned()).collect(),
-            doc: String::new(),
+/// Error for a text that is not a [`Signature`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no signature: {reason}; write a name, and the names of all parameters: `find_user(id)`"
+)]
+#[non_exhaustive]
+pub struct BadSignature {
+    /// Text that was parsed.
+    pub text: String,
+    /// Reason why the text is not a signature.
+    pub reason: &'static str,
+}
+
+impl FromStr for Signature {
+    type Err = BadSignature;
+
+    /// Parses the name of the function, followed by the names of its parameters in parentheses.
+    fn from_str(text: &str) -> Result<Self, BadSignature> {
+        let bad = |reason| BadSignature {
+            text: text.to_owned(),
+            reason,
+        };
+        let (name, parameters) = match text.trim().split_once('(') {
+            None => (text.trim(), ""),
+            Some((name, rest)) => {
+                let inside = rest.strip_suffix(')');
+                (
+                    name.trim_end(),
+                    inside.ok_or_else(|| bad("it does not end with `)`"))?,
+                )
+            }
+        };
+        let plain = name
+            .strip_prefix("get$")
+            .or_else(|| name.strip_prefix("set$"));
+        if !is_valid_identifier(plain.unwrap_or(name)) {
+            return Err(bad("the name of the function is no name of Rhai"));
         }
+        let parameters = parameters.split(',').map(str::trim);
+        let parameters: Vec<_> = match parameters.clone().eq([""]) {
+            true => Vec::new(),
+            false => parameters.map(str::to_owned).collect(),
+        };
+        let is_name = |name: &String| name == "_" || is_valid_identifier(name);
+        if !parameters.iter().all(is_name) {
+            return Err(bad("the name of a parameter is no name of Rhai"));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            parameters,
+            doc: String::new(),
+        })
+    }
+}
+
+impl Signature {
+    /// Creates a signature from the name of the function, followed by the names of its parameters in parentheses, such
+    /// as `find_user(id)`. The types are those of the Rust function. Without parentheses, each parameter is shown as
+    /// `_`.
+    ///
+    /// # Panics
+    /// Panics if the text is not a signature, because that is a mistake in the source of the application.
+    /// `text.parse()` returns an error instead. The registration of a function panics if the signature names more
+    /// parameters than the function has.
+    #[allow(clippy::panic, reason = "a mistake in the application's source")]
+    pub fn new(text: &str) -> Self {
+        text.parse()
+            .unwrap_or_else(|bad: BadSignature| panic!("{bad}"))
     }
 
-    /// A comment, in Markdown.
+    /// Sets the comment, in Markdown.
     #[must_use]
     pub fn doc(mut self, text: impl Into<String>) -> Self {
         self.doc = text.into();
         self
     }
 
-    /// Registers a function of these types under the name.
+    /// Registers a function with these parameter types under the name.
     fn register(
         self,
         module: &mut Module,
@@ -59,6 +117,13 @@ impl Signature {
         (parameters, gives): (&[&str], &str),
         function: RhaiFunc,
     ) {
+        assert!(
+            self.parameters.len() <= parameters.len(),
+            "`{}` has {} parameters, and its signature names {}",
+            self.name,
+            parameters.len(),
+            self.parameters.len()
+        );
         let names = self
             .parameters
             .iter()
@@ -73,7 +138,7 @@ impl Signature {
         let registration = FuncRegistration::new(self.name)
             .with_params_info(parameters.chain([gives.to_owned()]))
             .with_comments(doc);
-        // A method is found by the type that it is called on, in a module too.
+        // Scripts find a method by the type that it is called on, also if it is in a module.
         let registration = match function.is_method() {
             true => registration.in_global_namespace(),
             false => registration,
@@ -88,7 +153,7 @@ impl From<&str> for Signature {
     }
 }
 
-/// Functions of the program that are a module in scripts: [`HostBuilder::module`](crate::HostBuilder::module).
+/// Functions of the application that form a module in scripts, for [`HostBuilder::module`](crate::HostBuilder::module).
 ///
 /// ```
 /// use patchcord::{Functions, Signature, testing::TestHost};
@@ -107,12 +172,12 @@ pub struct Functions {
 }
 
 impl Functions {
-    /// No function yet.
+    /// Creates a module without functions.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A function that changes nothing: see [`HostBuilder::function`](crate::HostBuilder::function).
+    /// Adds a function that changes nothing outside: see [`HostBuilder::function`](crate::HostBuilder::function).
     #[must_use]
     pub fn function<A: 'static, const N: usize, const X: bool, R, const F: bool, FUNC>(
         mut self,
@@ -127,7 +192,7 @@ impl Functions {
         self
     }
 
-    /// A function that changes something outside: see [`HostBuilder::effect`](crate::HostBuilder::effect).
+    /// Adds a function that changes something outside: see [`HostBuilder::effect`](crate::HostBuilder::effect).
     #[must_use]
     pub fn effect<A: 'static, const N: usize, const X: bool, R, const F: bool, FUNC>(
         mut self,
@@ -142,7 +207,7 @@ impl Functions {
         self
     }
 
-    /// A function that waits: see [`HostBuilder::async_function`](crate::HostBuilder::async_function).
+    /// Adds an `async` function: see [`HostBuilder::async_function`](crate::HostBuilder::async_function).
     #[must_use]
     pub fn async_function<Args: 'static>(
         mut self,
@@ -152,7 +217,8 @@ impl Functions {
         let mut signature = signature.into();
         let (types, function) = async_fn::native(&signature.name, function);
         let (types, names): (Vec<_>, Vec<_>) = types.into_iter().unzip();
-        signature.parameters.resize(types.len() - 1, String::new());
+        let own = signature.parameters.len().max(types.len() - 1);
+        signature.parameters.resize(own, String::new());
         signature.parameters.push("then".to_owned());
         signature.register(&mut self.module, &types, (&names, "()"), function);
         self
@@ -181,7 +247,7 @@ impl Functions {
     }
 }
 
-/// What a call gives without the function; `None` where it is called.
+/// Returns the result of a call that skips the function; `None` if the function is to be called.
 type Instead = fn() -> Option<Result<Dynamic, Box<EvalAltResult>>>;
 
 fn skipped_in_drafts() -> Option<Result<Dynamic, Box<EvalAltResult>>> {
@@ -195,7 +261,8 @@ fn skipped_in_drafts() -> Option<Result<Dynamic, Box<EvalAltResult>>> {
     }
 }
 
-/// A function of the program whose panic ends the script's call, at its place in the script; no variable is lost.
+/// Wraps a function of the application: a panic in it ends only the script call, with an error at the place of the call
+/// in the script. No variable is lost. A call that is recorded on a tape, or answered from one, goes through the tape.
 fn isolated(function: RhaiFunc, instead: Instead) -> RhaiFunc {
     let by_reference = matches!(function, RhaiFunc::Method { .. });
     let (RhaiFunc::Pure { func, .. } | RhaiFunc::Method { func, .. }) = function else {

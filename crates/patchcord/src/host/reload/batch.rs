@@ -1,4 +1,4 @@
-//! Scripts that take effect together or not at all: drafts on live connections, and the vote.
+//! Batches of scripts that take effect together or not at all: drafts them on live connections, and decides the vote.
 
 use std::{
     sync::Arc,
@@ -17,10 +17,11 @@ use crate::{
     host::options::OnRebindFailure,
 };
 
-/// Maximum time for drafts on clients that have connected while others were drafted: clients that connect now wait.
+/// Maximum time for drafts on clients that have connected while others were drafted. It is short, because clients that
+/// connect meanwhile have to wait.
 const NEWCOMERS: Duration = Duration::from_millis(100);
 
-/// Reason for which versions are to serve.
+/// Reason why versions are to serve.
 #[derive(Debug, Clone)]
 pub(super) enum Cause {
     /// Their files are new or have changed.
@@ -29,12 +30,12 @@ pub(super) enum Cause {
     Rollback(RollbackReason),
 }
 
-/// Versions that each work on all live connections of their namespace.
+/// Versions that are ready to serve: none of them fails on a live connection of its namespace.
 pub(super) struct Batch {
     pub(super) ready: Vec<(Candidate, Vec<Prepared>)>,
 }
 
-/// Rejected batch: nothing of it takes effect.
+/// Batch that is rejected: none of its versions takes effect.
 pub(super) struct Failed {
     /// Paths of the namespaces whose scripts fail, with the diagnostics.
     pub(super) failed: Vec<(String, Vec<Diagnostic>)>,
@@ -43,10 +44,10 @@ pub(super) struct Failed {
 }
 
 impl Batch {
-    /// Drafts the versions on live connections, as soon as all of them have loaded.
+    /// Drafts the versions on live connections, if all of them have loaded.
     ///
     /// # Errors
-    /// When a script has not loaded, or a version fails on a live connection.
+    /// Returns the rejected batch if a script has not loaded, or if a version fails on a live connection.
     pub(super) fn draft(
         attempts: Vec<Attempt>,
         mut namespace_of: impl FnMut(&str) -> Arc<Namespace>,
@@ -54,7 +55,7 @@ impl Batch {
     ) -> Result<Self, Failed> {
         let (mut candidates, mut failed) = (Vec::new(), Vec::new());
         for Attempt { path, result } in attempts {
-            // A namespace whose script never loaded is opened too: it reports the problem to its clients.
+            // A namespace whose script has never loaded is opened too, because it reports the problem to its clients.
             let namespace = namespace_of(&path);
             match result {
                 Ok(version) => candidates.push((path, Candidate { namespace, version })),
@@ -83,11 +84,11 @@ impl Batch {
         Err(Failed { failed, fine })
     }
 
-    /// Drafts the versions on clients that have connected since, as far as that is done soon. The others are drafted when
-    /// they adopt the version.
+    /// Drafts the versions on clients that have connected since [`Batch::draft`], for at most [`NEWCOMERS`]. The
+    /// remaining clients are drafted when they adopt the version.
     ///
     /// # Errors
-    /// When a version fails on one of them.
+    /// Returns the rejected batch if a version fails on one of them.
     pub(super) fn draft_newcomers(mut self, on_failure: OnRebindFailure) -> Result<Self, Failed> {
         let until = Instant::now() + NEWCOMERS;
         let mut failed = Vec::new();
@@ -113,7 +114,8 @@ impl Batch {
 }
 
 impl Failed {
-    /// Notes that the batch is rejected. Returns the scripts that keep their versions, and the diagnostics, each once.
+    /// Records that the batch is rejected. Returns the scripts, with the versions that they keep, and the diagnostics
+    /// without duplicates.
     pub(super) fn note(
         self,
         scripts: &mut Scripts,
@@ -127,7 +129,7 @@ impl Failed {
             let Some(script) = scripts.by_namespace.get_mut(path) else {
                 continue;
             };
-            // A rollback that fails says nothing about the files.
+            // A failed rollback is no failed attempt to load the files, so it is not recorded as one.
             if matches!(cause, Cause::Edit) {
                 script.rejected(bounds);
             }

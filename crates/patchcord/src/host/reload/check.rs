@@ -13,10 +13,10 @@ use crate::{
     script::{Hook, Ignored, LoadError, Loader, Rejected, SourceFile, reset_comments},
 };
 
-/// Returns the problems of the scripts, in the order of files and lines.
+/// Returns the errors and warnings of the scripts, in the order of files and lines.
 ///
 /// # Errors
-/// When the loader cannot list the scripts.
+/// Returns [`LoadError`] if the loader cannot list the scripts.
 pub(in crate::host) fn check(scripting: &Scripting) -> Result<Vec<Diagnostic>, LoadError> {
     let loader = &*scripting.loader;
     let snapshot = Snapshot::of(loader, &Changed::Everything, &mut Texts::default());
@@ -60,7 +60,8 @@ pub(in crate::host) fn check(scripting: &Scripting) -> Result<Vec<Diagnostic>, L
     Ok(diagnostic::in_order(found))
 }
 
-/// Returns a warning for each comment `// @reset`: it is for development, and disturbs everybody who is connected.
+/// Returns a warning for each comment `// @reset`, because it is for development: it makes all connected clients start
+/// over.
 fn resets(files: &[SourceFile]) -> Vec<Diagnostic> {
     let comments = reset_comments(files).into_iter();
     let warnings = comments.map(|(name, line, column)| {
@@ -82,7 +83,7 @@ fn not_served(Ignored { name, reason, .. }: Ignored) -> Diagnostic {
     Diagnostic::warning(problem).at(Place::new(name, 1, 1))
 }
 
-/// Separates the entry files, with their namespaces, from the files that are for import.
+/// Separates the entry files, with their namespaces, from the files that can only be imported.
 fn sort(loader: &dyn Loader, names: Vec<String>) -> (Vec<(String, String)>, Vec<String>) {
     let (mut entries, mut modules) = (Vec::new(), Vec::new());
     for name in names {

@@ -1,4 +1,4 @@
-//! Commits or rejects a batch: the one switch for all of it, the history, the report.
+//! Commits or rejects a batch: one switch for all of its versions, the history, and the report.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 impl Reloader {
-    /// Makes every version of a batch serve at once, under the number of the batch, and announces it.
+    /// Makes all versions of a batch serve at the same moment, under the number of the batch, and announces each.
     pub(super) fn commit(
         &self,
         scripts: &mut Scripts,
@@ -65,7 +65,7 @@ impl Reloader {
         }
     }
 
-    /// Notes which events a version listens to no more, because clients may still send them.
+    /// Records the events that a version no longer listens to, because clients may still send them.
     fn note_events(&self, version: &Version, before: &Version, reload: &Reload) {
         let heard = script::events(version);
         let dynamic = reload.silent.iter().map(|silent| silent.event.clone());
@@ -74,7 +74,7 @@ impl Reloader {
         self.announcer.edited(script, number, &heard, silent);
     }
 
-    /// Rejects the whole batch, and changes nothing. Returns the diagnostics.
+    /// Rejects the whole batch, and changes nothing that serves. Announces and returns the diagnostics.
     pub(super) fn reject(
         &self,
         scripts: &mut Scripts,

@@ -1,4 +1,4 @@
-//! Effects of a switch, for its report: what the connections of a namespace have told, counted.
+//! Counts the effects of a switch for its report. In: the effect on each connection of a namespace. Out: a [`Reload`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,11 +14,11 @@ use crate::{
     script::{self, CarriedState, Outcome, Stale, Version},
 };
 
-/// Value that differs between connections.
+/// Text for a value that differs between connections.
 const VARIOUS: &str = "various";
 
-/// Returns the effects of a switch. `reported` has the files whose changes the same save has reported already, and
-/// receives those of this version.
+/// Returns the effects of a switch. `reported` has the files whose changes the report of the same save contains
+/// already. The files of this version are added.
 pub(super) fn effects(
     switched: Switched,
     before: Option<&Version>,
@@ -75,7 +75,7 @@ pub(super) fn effects(
     reload
 }
 
-/// Counts over connections.
+/// Counts of effects over all connections.
 #[derive(Default)]
 struct Counts {
     stale: BTreeMap<Stale, usize>,
@@ -84,7 +84,7 @@ struct Counts {
     silent: BTreeMap<String, (usize, usize)>,
     variables: BTreeMap<String, Variable>,
     rooms: BTreeMap<String, Room>,
-    /// Types of variables that are captured now, and of those that are lost.
+    /// Types of the variables that are captured now; `lost` has those of the lost variables.
     captured: BTreeMap<String, BTreeSet<&'static str>>,
     lost: BTreeMap<String, BTreeSet<&'static str>>,
 }
@@ -95,7 +95,7 @@ impl Counts {
             self.closures += closures;
             *self.stale.entry(stale).or_default() += 1;
         }
-        // A connection may have several listeners of an event.
+        // A connection with several listeners of an event counts once.
         let mut silent: BTreeMap<String, bool> = BTreeMap::new();
         for silenced in adopted.changes.silenced {
             *silent.entry(silenced.event.to_string()).or_default() |= silenced.is_recent;
@@ -122,7 +122,7 @@ impl Counts {
             let variable = match self.variables.get_mut(&name) {
                 Some(variable) => {
                     agree(&mut variable.from, from.as_ref());
-                    // A variable that is lost has no new value.
+                    // A lost variable has no new value.
                     if outcome != Outcome::Lost {
                         agree(&mut variable.to, to.as_ref());
                     }
@@ -152,8 +152,8 @@ impl Counts {
         }
     }
 
-    /// Finds the variables that may be lost ones under another name. `names` has the new variables of the functions of
-    /// those that are gone.
+    /// Finds lost variables that the edit has probably renamed, and records the new name. `names` has, for each removed
+    /// variable, the new variables of the same function.
     fn suggest(&mut self, names: &BTreeMap<String, BTreeSet<String>>) {
         for (name, types) in &self.lost {
             let fresh = names.get(name).into_iter().flatten();
@@ -170,14 +170,14 @@ impl Counts {
     }
 }
 
-/// Adds the value of one more connection.
+/// Adds the value of a further connection: a different value makes it [`VARIOUS`].
 fn agree(known: &mut Option<String>, value: Option<&String>) {
     if known.as_ref() != value {
         *known = Some(VARIOUS.to_owned());
     }
 }
 
-/// Counts failures by their reasons.
+/// Counts failures by their problems.
 fn failures(still: Vec<Diagnostic>, now: Vec<Diagnostic>) -> Vec<Failure> {
     let mut failures: Vec<Failure> = Vec::new();
     let still = still.into_iter().map(|diagnostic| (diagnostic, false));
@@ -205,7 +205,7 @@ fn failures(still: Vec<Diagnostic>, now: Vec<Diagnostic>) -> Vec<Failure> {
     failures
 }
 
-/// Returns the files that differ between the two versions, in order.
+/// Returns the names of the files that differ between two versions, sorted.
 fn changed(version: &Version, before: &Version) -> Vec<Arc<str>> {
     let only = |one: &Version, other: &Version| -> Vec<_> {
         let files = one.files().iter();

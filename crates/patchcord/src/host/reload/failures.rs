@@ -1,4 +1,4 @@
-//! Counts failed calls of scripts, and finds versions that fail where the version before did not.
+//! Counts failed calls of scripts, to find versions that fail where the version before did not.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -8,16 +8,16 @@ use std::{
 
 use crate::diagnostic::Diagnostic;
 
-/// Minimum number of connections on which a version fails before it is rolled back automatically.
+/// Minimum number of connections on which a version must fail for an automatic rollback.
 pub(super) const MIN_CONNECTIONS: usize = 5;
-/// Minimum share of these in the connections of its namespace: one in this many.
+/// Minimum share of these connections among all connections of the namespace: one in this many.
 pub(super) const ONE_IN: usize = 20;
-/// Time within which the version fails on these connections.
+/// Maximum age of a failure that counts for an automatic rollback.
 const WITHIN: Duration = Duration::from_secs(30);
-/// Maximum distinct places of errors tracked; failures at further places count for no version.
+/// Maximum number of distinct places of errors that are tracked for a version; failures at further places do not count.
 const MAX_PLACES: usize = 256;
 
-/// Failures of a script: their places, and the connections on which it failed.
+/// Failures of a version of a script: their places, and the connections on which it failed.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     version: u64,
@@ -25,7 +25,7 @@ pub(super) struct Failures {
     known: BTreeSet<Fault>,
     /// Places where this version failed.
     seen: BTreeSet<Fault>,
-    /// Connections on which this version failed elsewhere, with the time of the last failure.
+    /// Sockets on which this version failed at other places than the version before, with the time of the last failure.
     sockets: HashMap<Arc<str>, Instant>,
 }
 
@@ -35,13 +35,13 @@ impl Failures {
         self.sockets.clear();
     }
 
-    /// Returns whether the version has failed at a place.
+    /// Returns `true` if the version has failed at a place.
     pub(super) fn has_seen(&self, fault: &Fault) -> bool {
         self.seen.contains(fault)
     }
 
-    /// Adds a failure of a version. Returns the number of connections on which the version fails where the one before
-    /// did not.
+    /// Adds a failure of a version. Returns the number of connections on which the version has recently failed at
+    /// places where the version before did not; 0 if this failure does not count.
     pub(super) fn add(&mut self, version: u64, fault: Fault, socket: &Arc<str>) -> usize {
         if self.version != version {
             *self = Self {
@@ -67,8 +67,8 @@ impl Failures {
     }
 }
 
-/// Place of an error: the file and the text of the line. The line number is no part of it, because the number changes
-/// with every edit above the line.
+/// Place of an error: the file and the text of the line. It does not contain the line number, because the number
+/// changes with every edit above the line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Fault {
     file: Arc<str>,

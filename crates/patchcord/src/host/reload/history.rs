@@ -1,4 +1,4 @@
-//! Memory of the host between two loads: the last attempts, the versions that served before, and the outcomes.
+//! State of the scripts between two loads: the last attempts with their outcomes, and the versions that served.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -21,15 +21,17 @@ use crate::{
     script::{self, LoadError, Loader, SourceFile, Version},
 };
 
-/// Maximum compiled versions of a script, the one that serves included. Others are compiled again for a rollback.
+/// Maximum number of versions of a script that stay compiled, including the one that serves. Other versions are
+/// compiled again for a rollback.
 const KEPT_COMPILED: usize = 9;
-/// Maximum records of rejected versions among these, so that versions that served are not pushed out by mistakes.
+/// Maximum number of records of rejected versions of a script, so that rejected saves do not push out the versions that
+/// served.
 const KEPT_REJECTED: usize = 16;
 
-/// Maximum entries in the memory of a script.
+/// Maximum numbers of versions and records of one script.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// Versions that are kept for a rollback, the one that serves included.
+    /// Maximum number of versions that are kept for a rollback, including the one that serves.
     versions: usize,
     records: usize,
 }
@@ -44,35 +46,35 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// Maxima of a host that keeps its versions on disk.
+    /// Bounds of a host that keeps its versions on disk.
     pub(super) const ON_DISK: Self = Self {
         versions: 100,
         records: 128,
     };
 }
 
-/// All scripts, by the paths of their namespaces.
+/// State of all scripts.
 #[derive(Debug, Default)]
 pub(super) struct Scripts {
     pub(super) by_namespace: BTreeMap<String, Script>,
-    /// Saves that have not taken effect: each is looked at again with every later change.
+    /// Saves that have not taken effect. Each of them is tried again with every later load.
     pub(super) pending: Vec<Pending>,
-    /// What was announced as left alone, with the reasons.
+    /// Files that are ignored, with the reasons; they are announced already.
     pub(super) ignored: BTreeMap<String, String>,
     /// Number of the last batch that took effect.
     pub(super) batch: u64,
-    /// Batches that were rolled back: a rollback passes over their versions.
+    /// Numbers of the batches that were rolled back. A later rollback skips their versions.
     pub(super) undone: BTreeSet<u64>,
     pub(super) bounds: Bounds,
-    /// Versions on disk, if there are any.
+    /// State of the versions on disk.
     pub(super) stored: Stored,
-    /// Versions that some clients have before all others.
+    /// Batch that is staged, if there is one.
     pub(super) staged: Option<StagedBatch>,
-    /// Saves wait until the host is resumed.
+    /// `true` while the host is paused, and saves wait until it is resumed.
     pub(super) is_paused: bool,
-    /// Files that did not serve at the last load, because another file serves their namespace.
+    /// Names of the files that did not serve at the last load, because another file serves their namespace.
     pub(super) colliding: BTreeSet<String>,
-    /// Texts that the last load read.
+    /// Texts that the last load has read.
     pub(super) texts: Texts,
     /// Error of the last load, if it could not read the scripts.
     pub(super) unreadable: Option<String>,
@@ -81,19 +83,19 @@ pub(super) struct Scripts {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Script {
     pub(super) entry: String,
-    /// Files that the last attempt to load the script read, whatever its outcome.
+    /// Files that the last attempt to load the script has read, whether it succeeded or not.
     pub(super) tried: Vec<SourceFile>,
-    /// The last attempt was rejected.
+    /// `true` if the last attempt was rejected.
     pub(super) is_rejected: bool,
-    /// Version that serves, and whose files were saved again after a rejected save; not announced so far.
+    /// Version that serves, if a save has restored its files after a rejected save, and this is not announced so far.
     pub(super) undone_save: Option<Arc<Version>>,
-    /// Number of the version that served before the host was started again, until a version serves.
+    /// Number of the version that served before the restart of the host; `None` once a version serves.
     pub(super) served_last: Option<u64>,
-    /// Highest number of a version that served.
+    /// Highest number of a version that has served or was staged.
     pub(super) number: u64,
     pub(super) missing_since: Option<Instant>,
     pub(super) namespace: Option<Arc<Namespace>>,
-    /// Versions that serve or have served, in the order in which they first did.
+    /// Versions that serve or have served, in the order in which they first served.
     pub(super) versions: VecDeque<Served>,
     pub(super) history: VecDeque<Record>,
 }
@@ -107,12 +109,12 @@ pub(super) struct Served {
     /// Number of the version that it replaced then.
     pub(super) before: Option<u64>,
     pub(super) entry: Arc<str>,
-    /// Texts that it is compiled from.
+    /// Files from which it is compiled, with their texts.
     pub(super) files: Vec<SourceFile>,
     pub(super) compiled: Option<Arc<Version>>,
 }
 
-/// Texts of one version, as the source of scripts that it is compiled from.
+/// Loader of the texts of one version, to compile it again.
 #[derive(Debug)]
 struct TextsOf<'a>(&'a [SourceFile]);
 
@@ -131,7 +133,7 @@ impl Loader for TextsOf<'_> {
 }
 
 impl Served {
-    /// Creates the entry of a version that some clients have, and that no batch has.
+    /// Creates the entry of a staged version, which has no batch so far.
     pub(super) fn staged(version: &Arc<Version>) -> Self {
         Self {
             number: version.number(),
@@ -143,7 +145,7 @@ impl Served {
         }
     }
 
-    /// Returns the version as it is written to disk.
+    /// Returns the version in the form that is written to disk.
     fn stored(&self, namespace: &str, outcome: Outcome) -> StoredVersion {
         StoredVersion {
             namespace: namespace.to_owned(),
@@ -156,10 +158,10 @@ impl Served {
         }
     }
 
-    /// Returns the version, compiled from its texts if it is not in memory.
+    /// Returns the version. Compiles it from its texts if it is not in memory.
     ///
     /// # Errors
-    /// The diagnostics, if the texts no longer compile.
+    /// Returns the diagnostics if the texts no longer compile.
     pub(super) fn version(&self, scripting: &Scripting) -> Result<Arc<Version>, Vec<Diagnostic>> {
         match &self.compiled {
             Some(version) => Ok(version.clone()),
@@ -172,8 +174,8 @@ impl Served {
 }
 
 impl Scripts {
-    /// Records that a version serves a namespace with a batch, and which version it replaced. Returns the number of the
-    /// batch: that from before the start, if the version served then.
+    /// Records that a version serves a namespace since a batch, and which version it replaced. Returns the number of
+    /// the batch. If the same version served before a restart, this is the number of its last batch then.
     pub(super) fn serving(
         &mut self,
         (path, version): (&str, &Arc<Version>),
@@ -211,7 +213,7 @@ impl Scripts {
         batch
     }
 
-    /// Returns a copy that no store belongs to, for what only looks at it.
+    /// Returns a copy for a preview, without the store, so that changes of the copy are not written to disk.
     pub(super) fn copy(&self) -> Self {
         Self {
             by_namespace: self.by_namespace.clone(),
@@ -229,7 +231,7 @@ impl Scripts {
         }
     }
 
-    /// Returns the events of scripts whose files are again those of the version that serves, after a rejected save.
+    /// Returns the events for scripts whose files are again those of the version that serves, after a rejected save.
     pub(super) fn take_undone_saves(&mut self) -> Vec<HostEvent> {
         let scripts = self.by_namespace.iter_mut();
         let undone = scripts.filter_map(|(path, script)| {
@@ -242,7 +244,7 @@ impl Scripts {
         undone.collect()
     }
 
-    /// Forgets batches that were rolled back, and of which no version is kept.
+    /// Forgets the batches that were rolled back and have no version that is kept.
     pub(super) fn forget_undone(&mut self) {
         let versions = self.by_namespace.values().flat_map(|one| &one.versions);
         let kept: BTreeSet<_> = versions.map(|served| served.batch).collect();
@@ -258,7 +260,7 @@ impl Script {
             .and_then(|namespace| namespace.version())
     }
 
-    /// Returns whether a version serves, or will serve again once its file compiles.
+    /// Returns `true` if a version serves, or will serve again as soon as its file compiles.
     pub(super) fn is_present(&self) -> bool {
         !self.tried.is_empty() || self.serves().is_some()
     }
@@ -272,15 +274,15 @@ impl Script {
         self.numbered(self.serves()?.number())
     }
 
-    /// Returns the version of a number, unless the host has forgotten it.
+    /// Returns the version with a number, unless the host has forgotten it.
     pub(super) fn numbered(&self, number: u64) -> Option<&Served> {
         self.versions.iter().find(|served| served.number == number)
     }
 
-    /// Returns the version that served before the current one, without those that were rolled back.
+    /// Returns the version that served before the current one. Skips versions that were rolled back.
     pub(super) fn before(&self, undone: &BTreeSet<u64>) -> Option<&Served> {
         let mut before = self.served()?;
-        // A bound, because what is read from disk may lead in a circle.
+        // The loop is bounded, because the links between versions come from disk, and may form a cycle.
         for _ in &self.versions {
             before = self.numbered(before.before?)?;
             if !undone.contains(&before.batch) {
@@ -295,7 +297,7 @@ impl Script {
         self.history.iter().rev().find_map(|record| record.batch)
     }
 
-    /// Records that a version serves now, with a batch.
+    /// Records that a version serves now, since a batch.
     pub(super) fn serving(
         &mut self,
         served: Served,
@@ -324,7 +326,8 @@ impl Script {
         self.note(record, bounds);
     }
 
-    /// Forgets the oldest version if there are too many, and first those that no rollback from `serving` leads to.
+    /// Forgets the oldest version if there are too many. Versions that no rollback from `serving` can reach are
+    /// forgotten first.
     fn forget_old(&mut self, serving: u64, bounds: Bounds) {
         let compiled = self.versions.iter().rev();
         let compiled = compiled.filter(|served| served.compiled.is_some());
@@ -338,7 +341,7 @@ impl Script {
         let mut reached = BTreeSet::new();
         let mut next = Some(serving);
         while let Some(served) = next.and_then(|number| self.numbered(number)) {
-            // What is read from disk may lead in a circle.
+            // The links between versions come from disk, and may form a cycle.
             let is_new = reached.insert(served.number);
             next = served.before.filter(|_| is_new);
         }

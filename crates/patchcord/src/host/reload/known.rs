@@ -1,4 +1,4 @@
-//! Which of the versions that are known listen to an event.
+//! Finds the known version that listens to an event.
 
 use std::sync::Arc;
 
@@ -14,29 +14,29 @@ use crate::{connection::Namespace, script::Version};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct Code {
-    /// File.
+    /// Name of the file.
     pub file: Arc<str>,
-    /// Line.
+    /// Number of the line, from 1.
     pub line: usize,
     /// Number of the version.
     pub version: u64,
 }
 
-/// Versions that listen to an event.
+/// Version that listens to an event.
 #[derive(Debug, Clone)]
 pub(in crate::host) enum ListeningCode {
-    /// The version that serves.
+    /// The version that serves listens to it.
     Serving(Code),
-    /// An earlier one, and the version that replaced it.
+    /// An earlier version listened to it last; `since` is the number of the version that replaced that one.
     Earlier { last: Code, since: u64 },
-    /// A later one, which was rolled back.
+    /// A later version, which was rolled back, listens to it.
     RolledBack(Code),
-    /// None that is known.
+    /// No known version listens to it.
     Never,
 }
 
 impl Code {
-    /// Creates the place of some code.
+    /// Creates a place in the code of a version.
     pub(in crate::host) const fn new(file: Arc<str>, line: usize, version: u64) -> Self {
         Self {
             file,
@@ -52,7 +52,8 @@ impl Code {
 }
 
 impl Reloader {
-    /// Returns which versions of a namespace, or of the dynamic namespace that it is an instance of, listen to an event.
+    /// Returns the version of a namespace that listens to an event. For an instance, these are the versions of its
+    /// dynamic namespace.
     pub(in crate::host) async fn listening_code(
         &self,
         namespace: &Namespace,
@@ -100,7 +101,7 @@ impl Reloader {
     }
 }
 
-/// Returns whether a script is the one of a namespace, or of the dynamic namespace that it is an instance of.
+/// Returns `true` if a script is that of a namespace, or of its dynamic namespace if the namespace is an instance.
 fn is_of(
     path: &str,
     script: &Script,

@@ -1,4 +1,4 @@
-//! Files that are gone, and namespaces that another file serves for this reason.
+//! Finds files that are gone, and takes their namespaces out of service after a grace period.
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
@@ -14,17 +14,17 @@ use crate::{
     script::Ignored,
 };
 
-/// Files of the scripts, as a load finds them.
+/// Files of the scripts that a load has found.
 struct Present<'a> {
     snapshot: &'a Snapshot<'a>,
-    /// Paths of namespaces, with the names of their files.
+    /// Paths of namespaces, with the names of their entry files.
     files: &'a [(String, String)],
-    /// What is left alone.
+    /// Files and folders that the loader ignores.
     ignored: &'a [Ignored],
 }
 
 impl Present<'_> {
-    /// Returns whether the file of a script may be there, although it cannot be read now.
+    /// Returns `true` if the file of a script may exist, although the loader cannot see it now.
     fn is_unseen(&self, entry: &str) -> bool {
         let mut unseen = self.ignored.iter().filter(|one| one.is_unseen);
         unseen.any(|one| {
@@ -33,7 +33,8 @@ impl Present<'_> {
         })
     }
 
-    /// Returns a file that serves nobody yet, and has the text that a script has.
+    /// Returns the name of a file that does not serve yet and has the same text as a script, because the script was
+    /// probably renamed.
     fn same_text(&self, scripts: &Scripts, script: &Script) -> Option<Arc<str>> {
         let version = script.serves()?;
         let text = version.files().first()?.text.clone()?;
@@ -47,17 +48,18 @@ impl Present<'_> {
     }
 }
 
-/// Outcome of a look at missing files.
+/// Outcome of the search for missing files.
 #[derive(Default)]
 pub(super) struct Missing {
-    /// Time of the next look, if a file is missing.
+    /// Time at which the files are to be loaded again, if a file is missing.
     pub(super) look_again: Option<Instant>,
     /// Paths of the namespaces whose files are back.
     returned: BTreeSet<String>,
 }
 
 impl Reloader {
-    /// Announces files that are missing, and retires namespaces whose files are gone for good.
+    /// Announces files that are missing, and retires namespaces whose files are missing for longer than the grace
+    /// period.
     pub(super) fn look_for_missing(
         &self,
         scripts: &mut Scripts,
@@ -149,7 +151,7 @@ impl Reloader {
             .collect()
     }
 
-    /// Announces the files that are back, and that have not changed.
+    /// Announces the files that are back and have not changed.
     pub(super) fn announce_returned(&self, scripts: &Scripts, missing: &Missing, tried: &[&str]) {
         for path in &missing.returned {
             let script = scripts.by_namespace.get(path);
@@ -164,8 +166,8 @@ impl Reloader {
         }
     }
 
-    /// Takes namespaces out of service, all of them before anything is announced: a dynamic namespace among them does not
-    /// serve their paths.
+    /// Retires namespaces, so that they reject clients. All of them are retired before any of their paths is released,
+    /// because a dynamic namespace among them must not take over the path of another one.
     fn retire(&self, scripts: &mut Scripts, gone: &[String]) {
         let mut retired: Vec<(Arc<Namespace>, Arc<str>, usize)> = Vec::new();
         for path in gone {
@@ -198,7 +200,7 @@ impl Reloader {
         }
     }
 
-    /// Announces what is left alone, once.
+    /// Announces each ignored file once, with the reason. A file that a script imports is not announced.
     pub(super) fn announce_ignored(&self, scripts: &mut Scripts, ignored: Vec<Ignored>) {
         let tried = scripts.by_namespace.values();
         let imported = tried.flat_map(|script| script.tried.iter().skip(1));

@@ -1,16 +1,16 @@
-//! Turns changed files into versions that serve: all of them, or none.
+//! Loads changed files, and makes their versions serve: all of them, or none.
 //!
-//! In: what may have changed. Out: versions that serve, and a [`HostEvent`] that reports the outcome.
+//! In: the files that may have changed. Out: versions that serve, and a [`HostEvent`] that reports the outcome.
 //!
-//! | step | | |
+//! | step | modules | result |
 //! |---|---|---|
 //! | read | [`snapshot`], [`routes`], [`missing`] | texts as of one moment; which file serves which namespace |
-//! | compile what has changed | [`plan`] | the scripts that are tried, each with its version or its diagnostics |
-//! | find what belongs together | [`saves`] | scripts that take effect together or not at all |
-//! | try it | [`batch`], [`rebind`] | drafts, where `on_connection` itself has changed, and the vote |
-//! | make it serve | [`rebind`], [`commit`], [`effects`] | one switch for all; each connection adopts; the history, the report |
-//! | take it back | [`rollback`], [`failures`] | a whole batch, because it was requested or its handlers fail |
-//! | keep it | [`history`], [`store`], [`recall`] | versions that served, in memory and on disk |
+//! | compile changed scripts | [`plan`] | the scripts that are tried, each with its version or its diagnostics |
+//! | group them | [`saves`] | scripts that take effect together or not at all |
+//! | draft them | [`batch`], [`rebind`] | drafts, where `on_connection` itself has changed, and the vote |
+//! | commit them | [`rebind`], [`commit`], [`effects`] | one switch for all; each connection adopts; the history, the report |
+//! | roll them back | [`rollback`], [`failures`] | a whole batch, on request or because its handlers fail |
+//! | store them | [`history`], [`store`], [`recall`] | versions that served, in memory and on disk |
 //!
 //! Invariant: a load that fails changes nothing that is served.
 
@@ -78,7 +78,7 @@ use crate::{
 /// Delay before files that look half-written are read again.
 const WRITING: Duration = Duration::from_millis(50);
 
-/// Loads scripts, and makes their versions serve.
+/// Loader of scripts, which makes their versions serve, and rolls them back.
 #[derive(Debug)]
 pub(crate) struct Reloader {
     me: Weak<Self>,
@@ -89,18 +89,18 @@ pub(crate) struct Reloader {
     lifecycle: Lifecycle,
     dispatcher: Arc<Dispatcher>,
     scripts: Arc<tokio::sync::Mutex<Scripts>>,
-    /// Wakes the watch for another look at the files.
+    /// Notifies the watch to load the files again.
     look: Arc<Notify>,
-    /// Failures of scripts, by the name of the entry file; for the automatic rollback.
+    /// Failures of the versions that serve, by the name of the entry file, for the automatic rollback.
     failures: Mutex<HashMap<Arc<str>, Failures>>,
-    /// The same for staged versions.
+    /// Failures of staged versions, by the name of the entry file.
     staged_failures: Mutex<HashMap<Arc<str>, Failures>>,
 }
 
-/// Reason for which the scripts are loaded.
+/// Reason why the scripts are loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trigger {
-    /// The application requests it: at the start, or later.
+    /// The application requests the load, at the start or later.
     Asked,
     /// The watcher reports a change in the folder.
     Watched(Changed),
@@ -109,16 +109,16 @@ pub(super) enum Trigger {
 /// Outcome of a load.
 #[derive(Default)]
 pub(super) struct Loaded {
-    /// Problems of the rejected scripts; already announced.
+    /// Problems of the rejected scripts, which are announced already.
     pub(super) rejected: Vec<Diagnostic>,
-    /// Time of the next look, if a file is missing or half-written.
+    /// Time at which the files are to be loaded again, if a file is missing or half-written.
     pub(super) look_again: Option<Instant>,
-    /// Number of the batch that took effect.
+    /// Number of the batch that took effect; `None` if nothing did.
     pub(super) batch: Option<u64>,
 }
 
 impl Loaded {
-    /// Returns the outcome of a load that loaded nothing, for this reason.
+    /// Returns the outcome of a load that loaded nothing because of `problem`.
     fn nothing(problem: String) -> Self {
         Self {
             rejected: vec![Diagnostic::error(problem)],
@@ -127,7 +127,7 @@ impl Loaded {
     }
 }
 
-/// Permission to decide what serves: no other load runs.
+/// Permit to change the versions that serve. While one exists, no other load, rollback or stage runs.
 pub(super) struct Permit {
     scripts: OwnedMutexGuard<Scripts>,
 }
@@ -140,7 +140,7 @@ impl Permit {
 }
 
 impl Drop for Reloader {
-    /// Ends the units of namespaces after the last reload, which may have begun some.
+    /// Closes the units of namespaces, because the last reload may have created some.
     fn drop(&mut self) {
         self.namespaces.end_units();
     }
@@ -175,18 +175,18 @@ impl Reloader {
         })
     }
 
-    /// Returns the dispatcher, which does the work of all namespaces that are opened here.
+    /// Returns the dispatcher, which runs the work of all namespaces of the host.
     pub(super) const fn dispatcher(&self) -> &Arc<Dispatcher> {
         &self.dispatcher
     }
 
-    /// Waits for the permit, which is the only access to what serves.
+    /// Waits for the permit, which is the only way to change the versions that serve.
     pub(super) async fn permit(&self) -> Permit {
         let scripts = self.scripts.clone().lock_owned().await;
         Permit { scripts }
     }
 
-    /// Waits for the permit; returns `None` when the host closes.
+    /// Waits for the permit. Returns `None` if the host closes first.
     async fn permit_while_open(&self) -> Option<Permit> {
         let closing = self.lifecycle.closing.cancelled();
         tokio::select! {
@@ -196,7 +196,8 @@ impl Reloader {
         }
     }
 
-    /// Loads the scripts that are new or have changed. Saves wait while the host is paused, or versions are staged.
+    /// Loads the scripts that are new or have changed. While the host is paused, or versions are staged, watched saves
+    /// wait.
     pub(super) async fn load(self: &Arc<Self>, trigger: Trigger) -> Loaded {
         let Some(permit) = self.permit_while_open().await else {
             return Loaded::nothing("the host is closing".to_owned());
@@ -235,7 +236,7 @@ impl Reloader {
         match loaded.await {
             Ok(loaded) => loaded,
             Err(panic) => {
-                // Nothing of it counts as tried.
+                // No script counts as tried, so the next load tries all of them again.
                 for script in self.scripts.lock().await.by_namespace.values_mut() {
                     script.tried.clear();
                 }
@@ -251,7 +252,7 @@ impl Reloader {
         script.map_or_else(Vec::new, |script| script.history.iter().cloned().collect())
     }
 
-    /// Loads the scripts. What was saved together takes effect together or not at all.
+    /// Loads the scripts. Scripts that were saved together take effect together or not at all.
     fn reload(&self, scripts: &mut Scripts, trigger: Trigger) -> Loaded {
         let began = Instant::now();
         let (is_watched, changed) = match trigger {
@@ -289,7 +290,8 @@ impl Reloader {
             self.announcer.announce(kept);
         }
         let mut warnings = Vec::new();
-        // All that takes effect by one load is one batch, although a new file stands for itself.
+        // Everything that takes effect in one load has one batch number, although a new file takes effect
+        // independently.
         let number = scripts.batch + 1;
         for mut save in saves::of_plan(plan, scripts) {
             let (loader, grace) = (&*self.scripting.loader, self.options.missing_grace);
@@ -313,7 +315,7 @@ impl Reloader {
                 }
             }
         }
-        // Many scripts may import the same file.
+        // Several scripts may import the same file, so warnings can occur more than once.
         let warnings = diagnostic::in_order(warnings);
         if !warnings.is_empty() {
             self.announcer.announce(HostEvent::Warnings {
@@ -323,10 +325,10 @@ impl Reloader {
         loaded
     }
 
-    /// Makes all of these versions serve under the number of a batch, or none of them.
+    /// Makes all of these versions serve under the number of a batch, or none of them. Announces a failure.
     ///
     /// # Errors
-    /// The diagnostics, already announced, if none of them serves.
+    /// Returns the diagnostics if a version fails; then none of them serves.
     fn settle(
         &self,
         scripts: &mut Scripts,
@@ -338,7 +340,7 @@ impl Reloader {
         drafted.map_err(|failed| self.reject(scripts, failed, cause))
     }
 
-    /// Does the same without an announcement of the failure.
+    /// Does the same as [`settle`](Self::settle), but does not announce a failure.
     fn draft(
         &self,
         scripts: &mut Scripts,
@@ -349,8 +351,8 @@ impl Reloader {
         let namespace_of = |path: &str| self.namespace_of(scripts, path);
         let on_failure = self.options.on_rebind_failure;
         let batch = Batch::draft(attempts, namespace_of, on_failure)?;
-        // Clients connect while the drafts run, with the version that serves until the switch. Only those who come from
-        // here on wait for it.
+        // While the drafts run, clients can connect, and get the version that serves until the switch. Only clients
+        // that connect from here on wait for the switch.
         let closed = Handle::current().block_on(self.lifecycle.close_gate());
         let batch = batch.draft_newcomers(on_failure)?;
         self.commit(scripts, batch, (cause, number), began);
@@ -360,7 +362,7 @@ impl Reloader {
 
     fn namespace_of(&self, scripts: &mut Scripts, path: &str) -> Arc<Namespace> {
         let script = scripts.by_namespace.entry(path.to_owned()).or_default();
-        // A dynamic namespace may have taken its path over.
+        // A dynamic namespace may have taken over the path of the script's namespace.
         script.namespace.take_if(|one| !self.namespaces.has(one));
         let open = || {
             self.namespaces
@@ -369,14 +371,14 @@ impl Reloader {
         script.namespace.get_or_insert_with(open).clone()
     }
 
-    /// Announces the scripts whose files are again those of the version that serves, after a rejected save.
+    /// Announces the scripts whose files are again those of the version that serves, after a save that was rejected.
     fn announce_unchanged(&self, scripts: &mut Scripts) {
         for unchanged in scripts.take_undone_saves() {
             self.announcer.announce(unchanged);
         }
     }
 
-    /// Announces the problem for which nothing could be loaded, and returns the outcome.
+    /// Announces a problem because of which nothing could be loaded, and returns the outcome.
     fn announce_unreadable(&self, problem: String) -> Loaded {
         self.announcer.announce(HostEvent::ScriptsUnreadable {
             error: problem.clone(),

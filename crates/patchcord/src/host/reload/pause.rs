@@ -1,4 +1,4 @@
-//! Lets saves wait.
+//! Pauses and resumes the loading of saves.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::{Loaded, Reloader, Trigger, snapshot::Changed};
 use crate::event::HostEvent;
 
 impl Reloader {
-    /// Lets saves wait. Returns `false` if they wait already.
+    /// Pauses the loading of saves. Returns `false` if it is paused already.
     pub(in crate::host) async fn pause(&self) -> bool {
         let was_paused = std::mem::replace(&mut self.scripts.lock().await.is_paused, true);
         if !was_paused {
@@ -15,7 +15,7 @@ impl Reloader {
         !was_paused
     }
 
-    /// Loads what was saved meanwhile. Returns `None` if saves do not wait.
+    /// Resumes, and loads what was saved meanwhile. Returns `None` if the loading was not paused.
     pub(in crate::host) async fn resume(self: &Arc<Self>) -> Option<Loaded> {
         let mut scripts = self.scripts.lock().await;
         let was_paused = std::mem::take(&mut scripts.is_paused);
@@ -26,13 +26,13 @@ impl Reloader {
         }
         self.announcer.announce(HostEvent::Resumed);
         if is_staged {
-            // What was saved waits for the end of the stage.
+            // The saves wait until the stage ends.
             return Some(Loaded::default());
         }
         Some(self.load(Trigger::Asked).await)
     }
 
-    /// Announces the scripts that wait.
+    /// Announces the scripts that wait until the host is resumed.
     pub(super) fn wait_for_resume(&self, changed: &Changed) {
         let files = changed.scripts();
         if !files.is_empty() {

@@ -7,6 +7,6 @@ use std::{collections::BTreeSet, time::Instant};
 pub(super) struct Pending {
     /// Paths of the namespaces of its scripts.
     pub(super) paths: BTreeSet<String>,
-    /// Time since when an editor seems to be in the middle of it; `None` once it was rejected.
+    /// Time since which an editor seems to be in the middle of the save; `None` if it was rejected.
     pub(super) written_since: Option<Instant>,
 }

@@ -1,4 +1,4 @@
-//! Plan of a load: the scripts that are new or have changed, each with its result.
+//! Plans a load: finds the scripts that are new or have changed, and compiles them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     script::{Hook, LoadError, Rejected, SourceFile, Version},
 };
 
-/// One script that was tried, with its result.
+/// Script that was tried, with its result.
 pub(super) struct Attempt {
     /// Path of its namespace.
     pub(super) path: String,
@@ -24,19 +24,19 @@ type Tried = Result<Arc<Version>, Vec<Diagnostic>>;
 
 /// Scripts that one load tries.
 pub(super) struct Plan {
-    /// At most one for each namespace.
+    /// Scripts that are tried, at most one for each namespace.
     pub(super) attempts: Vec<Attempt>,
-    /// Paths of those of them that are new or have changed since they were tried last. The others have not taken effect
-    /// so far.
+    /// Paths of those attempts that are new or have changed since they were tried last. All other attempts are tried
+    /// again, because they have not taken effect so far.
     pub(super) fresh: BTreeSet<String>,
-    /// Paths of attempts whose entry files the system could not read: nothing is known of what was saved.
+    /// Paths of attempts whose entry files the system could not read, so that it is not known what was saved.
     pub(super) unread: BTreeSet<String>,
-    /// Files whose namespace another file serves, to be announced.
+    /// Files whose namespace another file serves; they are to be announced.
     pub(super) displaced: Vec<Attempt>,
 }
 
 impl Plan {
-    /// Compiles every script that is new, has changed, or has not taken effect so far.
+    /// Compiles each script that is new, has changed, or has not taken effect so far.
     pub(super) fn of(
         scripting: &Scripting,
         scripts: &mut Scripts,
@@ -117,12 +117,12 @@ impl Plan {
     }
 }
 
-/// Returns whether a script differs from what was tried last.
+/// Returns `true` if a script differs from what was tried last.
 fn has_changed(script: &Script, snapshot: &Snapshot<'_>, entry: &str) -> bool {
     script.tried.is_empty() || script.entry != entry || !snapshot.still_is(&script.tried)
 }
 
-/// Tries one script; returns `None` if it is what serves.
+/// Compiles one script. Returns `None` if its files are those of the version that serves.
 fn try_script(
     scripting: &Scripting,
     script: &mut Script,

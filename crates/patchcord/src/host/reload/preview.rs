@@ -1,7 +1,7 @@
-//! Preview of a save: everything that its report would say, computed on copies.
+//! Preview of a save: computes the report of the save on copies.
 //!
-//! In: texts that are saved, or not yet. Out: the events that a load would announce. Nothing is switched, and no
-//! connection changes: drafts have no effects, and an adoption is rehearsed on copies of what a connection holds.
+//! In: texts, saved or not. Out: the events that a load would announce. Nothing is switched, and no connection changes,
+//! because drafts have no effects, and an adoption is rehearsed on copies of the state of a connection.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,7 +32,8 @@ use crate::{
     script::{Ignored, LoadError, Loader},
 };
 
-/// Report of a save that has not happened: the events that a load would announce, in their order.
+/// Report of a save that has not taken effect: the events that a load would announce, in order. Returned by
+/// [`Host::preview`](crate::Host::preview).
 ///
 /// ```
 /// use patchcord::{Host, script::Memory};
@@ -48,12 +49,12 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Preview {
-    /// The events. The time in the effects of a reload is that of the preview.
+    /// Events that a load would announce. The duration in the effects of a reload is that of the preview.
     pub events: Vec<HostEvent>,
 }
 
 impl Preview {
-    /// Returns the problems for which something of the save would be rejected.
+    /// Returns the problems for which a load would reject scripts of the save; none if it would reject nothing.
     ///
     /// ```
     /// use patchcord::testing::TestHost;
@@ -73,28 +74,28 @@ impl Preview {
         problems.collect()
     }
 
-    /// Returns whether something of the save would be rejected.
+    /// Returns `true` if a load would reject scripts of the save.
     pub fn is_rejected(&self) -> bool {
         !self.problems().is_empty()
     }
 }
 
-/// Subject of a preview.
+/// Texts of which a preview is made.
 #[derive(Debug, Clone)]
 pub(in crate::host) enum Saved {
     /// All files as they are now.
     Files,
-    /// These files as they are now, by name; every other file as it was loaded last.
+    /// These files as they are now, by name, and all other files as they were loaded last.
     Only(BTreeSet<String>),
     /// All files as they are now, with these texts in place of those of the same names.
     Texts(BTreeMap<String, String>),
 }
 
-/// Scripts as a preview sees them.
+/// Loader for a preview: some texts replace those of another loader.
 #[derive(Debug)]
 struct Overlay<'a> {
     below: &'a dyn Loader,
-    /// Texts in place of those of the same names; `None` for a file that is not there.
+    /// Texts that replace those of the files of the same names; `None` for a file that the preview does not see.
     texts: BTreeMap<String, Option<Arc<str>>>,
 }
 
@@ -109,7 +110,8 @@ impl<'a> Overlay<'a> {
                     .collect()
             }
             Saved::Only(names) => {
-                // A file that was never loaded is not there, unless it can only be imported.
+                // The preview does not see a file that was never loaded, unless it is a module, which can only be
+                // imported.
                 let listed = below.list().unwrap_or_default().into_iter();
                 let new = listed.filter(|name| below.namespace(name).is_some());
                 let mut texts: BTreeMap<_, _> = new.map(|name| (name, None)).collect();
@@ -153,7 +155,7 @@ impl Loader for Overlay<'_> {
 }
 
 impl Reloader {
-    /// Returns the events that a load would announce. A load that comes meanwhile waits.
+    /// Returns the events that a load would announce. Loads wait meanwhile.
     pub(in crate::host) async fn preview(self: &Arc<Self>, saved: Saved) -> Preview {
         let scripts = self.scripts.clone().lock_owned().await;
         let reloader = self.clone();
@@ -165,11 +167,11 @@ impl Reloader {
         Preview { events }
     }
 
-    /// Returns the names of the files at paths on disk, or below them; a name stands for itself. The set is empty if
-    /// everything is meant.
+    /// Returns the names of the scripts at these paths or below them. A path is a name, or an absolute path on disk.
+    /// The set is empty if a path stands for all scripts.
     ///
     /// # Errors
-    /// The first one at which there is no script.
+    /// Returns the first path at which there is no script.
     pub(in crate::host) fn names_at(&self, paths: &[String]) -> Result<BTreeSet<String>, String> {
         let loader = &self.scripting.loader;
         let listed = loader.list().unwrap_or_default();
@@ -239,10 +241,10 @@ impl Reloader {
         events
     }
 
-    /// Returns the events of a batch that takes effect.
+    /// Returns the events of a batch that would take effect.
     ///
     /// # Errors
-    /// The event of a batch that is rejected.
+    /// Returns the event of a batch that would be rejected.
     fn would_load(
         &self,
         scripts: &mut Scripts,
@@ -255,7 +257,7 @@ impl Reloader {
             let script = scripts.by_namespace.get(path);
             let namespace = script.and_then(|script| script.namespace.clone());
             namespace.unwrap_or_else(|| {
-                // It is registered nowhere.
+                // This namespace is not registered with a server.
                 Arc::new(Namespace::new(
                     path,
                     Serving::Broken,

@@ -29,19 +29,19 @@ use crate::{
     script::Version,
 };
 
-/// Version that is to serve a namespace.
+/// Version that is to serve a namespace, with the namespace.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
     pub(super) namespace: Arc<Namespace>,
     pub(super) version: Arc<Version>,
 }
 
-/// One live connection, ready for a candidate.
+/// Live connection that is prepared to adopt a candidate.
 #[derive(Debug)]
 pub(super) struct Prepared {
     connection: Arc<Connection>,
     version: Arc<Version>,
-    /// `None` if the edit does not change what `on_connection` itself does.
+    /// Drafts of both versions; `None` if the edit does not change what `on_connection` itself does.
     drafts: Option<Drafts>,
     fails: Fails,
 }
@@ -50,19 +50,20 @@ pub(super) struct Prepared {
 pub(super) struct Switched {
     pub(super) candidate: Candidate,
     pub(super) adopted: Vec<Adopted>,
-    /// Reasons for which `on_connection` fails on connections, as before.
+    /// Problems of connections on which `on_connection` fails, as it did before; one for each connection.
     pub(super) failing: Vec<Diagnostic>,
-    /// Reasons for which other connections were disconnected.
+    /// Problems for which other connections were disconnected; one for each connection.
     pub(super) disconnected: Vec<Diagnostic>,
 }
 
-/// Minimum number of connections whose drafts run on several threads.
+/// Minimum number of connections that one thread drafts.
 const PARALLEL: usize = 32;
 
-/// Prepares every live connection of a candidate's namespace: drafts where `on_connection` itself has changed.
+/// Prepares all live connections of a candidate's namespace. Runs drafts if `on_connection` itself has changed.
 ///
 /// # Errors
-/// The diagnostics of the connections whose new draft fails where its old one does not, if that rejects the version.
+/// Returns diagnostics if the new draft fails on connections where the old one does not, and `on_failure` rejects the
+/// version for that.
 pub(super) fn draft(
     candidate: &Candidate,
     on_failure: OnRebindFailure,
@@ -70,7 +71,7 @@ pub(super) fn draft(
     draft_on(&connected(candidate), &candidate.version, on_failure)
 }
 
-/// Does the same for these connections.
+/// Does the same as [`draft`] for these connections.
 pub(super) fn draft_on(
     connections: &[Arc<Connection>],
     version: &Arc<Version>,
@@ -108,10 +109,10 @@ pub(super) fn draft_on(
     accept(prepared, on_failure)
 }
 
-/// Prepares the connections that are new since `known` were prepared, until a point in time.
+/// Prepares the connections that are not among the `known` ones, until a point in time.
 ///
 /// # Errors
-/// Those of [`draft`].
+/// Returns the same diagnostics as [`draft`].
 pub(super) fn draft_newcomers(
     candidate: &Candidate,
     known: &[Prepared],
@@ -130,14 +131,15 @@ pub(super) fn draft_newcomers(
     accept(prepared.collect(), on_failure)
 }
 
-/// Returns the connections that are to have a candidate. Clients that have a staged version keep it.
+/// Returns the connections that are to adopt a candidate, without those that have a staged version, because they keep
+/// it.
 fn connected(candidate: &Candidate) -> Vec<Arc<Connection>> {
     let mut connections = candidate.namespace.connections();
     connections.retain(|one| one.phase() == Phase::Connected && !one.is_staged());
     connections
 }
 
-/// Returns what was prepared, unless drafts fail and that rejects the version.
+/// Returns the prepared connections, or diagnostics if drafts fail and `on_failure` rejects the version for that.
 fn accept(
     prepared: Vec<Prepared>,
     on_failure: OnRebindFailure,
@@ -168,7 +170,8 @@ fn prepare(connection: Arc<Connection>, version: &Arc<Version>) -> Prepared {
     }
 }
 
-/// Returns a diagnostic for each reason for which drafts fail that did not fail before, with the number of connections.
+/// Returns a diagnostic for each distinct problem with which drafts fail that did not fail before, with the number of
+/// connections.
 fn failing(prepared: &[Prepared]) -> Vec<Diagnostic> {
     let mut reasons: Vec<(&Diagnostic, usize)> = Vec::new();
     for prepared in prepared {
@@ -197,16 +200,17 @@ fn failing(prepared: &[Prepared]) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// Connections of a candidate that wait for the flag.
+/// Candidate whose connections wait for the switch.
 struct Waiting {
     candidate: Candidate,
     connections: Vec<(Arc<Connection>, Fails)>,
-    /// Effects on what `on_load` has made.
+    /// Effects on what `on_load` has registered.
     units: Vec<Adopted>,
     adopted: mpsc::Receiver<Adopted>,
 }
 
-/// Makes every candidate serve at once, on live connections too, and waits until these have adopted it.
+/// Makes all candidates serve at the same moment, on live connections too, and waits until the connections have adopted
+/// them.
 pub(super) fn switch(batch: Vec<(Candidate, Vec<Prepared>)>) -> Vec<Switched> {
     let up = Arc::new(AtomicBool::new(false));
     let mut waiting = Vec::new();
@@ -228,7 +232,8 @@ pub(super) fn switch(batch: Vec<(Candidate, Vec<Prepared>)>) -> Vec<Switched> {
     waiting.into_iter().map(Waiting::adopt).collect()
 }
 
-/// Lets connections adopt the versions that are prepared for them, once `flip` has made these serve them.
+/// Calls `flip`, which makes the versions serve these connections, and lets the connections adopt the versions. Waits
+/// until they have.
 pub(super) fn adopt(batch: Vec<(Candidate, Vec<Prepared>)>, flip: impl FnOnce()) -> Vec<Switched> {
     let waiting = batch.into_iter().map(|(candidate, prepared)| {
         let (report, adopted) = mpsc::channel();
@@ -269,7 +274,8 @@ impl Waiting {
     }
 }
 
-/// Calls `on_load` in every namespace and instance, and waits for all of them, because live connections come after it.
+/// Calls `on_load` in all namespaces and instances, and waits for all of them, because live connections adopt a version
+/// only after `on_load`.
 fn load(waiting: &mut [Waiting]) {
     let begin = |waiting: &Waiting| {
         let (done, loaded) = mpsc::channel();
@@ -290,7 +296,7 @@ fn load(waiting: &mut [Waiting]) {
 }
 
 impl Prepared {
-    /// Frees what the drafts made, because the version is rejected.
+    /// Frees what the drafts have registered, because the version is rejected.
     pub(super) fn release(&self) {
         self.drafts.iter().for_each(Drafts::release);
     }
@@ -299,14 +305,14 @@ impl Prepared {
         let adoption = Adoption::new(self.version, self.drafts, report.clone());
         self.connection.prepare(adoption);
         if matches!(self.fails, Fails::Now(_)) {
-            // From here on, the host handles none of its events.
+            // From here on, the host handles no events of this client.
             self.connection.cut();
         }
         (self.connection, self.fails)
     }
 }
 
-/// Takes a namespace out of service: disconnects its clients, and lets it reject new ones.
+/// Retires a namespace: it disconnects its clients, and rejects new ones.
 pub(super) fn retire(namespace: &Namespace) {
     namespace.prepare(Serving::Gone, Arc::new(AtomicBool::new(true)));
     namespace.settle();

@@ -1,4 +1,5 @@
-//! Versions on disk: reads them at the start, serves what served before, and writes what takes effect.
+//! Versions on disk: reads them at the start, restores the versions that served before a restart, and writes what takes
+//! effect.
 
 use super::{
     Reloader,
@@ -12,7 +13,7 @@ use crate::{
 };
 
 impl Reloader {
-    /// Reads the versions on disk, once.
+    /// Reads the versions on disk at the first load.
     pub(super) fn recall(&self, scripts: &mut Scripts) {
         let (false, Some(folder)) = (scripts.stored.is_read, &self.options.history) else {
             return;
@@ -47,8 +48,9 @@ impl Reloader {
         scripts.stored.store = Some(store);
     }
 
-    /// Replaces versions that are tried first by the same versions from before the start, or by those that served then
-    /// because the files' own were rolled back. Returns what is to be announced.
+    /// Replaces versions that are tried for the first time after a restart. If the version that served before the
+    /// restart has the same files, it takes their place, and so keeps its number. It also does if the version of the
+    /// files was rolled back. Returns the events to announce.
     pub(super) fn serve_as_before(
         &self,
         scripts: &Scripts,
@@ -82,7 +84,7 @@ impl Reloader {
         kept
     }
 
-    /// Writes the batches that are not written so far. What cannot be written is tried again with the next one.
+    /// Writes the batches that are not written so far. A batch that cannot be written is tried again with the next one.
     pub(super) fn save(&self, scripts: &mut Scripts) {
         let present = scripts.by_namespace.values().filter(|one| one.is_present());
         let needed = present.filter_map(Script::last_batch).collect();
@@ -116,7 +118,7 @@ impl Reloader {
     }
 }
 
-/// Returns whether files are those of a version that was rolled back.
+/// Returns `true` if files are those of a version that was rolled back.
 fn was_rolled_back(scripts: &Scripts, script: &Script, files: &[SourceFile]) -> bool {
     let mut versions = script.versions.iter().rev();
     let same = versions.find(|served| served.files == files);

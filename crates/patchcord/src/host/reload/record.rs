@@ -1,10 +1,10 @@
-//! Outcomes of the attempts to make versions serve.
+//! Records of the attempts to make versions serve, with their outcomes.
 
 use std::{sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// One attempt to make a version of a script serve.
+/// Record of one attempt to make a version of a script serve. Returned by [`Host::history`](crate::Host::history).
 ///
 /// ```
 /// use patchcord::{host::Outcome, testing::TestHost};
@@ -17,17 +17,17 @@ use serde::{Deserialize, Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Record {
-    /// Number of the version. A rejected version leaves its number to the next one.
+    /// Number of the version. The next version after a rejected one has the same number.
     pub number: u64,
-    /// Number of the batch: everything that took effect together has the same number, counted over the host. `None` for
-    /// a rejected version.
+    /// Number of the batch. Versions that took effect together have the same number; batches are counted over all
+    /// namespaces. `None` for a version that was rejected or is only staged.
     pub batch: Option<u64>,
-    /// Time of the decision.
+    /// Time of the decision; serialized as seconds since 1970.
     #[serde(serialize_with = "seconds")]
     pub time: SystemTime,
-    /// Hash that identifies the text: twelve hexadecimal digits.
+    /// Hash of the names and texts of all files: twelve hexadecimal digits.
     pub hash: Arc<str>,
-    /// Files that were read.
+    /// Names of the files that were read, the entry file first.
     pub files: Vec<Arc<str>>,
     /// Outcome of the attempt.
     pub outcome: Outcome,
@@ -38,13 +38,13 @@ pub struct Record {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The version was the first to serve its namespace, or the first after the file was gone.
+    /// The version was the first to serve its namespace, or the first since its file was missing.
     Loaded,
     /// The version replaced another one.
     Replaced,
-    /// The version serves some clients, and has not served all of them so far.
+    /// The version is staged: it serves some clients, and has not served all of them so far.
     Staged,
-    /// The version never served.
+    /// The version was rejected, and never served.
     Rejected,
     /// The version served before, and serves again in place of a later one.
     RolledBack,

@@ -1,8 +1,8 @@
-//! Restores earlier versions, at the request of the application, or automatically when handlers fail.
+//! Restores earlier versions, on request of the application, or automatically when handlers fail.
 //!
-//! A rollback undoes a *batch*: what took effect together goes together, in every namespace whose version is still that
-//! of the batch. A namespace that was saved again since keeps its later version, so a rollback never undoes a save that
-//! nobody asked to undo.
+//! A rollback undoes a *batch*: all versions that took effect together are rolled back together, in every namespace
+//! whose version is still that of the batch. A namespace that was saved again since then keeps its later version. So a
+//! rollback never undoes a save that it was not asked to undo.
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
@@ -23,104 +23,104 @@ use crate::{
     script::Version,
 };
 
-/// Reason for which nothing could be rolled back.
+/// Reason why nothing was rolled back. Then nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RollbackError {
     /// No script serves the namespace.
     #[error("no script serves `{0}`")]
     NotServed(String),
-    /// The version that serves is the first one, or the host has forgotten those before it.
+    /// The version that serves is the first one, or the host has forgotten the versions before it.
     #[error("there is no version before the one that serves `{0}`")]
     NoPrevious(String),
-    /// No batch has this number, or the host has forgotten it.
+    /// No batch has this number, or the host has forgotten the batch.
     #[error("there is no batch {0}")]
     UnknownBatch(u64),
-    /// A version of the batch is forgotten.
+    /// The host has forgotten a version of the batch.
     #[error("the version of batch {batch} that served `{namespace}` is no longer kept")]
     Forgotten {
-        /// The namespace.
+        /// Path of the namespace.
         namespace: String,
-        /// The batch.
+        /// Number of the batch.
         batch: u64,
     },
-    /// The versions that the batch left serve already.
+    /// The versions that served after the batch serve now.
     #[error("the versions of batch {0} serve already")]
     ServesAlready(u64),
     /// The host is closing.
     #[error("the host is closing")]
     Closing,
-    /// `on_connection` of the version before fails on a live connection.
+    /// `on_connection` of an earlier version fails on a live connection, or the version no longer compiles.
     #[error("the version before fails on a connection of `{namespace}`")]
     Rejected {
-        /// The namespace.
+        /// Path of the namespace.
         namespace: String,
-        /// The problems, with the connections on which they occur.
+        /// Problems, with the number of connections on which they occur.
         diagnostics: Vec<Diagnostic>,
     },
 }
 
-/// Outcome of a rollback.
+/// Outcome of a rollback, which is a batch of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RolledBack {
-    /// Number of the batch that the rollback is.
+    /// Number of the batch of the rollback.
     pub batch: u64,
-    /// Namespaces whose earlier version serves again.
+    /// Namespaces in which an earlier version serves again.
     pub restored: Vec<Restored>,
-    /// Namespaces that keep their version, although a rollback of the batch would be one for them.
+    /// Namespaces that keep their version, although the rollback concerns them.
     pub kept: Vec<KeptVersion>,
 }
 
-/// Namespace whose earlier version serves again.
+/// Namespace in which another version serves again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Restored {
-    /// The namespace.
+    /// Path of the namespace.
     pub namespace: Arc<str>,
-    /// Its script.
+    /// Name of its script.
     pub script: Arc<str>,
     /// Number of the version that was rolled back.
     pub from: u64,
-    /// Number of the version that serves.
+    /// Number of the version that serves again.
     pub version: u64,
 }
 
-/// Namespace that a rollback leaves as it is.
+/// Namespace that keeps its version in a rollback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct KeptVersion {
-    /// The namespace.
+    /// Path of the namespace.
     pub namespace: Arc<str>,
-    /// Its script.
+    /// Name of its script.
     pub script: Arc<str>,
     /// Number of the version that keeps serving.
     pub version: u64,
-    /// Reason for which it stays.
+    /// Reason why it keeps serving.
     pub reason: KeptReason,
 }
 
-/// Subject of a rollback.
+/// Goal of a rollback.
 #[derive(Debug, Clone)]
 pub(in crate::host) enum Goal {
-    /// The batch that the version of a namespace belongs to is undone.
+    /// Undo the batch to which the version of this namespace belongs.
     Namespace(String),
-    /// The last batch is undone.
+    /// Undo the last batch.
     Last,
-    /// The versions serve that a batch left.
+    /// Restore the versions that served after this batch.
     Batch(u64),
 }
 
 /// Request for a rollback.
 pub(in crate::host) struct Rollback {
     goal: Goal,
-    /// Version to roll back, if it still serves; `None` stands for the one that serves.
+    /// Version that must still serve for the rollback to happen; `None` stands for any version.
     only: Option<Arc<Version>>,
     reason: RollbackReason,
 }
 
 impl Rollback {
-    /// Creates the request of the application.
+    /// Creates a request of the application.
     pub(in crate::host) const fn asked(goal: Goal) -> Self {
         Self {
             goal,
@@ -130,16 +130,16 @@ impl Rollback {
     }
 }
 
-/// Effects of a rollback on all namespaces.
+/// Targets of a rollback in all namespaces.
 #[derive(Debug, Default)]
 struct Targets {
-    /// Versions to restore, by the paths of their namespaces.
+    /// Versions to restore, with the paths of their namespaces.
     back: Vec<(String, Served)>,
     kept: Vec<KeptVersion>,
 }
 
 impl Targets {
-    /// Finds the versions that serve a goal.
+    /// Returns the targets that reach a goal.
     fn of(scripts: &Scripts, goal: &Goal) -> Result<Self, RollbackError> {
         match goal {
             Goal::Namespace(path) => {
@@ -155,7 +155,7 @@ impl Targets {
             Goal::Last => {
                 let served = scripts.by_namespace.iter();
                 let served = served.filter_map(|(path, one)| Some((one.served()?.batch, path)));
-                // Of a batch that was rolled back, new namespaces may be left.
+                // New namespaces of a batch that was rolled back still serve.
                 let served = served.filter(|(batch, _)| !scripts.undone.contains(batch));
                 let nothing = || RollbackError::NotServed("/".to_owned());
                 let (batch, path) = served.max().ok_or_else(nothing)?;
@@ -169,7 +169,7 @@ impl Targets {
         }
     }
 
-    /// Undoes a batch.
+    /// Returns the targets that undo a batch.
     fn undo(scripts: &Scripts, batch: u64) -> Self {
         let mut targets = Self::default();
         for (path, script) in &scripts.by_namespace {
@@ -188,7 +188,7 @@ impl Targets {
         targets
     }
 
-    /// Restores in every namespace the version that served after a batch.
+    /// Returns the targets that restore in every namespace the version that served after a batch.
     fn as_of(scripts: &Scripts, batch: u64) -> Result<Self, RollbackError> {
         let mut targets = Self::default();
         let records = scripts.by_namespace.values().flat_map(|one| &one.history);
@@ -273,7 +273,7 @@ impl Reloader {
         })
     }
 
-    /// Makes the versions of a rollback serve.
+    /// Makes the versions of a rollback serve, and announces the namespaces that keep their versions.
     fn restore(
         &self,
         scripts: &mut Scripts,
@@ -326,7 +326,7 @@ impl Reloader {
         })
     }
 
-    /// Counts a failed call of the version that serves, and rolls the version back if that was one too many.
+    /// Counts a failed call of the version that serves, and rolls the version back if there are too many failures.
     pub(in crate::host) fn count_failure(
         &self,
         connection: &Connection,
@@ -354,7 +354,7 @@ impl Reloader {
         }
     }
 
-    /// Rolls back a version that fails.
+    /// Rolls back a version that fails on this many connections.
     fn undo(&self, version: &Arc<Version>, connections: usize) {
         let namespaces = self.namespaces.roots();
         let namespace = namespaces.iter().find(|n| n.serves(version));

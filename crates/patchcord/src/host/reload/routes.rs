@@ -1,7 +1,8 @@
-//! Decides which file serves which namespace, and which files may not, because another one serves it.
+//! Decides which file serves which namespace, and which files may not serve, because another file serves their
+//! namespace.
 //!
-//! In: the files of the scripts with their namespaces, and what serves now. Out: [`RouteTable`]. A file that serves is
-//! never rejected in favour of a file that comes later, whatever their order.
+//! In: the files of the scripts with their namespaces, and the files that serve now. Out: [`RouteTable`]. Invariant: a
+//! file that serves is never displaced by a file that was added later, in whatever order they are listed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,37 +13,37 @@ use crate::{
     script::{LoadError, Loader},
 };
 
-/// Files that serve namespaces, or would serve them.
+/// Files that define namespaces, and the collisions between them.
 pub(super) struct RouteTable {
-    /// Path of the namespace, and name of the file.
+    /// Paths of the namespaces, with the names of their files.
     pub(super) files: Vec<(String, String)>,
     collisions: HashMap<String, Collision>,
 }
 
-/// Reason for which a file does not serve its namespace.
+/// Collision of a file with another file that serves the same namespace.
 pub(super) struct Collision {
-    /// File that may not serve.
+    /// Name of the file that may not serve.
     pub(super) name: String,
-    /// File that serves, or that comes first.
+    /// Name of the file that serves, or that comes first.
     other: String,
-    /// Both files have exactly the same path, and not only the same shape.
+    /// `true` if the paths of both files are equal, and do not only have the same shape.
     is_same_path: bool,
     pub(super) problem: Diagnostic,
 }
 
-/// Claim of a file to its namespace.
+/// Claim of a file to serve its namespace.
 pub(super) enum Claim<'a> {
     Available,
     /// The file that serves the namespace is missing. It may reappear within the grace period, and is retired
     /// otherwise.
     Pending,
-    /// Another file serves the namespace, under a path of its own with the same shape.
+    /// Another file serves the namespace, under a different path of the same shape.
     Conflict(&'a Diagnostic),
-    /// Another file serves the namespace, under the same path, and takes the place of this one.
+    /// Another file serves the namespace, under the same path, and is tried in place of this one.
     Shadowed(&'a Diagnostic),
 }
 
-/// Returns the namespaces that the files define, with their entry files, in order.
+/// Returns the paths of the namespaces that the files define, with the names of their entry files, sorted.
 pub(super) fn listed(snapshot: &Snapshot<'_>) -> Result<Vec<(String, String)>, LoadError> {
     let names = snapshot.list()?;
     let mut entries: Vec<_> = names
@@ -54,7 +55,7 @@ pub(super) fn listed(snapshot: &Snapshot<'_>) -> Result<Vec<(String, String)>, L
 }
 
 impl RouteTable {
-    /// Finds the collisions of `files`, which may name a namespace more than once.
+    /// Creates the table of `files`, which may define a namespace more than once, and finds their collisions.
     pub(super) fn of(scripts: &Scripts, files: Vec<(String, String)>) -> Self {
         let paths: BTreeSet<_> = files.iter().map(|(path, _)| path).collect();
         let known: BTreeSet<_> = files.iter().collect();
@@ -76,7 +77,7 @@ impl RouteTable {
         }
     }
 
-    /// Returns the files that may not serve.
+    /// Returns the names of the files that may not serve.
     pub(super) fn colliding(&self) -> BTreeSet<String> {
         self.collisions.keys().cloned().collect()
     }
@@ -94,7 +95,8 @@ impl RouteTable {
     }
 }
 
-/// Finds the files that serve the same namespace as one before them: `room/{id}.rhai` and `room/{name}.rhai`.
+/// Returns the collisions of files with files before them that serve the same namespace, such as `room/{name}.rhai`
+/// with `room/{id}.rhai`.
 pub(super) fn collisions(entries: &[(String, String)]) -> Vec<Collision> {
     let mut first: BTreeMap<_, (&String, &String)> = BTreeMap::new();
     let mut found = Vec::new();

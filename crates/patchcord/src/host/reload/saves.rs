@@ -1,11 +1,11 @@
-//! Scripts that take effect together: what was saved together, and is read by something that serves.
+//! Groups scripts that take effect together: those that were saved together, and belong to something that serves.
 //!
-//! In: the attempts of a load, and the saves before it that have not taken effect. Out: [`Save`]s, each all or nothing.
+//! In: the attempts of a load, and earlier saves that have not taken effect. Out: [`Save`]s, each of which takes effect
+//! as a whole or not at all.
 //!
-//! A script that serves nobody yet stands for itself, so it never holds back another one, and so does a script that the
-//! system cannot read now. A save that was rejected, or
-//! that an editor is in the middle of, is kept as a whole: it is looked at again with every later change, and a change
-//! of one of its scripts joins it.
+//! A script that does not serve yet is a save of its own, so it never holds back another script. The same holds for a
+//! script that the system cannot read now. A save that was rejected, or that an editor is in the middle of, is kept as
+//! a whole: every later load tries it again, and a change of one of its scripts joins it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,12 +27,12 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Save {
     pub(super) attempts: Vec<Attempt>,
-    /// Paths of those of its scripts that are new or have changed.
+    /// Paths of the namespaces of those scripts that are new or have changed.
     fresh: BTreeSet<String>,
     pending: Pending,
 }
 
-/// Returns the saves of the plan: first the scripts that serve nobody yet, each for itplan.
+/// Returns the saves of the plan. The scripts that do not serve yet come first, each as a save of its own.
 pub(super) fn of_plan(plan: Plan, scripts: &mut Scripts) -> Vec<Save> {
     let by_path = plan.attempts.into_iter().map(|one| (one.path.clone(), one));
     let mut attempts: BTreeMap<_, _> = by_path.collect();
@@ -43,7 +43,7 @@ pub(super) fn of_plan(plan: Plan, scripts: &mut Scripts) -> Vec<Save> {
     };
     let pending = std::mem::take(&mut scripts.pending);
     for mut saved in std::iter::once(fresh).chain(pending) {
-        // The others are what serves again, or gone.
+        // The other scripts of the save serve their files again, or are gone.
         saved.paths.retain(|path| attempts.contains_key(path));
         let serving = saved
             .paths
@@ -80,7 +80,7 @@ pub(super) fn of_plan(plan: Plan, scripts: &mut Scripts) -> Vec<Save> {
     saves
 }
 
-/// Returns whether the file that is tried for a namespace is the one that serves it.
+/// Returns `true` if the file that is tried for a namespace is the one that serves it.
 fn serves(scripts: &Scripts, path: &str) -> bool {
     let script = scripts.by_namespace.get(path);
     script.is_some_and(|script| {
@@ -89,7 +89,7 @@ fn serves(scripts: &Scripts, path: &str) -> bool {
     })
 }
 
-/// Adds what was saved together. What has a script in common with an earlier save belongs to it.
+/// Adds a save. If it has a script in common with an earlier save, it joins that one.
 fn join(saves: &mut Vec<Pending>, saved: Pending) {
     if saved.paths.is_empty() {
         return;
@@ -108,13 +108,14 @@ fn join(saves: &mut Vec<Pending>, saved: Pending) {
 }
 
 impl Save {
-    /// Returns whether its outcome is news: something of it has changed, or nothing was announced so far.
+    /// Returns `true` if its outcome is to be announced, because one of its scripts has changed, or nothing was
+    /// announced so far.
     pub(super) fn has_changed(&self) -> bool {
         !self.fresh.is_empty() || self.pending.written_since.is_some()
     }
 
-    /// Returns whether an editor seems to be in the middle of it: one of its scripts fails, and has a file that is empty
-    /// or missing, or that has changed since it was read. After the grace period the save is taken as it is.
+    /// Returns `true` if an editor seems to be in the middle of the save: one of its scripts fails, and has a file that
+    /// is empty or missing, or has changed since it was read. After the grace period, the save counts as finished.
     pub(super) fn is_being_written(
         &mut self,
         scripts: &Scripts,
@@ -138,12 +139,12 @@ impl Save {
         since.elapsed() < grace
     }
 
-    /// Returns the save as one that is looked at again.
+    /// Returns the save in the form in which it is kept for a later load.
     pub(super) fn postponed(self) -> Pending {
         self.pending
     }
 
-    /// Returns what is kept of it if it is rejected, and its attempts.
+    /// Returns the form in which the save is kept if it is rejected, and its attempts.
     pub(super) fn begin(self) -> (Pending, Vec<Attempt>) {
         let rejected = Pending {
             paths: self.pending.paths,

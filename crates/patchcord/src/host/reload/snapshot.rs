@@ -1,4 +1,4 @@
-//! Texts of the scripts as of one load.
+//! Snapshot of the texts of the scripts for one load.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,14 +12,14 @@ use crate::script::{self, Ignored, LoadError, Loader, SourceFile};
 /// Files that may differ from those of the last load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::host) enum Changed {
-    /// Any file.
+    /// Any file may differ.
     Everything,
-    /// These files, by name.
+    /// Only these files may differ; by name.
     Files(BTreeSet<String>),
 }
 
 impl Changed {
-    /// Returns the names of the scripts that were saved, if they are known.
+    /// Returns the names of the scripts that may have changed; none for [`Changed::Everything`].
     pub(super) fn scripts(&self) -> Vec<Arc<str>> {
         let Self::Files(names) = self else {
             return Vec::new();
@@ -36,7 +36,7 @@ impl Changed {
     }
 }
 
-/// Scripts as they were when this load first read them, so that the whole load sees one state. Files that have not
+/// Scripts, each as it was when this load first read it, so that the whole load sees one state. Files that have not
 /// changed since the last load are not read again.
 #[derive(Debug)]
 pub(super) struct Snapshot<'a> {
@@ -50,7 +50,7 @@ type Text = Result<Arc<str>, Arc<LoadError>>;
 pub(super) type Texts = HashMap<String, Arc<str>>;
 
 impl<'a> Snapshot<'a> {
-    /// Creates a snapshot, and takes the texts of the last load out of `before`.
+    /// Creates a snapshot. Moves the texts of the last load out of `before`, and keeps those that have not changed.
     pub(super) fn of(loader: &'a dyn Loader, changed: &Changed, before: &mut Texts) -> Self {
         let before = std::mem::take(before).into_iter();
         let same = before.filter(|(name, _)| !changed.may_be(name));
@@ -80,7 +80,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Reads a script as it is now, from whatever kind of loader.
+/// Reads the current text of a script, and checks it in the same way for every kind of loader.
 pub(super) fn read_now(loader: &dyn Loader, name: &str) -> Result<String, LoadError> {
     let text = loader.read(name)?;
     script::accept_text(name, text)

@@ -1,4 +1,4 @@
-//! Batch that some clients have before all others.
+//! Batch of versions that serve some clients before all others.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -20,7 +20,7 @@ pub(super) struct StagedBatch {
 }
 
 impl StagedBatch {
-    /// Returns whether files are those of the staged versions.
+    /// Returns `true` if these versions have the same namespaces and files as the staged ones.
     pub(super) fn is_of(&self, versions: &[Candidate]) -> bool {
         let same = self.versions.iter().zip(versions);
         let is_same = |(one, other): (&Candidate, &Candidate)| {
@@ -63,7 +63,7 @@ impl StagedBatch {
         connections.filter(|connection| connection.is_staged())
     }
 
-    /// Lets all clients have what serves.
+    /// Ends the stage in all namespaces: the versions that serve now serve all clients.
     pub(super) fn end(&self) {
         self.versions.iter().for_each(|one| one.namespace.unstage());
     }

@@ -1,11 +1,12 @@
-//! Versions for some clients first: `stage`, `promote`, `abandon`.
+//! Stages versions, which serve some clients before all others: `stage`, `promote`, `abandon`.
 //!
-//! The files as they are become a staged batch, which only the chosen clients adopt. Everybody else keeps the versions
-//! that serve. A client is chosen with all of its sockets or with none, and the choice of all namespaces is one value
-//! ([`Stage`]), so a change of it is one switch.
+//! The current files become a staged batch, which only the chosen clients adopt. All other clients keep the versions
+//! that serve. A client is chosen with all of its sockets or with none. The choice for all namespaces is one value
+//! ([`Stage`]), so a change of the choice is one switch.
 //!
-//! Saves wait while something is staged. A save that took effect for everybody would end the comparison that the stage
-//! is for, and one that replaced the stage would give the chosen clients a text that nobody has asked to stage.
+//! Saves wait while versions are staged. A save that took effect for all clients would end the comparison that the
+//! stage is made for. A save that replaced the staged versions would serve the chosen clients a text that the
+//! application has not asked to stage.
 
 use std::{
     collections::BTreeSet,
@@ -36,7 +37,7 @@ use crate::{
     script::Version,
 };
 
-/// Clients that have a staged version first.
+/// Choice of the clients that staged versions serve, for [`Host::stage`](crate::Host::stage).
 ///
 /// ```
 /// use patchcord::host::Whom;
@@ -47,24 +48,25 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Whom {
-    /// So many percent of all clients, more than 0 and at most 100. A new client is chosen with the same probability. It
-    /// keeps the choice as long as its connection lives, and a greater share has the clients of a smaller one.
+    /// Percentage of all clients, more than 0 and at most 100. A new client is chosen with the same probability. A
+    /// client stays chosen, or not chosen, while it is connected. A larger percentage includes all clients of a smaller
+    /// one.
     Percent(f64),
-    /// The clients of these sockets, by `socket.id`, with all their sockets.
+    /// Clients of these sockets, by `socket.id`; each client is chosen with all of its sockets.
     Sockets(Vec<String>),
 }
 
-/// Choice of clients that cannot be read.
+/// Error for a choice of clients that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadWhom {
-    /// The share is no number of percent.
+    /// The share is not a percentage of more than 0 and at most 100.
     #[error("`{0}` is no share of the clients: it must be more than 0% and at most 100%")]
     Share(String),
-    /// Nobody is named.
+    /// The choice names no clients.
     #[error("a share such as `10%`, or the ids of sockets are needed")]
     Nobody,
-    /// A share and something else.
+    /// The choice has a share together with other words.
     #[error("either one share or sockets, and not both")]
     Both,
 }
@@ -78,10 +80,10 @@ impl FromStr for Whom {
 }
 
 impl Whom {
-    /// Reads a share such as `10%`, or the ids of sockets.
+    /// Parses a choice from words: one share such as `10%`, or the ids of sockets.
     ///
     /// # Errors
-    /// When it is neither.
+    /// Returns [`BadWhom`] if the words are neither.
     pub fn from_words<T: Into<String>>(
         words: impl IntoIterator<Item = T>,
     ) -> Result<Self, BadWhom> {
@@ -110,26 +112,26 @@ impl fmt::Display for Whom {
     }
 }
 
-/// Reason for which versions are not staged, promoted or abandoned.
+/// Reason why versions are not staged, promoted or abandoned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StageError {
-    /// Every file is as the version that serves, or serves nobody yet.
+    /// No file differs from the version that serves. New scripts do not count.
     #[error("nothing to stage: the files are those of the versions that serve")]
     NothingChanged,
-    /// There are no staged versions.
+    /// No versions are staged.
     #[error("nothing is staged")]
     NothingStaged,
-    /// The share of the clients is not more than 0 and at most 100 percent.
+    /// The choice of clients is not valid.
     #[error("{0}")]
     Whom(#[from] BadWhom),
-    /// No socket has this id.
+    /// No connected socket has this id.
     #[error("there is no socket `{0}`")]
     UnknownSocket(String),
     /// The scripts cannot be read.
     #[error("{0}")]
     Unreadable(String),
-    /// A script does not load, or a version fails on a live connection. Nothing has changed.
+    /// A script does not load, or a version fails on a live connection; then nothing has changed.
     #[error("rejected; what served before keeps serving")]
     Rejected(Vec<Diagnostic>),
     /// The host is closing.
@@ -137,27 +139,27 @@ pub enum StageError {
     Closing,
 }
 
-/// Versions that are staged.
+/// Staged versions, returned by [`Host::stage`](crate::Host::stage).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Staged {
-    /// Clients that have them: a share, or the ids of sockets.
+    /// Choice of clients: a share, or the ids of sockets, separated by spaces.
     pub whom: String,
-    /// Number of connections that have them now.
+    /// Number of connections that have the staged versions now.
     pub connections: usize,
-    /// The versions, with the effects on the connections that have adopted them.
+    /// Versions, with the effects on the connections that have adopted them.
     pub scripts: Vec<StagedScript>,
 }
 
-/// Effects of another choice of clients: of those that adopt the staged version of a namespace, and of those that return
-/// to the one that serves.
+/// Effects of a changed choice of clients: on connections that adopt a staged version, and on those that return to the
+/// version that serves.
 struct Moved {
     staged: Vec<Switched>,
     returned: Vec<Switched>,
 }
 
 impl Reloader {
-    /// Makes the files as they are now serve the chosen clients.
+    /// Stages the current files: their versions serve the chosen clients.
     pub(in crate::host) async fn stage(self: &Arc<Self>, whom: Whom) -> Result<Staged, StageError> {
         self.decide(move |reloader, scripts| reloader.stage_with(scripts, &whom))
             .await
@@ -170,7 +172,8 @@ impl Reloader {
         promoted
     }
 
-    /// Returns the chosen clients to the versions that serve.
+    /// Abandons the staged versions: the chosen clients go back to the versions that serve. With `only`, does so only
+    /// if this version is still staged.
     pub(in crate::host) async fn abandon(
         self: &Arc<Self>,
         reason: RollbackReason,
@@ -192,7 +195,8 @@ impl Reloader {
         abandoned
     }
 
-    /// Decides something with the permit, on a thread that may be blocked. Clients that connect wait meanwhile.
+    /// Runs `decide` with the permit and a closed gate, on a thread that may block. Clients that connect wait
+    /// meanwhile.
     async fn decide<T: Send + 'static>(
         self: &Arc<Self>,
         decide: impl FnOnce(&Self, &mut Scripts) -> Result<T, StageError> + Send + 'static,
@@ -236,7 +240,7 @@ impl Reloader {
         for Candidate { namespace, version } in &staged.versions {
             namespace.stage(version.clone(), staged.stage.clone());
         }
-        // Known before anybody has it, so that it can be abandoned whatever happens.
+        // It is recorded before any client has the versions, so that it can be abandoned in any case.
         scripts.staged = Some(staged.clone());
         let moved = match self.choose(&staged, chosen) {
             Ok(moved) => moved,
@@ -250,12 +254,13 @@ impl Reloader {
         };
         for Candidate { namespace, version } in &staged.versions {
             if let Some(script) = scripts.by_namespace.get_mut(&**namespace.path()) {
-                // Its number is not given away again, whether it will serve or not.
+                // The number is not used again, even if the version will never serve all clients.
                 script.number = script.number.max(version.number());
                 script.tried = version.files().to_vec();
             }
         }
-        // Connections that have returned have done so as after a rollback, and are not listed.
+        // Connections that have gone back to the version that serves are not listed, as after a rollback. This call
+        // announces those that were disconnected.
         self.effects(&staged, moved.returned, began);
         let told = Staged {
             whom: whom.to_string(),
@@ -315,11 +320,11 @@ impl Reloader {
         Ok(told)
     }
 
-    /// Lets other clients have the staged versions: those that are chosen now adopt them, and those that are no longer
-    /// chosen return to what serves.
+    /// Changes the choice of clients. Clients that are chosen now adopt the staged versions; clients that are no longer
+    /// chosen go back to the versions that serve.
     ///
     /// # Errors
-    /// The diagnostics of connections on which a version fails; then nothing has changed.
+    /// Returns the diagnostics of connections on which a version fails; then nothing has changed.
     fn choose(&self, staged: &StagedBatch, chosen: Chosen) -> Result<Moved, Vec<Diagnostic>> {
         let before = staged.stage.chosen();
         let (mut ready, mut joins) = (Vec::new(), Vec::new());
@@ -361,7 +366,7 @@ impl Reloader {
         })
     }
 
-    /// Returns the effects of a switch to the staged versions, or back, and announces why connections were disconnected.
+    /// Returns the effects of a switch to the staged versions or back. Announces why connections were disconnected.
     fn effects(
         &self,
         staged: &StagedBatch,
@@ -394,7 +399,7 @@ impl Reloader {
         told.collect()
     }
 
-    /// Returns the choice of clients.
+    /// Returns the clients that `whom` chooses.
     fn chosen(&self, whom: &Whom) -> Result<Chosen, StageError> {
         match whom {
             Whom::Percent(percent) => match Share::percent(*percent) {
@@ -414,11 +419,11 @@ impl Reloader {
         }
     }
 
-    /// Compiles the scripts whose files differ from those of the versions that serve, whatever was tried since. A script
-    /// that serves nobody yet, and a file that is gone, are left to the next load.
+    /// Compiles the scripts whose files differ from those of the versions that serve, whether they were tried since or
+    /// not. Scripts that do not serve yet, and files that are gone, are left to the next load.
     ///
     /// # Errors
-    /// When there is none, or one does not load.
+    /// Returns [`StageError`] if no script differs, or if one does not load.
     fn differing(&self, scripts: &Scripts) -> Result<Vec<Candidate>, StageError> {
         let mut scripts = scripts.copy();
         scripts.pending.clear();
@@ -457,7 +462,7 @@ impl Reloader {
         }
     }
 
-    /// Announces the scripts that wait for the end of the stage.
+    /// Announces the scripts that wait until the stage ends.
     pub(super) fn wait_for_promote(&self, changed: &Changed) {
         let files = changed.scripts();
         if !files.is_empty() {
@@ -465,7 +470,7 @@ impl Reloader {
         }
     }
 
-    /// Rejects a load that is requested while something is staged.
+    /// Rejects a load that the application requests while versions are staged.
     pub(super) fn reject_while_staged(&self) -> Loaded {
         let problem = Diagnostic::error("nothing is loaded while versions are staged")
             .hint("`promote` makes them serve all clients, `abandon` takes them back");
@@ -479,8 +484,8 @@ impl Reloader {
         }
     }
 
-    /// Counts a failed call of a staged version, and abandons the stage if that was one too many. Failures at places
-    /// where the version that serves fails too do not count.
+    /// Counts a failed call of a staged version, and abandons the stage if there are too many failures. A failure does
+    /// not count if the version that serves fails at the same place, too.
     pub(super) fn count_staged_failure(
         &self,
         connection: &Connection,
@@ -520,7 +525,7 @@ impl Reloader {
             Some(version.clone()),
         );
         let abandon = async move {
-            // The outcome is announced, if there is one.
+            // The outcome is announced, if the stage still exists.
             drop(reloader.abandon(reason, only).await);
         };
         self.lifecycle.work.spawn(abandon);

@@ -1,8 +1,8 @@
-//! Keeps versions on disk, so that they are known after a restart.
+//! Stores versions on disk, so that the host knows them after a restart.
 //!
 //! In: the batches that took effect. Out: the same batches, when the host starts again. A folder has a JSON file for
 //! each batch, `batches/00000012.json`, and the texts by their hashes, `texts/....txt`. A file appears under its name
-//! only when it is complete. What cannot be read is left alone, and reported; everything else is used.
+//! only when it is complete. A file that cannot be read is left unchanged and reported; everything else is used.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -19,13 +19,13 @@ use sha1::{Digest, Sha1};
 use super::record::Outcome;
 use crate::script::SourceFile;
 
-/// Maximum batches on disk, beside those whose versions still serve.
+/// Maximum number of batches on disk, in addition to those whose versions still serve.
 const KEPT_BATCHES: usize = 100;
 
-/// Versions on disk.
+/// State of the versions on disk.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
-    /// They were read, or it was tried.
+    /// `true` once the host has read them, or has tried to.
     pub(super) is_read: bool,
     pub(super) store: Option<Store>,
     /// Batches that are not written so far.
@@ -33,7 +33,7 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Notes that a version serves with a batch.
+    /// Records that a version serves with a batch.
     pub(super) fn note(
         &mut self,
         batch: u64,
@@ -59,22 +59,22 @@ impl Stored {
     }
 }
 
-/// Folder of versions, which one host has at a time.
+/// Folder of versions, which only one host can use at a time.
 #[derive(Debug)]
 pub(super) struct Store {
     folder: PathBuf,
-    /// Locked as long as the host has the folder.
+    /// File that is locked while the host uses the folder.
     _lock: File,
 }
 
-/// One batch, as it is on disk.
+/// Batch, as it is on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredBatch {
     pub(super) batch: u64,
     #[serde(with = "http_date")]
     pub(super) time: SystemTime,
     pub(super) versions: Vec<StoredVersion>,
-    /// Batches that are rolled back, once this one has taken effect.
+    /// Numbers of the batches that are rolled back as soon as this one has taken effect.
     pub(super) rolled_back: BTreeSet<u64>,
 }
 
@@ -96,7 +96,7 @@ pub(super) struct StoredVersion {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredFile {
     pub(super) name: Arc<str>,
-    /// Hash of the text; `None` if there was no such file.
+    /// SHA-1 of the text in hexadecimal; `None` if the file did not exist.
     sha1: Option<String>,
     #[serde(skip)]
     pub(super) text: Option<Arc<str>>,
@@ -139,14 +139,14 @@ fn sha1(text: &str) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Texts that were read, by their hashes.
+/// Texts that were read, by hash.
 type Texts = HashMap<String, Arc<str>>;
 
 impl Store {
-    /// Opens a folder, which is made if there is none.
+    /// Opens a folder, and creates it if it does not exist.
     ///
     /// # Errors
-    /// The problem, if the folder cannot be used.
+    /// Returns the problem if the folder cannot be used.
     pub(super) fn open(folder: &Path) -> Result<Self, String> {
         let failed = |error| problem(folder, &error);
         for name in ["batches", "texts"] {
@@ -166,7 +166,8 @@ impl Store {
         }
     }
 
-    /// Returns the batches, in order, the number of the last one, and the problems of those that cannot be read.
+    /// Returns the batches in the order of their numbers, the number of the last one, and the problems of the batches
+    /// that cannot be read.
     pub(super) fn read(&self) -> (Vec<StoredBatch>, u64, Vec<String>) {
         let (mut batches, mut texts, mut problems) = (Vec::new(), Texts::new(), Vec::new());
         let files = self.files().unwrap_or_else(|error| {
@@ -187,7 +188,7 @@ impl Store {
     /// Writes a batch.
     ///
     /// # Errors
-    /// The problem, if it cannot be written; nothing else has changed then.
+    /// Returns the problem if the batch cannot be written; then no other batch has changed.
     pub(super) fn write(&self, batch: &StoredBatch) -> Result<(), String> {
         for file in batch.versions.iter().flat_map(|version| &version.files) {
             if let (Some(sha1), Some(text)) = (&file.sha1, &file.text) {
@@ -202,10 +203,10 @@ impl Store {
         write(&path, &text)
     }
 
-    /// Removes the oldest batches, except those that are `needed`, and the texts that no other batch has.
+    /// Removes the oldest batches, except those that are `needed`, and the texts that no remaining batch uses.
     ///
     /// # Errors
-    /// The problem, if something cannot be read or removed.
+    /// Returns the problem if something cannot be read or removed.
     pub(super) fn trim(&self, needed: &BTreeSet<u64>) -> Result<(), String> {
         let mut files = self.files()?;
         let old = files.len().saturating_sub(KEPT_BATCHES);
@@ -222,7 +223,8 @@ impl Store {
         }
         let mut used = BTreeSet::new();
         for (number, path) in &files {
-            // Of a batch that cannot be read no text is known, and it may be repaired.
+            // The texts of a batch that cannot be read are not known. The batch may be repaired later, so no text is
+            // removed.
             let Ok(batch) = read_batch(*number, path) else {
                 return Ok(());
             };
@@ -239,7 +241,7 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the files of batches by their numbers.
+    /// Returns the files of the batches, by the numbers of the batches.
     fn files(&self) -> Result<BTreeMap<u64, PathBuf>, String> {
         let number = |path: PathBuf| {
             let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
@@ -253,7 +255,7 @@ impl Store {
         self.folder.join(format!("texts/{sha1}.txt"))
     }
 
-    /// Reads the texts of a batch.
+    /// Returns a batch with its texts, which are read if `texts` does not have them.
     fn with_texts(&self, mut batch: StoredBatch, texts: &mut Texts) -> Result<StoredBatch, String> {
         let files = batch.versions.iter_mut().flat_map(|one| &mut one.files);
         for file in files {
@@ -305,7 +307,7 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
         fs::rename(&unfinished, path)
     });
     written.map_err(|error| {
-        // It may not even have been made.
+        // The file may not exist.
         let _ = fs::remove_file(&unfinished);
         problem(path, &error)
     })

@@ -16,47 +16,49 @@ use super::{
     record::{Outcome, Record},
 };
 
-/// Maximum time for the comparison of two texts; beyond it the result is right, but longer than necessary.
+/// Maximum time for the comparison of two texts. Beyond it, the result is correct, but longer than necessary.
 const MAX_COMPARING: Duration = Duration::from_millis(500);
 
-/// One attempt to make a version of a script serve, and its present state.
+/// Attempt to make a version of a script serve, with its current state. Returned by
+/// [`Host::versions`](crate::Host::versions).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct VersionInfo {
-    /// The namespace.
+    /// Path of the namespace.
     pub namespace: Arc<str>,
-    /// Its script.
+    /// Name of its script.
     pub script: Arc<str>,
-    /// The attempt.
+    /// Record of the attempt.
     #[serde(flatten)]
     pub record: Record,
-    /// The version serves now, since this attempt.
+    /// `true` if the version has served since this attempt, and serves now.
     pub serves: bool,
-    /// Number of live connections that have this version now. A connection can be behind for a moment.
+    /// Number of live connections that have this version now. A connection may have the version before until it adopts
+    /// the one that serves.
     pub connections: usize,
 }
 
-/// Reason for which two versions cannot be compared.
+/// Reason why two versions cannot be compared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiffError {
-    /// No script has or had the namespace.
+    /// The namespace has never had a script.
     #[error("no script has served `{0}`")]
     NotServed(String),
-    /// The version never served, or the host has forgotten it.
+    /// The version has never served, or the host has forgotten it.
     #[error("there is no version {version} of `{namespace}`; kept: {kept}")]
     NoVersion {
-        /// The namespace.
+        /// Path of the namespace.
         namespace: String,
         /// Number of the version.
         version: u64,
-        /// Numbers of the versions that the host has, such as `1, 2`.
+        /// Numbers of the versions that the host keeps, such as `1, 2`.
         kept: String,
     },
 }
 
 impl Reloader {
-    /// Returns the records of all namespaces, in the order of time.
+    /// Returns the records of all namespaces, the latest at the end.
     pub(in crate::host) async fn versions(&self) -> Vec<VersionInfo> {
         let scripts = self.scripts.lock().await;
         let all = scripts.by_namespace.iter();
@@ -69,7 +71,7 @@ impl Reloader {
         all
     }
 
-    /// Returns the differences between the texts of two versions.
+    /// Returns the differences between the texts of two versions of a namespace, or why they cannot be compared.
     pub(in crate::host) async fn diff(
         &self,
         namespace: &str,
@@ -116,7 +118,7 @@ fn infos(path: &str, script: &Script, staged: Option<Record>) -> Vec<VersionInfo
             connections: 0,
         })
         .collect();
-    // The last attempt with a version is the one since which it serves.
+    // A version serves since its last attempt that was not rejected.
     for info in infos.iter_mut().rev() {
         if info.record.outcome != Outcome::Rejected {
             info.connections = connections.remove(&info.record.number).unwrap_or_default();
@@ -142,7 +144,7 @@ fn find(script: &Script, namespace: &str, version: u64) -> Result<Served, DiffEr
     })
 }
 
-/// Returns the differences of two versions in the unified format, file by file.
+/// Returns the differences between two versions in the unified format, file by file.
 fn diff(a: &Served, b: &Served) -> String {
     let (old, new) = (texts(a), texts(b));
     let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();

@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Reloader {
-    /// Reloads when files change, until the [`Watching`] is dropped.
+    /// Starts to reload when files change, until the [`Watching`] is dropped.
     pub(in crate::host) fn watch(self: &Arc<Self>) -> Result<Watching, WatchError> {
         let stop = Arc::new(Notify::new());
         if let Some(target) = self.scripting.loader.watched() {
@@ -33,7 +33,7 @@ impl Reloader {
         Ok(Watching { stop })
     }
 
-    /// Announces what could not be watched.
+    /// Announces the files and folders that cannot be watched.
     fn unwatched(&self, problems: Vec<WatchError>) {
         for problem in problems {
             let hint = problem.hint().map(|hint| format!("\nhint: {hint}"));
@@ -43,23 +43,24 @@ impl Reloader {
         }
     }
 
-    /// Returns the files that a batch of paths may have changed.
+    /// Returns the scripts that a batch of changed paths concerns.
     fn changed(&self, paths: &BTreeSet<PathBuf>) -> Changed {
         let names = self.scripting.loader.changed(paths);
         names.map_or(Changed::Everything, Changed::Files)
     }
 }
 
-/// Loads after each batch of changes, and when a missing or half-written file is due for another look.
+/// Loads the scripts after each batch of changes, and at the time at which a missing or half-written file is to be
+/// loaded again.
 async fn follow(
     reloader: Weak<Reloader>,
     watcher: Watcher,
     mut batches: Batches,
     stop: Arc<Notify>,
 ) {
-    // The first load finds what was saved before the watch was in place.
+    // The first load finds changes that were saved before the watch started.
     let mut changed = Changed::Everything;
-    // Changes at a place that cannot be watched are found when everything is read.
+    // Changes at a place that cannot be watched are found only if everything is read.
     let mut is_blind = false;
     loop {
         let Some(host) = reloader.upgrade() else {
@@ -92,7 +93,7 @@ async fn follow(
     drop(watcher);
 }
 
-/// Guard of a watch: files are watched until it is dropped.
+/// Guard of a watch, returned by [`Host::watch`](crate::Host::watch). The files are watched until it is dropped.
 #[derive(Debug)]
 #[must_use = "the files are watched while it lives"]
 pub struct Watching {

@@ -34,7 +34,7 @@ pub(in crate::host) enum Owner {
     Program,
 }
 
-/// Serves the namespaces of a host on a `SocketIo`.
+/// Backend that serves the namespaces of a host on a `SocketIo`.
 pub(in crate::host) struct SocketIoBackend<A: Adapter> {
     io: SocketIo<A>,
     owner: Owner,
@@ -70,13 +70,14 @@ impl<A: Adapter> SocketIoBackend<A> {
         self.served.lock()
     }
 
-    /// Returns the handler that accepts the clients of a namespace, or of those that socketioxide creates.
+    /// Returns the handler that accepts the clients of a namespace, or, for `None`, of all namespaces that socketioxide
+    /// creates.
     fn connects(&self, namespace: Option<&Arc<Namespace>>) -> attached::handlers::Connects {
         let here = cluster::room(&self.io);
         attached::handlers::Connects::new(self.context.clone(), namespace, here)
     }
 
-    /// Links a namespace of the host to the one of socketioxide.
+    /// Links a namespace of the host to that of socketioxide.
     fn link(&self, namespace: &Namespace) {
         let path = namespace.path();
         let announcer = self
@@ -90,9 +91,9 @@ impl<A: Adapter> SocketIoBackend<A> {
         }));
     }
 
-    /// Lets socketioxide create the instances of a dynamic namespace, because here nothing sees a CONNECT before
-    /// socketioxide does. A pattern cannot be removed, so each shape is registered once, whatever its parameters are
-    /// called.
+    /// Lets socketioxide create the instances of a dynamic namespace, because on a `SocketIo` of the application the
+    /// host does not see a CONNECT before socketioxide does. A pattern cannot be removed, so each shape is registered
+    /// once, whatever the names of its parameters are.
     fn pattern(&self, pattern: &str) -> Result<(), NsInsertError> {
         let shape = NamespacePattern::new(pattern).shape().to_owned();
         if !self.served().insert(shape) {
@@ -136,7 +137,7 @@ impl<A: Adapter + DefinedAdapter> Backend for SocketIoBackend<A> {
     fn register(&self, namespace: &Arc<Namespace>) {
         let path = namespace.path();
         match (namespace.is_dynamic(), self.owner) {
-            // The wire registers instances when clients ask for them.
+            // The wire registers instances when clients connect to them.
             (true, Owner::Host) => {}
             (true, Owner::Program) => {
                 if let Err(error) = self.pattern(path) {
@@ -164,7 +165,7 @@ impl<A: Adapter + DefinedAdapter> Backend for SocketIoBackend<A> {
         self.served().insert(instance.path().to_string());
         match self.owner {
             Owner::Host => self.serve(instance),
-            // socketioxide has created it.
+            // socketioxide has created the namespace already.
             Owner::Program => self.link(instance),
         }
     }
@@ -181,10 +182,10 @@ impl<A: Adapter + DefinedAdapter> Backend for SocketIoBackend<A> {
         let served = std::mem::take(&mut *self.served());
         for path in served {
             for socket in self.io.of(&path).into_iter().flat_map(|all| all.sockets()) {
-                // The heartbeat closes a socket whose queue is full.
+                // An error is ignored, because the heartbeat closes a socket whose queue is full.
                 let _ = socket.disconnect();
             }
-            // socketioxide needs this one for clients of the legacy protocol.
+            // socketioxide needs `/` for clients of the legacy protocol.
             if path != "/" {
                 self.io.delete_ns(path);
             }

@@ -1,4 +1,4 @@
-//! Context that the handlers of all sockets share, and what they do alike.
+//! Context that the handlers of all sockets share, and their common functions.
 
 use std::{
     net::SocketAddr,
@@ -51,7 +51,7 @@ pub(in crate::host) struct ServerContext {
 }
 
 impl ServerContext {
-    /// Returns a namespace, while it is served.
+    /// Returns a namespace if it is served.
     ///
     /// # Errors
     /// The reason that the client receives.
@@ -66,7 +66,7 @@ impl ServerContext {
         }
     }
 
-    /// Checks that a namespace still has its path, after a handshake in which a file may have taken the path over.
+    /// Checks that a namespace still has its path. A file may have taken the path over during a handshake.
     ///
     /// # Errors
     /// The reason that the client receives. The rejection is announced.
@@ -82,14 +82,14 @@ impl ServerContext {
         Err(INVALID_NAMESPACE)
     }
 
-    /// Returns the address of a client that has no wire; a wire would know the address.
+    /// Returns the address of a client that has no wire. (A wire knows the address.)
     pub(super) fn peer<A: Adapter>(&self, socket: &Socket<A>) -> Option<SocketAddr> {
         let parts = socket.req_parts();
         let proxies = self.options.trust_proxy;
         request::client(&parts.headers, &parts.extensions, proxies)
     }
 
-    /// Reads the `auth` of a CONNECT.
+    /// Decodes the `auth` of a CONNECT.
     ///
     /// # Errors
     /// The reason that the client receives.
@@ -111,7 +111,7 @@ impl ServerContext {
     /// Hands an event of a client to its connection.
     ///
     /// # Errors
-    /// When the packet cannot be read.
+    /// The problem, if the packet cannot be read.
     pub(super) fn event(
         &self,
         connection: &Arc<Connection>,
@@ -129,8 +129,8 @@ impl ServerContext {
         Ok(())
     }
 
-    /// Waits until no reload is being decided, and returns the pass to connect. `postponed` is called with whether the
-    /// client waits.
+    /// Waits until no reload is being decided, and returns the pass to connect. Calls `postponed` with `true` before a
+    /// wait, and with `false` after it.
     pub(super) async fn pass(&self, postponed: impl Fn(bool) + Send + Sync) -> Pass {
         if let Some(pass) = self.lifecycle.try_pass() {
             return pass;
@@ -142,7 +142,7 @@ impl ServerContext {
     }
 }
 
-/// Returns Node's name for a reason.
+/// Returns Node's name for the reason of a disconnect.
 pub(super) const fn reason_text(reason: DisconnectReason) -> &'static str {
     match reason {
         DisconnectReason::TransportClose => "transport close",

@@ -13,106 +13,108 @@ use crate::{
     script::{self, Captured, Handler, Hook, Stale, Version},
 };
 
-/// State of one connection, as of one moment between two calls of its scripts.
+/// State of one connection at one moment, between two calls of its scripts. Returned by [`Host::inspect`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Inspection {
     /// Id of the socket.
     pub socket: String,
-    /// Its namespace.
+    /// Path of its namespace.
     pub namespace: Arc<str>,
-    /// The script that serves it.
+    /// Name of the script that serves the namespace.
     pub script: Arc<str>,
     /// Number of the version whose handlers it has; 0 before its `on_connection` has begun.
     pub version: u64,
-    /// Its listeners, in the order of their registration.
+    /// Listeners, in the order of their registration.
     pub listeners: Vec<ListenerInfo>,
-    /// Its timers, in the order in which they were set.
+    /// Timers, in the order in which they were set.
     pub timers: Vec<TimerInfo>,
-    /// Closures that wait for the answers of clients.
+    /// Closures that wait for acks of clients.
     pub acks: Vec<AckInfo>,
-    /// Rooms that it is in.
+    /// Rooms that the socket is in.
     pub rooms: Vec<String>,
-    /// `socket.data`, in the order of the keys.
+    /// Keys of `socket.data` with their values, in the order of the keys.
     pub data: Vec<Variable>,
-    /// Variables that its closures have captured, in the order of their names. Several can have one name.
+    /// Variables that the closures of the connection have captured, in the order of their names. Several variables can
+    /// have the same name.
     pub variables: Vec<Variable>,
 }
 
-/// Timer that may still fire.
+/// Timer of a connection that has not fired for the last time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TimerInfo {
-    /// `set_timeout` or `set_interval`.
+    /// Function that has set it: `set_timeout` or `set_interval`.
     pub word: &'static str,
     /// Time until it fires, in milliseconds.
     pub due_in: u64,
-    /// Its period in milliseconds, if it repeats.
+    /// Period in milliseconds; `None` if it does not repeat.
     pub period: Option<u64>,
     /// File of its code.
     pub file: Arc<str>,
     /// Line at which its code begins.
     pub line: usize,
-    /// Reason for which it has the code of an older version than the connection.
+    /// Reason why its code is older than the version of the connection; `None` if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale: Option<Stale>,
 }
 
-/// Closure that waits for the answers of clients.
+/// Closure that waits for acks of clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AckInfo {
-    /// Number of answers that are still to come.
+    /// Number of acks that have not arrived so far.
     pub missing: usize,
     /// File of its code.
     pub file: Arc<str>,
     /// Line at which its code begins.
     pub line: usize,
-    /// Reason for which it has the code of an older version than the connection.
+    /// Reason why its code is older than the version of the connection; `None` if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale: Option<Stale>,
 }
 
-/// Captured variable, or key of `socket.data`.
+/// Captured variable, or key of `socket.data`, with its values.
 ///
-/// Values are as in JSON. A closure is a text such as `closure chat.rhai:12`; long values are cut.
+/// Values are converted to JSON. A closure becomes a text such as `closure chat.rhai:12`, and long values are
+/// truncated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Variable {
-    /// Its name.
+    /// Name of the variable or of the key.
     pub name: String,
-    /// Its value now.
+    /// Current value.
     pub value: Value,
-    /// The value that the version gives it at first. `None` if that is not known, or if it has none.
+    /// Value that the version of the connection initially assigns. `None` if this is not known, or if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initial: Option<Value>,
-    /// Closures in it that have the code of an older version than the connection.
+    /// Closures in the value whose code is older than the version of the connection.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stale: Vec<Stale>,
 }
 
-/// Connected socket, in a list.
+/// Connected socket, as [`Host::connected`] lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SocketInfo {
-    /// Its namespace.
+    /// Path of its namespace.
     pub namespace: Arc<str>,
     /// Id of the socket.
     pub socket: String,
     /// Number of the version whose handlers it has; 0 before its `on_connection` has begun.
     pub version: u64,
-    /// Number of its listeners.
+    /// Number of listeners of the socket.
     pub listeners: usize,
-    /// Number of its timers.
+    /// Number of timers of the socket.
     pub timers: usize,
 }
 
 impl Host {
-    /// Returns the state of a connection: its listeners, timers, rooms, `socket.data`, and all variables that its closures
-    /// have captured, with their initial values. `socket` is the id of the socket, or `NAMESPACE#ID`.
+    /// Returns the state of a connection: its listeners, timers, rooms, `socket.data`, and all variables that its
+    /// closures have captured, with their initial values. `socket` is the id of the socket, or `NAMESPACE#ID`.
     ///
-    /// This happens between two calls of its scripts and changes nothing. The initial values come from a run of
-    /// `on_connection` without effects.
+    /// The state is read between two calls of the connection's scripts, and nothing changes. The initial values come
+    /// from a run of `on_connection` without effects.
     ///
     /// ```
     /// use patchcord::testing::TestHost;
@@ -132,14 +134,14 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// When no such socket is connected.
+    /// Returns [`SteerError`] if no such socket is connected, or if sockets of several namespaces have the id.
     pub async fn inspect(&self, socket: &str) -> Result<Inspection, SteerError> {
         let connection = find(&self.state.namespaces, socket)?;
         let inspection = in_turn(&connection, inspect).await;
         inspection.ok_or_else(|| SteerError::NoSocket(socket.to_owned()))
     }
 
-    /// Returns all connected sockets, in the order of their namespaces and ids.
+    /// Returns all sockets, in the order of their namespaces and ids.
     pub fn connected(&self) -> Vec<SocketInfo> {
         let namespaces = self.state.namespaces.all();
         let sockets = namespaces.iter().flat_map(|one| one.connections());
@@ -189,7 +191,7 @@ fn inspect(connection: &Arc<Connection>) -> Inspection {
     inspection
 }
 
-/// Runs `on_connection` of the version that a connection has, as a draft that takes the path of the connection.
+/// Runs `on_connection` of a connection's version as a draft, which takes the same path as when the client connected.
 pub(super) fn initial(
     connection: &Arc<Connection>,
     version: &Arc<Version>,

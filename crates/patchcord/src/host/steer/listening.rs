@@ -1,4 +1,4 @@
-//! Listeners as data.
+//! Description of a listener as data.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct ListenerInfo {
-    /// Its event; `on_any`, `on_any_outgoing` or `use` for a listener of any event.
+    /// Name of its event; `on_any`, `on_any_outgoing` or `use` for a listener of all events.
     pub event: String,
-    /// It is called once.
+    /// `true` if it is called only once.
     pub once: bool,
     /// File of its code.
     pub file: Arc<str>,
     /// Line at which its code begins.
     pub line: usize,
-    /// Version that the code is of.
+    /// Number of the version of its code.
     pub version: u64,
-    /// Reason for which it has the code of an older version than the connection.
+    /// Reason why its code is older than the version of the connection; `None` if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale: Option<Stale>,
 }

@@ -1,7 +1,8 @@
-//! Looks at live connections, and steers them: their state, why an event has no listener, initial values again.
+//! Inspects and changes live connections: their state, the reason why an event has no listener, the reset to initial
+//! values.
 //!
-//! In: the id of a socket. Out: facts as data, that can be serialized. Whatever needs a connection's state as of one moment
-//! runs in its turn, between two calls of its scripts.
+//! In: the id of a socket. Out: facts as data that can be serialized. Code that needs a consistent state of a
+//! connection runs in the turn of the connection, between two calls of its scripts.
 
 pub(super) mod inspect;
 pub(super) mod listening;
@@ -19,27 +20,27 @@ use crate::{
     diagnostic::Diagnostic,
 };
 
-/// Reason for which a connection cannot be looked at or steered.
+/// Reason why a connection cannot be inspected or changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SteerError {
     /// No connected socket has this id.
     #[error("no socket `{0}` is connected")]
     NoSocket(String),
-    /// Sockets of several namespaces have this id, as on a `SocketIo` of the application.
+    /// Sockets of several namespaces have this id. It happens only on a `SocketIo` of the application.
     #[error("socket `{id}` is in several namespaces: {}; write one before it, such as `{}#{id}`", .namespaces.join(", "), .namespaces.first().map_or("/", |first| first))]
     Ambiguous {
-        /// The id.
+        /// Id of the sockets.
         id: String,
-        /// The namespaces.
+        /// Paths of their namespaces.
         namespaces: Vec<String>,
     },
     /// The connection has no captured variable and no key of `socket.data` of this name.
     #[error("there is no variable `{name}`; there are: {}", list(.known))]
     NoVariable {
-        /// The name.
+        /// Name that was requested.
         name: String,
-        /// Names that it has; keys of data as `socket.data.key`.
+        /// Names that the connection has; a key of `socket.data` as `socket.data.key`.
         known: Vec<String>,
     },
     /// The variable holds a timer, whose handle has no initial value.
@@ -57,7 +58,7 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// Finds a connected socket by its id, or by `NAMESPACE#ID`.
+/// Returns the socket with an id, or with a namespace and an id: `NAMESPACE#ID`.
 fn find(namespaces: &Namespaces, socket: &str) -> Result<Arc<Connection>, SteerError> {
     let (path, id) = match socket.rsplit_once('#') {
         Some((path, id)) => (Some(path), id),
@@ -78,7 +79,7 @@ fn find(namespaces: &Namespaces, socket: &str) -> Result<Arc<Connection>, SteerE
     }
 }
 
-/// Runs `visit` in the turn of a connection. Returns `None` if the connection ends before.
+/// Runs `visit` in the turn of a connection. Returns `None` if the connection ends before that.
 async fn in_turn<T: Send + 'static>(
     connection: &Arc<Connection>,
     visit: impl FnOnce(&Arc<Connection>) -> T + Send + 'static,
@@ -86,14 +87,14 @@ async fn in_turn<T: Send + 'static>(
     let (answer, result) = oneshot::channel();
     let visited = connection.clone();
     let visit = Visit::new(move || {
-        // Nobody may wait any more.
+        // The caller may have stopped waiting.
         let _ = answer.send(visit(&visited));
     });
     connection.post_elsewhere(Work::Visit(visit));
     result.await.ok()
 }
 
-/// Returns `true` for a name that every closure has, such as `io`.
+/// Returns `true` for a name that is defined in every closure, such as `io`.
 fn is_global(name: &str) -> bool {
     (GLOBALS.resolve)(name).is_some()
 }

@@ -1,4 +1,4 @@
-//! Initial values again, and a new beginning.
+//! Resets connections: to the initial values of variables, or entirely, by a new run of `on_connection`.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,54 +14,55 @@ use crate::{
     script::{Hook, Outcome},
 };
 
-/// Variables of one connection that have their initial values again.
+/// Variables of one connection that were reset to their initial values. Returned by [`Host::reset`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Reset {
     /// Id of the socket.
     pub socket: String,
-    /// Its namespace.
+    /// Path of its namespace.
     pub namespace: Arc<str>,
-    /// The variables that have changed by this; a key of `socket.data` as `socket.data.key`.
+    /// Variables that the reset has changed; a key of `socket.data` as `socket.data.key`.
     pub variables: Vec<ResetVariable>,
-    /// Variables that keep their values, because they hold timers.
+    /// Names of the variables that keep their values, because they hold timers.
     pub kept: BTreeSet<String>,
 }
 
-/// Variable that has its initial value again.
+/// Variable that was reset to its initial value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ResetVariable {
-    /// Its name.
+    /// Name of the variable; a key of `socket.data` as `socket.data.key`.
     pub name: String,
-    /// Its value before, as a script would write it; long ones are cut.
+    /// Value before the reset, as a script would write it. Long values are truncated.
     pub from: String,
-    /// Its value now.
+    /// Value after the reset, in the same form.
     pub to: String,
 }
 
-/// Connection that has begun anew.
+/// Connection that has started over. Returned by [`Host::rebind`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Rebound {
     /// Id of the socket.
     pub socket: String,
-    /// Its namespace.
+    /// Path of its namespace.
     pub namespace: Arc<str>,
     /// Number of the version whose `on_connection` has run.
     pub version: u64,
-    /// Number of its listeners now.
+    /// Number of listeners after the run.
     pub listeners: usize,
-    /// Number of its timers now.
+    /// Number of timers after the run.
     pub timers: usize,
-    /// The client stays connected: `on_connection` has neither failed nor disconnected it.
+    /// `true` if the client is still connected, because `on_connection` has neither failed nor disconnected it.
     pub connected: bool,
 }
 
 impl Host {
-    /// Gives a connection the initial values of its version again: of one captured variable, of one key of `socket.data`
-    /// (`socket.data.key`), or of all of them. Keys that neither `on_handshake` nor `on_connection` has set are removed.
-    /// Listeners, timers and rooms stay, and so do variables that hold timers. Returns what has changed.
+    /// Resets variables of a connection to the initial values of its version. `socket` is the id of the socket, or
+    /// `NAMESPACE#ID`. `variable` is the name of a captured variable, or a key of `socket.data` (`socket.data.key`);
+    /// `None` resets all of them. Keys that neither `on_handshake` nor `on_connection` has set are removed. Listeners,
+    /// timers and rooms stay, and so do variables that hold timers. Returns the changes.
     ///
     /// ```
     /// use patchcord::testing::TestHost;
@@ -79,8 +80,8 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// When no such socket is connected, it has no such variable, the variable holds a timer, or `on_connection` fails;
-    /// then nothing has changed.
+    /// Returns [`SteerError`] if no such socket is connected, if it has no such variable, if the variable holds a
+    /// timer, or if `on_connection` fails, so that the initial values are not known. Then nothing has changed.
     pub async fn reset(&self, socket: &str, variable: Option<&str>) -> Result<Reset, SteerError> {
         let connection = find(&self.state.namespaces, socket)?;
         let variable = variable.map(str::to_owned);
@@ -92,11 +93,12 @@ impl Host {
             .ok_or_else(|| SteerError::NoSocket(socket.to_owned()))?
     }
 
-    /// Does the same as [`Host::reset`] for every connection, each in its own turn. One that has no such variable, or whose
-    /// initial values are not known, stays as it is. Returns the connections on which something has changed.
+    /// Does the same as [`Host::reset`] for all connections, each in its own turn. A connection that has no such
+    /// variable, or whose initial values are not known, stays as it is. Returns the connections that have changed.
     ///
     /// # Errors
-    /// When no connection has such a variable.
+    /// Returns [`SteerError`] if there are connections, and the reset fails on all of them; then it is the first
+    /// failure.
     pub async fn reset_all(&self, variable: Option<&str>) -> Result<Vec<Reset>, SteerError> {
         let (mut all, mut failure, mut found) = (Vec::new(), None, false);
         for connection in self.live() {
@@ -117,12 +119,12 @@ impl Host {
         }
     }
 
-    /// Lets a connection begin anew without disconnecting the client: its listeners, timers, rooms and variables, the
-    /// closures that wait for answers, and its `socket.data` are removed, and `on_connection` of the version that serves
-    /// really runs. What `on_handshake` has written to `socket.data` is there again. Other clients see the effects; the
-    /// client itself receives nothing but what the script sends.
+    /// Starts a connection over without disconnecting the client. `socket` is the id of the socket, or `NAMESPACE#ID`.
+    /// Its listeners, timers, rooms, variables, `socket.data` and closures that wait for acks are removed;
+    /// `socket.data` is restored to what `on_handshake` has written. Then `on_connection` of the version that serves
+    /// runs, with all of its effects: other clients see them. The client itself receives only what the script sends.
     ///
-    /// A client whose `on_connection` fails is disconnected, as when it connects.
+    /// A client whose `on_connection` fails is disconnected, as at a connect.
     ///
     /// ```
     /// use patchcord::testing::TestHost;
@@ -139,7 +141,7 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// When no such socket is connected.
+    /// Returns [`SteerError`] if no such socket is connected, or if sockets of several namespaces have the id.
     pub async fn rebind(&self, socket: &str) -> Result<Rebound, SteerError> {
         let connection = find(&self.state.namespaces, socket)?;
         let gone = || SteerError::NoSocket(socket.to_owned());
@@ -210,7 +212,8 @@ fn reset_to(
     })
 }
 
-/// Returns the names of everything that has an initial value.
+/// Returns the names of the variables and keys that a reset knows: captured variables with an initial value, and keys
+/// of `socket.data`.
 fn known(connection: &Connection, initial: &DraftResult) -> BTreeSet<String> {
     let captured = connection.compare(&initial.registered).into_iter();
     let captured = captured.filter(|captured| captured.initial.is_some());

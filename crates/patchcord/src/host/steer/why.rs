@@ -1,4 +1,4 @@
-//! Why an event is heard, or is not.
+//! Reasons why an event has a listener, or has none.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -14,34 +14,34 @@ use crate::{
     script::place,
 };
 
-/// Maximum sockets that are named for each answer.
+/// Maximum number of sockets that are named for each answer.
 const MAX_EXAMPLES: usize = 3;
 
-/// Why an event is heard, or is not.
+/// Reasons why an event has a listener, or has none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Why {
-    /// The event.
+    /// Name of the event.
     pub event: String,
-    /// Answers, in the order of the namespaces, those of most sockets first. None if no version that is known has ever
-    /// listened to the event, and no socket is connected.
+    /// Answers, in the order of the namespaces; within a namespace, the answer for most sockets comes first. Empty if
+    /// no known version has ever listened to the event, and no socket is connected.
     pub answers: Vec<WhyAnswer>,
 }
 
-/// Answer that holds for some sockets of a namespace.
+/// Answer that applies to some sockets of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct WhyAnswer {
-    /// The namespace; instances of a dynamic namespace each for themselves.
+    /// Path of the namespace. Each instance of a dynamic namespace has answers of its own.
     pub namespace: Arc<str>,
-    /// The answer.
+    /// State of the event on these sockets.
     #[serde(flatten)]
     pub answer: Answer,
-    /// A listener of any event (`on_any`) hears it as well.
+    /// `true` if a catch-all listener (`on_any`) receives the event as well.
     pub any: bool,
-    /// Number of sockets that the answer holds for; 0 if none is connected.
+    /// Number of sockets to which the answer applies; 0 if none is connected.
     pub sockets: usize,
-    /// Ids of some of them.
+    /// Ids of at most three of these sockets.
     pub examples: Vec<String>,
 }
 
@@ -50,35 +50,36 @@ pub struct WhyAnswer {
 #[serde(tag = "answer", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Answer {
-    /// It has listeners.
+    /// The event has listeners.
     Listens {
-        /// The listeners, in the order in which they are called.
+        /// Listeners, in the order in which they are called.
         listeners: Vec<ListenerInfo>,
     },
-    /// Its listener listened once, and was called.
+    /// The listener was registered with `once`, and was called.
     Fired(Code),
-    /// `off` has removed its listener.
+    /// `off` has removed the listener.
     Off(Code),
-    /// The version that serves has code that listens to it, and that code has not run for this socket: it is in a handler
-    /// that was not called, in another branch, or `off` or `once` has ended it.
+    /// The version that serves has code that listens to the event, but this code has not run for the socket: it is in a
+    /// handler that was not called, or in another branch. Or `off` or `once` has removed the listener.
     NotRun(Code),
-    /// The version that serves does not listen to it, and an earlier one did.
+    /// The version that serves does not listen to the event, but an earlier version did.
     NotSince {
-        /// The code that listened last, with its version.
+        /// Place of the code that listened last, with its version.
         #[serde(flatten)]
         last: Code,
-        /// The version that replaced it.
+        /// Number of the version that replaced it.
         since: u64,
     },
-    /// A version that was rolled back listens to it.
+    /// A version that was rolled back listens to the event.
     RolledBack(Code),
-    /// No version that is known listens to it.
+    /// No known version listens to the event.
     Never,
 }
 
 impl Host {
-    /// Returns why an event is heard, or is not: on one socket (its id, or `NAMESPACE#ID`), or on all that are connected,
-    /// with equal answers together. A namespace without sockets is listed if one of its versions listens to the event.
+    /// Returns the reason why an event has a listener, or has none: on one socket (its id, or `NAMESPACE#ID`) or, if
+    /// `socket` is `None`, on all sockets, grouped by equal answers. A namespace without sockets is listed if one of
+    /// its versions listens to the event.
     ///
     /// ```
     /// use patchcord::{host::Answer, testing::TestHost};
@@ -93,7 +94,7 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// When no such socket is connected.
+    /// Returns [`SteerError`] if no such socket is connected, or if sockets of several namespaces have the id.
     pub async fn why(&self, event: &str, socket: Option<&str>) -> Result<Why, SteerError> {
         let mut answers = Vec::new();
         match socket {
@@ -106,7 +107,8 @@ impl Host {
             None => {
                 for namespace in self.state.namespaces.all_paths() {
                     let mut connections = namespace.connections();
-                    // Those of instances are theirs.
+                    // A dynamic namespace also returns the connections of its instances, which have answers of their
+                    // own.
                     connections.retain(|one| Arc::ptr_eq(one.namespace(), &namespace));
                     let code = self.state.reloader.listening_code(&namespace, event).await;
                     let code = Answer::from(code);
@@ -125,7 +127,8 @@ impl Host {
     }
 }
 
-/// Returns the answers of some sockets of one namespace. `code` is the answer for those that have and had no listener.
+/// Returns the answers for some sockets of one namespace. `code` is the answer for sockets that have never had a
+/// listener.
 fn grouped(event: &str, connections: &[Arc<Connection>], code: &Answer) -> Vec<WhyAnswer> {
     let mut groups = BTreeMap::<(Answer, bool), WhyAnswer>::new();
     for connection in connections {
@@ -148,7 +151,8 @@ fn grouped(event: &str, connections: &[Arc<Connection>], code: &Answer) -> Vec<W
     answers
 }
 
-/// Returns what the listeners of a connection say, and whether one of any event hears it.
+/// Returns the answer from the listeners of a connection, and `true` if a catch-all listener receives the event. The
+/// answer is `None` if the connection has never had a listener for the event.
 fn of(event: &str, connection: &Connection) -> (Option<Answer>, bool) {
     let listeners = connection.look_at_listeners();
     let any = listeners

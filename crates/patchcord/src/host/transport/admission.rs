@@ -1,8 +1,9 @@
 //! Decides whether a request may open a session.
 //!
-//! In: the head of a request, and the address of its client. Out: a [`ConnectionPermit`], which a session holds as long as it lives,
-//! or a [`Refusal`], which is announced and counted. A session takes a permit before any script has heard of its client, so
-//! sessions without a socket are limited apart: see [`Options::max_unconnected`](crate::Options::max_unconnected).
+//! In: the head of a request, and the address of its client. Out: a [`ConnectionPermit`], which a session holds as long
+//! as it lives, or a [`Refusal`], which is announced and counted. A session gets its permit before any script is told
+//! of its client, so sessions without a socket have a limit of their own: see
+//! [`Options::max_unconnected`](crate::Options::max_unconnected).
 
 mod caller;
 mod refusal;
@@ -41,7 +42,7 @@ pub(in crate::host) struct Admission {
     trust_proxy: usize,
     announcer: Arc<Announcer>,
     tally: Mutex<Tally>,
-    /// `true` after a proxy that is not trusted was announced.
+    /// `true` after an untrusted proxy was announced.
     proxy_announced: AtomicBool,
 }
 
@@ -59,7 +60,7 @@ impl Admission {
     /// Returns a permit for the session that a request of the client at `peer` opens.
     ///
     /// # Errors
-    /// The reason against one more session; it is announced and counted.
+    /// The reason why the session is rejected; it is announced and counted already.
     pub(super) fn admit(
         self: &Arc<Self>,
         request: &Request<Body>,
@@ -84,7 +85,8 @@ impl Admission {
         }
     }
 
-    /// Returns the headers of a request that opens a session, and announces which of them the host does not keep.
+    /// Returns the headers of a request that opens a session, and announces the names of those that the host does not
+    /// keep.
     pub(super) fn keep_headers(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Headers {
         let (kept, left_out) = Headers::keep(headers);
         if !left_out.is_empty() {
@@ -120,7 +122,7 @@ impl Admission {
     }
 }
 
-/// Returns the present, which tests may hold still.
+/// Returns the current time, which tests can pause.
 fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
@@ -131,7 +133,7 @@ fn target_length(request: &Request<Body>) -> usize {
     target.map_or(0, |target| target.as_str().len())
 }
 
-/// Permit for a session; its drop makes room for another one.
+/// Permit for a session. Its drop makes room for another session.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     admission: Arc<Admission>,

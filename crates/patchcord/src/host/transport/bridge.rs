@@ -15,9 +15,9 @@ use super::wire::Wire;
 /// Side of a [`Wire`] that socketioxide uses.
 pub(super) struct Bridge {
     wire: Arc<Wire>,
-    /// Bytes on their way to socketioxide.
+    /// Bytes from the inbox of the wire that socketioxide reads.
     handing: Vec<u8>,
-    /// Number of those that have left.
+    /// Number of bytes of `handing` that socketioxide has read.
     handed: usize,
 }
 
@@ -32,7 +32,7 @@ impl Bridge {
 }
 
 impl AsyncRead for Bridge {
-    /// Passes on what waits for socketioxide.
+    /// Reads the frames that wait for socketioxide.
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

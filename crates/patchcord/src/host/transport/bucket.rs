@@ -1,13 +1,13 @@
-//! Token bucket that is kept as one point in time: the moment at which it is full again.
+//! Token bucket, stored as one point in time: the moment at which it is full again.
 
 use std::time::{Duration, Instant};
 
 /// Speed at which a bucket fills, and its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refill {
-    /// Time until the next token.
+    /// Time in which one token is added.
     interval: Duration,
-    /// Time that an empty bucket takes to fill.
+    /// Time in which an empty bucket becomes full.
     whole: Duration,
 }
 
@@ -30,17 +30,17 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// Returns the time until there is a token; zero if there is one now.
+    /// Returns the time until a token is available; zero if one is available now.
     pub(super) fn wait(self, refill: Refill, now: Instant) -> Duration {
         (self.filling(now) + refill.interval).saturating_sub(refill.whole)
     }
 
-    /// Takes a token.
+    /// Removes a token.
     pub(super) fn take(&mut self, refill: Refill, now: Instant) {
         self.full_at = Some(now + self.filling(now) + refill.interval);
     }
 
-    /// Returns `true` if the bucket is as good as a new one.
+    /// Returns `true` if the bucket is full, as a new one is.
     pub(super) fn is_full(self, now: Instant) -> bool {
         self.filling(now).is_zero()
     }

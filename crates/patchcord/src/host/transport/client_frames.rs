@@ -1,4 +1,4 @@
-//! WebSocket frames of a client, in a buffer that has read some of them.
+//! WebSocket frames of a client, which are read and unmasked in the buffer that contains them.
 
 use std::io::Cursor;
 
@@ -10,15 +10,15 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 /// First frame in a buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum First<'a> {
-    /// More bytes must come before the frame is complete.
+    /// More bytes must arrive before the frame is complete.
     Incomplete,
-    /// Data, without its mask, and the bytes that the frame takes.
+    /// Data frame, with its unmasked payload and the length of the whole frame in bytes.
     Data(Part, &'a mut [u8], usize),
-    /// A ping, a pong or a close, and the bytes that the frame takes.
+    /// A ping, a pong or a close, with the length of the whole frame in bytes.
     Control(usize),
-    /// A frame whose payload is larger than the limit.
+    /// Frame whose payload is larger than the limit.
     TooLarge,
-    /// No frame that a client may send.
+    /// Frame that a client must not send.
     Broken,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum Content {
     Binary,
 }
 
-/// Reads the first frame of a buffer, and takes its mask off. `limit` is the maximum size of its payload.
+/// Reads the first frame of a buffer, and unmasks its payload. `limit` is the maximum size of the payload in bytes.
 pub(super) fn first(bytes: &mut [u8], limit: usize) -> First<'_> {
     let mut cursor = Cursor::new(&*bytes);
     let (header, payload) = match FrameHeader::parse(&mut cursor) {
@@ -70,7 +70,7 @@ pub(super) fn first(bytes: &mut [u8], limit: usize) -> First<'_> {
     First::Data(Part { begins, is_last }, payload, whole)
 }
 
-/// Takes a mask off, a word at a time.
+/// Removes the mask from a payload, four bytes at a time.
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     let word = u32::from_ne_bytes(mask);
     let (words, rest) = payload.as_chunks_mut::<4>();
@@ -89,7 +89,7 @@ pub(super) fn push(bytes: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
         mask: Some([0; 4]),
         ..FrameHeader::default()
     };
-    // Formatting fails only if writing fails, and there is always memory to write to.
+    // `format` fails only if writing fails, and writing to memory does not fail.
     let _ = header.format(payload.len() as u64, bytes);
     bytes.extend_from_slice(payload);
 }

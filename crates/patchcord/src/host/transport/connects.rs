@@ -1,7 +1,7 @@
 //! CONNECTs of one client that are in progress.
 //!
-//! Packets of a client behind a CONNECT wait until its socket exists. A CONNECT is requested, a reload may postpone
-//! it, and then either its socket begins or it is rejected.
+//! Packets of a client behind a CONNECT wait until its socket exists. A CONNECT is requested, a reload may postpone it,
+//! and then either its socket opens or it is rejected.
 
 use std::{any::Any, time::Duration};
 
@@ -14,14 +14,15 @@ pub(in crate::host) type Kept = Box<dyn Any + Send>;
 #[derive(Debug)]
 struct Connect {
     namespace: Box<str>,
-    /// The packet, until socketioxide has begun with it. It ignores one that comes too soon after a rejected one.
+    /// Packet of the CONNECT, until socketioxide begins to handle it. Kept, because socketioxide ignores a CONNECT that
+    /// comes too soon after a rejected one.
     packet: Option<Box<[u8]>>,
     accepted: Option<Kept>,
     /// Reservation of the namespace.
     _reserved: Kept,
-    /// It waits for a reload to be decided; meanwhile the time of [`CONNECT_HOLD`] does not run.
+    /// `true` while the CONNECT waits until a reload is decided. The time of [`CONNECT_HOLD`] does not run meanwhile.
     is_postponed: bool,
-    /// Packets no longer wait for it.
+    /// `true` if packets no longer wait for the CONNECT, because their time is over.
     is_overdue: bool,
 }
 
@@ -52,19 +53,19 @@ impl Connects {
         self.0.len()
     }
 
-    /// Records that socketioxide has begun with the CONNECT to a namespace.
+    /// Records that socketioxide has begun to handle the CONNECT to a namespace.
     pub(super) fn begin(&mut self, namespace: &str) {
         if let Some(connect) = self.0.iter_mut().find(|one| &*one.namespace == namespace) {
             connect.packet = None;
         }
     }
 
-    /// Returns the packets that socketioxide has not begun with.
+    /// Returns the CONNECTs that socketioxide has not begun to handle.
     pub(super) fn ignored(&self) -> Vec<Box<[u8]>> {
         self.0.iter().filter_map(|one| one.packet.clone()).collect()
     }
 
-    /// Keeps something of an accepted client. Returns it if no CONNECT to the namespace is in progress.
+    /// Stores the state of an accepted client. Returns it if no CONNECT to the namespace is in progress.
     pub(super) fn accept(&mut self, namespace: &str, kept: Kept) -> Option<Kept> {
         let mut connects = self.0.iter_mut();
         match connects.find(|one| &*one.namespace == namespace) {
@@ -73,39 +74,39 @@ impl Connects {
         }
     }
 
-    /// Returns what is kept of an accepted client.
+    /// Removes and returns the stored state of an accepted client.
     pub(super) fn take_accepted(&mut self, namespace: &str) -> Option<Kept> {
         let mut connects = self.0.iter_mut();
         let connect = connects.find(|one| &*one.namespace == namespace)?;
         connect.accepted.take()
     }
 
-    /// Records that the CONNECT to a namespace waits for a reload, or no longer does.
+    /// Records whether the CONNECT to a namespace waits until a reload is decided.
     pub(super) fn postpone(&mut self, namespace: &str, is_postponed: bool) {
         if let Some(connect) = self.0.iter_mut().find(|one| &*one.namespace == namespace) {
             connect.is_postponed = is_postponed;
         }
     }
 
-    /// Removes the CONNECT to a namespace: its socket has begun, or it was rejected.
+    /// Removes the CONNECT to a namespace: its socket is open, or it was rejected.
     pub(super) fn end(&mut self, namespace: &str) {
         let found = self.0.iter().position(|one| &*one.namespace == namespace);
         if let Some(at) = found {
             self.0.remove(at);
         }
         if self.0.is_empty() {
-            // An idle client keeps no memory for it.
+            // An idle client keeps no memory for CONNECTs.
             self.0 = Vec::new();
         }
     }
 
-    /// Returns whether packets wait for a CONNECT.
+    /// Returns `true` if packets wait for a CONNECT.
     pub(super) fn hold_packets(&self) -> bool {
         self.0.iter().any(|one| !one.is_overdue)
     }
 
-    /// Lets packets wait no longer, because their time is over, unless a reload is being decided. Returns whether it
-    /// did.
+    /// Stops holding packets, because their time is over. Returns `false` if they still wait, because a reload is being
+    /// decided.
     pub(super) fn give_up(&mut self) -> bool {
         let is_postponed = self.0.iter().any(|one| one.is_postponed);
         if !is_postponed {

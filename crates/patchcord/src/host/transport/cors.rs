@@ -1,10 +1,10 @@
 //! Decides which pages may connect, over polling and WebSocket alike.
 //!
-//! A browser says with `Origin` which page a request comes from. Pages that this server serves may connect, and so may
-//! pages of listed origins. A client that sends no `Origin` is not a page, and may connect too. The answer must tell
-//! the browser so (CORS), or the browser does not let the page read it.
+//! A browser names in `Origin` the page that a request comes from. Pages that this server serves may connect, and so
+//! may pages of listed origins. A client that sends no `Origin` is not a page, and may connect too. The response must
+//! have the headers of CORS, or the browser does not let the page read it.
 //!
-//! A page that may connect only because every page may has no business with the accounts of its visitors. Its requests
+//! A page that may connect only because every page may must not act for the accounts of its visitors. So its requests
 //! reach scripts without cookies and without `Authorization`. The same holds for `null`, because every page can open a
 //! frame whose origin is `null`.
 
@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// Decides which pages may connect.
+/// Check of the pages that may connect.
 pub(crate) struct Cors {
     allowed: Vec<Origin>,
     behind_proxy: bool,
@@ -47,13 +47,13 @@ pub(crate) struct Cors {
 
 /// Reason for which a page may connect.
 enum Grant {
-    /// Its origin is listed, or is the server's own.
+    /// The origin is listed, or is the server's own.
     Listed,
     /// Every page may connect.
     Any,
 }
 
-/// Page that may not connect.
+/// Error for a page that must not connect.
 struct Refused;
 
 impl std::fmt::Debug for Cors {
@@ -76,8 +76,8 @@ impl Cors {
         }
     }
 
-    /// Lets `answer` answer a request that comes from a page that may connect, or from no page, and adds the CORS
-    /// headers for that page.
+    /// Answers a request by `answer` if it comes from a page that may connect, or from no page, and adds the CORS
+    /// headers for that page. Rejects any other request.
     pub(crate) async fn around<F>(
         &self,
         mut request: Request<Body>,
@@ -102,7 +102,7 @@ impl Cors {
         }
     }
 
-    /// Returns why the page of a request may connect; `None` if the request comes from no page.
+    /// Returns the reason for which the page of a request may connect; `None` if the request comes from no page.
     fn check(&self, request: &Request<Body>) -> Result<Option<Grant>, Refused> {
         let Some(header) = request.headers().get(ORIGIN) else {
             return Ok(None);
@@ -121,8 +121,8 @@ impl Cors {
         }
     }
 
-    /// Returns whether the page comes from this server. Its scheme says nothing, because a proxy may speak TLS in place
-    /// of the server.
+    /// Returns `true` if the page comes from this server. Ignores the scheme, because a proxy may speak TLS in place of
+    /// the server.
     fn is_own(&self, origin: &Origin, request: &Request<Body>) -> bool {
         let (scheme, authority) = origin.parts();
         let headers = request.headers();
@@ -144,15 +144,15 @@ impl Cors {
     }
 }
 
-/// Removes the credentials of a page's visitor from its request. For polling, the browser does not show the answer to a
-/// page that sends them without leave; but it sends them along with every WebSocket, whatever page opens it.
+/// Removes the credentials of a page's visitor from its request. With polling, the browser hides the response from a
+/// page that sends them without permission. But it sends them with every WebSocket, whichever page opens it.
 fn without_credentials(request: &mut Request<Body>) {
     for name in [COOKIE, AUTHORIZATION] {
         request.headers_mut().remove(name);
     }
 }
 
-/// Returns the CORS headers for an origin; they allow what the official client does.
+/// Returns the CORS headers for an origin, which allow everything that the official client does.
 fn layer(origin: AllowOrigin) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origin)

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::value::Packet;
 
-/// Returns the frames of an event, with the id of an ack if it asks for one.
+/// Returns the frames of an event, with an id if the event asks for an ack.
 pub(in crate::host) fn event(namespace: &str, id: Option<i64>, packet: &Packet) -> Bytes {
     let kind = match packet.attachments.is_empty() {
         true => EVENT,

@@ -22,14 +22,14 @@ use crate::{
     host::options::{Options, Transport},
 };
 
-/// Service of socketioxide, around the app to which it would pass other requests; the host never sends it any.
+/// Service of socketioxide. It would pass requests to other paths to the router, but the host never sends it any.
 pub(in crate::host) type Engine = SocketIoService<Router>;
 
 /// Socket.IO path of a host.
 pub(in crate::host) struct Endpoint {
     engine: Engine,
     pub(super) context: Arc<WireContext>,
-    /// Address of the requests that socketioxide sees.
+    /// URI of the requests that socketioxide receives.
     uri: Uri,
     admission: Arc<Admission>,
 }
@@ -57,7 +57,7 @@ impl Endpoint {
         session.filter(|wire| !wire.is_over())
     }
 
-    /// Returns the address of the client that sent a request, as far as the host trusts its proxies.
+    /// Returns the address of the client that sent a request, behind the proxies that the host trusts.
     pub(super) fn peer(&self, request: &Request<Body>) -> Option<SocketAddr> {
         request::client(
             request.headers(),
@@ -78,7 +78,7 @@ impl Endpoint {
     /// Creates the wire of a new session.
     ///
     /// # Errors
-    /// The limit that the session would exceed; it is announced.
+    /// The reason why the session is rejected; it is announced already.
     pub(super) fn new_wire(
         &self,
         request: &Request<Body>,
@@ -88,7 +88,8 @@ impl Endpoint {
         let permit = self.admission.admit(request, peer)?;
         let opening = Opening {
             peer,
-            // A copy keeps no part of the connection's read buffer alive for as long as the connection lives.
+            // Copied, because the original would keep a part of the connection's read buffer in memory as long as the
+            // session lives.
             uri: request.uri().to_string().into(),
             headers: self.admission.keep_headers(request.headers(), peer),
         };
@@ -96,18 +97,18 @@ impl Endpoint {
         Ok(Wire::new(self.context.clone(), opening, permit, polls))
     }
 
-    /// Lets socketioxide serve a new session. For socketioxide, each client is a WebSocket.
+    /// Starts a new session in socketioxide, which sees each client as a WebSocket.
     pub(super) async fn start(&self, wire: Arc<Wire>) {
         let mut head = Request::new(());
         *head.uri_mut() = self.uri.clone();
         head.extensions_mut().insert(wire.clone());
-        // Boxed, because socketioxide's task stores the stream more than once. It accepts this request, for the host
-        // wrote it.
+        // Boxed, because socketioxide's task stores the stream more than once. The result is ignored, because
+        // socketioxide accepts every request that the host itself has written.
         let stream = Box::new(Bridge::new(wire));
         let _ = self.engine.clone().oneshot((stream, head)).await;
     }
 
-    /// Returns the first packet of a session, which tells the client its id.
+    /// Returns the first packet of a session, which contains the session id.
     pub(super) fn open_packet(&self, wire: &Wire) -> String {
         let options = self.options();
         let can_upgrade =
@@ -117,7 +118,7 @@ impl Endpoint {
             false => "[]",
         };
         let (interval, timeout) = (options.ping_interval, options.ping_timeout);
-        // In Node's order. The id consists of letters and digits.
+        // The fields are in Node's order. The id needs no escape: it consists of letters and digits.
         format!(
             r#"{}{{"sid":"{}","upgrades":{upgrades},"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
             char::from(OPEN),

@@ -1,20 +1,20 @@
-//! Writes what script calls send after they have ended: one write for all of it, instead of one for each event.
+//! Flushes the data of a script call when the call has ended: one write for everything, instead of one for each event.
 
 use std::{
     cell::{Cell, RefCell},
     sync::Arc,
 };
 
-/// Maximum clients that the sending thread writes to itself. The rest goes to tasks, each of which writes to as many.
+/// Maximum number of clients to which the sending thread writes itself. Tasks write to the rest, each to as many.
 const AT_ONCE: usize = 64;
 
-/// Queue whose contents wait to be written.
+/// Queue whose data waits to be written.
 pub(crate) trait Flush: Send + Sync {
     /// Writes the queued data.
     fn flush(self: Arc<Self>);
 }
 
-/// Most queues for which a thread keeps room between two pieces of work.
+/// Maximum number of queues for which a thread keeps memory between two pieces of work.
 const MAX_SPARE: usize = 1024;
 
 /// Queues that wait to be flushed.
@@ -23,12 +23,12 @@ type Waiting = Vec<Arc<dyn Flush>>;
 thread_local! {
     /// Queues of the current work; `None` while no work collects them.
     static WAITING: RefCell<Option<Waiting>> = const { RefCell::new(None) };
-    /// Room for the queues of the next work.
+    /// Memory for the queues of the next work.
     static SPARE: Cell<Waiting> = const { Cell::new(Vec::new()) };
 }
 
-/// Does some work, and afterwards flushes everything that the work sends. Data that the work sends to `reader` leaves
-/// with the next read from `reader`, which must follow.
+/// Runs `work`, and then flushes all queues that it has sent to. The queue of `reader` is left out, because the caller
+/// must flush it before it reads further.
 pub(in crate::host) fn collect<T>(reader: Option<&dyn Flush>, work: impl FnOnce() -> T) -> T {
     if WAITING.with_borrow(Option::is_some) {
         return work();
@@ -38,7 +38,7 @@ pub(in crate::host) fn collect<T>(reader: Option<&dyn Flush>, work: impl FnOnce(
     work()
 }
 
-/// Schedules a flush for the end of this thread's current work. Returns `false` if the thread does no such work.
+/// Schedules a flush for the end of this thread's current work. Returns `false` if there is no such work.
 pub(super) fn flushes_later(one: &Arc<impl Flush + 'static>) -> bool {
     WAITING.with_borrow_mut(|waiting| match waiting {
         Some(all) => {

@@ -1,4 +1,4 @@
-//! Headers in which proxies describe the client behind them. Anybody can write these headers, so the host reads only
+//! Headers in which proxies describe the client behind them. Any client can send these headers, so the host reads only
 //! what a trusted proxy has written.
 
 use std::net::{IpAddr, SocketAddr};
@@ -10,8 +10,8 @@ const HOST: &str = "x-forwarded-host";
 
 /// Returns the address of the client behind `proxies` proxies, of which `peer` is the nearest.
 ///
-/// Each proxy adds the address that it sees to the end of the list, so the client of the outermost proxy stands
-/// `proxies` places from there. The client may have invented what stands before that.
+/// Each proxy adds the address that it sees to the end of the list, so the client of the outermost proxy is the entry
+/// `proxies` places from the end. The client may have invented the entries before that.
 pub(super) fn client(
     peer: Option<SocketAddr>,
     headers: &HeaderMap,
@@ -30,7 +30,7 @@ pub(super) fn client(
     client.and_then(|hop| address(hop)).or(peer)
 }
 
-/// Returns the `Host` that the client asked of the outermost proxy.
+/// Returns the host name that the client requested from the outermost proxy.
 pub(super) fn host(headers: &HeaderMap) -> Option<&str> {
     let line = headers.get(HOST)?.to_str().ok()?;
     line.split(',').next().map(str::trim)

@@ -1,8 +1,8 @@
-//! Decides by which names clients may ask for the server.
+//! Rejects requests for host names that are not the server's.
 //!
-//! A page of another site can point its own name at this machine (DNS rebinding). For its browser, this server then
-//! belongs to that site: the page reads every answer, and its `Origin` is the server's own. But the browser still sends
-//! the name of the site in `Host`, so the host rejects names that are not the server's, on every path.
+//! A page of another site can point its own name at this machine (DNS rebinding). The browser then regards this server
+//! as that site: the page reads every answer, and its `Origin` is the server's own. But the browser still sends the
+//! name of the site in `Host`, so the host rejects names that are not the server's, on every path.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Names by which clients may ask for the server, beside addresses and `localhost`.
+/// Host names that requests may have, besides IP addresses and `localhost`.
 #[derive(Debug)]
 pub(crate) struct HostCheck {
     allowed: Vec<AllowedHost>,
@@ -49,11 +49,11 @@ impl HostCheck {
         }
     }
 
-    /// Returns the response to a request for a host that is not the server; `None` if the request may be answered.
+    /// Returns the response that rejects a request, if its host name is not the server's.
     pub(crate) fn refusal(&self, request: &Request<Body>) -> Option<Response<Body>> {
         let headers = request.headers();
-        // A proxy may pass on the name that the client asked for, or its own name for the server. A page could write
-        // the header of the proxy itself. So both names must be allowed.
+        // A proxy may pass on the host name of the client's request, or use its own name for the server. But a page
+        // could write the header of the proxy itself. So both names must be allowed.
         let forwarded = forwarded::host(headers).filter(|_| self.behind_proxy);
         let named = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
         let uri = request.uri().authority().map(|uri| uri.as_str().as_bytes());

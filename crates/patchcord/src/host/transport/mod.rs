@@ -1,8 +1,8 @@
 //! Sessions of clients: everything between the network and socketioxide.
 //!
-//! In: HTTP requests to the Socket.IO path. Out: events and acks for the sockets of a client, what the host hands to
-//! socketioxide, and bytes to the client. The host speaks Engine.IO itself, for both transports; for socketioxide each
-//! client is a WebSocket; see [`wire`] and [`bridge`].
+//! In: HTTP requests to the Socket.IO path. Out: events and acks for the sockets of a client, packets for socketioxide,
+//! and bytes to the client. The host speaks Engine.IO itself, for both transports. socketioxide sees each client as a
+//! WebSocket: see [`wire`] and [`bridge`].
 //!
 //! | | |
 //! |---|---|
@@ -10,9 +10,12 @@
 //! | a request that opens a session | [`admission`] |
 //! | a WebSocket | [`upgrade`], [`client_frames`], [`server_frames`] |
 //! | polling | [`polling`], [`requests`] |
-//! | a session | [`wire`] with [`sessions`], [`secret`], [`reader`], [`bridge`], [`connects`], [`sockets`], [`rate`], [`bucket`], [`send_queue`], [`flush`] |
-//! | what waits for all clients together | [`stalled_queues`] |
-//! | what stands on the wire | [`protocol`], [`packet`], [`encode`] |
+//! | a session | [`wire`], [`sessions`], [`secret`], [`reader`], [`bridge`] |
+//! | the CONNECTs and sockets of a session | [`connects`], [`sockets`] |
+//! | the rate limit of a session | [`rate`], [`bucket`] |
+//! | data that waits for a client | [`send_queue`], [`flush`] |
+//! | data that waits for all clients together | [`stalled_queues`] |
+//! | the format of packets | [`protocol`], [`packet`], [`encode`] |
 
 use std::time::Duration;
 

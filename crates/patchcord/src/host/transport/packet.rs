@@ -1,4 +1,4 @@
-//! Head of a Socket.IO packet: its type, its attachments, its namespace, its id. What follows is JSON.
+//! Head of a Socket.IO packet: its type, the number of its attachments, its namespace, its id. JSON follows.
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -8,34 +8,34 @@ use super::protocol::{
     MESSAGE, NAMESPACE_END, ROOT,
 };
 
-/// Purpose of a packet from a client.
+/// Kind of a packet from a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The client asks for a namespace.
+    /// Request to connect to a namespace.
     Connect,
-    /// The client leaves a namespace.
+    /// End of a socket by the client.
     Disconnect,
-    /// An event.
+    /// Event of the client.
     Event,
-    /// The answer to an event of the server.
+    /// Answer to an event of the server.
     Ack,
 }
 
-/// Socket.IO packet of a client, behind the type of the Engine.IO packet.
+/// Socket.IO packet of a client, without the type of the Engine.IO packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Packet<'a> {
     pub(super) kind: Kind,
     /// Number of attachments that follow the packet.
     pub(super) attachments: usize,
     pub(super) namespace: &'a str,
-    /// Id of the ack, for an event that asks for one, and for the ack itself.
+    /// Id of the ack: of an event that asks for one, or of the ack itself.
     pub(super) id: Option<i64>,
-    /// JSON text, or nothing.
+    /// JSON text, which may be empty.
     pub(super) payload: &'a str,
 }
 
 impl<'a> Packet<'a> {
-    /// Reads the head of a packet. Returns `None` if it has none, as Node's parser decides.
+    /// Parses the head of a packet. Returns `None` if it is invalid, by the rules of Node's parser.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let (kind, is_binary) = match *text.as_bytes().first()? {
             CONNECT => (Kind::Connect, false),
@@ -50,7 +50,7 @@ impl<'a> Packet<'a> {
         let (attachments, rest) = match is_binary {
             true => {
                 let (count, rest) = rest.split_once(ATTACHMENTS_END)?;
-                // Node's parser wants at least one.
+                // Node's parser requires at least one.
                 (number(count).filter(|count| *count > 0)?, rest)
             }
             false => (0, rest),
@@ -76,31 +76,31 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Packet of a client whose attachments have not come yet.
+/// Packet of a client whose attachments have not all arrived.
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) text: Box<str>,
     pub(super) since: Instant,
-    /// Number of attachments that belong to it.
+    /// Number of attachments that belong to the packet.
     pub(super) expected: usize,
     pub(super) attachments: Vec<Bytes>,
 }
 
-/// Reads a number that consists of digits only.
+/// Parses a number that consists of digits only.
 fn number(text: &str) -> Option<usize> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().ok()).flatten()
 }
 
-/// Returns the answer to a CONNECT.
+/// Returns the answer to a CONNECT that is accepted.
 pub(super) fn connected(namespace: &str, id: &str) -> String {
     let end = end_of(namespace);
     let (message, kind) = (char::from(MESSAGE), char::from(CONNECT));
-    // An id consists of letters and digits.
+    // The id needs no escape: it consists of letters and digits.
     format!("{message}{kind}{end}{{\"sid\":\"{id}\"}}")
 }
 
-/// Returns the answer to a CONNECT that is refused.
+/// Returns the answer to a CONNECT that is rejected.
 pub(super) fn refused(namespace: &str, reason: &str) -> String {
     let end = end_of(namespace);
     let (message, kind) = (char::from(MESSAGE), char::from(CONNECT_ERROR));
@@ -108,7 +108,7 @@ pub(super) fn refused(namespace: &str, reason: &str) -> String {
     format!("{message}{kind}{end}{reason}")
 }
 
-/// Returns a namespace as it stands in a packet.
+/// Returns the text of a namespace in a packet, with its end.
 fn end_of(namespace: &str) -> String {
     match namespace {
         ROOT => String::new(),

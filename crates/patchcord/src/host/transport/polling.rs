@@ -24,7 +24,8 @@ use crate::host::options::Transport;
 /// Maximum time for a client to send the body of a request.
 const BODY: Duration = Duration::from_secs(30);
 
-/// Answers a request of the polling transport. A request whose id no client has is answered before its body is read.
+/// Answers a request of the polling transport. A request with an unknown session id is rejected before its body is
+/// read.
 pub(super) async fn answer(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Response<Body> {
     let asked = Requested::of(request.uri());
     match asked.transport.as_deref() {
@@ -93,7 +94,7 @@ async fn post(endpoint: &Endpoint, wire: &Arc<Wire>, request: Request<Body>) -> 
         return status(StatusCode::BAD_REQUEST);
     }
     let wire = wire.clone();
-    // A task of its own, because the packets have come even if the client does not wait for the answer.
+    // Runs in a task of its own, because the packets must be handled even if the client does not wait for the answer.
     let taken = tokio::spawn(async move {
         wire.take_payload(&payload).await;
         drop(posting);

@@ -4,21 +4,21 @@
 /// Version of Engine.IO, as `EIO` in the query of a request.
 pub(super) const VERSION: &str = "4";
 
-/// First byte of a session's first packet, which tells the client its id.
+/// First byte of a session's first packet, which contains the session id.
 pub(super) const OPEN: u8 = b'0';
 /// First byte of the packet with which either side closes the session.
 pub(super) const CLOSE: u8 = b'1';
-/// First byte of the server's question whether the client is alive.
+/// First byte of the packet by which the server checks that the client is alive.
 pub(super) const PING: u8 = b'2';
-/// First byte of the client's answer to it.
+/// First byte of the client's answer to [`PING`].
 pub(super) const PONG: u8 = b'3';
 /// First byte of a Socket.IO packet.
 pub(super) const MESSAGE: u8 = b'4';
 /// Packet that ends an upgrade: a WebSocket replaces polling.
 pub(super) const UPGRADE: &[u8] = b"5";
-/// Packet that answers a poll when there is nothing else to answer.
+/// Packet that answers a poll if there is nothing else to send.
 pub(super) const NOOP: &[u8] = b"6";
-/// Packet with which a client tries a WebSocket before it upgrades to it.
+/// Packet by which a client tests a WebSocket before it upgrades to it.
 pub(super) const PROBE: &[u8] = b"2probe";
 /// Answer to [`PROBE`].
 pub(super) const PROBED: &[u8] = b"3probe";
@@ -28,26 +28,26 @@ pub(super) const ATTACHMENT: u8 = b'b';
 /// Separator of the packets in a payload of the polling transport.
 pub(super) const SEPARATOR: u8 = 0x1e;
 
-/// Behind [`MESSAGE`]: a client asks for a namespace, or the server grants it.
+/// Type behind [`MESSAGE`]: a client connects to a namespace, or the server accepts that.
 pub(super) const CONNECT: u8 = b'0';
-/// Behind [`MESSAGE`]: either side ends a socket.
+/// Type behind [`MESSAGE`]: either side ends a socket.
 pub(super) const DISCONNECT: u8 = b'1';
-/// Behind [`MESSAGE`]: an event.
+/// Type behind [`MESSAGE`]: an event.
 pub(super) const EVENT: u8 = b'2';
-/// Behind [`MESSAGE`]: the answer to an event.
+/// Type behind [`MESSAGE`]: the answer to an event.
 pub(super) const ACK: u8 = b'3';
-/// Behind [`MESSAGE`]: the server refuses a CONNECT.
+/// Type behind [`MESSAGE`]: the server rejects a CONNECT.
 pub(super) const CONNECT_ERROR: u8 = b'4';
-/// Behind [`MESSAGE`]: an event with attachments, whose number comes next.
+/// Type behind [`MESSAGE`]: an event with attachments, whose number comes next.
 pub(super) const BINARY_EVENT: u8 = b'5';
-/// Behind [`MESSAGE`]: an answer with attachments, whose number comes next.
+/// Type behind [`MESSAGE`]: an answer with attachments, whose number comes next.
 pub(super) const BINARY_ACK: u8 = b'6';
 
-/// End of the number of attachments.
+/// Character behind the number of attachments.
 pub(super) const ATTACHMENTS_END: char = '-';
-/// End of a namespace's name.
+/// Byte behind the name of a namespace.
 pub(super) const NAMESPACE_END: u8 = b',';
-/// Namespace of a packet that names none. The names of all others begin with it.
+/// Namespace of a packet that names none. The names of all other namespaces begin with it.
 pub(super) const ROOT: &str = "/";
 
 /// Maximum length of a namespace's name, in bytes.

@@ -1,4 +1,4 @@
-//! Limits how many packets a client may send per second, and finds clients that go on beyond that.
+//! Limits the packets that a client may send per second, and detects clients that keep exceeding the limit.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ pub(in crate::host) enum RateDecision {
 #[derive(Debug)]
 pub(in crate::host) struct Rate {
     refill: Refill,
-    /// Maximum packets that are rejected in a row.
+    /// Maximum number of packets that are rejected before the client is disconnected.
     patience: usize,
     state: Mutex<State>,
 }
@@ -32,17 +32,17 @@ pub(in crate::host) struct Rate {
 #[derive(Debug, Default)]
 struct State {
     bucket: Bucket,
-    /// Packets rejected since the bucket was last at least half full.
+    /// Number of packets rejected since the bucket was last at least half full.
     refused: usize,
 }
 
 impl Rate {
-    /// Creates a limit: as many packets as a second allows may come at once.
+    /// Creates a limit whose burst is the number of packets that a second allows.
     pub(in crate::host) fn new(per_second: usize) -> Self {
         Self::with_burst(per_second, per_second)
     }
 
-    /// Creates a limit with another number of packets that may come at once.
+    /// Creates a limit with another burst, which is the number of packets that may come at once.
     pub(in crate::host) fn with_burst(per_second: usize, burst: usize) -> Self {
         Self {
             refill: Refill::new(per_second, burst),
@@ -51,7 +51,7 @@ impl Rate {
         }
     }
 
-    /// Takes a token for a packet.
+    /// Removes a token for a packet if there is one, and returns the decision on the packet.
     pub(in crate::host) fn take(&self, now: Instant) -> RateDecision {
         let mut state = self.state.lock();
         if state.bucket.is_half_full(self.refill, now) {

@@ -1,4 +1,4 @@
-//! Reads the WebSocket of a client, in a task of its own: an event then touches nothing of socketioxide.
+//! Reads the WebSocket of a client, in a task of its own, so that an event does not touch socketioxide.
 
 use std::{
     cell::Cell,
@@ -18,9 +18,10 @@ use super::{
     wire::{State, Wire},
 };
 
-/// Maximum bytes of one read from the network.
+/// Maximum size of one read from the network, in bytes.
 const AT_ONCE: usize = 16 * 1024;
-/// Number of bytes whose answers leave together. The answers leave sooner if nothing more has been read.
+/// Threshold in bytes: when this many have been handled, the answers leave. They leave sooner if nothing more has been
+/// read.
 const ANSWERED_AT_ONCE: usize = 1024;
 
 thread_local! {
@@ -31,30 +32,29 @@ thread_local! {
 /// Time for which packets of one client have come in a row.
 #[derive(Clone, Copy)]
 enum Busy {
-    /// The client has waited for more packets to be read.
+    /// The reader has just waited.
     No,
-    /// Something was handled, and the clock was not read for it.
+    /// The reader has handled something since it waited. The clock was not read for that.
     Once,
-    /// The time at which that was noticed.
+    /// Time from which the reader has not waited.
     Since(Instant),
 }
 
 /// Reader of one WebSocket.
 pub(super) struct Reader {
     wire: Arc<Wire>,
-    /// Bytes that were read from the network, and wait: for the rest of a frame, for a CONNECT, or for socketioxide to
-    /// handle what came before them.
+    /// Bytes from the network that wait: for the rest of a frame, for a CONNECT, or for socketioxide to handle what
+    /// came before them.
     received: Vec<u8>,
-    /// `true` if what was received is only a part of a frame.
+    /// `true` if `received` is only a part of a frame.
     is_incomplete: bool,
-    /// Message of which parts have come.
+    /// Message of which only a part has arrived.
     message: Option<Box<(Content, Vec<u8>)>>,
-    /// Time for which packets have come in a row.
     busy: Busy,
 }
 
 impl Reader {
-    /// Starts the task that reads the WebSocket of `wire`, of which `received` was read already.
+    /// Starts the task that reads the WebSocket of `wire`. `received` are the bytes that were read already.
     pub(super) fn start(wire: Arc<Wire>, received: Vec<u8>) {
         let mut reader = Self {
             wire,
@@ -80,7 +80,8 @@ impl Reader {
                 }
                 continue;
             }
-            // Boxed, because it happens seldom, and the task lives as long as the connection.
+            // Boxed, because the wait is rare, and its memory would be part of the task as long as the connection
+            // lives.
             Box::pin(self.wire.handled(State::poll_free)).await;
             if self.wire.lock().is_over() {
                 break;
@@ -89,14 +90,14 @@ impl Reader {
         }
     }
 
-    /// Reads all available bytes, and handles the packets in them. Returns an error when nothing more can come.
+    /// Reads the available bytes, and handles the packets in them. Returns an error if no more bytes can come.
     fn poll_network(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut bytes = READ.take();
         bytes.resize(AT_ONCE, 0);
         let mut read = ReadBuf::new(&mut bytes);
         let polled = self.wire.lock().poll_network(context, &mut read);
         let has_read = !read.filled().is_empty();
-        // The rest of a frame is handled with its beginning.
+        // Bytes behind those in `received` are handled together with them.
         let done = match self.received.is_empty() {
             true => self.handle(read.filled_mut()),
             false => 0,
@@ -119,7 +120,7 @@ impl Reader {
         }
     }
 
-    /// Handles the frames that have waited.
+    /// Handles the frames in `received`.
     fn handle_received(&mut self) {
         let mut received = std::mem::take(&mut self.received);
         let done = self.handle(&mut received);
@@ -129,7 +130,7 @@ impl Reader {
         }
     }
 
-    /// Handles frames, as long as nothing must be done first. Returns the number of bytes that are done.
+    /// Handles frames until one of them must wait. Returns the number of bytes that were handled.
     fn handle(&mut self, bytes: &mut [u8]) -> usize {
         let limit = self.wire.options().max_payload;
         let (mut done, mut unanswered) = (0, 0);
@@ -174,8 +175,8 @@ impl Reader {
         done
     }
 
-    /// Returns `true` if other tasks are due on this thread. Reading the clock is worth it only for the second packet in
-    /// a row.
+    /// Returns `true` if it is the turn of other tasks on this thread. Reads the clock only from the second packet in a
+    /// row on, because that is not worth it for a single one.
     fn is_due(&mut self) -> bool {
         match self.busy {
             Busy::No => self.busy = Busy::Once,

@@ -1,4 +1,4 @@
-//! Reads the head of a request: its client, its Engine.IO parameters, and the description for scripts.
+//! Reads the head of a request: its client, its Engine.IO parameters, and its description for scripts.
 
 use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr};
 
@@ -13,14 +13,15 @@ use rhai::{Dynamic, Identifier, Map};
 
 use super::forwarded;
 
-/// Maximum bytes of a request's headers that the host keeps, and of its path and query.
+/// Maximum size of a request's headers that the host keeps, in bytes; also of its path and query.
 pub(super) const MAX_KEPT: usize = 8 << 10;
-/// Maximum names of headers that an announcement contains, and letters of each name.
+/// Maximum number of header names in an announcement.
 const MAX_NAMES: usize = 8;
+/// Maximum length of a header name in an announcement, in characters.
 const MAX_NAME: usize = 64;
 
-/// Headers of a request, each as a line with its end. They take less than half the memory of a `HeaderMap`, for as long
-/// as the connection lives.
+/// Headers of a request as text, one line each. They use less than half the memory of a `HeaderMap`, for as long as the
+/// session lives.
 #[derive(Debug)]
 pub(in crate::host) struct Headers(Box<str>);
 
@@ -30,7 +31,7 @@ impl Headers {
         Self::keep(headers).0
     }
 
-    /// Returns the headers up to 8 KiB, and the names of those that are left out, the first ones of many. A header that
+    /// Returns the headers up to [`MAX_KEPT`] bytes, and the names of the first ones that are left out. A header that
     /// does not fit is left out, and headers behind it that fit are kept.
     pub(super) fn keep(headers: &HeaderMap) -> (Self, Vec<String>) {
         let (mut lines, mut left_out) = (String::new(), Vec::new());
@@ -65,7 +66,7 @@ impl Headers {
     }
 }
 
-/// Describes a request, as `socket.handshake`.
+/// Returns the description of a request that scripts read as `socket.handshake`.
 pub(in crate::host) fn describe(uri: &Uri, headers: &Headers, peer: Option<SocketAddr>) -> Map {
     let url = uri.path_and_query().map_or("/", |url| url.as_str());
     let text = |text: &str| Dynamic::from(text.to_owned());
@@ -131,7 +132,7 @@ impl<'a> Requested<'a> {
     }
 }
 
-/// Returns the address of the client that made a request, behind `proxies` proxies.
+/// Returns the address of the client that sent a request, behind `proxies` proxies.
 pub(in crate::host) fn client(
     headers: &HeaderMap,
     extensions: &Extensions,

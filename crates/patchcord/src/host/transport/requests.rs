@@ -1,8 +1,8 @@
-//! Requests of a polling client that are under way.
+//! Requests of a polling client that are in progress.
 
 use std::task::Waker;
 
-/// Requests of a polling client that are under way.
+/// Requests of a polling client that are in progress.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     /// `true` while a request waits for packets.
@@ -13,8 +13,8 @@ pub(super) struct Requests {
     /// `true` while a request brings packets.
     pub(super) is_posted: bool,
     pub(super) post: Option<Waker>,
-    /// `true` while the client tries a WebSocket.
+    /// `true` while the client attempts to upgrade to a WebSocket.
     pub(super) is_upgrading: bool,
-    /// `true` after its WebSocket has carried a packet: the client is not to wait for a poll any more.
+    /// `true` after the WebSocket has carried the probe and its answer: the client must not wait for a poll any more.
     pub(super) is_probed: bool,
 }

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE},
 };
 
-/// Returns the answer to a request with an id that no session has.
+/// Returns the response to a request with an unknown session id.
 pub(super) fn unknown_session() -> Response<Body> {
     refuse(1, "Session ID unknown")
 }

@@ -1,12 +1,12 @@
-//! Send queue: what waits for one client, in order, for both transports.
+//! Send queue: frames that wait for one client, in order, for both transports.
 //!
-//! In: whole WebSocket frames of a server, of the host or of socketioxide. Out: slices for a vectored write, or whole
-//! packets for the answer to a poll. A queue always knows its size, in packets and in bytes.
+//! In: whole WebSocket frames, from the host or from socketioxide. Out: slices for a vectored write, or whole packets
+//! for the answer to a poll. A queue always knows its size, in packets and in bytes.
 //!
 //! Small frames are joined in one buffer, so that one write sends many packets. A buffer of [`SHARED_FROM`] bytes or
 //! more is not copied: the queues of all clients of a broadcast hold the same one. An empty queue has no memory on the
-//! heap, and one packet or several small ones need none beside their buffer. Only a queue that holds more, or that the
-//! network has accepted in part, has a list of segments.
+//! heap, and a queue of one packet or of several small ones has only their buffer. Only a queue that holds more, or
+//! that the network has accepted in part, has a list of segments.
 
 mod frames;
 mod segments;
@@ -22,8 +22,8 @@ pub(super) use self::frames::SHARED_FROM;
 use self::segments::{CHUNK, Segment, Segments, append, fits};
 use super::server_frames;
 
-/// Maximum number of slices of one vectored write. Each slice holds many small frames, or at least
-/// [`SHARED_FROM`] bytes, so that a write of all slices is not small.
+/// Maximum number of slices of one vectored write. Each slice holds many small frames, or at least [`SHARED_FROM`]
+/// bytes, so a write of all slices is never small.
 pub(super) const MAX_SLICES: usize = 16;
 
 thread_local! {
@@ -60,11 +60,11 @@ pub(super) struct SendQueue {
 enum Content {
     #[default]
     Empty,
-    /// Frames of one push, whose buffer other queues may hold as well.
+    /// Frames of one push. Other queues may hold the same buffer.
     One(Frames),
     /// Frames that were copied into one buffer.
     Joined(Vec<u8>),
-    /// More than that, or the rest of it.
+    /// Several buffers, or the rest of a buffer that has left in part.
     Several(Box<Segments>),
 }
 
@@ -135,7 +135,7 @@ impl SendQueue {
         }
     }
 
-    /// Fills `into` for one vectored write, and returns the part that is filled.
+    /// Fills `into` for one vectored write, and returns the filled part.
     pub(super) fn slices<'a, 'b>(
         &'a self,
         into: &'b mut [IoSlice<'a>; MAX_SLICES],
@@ -148,7 +148,7 @@ impl SendQueue {
         into.get(..filled).unwrap_or_default()
     }
 
-    /// Returns everything that waits, if it is in one piece.
+    /// Returns everything that waits, if it is in one buffer.
     pub(super) fn only(&self) -> Option<&[u8]> {
         match &self.content {
             Content::One(frames) => Some(frames.bytes()),
@@ -168,10 +168,10 @@ impl SendQueue {
         }
     }
 
-    /// Takes whole packets for the answer to a poll, and calls `each` with the kind and the payload of each frame, in
-    /// order. Takes the first packet, and those behind it whose frames fit in `limit` bytes together with it. Does not
-    /// part a text frame from its attachments. Takes nothing while a frame has left in part, because only a write can
-    /// continue it.
+    /// Removes whole packets for the answer to a poll, and calls `each` with the opcode and the payload of each frame,
+    /// in order. Removes the first packet, and further packets while the frames of all fit in `limit` bytes. Does not
+    /// separate a text frame from its attachments. Removes nothing while a frame has left in part, because only a write
+    /// can continue it.
     pub(super) fn take_packets(&mut self, limit: usize, mut each: impl FnMut(OpCode, &[u8])) {
         if matches!(&self.content, Content::Several(segments) if segments.is_within_frame()) {
             return;
@@ -202,7 +202,7 @@ impl SendQueue {
         }
     }
 
-    /// Appends frames to the buffer at the end, if there is one that has room for them.
+    /// Copies frames to the end of the last buffer if it has room for them, and otherwise to a new one.
     fn join(&mut self, frames: &[u8]) {
         match &mut self.content {
             Content::Empty => self.content = Content::Joined(joined(&[], frames)),
@@ -220,7 +220,7 @@ impl SendQueue {
         self.content = Content::Several(segments);
     }
 
-    /// Returns the size of the packets that an answer of `limit` bytes has room for.
+    /// Returns the size in bytes of the packets that fit in `limit` bytes, or of the first packet if none fits.
     fn whole_packets(&self, limit: usize) -> usize {
         let (mut whole, mut end) = (0, 0);
         for frame in self.frames() {
@@ -235,8 +235,8 @@ impl SendQueue {
         end
     }
 
-    /// Returns what waits, in pieces that are each a number of frames, except that the first frame may have left in
-    /// part.
+    /// Returns the waiting bytes in parts of whole frames. Only the first frame may be incomplete, because it has left
+    /// in part.
     fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let (one, several): (Option<&[u8]>, _) = match &self.content {
             Content::Empty => (None, None),
@@ -253,7 +253,7 @@ impl SendQueue {
     }
 }
 
-/// Returns a buffer with these frames: the spare one, unless the frames are larger than that.
+/// Returns a buffer with these frames: the spare one, unless the frames are larger than [`CHUNK`].
 fn joined(first: &[u8], second: &[u8]) -> Vec<u8> {
     if first.len() + second.len() > CHUNK {
         return [first, second].concat();

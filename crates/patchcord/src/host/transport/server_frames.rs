@@ -14,28 +14,28 @@ use super::protocol::{
 /// Bits of the opcode in the first byte of a frame.
 const OPCODE: u8 = 0x0f;
 
-/// Purpose of a frame that socketioxide writes, as far as the host is concerned.
+/// Kind of a frame that socketioxide writes, as far as the host distinguishes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
-    /// The first packet of a session.
+    /// First packet of a session.
     Open,
-    /// The answer to a CONNECT.
+    /// Answer to a CONNECT that is accepted.
     Connected,
-    /// The refusal of a CONNECT to this namespace.
+    /// Rejection of a CONNECT to this namespace.
     Refused(&'a str),
-    /// The end of a socket.
+    /// End of a socket.
     Disconnected,
-    /// The question whether the client is alive.
+    /// Ping of Engine.IO.
     Ping,
-    /// The close of the WebSocket.
+    /// Close frame of the WebSocket.
     Close,
-    /// A ping or a pong of the WebSocket itself.
+    /// Ping or pong of the WebSocket itself.
     Control,
-    /// Anything else.
+    /// Any other frame.
     Other,
 }
 
-/// Returns the purpose of a frame.
+/// Returns the kind of a frame.
 pub(super) fn classify(frame: &[u8]) -> Frame<'_> {
     match read(frame) {
         Some((OpCode::Control(Control::Close), _)) => Frame::Close,
@@ -81,22 +81,23 @@ pub(super) fn read(frame: &[u8]) -> Option<(OpCode, &[u8])> {
     Some((opcode, frame.get(start..)?))
 }
 
-/// Returns `true` if the first of these frames is a text.
+/// Returns `true` if the first of these frames is a text frame.
 pub(super) fn begins_with_text(frames: &[u8]) -> bool {
     opcode(frames) == Some(OpCode::Data(Data::Text))
 }
 
-/// Returns `true` if the first of these frames is binary.
+/// Returns `true` if the first of these frames is a binary frame.
 pub(super) fn begins_with_binary(frames: &[u8]) -> bool {
     opcode(frames) == Some(OpCode::Data(Data::Binary))
 }
 
-/// Returns the opcode of a frame, of which perhaps only one byte has come.
+/// Returns the opcode of a frame, for which its first byte is enough.
 fn opcode(frame: &[u8]) -> Option<OpCode> {
     frame.first().map(|first| OpCode::from(first & OPCODE))
 }
 
-/// Reads the header at the start of these bytes: the opcode, the length of the header, and that of the payload.
+/// Parses the header at the start of these bytes. Returns the opcode, the length of the header, and that of the
+/// payload.
 fn header(bytes: &[u8]) -> Option<(OpCode, usize, usize)> {
     let mut cursor = Cursor::new(bytes);
     let (header, payload) = FrameHeader::parse(&mut cursor).ok()??;
@@ -104,16 +105,16 @@ fn header(bytes: &[u8]) -> Option<(OpCode, usize, usize)> {
     Some((header.opcode, start, usize::try_from(payload).ok()?))
 }
 
-/// The close of a WebSocket, without a code, as Node sends it.
+/// Close frame of a WebSocket, without a code, as Node sends it.
 pub(super) const CLOSE: [u8; 2] = [0x88, 0];
 
-/// Appends the header of a whole message.
+/// Appends the header of a frame that is a whole message.
 pub(super) fn push_header(frames: &mut Vec<u8>, opcode: OpCode, length: usize) {
     let header = FrameHeader {
         opcode,
         ..FrameHeader::default()
     };
-    // Formatting fails only if writing fails, and there is always memory to write to.
+    // `format` fails only if writing fails, and writing to memory does not fail.
     let _ = header.format(length as u64, frames);
 }
 

@@ -12,8 +12,9 @@ use axum::{
     Router,
     body::Body,
     http::{Request, Response, Uri, header::HOST},
+    response::IntoResponse,
 };
-use tower::{Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 use super::{
     cors::Cors,
@@ -28,10 +29,10 @@ use crate::host::options::Transport;
 
 /// Service for everything under one address: the Socket.IO path and the app around it.
 #[derive(Clone)]
-pub(in crate::host) struct HostService {
+pub struct HostService {
     endpoint: Arc<Endpoint>,
     cors: Arc<Cors>,
-    /// Names by which clients may ask for the server; `None` if any name will do.
+    /// Host names that requests may have; `None` if all names are allowed.
     hosts: Option<Arc<HostCheck>>,
     app: Router,
     /// State of the host, which lives as long as this service may serve clients.
@@ -79,7 +80,7 @@ impl Service<Request<Body>> for HostService {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         if request.headers().get_all(HOST).iter().count() > 1 {
-            // Proxies and servers may believe different ones (RFC 9112, 3.2).
+            // A proxy and a server may choose different ones (RFC 9112, 3.2).
             return Box::pin(async { Ok(refuse(3, "Bad request")) });
         }
         let refusal = |check: &Arc<HostCheck>| check.refusal(&request);
@@ -91,6 +92,42 @@ impl Service<Request<Body>> for HostService {
         }
         let service = self.clone();
         Box::pin(async move { Ok(service.answer(request).await) })
+    }
+}
+
+impl std::fmt::Debug for HostService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostService").finish_non_exhaustive()
+    }
+}
+
+/// Layer of a [`Host`](crate::Host) for tower: requests to the Socket.IO path go to the host, all others to the service
+/// inside. [`Host::layer`](crate::Host::layer) returns it.
+#[derive(Debug, Clone)]
+pub struct HostLayer {
+    service: HostService,
+}
+
+impl HostLayer {
+    /// Creates the layer from the service of an app, which is replaced in each use.
+    pub(in crate::host) const fn new(service: HostService) -> Self {
+        Self { service }
+    }
+}
+
+impl<S> Layer<S> for HostLayer
+where
+    S: Service<Request<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Response: IntoResponse,
+    S::Future: Send + 'static,
+{
+    type Service = HostService;
+
+    fn layer(&self, inner: S) -> HostService {
+        HostService {
+            app: Router::new().fallback_service(inner),
+            ..self.service.clone()
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sessions of a host, by the secret ids that their clients have.
+//! Sessions of a host, by their secret ids.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,8 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Sessions that exist. Each adds itself, and removes itself when nothing refers to it any more.
+/// Sessions that exist, by their secret ids. A session adds itself when it is created, and removes itself when it is
+/// dropped.
 #[derive(Debug)]
 pub(in crate::host) struct Sessions<T>(Mutex<HashMap<Arc<str>, Weak<T>>>);
 

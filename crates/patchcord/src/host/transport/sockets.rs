@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// Socket of a client: the packets of its namespace go there.
+/// Socket of a client, which receives the packets of its namespace.
 pub(in crate::host) trait Receiver: Send + Sync {
     /// Returns the public id of the socket.
     fn id(&self) -> &str;
@@ -12,13 +12,13 @@ pub(in crate::host) trait Receiver: Send + Sync {
     /// Handles an event: JSON text, attachments, and the id of its ack if the client asks for one.
     ///
     /// # Errors
-    /// When the text is no event. The client is disconnected then.
+    /// The problem, if the text is no event. The caller then disconnects the client.
     fn event(&self, text: &str, attachments: &[Bytes], ack: Option<i64>) -> Result<(), String>;
 
     /// Handles the answer to an event of the server. Returns `false` if nothing waits for it.
     ///
     /// # Errors
-    /// When the text is no answer. The client is disconnected then.
+    /// The problem, if the text is no answer. The caller then disconnects the client.
     fn answer(&self, id: i64, text: &str, attachments: &[Bytes]) -> Result<bool, String>;
 
     /// Announces that an event of the client is dropped.
@@ -28,8 +28,8 @@ pub(in crate::host) trait Receiver: Send + Sync {
     fn disconnect(&self);
 }
 
-/// Sockets of one client. A socket that the server has ended leaves its namespace behind: packets for it may be on
-/// their way.
+/// Sockets of one client. The name of a namespace whose socket the server has ended stays here, because packets for it
+/// may be on their way.
 #[derive(Default)]
 pub(super) struct Sockets(Vec<Entry>);
 
@@ -38,11 +38,11 @@ struct Entry {
     socket: Option<Arc<dyn Receiver>>,
 }
 
-/// Result of a look for the socket of a namespace.
+/// Result of a search for the socket of a namespace.
 pub(super) enum Found {
     /// The client is in the namespace.
     Socket(Arc<dyn Receiver>),
-    /// The client was in the namespace, and the server has ended that.
+    /// The client was in the namespace, and the server has ended its socket.
     Ended,
     /// The client was never in the namespace, or has left it.
     Unknown,
@@ -59,7 +59,7 @@ impl Sockets {
     /// Adds the socket of a namespace.
     pub(super) fn add(&mut self, namespace: &Arc<str>, socket: Arc<dyn Receiver>) {
         self.0.retain(|entry| entry.namespace != *namespace);
-        // Most clients have one socket.
+        // Reserves no more, because most clients have one socket.
         self.0.reserve_exact(1);
         self.0.push(Entry {
             namespace: namespace.clone(),
@@ -67,8 +67,8 @@ impl Sockets {
         });
     }
 
-    /// Ends the socket with this id in a namespace, and keeps the names of the last `keep` that have ended. Returns the
-    /// socket, to be dropped without a lock; `None` if it has ended already.
+    /// Ends the socket with this id in a namespace, and remembers the names of the last `keep` namespaces whose sockets
+    /// have ended. Returns the socket, which the caller must drop without a lock; `None` if it has ended already.
     pub(super) fn end(
         &mut self,
         namespace: &str,
@@ -92,14 +92,14 @@ impl Sockets {
         socket
     }
 
-    /// Removes the socket of a namespace that its client leaves: nothing of the client may follow. Returns the socket,
-    /// to be dropped without a lock; `None` if it has ended already.
+    /// Removes the socket of a namespace that its client leaves, because no packet of the client may follow. Returns
+    /// the socket, which the caller must drop without a lock; `None` if it has ended already.
     pub(super) fn forget(&mut self, namespace: &str) -> Option<Arc<dyn Receiver>> {
         let at = self.live_at(namespace)?;
         self.0.remove(at).socket
     }
 
-    /// Returns the place of the socket of a namespace that has not ended.
+    /// Returns the index of the socket of a namespace, if it has not ended.
     fn live_at(&self, namespace: &str) -> Option<usize> {
         let is_live = |one: &Entry| &*one.namespace == namespace && one.socket.is_some();
         self.0.iter().position(is_live)

@@ -1,19 +1,19 @@
 //! Bound on the memory of all send queues together.
 //!
-//! In: the memory of each *stalled* queue, which is one that a client does not empty: the network has not accepted all
-//! of it, or it waits longer than one poll. A queue that is not stalled costs nothing here. Out: while the total
+//! In: the memory of each *stalled* queue: one that its client does not empty, because the network has not accepted all
+//! of it, or because the client does not poll. A queue that is not stalled costs nothing here. Out: while the total
 //! exceeds the limit, the slowest clients are disconnected, the one with the largest queue first.
 //!
-//! The total is memory, and not the sum of what waits: a queue counts what it owns ([`SendQueue::owned`]), and a buffer
-//! of a broadcast ([`StalledQueues::share`]) counts once, until the last queue has let go of it. So 14 broadcasts of
-//! 1 MB to 60 clients that do not read count as 14 MB, which is what they take, and not as 840 MB: the sum would
-//! disconnect clients while there is memory, and an operator could not derive a limit from the size of a machine. The
-//! order of the disconnects follows what waits for each client, because that is what makes it slow.
+//! The total is memory, and not the sum of the waiting bytes: a queue counts the memory that it owns
+//! ([`SendQueue::owned`]), and a buffer of a broadcast ([`StalledQueues::share`]) counts once, until the last queue has
+//! dropped it. So 14 broadcasts of 1 MB to 60 clients that do not read count as 14 MB, which is the memory that they
+//! use, and not as 840 MB. The sum would disconnect clients while there is memory, and an operator could not derive a
+//! limit from the size of a machine. But the order of the disconnects follows the bytes that wait for each client,
+//! because these show how slow it is.
 //!
 //! Each report above the limit disconnects as few clients as would free the excess if no other queue held their
 //! buffers. If others do, the total remains above the limit, and the next report disconnects more. A report does not
-//! go on until the total has fallen, because the thread that sends a broadcast holds its buffer, whoever is
-//! disconnected.
+//! continue until the total has fallen, because the thread that sends a broadcast holds its buffer anyway.
 //!
 //! No lock is held while a client is disconnected. [`Ticket::report`] may be called under the lock of the client's
 //! queue, [`StalledQueues::relieve`] may not.
@@ -37,8 +37,8 @@ use super::send_queue::{Frames, SHARED_FROM, SendQueue};
 
 /// Client that can be disconnected because it is slow.
 pub(super) trait SlowClient: Send + Sync {
-    /// Disconnects the client, and announces it, because all send queues together hold too much. Clears the queue of
-    /// the client and drops its [`Ticket`] before it returns. Does nothing if the client has disconnected.
+    /// Disconnects the client because it is slow, and announces that. Clears the queue of the client and drops its
+    /// [`Ticket`] before it returns. Does nothing if the client has disconnected.
     fn disconnect_slow(&self);
 }
 
@@ -47,11 +47,11 @@ pub(super) trait SlowClient: Send + Sync {
 pub(in crate::host) struct StalledQueues {
     /// Maximum of `total`.
     limit: usize,
-    /// Number of bytes that the stalled queues own, and of the buffers that queues share.
+    /// Number of bytes that the stalled queues own, and of those in buffers that queues share.
     total: AtomicUsize,
     members: Mutex<Members>,
-    /// Number of calls of [`StalledQueues::relieve`] that one thread answers. Two threads would disconnect more clients
-    /// than necessary.
+    /// Number of calls of [`StalledQueues::relieve`] that wait for the one thread that serves them all. Two threads
+    /// would disconnect more clients than necessary.
     requests: AtomicUsize,
 }
 
@@ -76,12 +76,12 @@ pub(super) struct Ticket {
     queues: Arc<StalledQueues>,
     id: u64,
     member: Arc<Member>,
-    /// Number of bytes of the queue in the total.
+    /// Number of bytes that the total contains for this queue.
     owned: usize,
 }
 
 impl StalledQueues {
-    /// Creates the bound, of `limit` bytes.
+    /// Creates the bound on the memory of all send queues, of `limit` bytes.
     pub(in crate::host) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             limit,
@@ -95,7 +95,8 @@ impl StalledQueues {
     /// [`SHARED_FROM`] bytes count for each queue, because queues copy them.
     pub(super) fn share(self: &Arc<Self>, frames: Bytes) -> Frames {
         if frames.len() < SHARED_FROM {
-            // Copies of a copy cost less than those of the first handle, which may be the only one.
+            // A clone is in shared form, so that further clones cost less than those of the first handle, which may be
+            // the only one.
             return frames.clone().into();
         }
         self.total.fetch_add(frames.len(), Ordering::Relaxed);
@@ -129,7 +130,7 @@ impl StalledQueues {
     }
 
     /// Disconnects the slowest clients if the total exceeds the limit. The caller may be one of them, and must hold no
-    /// lock that [`SlowClient::disconnect_slow`] needs. Leaves it to another thread that does it already.
+    /// lock that [`SlowClient::disconnect_slow`] needs. Leaves the work to another thread if one does it already.
     pub(super) fn relieve(&self) {
         if !self.is_exceeded() || self.requests.fetch_add(1, Ordering::AcqRel) > 0 {
             return;
@@ -138,7 +139,7 @@ impl StalledQueues {
         let mut answered = 1;
         while answered > 0 {
             self.disconnect_slowest();
-            // Reads what was reported before the requests that have come meanwhile.
+            // Makes the sizes visible that were reported before the new requests.
             answered = self.requests.fetch_sub(answered, Ordering::AcqRel) - answered;
         }
         std::mem::forget(unwind);
@@ -163,7 +164,7 @@ impl StalledQueues {
         self.total() > self.limit
     }
 
-    /// Returns the members for which anything waits, and how much, the largest first.
+    /// Returns the members with waiting bytes, and the number of these bytes, the largest first.
     fn slowest(&self) -> Vec<(usize, Arc<Member>)> {
         let members = self.members.lock();
         let members = members.all.values();
@@ -175,7 +176,7 @@ impl StalledQueues {
 }
 
 impl Ticket {
-    /// Reports the present size of the queue. Returns `true` if the total exceeds the limit: the caller calls
+    /// Reports the current size of the queue. Returns `true` if the total exceeds the limit: the caller must then call
     /// [`StalledQueues::relieve`] as soon as it holds no lock.
     #[must_use]
     pub(super) fn report(&mut self, queue: &SendQueue) -> bool {
@@ -204,7 +205,7 @@ impl Drop for Ticket {
     }
 }
 
-/// Buffer that counts as long as it exists.
+/// Buffer that the total contains as long as the buffer exists.
 struct Shared {
     frames: Bytes,
     queues: Arc<StalledQueues>,

@@ -1,4 +1,5 @@
-//! WebSockets: the host answers the handshake, and gives the WebSocket to the wire of its session.
+//! WebSocket handshakes and upgrades: the host answers the handshake, and passes the WebSocket to the wire of its
+//! session.
 
 use std::sync::Arc;
 
@@ -40,10 +41,10 @@ use crate::host::options::Transport;
 const WEBSOCKET: &str = "13";
 /// Length of the random key of a handshake, in bytes.
 const KEY: usize = 16;
-/// Maximum size of a frame before the end of an upgrade, in bytes.
+/// Maximum payload of a frame before the end of an upgrade, in bytes.
 const SMALL: usize = 128;
 
-/// Answers the WebSocket handshake, and gives the WebSocket to the wire of its session when it is ready.
+/// Answers the WebSocket handshake, and passes the WebSocket to the wire of its session when it is ready.
 pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Response<Body> {
     let asked = Requested::of(request.uri());
     if let Some(refusal) = check(&asked) {
@@ -84,7 +85,8 @@ pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Res
     switching_protocols(accept)
 }
 
-/// Upgrades a session from polling to a WebSocket. The session goes on with polling if the client does not finish that.
+/// Upgrades a session from polling to a WebSocket. The session continues with polling if the client does not finish the
+/// upgrade.
 async fn upgrade(endpoint: &Endpoint, wire: &Arc<Wire>, mut io: TokioIo<Upgraded>) {
     let Some(_probing) = wire.begin_upgrade() else {
         // The client has a WebSocket already; the second one is closed, as in Node.
@@ -106,7 +108,8 @@ async fn upgrade(endpoint: &Endpoint, wire: &Arc<Wire>, mut io: TokioIo<Upgraded
     }
 }
 
-/// Answers the probe of a client, and waits for the end of its upgrade. What the client sent behind it stays in `read`.
+/// Answers the probe of a client, and waits for the end of its upgrade. Bytes that the client sent behind that stay in
+/// `read`.
 async fn probe(wire: &Wire, io: &mut TokioIo<Upgraded>, read: &mut Vec<u8>) -> Option<()> {
     if next_text(io, read).await? != PROBE {
         return None;
@@ -118,7 +121,7 @@ async fn probe(wire: &Wire, io: &mut TokioIo<Upgraded>, read: &mut Vec<u8>) -> O
     (next_text(io, read).await? == UPGRADED).then_some(())
 }
 
-/// Returns the next message of a WebSocket, which must be a short text. `None` for anything else.
+/// Returns the next message of a WebSocket if it is a short text; `None` for anything else.
 async fn next_text(io: &mut TokioIo<Upgraded>, read: &mut Vec<u8>) -> Option<Vec<u8>> {
     loop {
         match client_frames::first(read, SMALL) {
@@ -141,7 +144,7 @@ async fn close(io: &mut TokioIo<Upgraded>) -> std::io::Result<()> {
     io.shutdown().await
 }
 
-/// Returns the error response to a query that no session can have, as Node words it.
+/// Returns the error response to an invalid query, in Node's words.
 fn check(asked: &Requested<'_>) -> Option<Response<Body>> {
     match (asked.transport.as_deref(), asked.version.as_deref()) {
         (Some("websocket"), Some(VERSION)) => None,
@@ -151,7 +154,7 @@ fn check(asked: &Requested<'_>) -> Option<Response<Body>> {
     }
 }
 
-/// Checks a WebSocket handshake as RFC 6455, 4.2.1 asks, and returns the key that accepts it.
+/// Checks a WebSocket handshake by RFC 6455, 4.2.1, and returns the key that accepts it.
 fn handshake(request: &Request<Body>) -> Result<HeaderValue, Box<Response<Body>>> {
     let headers = request.headers();
     let version = headers.get(SEC_WEBSOCKET_VERSION);

@@ -1,11 +1,12 @@
 //! Session of one client: everything between the network and socketioxide.
 //!
-//! In: the packets of the client, by polling or by a WebSocket. The wire hands events and acks to the sockets of the
-//! client, and everything else (CONNECT, DISCONNECT, pongs) to socketioxide, for which each client is a WebSocket: see
-//! [`Bridge`](super::bridge::Bridge). What the client sends right behind a CONNECT waits until the socket exists.
+//! In: the packets of the client, by polling or by a WebSocket. The wire passes events and acks to the sockets of the
+//! client, and everything else (CONNECT, DISCONNECT, pongs) to socketioxide, which sees each client as a WebSocket: see
+//! [`Bridge`](super::bridge::Bridge). Packets behind a CONNECT wait until the socket exists.
 //!
-//! Out: one send queue for both transports. It takes everything at once; what the network does not accept, or the
-//! client does not poll, waits there, where it is counted, and a client for which too much piles up is disconnected.
+//! Out: one send queue for both transports. Sending never waits: data that the network does not accept, or that the
+//! client does not poll, stays in the queue and is counted there. A client for which too much data waits is
+//! disconnected.
 
 mod cutoff;
 mod incoming;
@@ -56,21 +57,21 @@ use crate::{
     host::{announce::Announcer, namespaces::Namespaces, options::Options},
 };
 
-/// Flush threshold in bytes: above it, data is written before the end of the call that sends it.
+/// Threshold in bytes: a queue of this size is written before the call that sends to it has ended.
 const FLUSH_THRESHOLD_BYTES: usize = 64 * 1024;
-/// Maximum time for packets to leave when a connection is closed.
+/// Maximum time for waiting packets to leave when the host closes a session.
 const CLOSING: Duration = Duration::from_millis(200);
-/// Maximum time for a client to accept what still waits for it when its connection ends.
+/// Maximum time for a client to receive the waiting data when its session ends.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// Maximum CONNECTs of a client per second, beyond those to its first namespaces. A limit on events allows a tenth as
-/// many.
+/// Maximum number of CONNECTs of a client per second, after the burst for its first namespaces. The maximum is a tenth
+/// of `max-events-per-second` if that is less, and at least 1.
 const MAX_CONNECTS: usize = 10;
 
-/// Number of clients of which nothing is left.
+/// Number of wires that were dropped.
 static GONE: AtomicU64 = AtomicU64::new(0);
 
-/// Returns the number of clients that this process has had and of which nothing is left.
+/// Returns the number of clients that have disconnected and whose memory is freed.
 #[cfg(feature = "internals")]
 pub fn clients_gone() -> u64 {
     GONE.load(Ordering::Relaxed)
@@ -81,13 +82,13 @@ pub fn clients_gone() -> u64 {
 pub(in crate::host) struct WireContext {
     pub(in crate::host) options: Arc<Options>,
     pub(in crate::host) announcer: Arc<Announcer>,
-    /// Namespaces of the wires' sockets, which hold their wires in turn.
+    /// Namespaces of the host. Weak, because they lead to sockets, and sockets hold their wires.
     pub(in crate::host) namespaces: Weak<Namespaces>,
-    /// Tasks that write what waits for clients: the end of the host waits for them.
+    /// Tasks that write waiting data to clients. The close of the host waits for them.
     pub(in crate::host) writes: TaskTracker,
-    /// Sessions, by the ids that their clients have.
+    /// Sessions, by their secret ids.
     pub(in crate::host) sessions: Sessions<Wire>,
-    /// Send queues of clients that do not take what waits.
+    /// Send queues that their clients do not empty.
     pub(in crate::host) stalled: Arc<StalledQueues>,
 }
 
@@ -112,22 +113,22 @@ pub(in crate::host) struct Opening {
 
 /// Session of one client.
 ///
-/// The fields that an event needs come first, next to each other, here and in [`State`]: with many clients they are in no
-/// cache of the processor, which fetches 64 bytes at a time.
+/// The fields that an event needs come first and next to each other, here and in [`State`]. With many clients they are
+/// in no cache of the processor, and the processor fetches 64 bytes at a time.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Wire {
     context: Arc<WireContext>,
-    /// Packet of the client whose attachments have not come yet.
+    /// Packet of the client whose attachments have not all arrived.
     partial: Mutex<Option<Box<Partial>>>,
     state: Mutex<State>,
-    /// Limits the packets of the client; `None` without a limit.
+    /// Limit on the packets of the client; `None` if there is none.
     rate: Option<Rate>,
-    /// `true` after its first CONNECT.
+    /// `true` after the first CONNECT of the client.
     has_connected: AtomicBool,
-    /// Limits its CONNECTs beyond the first, each of which runs `on_handshake` and `on_connection`.
+    /// Limit on the CONNECTs of the client after the first one, because each runs `on_handshake` and `on_connection`.
     connect_rate: OnceLock<Box<Rate>>,
-    /// Secret id of the session. `Sessions` finds the wire by it.
+    /// Secret id of the session, by which `Sessions` finds the wire.
     sid: Arc<str>,
     opening: Opening,
 }
@@ -147,45 +148,47 @@ pub(super) struct State {
     polling: Option<Box<Requests>>,
     /// Waker of the task that reads the WebSocket.
     reader: Option<Waker>,
-    /// Number of sockets whose `on_connection` runs: nothing leaves meanwhile.
+    /// Number of sockets whose `on_connection` is running. Nothing leaves while there are any.
     held: u32,
-    /// `true` while socketioxide has handled everything that it was handed.
+    /// `true` while socketioxide has handled everything that the wire has handed to it.
     is_idle: bool,
-    /// `true` while the WebSocket keeps written bytes in a buffer of its own, as TLS does.
+    /// `true` while the WebSocket holds written bytes in a buffer of its own, as TLS does.
     unflushed: bool,
     /// `true` while a task writes the queue.
     draining: bool,
     /// `true` while a flush of the queue is scheduled.
     flushes_later: bool,
-    /// `true` after socketioxide has dropped the stream: the rest of the queue is being written.
+    /// `true` after socketioxide has closed or dropped its stream: only the rest of the queue is still written.
     ending: bool,
-    /// `true` if the connection ends as soon as nothing waits any more.
+    /// `true` while the session closes: it ends as soon as nothing waits any more.
     closing: bool,
+    /// `true` after the session has ended and its queue was discarded.
     dead: bool,
-    /// `true` after socketioxide has been answered its first ping: see [`Wire::write`].
+    /// `true` after the wire has answered the first ping of socketioxide: see [`Wire::write`].
     has_pinged: bool,
     /// `true` after socketioxide has closed the WebSocket.
     has_closed: bool,
-    /// `true` after the client has closed the WebSocket, or the network has.
+    /// `true` after the network connection of the WebSocket has ended.
     has_ended: bool,
-    /// `true` if what waits for a polling client is kept for its next poll after the end.
+    /// `true` if the waiting data of a polling client is kept for its next poll after the end of the session.
     lingers: bool,
-    /// Place of the queue among those of clients that do not take what waits.
+    /// Membership of the queue in [`StalledQueues`], while the client does not empty the queue.
     ticket: Option<Ticket>,
     /// Waker of the task in which socketioxide reads.
     bridge: Option<Waker>,
-    /// Waker of the task that writes the queue: the network does not wake this task when the stream is dropped.
+    /// Waker of the task that writes the queue, because the network does not wake this task when the stream is dropped.
     drainer: Option<Waker>,
-    /// Number of sockets that the server has ended, and whose ends socketioxide has yet to write.
+    /// Number of sockets that the server has ended, and whose DISCONNECT socketioxide has not written yet.
     unwritten_ends: usize,
-    /// Reason for which the host ends the session, in Node's words.
+    /// Reason for which the host has ended the session, in Node's words.
     reason: Option<&'static str>,
-    /// Connection permit, kept until the client disconnects, or until nothing refers to it any more.
+    /// Permit of the session, held until the client disconnects or the wire is dropped.
     permit: Option<ConnectionPermit>,
 }
 
 impl Wire {
-    /// Creates the wire of a new session, which begins with polling or with a WebSocket.
+    /// Creates the wire of a new session, which begins with polling if `polls` is `true`, and otherwise with a
+    /// WebSocket.
     pub(super) fn new(
         context: Arc<WireContext>,
         opening: Opening,
@@ -231,7 +234,7 @@ impl Wire {
         self.lock().polling.is_none()
     }
 
-    /// Returns `true` if the session has ended, or its client receives only what waits for it and does not poll.
+    /// Returns `true` if the session has ended, or is ending and no data waits for the client any more.
     pub(super) fn is_over(&self) -> bool {
         let state = self.lock();
         state.dead || state.ending && state.queue.is_empty()
@@ -251,7 +254,7 @@ impl Wire {
         self.state.lock()
     }
 
-    /// Returns the limit of CONNECTs.
+    /// Returns the limit on the CONNECTs of the client.
     fn connect_rate(&self) -> &Rate {
         self.connect_rate.get_or_init(|| {
             let options = self.options();
@@ -262,30 +265,30 @@ impl Wire {
         })
     }
 
-    /// Gives the wire the WebSocket of its client.
+    /// Sets the WebSocket of the client.
     pub(super) fn attach(&self, io: TokioIo<Upgraded>) {
         self.lock().io = Some(io);
     }
 
-    // --- its sockets ---
+    // --- sockets ---
 
-    /// Records that a CONNECT waits for the decision about a reload, or no longer does.
+    /// Records whether a CONNECT waits until a reload is decided.
     pub(in crate::host) fn connect_postponed(&self, namespace: &str, is_postponed: bool) {
         self.lock().connects.postpone(namespace, is_postponed);
     }
 
-    /// Records that socketioxide has begun with a CONNECT.
+    /// Records that socketioxide has begun to handle a CONNECT.
     pub(in crate::host) fn connect_begun(&self, namespace: &str) {
         self.lock().connects.begin(namespace);
     }
 
-    /// Keeps something of a client that is accepted, until its socket begins.
+    /// Stores the state of an accepted client until its socket opens.
     pub(in crate::host) fn connect_accepted(&self, namespace: &str, kept: Kept) {
         let mut state = self.lock();
         if let Some(permit) = &mut state.permit {
             permit.connected();
         }
-        // A session that is over would keep it for ever, because it leads back to the session.
+        // A session that is over would hold the state for ever, because the state refers back to the session.
         let unwanted = match state.is_over() {
             true => Some(kept),
             false => state.connects.accept(namespace, kept),
@@ -294,13 +297,13 @@ impl Wire {
         drop(unwanted);
     }
 
-    /// Returns what is kept of an accepted client.
+    /// Removes and returns the stored state of an accepted client.
     pub(in crate::host) fn take_accepted(&self, namespace: &str) -> Option<Kept> {
         self.lock().connects.take_accepted(namespace)
     }
 
-    /// Records the end of a CONNECT: its socket has begun, or the client has left. Packets behind it may pass. A CONNECT
-    /// that is rejected ends when socketioxide writes that.
+    /// Records the end of a CONNECT: its socket is open, or the client has left. The packets behind it are no longer
+    /// held. A rejected CONNECT ends when socketioxide writes the rejection.
     pub(in crate::host) fn connect_ended(&self, namespace: &str) {
         self.lock().end_connect(namespace);
     }
@@ -323,16 +326,17 @@ impl Wire {
         Some(Hold(self.clone()))
     }
 
-    /// Removes the socket with this id from a namespace. Returns `false` if it has ended already.
+    /// Ends the socket with this id in a namespace. Returns `false` if it has ended already.
     pub(in crate::host) fn end_socket(&self, namespace: &str, id: &str) -> bool {
         let keep = self.options().max_namespaces_per_client;
         let socket = self.lock().sockets.end(namespace, id, keep);
         socket.is_some()
     }
 
-    /// Claims the end of a socket for the server, just before socketioxide hears of it. Returns `false` if the socket
-    /// has ended already: its client may have left a moment ago, and socketioxide would disconnect the client from all
-    /// namespaces if it heard of both. When the session is over, socketioxide may still hold the socket, and hears of it.
+    /// Claims the end of a socket for the server, just before socketioxide is told of it. Returns `false` if the socket
+    /// has ended already: the client may have left the namespace a moment ago, and socketioxide would disconnect the
+    /// client from all namespaces if it were told of both ends. Returns `true` if the session is over, because
+    /// socketioxide may still hold the socket.
     pub(in crate::host) fn claim_end(&self, namespace: &str, id: &str) -> bool {
         let keep = self.options().max_namespaces_per_client;
         let mut state = self.lock();
@@ -345,7 +349,7 @@ impl Wire {
         socket.is_some()
     }
 
-    // --- what it sends ---
+    // --- sending ---
 
     /// Returns `true` if a volatile event would wait: something else is on its way to the client, or the client does
     /// not poll.
@@ -358,8 +362,8 @@ impl Wire {
         !is_ready || !state.queue.is_empty()
     }
 
-    /// Sends the frames of a packet, which leave at the end of the call that sends them. Returns `false` if the client
-    /// has disconnected.
+    /// Sends the frames of a packet. They leave when the call that sends them has ended, or earlier if much data waits.
+    /// Returns `false` if the client has disconnected.
     pub(in crate::host) fn send(self: &Arc<Self>, frames: impl Into<Frames>) -> bool {
         let mut state = self.lock();
         if state.dead {
@@ -376,16 +380,16 @@ impl Wire {
         self.flush_now(state).is_ok()
     }
 
-    /// Returns frames for several clients, which take their memory once.
+    /// Returns frames for several clients. If they are large, their memory counts once for all of these clients.
     pub(in crate::host) fn share(&self, frames: Bytes) -> Frames {
         self.context.stalled.share(frames)
     }
 
-    /// Sends a packet of text.
+    /// Sends a text packet.
     pub(super) fn send_text(self: &Arc<Self>, text: &[u8]) {
         let mut state = self.lock();
         state.push_text(text);
-        // A connection that failed is dead from then on, which its reader notices.
+        // The error is ignored, because the reader notices a broken connection, too.
         let _ = self.flush_now(state);
     }
 
@@ -396,12 +400,12 @@ impl Wire {
         if state.queue.is_empty() {
             return;
         }
-        // A connection that failed is dead from then on, which its reader notices.
+        // The error is ignored, because the reader notices a broken connection, too.
         let _ = self.flush_now(state);
     }
 
-    /// Takes what socketioxide writes: what concerns the session itself stays here, because the host has told the
-    /// client already, or the client is not to know.
+    /// Accepts what socketioxide writes. Frames about the session itself do not reach the client, because the host has
+    /// sent the same already, or because the client must not see them.
     pub(super) fn write(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         if state.dead {
@@ -411,7 +415,8 @@ impl Wire {
             match server_frames::classify(frame) {
                 // The host has opened the session, and answers each CONNECT itself.
                 Frame::Open | Frame::Connected => {}
-                // socketioxide asks at once; a client expects the first ping after an interval, as Node sends it.
+                // socketioxide sends its first ping at once, but a client expects it after an interval, as Node sends
+                // it. So the wire answers this one.
                 Frame::Ping if !state.has_pinged => {
                     state.has_pinged = true;
                     state.hand_text(&[PONG]);
@@ -422,7 +427,7 @@ impl Wire {
                 }
                 Frame::Refused(namespace) => {
                     state.queue.push_slice(frame);
-                    // Not sooner: until about now, socketioxide would ignore the next CONNECT.
+                    // The CONNECT does not end sooner, because until about now socketioxide would ignore the next one.
                     state.end_connect(namespace);
                 }
                 // A client that polls has no WebSocket to control.
@@ -465,7 +470,8 @@ impl Wire {
         self.bounded(state)
     }
 
-    /// Disconnects the client if too much waits for it, and the slowest ones if too much waits for all.
+    /// Disconnects the client if too much data waits for it, and the slowest clients if too much waits for all
+    /// together.
     fn bounded(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> io::Result<()> {
         if !state.queue.amount().is_within(self.context.max_backlog()) {
             drop(state);
@@ -490,10 +496,10 @@ impl Wire {
         Ok(())
     }
 
-    // --- its end ---
+    // --- end of the session ---
 
-    /// Ends all sockets of the client, and then the connection: when everything that was sent has left, or after a
-    /// short time.
+    /// Ends all sockets of the client, and then the session: when everything that was sent has left, or after
+    /// [`CLOSING`].
     pub(in crate::host) fn close(self: &Arc<Self>) {
         let sockets: Vec<_> = self.lock().sockets.live().cloned().collect();
         for socket in sockets {
@@ -509,7 +515,7 @@ impl Wire {
         });
     }
 
-    /// Ends a connection that closes, if nothing waits any more, or in any case.
+    /// Ends a session that closes, if no data waits any more or `in_any_case` is `true`.
     fn finish_closing(&self, in_any_case: bool) {
         let mut state = self.lock();
         let is_due = state.closing && (in_any_case || state.unwritten_ends == 0);
@@ -518,7 +524,7 @@ impl Wire {
         }
         if state.polling.is_some() {
             (state.closing, state.lingers) = (false, true);
-            // The next poll takes what waits.
+            // The next poll receives what waits.
             state.push_text(&[CLOSE]);
             state.hand_text(&[CLOSE]);
             state.wake_poll();
@@ -527,7 +533,8 @@ impl Wire {
         }
     }
 
-    /// Releases the permit of a client that has announced its disconnect; socketioxide may know the client for a while.
+    /// Releases the permit of a client that has announced its disconnect, because socketioxide may keep the client for
+    /// a while.
     fn left(&self) {
         self.lock().permit = None;
     }
@@ -537,7 +544,8 @@ impl Wire {
         self.lock().die(Some(reason));
     }
 
-    /// Ends the stream when socketioxide no longer needs it.
+    /// Ends the session, because socketioxide has closed or dropped its stream. Waiting data may still leave, for at
+    /// most [`LAST_WORDS`].
     pub(super) fn end(self: &Arc<Self>) {
         self.write_waiting();
         let mut state = self.lock();
@@ -549,7 +557,7 @@ impl Wire {
         state.wake_poster();
         wake(&mut state.reader);
         let waits = match &state.polling {
-            // A poll takes what waits, and ends the session for the client.
+            // A poll receives what waits, and ends the session for the client.
             Some(polling) => !state.queue.is_empty() && (state.lingers || polling.is_polled),
             None => state.draining,
         };
@@ -571,7 +579,7 @@ impl SlowClient for Wire {
     fn disconnect_slow(&self) {
         let mut state = self.lock();
         let waiting = state.queue.amount();
-        // The end of the session, which another thread may begin at once, takes its sockets.
+        // Read before the end, because another thread may then remove the sockets at once.
         let socket = state.socket_id();
         let is_first = state.die(Some("transport error"));
         drop(state);
@@ -600,7 +608,7 @@ impl Drop for Wire {
     }
 }
 
-/// Keeps everything from leaving while `on_connection` of a new socket runs.
+/// Guard that holds back all data of the session while `on_connection` of a new socket runs.
 pub(in crate::host) struct Hold(Arc<Wire>);
 
 impl Drop for Hold {
@@ -617,12 +625,13 @@ impl State {
         first.map(|socket| socket.id().to_owned())
     }
 
-    /// Returns `true` if the session has ended, or its client receives only what waits for it.
+    /// Returns `true` if the session has ended, or is ending and sends only what waits already.
     pub(super) const fn is_over(&self) -> bool {
         self.dead || self.ending
     }
 
-    /// Ends the session, if by the host for a reason in Node's words. Returns `false` if it has ended already.
+    /// Ends the session at once. `reason` is set if the host ends it, in Node's words. Returns `false` if the session
+    /// has ended already.
     fn die(&mut self, reason: Option<&'static str>) -> bool {
         let is_first = !std::mem::replace(&mut self.dead, true);
         self.reason = self.reason.or(reason);
@@ -640,31 +649,31 @@ impl State {
         is_first
     }
 
-    /// Returns `true` if the client does not take what waits for it.
+    /// Returns `true` if the client does not empty the queue.
     fn is_stalled(&self) -> bool {
         let does_not_poll = self.polling.as_ref().is_some_and(|one| !one.is_polled);
         !self.queue.is_empty() && (self.draining || does_not_poll)
     }
 
-    /// Reports that less waits for the client.
+    /// Reports the size of a queue that has not grown.
     fn report(&mut self) {
         if let Some(ticket) = &mut self.ticket {
-            // Others go on beyond the limit, if anybody does, and their next reports relieve it.
+            // An exceeded limit is ignored here: the next report of a queue that grows disconnects clients.
             let _ = ticket.report(&self.queue);
         }
     }
 
-    /// Tells the client that its WebSocket is closed, if the network accepts that at once.
+    /// Sends a close frame to the client, if the network accepts it at once.
     fn close_websocket(&mut self) {
         if let Some(io) = &mut self.io {
             let mut context = Context::from_waker(Waker::noop());
-            // The end of the connection says the same.
+            // An error is ignored, because the end of the connection tells the client the same.
             let _ = Pin::new(io).poll_write(&mut context, &server_frames::CLOSE);
         }
     }
 
-    /// Ends the time that packets wait for CONNECTs. Returns `false` if they wait on: for a reload, or because
-    /// socketioxide has ignored a CONNECT, which it is handed again.
+    /// Stops holding packets behind CONNECTs, because their time is over. Returns `false` if the packets still wait:
+    /// for a reload, or because socketioxide has ignored a CONNECT, which is handed to it again.
     pub(super) fn end_gate(&mut self) -> bool {
         let ignored = self.connects.ignored();
         if ignored.is_empty() {
@@ -674,7 +683,7 @@ impl State {
         false
     }
 
-    /// Removes a CONNECT that is in progress. Packets behind the last one may pass.
+    /// Removes a CONNECT that is in progress. Packets are no longer held if it was the last one.
     fn end_connect(&mut self, namespace: &str) {
         self.connects.end(namespace);
         if !self.connects.hold_packets() {
@@ -683,14 +692,14 @@ impl State {
         }
     }
 
-    /// Queues a packet of text for the client.
+    /// Queues a text packet for the client.
     fn push_text(&mut self, text: &[u8]) {
         let mut frame = Vec::new();
         server_frames::push(&mut frame, OpCode::Data(Data::Text), text);
         self.queue.push_slice(&frame);
     }
 
-    /// Hands a packet of text to socketioxide.
+    /// Hands a text packet to socketioxide.
     fn hand_text(&mut self, text: &[u8]) {
         self.hand(|inbox| client_frames::push(inbox, OpCode::Data(Data::Text), text));
     }
@@ -702,7 +711,7 @@ impl State {
         wake(&mut self.bridge);
     }
 
-    /// Returns what waits for socketioxide. If nothing does, socketioxide has handled all that it was handed.
+    /// Returns the frames that wait for socketioxide. If there are none, socketioxide has handled everything before.
     pub(super) fn poll_inbox(&mut self, context: &Context<'_>) -> Poll<io::Result<Vec<u8>>> {
         if !self.inbox.is_empty() {
             return Poll::Ready(Ok(std::mem::take(&mut self.inbox)));
@@ -738,7 +747,7 @@ impl State {
         self.is_idle() && !self.connects.hold_packets() && !self.is_over()
     }
 
-    /// Returns ready when the reader may handle the next packet, or the session is over.
+    /// Completes when the reader may handle the next packet, or the session is over.
     pub(super) fn poll_free(&mut self, context: &Context<'_>) -> Poll<()> {
         if self.is_free() || self.is_over() {
             return Poll::Ready(());
@@ -747,12 +756,12 @@ impl State {
         Poll::Pending
     }
 
-    /// Returns `true` if socketioxide has handled everything that it was handed.
+    /// Returns `true` if socketioxide has handled everything that the wire has handed to it.
     const fn is_idle(&self) -> bool {
         self.is_idle && self.inbox.is_empty()
     }
 
-    /// Has the reader woken by what concerns the session itself.
+    /// Stores the waker of the reader, which changes of the session wake.
     fn wait(&mut self, context: &Context<'_>) {
         let waker = context.waker();
         if !self.reader.as_ref().is_some_and(|one| one.will_wake(waker)) {
@@ -765,7 +774,7 @@ impl State {
         self.queue.is_empty() && !self.unflushed
     }
 
-    /// Writes as much of the queue as the network accepts. Returns `true` if that was anything.
+    /// Writes as much of the queue as the network accepts. Returns `true` if it accepted any bytes.
     fn write_queue(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
         let mut has_written = false;
         while !self.queue.is_empty() {
@@ -801,8 +810,8 @@ impl State {
     }
 }
 
-/// Task that writes the queue as fast as the network accepts it, and disconnects a client that takes nothing for
-/// [`Options::write_timeout`]. The end of the host waits for the task.
+/// Task that writes the queue as fast as the network accepts it, and disconnects a client that accepts nothing for
+/// [`Options::write_timeout`]. The close of the host waits for the task.
 struct Drain {
     wire: Arc<Wire>,
     unread: Pin<Box<Sleep>>,

@@ -1,4 +1,4 @@
-//! Edits, with the closure that each closure must be found as.
+//! Edits, with the new closure that each old closure must be paired with.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ fn on_connection(socket) { let score = 0;
   let map = #{ add: |a, b| a + b, sub: |a, b| a - b };
 }"#;
 
-/// Rows by the text that follows their first `|`.
+/// Returns `true` if the text of a row begins with `code`.
 fn begins(version: &Version, index: usize, code: &str) -> bool {
     let row = version.places().row(index).unwrap();
     let text = version.source(&row.file).unwrap();
@@ -40,7 +40,8 @@ fn find(version: &Version, code: &str) -> usize {
     found.unwrap_or_else(|| panic!("no closure `{code}`"))
 }
 
-/// Asserts pairs of closures, and that all others of the old version are paired with equal code.
+/// Asserts that the closures in `edited` are paired as given, and that all others of the old version are paired with
+/// equal code.
 fn assert_pairs(old: &Version, new: &Version, edited: &[(&str, &str)]) -> Alignment {
     let alignment = align(old.places(), new.places());
     let mut expected = BTreeMap::new();
@@ -133,7 +134,7 @@ fn elements_of_arrays_and_maps() {
         "add: |a, b| b",
         &[("|a, b| a +", "|a, b| b")],
     );
-    // Values keep their keys.
+    // Values are paired by their keys.
     let keys = "#{ add: |a, b| a - b, sub: |a, b| a + b }";
     edit(
         "#{ add: |a, b| a + b, sub: |a, b| a - b }",
@@ -235,7 +236,7 @@ fn twins_are_told_apart_by_their_statements() {
         "|| { a += 2 }, 20",
         &[(first, first), (second, "|| { a += 2")],
     );
-    // Nothing but the order tells these apart.
+    // Only their order distinguishes these.
     let of_x = |first, second| [("|| 1@0", first), ("|| 1@1", second)];
     twins("\"x\", || 1", "\"x\", || 2", &of_x("|| 2", "|| 1"));
     twins("\"x\", || 1); }", "\"x\", || 2); }", &of_x("|| 1", "|| 2"));
@@ -305,7 +306,7 @@ fn what_is_new_or_gone_has_no_counterpart() {
     assert_eq!((alignment.new_row(7), alignment.old_row(7)), (None, None));
 }
 
-/// Timers that nothing but their code tells apart.
+/// Returns timers that only their code distinguishes.
 fn timers(count: usize, name: &str) -> String {
     let timers = (0..count).map(|n| {
         format!("set_timeout(|| {{ {name} += {n}; if {name} > {n} {{ {name} = 0; }} }}, 5);\n")
@@ -321,7 +322,7 @@ fn two_hundred_edited_closures_are_found_by_similarity() {
     assert!((0..200).all(|index| alignment.new_row(index) == Some(index)));
 }
 
-/// All pairs of them would be 29 million, which take minutes.
+/// All pairs of them would be 29 million, and would take minutes to compare.
 #[test]
 fn thousands_of_edited_closures_are_left_alone_instead_of_comparing_all_pairs() {
     let load = |name: &str| {

@@ -1,5 +1,5 @@
-//! Characters of a string by their place. Rhai's own put a string together again one character at a time, which takes
-//! many times longer than to copy it.
+//! Functions on single characters of a string. Rhai's own rebuild the string one character at a time, which takes many
+//! times longer than copying it.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -28,8 +28,8 @@ pub(super) fn register(engine: &mut Engine) {
     );
 }
 
-/// Where a character begins, or the end where there is none. A negative place counts from the end, and one
-/// before the beginning is `None`.
+/// Returns the byte offset of a character, or of the end if there is no such character. A negative place counts from
+/// the end; one before the beginning returns `None`.
 fn place(text: &str, place: INT) -> Option<usize> {
     let place = match usize::try_from(place) {
         Ok(place) => place,
@@ -41,13 +41,13 @@ fn place(text: &str, place: INT) -> Option<usize> {
     Some(after(text, place))
 }
 
-/// The bytes of so many characters, or of all there are.
+/// Returns the length in bytes of the first `characters` characters, or of the whole text if it is shorter.
 fn after(text: &str, characters: usize) -> usize {
     let place = text.char_indices().nth(characters);
     place.map_or(text.len(), |(place, _)| place)
 }
 
-/// Returns the changed text, too.
+/// Keeps only a part of the text. Also returns the changed text.
 fn crop(text: &mut ImmutableString, start: INT, len: INT) -> Fallible<ImmutableString> {
     let begin = place(text, start).unwrap_or_default();
     let rest = text.get(begin..).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Arrays, maps and blobs: removing neighbours that are equal, comparing, finding, filling.
+//! Arrays and maps: removal of equal neighbours, comparison, search and padding.
 
 use std::iter;
 
@@ -17,7 +17,7 @@ pub(super) fn register(engine: &mut Engine, limits: &Limits) {
     filling(engine, limits.array_size);
 }
 
-/// Rhai's own go on when the closure fails, or the call has used up what it may.
+/// Registers `dedup`. Rhai's own continues when the closure fails, or when the call has used up its budget.
 fn deduplicating(engine: &mut Engine) {
     engine.register_fn(
         "dedup",
@@ -51,7 +51,7 @@ fn dedup(list: &mut Array, mut same: impl FnMut(&Dynamic, &Dynamic) -> Fallible<
     Ok(())
 }
 
-/// Rhai's own recurse as deep as the values go.
+/// Registers `==` and `!=`. Rhai's own recurse as deep as the values are nested.
 fn comparing(engine: &mut Engine) {
     type Context<'a> = NativeCallContext<'a>;
     engine.register_fn("==", |context: Context<'_>, a: &mut Array, b: Array| {
@@ -68,7 +68,7 @@ fn comparing(engine: &mut Engine) {
     });
 }
 
-/// Rhai's own copy the value that is looked for at each element.
+/// Registers searches. Rhai's own copy the wanted value for each element.
 fn finding(engine: &mut Engine) {
     type Context<'a> = NativeCallContext<'a>;
     engine.register_fn(
@@ -91,7 +91,8 @@ fn finding(engine: &mut Engine) {
     );
 }
 
-/// The place of the first element from `start` on that equals `value`, or -1; a negative start counts from the end.
+/// Returns the place of the first element from `start` on that equals `value`, or -1. A negative start counts from the
+/// end.
 fn position(
     context: &NativeCallContext<'_>,
     list: &Array,
@@ -142,7 +143,7 @@ fn all<'a>(
     differs.unwrap_or(Ok(true))
 }
 
-/// Returns `true` if two values are equal, as `==` says.
+/// Returns `true` if two values are equal, as with `==`.
 pub(in crate::script) fn equal(
     context: &NativeCallContext<'_>,
     a: &Dynamic,
@@ -167,7 +168,7 @@ pub(in crate::script) fn equal(
     }
 }
 
-/// Rhai's own multiplies sizes without a look at what overflows, and then asks for more memory than there is.
+/// Registers `pad`. Rhai's own multiplies sizes without an overflow check, and then requests more memory than there is.
 fn filling(engine: &mut Engine, max: usize) {
     engine.register_fn(
         "pad",

@@ -1,9 +1,10 @@
-//! Functions of Rhai's standard packages that could run long, grow large or nest without end, within the limits.
+//! Replacements within the limits, for functions of Rhai's standard packages that could run long, grow large or nest
+//! without end.
 //!
-//! Rhai checks a size when the value is there, counts no operation inside a native function and follows nested values
-//! as deep as they go. The functions here say the same to a script as Rhai's own, but look before they build, stop at
-//! the limits, charge the call for what they make, and end at a depth. `tests/fixtures/functions.txt` lists every
-//! function that there is, so that none comes in unseen.
+//! Rhai checks a size only after it has built the value, counts no operation inside a native function, and follows
+//! nested values to any depth. For a script, the functions here behave like Rhai's own. But they check a size before
+//! they build a value, stop at the limits, charge the call for their results, and end at a maximum depth.
+//! `tests/fixtures/functions.txt` lists every function of the engine, so that no new one comes in unnoticed.
 
 mod characters;
 mod lists;
@@ -17,22 +18,22 @@ use super::Limits;
 
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
-/// Puts the bounded functions before Rhai's own.
+/// Registers the bounded functions, which take precedence over Rhai's own.
 pub(super) fn register(engine: &mut Engine, limits: &Limits) {
     characters::register(engine);
     text::register(engine, limits);
     lists::register(engine, limits);
 }
 
-/// What Rhai says of a value that is too large; `what` is in its words.
+/// Returns Rhai's error for a value that is too large. `what` is in Rhai's words: [`STRING`] or [`ARRAY`].
 fn too_large<T>(what: &str) -> Fallible<T> {
     Err(EvalAltResult::ErrorDataTooLarge(what.to_owned(), Position::NONE).into())
 }
 
-/// See [`too_large`].
+/// Rhai's words for the length of a string, for [`too_large`].
 const STRING: &str = "Length of string";
-/// See [`too_large`].
+/// Rhai's words for the size of an array, for [`too_large`].
 const ARRAY: &str = "Size of array/BLOB";
 
-/// Bytes of one value in an array.
+/// Size of one array element, in bytes.
 const ELEMENT: usize = size_of::<rhai::Dynamic>();

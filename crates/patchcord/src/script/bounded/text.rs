@@ -1,4 +1,4 @@
-//! Strings: what builds them, what takes them apart, and values as text.
+//! Strings: functions that build and split them, and values as text.
 
 use std::fmt::Write;
 
@@ -62,7 +62,7 @@ fn building(engine: &mut Engine, max: usize) {
     });
 }
 
-/// Returns the changed text, too.
+/// Replaces every `find` in a string. Also returns the changed string.
 fn replace(
     text: &mut ImmutableString,
     find: &str,
@@ -82,7 +82,8 @@ fn replace(
     Ok(text.clone())
 }
 
-/// Makes a string `len` characters long, and returns it, too; Rhai's own never ends when there is nothing to pad with.
+/// Pads a string to a length of `len` characters. Also returns it. Rejects an empty `with`, because Rhai's own function
+/// never ends with it.
 fn pad(text: &mut ImmutableString, len: INT, with: &str, max: usize) -> Fallible<ImmutableString> {
     let len = usize::try_from(len).unwrap_or_default();
     let missing = len.saturating_sub(text.chars().count());
@@ -138,7 +139,7 @@ fn splitting(engine: &mut Engine, max: usize) {
     });
 }
 
-/// At least one piece.
+/// Converts a maximum number of pieces, which is at least 1.
 fn count(most: INT) -> usize {
     usize::try_from(most).unwrap_or_default().max(1)
 }
@@ -156,8 +157,8 @@ fn pieces(text: &str, mut found: impl Iterator<Item = Dynamic>, max: usize) -> F
     Ok(pieces)
 }
 
-/// An array or a map as text, in Rhai's form. What is nested too deep, or too much, is left out and shown as `...`: an
-/// error would make Rhai fall back to its own text, which knows no end.
+/// Text of an array or a map, in Rhai's format. What is nested too deep, or exceeds the maximum size, is shown as
+/// `...`. An error instead would make Rhai fall back to its own function, which has no limit.
 struct Shown<'a, 'c> {
     context: &'a NativeCallContext<'c>,
     text: String,
@@ -175,7 +176,7 @@ impl<'a, 'c> Shown<'a, 'c> {
 
     fn text(mut self, show: impl FnOnce(&mut Self)) -> ImmutableString {
         show(&mut self);
-        // Where the call may make no more, the next operation ends it.
+        // If the call has used up its budget, the next operation ends it.
         let _ = budget::produce(self.text.len());
         self.text.into()
     }
@@ -204,7 +205,7 @@ impl<'a, 'c> Shown<'a, 'c> {
         self.text.push('}');
     }
 
-    /// Whether one more element has a place.
+    /// Writes the separator, and returns `true` if one more element may follow. Otherwise writes `...`.
     fn goes_on(&mut self, place: usize, depth: usize) -> bool {
         if place > 0 {
             self.text.push_str(", ");

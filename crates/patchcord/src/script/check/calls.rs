@@ -1,4 +1,4 @@
-//! Calls: is there such a function, and does it take so many arguments.
+//! Calls: the function must exist, and accept the number and the types of the arguments.
 
 use std::any::TypeId;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Check<'_> {
-    /// `name(...)`, `module::name(...)`.
+    /// Checks `name(...)` and `module::name(...)`.
     pub(super) fn function_call(&mut self, call: &FnCallExpr, position: Position) -> Type {
         let name = call.name.as_str();
         if call.op_token.is_some() || !rhai::is_valid_identifier(name) || Known::is_keyword(name) {
@@ -69,7 +69,8 @@ impl Check<'_> {
         None
     }
 
-    /// `valid(value, #{ title: "strin" })`: a shape that is none.
+    /// Reports an invalid shape, such as `valid(value, #{ title: "strin" })`, and a shape that is the first argument
+    /// instead of the second.
     fn shape(&mut self, call: &FnCallExpr) {
         let [_, shape] = &call.args[..] else { return };
         if call.name != "valid" || self.functions.contains_key("valid") {
@@ -87,7 +88,8 @@ impl Check<'_> {
         }
     }
 
-    /// `emit("hello")`: a function that belongs to a handle, and is called without one.
+    /// Reports a function that belongs to a handle and is called without one: `emit("hello")`. Returns `true` if it
+    /// reports.
     fn receiver_of(&mut self, call: &FnCallExpr, position: Position, types: &[Type]) -> bool {
         let name = call.name.as_str();
         let is_without = types.first().copied().flatten().is_some_and(|first| {
@@ -187,7 +189,7 @@ impl Check<'_> {
         }
     }
 
-    /// `receiver.name(...)`.
+    /// Checks `receiver.name(...)`.
     pub(super) fn method_call(
         &mut self,
         receiver: Type,
@@ -234,8 +236,8 @@ impl Check<'_> {
         known.gives(id, name, count)
     }
 
-    /// What cannot be sent: too many values, closures but the last, handles, and events of the protocol's own.
-    /// `before` arguments are no values.
+    /// Reports what cannot be sent: too many values, closures except as the last argument, handles, characters as event
+    /// names, and reserved events of the protocol. The first `before` arguments are not values.
     fn payload(
         &mut self,
         word: &str,
@@ -290,7 +292,8 @@ impl Check<'_> {
         }
     }
 
-    /// The arguments of a word that is known, and their types: it may say what its closure gets.
+    /// Checks the arguments of a call, and returns their types. A function of the API (`is_word`) may declare the
+    /// parameters of its closure.
     fn given(&mut self, receiver: Type, call: &FnCallExpr, is_word: bool) -> Vec<Type> {
         let (word, args) = (call.name.as_str(), &call.args);
         let first = args.first().and_then(|argument| match argument {
@@ -325,7 +328,8 @@ impl Check<'_> {
     }
 }
 
-/// The place of a closure that would be sent: the last argument may be one, what is in arrays and maps may not.
+/// Returns the position of a closure that would be sent. Only the last argument may be a closure; an element of an
+/// array or a map may not.
 fn closure_inside(argument: &Expr, is_last: bool) -> Option<Position> {
     match argument {
         Expr::Array(elements, _) => elements.iter().find_map(|e| closure_inside(e, false)),

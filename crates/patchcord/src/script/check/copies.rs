@@ -1,5 +1,5 @@
-//! Changes of copies that nothing sees, methods that are functions of the file, and variables that all turns of a loop
-//! share.
+//! Changes of copies that have no effect, methods that are hidden by functions of the file, and variables that all
+//! iterations of a loop share.
 
 use rhai::{ASTNode, Expr, FnCallExpr, ImmutableString, Position, Stmt};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::diagnostic::Diagnostic;
 
-/// Methods of texts that change the text, and return it.
+/// Methods that change a text in place, and also return it.
 const CHANGES_TEXT: &[&str] = &[
     "replace",
     "trim",
@@ -22,13 +22,13 @@ const CHANGES_TEXT: &[&str] = &[
     "pad",
 ];
 
-/// Methods that return a copy of something that is kept elsewhere.
+/// Methods that return a copy of a value that is stored elsewhere.
 const COPIES: &[&str] = &[
     "get", "values", "slice", "sorted", "reversed", "to_map", "to_array", "filter", "map",
 ];
 
 impl Check<'_> {
-    /// `for n in list { n.read = true; }`: changes a copy, and nothing sees it.
+    /// Reports `for n in list { n.read = true; }`: it changes a copy, which has no effect.
     pub(super) fn changed_copy(&mut self, name: &ImmutableString, over: &Expr, body: &[Stmt]) {
         let Some(first) = only_changed(name, body) else {
             return;
@@ -46,12 +46,13 @@ impl Check<'_> {
         self.report(warning.hint(hint), first, name);
     }
 
-    /// A loop over these elements has copies: elements that are handles stand for the same thing as before.
+    /// Returns `true` if a loop over these elements yields copies. An element that is a handle still refers to the same
+    /// object.
     pub(super) fn is_copy(&self, element: Type) -> bool {
         !self.is_handle(element)
     }
 
-    /// `io.data.get("list", []).push(x);`: the array is a copy, and nothing keeps it.
+    /// Reports `io.data.get("list", []).push(x);`: the array is a copy that nothing keeps.
     pub(super) fn changed_result(&mut self, statement: &Stmt) {
         let Stmt::Expr(expression) = statement else {
             return;
@@ -82,7 +83,7 @@ impl Check<'_> {
         }
     }
 
-    /// `update("list", [], |list| { list.push(x); })`: the closure returns nothing, and not the list.
+    /// Reports `update("list", [], |list| { list.push(x); })`: the closure returns nothing instead of the list.
     pub(super) fn update_without_value(&mut self, closure: &Closure<'_>) {
         let all = self.functions.get(closure.name.as_str());
         let Some(function) = all.and_then(|all| all.first()) else {
@@ -100,7 +101,7 @@ impl Check<'_> {
         }
     }
 
-    /// `let users = io.data.users; users[id] = name;`: the variable is a copy, and nothing reads it.
+    /// Reports `let users = io.data.users; users[id] = name;`: the variable is a copy that nothing reads.
     pub(super) fn changed_variable(&mut self, statement: &Stmt, rest: &[Stmt]) {
         let Stmt::Var(variable, ..) = statement else {
             return;
@@ -132,7 +133,7 @@ impl Check<'_> {
         self.report(warning.hint(hint), first, name);
     }
 
-    /// `let clean = text.replace(...)`, and `text` is read later: it is changed, too.
+    /// Reports `let clean = text.replace(...)` if `text` is read later: the method changes `text`, too.
     pub(super) fn changed_text(&mut self, statement: &Stmt, rest: &[Stmt]) {
         let Stmt::Var(variable, ..) = statement else {
             return;
@@ -161,7 +162,7 @@ impl Check<'_> {
         }
     }
 
-    /// `tags.push(tag)`, where the file has an `fn push(item)`: Rhai calls that.
+    /// Reports `tags.push(tag)` if the file has an `fn push(item)`: Rhai calls that function instead of the method.
     pub(super) fn taken_method(&mut self, on: &str, call: &FnCallExpr, position: Position) {
         let name = call.name.as_str();
         let all = self.functions.get(name).into_iter().flatten();
@@ -182,7 +183,8 @@ impl Check<'_> {
         }
     }
 
-    /// `for name in list { socket.on(name, || name) }`: all turns share the variable, and the closures see the last value.
+    /// Reports `for name in list { socket.on(name, || name) }`: all iterations share the variable, so all closures see
+    /// its last value.
     pub(super) fn shared_turns(&mut self, names: &[&ImmutableString], body: &[Stmt]) {
         let declares = |name: &ImmutableString| {
             any_node(
@@ -224,7 +226,7 @@ impl Check<'_> {
         }
     }
 
-    /// Returns `true` if `around`, of which a closure is an argument or a part, keeps the closure for later.
+    /// Returns `true` if `around`, the node that contains a closure, keeps the closure for later.
     fn is_kept(&self, around: Option<&ASTNode<'_>>) -> bool {
         match around {
             Some(
@@ -250,12 +252,12 @@ fn last_method(expression: &Expr) -> Option<&str> {
     }
 }
 
-/// Returns `true` if a method changes the value that it is called on, and returns nothing.
+/// Returns `true` if a method changes its receiver and returns nothing.
 fn changes(method: &str) -> bool {
     returns_nothing(method) || ["clear", "set"].contains(&method)
 }
 
-/// Returns the place of the first change of a variable that nothing reads afterwards.
+/// Returns the position of the first change of a variable, if nothing reads the variable afterwards.
 fn only_changed(name: &ImmutableString, body: &[Stmt]) -> Option<Position> {
     let mut changes: Vec<Position> = Vec::new();
     let mut uses: Vec<Position> = Vec::new();
@@ -280,7 +282,7 @@ fn only_changed(name: &ImmutableString, body: &[Stmt]) -> Option<Position> {
     }
     let first = changes.first().copied()?;
     let is_seen = |at: &Position| *at > first && !changes.contains(at);
-    // What captures the copy may use it whenever it is called.
+    // A closure may capture the copy, and read it whenever it is called.
     let captures = any_node(
         body,
         |node| matches!(node, ASTNode::Expr(expression) if closure(expression).is_some()),
@@ -288,7 +290,7 @@ fn only_changed(name: &ImmutableString, body: &[Stmt]) -> Option<Position> {
     (!captures && !uses.iter().any(is_seen)).then_some(first)
 }
 
-/// Returns the place of a variable that a method changes, in a statement of its own.
+/// Returns the position of a variable, if a method call changes it as a statement of its own.
 fn method_on(expression: &Expr, name: &ImmutableString) -> Option<Position> {
     let Expr::Dot(dot, ..) = expression else {
         return None;
@@ -301,7 +303,7 @@ fn method_on(expression: &Expr, name: &ImmutableString) -> Option<Position> {
     }
 }
 
-/// Returns the place of a variable that a part of is assigned; `socket.data` is no part of a socket.
+/// Returns the position of a variable, if an assignment changes a part of it. `socket.data` is not a part of a socket.
 fn place_in(target: &Expr, name: &ImmutableString) -> Option<Position> {
     let (lhs, rhs) = match target {
         Expr::Dot(dot, ..) => (&dot.lhs, Some(&dot.rhs)),

@@ -1,4 +1,4 @@
-//! Expressions: what is known of their values.
+//! Expressions, and the types of their values.
 
 use std::any::TypeId;
 
@@ -12,14 +12,14 @@ use crate::{
     script::symbols::{Member, is_closure as is_closure_type, nearest},
 };
 
-/// A closure as it is written.
+/// Closure, as it is written in the text.
 pub(in crate::script) struct Closure<'a> {
     pub(in crate::script) name: String,
     pub(in crate::script) captured: &'a [Expr],
     pub(in crate::script) position: Position,
 }
 
-/// The closure that an expression is.
+/// Returns the closure, if an expression is one.
 pub(in crate::script) fn closure(expression: &Expr) -> Option<Closure<'_>> {
     match expression {
         Expr::DynamicConstant(value, position) => {
@@ -108,7 +108,8 @@ impl Check<'_> {
         None
     }
 
-    /// A closure that gets these parameters from whoever calls it, if that is known.
+    /// Checks a closure. `gets` describes the closure and names the parameters that its caller passes, if they are
+    /// known.
     pub(super) fn closure(&mut self, closure: &Closure<'_>, gets: Option<(&str, &[&str])>) {
         let mut types: Vec<Type> = Vec::new();
         for captured in closure.captured {
@@ -145,7 +146,7 @@ impl Check<'_> {
         self.body(&function, &types);
     }
 
-    /// The type of a parameter that the host gives to a closure.
+    /// Returns the type of a parameter that the host passes to a closure.
     fn parameter(&self, name: &str) -> Type {
         match name {
             "event" | "reason" => Some(TypeId::of::<ImmutableString>()),
@@ -154,7 +155,7 @@ impl Check<'_> {
         }
     }
 
-    /// The last parameter of a listener, if it has the name that everyone gives to it: `ack`.
+    /// Sets the type of a listener's last parameter, if it has the usual name of the ack function: `ack`.
     fn answer(&self, own: &[ImmutableString], types: &mut [Type]) {
         let Some((last, name)) = types.last_mut().zip(own.last()) else {
             return;
@@ -168,7 +169,7 @@ impl Check<'_> {
         self.step(receiver, &shown(&dot.lhs), &dot.rhs, set)
     }
 
-    /// One step of a chain, and what follows it.
+    /// Checks one step of a chain, and the steps after it.
     fn step(&mut self, receiver: Type, on: &str, step: &Expr, set: bool) -> Type {
         match step {
             Expr::Property(property, position) => {
@@ -193,7 +194,8 @@ impl Check<'_> {
         }
     }
 
-    /// What is in brackets, and what follows them: `a[b].c` is the index `b.c` of `a`, unless the chain ends there.
+    /// Checks the index in brackets, and the steps after it. In the AST, `a[b].c` is the index `b.c` of `a`, unless the
+    /// chain ends at the bracket.
     fn after_index(&mut self, inside: &Expr, flags: ASTFlags) {
         match inside {
             Expr::Dot(rest, ..) if !flags.contains(ASTFlags::BREAK) => {
@@ -210,7 +212,7 @@ impl Check<'_> {
         }
     }
 
-    /// The target of an assignment, if it is no variable.
+    /// Checks the target of an assignment that is not a variable.
     pub(super) fn assigned_place(&mut self, target: &Expr) {
         match target {
             Expr::Dot(dot, ..) => self.dot(dot, true),
@@ -260,13 +262,13 @@ impl Check<'_> {
         None
     }
 
-    /// The property of a handle that is a map for whatever a script keeps.
+    /// Returns the property of a handle that is a map for the script's own values.
     fn own_values(&self, id: TypeId) -> Option<&'static str> {
         let data = self.known.gives(id, "get$data", 1)?;
         self.known.is_open(data).then_some("data")
     }
 
-    /// Says what the receiver has instead.
+    /// Adds a hint that names what the receiver has instead.
     pub(super) fn with_member(
         &self,
         error: Diagnostic,

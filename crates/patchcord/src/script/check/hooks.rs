@@ -1,4 +1,4 @@
-//! The functions that the host calls by their names.
+//! Hooks: the functions that the host calls by name.
 
 use rhai::{Position, ScriptFuncDef};
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Check<'_> {
-    /// Functions that are meant to be hooks, and are none.
+    /// Checks the parameters of hooks, and reports functions that are meant to be hooks but are not.
     pub(super) fn hooks(&mut self) {
         if !self.file.is_entry {
             return;
@@ -34,7 +34,7 @@ impl Check<'_> {
         }
     }
 
-    /// A function that nothing calls, with a name like that of a hook.
+    /// Reports a function that nothing calls, with a name like that of a hook.
     fn near_hook(&mut self, function: &ScriptFuncDef) {
         let name = function.name.as_str();
         let called = self.mentioned.contains(name) || self.mentioned.contains(&format!("{name}()"));
@@ -61,7 +61,7 @@ impl Check<'_> {
         }
     }
 
-    /// Where the name of a function stands: Rhai knows the place of its body only.
+    /// Returns the position of a function's name, found in the text: Rhai knows only the position of the body.
     pub(super) fn declared_at(&self, function: &ScriptFuncDef) -> Position {
         let body = function.body.start_position();
         let name = function.name.as_str();
@@ -79,7 +79,8 @@ impl Check<'_> {
         place.map_or(body, |(line, column)| Position::new(line, column))
     }
 
-    /// The types of a function's parameters, where the host calls it.
+    /// Returns the types of a function's parameters. They are known if the function is a hook, because the host calls
+    /// it.
     pub(super) fn parameter_types(&self, function: &ScriptFuncDef) -> Vec<Type> {
         let hook = Hook::ALL
             .into_iter()
@@ -93,7 +94,7 @@ impl Check<'_> {
     }
 }
 
-/// The names between the parentheses of a hook's signature.
+/// Returns the names between the parentheses of a hook's signature.
 fn parameter_names(hook: Hook) -> Vec<&'static str> {
     let inside = hook.signature().split(['(', ')']).nth(1).unwrap_or("");
     inside
@@ -103,13 +104,14 @@ fn parameter_names(hook: Hook) -> Vec<&'static str> {
         .collect()
 }
 
-/// `on_connect` for `on_connection`, `on_disconnecting` for `on_disconnect`.
+/// Returns `true` if `name` is meant to be `hook`: `on_connect` for `on_connection`, `on_disconnecting` for
+/// `on_disconnect`.
 fn is_meant(name: &str, hook: &str) -> bool {
     name.starts_with("on_")
         && (hook.starts_with(name) && name.len() > hook.len() / 2 || name.starts_with(hook))
 }
 
-/// Where `fn name` has its name in a line, in characters from 0.
+/// Returns the column of the name in `fn name` within a line, in characters from 0.
 fn column(line: &str, name: &str) -> Option<usize> {
     let mut starts = line.match_indices(name);
     starts.find_map(|(at, _)| {

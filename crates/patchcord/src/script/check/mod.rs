@@ -1,10 +1,10 @@
-//! What is wrong with a file before it runs: Rhai itself finds an unknown function only when it gets there.
+//! Static checks of a file, before it runs. Rhai itself finds an unknown function only when a call reaches it.
 //!
-//! In: the AST of a file, as it was written and not optimized, and what is [`Known`]. Out: diagnostics. An error is
-//! something that fails whenever it is reached; a warning is something that was probably not meant.
+//! In: the AST of a file, as written and not optimized, and the symbols ([`Known`]). Out: diagnostics. An error is code
+//! that fails whenever it runs; a warning is code that probably does not do what its author meant.
 //!
-//! What must stay true: no false alarm. The type of a value is known where it comes from a handle (a parameter of a
-//! hook, a global name, or a chain from them); everything else is left alone.
+//! Invariant: no false alarm. The type of a value is known only if the value is a literal or comes from a handle (a
+//! parameter of a hook, a global name, or a chain that starts at one). The checks ignore all other values.
 
 mod calls;
 mod copies;
@@ -31,22 +31,22 @@ pub(super) use shadowing::Calls;
 use super::{captures::is_closure, symbols::Known};
 use crate::diagnostic::{Diagnostic, Place};
 
-/// The functions of a file that others can call, with how many parameters each takes.
+/// Functions of a file that other files can call, with the parameter count of each overload.
 pub(super) type Exports = BTreeMap<String, Vec<usize>>;
 
-/// A file to check.
+/// File to check.
 #[derive(Clone, Copy)]
 pub(super) struct File<'a> {
     pub(super) name: &'a str,
     pub(super) text: &'a Arc<str>,
     pub(super) ast: &'a AST,
-    /// Whether it is the file that the host calls, and not one that is imported.
+    /// `true` for the entry file, which the host calls; `false` for an imported file.
     pub(super) is_entry: bool,
-    /// What the files that it imports have, by the path of the import.
+    /// Exports of the imported files, by the path of the import.
     pub(super) modules: &'a BTreeMap<String, Exports>,
 }
 
-/// The functions of a file that others can call.
+/// Returns the functions of a file that other files can call.
 pub(super) fn exports(ast: &AST) -> Exports {
     let mut exports = Exports::new();
     for function in ast.iter_functions() {
@@ -60,7 +60,7 @@ pub(super) fn exports(ast: &AST) -> Exports {
     exports
 }
 
-/// What is wrong with a file, in the order of its lines.
+/// Returns the diagnostics of a file, in the order of its lines.
 pub(super) fn file(file: File<'_>, known: &Known) -> Vec<Diagnostic> {
     let mut check = Check::new(file, known);
     check.hooks();
@@ -73,20 +73,20 @@ pub(super) fn file(file: File<'_>, known: &Known) -> Vec<Diagnostic> {
     found
 }
 
-/// What is known of the value of an expression.
+/// Type of an expression's value, if it is known.
 type Type = Option<TypeId>;
 
-/// A variable that is in scope.
+/// Variable in scope.
 struct Variable {
     name: ImmutableString,
     type_of: Type,
     position: Position,
-    /// Whether a variable that nobody reads is worth a warning.
+    /// `true` if it is worth a warning that no code reads the variable.
     declared: bool,
     used: bool,
 }
 
-/// A function of the file.
+/// Function of the file.
 #[derive(Clone)]
 struct Function {
     definition: Arc<ScriptFuncDef>,
@@ -96,7 +96,7 @@ struct Function {
 
 impl Function {
     fn of(definition: &Arc<ScriptFuncDef>) -> Self {
-        // Rhai shows the body of a function only to those who walk an AST.
+        // Rhai shows the body of a function only to a walk over an AST.
         let mut alone = Module::new();
         alone.set_script_fn(definition.clone());
         let mut body: Vec<Stmt> = Vec::new();
@@ -119,7 +119,7 @@ impl Function {
     }
 }
 
-/// Returns `true` if a statement or an expression in the statements fits.
+/// Returns `true` if any statement or expression within `statements` passes the test `fits`.
 fn any_node(statements: &[Stmt], fits: impl Fn(&ASTNode<'_>) -> bool) -> bool {
     let mut found = false;
     for statement in statements {
@@ -131,7 +131,7 @@ fn any_node(statements: &[Stmt], fits: impl Fn(&ASTNode<'_>) -> bool) -> bool {
     found
 }
 
-/// An import of the file.
+/// Import of the file.
 struct Alias {
     path: Option<String>,
     position: Position,
@@ -142,20 +142,21 @@ struct Check<'a> {
     known: &'a Known,
     functions: BTreeMap<&'a str, Vec<Function>>,
     aliases: BTreeMap<String, Alias>,
-    /// Names before `::`, and functions that are used as values.
+    /// Names that the file reads: variables, functions as values, and modules before `::`. A call is stored as
+    /// `name()`.
     mentioned: BTreeSet<String>,
-    /// Variables that get another value somewhere: what is known of their first one does not last.
+    /// Variables that are assigned somewhere: the type of their first value may not last.
     assigned: BTreeSet<String>,
-    /// Whether a function makes another value of the one that it is called on.
+    /// `true` if a function assigns to `this`, which may change the type of the value that it is called on.
     assigns_this: bool,
-    /// Functions that see the variables of whoever calls them: `name!(...)`.
+    /// Functions that see the variables of their callers: `name!(...)`.
     capturing: BTreeSet<String>,
-    /// Names of the top level, and whether each is a constant.
+    /// Names that are declared at top level, with `true` for a constant.
     top_level: BTreeMap<String, bool>,
     scope: Vec<Variable>,
-    /// The scopes around a closure, the innermost last.
+    /// Scopes around the body that is being checked, the innermost last.
     around: Vec<Vec<Variable>>,
-    /// Whether any name may be a variable here.
+    /// `true` while any name may be a variable, because the function sees the variables of its callers.
     open: bool,
     found: Vec<Diagnostic>,
 }
@@ -188,7 +189,7 @@ impl<'a> Check<'a> {
         check
     }
 
-    /// What must be known of the whole file before any part of it is checked.
+    /// Collects the names of the whole file, before any part of it is checked.
     fn gather(&mut self) {
         for statement in self.file.ast.statements() {
             if let Stmt::Var(variable, flags, _) = statement {
@@ -262,7 +263,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Imports that nothing uses.
+    /// Reports imports that nothing uses.
     fn imports(&mut self) {
         let unused: Vec<_> = self
             .aliases
@@ -281,7 +282,8 @@ impl<'a> Check<'a> {
         self.found.push(diagnostic.at(place));
     }
 
-    /// The place of a name at or, where Rhai tells the begin of a larger thing, after a position of its line.
+    /// Returns the place of a name. It is at `position` or, where Rhai reports the start of a larger expression, after
+    /// it in the same line.
     fn place(&self, position: Position, marked: &str) -> Option<Place> {
         let (line, from) = (position.line()?, position.position().unwrap_or(1));
         let text = self.file.text.split('\n').nth(line.checked_sub(1)?)?;
@@ -297,7 +299,7 @@ impl<'a> Check<'a> {
     }
 }
 
-/// `1 argument`, `no arguments`, `2 arguments`.
+/// Returns `1 argument`, `no arguments`, `2 arguments`.
 fn arguments(count: usize) -> String {
     match count {
         0 => "no arguments".to_owned(),
@@ -306,7 +308,8 @@ fn arguments(count: usize) -> String {
     }
 }
 
-/// What the functions of a name take, for a message about a call with `found` arguments.
+/// Describes the argument counts that the functions of a name accept, for a message about a call with `found`
+/// arguments.
 fn takes(counts: impl Iterator<Item = usize>, found: usize) -> String {
     let counts: Vec<_> = counts.collect::<BTreeSet<_>>().into_iter().collect();
     match counts.as_slice() {

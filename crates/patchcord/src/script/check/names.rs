@@ -1,4 +1,4 @@
-//! Names of variables.
+//! Names of variables and modules.
 
 use rhai::{Expr, Namespace};
 
@@ -9,14 +9,14 @@ use crate::{
 };
 
 impl Check<'_> {
-    /// The variable of a name in scope, which is used now.
+    /// Returns the type of a variable in scope, and marks the variable as used.
     pub(super) fn find(&mut self, name: &str) -> Option<Type> {
         let variable = self.scope.iter_mut().rev().find(|v| v.name == name)?;
         variable.used = true;
         Some(variable.type_of)
     }
 
-    /// Reads a variable: what is known of its value.
+    /// Checks a read of a variable, and returns its type.
     pub(super) fn variable(&mut self, expression: &Expr) -> Type {
         let Expr::Variable(variable, _, position) = expression else {
             return None;
@@ -41,7 +41,8 @@ impl Check<'_> {
         None
     }
 
-    /// A variable around a closure, with the name of a function that stands above: Rhai takes the function.
+    /// Reports a variable around a closure that has the name of a function defined above: in the closure, Rhai takes
+    /// the function.
     fn taken_for_function(&mut self, name: &str, position: rhai::Position) {
         let mut around = self.around.iter_mut().flatten();
         let Some(variable) = around.find(|variable| variable.name == name) else {
@@ -77,7 +78,7 @@ impl Check<'_> {
         self.report(error, position, name);
     }
 
-    /// The name before `::`: an import of this file, or a module of the host.
+    /// Checks the name before `::`: an import of this file, or a module of the host. Returns `true` if it is known.
     pub(super) fn namespace(&mut self, namespace: &Namespace, root: &str) -> bool {
         if root == "global" || self.aliases.contains_key(root) || self.known.has_namespace(root) {
             return true;
@@ -100,7 +101,7 @@ impl Check<'_> {
     }
 }
 
-/// How the receiver of a call reads in a message: `socket`, `io.to(...)`, `socket.data`.
+/// Formats the receiver of a call for a message: `socket`, `io.to(...)`, `socket.data`.
 pub(super) fn shown(expression: &Expr) -> String {
     match expression {
         Expr::Variable(variable, ..) => variable.1.to_string(),

@@ -1,4 +1,4 @@
-//! Strings, numbers, arrays, and maps whose keys are known: what they do not have.
+//! Functions and properties that values of Rhai's own types do not have, and unknown keys of the host's maps.
 
 use std::any::TypeId;
 
@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Check<'_> {
-    /// `list.forEach(...)`: a function that there is for no value at all. It fails on a value that has no keys; a map may
-    /// have a closure of that name.
+    /// Reports a function that exists for no value at all: `list.forEach(...)`. On a value that has no keys this is an
+    /// error. On a value of unknown type it is a warning, unless the value may be a map with a closure of that name.
     pub(super) fn plain_call(&mut self, on: Type, shown: &str, name: &str, position: Position) {
         let is_own = self.functions.contains_key(name) || Known::is_keyword(name);
         if is_own || !self.known.named("", name).is_empty() {
@@ -36,7 +36,7 @@ impl Check<'_> {
         self.report(error, position, name);
     }
 
-    /// `list.length`: a property that there is for no value at all.
+    /// Reports a property that exists for no value at all: `list.length`.
     pub(super) fn plain_property(&mut self, on: Type, shown: &str, name: &str, position: Position) {
         let getter = format!("get${name}");
         if !self.is_plain(on) || !self.known.named("", &getter).is_empty() {
@@ -50,7 +50,7 @@ impl Check<'_> {
         self.report(error, position, name);
     }
 
-    /// Returns whether the variable is known that an expression begins with, if it begins with one.
+    /// Returns `true` if an expression begins with a known variable, or with something other than a variable.
     fn is_there(&self, shown: &str) -> bool {
         let is_part = |c: char| c.is_alphanumeric() || c == '_';
         let root = shown.split(|c| !is_part(c)).next().unwrap_or_default();
@@ -58,13 +58,13 @@ impl Check<'_> {
         !rhai::is_valid_identifier(root) || is_declared || self.known.is_global(root)
     }
 
-    /// Returns whether a map may have a closure of this name: other files may make one, and this file where it has the
-    /// name as a key or as a text.
+    /// Returns `true` if a map may have a closure of this name. Other files may create it, and so may this file if it
+    /// contains the name as a key or as a text.
     fn may_be_key(&self, name: &str) -> bool {
         !self.file.is_entry || !self.aliases.is_empty() || self.is_written(name)
     }
 
-    /// Returns whether this file has a name as a key or as a text, or puts closures under names that it makes up.
+    /// Returns `true` if this file contains a name as a key or as a text, or stores closures under computed keys.
     pub(super) fn is_written(&self, name: &str) -> bool {
         let mut is_written = false;
         self.file.ast.walk(&mut |nodes| {
@@ -82,12 +82,13 @@ impl Check<'_> {
         is_written
     }
 
-    /// A value of Rhai's own that stays one: a function may make another one of it where it assigns to `this`.
+    /// Returns `true` if a value has one of Rhai's own types and keeps it. A function that assigns to `this` may change
+    /// the type.
     fn is_plain(&self, on: Type) -> bool {
         on.is_some_and(is_plain) && !self.assigns_this
     }
 
-    /// `socket.handshake.qurey`: a key that a map of the host does not have.
+    /// Reports a key that a map of the host does not have: `socket.handshake.qurey`.
     pub(super) fn key(&mut self, receiver: Type, on: &str, map: &Expr, key: &Expr) {
         let key = match key {
             Expr::Dot(next, ..) => &next.lhs,
@@ -111,7 +112,7 @@ impl Check<'_> {
     }
 }
 
-/// Returns whether the key of a place is no constant: `actions["on_" + kind]`.
+/// Returns `true` if the key of an assignment's target is computed: `actions["on_" + kind]`.
 fn is_made_up(place: &Expr) -> bool {
     match place {
         Expr::Index(index, ..) => !index.rhs.is_constant(),

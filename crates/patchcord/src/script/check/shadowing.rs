@@ -1,7 +1,8 @@
-//! Functions of different files that Rhai would take for each other.
+//! Functions of different files that Rhai would confuse with each other.
 //!
-//! What it has found for a name and a number of arguments it remembers for the whole call, whichever file the code that
-//! asks is of: after two calls of a file's own function, other files that it is not meant for get it, too.
+//! Rhai caches the function that it finds for a name and a number of arguments. The cache lasts for the whole script
+//! call and does not distinguish files: after two calls of a file's own function, calls in other files reach that
+//! function, too.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +10,12 @@ use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::is_closure;
 
-/// The functions that a file calls by their names alone.
+/// Functions that a file calls by name alone, without a module.
 pub(crate) struct Calls(BTreeMap<(String, usize), Call>);
 
 struct Call {
     position: Position,
-    /// Whether the file itself defines it.
+    /// `true` if the file itself defines the function.
     is_own: bool,
 }
 
@@ -43,7 +44,8 @@ impl Calls {
         Self(calls)
     }
 
-    /// What is called here that is another function in `other`: its name, and the place of a call here.
+    /// Returns the functions that are called here and are other functions in `other`, each with its name and the
+    /// position of a call here.
     pub(crate) fn ambiguous<'a>(
         &'a self,
         other: &'a Self,

@@ -1,4 +1,4 @@
-//! Statements: what is in scope where.
+//! Statements, and the variables that are in scope at each.
 
 use rhai::{ASTFlags, Expr, FlowControl, ImmutableString, Position, Stmt};
 
@@ -11,11 +11,11 @@ impl Check<'_> {
         for statement in ast.statements() {
             self.statement(statement);
         }
-        // What stands at top level may be read as `global::name`, or by those who import the file.
+        // Other code may read top-level variables, as `global::name` or through an import: none of them is unused.
         self.scope.clear();
     }
 
-    /// Every function with a name; closures are checked where they are made.
+    /// Checks every named function. Closures are checked where they are created.
     pub(super) fn functions(&mut self) {
         let all: Vec<Function> = self.functions.values().flatten().cloned().collect();
         for function in all {
@@ -28,7 +28,7 @@ impl Check<'_> {
         }
     }
 
-    /// The body of a function whose parameters have these types.
+    /// Checks the body of a function whose parameters have these types.
     pub(super) fn body(&mut self, function: &Function, types: &[Type]) {
         self.around.push(std::mem::take(&mut self.scope));
         for (name, type_of) in function.definition.params.iter().zip(types) {
@@ -39,7 +39,7 @@ impl Check<'_> {
         self.scope = self.around.pop().unwrap_or_default();
     }
 
-    /// A name that is in scope from here on, and needs no use.
+    /// Adds a name to the scope. It may stay unused without a warning.
     pub(super) fn enter(&mut self, name: &ImmutableString, type_of: Type, position: Position) {
         self.scope.push(Variable {
             name: name.clone(),
@@ -118,7 +118,8 @@ impl Check<'_> {
         }
     }
 
-    /// Returns the type of a variable that keeps it, because nothing assigns another value.
+    /// Returns the type of a variable, unless an assignment may change it. A handle keeps its type, because an
+    /// assignment to it is an error.
     fn lasting(&self, name: &str, type_of: Type) -> Type {
         type_of.filter(|_| !self.assigned.contains(name) || self.is_handle(type_of))
     }
@@ -186,7 +187,7 @@ impl Check<'_> {
         }
     }
 
-    /// Whether a value is one that the host gives out and that closures capture as it is.
+    /// Returns `true` if a value is a handle: the host provides it, and closures capture it as it is.
     pub(super) fn is_handle(&self, type_of: Type) -> bool {
         let mut handles = self.known.vocabulary.handles.iter();
         type_of.is_some_and(|id| !is_closure_type(id) && handles.any(|(_, handle)| handle() == id))

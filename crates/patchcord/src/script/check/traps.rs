@@ -1,5 +1,5 @@
-//! Valid code that means something else than it seems: results that are nothing, shared keys that two calls change at
-//! once, divisions that lose their rest.
+//! Valid code that does something else than it seems to do: methods that return nothing, shared keys that two calls
+//! change at the same time, divisions that lose their remainder.
 
 use std::any::TypeId;
 
@@ -8,7 +8,7 @@ use rhai::{Expr, FnCallExpr, Map, OpAssignment, Position, Stmt};
 use super::{Check, closure, names::shown};
 use crate::diagnostic::Diagnostic;
 
-/// Functions that change a value in place and return nothing, whatever they are called on, and what is written instead.
+/// Functions that change a value in place and return nothing, on every type, each with a hint about the alternative.
 const NOTHING: &[(&str, &str)] = &[
     ("sort", "`sorted` returns a sorted copy"),
     ("sort_by", "`sorted` returns a sorted copy"),
@@ -37,13 +37,13 @@ const NOTHING: &[(&str, &str)] = &[
     ("chop", "`slice` returns the end of an array"),
 ];
 
-/// Returns `true` if a method changes the value that it is called on, and returns nothing, whatever that is.
+/// Returns `true` if a method changes its receiver and returns nothing, on every type.
 pub(super) fn returns_nothing(method: &str) -> bool {
     NOTHING.iter().any(|(word, _)| *word == method)
 }
 
 impl Check<'_> {
-    /// Notes that the value of an expression is used.
+    /// Checks an expression whose value is used: its last method must return something.
     pub(super) fn used(&mut self, expression: &Expr) {
         let mut last = expression;
         while let Expr::Dot(dot, ..) = last {
@@ -54,7 +54,7 @@ impl Check<'_> {
         }
     }
 
-    /// Notes that the result of a method is used.
+    /// Reports a method whose result is used although it returns nothing.
     pub(super) fn nothing(&mut self, call: &FnCallExpr, position: Position) {
         let name = call.name.as_str();
         let known = NOTHING.iter().find(|(word, _)| *word == name);
@@ -67,7 +67,7 @@ impl Check<'_> {
         }
     }
 
-    /// `5 / 2`: a division of whole numbers with a rest.
+    /// Reports a division of whole numbers that loses its remainder: `5 / 2`.
     pub(super) fn division(&mut self, call: &FnCallExpr, position: Position) {
         let is_division = call.op_token.is_some() && call.name == "/";
         if let [Expr::IntegerConstant(a, _), Expr::IntegerConstant(b, _)] = &*call.args
@@ -84,7 +84,8 @@ impl Check<'_> {
         }
     }
 
-    /// `changed.len > 0`: a map has no property `len`, and nothing is not above 0.
+    /// Reports a comparison with a property `len`: `changed.len > 0`. A map has no such property, and `()` is not above
+    /// 0.
     pub(super) fn compared_len(&mut self, call: &FnCallExpr) {
         let is_comparison = matches!(call.name.as_str(), "<" | "<=" | ">" | ">=" | "==" | "!=");
         for operand in call
@@ -114,7 +115,7 @@ impl Check<'_> {
         }
     }
 
-    /// `if valid(...)`: a result that is `()` or a text is no condition.
+    /// Reports `if valid(...)`: the result is `()` or a text, and not a condition.
     pub(super) fn validity(&mut self, condition: &Expr) {
         if let Expr::FnCall(call, position) = condition
             && call.name == "valid"
@@ -127,7 +128,7 @@ impl Check<'_> {
         }
     }
 
-    /// `valid(...);`: it says what is wrong to nobody.
+    /// Reports `valid(...);`: nothing uses the result.
     pub(super) fn lost_validity(&mut self, statement: &Stmt) {
         let (call, position) = match statement {
             Stmt::FnCall(call, position) => (call, position),
@@ -144,7 +145,7 @@ impl Check<'_> {
         }
     }
 
-    /// `!valid(...)`, `valid(...) == false`.
+    /// Reports `!valid(...)` and `valid(...) == false`.
     pub(super) fn validity_in(&mut self, call: &FnCallExpr) {
         let is_boolean = |argument: &Expr| matches!(argument, Expr::BoolConstant(..));
         let is_compared =
@@ -156,7 +157,7 @@ impl Check<'_> {
         }
     }
 
-    /// `list.for_each(|x| ...)`: the closure gets the place, and the element is `this`.
+    /// Reports `list.for_each(|x| ...)`: the closure receives the index, and the element is `this`.
     pub(super) fn each_place(&mut self, call: &FnCallExpr, position: Position) {
         let [argument] = &call.args[..] else { return };
         let Some(found) = closure(argument).filter(|_| call.name == "for_each") else {
@@ -177,7 +178,7 @@ impl Check<'_> {
         self.report(warning.hint(hint), position, "for_each");
     }
 
-    /// `catch (e) { #{ error: e } }`: only a `try` block has a value.
+    /// Reports the value of a `catch` block, such as `catch (e) { #{ error: e } }`: only a `try` block has a value.
     pub(super) fn lost_value(&mut self, statements: &[Stmt]) {
         let Some(Stmt::Expr(value)) = statements.last() else {
             return;
@@ -199,8 +200,8 @@ impl Check<'_> {
         }
     }
 
-    /// `io.data.count += 1`, `io.data.users[id] = name`: reads a shared key, and writes it back. A call of another client may
-    /// have changed it meanwhile.
+    /// Reports `io.data.count += 1` and `io.data.users[id] = name`: both read a shared key and write it back. A call of
+    /// another client may change the key in between.
     pub(super) fn shared_write(&mut self, target: &Expr, operation: &OpAssignment) {
         let shared = self.known.vocabulary.shared;
         let Some(key) = shared_key(target, shared) else {
@@ -240,9 +241,9 @@ impl Check<'_> {
 /// Key of shared data that a script changes.
 struct SharedKey {
     name: String,
-    /// Something in its value is changed.
+    /// `true` if the script changes a part of the value, and not the whole value.
     is_deeper: bool,
-    /// The change, for a variable with the name of the key.
+    /// Target of the change, for the hint: in it, a variable with the name of the key stands for the value.
     change: String,
 }
 

@@ -1,5 +1,5 @@
-//! Values of types that a function does not take, names of types that no value has, and texts that were meant to be
-//! interpolated.
+//! Arguments of types that a function does not accept, names of types that no value has, and texts that were meant to
+//! be interpolated.
 
 use std::any::TypeId;
 
@@ -10,7 +10,7 @@ use rhai::{
 use super::{Check, Type};
 use crate::{diagnostic::Diagnostic, script::symbols::Signature};
 
-/// Names of types in other languages, each with those that `type_of` returns.
+/// Type names of other languages, each with a hint about the names that `type_of` returns.
 const TYPE_NAMES: &[(&str, &str)] = &[
     ("object", "a map is `\"map\"`, and an array is `\"array\"`"),
     (
@@ -30,15 +30,15 @@ const TYPE_NAMES: &[(&str, &str)] = &[
     ("Object", "a map is `\"map\"`"),
 ];
 
-/// Word for a type without a name in the documentation.
+/// Name in messages for a type without a name in the documentation.
 const OTHER: &str = "another value";
 
-/// Maximum calls that a hint names.
+/// Maximum number of calls that a hint lists.
 const MAX_CALLS: usize = 4;
 
 impl Check<'_> {
-    /// `set_timeout(100, || ...)`: there is such a function, for values of other types. Those of a method begin with its
-    /// receiver.
+    /// Reports arguments of wrong types, if the function exists for other types: `set_timeout(100, || ...)`. The types
+    /// of a method begin with its receiver.
     pub(super) fn takes_types(
         &mut self,
         signatures: &[&Signature],
@@ -57,7 +57,7 @@ impl Check<'_> {
             format!("({})", words.join(", "))
         };
         let skip = usize::from(is_method);
-        // Those for other values than the first one are no help.
+        // Signatures that do not accept the first argument are no help.
         let is_near = |signature: &&&Signature| {
             let first = signature
                 .types()
@@ -87,7 +87,7 @@ impl Check<'_> {
         self.report(warning, position, name);
     }
 
-    /// The name of a type, as the documentation has it.
+    /// Returns the name of a type, as in the documentation.
     fn type_word(&self, of: Type) -> String {
         let Some(id) = of.filter(|id| *id != TypeId::of::<Dynamic>()) else {
             return "any value".to_owned();
@@ -113,7 +113,7 @@ impl Check<'_> {
         }
     }
 
-    /// `type_of(m) == "object"`: no value has a type of that name.
+    /// Reports a comparison with the name of a type that no value has: `type_of(m) == "object"`.
     pub(super) fn compared_type(&mut self, call: &FnCallExpr) {
         let is_comparison = call.op_token.is_some() && matches!(call.name.as_str(), "==" | "!=");
         if !is_comparison || !call.args.iter().any(is_type_of) {
@@ -131,7 +131,7 @@ impl Check<'_> {
         }
     }
 
-    /// `"hello ${name}"`: a text in double quotes is what it is.
+    /// Reports `"hello ${name}"`: a text in double quotes is not interpolated.
     pub(super) fn interpolation(&mut self, text: &ImmutableString, position: Position) {
         let Some((_, rest)) = text.split_once("${") else {
             return;
@@ -153,7 +153,7 @@ impl Check<'_> {
     }
 }
 
-/// `type_of(m)` or `m.type_of()`.
+/// Returns `true` for `type_of(m)` and `m.type_of()`.
 fn is_type_of(expression: &Expr) -> bool {
     match expression {
         Expr::FnCall(call, _) | Expr::MethodCall(call, _) => call.name == "type_of",
@@ -162,7 +162,7 @@ fn is_type_of(expression: &Expr) -> bool {
     }
 }
 
-/// Returns `true` if a parameter takes a value of a type.
+/// Returns `true` if a parameter accepts a value of a type.
 fn accepts(takes: TypeId, found: TypeId) -> bool {
     takes == found || takes == TypeId::of::<Dynamic>() || is_text(takes) && is_text(found)
 }

@@ -23,7 +23,7 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_static_module("json", module.into());
 }
 
-/// Reads JSON within the limits of the running call.
+/// Parses JSON within the limits of the running call.
 fn parse(text: &str) -> Fallible<Dynamic> {
     produce(text.len())?;
     let (max_array, max_map) = (limit(|l| l.array_size), limit(|l| l.map_size));
@@ -32,7 +32,7 @@ fn parse(text: &str) -> Fallible<Dynamic> {
         max_depth: limit(|l| l.nesting),
         max_array,
         max_map,
-        // A value with more is refused by Rhai in any case, when it is there.
+        // Rhai rejects a value with more than this in any case, once the value is built.
         max_values: max_array.saturating_add(max_map),
         ..value::Limits::default()
     };
@@ -55,8 +55,8 @@ const MAX_INDENT: usize = 10;
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Reads JSON (RFC 8259): objects become maps, `null` becomes `()`, and whole numbers stay whole. It throws for a text that is no
-    /// JSON. In Node it is `JSON.parse`.
+    /// Parses JSON (RFC 8259): objects become maps, `null` becomes `()`, and whole numbers stay whole. Throws if the
+    /// text is not valid JSON. In Node it is `JSON.parse`.
     ///
     /// ```rhai
     /// let settings = json::parse(`{"sound": true, "volume": 7}`);
@@ -66,7 +66,8 @@ mod words {
         parse(text)
     }
 
-    /// A value as JSON. A closure, a handle and a timestamp have none, which is an error; in Node they are left out.
+    /// Returns a value as JSON. Throws if the value contains a closure, a handle or a timestamp, which have no JSON
+    /// form. Node leaves them out.
     ///
     /// ```rhai
     /// print(json::stringify([1, "two", #{ three: () }]));
@@ -76,7 +77,7 @@ mod words {
         written(&value).map(Into::into)
     }
 
-    /// A value as JSON over several lines, with so many spaces for each level.
+    /// Returns a value as JSON on several lines, with `indent` spaces for each level.
     ///
     /// ```rhai
     /// print(json::stringify(#{ name: "Ada", scores: [3, 5] }, 2));

@@ -1,4 +1,4 @@
-//! Functions on arrays. The elements are values: an array that is returned has copies of them.
+//! Functions on arrays. The elements are values: an array that a function returns has copies of them.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -22,8 +22,8 @@ pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "lists", words);
 }
 
-/// Returns `true` if `a` stands behind `b`: the closure returns a number above 0, or `false` where it says that `a` comes
-/// first.
+/// Returns `true` if `a` comes after `b`. The closure returns either a number, which is above 0 in this case, or a
+/// boolean, which is `true` if `a` comes first.
 fn comes_after(
     context: &NativeCallContext<'_>,
     order: &FnPtr,
@@ -46,29 +46,29 @@ fn comes_after(
         })
 }
 
-/// Returns the values in the order that a closure gives them.
+/// Sorts the values with a closure.
 fn by(context: &NativeCallContext<'_>, list: Array, order: &FnPtr) -> Fallible<Array> {
     sorted(list, &mut |a, b| comes_after(context, order, a, b))
 }
 
-/// Returns the values in their own order, or in the reverse of it.
+/// Sorts the values: in ascending order if `last` is `Greater`, in descending order if it is `Less`.
 fn in_order(list: Array, last: Ordering) -> Fallible<Array> {
     sorted(list, &mut |a, b| Ok(compare(a, b)? == last))
 }
 
-/// Returns a copy, charged to the call.
+/// Copies an array, and charges the call for the copy.
 fn copy(list: &Array) -> Fallible<Array> {
     produce(list.iter().map(weight).sum())?;
     Ok(list.clone())
 }
 
-/// Calls a closure with an element, and says whether it returned `true`.
+/// Calls a closure with an element. Returns `true` if the closure returned `true`, and not another value.
 fn holds(context: &NativeCallContext<'_>, test: &FnPtr, element: &Dynamic) -> Fallible<bool> {
     let answer = test.call_raw(context, None, [element.clone()])?;
     Ok(answer.as_bool().unwrap_or(false))
 }
 
-/// Puts the elements of arrays in an array into the place of these.
+/// Replaces nested arrays by their elements, `depth` levels deep.
 fn flat(list: &Array, depth: INT) -> Fallible<Array> {
     let mut found = Array::new();
     for element in list {
@@ -103,8 +103,9 @@ fn text(context: &NativeCallContext<'_>, value: &Dynamic) -> Fallible<ImmutableS
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Sorts the array in place: numbers of both kinds, texts, characters or booleans. It returns nothing; `sorted` returns a
-    /// sorted copy. Node compares numbers as texts; here they are compared as numbers.
+    /// Sorts the array in place, in ascending order. It may contain numbers (whole numbers and floats), texts,
+    /// characters or booleans. Returns nothing; `sorted` returns a sorted copy. Node compares numbers as texts; here
+    /// they are compared as numbers.
     ///
     /// ```rhai
     /// let scores = [30, 4.5, 100]; scores.sort();
@@ -115,8 +116,9 @@ mod words {
         Ok(())
     }
 
-    /// Sorts the array in place, by a closure: it returns a number above 0, or `false`, where its first argument stands behind the
-    /// second. It returns nothing; `sorted` returns a sorted copy.
+    /// Sorts the array in place with a closure. The closure compares two elements: it returns a number above 0, or
+    /// `false`, if the first one comes after the second. The sort itself returns nothing; `sorted` returns a sorted
+    /// copy.
     ///
     /// ```rhai
     /// let players = [#{ score: 3 }, #{ score: 7.5 }];
@@ -132,7 +134,7 @@ mod words {
         Ok(())
     }
 
-    /// Sorts the array in place, the largest first. It returns nothing.
+    /// Sorts the array in place, the largest element first. Returns nothing.
     ///
     /// ```rhai
     /// let scores = [30, 4.5, 100]; scores.sort_desc();
@@ -143,7 +145,8 @@ mod words {
         Ok(())
     }
 
-    /// The element at a place, `()` if there is none. Negative places count from the end. In Node it is `at`.
+    /// Returns the element at a place, or `()` if there is none. Negative places count from the end. In Node it is
+    /// `at`.
     ///
     /// ```rhai
     /// let last = ["Ada", "Bob"].get(-1);
@@ -162,7 +165,8 @@ mod words {
             .unwrap_or_default()
     }
 
-    /// The elements in their order: numbers of both kinds, texts, characters or booleans. In Node it is `toSorted`.
+    /// Returns the elements in ascending order. They may be numbers (whole numbers and floats), texts, characters or
+    /// booleans. In Node it is `toSorted`.
     ///
     /// ```rhai
     /// let names = ["Bob", "Ada"].sorted();
@@ -172,7 +176,7 @@ mod words {
         in_order(copy(list)?, Ordering::Greater)
     }
 
-    /// The elements in the order that a closure gives them, as `sort` does.
+    /// Returns the elements, sorted with a closure as in `sort`.
     ///
     /// ```rhai
     /// let best = [#{ score: 3 }, #{ score: 7.5 }].sorted(|a, b| b.score - a.score)[0];
@@ -186,7 +190,7 @@ mod words {
         by(&context, copy(list)?, &order)
     }
 
-    /// The elements in their order, the largest first.
+    /// Returns the elements in descending order, the largest first.
     ///
     /// ```rhai
     /// print([1, 2.5, 3].order_desc());
@@ -196,7 +200,8 @@ mod words {
         in_order(copy(list)?, Ordering::Less)
     }
 
-    /// The elements from the last to the first. `reverse` does it in place. In Node it is `toReversed`.
+    /// Returns the elements from the last to the first. `reverse` reverses the array in place. In Node it is
+    /// `toReversed`.
     ///
     /// ```rhai
     /// for text in io.data.get("history", []).reversed() { print(text); }
@@ -208,7 +213,7 @@ mod words {
         Ok(reversed)
     }
 
-    /// The elements as one text, with `separator` between them.
+    /// Returns the elements as one text, with `separator` between them.
     ///
     /// ```rhai
     /// socket.emit("online", ["Ada", "Bob"].join(", "));
@@ -234,7 +239,7 @@ mod words {
         Ok(joined.into())
     }
 
-    /// The elements as one text, with commas between them.
+    /// Returns the elements as one text, with commas between them.
     ///
     /// ```rhai
     /// print([1, 2, 3].join());
@@ -247,7 +252,7 @@ mod words {
         join(context, list, ",")
     }
 
-    /// The elements from a place to the end. A negative place counts from the end.
+    /// Returns the elements from a place to the end. A negative place counts from the end.
     ///
     /// ```rhai
     /// let last = io.data.get("history", []).slice(-10);
@@ -257,7 +262,7 @@ mod words {
         slice_of(list, start, INT::MAX)
     }
 
-    /// The elements from one place to another, which is not among them. Negative places count from the end.
+    /// Returns the elements from `start` up to, but not including, `end`. Negative places count from the end.
     ///
     /// ```rhai
     /// print(["a", "b", "c", "d"].slice(1, 3));
@@ -272,7 +277,7 @@ mod words {
         copy(&list.get(range).unwrap_or_default().to_vec())
     }
 
-    /// The elements, with those of arrays in the place of these.
+    /// Returns the elements, with each nested array replaced by its elements.
     ///
     /// ```rhai
     /// print([1, [2, 3], [[4]]].flat());
@@ -282,7 +287,7 @@ mod words {
         flat(list, 1)
     }
 
-    /// The elements, with those of arrays in the place of these, so many levels deep.
+    /// Returns the elements, with nested arrays replaced by their elements, `depth` levels deep.
     ///
     /// ```rhai
     /// print([1, [2, [3, [4]]]].flat(2));
@@ -292,7 +297,7 @@ mod words {
         flat(list, depth)
     }
 
-    /// Returns `true` if a value is among the elements: the same as `contains`, and as `value in list`.
+    /// Returns `true` if an element is equal to `value`, the same as `contains` and `value in list`.
     ///
     /// ```rhai
     /// if !["red", "blue"].includes(socket.handshake.query.team) { socket.disconnect(); }
@@ -311,7 +316,7 @@ mod words {
         Ok(false)
     }
 
-    /// The place of the first element for which a closure returns `true`; -1 if there is none.
+    /// Returns the place of the first element for which a closure returns `true`, or -1 if there is none.
     ///
     /// ```rhai
     /// let place = [#{ id: 1 }, #{ id: 2 }].find_index(|item| item.id == 2);
@@ -330,7 +335,7 @@ mod words {
         Ok(-1)
     }
 
-    /// Returns `true` if a closure returns `true` for every element: the same as `all`.
+    /// Returns `true` if a closure returns `true` for every element, the same as `all`.
     ///
     /// ```rhai
     /// let is_ready = [#{ ready: true }, #{ ready: true }].every(|player| player.ready);
@@ -349,7 +354,8 @@ mod words {
         Ok(true)
     }
 
-    /// The elements without those that equal an earlier one. `dedup` removes only neighbours, and does it in place.
+    /// Returns the elements without those that are equal to an earlier one. `dedup` removes only equal neighbours, and
+    /// does so in place.
     ///
     /// ```rhai
     /// print(["a", "b", "a"].unique());
@@ -373,7 +379,8 @@ mod words {
         Ok(found)
     }
 
-    /// The sum of the numbers; 0 for an empty array. It is a whole number if all of them are.
+    /// Returns the sum of the numbers, or 0 for an empty array. The sum is a whole number if all elements are, and a
+    /// float if it is too large for that.
     ///
     /// ```rhai
     /// let average = [3, 4.5].sum() / 2.0;
@@ -396,7 +403,8 @@ mod words {
         Ok(sum.into())
     }
 
-    /// The elements by what a closure returns for each: a map of arrays. The keys are texts. In Node it is `Object.groupBy`.
+    /// Groups the elements by what a closure returns for each. Returns a map of arrays, whose keys are texts. In Node
+    /// it is `Object.groupBy`.
     ///
     /// ```rhai
     /// let teams = [#{ name: "Ada", team: "red" }, #{ name: "Bob", team: "blue" }].group_by(|player| player.team);

@@ -1,4 +1,4 @@
-//! Functions on maps. The keys of a map are in the order of their letters.
+//! Functions on maps. The keys of a map are in alphabetical order.
 
 use rhai::{
     Array, Dynamic, EvalAltResult, FnPtr, ImmutableString, Map, Module, NativeCallContext,
@@ -12,7 +12,7 @@ pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "maps", words);
 }
 
-/// Returns an array of keys as texts.
+/// Converts an array of keys to texts.
 fn keys(keys: &Array) -> Fallible<Vec<ImmutableString>> {
     let key = |key: &Dynamic| {
         key.as_immutable_string_ref()
@@ -25,7 +25,7 @@ fn keys(keys: &Array) -> Fallible<Vec<ImmutableString>> {
     keys.iter().map(key).collect()
 }
 
-/// Returns the entries whose keys fit.
+/// Returns the entries whose keys pass the test `fits`.
 fn having(map: &Map, fits: impl Fn(&str) -> bool) -> Fallible<Map> {
     let found = map.iter().filter(|(key, _)| fits(key));
     produce(
@@ -45,7 +45,7 @@ fn having(map: &Map, fits: impl Fn(&str) -> bool) -> Fallible<Map> {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Its entries: an array of arrays with a key and its value. In Node it is `Object.entries`.
+    /// Returns the entries of the map, as an array of arrays with a key and its value. In Node it is `Object.entries`.
     ///
     /// ```rhai
     /// for entry in #{ ada: 3, bob: 5 }.entries() { print(`${entry[0]} has ${entry[1]}`); }
@@ -63,7 +63,7 @@ mod words {
         Ok(map.iter().map(entry).collect())
     }
 
-    /// A map with the same keys, and the values that a closure makes of its values.
+    /// Returns a map with the same keys, where each value is what a closure returns for the old value.
     ///
     /// ```rhai
     /// let doubled = #{ ada: 3, bob: 5 }.map_values(|score| score * 2);
@@ -82,7 +82,7 @@ mod words {
         Ok(changed)
     }
 
-    /// The entries with these keys. Keys that it does not have are left out.
+    /// Returns the entries with these keys. Keys that the map does not have are ignored.
     ///
     /// ```rhai
     /// let shown = #{ id: 7, name: "Ada", secret: "x" }.pick(["id", "name"]);
@@ -93,7 +93,7 @@ mod words {
         having(map, |key| wanted.iter().any(|wanted| wanted == key))
     }
 
-    /// The entries without these keys.
+    /// Returns the entries without these keys.
     ///
     /// ```rhai
     /// let shown = #{ id: 7, name: "Ada", secret: "x" }.omit(["secret"]);

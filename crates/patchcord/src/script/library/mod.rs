@@ -1,7 +1,7 @@
-//! Functions on texts, arrays, maps and numbers that Rhai lacks, or that do something else there.
+//! Functions on texts, arrays, maps and numbers that Rhai does not have, or that behave differently there.
 //!
-//! In: an engine. Out: the same engine with the functions. They charge the call for what they make, as those of `bounded`
-//! do. A function that changes a text in place returns the changed text, too.
+//! In: an engine. Out: the same engine with the functions. They charge the call for their results, as those of
+//! `bounded` do. A function that changes a text in place also returns the changed text.
 
 mod json;
 mod lists;
@@ -21,8 +21,8 @@ pub(crate) use valid::shape_problem;
 
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
-/// Registers the functions, before Rhai's own of the same names. All are in one module: Rhai looks a function up in one module
-/// after the other.
+/// Registers the functions, which take precedence over Rhai's own of the same names. All are in one module, because
+/// Rhai searches one module after the other for a function.
 pub(super) fn register(engine: &mut Engine) {
     let mut module = Module::new();
     text::register(&mut module);
@@ -34,7 +34,7 @@ pub(super) fn register(engine: &mut Engine) {
     json::register(engine);
 }
 
-/// Returns the part from one place to another, which is not in it. Negative places count from the end.
+/// Returns the range from `start` up to, but not including, `end`. Negative places count from the end.
 fn part(len: usize, start: INT, end: INT) -> Range<usize> {
     let place = |place: INT| match usize::try_from(place) {
         Ok(place) => place.min(len),

@@ -1,4 +1,4 @@
-//! Functions on numbers. A client sends 2.0 as 2, so what exists for floats exists for whole numbers, too.
+//! Functions on numbers. A client sends 2.0 as 2, so every function on floats also exists for whole numbers.
 
 use rhai::{
     Dynamic, Engine, EvalAltResult, FLOAT, INT, ImmutableString, Module,
@@ -16,7 +16,7 @@ pub(super) fn register(engine: &mut Engine, module: &mut Module) {
 type OfOne = fn(FLOAT) -> FLOAT;
 type OfTwo = fn(FLOAT, FLOAT) -> FLOAT;
 
-/// Gives whole numbers the functions that Rhai has for floats only.
+/// Registers for whole numbers the functions that Rhai has only for floats.
 #[expect(
     clippy::cast_precision_loss,
     reason = "functions of floats have results of that precision"
@@ -63,12 +63,13 @@ fn of_floats(engine: &mut Engine) {
     }
 }
 
-/// Maximum number of digits, as in JavaScript.
+/// Maximum number of digits after the decimal point, as in JavaScript.
 const MAX_DIGITS: usize = 100;
-/// Digits beyond the wanted ones that tell whether a number is exactly between two: a float has 53 bits.
+/// Number of further digits that decide whether a number is exactly halfway between two results: a float has 53 bits.
 const BEYOND: usize = 60;
 
-/// Returns a float with so many digits. What is exactly between two goes away from zero, as in JavaScript.
+/// Formats a float with `digits` digits after the decimal point. A number that is exactly halfway is rounded away from
+/// zero, as in JavaScript.
 fn fixed(number: FLOAT, digits: usize) -> String {
     let exact = format!("{number:.*}", digits + BEYOND);
     let beyond = exact.get(exact.len() - BEYOND..).unwrap_or_default();
@@ -95,7 +96,7 @@ fn away_from_zero(number: FLOAT) -> FLOAT {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// The number as a text with so many digits behind the point.
+    /// Returns the number as a text with `digits` digits after the decimal point.
     ///
     /// ```rhai
     /// print(`${(2.0 / 3).to_fixed(2)} seconds`);
@@ -114,7 +115,7 @@ mod words {
         }
     }
 
-    /// The whole number as a text with so many digits behind the point, which are zeros.
+    /// Returns the whole number as a text with `digits` zeros after the decimal point.
     ///
     /// ```rhai
     /// print(3.to_fixed(2));
@@ -133,7 +134,7 @@ mod words {
         }
     }
 
-    /// The number, or the nearest one between two limits.
+    /// Limits a number to the range from `low` to `high`. Returns the number, or the limit that it exceeds.
     ///
     /// ```rhai
     /// socket.on("move", |x| { socket.data.x = clamp(x, 0, 100); });

@@ -7,7 +7,7 @@ use rhai::{Array, Dynamic};
 use super::Fallible;
 use crate::diagnostic::type_word;
 
-/// Returns a number of either kind.
+/// Returns the number of a value, if it is a whole number or a float.
 #[expect(
     clippy::cast_precision_loss,
     reason = "beyond 2^53 the nearest float is compared, as in JavaScript"
@@ -17,14 +17,14 @@ pub(super) fn number(value: &Dynamic) -> Option<f64> {
     value.as_float().ok().or_else(int)
 }
 
-/// Reason for which two values have no sum.
+/// Reason why two values have no sum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NoSum {
-    /// It is larger than any whole number.
+    /// The sum is outside the range of whole numbers.
     TooLarge,
-    /// The first one is no number, but of this type.
+    /// The first value is not a number, but of this type.
     First(String),
-    /// The second one is no number, but of this type.
+    /// The second value is not a number, but of this type.
     Second(String),
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn sum(a: &Dynamic, b: &Dynamic) -> Result<Dynamic, NoSum> {
     Ok((first + second).into())
 }
 
-/// Compares two values. `NaN` stands behind all other numbers.
+/// Compares two values. `NaN` comes after all other numbers.
 pub(super) fn compare(a: &Dynamic, b: &Dynamic) -> Fallible<Ordering> {
     if let (Ok(a), Ok(b)) = (a.as_int(), b.as_int()) {
         return Ok(a.cmp(&b));
@@ -62,10 +62,11 @@ pub(super) fn compare(a: &Dynamic, b: &Dynamic) -> Fallible<Ordering> {
     Err(format!("{problem}: sort by a closure, as in `sort(|a, b| a.age - b.age)`").into())
 }
 
-/// Says whether one value stands behind another.
+/// Comparison that returns `true` if the first value comes after the second.
 pub(super) type ComesAfter<'a> = &'a mut dyn FnMut(&Dynamic, &Dynamic) -> Fallible<bool>;
 
-/// Sorts an array. Equal values stay in their order. Ends at the first error, and with any answers.
+/// Sorts an array. Equal values keep their order. Stops at the first error, and also terminates if the answers of the
+/// comparison are inconsistent.
 pub(super) fn sorted(mut list: Array, comes_after: ComesAfter<'_>) -> Fallible<Array> {
     if list.len() < 2 {
         return Ok(list);

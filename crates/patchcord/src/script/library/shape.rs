@@ -1,6 +1,6 @@
 //! Shapes of values that come from clients: `#{ title: "string 1..256", tags: ["string"] }`.
 //!
-//! In: a shape as a script writes it, and a value. Out: what is wrong with the value, a line for each place.
+//! In: a shape as a script writes it, and a value. Out: the problems of the value, one line for each place.
 
 use std::fmt::{self, Write as _};
 
@@ -9,17 +9,17 @@ use rhai::{Array, Dynamic, Map};
 use super::order::number;
 use crate::{diagnostic::type_word, value::Binary};
 
-/// Maximum lines about one value.
+/// Maximum number of lines about one value.
 const MAX_PROBLEMS: usize = 10;
-/// Maximum characters of a key or a text that a line shows.
+/// Maximum number of characters of a key or a text that a line shows.
 const MAX_SHOWN: usize = 40;
 /// Key of a map's shape that stands for all other keys.
 const OTHERS: &str = "*";
 
-/// The shape of a value.
+/// Shape of a value.
 pub(super) struct Shape {
     what: What,
-    /// `()` will do, and in a map no such key.
+    /// `true` if the value may be `()`, and its key may be missing in a map.
     is_optional: bool,
 }
 
@@ -43,7 +43,7 @@ enum Kind {
     Binary,
 }
 
-/// The words for kinds of values.
+/// Names of the kinds of values.
 const KINDS: [(&str, Kind); 8] = [
     ("any", Kind::Any),
     ("string", Kind::String),
@@ -55,7 +55,7 @@ const KINDS: [(&str, Kind); 8] = [
     ("binary", Kind::Binary),
 ];
 
-/// Limits of a number, or of the length of a value; both are allowed.
+/// Limits of a number, or of the length of a value; both are inclusive.
 #[derive(Clone, Copy, Default)]
 struct Bounds {
     least: Option<f64>,
@@ -63,10 +63,10 @@ struct Bounds {
 }
 
 impl Shape {
-    /// Reads a shape.
+    /// Parses a shape.
     ///
     /// # Errors
-    /// When it is no shape; the text names the reason.
+    /// If it is not a valid shape; the text names the reason.
     pub(super) fn of(shape: &Dynamic) -> Result<Self, String> {
         if let Ok(text) = shape.as_immutable_string_ref() {
             return Self::of_text(&text);
@@ -155,7 +155,7 @@ impl Shape {
         })
     }
 
-    /// Returns what is wrong with a value, one line for each place; nothing for a value of this shape.
+    /// Returns the problems of a value, one line for each place, or `None` if it has this shape.
     pub(super) fn problems(&self, value: &Dynamic) -> Option<String> {
         let mut found = Vec::new();
         self.check(value, &mut String::new(), &mut found);
@@ -194,7 +194,8 @@ impl Shape {
         }
     }
 
-    /// Returns `true` if a value without elements has the shape.
+    /// Returns `true` if a value has this shape. Shapes of lists and maps never fit: `check` goes through their
+    /// elements.
     fn fits(&self, value: &Dynamic) -> bool {
         match &self.what {
             What::Kind(kind, bounds) => kind
@@ -279,7 +280,7 @@ impl Kind {
         Some(length(count))
     }
 
-    /// The kind, and what its length is counted in.
+    /// Returns the name of the kind in messages, and the unit of its length.
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Any => ("any value", ""),
@@ -295,7 +296,7 @@ impl Kind {
 }
 
 impl Bounds {
-    /// Reads `1..256`, `..256`, `1..` or `7`.
+    /// Parses `1..256`, `..256`, `1..` or `7`.
     fn of(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let limit = |limit: &str| match limit.trim() {
@@ -315,7 +316,7 @@ impl Bounds {
         }
     }
 
-    /// Reads limits of a length, which is whole and not negative.
+    /// Parses limits of a length, which are whole and not negative.
     fn of_length(text: &str) -> Result<Self, String> {
         let bounds = Self::of(text)?;
         let mut limits = bounds.least.into_iter().chain(bounds.most);
@@ -346,7 +347,7 @@ impl Bounds {
     }
 }
 
-/// A number of something.
+/// Number with its unit.
 struct Counted(f64, &'static str);
 
 impl fmt::Display for Counted {
@@ -386,7 +387,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// Describes a value: what it is, and its length or its beginning.
+/// Describes a value: a short text, a number or a boolean as it is, any other value by its kind and length.
 fn described(value: &Dynamic) -> String {
     if value.is_unit() {
         return "nothing".to_owned();

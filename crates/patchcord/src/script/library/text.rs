@@ -1,4 +1,4 @@
-//! Functions on texts. Positions count characters, and not UTF-16 units as in JavaScript.
+//! Functions on texts. Positions count characters, not UTF-16 units as in JavaScript.
 
 use rhai::{
     Array, Dynamic, EvalAltResult, INT, ImmutableString, Module, combine_with_exported_module,
@@ -29,7 +29,7 @@ fn as_text(value: &Dynamic) -> Fallible<ImmutableString> {
     }
 }
 
-/// Returns the end of so many bytes, if a text may have as many.
+/// Charges the call for a text of `bytes` bytes. Fails if a text may not be that long.
 fn room(bytes: usize) -> Fallible {
     let max = limit(|limits| limits.string_size);
     if bytes > max {
@@ -40,7 +40,7 @@ fn room(bytes: usize) -> Fallible {
     produce(bytes)
 }
 
-/// Returns the characters that are missing to a length: `with` again and again.
+/// Returns the characters that `text` needs to reach a length of `len`: `with`, repeated.
 fn padding(text: &str, len: INT, with: &str) -> Fallible<String> {
     let len = usize::try_from(len).unwrap_or_default();
     let missing = len.saturating_sub(text.chars().count());
@@ -52,7 +52,7 @@ fn padding(text: &str, len: INT, with: &str) -> Fallible<String> {
     Ok(with.chars().cycle().take(missing).collect())
 }
 
-/// Returns the part from one character to another, which is not in it.
+/// Returns the characters from `start` up to, but not including, `end`.
 fn slice(text: &str, start: INT, end: INT) -> Fallible<ImmutableString> {
     let range = part(text.chars().count(), start, end);
     let begin = text.char_indices().nth(range.start);
@@ -63,7 +63,7 @@ fn slice(text: &str, start: INT, end: INT) -> Fallible<ImmutableString> {
     Ok(found.into())
 }
 
-/// Replaces a text by what is made of it, and returns that.
+/// Replaces a text by `new`, and returns it.
 fn change(text: &mut ImmutableString, new: &str) -> Fallible<ImmutableString> {
     if new.len() != text.len() || new != text.as_str() {
         produce(new.len())?;
@@ -78,7 +78,7 @@ fn change(text: &mut ImmutableString, new: &str) -> Fallible<ImmutableString> {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Removes whitespace at both ends. The text itself is changed, and returned, too; in Node only the latter.
+    /// Removes whitespace at both ends. Changes the text itself, and also returns it; Node only returns a changed copy.
     ///
     /// ```rhai
     /// let name = " Ada ".trim();
@@ -89,7 +89,7 @@ mod words {
         change(text, &new)
     }
 
-    /// The text without whitespace at its beginning.
+    /// Returns the text without whitespace at its beginning.
     ///
     /// ```rhai
     /// print("  indented".trim_start());
@@ -101,7 +101,7 @@ mod words {
         change(&mut text.clone(), text.trim_start())
     }
 
-    /// The text without whitespace at its end.
+    /// Returns the text without whitespace at its end.
     ///
     /// ```rhai
     /// print("a line\n".trim_end());
@@ -113,7 +113,8 @@ mod words {
         change(&mut text.clone(), text.trim_end())
     }
 
-    /// Makes all letters upper case. The text itself is changed, and returned, too; `to_upper` leaves it as it is.
+    /// Makes all letters upper case. Changes the text itself, and also returns it; `to_upper` leaves the text
+    /// unchanged.
     ///
     /// ```rhai
     /// let code = "abc"; code.make_upper();
@@ -126,7 +127,8 @@ mod words {
         change(text, &new)
     }
 
-    /// Makes all letters lower case. The text itself is changed, and returned, too; `to_lower` leaves it as it is.
+    /// Makes all letters lower case. Changes the text itself, and also returns it; `to_lower` leaves the text
+    /// unchanged.
     ///
     /// ```rhai
     /// let name = "ADA"; name.make_lower();
@@ -139,7 +141,7 @@ mod words {
         change(text, &new)
     }
 
-    /// Cuts the text off behind so many characters. The text itself is changed, and returned, too.
+    /// Shortens the text to its first `len` characters. Changes the text itself, and also returns it.
     ///
     /// ```rhai
     /// let title = "a long title".truncate(6);
@@ -153,7 +155,7 @@ mod words {
         change(text, &new)
     }
 
-    /// Removes a text, or a character, wherever it occurs. The text itself is changed, and returned, too.
+    /// Removes a text or a character wherever it occurs. Changes the text itself, and also returns it.
     ///
     /// ```rhai
     /// let digits = "12 345".remove(" ");
@@ -179,7 +181,7 @@ mod words {
         change(text, &new)
     }
 
-    /// The text so many times.
+    /// Returns the text, repeated `times` times.
     ///
     /// ```rhai
     /// print("-".repeat(20));
@@ -194,7 +196,7 @@ mod words {
         Ok(text.repeat(times).into())
     }
 
-    /// The part from a character to the end. A negative position counts from the end.
+    /// Returns the part from a character to the end. A negative position counts from the end.
     ///
     /// ```rhai
     /// print("file.txt".slice(-3));
@@ -207,7 +209,7 @@ mod words {
         slice(text, start, INT::MAX)
     }
 
-    /// The part from one character to another, which is not in it. Negative positions count from the end.
+    /// Returns the part from `start` up to, but not including, `end`. Negative positions count from the end.
     ///
     /// ```rhai
     /// let id = socket.id.slice(0, 6);
@@ -221,7 +223,7 @@ mod words {
         slice(text, start, end)
     }
 
-    /// The text with spaces before it, up to a length.
+    /// Returns the text with spaces before it, up to a length of `len` characters.
     ///
     /// ```rhai
     /// print("7".pad_start(3));
@@ -234,7 +236,7 @@ mod words {
         Ok(format!("{}{text}", padding(text, len, " ")?).into())
     }
 
-    /// The text with another one before it, as often as it takes to reach a length.
+    /// Returns the text with `filler` before it, repeated up to a length of `len` characters.
     ///
     /// ```rhai
     /// let hour = 7.to_string().pad_start(2, "0");
@@ -248,7 +250,7 @@ mod words {
         Ok(format!("{}{text}", padding(text, len, &as_text(&filler)?)?).into())
     }
 
-    /// The text with spaces behind it, up to a length.
+    /// Returns the text with spaces after it, up to a length of `len` characters.
     ///
     /// ```rhai
     /// print("name".pad_end(10) + "score");
@@ -261,7 +263,8 @@ mod words {
         Ok(format!("{text}{}", padding(text, len, " ")?).into())
     }
 
-    /// The text with another one behind it, as often as it takes to reach a length. `pad` does the same in place.
+    /// Returns the text with `filler` after it, repeated up to a length of `len` characters. `pad` does the same in
+    /// place.
     ///
     /// ```rhai
     /// print("name".pad_end(10, "."));
@@ -275,7 +278,7 @@ mod words {
         Ok(format!("{text}{}", padding(text, len, &as_text(&filler)?)?).into())
     }
 
-    /// Returns `true` if a text, or a character, is in it: the same as `contains`.
+    /// Returns `true` if the text contains `part`, a text or a character, the same as `contains`.
     ///
     /// ```rhai
     /// socket.on("chat message", |text| { if text.includes("http") { return "no links, please"; } });
@@ -288,7 +291,7 @@ mod words {
         Ok(text.contains(as_text(&part)?.as_str()))
     }
 
-    /// Its lines, without the characters that end them.
+    /// Returns the lines of the text, without the characters that end them.
     ///
     /// ```rhai
     /// for line in "first\nsecond".lines() { print(line); }
@@ -304,8 +307,8 @@ mod words {
         Ok(text.lines().map(|line| line.to_owned().into()).collect())
     }
 
-    /// The text as it can stand in a page: `&`, `<`, `>`, `"` and `'` are written as HTML writes them. Better still, a page
-    /// sets `textContent`, which needs none of it.
+    /// Escapes the text for an HTML page: returns it with `&`, `<`, `>`, `"` and `'` written as HTML requires. Better
+    /// still, let the page set `textContent`, which needs no escaping.
     ///
     /// ```rhai
     /// socket.on("chat message", |text| { io.emit("chat message", text.escape_html()); });

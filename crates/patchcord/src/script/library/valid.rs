@@ -1,4 +1,4 @@
-//! `valid`: looks at what a client has sent, before it is used.
+//! `valid`: checks what a client has sent, before a script uses it.
 
 use rhai::{Dynamic, EvalAltResult, Module, combine_with_exported_module, plugin::export_module};
 
@@ -9,7 +9,7 @@ pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "valid", words);
 }
 
-/// Returns what is wrong with a shape that a script has written.
+/// Returns the problem with a shape that a script has written, if the shape is not valid.
 pub(crate) fn shape_problem(shape: &Dynamic) -> Option<String> {
     Shape::of(shape).err()
 }
@@ -20,17 +20,17 @@ pub(crate) fn shape_problem(shape: &Dynamic) -> Option<String> {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Compares a value with a shape. Returns `()` if the value has it, otherwise a text that says what is wrong: one line
-    /// for each place, at most 10 lines. A shape is a text:
+    /// Compares a value with a shape. Returns `()` if the value has the shape, otherwise a text with the problems: one
+    /// line for each place, at most 10 lines. A shape is a text, an array or a map.
     ///
-    /// `"string"`, `"int"`, `"number"`, `"bool"`, `"array"`, `"map"`, `"binary"`, `"any"`; with limits that are allowed
-    /// themselves, of numbers or of lengths in characters, elements, keys or bytes: `"string 1..256"`, `"int 0.."`, `"array
-    /// ..10"`, `"string 8"`; `"string?"` may be missing; `"'red' | 'blue' | int"` is one of several.
+    /// A text names the type: `"string"`, `"int"`, `"number"`, `"bool"`, `"array"`, `"map"`, `"binary"` or `"any"`. An
+    /// `int` is a whole number; a client that sends `2.0` sends one. Inclusive limits may follow, for numbers or for
+    /// lengths in characters, elements, keys or bytes: `"string 1..256"`, `"int 0.."`, `"array ..10"`, `"string 8"`.
+    /// `"string?"` may be missing, and `"'red' | 'blue' | int"` is one of several.
     ///
-    /// `[shape]` is an array whose elements have a shape, `[shape, "1..10"]` one of so many. `#{ key: shape }` is a map with
-    /// these keys and no others; a key with a question mark, `"key?"`, may be missing, and the key `"*"` is the shape of all
-    /// others. An `int` is a whole number; a client that sends
-    /// `2.0` sends one. In Node a library does this.
+    /// `[shape]` is an array whose elements have a shape, and `[shape, "1..10"]` one with 1 to 10 elements.
+    /// `#{ key: shape }` is a map with these keys and no others. A key with a question mark, `"key?"`, may be missing,
+    /// and the key `"*"` is the shape of all others. In Node a library does this.
     ///
     /// ```rhai
     /// fn on_connection(socket) {

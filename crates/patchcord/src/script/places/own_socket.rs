@@ -1,5 +1,5 @@
 //! Names that can only mean the connection's own socket: the parameter of `on_connection`, and parameters of functions
-//! that are given nothing else wherever they are called.
+//! that receive this socket in every call.
 
 use std::collections::BTreeSet;
 
@@ -44,7 +44,7 @@ impl Places {
         }
     }
 
-    /// Returns `true` if a parameter of a named function is the own socket in every call.
+    /// Returns `true` if a parameter of a named function is the connection's own socket in every call.
     fn gets_own_socket(
         &self,
         index: usize,
@@ -84,7 +84,7 @@ impl Places {
         calls > 0
     }
 
-    /// Returns `true` if a name that is given to a function is the own socket there.
+    /// Returns `true` if a name that is passed to a function is the connection's own socket there.
     fn is_own_at(
         &self,
         file: usize,
@@ -132,7 +132,7 @@ impl Places {
             && before.is_none_or(|before| before.shape != Shape::Fn)
     }
 
-    /// Returns the single name that is given as an argument of the call at a token.
+    /// Returns the argument of the call at a token, if the argument is a single name.
     fn argument(&self, file: usize, at: usize, nth: usize) -> Option<u64> {
         let tokens = &self.files.get(file)?.tokens;
         let is_method = at
@@ -168,7 +168,7 @@ impl Places {
         }
     }
 
-    /// Returns the names of a function's parameters, as tokens.
+    /// Returns the hashes of the names of a function's parameters.
     fn parameters(&self, function: &Function) -> Vec<u64> {
         let Some(file) = self.files.get(function.file_index) else {
             return Vec::new();

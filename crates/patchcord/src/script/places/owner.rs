@@ -1,9 +1,9 @@
-//! Owner of a captured variable: the closure or the function whose run makes it.
+//! Owner of a captured variable: the closure or the function whose run creates the variable.
 
 use super::{Declared, Places};
 use crate::script::tokens;
 
-/// Code whose run makes a variable.
+/// Code whose run creates a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::script) enum Owner {
     /// Closure, by its row.
@@ -15,7 +15,7 @@ pub(in crate::script) enum Owner {
 }
 
 impl Places {
-    /// Returns the code whose run makes a variable that the closure of a row has captured.
+    /// Returns the code whose run creates a variable that the closure of a row has captured.
     pub(in crate::script) fn owner(&self, row: usize, name: &str) -> Option<Owner> {
         let mut at = self.rows.get(row)?;
         while let Some(parent) = at.parent {
@@ -31,7 +31,7 @@ impl Places {
         })
     }
 
-    /// Returns `true` if each run of the first code belongs to one run of the second, or is it.
+    /// Returns `true` if each run of `inner` belongs to one run of `outer`, or if both are the same code.
     pub(in crate::script) fn is_within(&self, inner: Owner, outer: Owner) -> bool {
         let mut at = Some(inner);
         while let Some(owner) = at.filter(|owner| *owner != outer) {
@@ -43,7 +43,7 @@ impl Places {
         at.is_some()
     }
 
-    /// Returns the code that makes the closure of a row.
+    /// Returns the code that creates the closure of a row.
     fn around(&self, row: usize) -> Option<Owner> {
         let row = self.rows.get(row)?;
         Some(match (row.parent, row.function) {
@@ -53,8 +53,8 @@ impl Places {
         })
     }
 
-    /// Returns `true` if the code that makes a variable declares its name exactly once, and not in a loop: only such a
-    /// variable is the same one for all closures of a run.
+    /// Returns `true` if the code that creates a variable declares its name exactly once, and not in a loop. Only such
+    /// a variable is the same one for all closures of a run.
     pub fn is_unique(&self, row: usize, name: &str) -> bool {
         let is_unique = || {
             let owner = self.owner(row, name)?;
@@ -78,7 +78,7 @@ impl Places {
         let rows = self.rows.iter().enumerate().rev();
         let mut around =
             rows.filter(|(_, row)| row.file_index == file && row.range.contains(&declared.at));
-        // A closure comes behind the one that it is in.
+        // The row of a closure comes after the row of the closure around it.
         if let Some((row, _)) = around.next() {
             return Owner::Closure(row);
         }

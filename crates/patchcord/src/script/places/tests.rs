@@ -112,7 +112,7 @@ fn on_connection(socket) {
     assert_eq!(places.row_of("anon$0"), None);
 }
 
-/// Closures in places where their end is hard to find, each with the token behind it.
+/// A closure has the same code as when it is the only one, also where its end is hard to find.
 #[test]
 fn a_closure_ends_where_the_parser_ends_it() {
     let text = r#"
@@ -242,6 +242,6 @@ fn equal_closures_at_equal_places_of_two_files_have_names_of_their_own() {
     }
     assert_eq!(&*version.source("main.rhai").unwrap(), main);
     assert_eq!(&*version.source("lib/b.rhai").unwrap(), other);
-    // What was first keeps its place.
+    // The first one keeps its position.
     assert_eq!(places.rows()[0].position, (1, 14));
 }

@@ -1,4 +1,4 @@
-//! Which token of one version is which of another one.
+//! Map from the tokens of one version to the same tokens of another version.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -10,7 +10,7 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 use super::{Part, Reach};
 use crate::script::tokens::{Shape, Token, hash_all};
 
-/// A token, with the variable whose value it is a part of.
+/// Token, with the variable whose value it is a part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct ByVariable {
     hash: u64,
@@ -18,7 +18,7 @@ struct ByVariable {
 }
 
 impl Reach {
-    /// Returns, for each token, the index of the same one in another version.
+    /// Returns, for each token, the index of the same token in another version.
     pub fn map_to(&self, new: &Self) -> Vec<Option<u32>> {
         let mut map = vec![None; self.tokens.len()];
         for (old_part, new_part) in self.pairs(new) {
@@ -33,8 +33,8 @@ impl Reach {
         map
     }
 
-    /// Returns the tokens of a part. Those of the value of a variable count with the variable: where two statements have
-    /// changed places, each keeps its own calls.
+    /// Returns the tokens of a part. The tokens of a variable's value carry the variable: if two statements change
+    /// places, each keeps its own calls.
     fn by_variable(&self, range: &Range<usize>) -> Vec<ByVariable> {
         let tokens = self.tokens.get(range.clone()).unwrap_or_default();
         let mut variable = None;
@@ -80,7 +80,7 @@ impl Reach {
     }
 }
 
-/// Returns a hash of what a statement assigns to, or of the variable that it calls a method of.
+/// Returns a hash of the target of an assignment, or of the variable on which the statement calls a method.
 fn target<'a>(mut statement: impl Iterator<Item = &'a Token> + Clone) -> Option<u64> {
     let is_end =
         |token: &&Token| matches!(token.shape, Shape::Semicolon | Shape::Brace | Shape::Assign);
@@ -94,7 +94,8 @@ fn target<'a>(mut statement: impl Iterator<Item = &'a Token> + Clone) -> Option<
     (name.shape == Shape::Name && next.shape == Shape::Dot).then_some(name.hash)
 }
 
-/// Returns the indices of the tokens that are in both: those in the same order, then those of a value that was moved.
+/// Returns the indices of the tokens that are in both versions: first those in the same order, then those of values
+/// that were moved.
 fn same_tokens(old: &[ByVariable], new: &[ByVariable]) -> Vec<(usize, usize)> {
     let mut same = Vec::new();
     for operation in capture_diff_slices(Algorithm::Myers, old, new) {
@@ -119,7 +120,7 @@ fn same_tokens(old: &[ByVariable], new: &[ByVariable]) -> Vec<(usize, usize)> {
     same
 }
 
-/// Returns the tokens of the values of variables, without those at some indices.
+/// Returns the tokens of the values of variables, without those at the indices in `without`.
 fn values_without<'a>(
     tokens: &'a [ByVariable],
     without: &BTreeSet<usize>,

@@ -1,27 +1,27 @@
-//! Runs of a function that a hook calls in several places: its calls are made once in each run.
+//! Runs of a function that a hook calls in several places: each run makes the calls in the function once.
 //!
-//! Nothing tells a native function who has called the function that calls it. But code without conditions runs in the order
-//! of its text, and code in one loop or condition as often as in the older version. So the order of the runs says which is
-//! which. Where several loops or conditions decide, it does not.
+//! A native function does not know the caller of the function that calls it. But code without conditions runs in the
+//! order of its text, and code in one loop or condition runs as often as in the older version. So the order of the runs
+//! identifies them. If several loops or conditions decide, it does not.
 
 use std::{collections::HashMap, ops::Range};
 
 use super::Reach;
 use crate::script::tokens::Shape;
 
-/// Maximum number of runs of a function.
+/// Maximum number of places that run a function; with more, its runs are unknown.
 const MAX_RUNS: usize = 64;
 
 /// Calls that lead to a run, the outermost first, as indices of tokens.
 type Path = Vec<usize>;
 
-/// A place of the text where a function is run.
+/// Place in the text where a function is run.
 #[derive(Debug, Clone)]
 struct Step {
     path: Path,
-    /// Token of the outermost block that it is in: it runs any number of times.
+    /// Token of the outermost block around the place. A block runs any number of times.
     block: Option<usize>,
-    /// It runs once in each turn of the block.
+    /// `true` if the place runs once in each turn of the block.
     is_direct: bool,
 }
 
@@ -29,12 +29,12 @@ struct Step {
 #[derive(Debug)]
 struct Steps {
     all: Vec<Step>,
-    /// Those in a block: there is at most one block.
+    /// Indices of the steps in a block. There is at most one block.
     in_block: Range<usize>,
 }
 
 impl Steps {
-    /// Returns `None` if several blocks decide how often the function is run.
+    /// Returns the steps, or `None` if several blocks decide how often the function is run.
     fn new(all: Vec<Step>) -> Option<Self> {
         let is_in = |step: &Step| step.block.is_some();
         let start = all.iter().take_while(|step| !is_in(step)).count();
@@ -58,15 +58,15 @@ impl Steps {
     }
 }
 
-/// Which run of a function it is that a call belongs to.
+/// Run of a function that a call belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Run {
-    /// That cannot be told.
+    /// The run cannot be determined.
     Unknown,
-    /// The older version does not have it.
+    /// The older version does not have this run.
     New,
-    /// Its number in the older version, from 0.
+    /// Number of the run in the older version, from 0.
     Old(usize),
 }
 
@@ -88,7 +88,7 @@ impl RunPairs {
                 .position(|old| path.as_ref() == Some(&old.path))
         };
         let mut same: Vec<_> = new.all.iter().map(of).collect();
-        // A run that was moved: its old call is gone.
+        // A run that was moved: its old call no longer exists.
         let gone = old
             .all
             .iter()
@@ -149,12 +149,12 @@ impl RunPairs {
 /// Runs of the functions that are called in several places.
 #[derive(Debug, Default)]
 pub(in crate::script) struct RunMap {
-    /// The runs of each function, with its last token.
+    /// End of the tokens of each part, with its runs.
     parts: Vec<(usize, Option<RunPairs>)>,
 }
 
 impl RunMap {
-    /// Compares two versions. `back` has the index of the same token in the older one, for each token of the newer one.
+    /// Compares two versions. For each token of the newer one, `back` has the index of the same token in the older one.
     pub(in crate::script) fn between(old: &Reach, new: &Reach, back: &[Option<u32>]) -> Self {
         let (mut old_search, mut new_search) = (Search::of(old), Search::of(new));
         let same = |token: usize| usize::try_from((*back.get(token)?)?).ok();
@@ -173,8 +173,8 @@ impl RunMap {
         }
     }
 
-    /// Returns which run the call at a token of the newer version belongs to, when it is made for the `nth` time. The older
-    /// version has made it `recorded` times.
+    /// Returns the run that a call at a token of the newer version belongs to, when it is made for the `nth` time. The
+    /// older version made it `recorded` times.
     pub(in crate::script) fn run(&self, token: usize, nth: usize, recorded: usize) -> Run {
         let part = self.parts.partition_point(|(end, _)| *end <= token);
         let runs = self.parts.get(part).and_then(|(_, runs)| runs.as_ref());
@@ -185,7 +185,7 @@ impl RunMap {
 /// Search for the steps of each part of a reach.
 struct Search<'a> {
     reach: &'a Reach,
-    /// `None` for a part that is being searched, and for one of which nothing can be told.
+    /// Steps of each part, or `None` while a part is being searched and if its steps cannot be determined.
     found: HashMap<usize, Option<Vec<Step>>>,
 }
 
@@ -258,7 +258,7 @@ impl<'a> Search<'a> {
 }
 
 impl Reach {
-    /// Returns the index of the last token of a call, by its name.
+    /// Returns the index of the last token of a call. `name` is the index of its name.
     fn end_of_call(&self, name: usize) -> usize {
         let mut depth = 0_usize;
         for (index, (token, _)) in self.tokens.iter().enumerate().skip(name + 1) {

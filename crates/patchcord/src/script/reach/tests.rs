@@ -1,4 +1,4 @@
-//! Edits, and whether they change what a hook itself runs.
+//! Edits that change, or do not change, the code that a hook itself runs.
 
 use crate::script::{
     Hook, Version,

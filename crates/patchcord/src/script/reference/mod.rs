@@ -1,7 +1,7 @@
-//! What scripts can call, as text: definitions for editors, and a reference to read.
+//! API of scripts as text: definitions for editors, and a reference to read.
 //!
 //! In: the functions of an engine with their comments, and the host's [`Vocabulary`]. Out: `.d.rhai` text and Markdown.
-//! Both come from the same comments, and so do an embedder's functions.
+//! Both come from the same comments, also for the functions of an embedder.
 
 mod page;
 mod rhai;
@@ -18,25 +18,25 @@ use self::rhai::OfRhai;
 use super::{hook::Hook, vocabulary::Vocabulary};
 use crate::diagnostic::type_word;
 
-/// A function of the host or of an embedder.
+/// Function of the host or of an embedder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct ApiFunction {
     namespace: String,
-    /// `get$id` for the property `id`.
+    /// Name; `get$id` for the getter of the property `id`.
     name: String,
-    /// Names and types.
+    /// Names and types of the parameters.
     parameters: Vec<(String, String)>,
-    /// Whether it is called on its first parameter.
+    /// `true` if it is called on its first parameter.
     is_method: bool,
     gives: String,
-    /// Without comment marks.
+    /// Comment, without comment marks.
     doc: String,
 }
 
-/// The ways to write a word, what it takes and gives, and its comment.
+/// Entry of the reference: the forms of a function, its parameters and result, and its comment.
 type Entry = (Vec<String>, String, String);
 
-/// What an engine has beside Rhai's own functions.
+/// Functions of an engine, except Rhai's own.
 #[derive(Debug)]
 pub struct ApiReference {
     words: Vec<ApiFunction>,
@@ -44,7 +44,7 @@ pub struct ApiReference {
 }
 
 impl ApiReference {
-    /// Everything that is registered in `engine`, but for Rhai's own.
+    /// Collects all functions that are registered in `engine`, except Rhai's own.
     pub fn of(engine: &Engine, vocabulary: Vocabulary) -> Self {
         let rhai = Engine::new();
         let of_rhai: BTreeSet<_> = rhai
@@ -58,7 +58,7 @@ impl ApiReference {
         let documented = words.iter().filter(|word| !word.doc.is_empty());
         let documented: BTreeSet<_> = documented.map(|word| word.name.clone()).collect();
         words.retain(|word| {
-            // Forms that are only there to explain an error, and Rhai's own functions within our limits.
+            // Leaves out forms that exist only to explain an error, and bounded versions of Rhai's own functions.
             let bare = word.parameters.iter().any(|(name, _)| name == "_");
             match (word.doc.is_empty(), documented.contains(&word.name)) {
                 (false, _) => true,
@@ -69,7 +69,7 @@ impl ApiReference {
         Self { words, vocabulary }
     }
 
-    /// Definitions for the Rhai language server: `.d.rhai`.
+    /// Returns definitions for the Rhai language server: `.d.rhai`.
     pub fn definitions(&self) -> String {
         let mut text = "module static;\n".to_owned();
         for name in self.vocabulary.globals {
@@ -93,7 +93,7 @@ impl ApiReference {
         text
     }
 
-    /// Everything on one page after the other, in Markdown.
+    /// Returns all pages, one after the other, in Markdown.
     pub fn reference(&self) -> String {
         let pages = Page::ALL.map(|page| {
             let text = self.page(page);
@@ -102,7 +102,7 @@ impl ApiReference {
         pages.join("\n")
     }
 
-    /// One page, in Markdown, without its title.
+    /// Returns one page, in Markdown, without its title.
     pub fn page(&self, page: Page) -> String {
         let mut text = String::new();
         if page == Page::Hooks {
@@ -137,7 +137,7 @@ impl ApiReference {
         text
     }
 
-    /// All words, in Markdown.
+    /// Returns all functions, in Markdown.
     pub fn all(&self) -> String {
         self.listed(|_| true)
     }
@@ -154,14 +154,15 @@ impl ApiReference {
         text
     }
 
-    /// The words that `others` have not.
+    /// Returns the functions that `others` does not have.
     #[must_use]
     pub fn without(mut self, others: &Self) -> Self {
         self.words.retain(|word| !others.words.contains(word));
         self
     }
 
-    /// The words by what they are called on, each with the ways to write it and its comment, and their page.
+    /// Returns the functions by receiver, with the page of each receiver. Each entry has the forms of a function and
+    /// its comment.
     fn sections(&self) -> Vec<(String, Page, Vec<Entry>)> {
         let mut by_doc = BTreeMap::<&str, Vec<&ApiFunction>>::new();
         for word in self.words.iter().filter(|word| !word.doc.is_empty()) {
@@ -198,7 +199,7 @@ impl ApiReference {
             .collect()
     }
 
-    /// Where a receiver comes in the reference: handles first, in the order of the vocabulary.
+    /// Returns the rank of a receiver in the reference: handles come first, in the order of the vocabulary.
     fn place(&self, receiver: &str) -> usize {
         let mut handles = self.vocabulary.handles.iter();
         handles
@@ -206,7 +207,7 @@ impl ApiReference {
             .map_or(100, |place| 10 * place)
     }
 
-    /// How a word is written: `socket.emit(event, ...)`.
+    /// Formats a function as it is written: `socket.emit(event, ...)`.
     fn form(&self, word: &ApiFunction) -> String {
         let names = word.parameters.iter().map(|(name, _)| name.as_str());
         let is_longer = |other: &&ApiFunction| {
@@ -277,7 +278,7 @@ impl ApiFunction {
         }
     }
 
-    /// The types of its parameters and of what it returns.
+    /// Describes the types of the parameters and of the result.
     fn takes(&self) -> String {
         let shown = |type_of: &str| match type_of {
             "?" => "any value".to_owned(),
@@ -297,14 +298,14 @@ impl ApiFunction {
         format!("{takes}Returns {}.", shown(&self.gives))
     }
 
-    /// What it is called on: the name of its first parameter, or its namespace.
+    /// Returns the receiver: the name of the first parameter, or the namespace.
     fn receiver(&self) -> String {
         let first = self.parameters.first().filter(|_| self.is_method);
         first.map_or_else(|| self.namespace.clone(), |(name, _)| name.clone())
     }
 }
 
-/// The name of a type in definitions: `Result<a::Socket, Box<..>>` is `Socket`, `&str` is `string`.
+/// Returns the name of a type in definitions: `Result<a::Socket, Box<..>>` is `Socket`, `&str` is `string`.
 fn type_name(name: &str) -> String {
     let name = name
         .trim()
@@ -337,7 +338,7 @@ fn title(receivers: &[String]) -> String {
     }
 }
 
-/// One definition with its comment.
+/// Formats one definition with its comment.
 fn definition(word: &ApiFunction, indent: &str) -> String {
     let mut text = String::from("\n");
     for line in word.doc.lines() {

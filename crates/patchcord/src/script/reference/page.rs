@@ -1,6 +1,6 @@
-//! The pages of the reference.
+//! Pages of the reference.
 
-/// A page of the reference.
+/// Page of the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Page {
@@ -14,7 +14,7 @@ pub enum Page {
     Namespace,
     /// `io.data` and `socket.data`.
     Data,
-    /// Functions that are called on nothing, and those of an application.
+    /// Functions without a receiver, and those of an application.
     Functions,
     /// Strings.
     Strings,
@@ -44,7 +44,7 @@ impl Page {
         Self::Binary,
     ];
 
-    /// Returns its name, in the address of a page.
+    /// Returns the name of the page, as in its address.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hooks => "hooks",
@@ -61,7 +61,7 @@ impl Page {
         }
     }
 
-    /// Returns what it is about, in a few words.
+    /// Returns the title of the page.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Hooks => "Hooks",
@@ -78,7 +78,7 @@ impl Page {
         }
     }
 
-    /// Returns the page of what is called on these.
+    /// Returns the page of the functions that are called on these receivers.
     pub(super) fn of(receivers: &[String]) -> Self {
         let is = |name: &str| receivers.iter().any(|receiver| receiver == name);
         match receivers.first().map(String::as_str) {

@@ -2,7 +2,7 @@
 
 use super::page::Page;
 
-/// Function of Rhai: the ways to write it, the meaning, an example, and its value.
+/// Function of Rhai: its forms, its meaning, an example, and the value of the example.
 pub(super) struct OfRhai(pub(super) [&'static str; 4]);
 
 /// Returns the functions of Rhai that belong to a page.

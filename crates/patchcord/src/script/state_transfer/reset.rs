@@ -1,6 +1,7 @@
-//! Initial values of captured variables: compares them with the live ones, and restores them.
+//! Initial values of captured variables: compares them with the live values, and restores them.
 //!
-//! *Live* are the handlers of a connection, *initial* those that `on_connection` of the same version makes as a draft.
+//! *Live* are the handlers of a connection; *initial* are those that `on_connection` of the same version registers in a
+//! draft.
 
 use std::collections::BTreeMap;
 
@@ -14,20 +15,20 @@ use super::{
     CarriedState, Cells, Fresh, Handler, Outcome, Transfer, text,
 };
 
-/// Captured variable, as it is and as it was at first.
+/// Captured variable, with its live and its initial value.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Captured {
-    /// Its name.
+    /// Name of the variable.
     pub name: String,
-    /// Its live value.
+    /// Live value.
     pub value: Dynamic,
-    /// Its initial value, if it is a variable of `on_connection`.
+    /// Initial value, if it is a variable of `on_connection`.
     pub initial: Option<Dynamic>,
 }
 
 impl Captured {
-    /// Creates the entry of a value that has a name.
+    /// Creates the entry of a named value.
     pub fn new(name: &str, value: Dynamic, initial: Option<Dynamic>) -> Self {
         Self {
             name: name.to_owned(),
@@ -60,8 +61,8 @@ pub fn compare<K: AsRef<str>>(live: &[(K, Handler)], initial: &[(K, Handler)]) -
     found
 }
 
-/// Gives the variables of `live` handlers their initial values, if `wants` names them. Closures in these values have the
-/// live variables. A variable that holds a timer is left alone, and counts as kept.
+/// Resets the variables of `live` handlers to their initial values, if `wants` accepts their names. Closures in these
+/// values capture the live variables. A variable that holds a timer stays unchanged, and counts as kept.
 pub fn reset<K: AsRef<str>>(
     initial: &[(K, Handler)],
     live: &[(K, Handler)],
@@ -89,7 +90,7 @@ pub fn reset<K: AsRef<str>>(
 }
 
 impl CarriedState {
-    /// Notes the reset of a value that is no captured variable, if it changes.
+    /// Records the reset of a value that is not a captured variable, if the value changes.
     pub fn data(&mut self, name: String, before: Option<&Dynamic>, after: Option<&Dynamic>) {
         let shown = |value: Option<&Dynamic>| value.map_or_else(|| "()".to_owned(), text);
         let is_same = match (before, after) {

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 /// Argument of a command.
 #[derive(Debug)]
 pub struct Argument {
-    /// Name in requests, and of the flag.
+    /// Name of the argument in requests, and of its flag.
     pub name: &'static str,
-    /// Name of its value in help.
+    /// Name of the value in help.
     #[cfg_attr(
         not(feature = "internals"),
         allow(dead_code, reason = "help is of the command line")
@@ -22,19 +22,19 @@ pub struct Argument {
     pub kind: Kind,
 }
 
-/// How an argument is given.
+/// Form in which an argument is passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(dead_code, reason = "commands to come use all of them")]
 pub enum Form {
-    /// By its place, always.
+    /// Positional and required.
     Required,
-    /// By its place.
+    /// Positional and optional.
     Optional,
-    /// By its place, any number of times: an array in requests.
+    /// Positional, any number of times: an array in requests.
     Many,
-    /// By a flag with a value.
+    /// Flag with a value.
     Flag,
-    /// By a flag without a value: `true` in requests.
+    /// Flag without a value: `true` in requests.
     Switch,
 }
 
@@ -46,7 +46,7 @@ pub enum Kind {
     Text,
 }
 
-/// Arguments of a request, which are those of its command.
+/// Arguments of a request, checked against those of its command.
 #[derive(Debug)]
 pub(super) struct Arguments(Map<String, Value>);
 
@@ -54,13 +54,13 @@ impl Arguments {
     /// Checks that the arguments are those of the command `of`.
     ///
     /// # Errors
-    /// The first argument that is wrong.
+    /// Describes the first argument that is wrong.
     pub(super) fn checked(
         of: &str,
         known: &[Argument],
         mut given: Map<String, Value>,
     ) -> Result<Self, String> {
-        // Who leaves a value open may say so.
+        // A request may have `null` for an argument that it does not set.
         given.retain(|_, value| !value.is_null());
         for (name, value) in &given {
             let argument = known.iter().find(|one| one.name == name);
@@ -98,7 +98,7 @@ impl Arguments {
         self.0.get(name).and_then(Value::as_bool) == Some(true)
     }
 
-    /// Returns the values of an argument that is given any number of times.
+    /// Returns the values of an argument that may occur any number of times.
     pub(super) fn texts(&self, name: &str) -> Vec<String> {
         let values = self.0.get(name).and_then(Value::as_array);
         let texts = values.into_iter().flatten().filter_map(Value::as_str);

@@ -1,6 +1,6 @@
-//! The commands of the control channel, in one table: the server runs them, and `patchcord ctl` offers them.
+//! Commands of the control channel, in one table: the server runs them, and `patchcord ctl` offers them.
 //!
-//! A new command is one entry of [`COMMANDS`] and the function that it names.
+//! A new command needs one entry of [`COMMANDS`], and the function that the entry names.
 
 use std::pin::Pin;
 
@@ -27,10 +27,10 @@ pub struct Command {
     run: fn(Host, Arguments) -> Running,
 }
 
-/// Command while it runs.
+/// Future of a running command.
 type Running = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
 
-/// Returns the flag that names a namespace.
+/// Creates the flag that names a namespace.
 const fn namespace(about: &'static str) -> Argument {
     Argument {
         name: "namespace",
@@ -41,7 +41,7 @@ const fn namespace(about: &'static str) -> Argument {
     }
 }
 
-/// Returns a text that is given by its place.
+/// Creates a positional argument that is a text.
 const fn text(
     name: &'static str,
     value: &'static str,
@@ -57,7 +57,7 @@ const fn text(
     }
 }
 
-/// Returns a number that is given by its place.
+/// Creates a positional argument that is a number.
 const fn number(
     name: &'static str,
     value: &'static str,
@@ -236,7 +236,7 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
-/// Returns the command of a name.
+/// Returns the command with a name.
 pub fn find(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name == name)
 }

@@ -34,7 +34,7 @@ pub fn running() -> Vec<PathBuf> {
     sockets
 }
 
-/// Makes a folder that only this user may use, and checks that it is one.
+/// Creates a folder that only this user may use, if there is none, and checks that it is such a folder.
 pub(super) fn private(folder: &Path) -> Result<PathBuf, String> {
     let shown = folder.display();
     make(folder).map_err(|error| format!("`{shown}` cannot be made: {error}"))?;
@@ -49,7 +49,7 @@ pub(super) fn private(folder: &Path) -> Result<PathBuf, String> {
     Ok(folder.to_owned())
 }
 
-/// Makes the folder of a path, if there is none.
+/// Creates the parent folder of a path, if there is none.
 pub(super) fn make_parent(path: &Path) -> Result<(), String> {
     match path
         .parent()

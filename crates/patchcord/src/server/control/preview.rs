@@ -104,7 +104,7 @@ fn lines(event: &HostEvent) -> Vec<String> {
     }
 }
 
-/// Returns the lines of the effects on the code and on live connections.
+/// Returns the effects on the code and on live connections, as lines.
 pub(super) fn effects(reload: &Reload, script: &str) -> Vec<String> {
     let details = reload.details(script).into_iter();
     details

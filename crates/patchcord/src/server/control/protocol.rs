@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Maximum length of a request in bytes.
+/// Maximum length of a request, in bytes.
 pub(crate) const MAX_REQUEST: usize = 64 << 10;
 
 /// One request.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// Comes back with the answer.
+    /// Id that the client chooses; the answer repeats it.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub id: Value,
     pub command: String,
@@ -21,12 +21,12 @@ pub struct Request {
     pub token: Option<String>,
 }
 
-/// Answer to a request that was done.
+/// Answer to a request that succeeded.
 #[derive(Debug)]
 pub(crate) struct Reply {
     /// Result as data.
     pub(super) result: Value,
-    /// The same for people.
+    /// Result as text for people.
     pub(super) text: String,
 }
 
@@ -39,7 +39,7 @@ impl Reply {
     }
 }
 
-/// Answer to a request that was not done.
+/// Answer to a request that was rejected or failed.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     kind: Kind,
@@ -49,18 +49,18 @@ pub(crate) struct Refusal {
     text: String,
 }
 
-/// Kind of the reason for which a request is not done.
+/// Kind of the reason for a [`Refusal`].
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
     /// The request itself is wrong.
     Usage,
-    /// The host does not do it, or it has failed.
+    /// The host rejected the request, or the request failed.
     Refused,
 }
 
 impl Refusal {
-    /// Creates the answer to a request that is wrong itself.
+    /// Creates the answer to a request that itself is wrong.
     pub(super) fn usage(error: impl Into<String>) -> Self {
         Self {
             kind: Kind::Usage,
@@ -68,7 +68,7 @@ impl Refusal {
         }
     }
 
-    /// Creates the answer to a request that the host does not do.
+    /// Creates the answer to a request that the host rejected, or that failed.
     pub(super) fn new(error: impl Into<String>) -> Self {
         Self {
             kind: Kind::Refused,
@@ -86,7 +86,7 @@ impl Refusal {
         }
     }
 
-    /// Adds details: as data, and for people.
+    /// Adds details, as data and as text for people.
     pub(super) fn details(self, result: impl Serialize, text: impl Into<String>) -> Self {
         let Reply { result, text } = Reply::new(result, text);
         Self {
@@ -97,7 +97,7 @@ impl Refusal {
     }
 }
 
-/// Returns the line of an answer.
+/// Encodes an answer as a line.
 pub(super) fn line(id: &Value, answer: Result<Reply, Refusal>) -> String {
     let mut line = match answer {
         Ok(Reply { result, text }) => {

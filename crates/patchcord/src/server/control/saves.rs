@@ -28,7 +28,7 @@ pub(super) async fn resume(host: Host) -> Result<Reply, Refusal> {
     }
 }
 
-/// Returns the outcome of a load: its batch, and its problems.
+/// Returns the answer for the outcome of a load: its batch, or its problems.
 async fn outcome(
     host: &Host,
     (batch, diagnostics): (Option<u64>, Vec<Diagnostic>),

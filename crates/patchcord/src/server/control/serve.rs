@@ -1,4 +1,4 @@
-//! Listens, and answers requests.
+//! Listeners of the control channel, and the answers to requests.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -20,18 +20,19 @@ use super::{
 };
 use crate::host::Host;
 
-/// Maximum connections at a time; further ones are closed with an error.
+/// Maximum number of open connections; further connections are closed with an error.
 const MAX_CONNECTIONS: usize = 64;
-/// Time limit for a client to send its next request.
+/// Maximum time for a client to send its next request.
 const IDLE: Duration = Duration::from_secs(600);
-/// Time limit for a client to take an answer.
+/// Maximum time for a client to accept an answer.
 const TAKING: Duration = Duration::from_secs(10);
-/// Time in which what a client still sends is read, so that it gets the answer before the end of the connection.
+/// Maximum time in which further input of a client is read before the connection is closed, so that the client receives
+/// the last answer.
 const LINGER: Duration = Duration::from_secs(1);
 /// Delay after a connection that could not be accepted.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Everything that listens for requests.
+/// Listeners for requests, and their connections.
 #[derive(Debug)]
 pub(super) struct Listeners {
     host: Host,
@@ -40,7 +41,7 @@ pub(super) struct Listeners {
     closing: CancellationToken,
 }
 
-/// A line that a client sent.
+/// Kind of a line that a client sent.
 enum Line {
     Request,
     TooLong,
@@ -60,7 +61,7 @@ impl Listeners {
     pub(super) async fn shutdown(&self, limit: Duration) {
         self.closing.cancel();
         self.tasks.close();
-        // What still runs after this time ends with the process.
+        // Requests that still run after this time end with the process.
         let _ = timeout(limit, self.tasks.wait()).await;
     }
 
@@ -104,7 +105,7 @@ impl Listeners {
         let (this, seat) = (self.clone(), self.seats.clone().try_acquire_owned());
         self.tasks.spawn(async move {
             match seat {
-                // Its client is gone, or takes nothing.
+                // On an error, the client is gone or accepts nothing.
                 Ok(_seat) => drop(this.talk(stream, token.as_deref()).await),
                 Err(_) => {
                     let refusal = Refusal::new("too many control connections are open");
@@ -146,7 +147,7 @@ impl Listeners {
         }
     }
 
-    /// Returns the answer to a line, and whether the client may send further ones.
+    /// Returns the answer to a line, with `true` if the client may send further ones.
     async fn answer(&self, line: &[u8], token: Option<&str>) -> (String, bool) {
         let Request {
             id,
@@ -170,7 +171,7 @@ impl Listeners {
     }
 }
 
-/// Returns whether the other end belongs to the user of this process, or to the superuser.
+/// Returns `true` if the other end belongs to the user of this process, or to the superuser.
 fn is_own(stream: &UnixStream) -> bool {
     let own = rustix::process::getuid().as_raw();
     let peer = stream.peer_cred().map(|peer| peer.uid());
@@ -181,7 +182,7 @@ fn answer(answer: Result<Reply, Refusal>) -> String {
     protocol::line(&serde_json::Value::Null, answer)
 }
 
-/// Reads a line, with an end.
+/// Reads a line, of at most [`MAX_REQUEST`] bytes.
 async fn read<S: AsyncRead + Unpin>(
     stream: &mut BufReader<S>,
     line: &mut Vec<u8>,
@@ -203,10 +204,10 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, line: &str) -> io::Result<(
     sent.await?
 }
 
-/// Ends a connection so that its client gets the last answer.
+/// Ends a connection in such a way that its client receives the last answer.
 async fn hang_up<S: AsyncRead + AsyncWrite + Unpin>(mut stream: BufReader<S>) -> io::Result<()> {
     stream.shutdown().await?;
-    // A client that sends for longer gets no more patience.
+    // A client that sends for longer loses its connection.
     let _ = timeout(LINGER, copy(&mut stream, &mut sink())).await;
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::{
     script::Stale,
 };
 
-/// Maximum length of a value, in characters.
+/// Maximum length of a displayed value, in characters.
 const MAX_VALUE: usize = 100;
 
 pub(super) async fn inspect(host: Host, arguments: Arguments) -> Result<Reply, Refusal> {
@@ -182,7 +182,7 @@ pub(super) async fn reset(host: Host, arguments: Arguments) -> Result<Reply, Ref
                 "`reset` takes a socket or `all`, and not both",
             ));
         }
-        // By its place, the variable is the first argument then.
+        // With `all`, a positional variable is the first argument.
         (true, first, second) => host
             .reset_all(second.or(first))
             .await

@@ -1,10 +1,10 @@
-//! Tables for people, and other texts that several commands need.
+//! Tables, and other texts for people, that several commands need.
 
 use std::time::SystemTime;
 
 use crate::diagnostic::{Diagnostic, Style, render};
 
-/// Returns rows in columns. Columns whose heads begin with a blank are aligned to the right.
+/// Formats rows as a table. Columns whose heads begin with a blank are aligned to the right.
 pub(super) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize, head: &str| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -34,7 +34,7 @@ pub(super) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
-/// Returns how long ago something was, such as `5 min`.
+/// Returns the time since `time`, as a text such as `5 min`.
 pub(super) fn age(time: SystemTime) -> String {
     let seconds = time.elapsed().unwrap_or_default().as_secs();
     match seconds {
@@ -53,7 +53,7 @@ pub(super) fn many(count: usize, unit: &str) -> String {
     }
 }
 
-/// Returns diagnostics, each once.
+/// Renders diagnostics, each once.
 pub(super) fn problems(diagnostics: &[Diagnostic]) -> String {
     let drawn: Vec<_> = diagnostics
         .iter()

@@ -1,4 +1,4 @@
-//! The token of the TCP port.
+//! Token of the control channel's TCP port.
 
 use std::{
     fs::{self, File},
@@ -12,27 +12,27 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::place::{private, runtime_folder};
 
-/// Length of a token: 190 random bits.
+/// Length of a token, in characters: 190 random bits.
 const LENGTH: usize = 32;
 
-/// Token in a file that only this user can read; the file is removed with this value.
+/// Token in a file that only this user can read. The file is removed when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Token {
     path: PathBuf,
     text: Arc<str>,
 }
 
-/// Returns the file with the token of a port.
+/// Returns the path of the file with the token of a port.
 pub fn token_file(port: u16) -> PathBuf {
     runtime_folder().join(format!("{port}.token"))
 }
 
 impl Token {
-    /// Draws a token, and writes it.
+    /// Generates a token, and writes it to a file.
     pub(super) fn write(path: &Path) -> Result<Self, String> {
         private(&runtime_folder())?;
         let text = Alphanumeric.sample_string(&mut rand::rng(), LENGTH);
-        // One of a server that has ended without removing it.
+        // A server may have ended without removing its file.
         let _ = fs::remove_file(path);
         let file = File::options()
             .write(true)
@@ -54,12 +54,12 @@ impl Token {
 
 impl Drop for Token {
     fn drop(&mut self) {
-        // It may be gone already.
+        // The file may be gone already.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Returns whether two texts are the same, in a time that does not tell where they differ.
+/// Returns `true` if two texts are the same. The time of the comparison does not reveal where they differ.
 pub(super) fn is_same(one: &str, other: &str) -> bool {
     let pairs = one.bytes().zip(other.bytes());
     let differing = pairs.fold(0, |differing, (a, b)| differing | (a ^ b));

@@ -1,4 +1,4 @@
-//! The Unix socket of the control channel.
+//! Unix socket of the control channel.
 
 use std::{
     fs::{self, File, Permissions, TryLockError},
@@ -13,15 +13,15 @@ use std::{
 
 use tokio::net::UnixListener;
 
-/// Maximum length of the path of a Unix socket in bytes, which the system sets.
+/// Maximum length of the path of a Unix socket, in bytes. The limit is that of the system.
 const MAX_PATH: usize = 100;
 
-/// Unix socket that is removed with this value.
+/// Unix socket that is removed when this value is dropped.
 #[derive(Debug)]
 pub(super) struct UnixSocket {
     path: PathBuf,
     pub(super) listener: UnixListener,
-    /// Locked as long as a server listens, so that two servers do not replace a stale socket at once.
+    /// Lock file, locked while a server listens, so that two servers do not replace a stale socket at the same time.
     _lock: File,
 }
 
@@ -29,7 +29,7 @@ impl UnixSocket {
     /// Listens at a path, and replaces a socket at which no server listens any more.
     ///
     /// # Errors
-    /// The problem, if another server listens there, if something else is there, or the system refuses.
+    /// Describes the problem: another server listens there, something else is there, or the system rejects the socket.
     pub(super) fn bind(path: &Path) -> Result<Self, String> {
         if path.as_os_str().as_bytes().len() > MAX_PATH {
             return Err(format!(
@@ -52,7 +52,7 @@ impl UnixSocket {
             listener,
             _lock: lock,
         };
-        // Until then, clients of other users are refused by their ids.
+        // Until then, clients of other users are rejected by their user ids.
         let mode = fs::set_permissions(path, Permissions::from_mode(0o600));
         mode.map_err(|error| error.to_string())?;
         Ok(this)
@@ -68,7 +68,7 @@ pub(super) fn remove_stale(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten();
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         if path.extension().is_some_and(|end| end == "sock")
-            // A server that begins to listen there has the lock.
+            // A server that is about to listen there holds the lock.
             && let Ok(_lock) = lock(&path.with_extension("lock"))
             && UnixStream::connect(&path).is_err()
         {
@@ -79,7 +79,7 @@ pub(super) fn remove_stale(folder: &Path) {
 
 /// Removes a socket and its lock, which is held.
 fn remove(path: &Path) {
-    // Who has removed them already has done the same.
+    // Another process may have removed them already.
     let _ = fs::remove_file(path);
     let _ = fs::remove_file(path.with_extension("lock"));
 }

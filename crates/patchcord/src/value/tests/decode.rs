@@ -1,4 +1,4 @@
-//! Rules of decoding.
+//! Tests of decoding.
 
 use std::{borrow::Cow, error::Error};
 

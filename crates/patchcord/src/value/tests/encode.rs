@@ -1,4 +1,4 @@
-//! Rules of encoding.
+//! Tests of encoding.
 
 use bytes::Bytes;
 use rhai::Dynamic;

@@ -1,4 +1,4 @@
-//! Rules of copying, comparing and of `Binary`.
+//! Tests of copying, of comparing, and of `Binary`.
 
 use bytes::Bytes;
 use rhai::{Array, Dynamic, Map};

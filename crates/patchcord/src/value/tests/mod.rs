@@ -1,4 +1,4 @@
-//! Tests of the rules in the module's table, one file per direction, and the properties that hold for any value.
+//! Tests of the rules in the module's table, one file per direction, and of the properties that hold for any value.
 
 mod decode;
 mod encode;
@@ -10,7 +10,7 @@ use rhai::{Array, Dynamic, FnPtr, Instant, Map};
 
 use crate::value::Binary;
 
-/// A type as the host or an embedder registers it.
+/// Type as the host or an embedder registers it.
 #[derive(Debug, Clone)]
 struct Handle;
 
@@ -35,12 +35,12 @@ fn binary(bytes: &'static [u8]) -> Dynamic {
     Dynamic::from(Binary::from(Bytes::from_static(bytes)))
 }
 
-/// `depth` arrays, one inside the other.
+/// Returns `depth` arrays, one inside the other.
 fn nested(depth: usize) -> Dynamic {
     (0..depth).fold(Dynamic::from_int(1), |value, _| array([value]))
 }
 
-/// An array that contains itself.
+/// Returns an array that contains itself.
 fn knot() -> Dynamic {
     let mut cell = Dynamic::from_array(Array::new()).into_shared();
     let itself = cell.clone();
@@ -48,7 +48,7 @@ fn knot() -> Dynamic {
     cell
 }
 
-/// A cell whose content is the cell.
+/// Returns a cell whose content is the cell itself.
 fn self_cell() -> Dynamic {
     let mut cell = Dynamic::UNIT.into_shared();
     let itself = cell.clone();
@@ -56,14 +56,14 @@ fn self_cell() -> Dynamic {
     cell
 }
 
-/// An array of two cells with arrays of two cells and so on: 2^60 leaves in 60 cells.
+/// Returns an array of two cells with arrays of two cells and so on: 2^60 leaves in 60 cells.
 fn doubling() -> Dynamic {
     (0..60).fold(Dynamic::from_int(1).into_shared(), |cell, _| {
         array([cell.clone(), cell]).into_shared()
     })
 }
 
-/// A variable that a panicking call held.
+/// Returns a variable that a panicking call held.
 fn poisoned() -> Dynamic {
     let cell = Dynamic::from_int(1).into_shared();
     let mut held = cell.clone();
@@ -75,7 +75,7 @@ fn poisoned() -> Dynamic {
     cell
 }
 
-/// Runs a test on a stack much smaller than any the host uses.
+/// Runs a test on a stack that is much smaller than any that the host uses.
 fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(512 * 1024);
     thread.spawn(test).unwrap().join().unwrap();

@@ -10,7 +10,7 @@ use crate::value::{
     to_json, to_packet, value,
 };
 
-/// What a script may send, as a description that both sides are built from.
+/// Value that a script may send, as a description from which both sides are built.
 #[derive(Debug, Clone)]
 enum Model {
     Null,
@@ -75,7 +75,7 @@ impl Model {
     }
 }
 
-/// The JSON of a value, by rules written a second time; its attachments are appended in order.
+/// Returns the JSON of a value, by rules that are written a second time. Appends its attachments in order.
 fn as_json(value: &Dynamic, attachments: &mut Vec<Bytes>) -> Value {
     let mut attach = |bytes: Bytes| {
         attachments.push(bytes);
@@ -126,7 +126,7 @@ fn limits() -> Limits {
     limits
 }
 
-/// Decoding by all three ways; what comes out can be sent or is refused, but nothing panics.
+/// Decodes a text in all three ways. The results can be sent or are refused, but nothing panics.
 fn decode_all(text: &str, attachments: &[Bytes]) {
     for limits in [limits(), Limits::default()] {
         if let Ok(event) = event(text, attachments, &limits) {
@@ -200,7 +200,7 @@ proptest! {
         prop_assert_eq!(&event.arguments(), &packet);
         let written = serde_json::to_string(&Written::event(&event)).unwrap();
         prop_assert_eq!(&serde_json::to_string(&Written::ack(&packet)).unwrap(), &written);
-        // It has the bytes where a packet has the places of attachments.
+        // serde_json writes the bytes where a packet has the placeholders of attachments.
         let bytes: Vec<_> = sent.iter().map(|value| to_json(value).unwrap()).collect();
         prop_assert_eq!(written, format!("[{}]", bytes.join(",")));
     }

@@ -1,4 +1,4 @@
-//! How notes become batches.
+//! Tests of how notes become batches.
 
 use super::*;
 

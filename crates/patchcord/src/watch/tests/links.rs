@@ -1,4 +1,4 @@
-//! Links on the way to a target, and in it.
+//! Tests with links on the way to a target, and in it.
 
 use super::*;
 

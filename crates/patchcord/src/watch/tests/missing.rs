@@ -1,4 +1,4 @@
-//! Targets that are not there, or not yet again.
+//! Tests with targets that are missing, or not back yet.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What the system tells, and what it loses.
+//! Tests of the events that the system reports, and of those that it loses.
 
 use super::*;
 
@@ -22,7 +22,7 @@ async fn lost_events_lead_to_a_look_at_everything() {
     reader.still_sees(&target.join("chat.rhai")).await;
 }
 
-/// The watching thread of `target` without a [`Watcher`]; what notify says goes to `events` alone.
+/// Starts the watching thread of `target` without a [`Watcher`]. The events of notify go only to `events`.
 fn watching_by_hand(
     target: &Path,
     events: impl notify::EventHandler,

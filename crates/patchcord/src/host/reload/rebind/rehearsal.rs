@@ -1,4 +1,4 @@
-//! Rehearsal of a switch: its effects on live connections, computed on copies.
+//! Rehearsal of a switch: computes its effects on live connections, on copies.
 
 use std::sync::{Arc, mpsc};
 
@@ -9,8 +9,8 @@ use crate::{
     script::Version,
 };
 
-/// Returns the effects that [`switch`](super::switch) would have, and switches nothing. Each connection computes them in
-/// its turn, so no call of its script runs meanwhile.
+/// Returns the effects that [`switch`](super::switch) would have, and switches nothing. Each connection computes its
+/// effects in its turn, so no call of its script runs meanwhile.
 pub(in crate::host::reload) fn rehearse(batch: Vec<(Candidate, Vec<Prepared>)>) -> Vec<Switched> {
     batch.into_iter().map(rehearse_one).collect()
 }
@@ -44,7 +44,7 @@ fn rehearse_one((candidate, prepared): (Candidate, Vec<Prepared>)) -> Switched {
     }
 }
 
-/// Rehearsal of one connection. A connection that ends before drops it.
+/// Rehearsal of one connection. A connection that ends before its rehearsal drops it.
 struct Rehearsal {
     connection: Arc<Connection>,
     version: Arc<Version>,
@@ -56,7 +56,7 @@ impl Rehearsal {
     fn run(mut self) {
         let drafts = self.drafts.take();
         if let Some(adopted) = adopt::rehearse(&self.connection, &self.version, drafts) {
-            // The preview may have given up waiting for it.
+            // The preview may have stopped waiting for the report.
             let _ = self.report.send(adopted);
         }
     }

@@ -1,8 +1,8 @@
 //! Sends to the sockets of other processes, on a `SocketIo` of the application whose adapter reaches them.
 //!
-//! The host sends to the sockets of this process at once, in the order of everything else; an adapter takes its time.
-//! So broadcasts to other processes wait in a queue of their own, one for each namespace, and a dead backend stops
-//! nothing here.
+//! The host sends to the sockets of this process at once, in the order of everything else, but an adapter may be slow.
+//! So broadcasts to other processes wait in a queue of their own, one for each namespace, and a failed backend of the
+//! adapter delays nothing in this process.
 
 use std::{any::TypeId, sync::Arc};
 
@@ -19,10 +19,10 @@ use crate::{
     value::{EncodedEvent, Written},
 };
 
-/// Maximum broadcasts of a namespace that wait for the adapter.
+/// Maximum number of broadcasts of a namespace that wait for the adapter.
 const MAX_WAITING: usize = 1024;
 
-/// Sends broadcasts of one namespace to other processes.
+/// Queue of the broadcasts of one namespace to other processes.
 #[derive(Debug)]
 pub(in crate::host::socketio) struct Remote {
     here: Arc<str>,
@@ -50,16 +50,16 @@ impl Remote {
             here: here.clone(),
             announcer: announcer.clone(),
         };
-        tokio::spawn(carrier.carry(waiting));
+        tokio::spawn(carrier.relay(waiting));
         Some(Self { here, queue })
     }
 
-    /// Returns the room that every socket of this process is in, and no other socket; scripts do not see it.
+    /// Returns the room that contains all sockets of this process, and no others. It is hidden from scripts.
     pub(super) const fn here(&self) -> &Arc<str> {
         &self.here
     }
 
-    /// Queues an event for the sockets of other processes that `target` names.
+    /// Queues an event for the sockets of other processes that `target` selects.
     pub(super) fn emit(&self, target: &Target, event: &EncodedEvent<'_>) -> Result<(), SendError> {
         let broadcast = Broadcast {
             target: target.clone(),
@@ -71,13 +71,13 @@ impl Remote {
     }
 }
 
-/// Returns [`Remote::here`], if the adapter of `io` reaches other processes.
+/// Returns the room for [`Remote::here`] if the adapter of `io` reaches other processes.
 pub(in crate::host::socketio) fn room<A: Adapter>(io: &SocketIo<A>) -> Option<Arc<str>> {
     let is_local = TypeId::of::<A>() == TypeId::of::<LocalAdapter>();
     (!is_local).then(|| format!("patchcord:{}", io.config().server_id).into())
 }
 
-/// Hands one broadcast after the other to the adapter.
+/// Task that passes one broadcast after the other to the adapter.
 struct Carrier<A: Adapter> {
     io: SocketIo<A>,
     path: Arc<str>,
@@ -86,7 +86,7 @@ struct Carrier<A: Adapter> {
 }
 
 impl<A: Adapter> Carrier<A> {
-    async fn carry(self, mut waiting: Receiver<Broadcast>) {
+    async fn relay(self, mut waiting: Receiver<Broadcast>) {
         while let Some(broadcast) = waiting.recv().await {
             let Broadcast { target, event } = broadcast;
             let Some(sockets) = self.io.of(&*self.path) else {

@@ -25,14 +25,14 @@ use crate::{
     },
 };
 
-/// Accepts the clients of a namespace. socketioxide keeps this handler as long as the `SocketIo` lives. The `SocketIo`
-/// may outlive the host, so the handler holds nothing of the host.
+/// Handler that accepts the clients of a namespace. socketioxide keeps it as long as the `SocketIo` lives. The
+/// `SocketIo` may outlive the host, so the handler keeps nothing of the host alive.
 #[derive(Clone)]
 pub(in crate::host::socketio) struct Connects {
     context: Weak<ServerContext>,
     /// `None` for instances that socketioxide creates: they are found by their paths.
     namespace: Option<Weak<Namespace>>,
-    /// See [`Remote::here`](super::cluster::Remote::here).
+    /// Room of the sockets of this process: see [`Remote::here`](super::cluster::Remote::here).
     here: Option<Arc<str>>,
 }
 
@@ -49,14 +49,14 @@ impl Connects {
         }
     }
 
-    /// Reserves the namespace of a socket, while it is served.
+    /// Reserves the namespace of a socket, if it is served.
     fn namespace(&self, context: &ServerContext, path: &str) -> Result<Reserved, &'static str> {
         if let Some(namespace) = &self.namespace {
             return Ok(context.served(namespace)?.reserve());
         }
         let namespaces = &context.namespaces;
         let instance = namespaces.ensure(path).ok_or_else(|| {
-            // socketioxide has created it for nothing.
+            // Removes the namespace that socketioxide has created, because it is not served.
             namespaces.delete(path);
             INVALID_NAMESPACE
         })?;
@@ -82,7 +82,7 @@ impl Connects {
         let auth = context.auth(auth)?;
         let id = socket.id.to_string();
         let connection = Connection::new(&*id, namespace.clone(), auth, api::now());
-        // The application and other processes know the socket by its id, too.
+        // Joins the room of its own id, by which the application and other processes address the socket.
         socket.join(id);
         if let Some(here) = &self.here {
             socket.join(here.to_string());
@@ -128,7 +128,7 @@ impl Connects {
 }
 
 impl<A: Adapter> ConnectHandler<A, HostMarker> for Connects {
-    /// Runs after the CONNECT was answered: `on_connection` first, and then what the client has sent meanwhile.
+    /// Runs `on_connection` after the CONNECT was answered, and then handles what the client has sent meanwhile.
     fn call(&self, socket: Arc<Socket<A>>, _: Option<Value>) {
         self.open(&socket);
     }
@@ -152,7 +152,7 @@ struct Messages {
 }
 
 impl<A: Adapter> MessageHandler<A, HostMarker> for Messages {
-    /// Runs in the order of the packets, in the task that reads them.
+    /// Handles an event, in the order of the packets, in the task that reads them.
     fn call(&self, _: Arc<Socket<A>>, packet: Value, ack: Option<i64>) {
         flush::collect(None, || self.receive(packet, ack));
     }
@@ -161,7 +161,7 @@ impl<A: Adapter> MessageHandler<A, HostMarker> for Messages {
 impl Messages {
     fn receive(&self, packet: Value, ack: Option<i64>) {
         let connection = &self.connection;
-        // Packets that follow the end of a client are no loss to report.
+        // Packets behind the end of a client are not reported as lost.
         if connection.is_cut() || !self.is_in_time() {
             return;
         }
@@ -175,7 +175,8 @@ impl Messages {
         }
     }
 
-    /// Returns whether the client may send one more event now.
+    /// Returns `true` if the client may send one more event now. Otherwise announces that the event is dropped, or
+    /// disconnects the client.
     fn is_in_time(&self) -> bool {
         let Some(rate) = &self.rate else {
             return true;

@@ -1,4 +1,4 @@
-//! Sockets on a `SocketIo` of the application: everything of theirs passes socketioxide.
+//! Sockets on a `SocketIo` of the application: all their packets pass through socketioxide.
 
 pub(super) mod cluster;
 pub(super) mod handlers;

@@ -20,7 +20,7 @@ use crate::{
     value::{EncodedEvent, Written},
 };
 
-/// One namespace of socketioxide.
+/// Link from scripts to one namespace of socketioxide.
 pub(in crate::host::socketio) struct Broadcasts<A: Adapter> {
     pub(in crate::host::socketio) io: SocketIo<A>,
     pub(in crate::host::socketio) path: Arc<str>,
@@ -116,7 +116,7 @@ fn is_in<A: Adapter>(socket: &Socket<A>, rooms: &[String]) -> bool {
             .any(|room| rooms.iter().any(|one| one == room))
 }
 
-/// Polls a future once: nothing of this process has to be waited for.
+/// Polls a future once. That is enough, because operations on sockets of this process do not wait.
 fn poll_now<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),

@@ -2,7 +2,7 @@
 
 use socketioxide::{SendError, SocketError, adapter::Adapter, socket::Socket};
 
-/// Returns the rooms of a socket that scripts know.
+/// Returns the rooms of a socket, without `here`, which is hidden from scripts.
 pub(super) fn rooms_of<A: Adapter>(socket: &Socket<A>, here: Option<&str>) -> Vec<String> {
     let rooms = socket.rooms().into_iter();
     rooms
@@ -11,8 +11,7 @@ pub(super) fn rooms_of<A: Adapter>(socket: &Socket<A>, here: Option<&str>) -> Ve
         .collect()
 }
 
-/// Returns `true` if socketioxide did not accept something for a client because the maximum amount waits for the
-/// client.
+/// Returns `true` if socketioxide did not accept a packet because the queue of the client is full.
 pub(super) fn is_full(result: &Result<(), SendError>) -> bool {
     matches!(
         result,

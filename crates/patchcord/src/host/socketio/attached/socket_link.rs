@@ -19,14 +19,14 @@ use crate::{
     value::{self, EncodedEvent, Packet, Written},
 };
 
-/// One socket of socketioxide.
+/// Link from scripts to one socket of socketioxide.
 pub(super) struct SocketLink<A: Adapter> {
     socket: Arc<Socket<A>>,
     /// Address of the client.
     peer: Option<SocketAddr>,
     /// `true` while the client is not accepted yet: it may join rooms although socketioxide reports it as disconnected.
     handshaking: bool,
-    /// See [`Remote::here`](super::cluster::Remote::here).
+    /// Room of the sockets of this process: see [`Remote::here`](super::cluster::Remote::here).
     here: Option<Arc<str>>,
 }
 
@@ -119,7 +119,7 @@ impl<A: Adapter> Link for SocketLink<A> {
         }
     }
 
-    /// Does nothing more: the official clients close a connection without sockets by themselves.
+    /// Does nothing more, because the official clients close a connection without sockets themselves.
     fn close(&self) {}
 
     fn is_stalled(&self) -> bool {
@@ -165,7 +165,7 @@ impl<A: Adapter> Link for SocketLink<A> {
     }
 }
 
-/// Timeout of an answer without a time limit: socketioxide requires a timeout for every answer.
+/// Timeout of an answer without a time limit, because socketioxide requires a timeout for every answer.
 const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// Arguments of an answer, as socketioxide's parser returns them.

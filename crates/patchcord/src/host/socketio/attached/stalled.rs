@@ -28,14 +28,14 @@ struct Tracked(Weak<Connection>);
 #[derive(Clone)]
 struct Disconnecting;
 
-/// Lets [`disconnect_stalled`] find the connection of a socket.
+/// Stores the connection of a socket, so that [`disconnect_stalled`] finds it.
 pub(super) fn watch<A: Adapter>(socket: &Socket<A>, connection: &Arc<Connection>) {
     socket
         .extensions
         .insert(Tracked(Arc::downgrade(connection)));
 }
 
-/// Returns whether the host has ended the connection, and sends nothing more to the socket.
+/// Returns `true` if the host has ended the connection, and sends nothing more to the socket.
 pub(super) fn is_disconnecting<A: Adapter>(socket: &Socket<A>) -> bool {
     socket.extensions.get::<Disconnecting>().is_some()
 }

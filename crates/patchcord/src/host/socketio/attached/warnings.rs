@@ -1,13 +1,14 @@
-//! Reports what a `SocketIo` of the application cannot promise, when a host is attached to it.
+//! Reports the promises of the host that a `SocketIo` of the application cannot keep, when a host is attached to it.
 
 use socketioxide::{SocketIoConfig, TransportType};
 
 use crate::host::options::Options;
 
-/// Number of packets that one script call may send to a client, with the default limits.
+/// Minimum of `max_buffer_size`, in packets: the number that one script call may send to a client, with the default
+/// limits.
 const MIN_PACKETS: usize = 10_000;
 
-/// Reason for which a host could not be attached.
+/// Reason for which a host cannot be attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachError {
@@ -20,8 +21,8 @@ pub enum AttachError {
     OtherParser,
 }
 
-/// Returns whether the parser is not the common one. socketioxide shows its parser in this way only. If it no longer
-/// does, the first event still reveals the parser.
+/// Returns `true` if the parser is not the common one. Only the `Debug` text of the configuration shows the parser. If
+/// it no longer does, the first event still reveals the parser.
 pub(in crate::host) fn has_other_parser(config: &SocketIoConfig) -> bool {
     let config = format!("{config:?}");
     config.contains("parser: ") && !config.contains("parser: Common")

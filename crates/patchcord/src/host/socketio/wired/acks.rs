@@ -1,4 +1,4 @@
-//! Answers that a client owes the server.
+//! Pending acks: answers of a client that scripts wait for.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::connection::{Answer, NoAnswer};
 
-/// Answers that one socket waits for, by the ids that the client answers to.
+/// Pending acks of one socket, by the ids that the client answers to.
 #[derive(Debug, Default)]
 pub(super) struct PendingAcks(Mutex<Open>);
 
@@ -27,7 +27,7 @@ struct Open {
     is_closed: bool,
 }
 
-/// Removes a question when its answer is no longer waited for.
+/// Guard that removes a pending ack when its answer is no longer waited for.
 struct Pending {
     asks: Weak<PendingAcks>,
     id: i64,
@@ -42,7 +42,7 @@ impl Drop for Pending {
 }
 
 impl PendingAcks {
-    /// Creates a question: returns its id, and the future of its answer. Without a `timeout` an answer is never too
+    /// Adds a pending ack. Returns its id, and the future of the answer. Without a `timeout` the answer is never too
     /// late.
     pub(super) fn ask(self: &Arc<Self>, timeout: Option<Duration>) -> (i64, Answer) {
         let (answer, answered) = channel();
@@ -69,12 +69,12 @@ impl PendingAcks {
         (id, Box::pin(answer))
     }
 
-    /// Takes a question that was answered; `None` if none has this id.
+    /// Removes the pending ack with this id, and returns the sender for its answer.
     pub(super) fn take(&self, id: i64) -> Option<Sender<Vec<Dynamic>>> {
         self.0.lock().waiting.remove(&id)
     }
 
-    /// Ends all questions, because the client has left.
+    /// Ends all pending acks, because the client has left.
     pub(super) fn close(&self) {
         let mut open = self.0.lock();
         open.is_closed = true;

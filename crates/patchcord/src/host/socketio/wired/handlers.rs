@@ -21,8 +21,8 @@ use crate::{
     value,
 };
 
-/// Accepts the clients of a namespace. socketioxide keeps this handler as long as the `SocketIo` lives. The `SocketIo`
-/// may outlive the host, so the handler holds nothing of the host.
+/// Handler that accepts the clients of a namespace. socketioxide keeps it as long as the `SocketIo` lives. The
+/// `SocketIo` may outlive the host, so the handler keeps nothing of the host alive.
 #[derive(Clone)]
 pub(in crate::host::socketio) struct Connects {
     context: Weak<ServerContext>,
@@ -30,7 +30,7 @@ pub(in crate::host::socketio) struct Connects {
     members: Arc<Members>,
 }
 
-/// Client that is accepted, and whose CONNECT socketioxide has yet to answer.
+/// Accepted client whose CONNECT socketioxide has not answered yet.
 struct Entering {
     connection: Arc<Connection>,
     member: Arc<Member>,
@@ -110,7 +110,7 @@ impl Connects {
             let link = WireLink::new(self.members.clone(), member.clone(), socket.clone());
             connection.open(Arc::new(link));
         }
-        // socketioxide may have ended the socket meanwhile, before it had a place anywhere.
+        // socketioxide may have ended the socket meanwhile, before it was in any list.
         if connection.phase() == Phase::Left {
             self.members.leave(&member);
             wire.end_socket(path, &member.id);
@@ -120,7 +120,7 @@ impl Connects {
 }
 
 impl<A: Adapter> ConnectHandler<A, HostMarker> for Connects {
-    /// Runs after the CONNECT was accepted: `on_connection` first, and then what the client has sent meanwhile.
+    /// Runs `on_connection` after the CONNECT was accepted, and then handles what the client has sent meanwhile.
     fn call(&self, socket: Arc<Socket<A>>, _: Option<Value>) {
         if let Some(wire) = wire(&socket) {
             self.open(&socket, wire);
@@ -141,7 +141,7 @@ impl<A: Adapter> ConnectHandler<A, HostMarker> for Connects {
     }
 }
 
-/// Takes the packets of a socket.
+/// Receiver of the packets of a socket.
 struct Inbound {
     context: Arc<ServerContext>,
     connection: Arc<Connection>,
@@ -154,7 +154,7 @@ impl Receiver for Inbound {
     }
 
     fn event(&self, text: &str, attachments: &[Bytes], ack: Option<i64>) -> Result<(), String> {
-        // Packets that follow the end of a client are no loss to report.
+        // Packets behind the end of a client are not reported as lost.
         if self.connection.is_cut() {
             return Ok(());
         }
@@ -175,7 +175,7 @@ impl Receiver for Inbound {
         let Some(answer) = self.member.asks.get().and_then(|asks| asks.take(id)) else {
             return Ok(false);
         };
-        // Nobody may wait for it any more.
+        // An error is ignored, because the script may have stopped waiting for the answer.
         let _ = answer.send(args);
         Ok(true)
     }
@@ -209,7 +209,7 @@ impl<A: Adapter> DisconnectHandler<A, HostMarker> for Leaves {
         self.members.leave(&self.member);
         let Member { wire, id, asks, .. } = &*self.member;
         wire.end_socket(self.members.path(), id);
-        // Whoever asks from now on is told that the client has left.
+        // Further acks that scripts ask for end at once, because the client has left.
         asks.get_or_init(Arc::default).close();
         let ended_by_host = match reason {
             DisconnectReason::ClientNSDisconnect

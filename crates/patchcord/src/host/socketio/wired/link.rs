@@ -17,7 +17,7 @@ use crate::{
 pub(super) struct WireLink<A: Adapter> {
     members: Arc<Members>,
     member: Arc<Member>,
-    /// The same socket, as socketioxide knows it.
+    /// The same socket in socketioxide.
     socket: Arc<Socket<A>>,
 }
 
@@ -105,7 +105,7 @@ impl<A: Adapter> Link for WireLink<A> {
 
     fn handshake(&self) -> Map {
         let opening = self.member.wire.opening();
-        // It was one before.
+        // The text was a URI before, so it can be parsed.
         let uri = opening.uri.parse().unwrap_or_default();
         describe(&uri, &opening.headers, opening.peer)
     }

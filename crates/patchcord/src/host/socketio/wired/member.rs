@@ -1,4 +1,4 @@
-//! Socket of one client in a namespace, and the link from scripts to it.
+//! Socket of one client in a namespace, with its rooms and its pending acks.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ pub(in crate::host::socketio) struct Member {
     pub(super) id: Arc<str>,
     pub(super) wire: Arc<Wire>,
     pub(super) place: Mutex<Place>,
-    /// Answers that the client owes, once there were any.
+    /// Pending acks, created with the first of them.
     pub(super) asks: OnceLock<Arc<PendingAcks>>,
 }
 
@@ -34,11 +34,11 @@ pub(super) struct Place {
 /// Presence of a socket in its namespace. Broadcasts reach only a socket that is present.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Presence {
-    /// Its CONNECT is not answered yet.
+    /// The CONNECT is not answered yet.
     #[default]
     Expected,
     Present,
-    /// It has left, and can join no room.
+    /// The socket has left, and can join no room.
     Gone,
 }
 

@@ -23,23 +23,23 @@ pub(in crate::host::socketio) struct Members {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Number of the last socket, and of the last join.
+    /// Number of the last socket or join.
     last: u64,
     present: Listed,
     by_id: HashMap<Arc<str>, Arc<Member>>,
     rooms: HashMap<Arc<str>, Room>,
 }
 
-/// A room that has sockets.
+/// Room that has sockets.
 #[derive(Debug)]
 struct Room {
-    /// Number of its first join.
+    /// Number of the first join of the room.
     created: u64,
-    /// By the order of their joins.
+    /// Sockets, in the order of their joins.
     members: Listed,
 }
 
-/// Sockets in an order, and the list of them for broadcasts, which go through it without a lock.
+/// Sockets in order, and a list of them for broadcasts, which go through the list without a lock.
 #[derive(Debug, Default)]
 struct Listed {
     by_number: BTreeMap<u64, Arc<Member>>,
@@ -107,7 +107,7 @@ impl Members {
         table.leave_all(&mut place);
     }
 
-    /// Lets a socket join rooms, unless it is gone.
+    /// Adds a socket to rooms, unless it has left.
     pub(super) fn join(&self, member: &Arc<Member>, rooms: &[String]) {
         let mut table = self.table.write();
         let mut place = member.place.lock();
@@ -130,7 +130,7 @@ impl Members {
         }
     }
 
-    /// Lets a socket leave a room.
+    /// Removes a socket from a room.
     pub(super) fn leave_room(&self, member: &Member, room: &str) {
         let mut table = self.table.write();
         let position = member.place.lock().rooms.remove(room);
@@ -139,7 +139,7 @@ impl Members {
         }
     }
 
-    /// Lets a socket leave all its rooms.
+    /// Removes a socket from all its rooms.
     pub(super) fn leave_rooms(&self, member: &Member) {
         let mut table = self.table.write();
         table.leave_all(&mut member.place.lock());
@@ -195,7 +195,7 @@ impl Members {
 }
 
 impl Table {
-    /// Returns the name of a room, which all its sockets share.
+    /// Returns the name of a room, in the memory that all its sockets share.
     fn name(&self, room: &str) -> Arc<str> {
         match self.rooms.get_key_value(room) {
             Some((name, _)) => name.clone(),
@@ -225,7 +225,7 @@ impl NamespaceLink for Members {
     fn emit(&self, named: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError> {
         let mut shared = None;
         self.select(named, |member| {
-            // In memory once, however many clients it waits for.
+            // The event is in memory once, however many clients it waits for.
             let frames = shared.get_or_insert_with(|| {
                 let frames = encode::event(&self.path, None, event.packet());
                 member.wire.share(frames)
@@ -251,7 +251,7 @@ impl NamespaceLink for Members {
     }
 }
 
-/// Gives back the memory of a table that most entries have left.
+/// Frees the unused memory of a table that most entries have left.
 fn shrink<V>(table: &mut HashMap<Arc<str>, V>) {
     if table.len() < table.capacity() / 8 {
         let few = 2 * table.len();

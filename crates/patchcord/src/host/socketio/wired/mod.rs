@@ -1,5 +1,5 @@
-//! Sockets of clients that came through the host's own service. Their events, acks and rooms never pass socketioxide,
-//! which knows them by their CONNECT and their end only.
+//! Sockets of clients that came through the host's own service. Their events, acks and rooms do not pass through
+//! socketioxide, which handles only their CONNECT and their end.
 
 mod acks;
 pub(super) mod handlers;

@@ -1,4 +1,4 @@
-//! Tells whom a request that opens a session counts for.
+//! Finds the client for which a new session counts.
 
 use std::net::SocketAddr;
 
@@ -9,10 +9,10 @@ use crate::host::address::Network;
 /// Headers in which a proxy names the client behind it.
 const FORWARDING: [&str; 2] = ["x-forwarded-for", "forwarded"];
 
-/// Client that opens a session, as limits see it.
+/// Client that opens a session, as the limits count it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Caller {
-    /// Client on this machine, or one whose address is unknown: no limit per address counts it.
+    /// Client on this machine, or one whose address is unknown: no limit per address applies to it.
     Exempt,
     /// Client of a network.
     From(Network),
@@ -32,7 +32,7 @@ impl Caller {
     }
 }
 
-/// Returns the header by which a proxy shows that the host is not configured to trust.
+/// Returns the header of a proxy that the host is not configured to trust.
 pub(super) fn forwarding(headers: &HeaderMap, trust_proxy: usize) -> Option<&'static str> {
     let mut found = FORWARDING.into_iter();
     let found = found.find(|name| headers.contains_key(*name));

@@ -1,4 +1,4 @@
-//! Reasons for which a client gets no session, and the responses that say so.
+//! Reasons to reject a new session, and the responses with these reasons.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     host::transport::response::refuse_with,
 };
 
-/// Time after which a client may try again, where nobody knows when a session ends.
+/// Delay after which a client may try again, for limits without a refill: the end of a session cannot be predicted.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Limit that one more session would exceed.
@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(in crate::host::transport) enum Over {
     Sessions,
     Unconnected,
-    /// Sessions open too fast. The time until the next one may open.
+    /// Sessions open too fast. Contains the time until the next one may open.
     Rate(Duration),
 }
 
@@ -34,11 +34,11 @@ pub(in crate::host::transport) enum Scope {
     Proxy,
 }
 
-/// Reason for which a client gets no session.
+/// Reason to reject a new session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::host::transport) enum Refusal {
     Limit(Over, Scope),
-    /// The request target is longer than the host keeps.
+    /// The request target is too long for the host to keep.
     Target,
 }
 

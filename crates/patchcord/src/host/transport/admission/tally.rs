@@ -1,4 +1,4 @@
-//! Counts the sessions of a host, in all and for each address, and decides whether there may be one more.
+//! Counts the sessions of a host, in total and for each address, and decides if one more may open.
 
 use std::{collections::HashMap, time::Instant};
 
@@ -11,12 +11,12 @@ use crate::host::{
     transport::bucket::{Bucket, Refill},
 };
 
-/// Seconds of the limit per second that may come at once, because all clients of a server come back at the same time
-/// when it restarts.
+/// Burst of new sessions, as seconds of the limit per second, because all clients of a server come back at the same
+/// time when it restarts.
 const BURST: usize = 10;
 
-/// Part of the sessions without a socket that one address may have. A client may invent the header that makes it
-/// [`Caller::Behind`], and so has two shares; the third one is left for all others.
+/// Number of equal shares of the sessions without a socket, of which one address may have one. A client may invent the
+/// header that makes it [`Caller::Behind`], and so has two shares; the third one is left for all others.
 const SHARES: usize = 3;
 
 /// Limits on sessions, for clients that are counted together.
@@ -32,7 +32,7 @@ struct Bounds {
 pub(super) struct Limits {
     all: Bounds,
     address: Bounds,
-    /// Bounds for the clients of a proxy that is not trusted. Limits per address do not hold for them, but they leave
+    /// Bounds for the clients of an untrusted proxy. Limits per address do not apply to them, but these bounds leave
     /// room for the clients of other addresses.
     proxy: Bounds,
 }
@@ -79,7 +79,7 @@ fn refill(per_second: usize) -> Refill {
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
     sessions: usize,
-    /// Sessions without a socket so far; they are sessions, too.
+    /// Number of those sessions that have had no socket yet.
     unconnected: usize,
     bucket: Bucket,
 }
@@ -115,7 +115,7 @@ impl Count {
         self.sessions = self.sessions.saturating_sub(1);
     }
 
-    /// Returns `true` if a new count would be the same.
+    /// Returns `true` if the count is equal to a new one.
     fn is_idle(&self, now: Instant) -> bool {
         self.sessions == 0 && self.bucket.is_full(now)
     }
@@ -123,8 +123,8 @@ impl Count {
 
 /// Sessions of a host.
 ///
-/// Only a session that opens makes a count, and an idle count is removed. So there are at most as many counts as there
-/// are sessions, and as sessions opened in the last ten seconds.
+/// Only a session that opens creates a count, and an idle count is removed. So there are at most as many counts as
+/// sessions that are open, plus those that opened in the last ten seconds.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     all: Count,
@@ -163,7 +163,7 @@ impl Tally {
         }
     }
 
-    /// Records the end of a session that has had a socket, see [`Tally::connect`].
+    /// Records the end of a session. [`Tally::connect`] must have been called for it before.
     pub(super) fn close(&mut self, caller: Caller, now: Instant) {
         self.all.close();
         if let Some(count) = self.callers.get_mut(&caller) {
@@ -200,7 +200,7 @@ mod tests {
         Limits::of(&options)
     }
 
-    /// Returns the number of sessions that open at once, and what refuses the next one.
+    /// Returns the number of sessions that open at once, and the reason why the next one is rejected.
     fn opened(
         tally: &mut Tally,
         limits: &Limits,

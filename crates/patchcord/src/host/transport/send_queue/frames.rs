@@ -2,16 +2,16 @@
 
 use bytes::Bytes;
 
-/// Minimum size of a buffer that a queue shares, in bytes. The copy of a smaller one costs less than its place in the
-/// queue and its slice in a write.
+/// Minimum size of a buffer that queues share, in bytes. A smaller buffer is copied, because the copy costs less than
+/// an entry in the queue and a slice in a write.
 pub(in crate::host::transport) const SHARED_FROM: usize = 1024;
 
 /// Frames of one packet: a text frame, and a binary frame for each attachment; or a control frame.
 #[derive(Debug, Clone)]
 pub(in crate::host) enum Frames {
-    /// Buffer that counts for each queue that holds it.
+    /// Buffer whose memory counts for each queue that holds it.
     Owned(Bytes),
-    /// Buffer of at least [`SHARED_FROM`] bytes that counts elsewhere, once for all queues that hold it.
+    /// Buffer of at least [`SHARED_FROM`] bytes, whose memory counts elsewhere, once for all queues that hold it.
     Shared(Bytes),
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::frames::Frames;
 use crate::host::transport::server_frames;
 
-/// Maximum size of a buffer that small frames are joined in, in bytes. Its memory is given back when all of it has left.
+/// Maximum size of a buffer in which small frames are joined, in bytes. Its memory is freed when all of it has left.
 pub(super) const CHUNK: usize = 16 * 1024;
 
 /// Frames in order, of which the first may have left in part.
@@ -14,18 +14,18 @@ pub(super) struct Segments {
     segments: VecDeque<Segment>,
     /// Number of bytes that wait.
     bytes: usize,
-    /// Number of bytes of memory that count for this queue.
+    /// Memory that counts for this queue, in bytes.
     owned: usize,
     /// Number of bytes of the first segment that have left.
     left: usize,
-    /// Remaining bytes of the frame that has left in part.
+    /// Number of remaining bytes of the frame that has left in part.
     begun: usize,
 }
 
-/// A number of whole frames.
+/// Buffer of whole frames.
 #[derive(Debug)]
 pub(super) enum Segment {
-    /// Frames of one push, whose buffer other queues may hold as well.
+    /// Frames of one push. Other queues may hold the same buffer.
     Pushed(Frames),
     /// Frames that were copied.
     Copied(Vec<u8>),
@@ -39,7 +39,8 @@ impl Segment {
         }
     }
 
-    /// Returns its memory in bytes, unless that counts elsewhere, and its place in the queue.
+    /// Returns the memory that counts for this segment, in bytes: its entry in the queue, and its buffer unless that
+    /// counts elsewhere.
     fn owned(&self) -> usize {
         let buffer = match self {
             Self::Pushed(frames) => frames.owned(),
@@ -73,7 +74,7 @@ impl Segments {
                 self.bytes += frames.len();
                 return;
             }
-            // The next buffer becomes full, too.
+            // The next buffer will become full, too, so it gets its full capacity at once.
             Some(Segment::Copied(full)) if full.capacity() == CHUNK => CHUNK,
             _ => 0,
         };
@@ -87,7 +88,8 @@ impl Segments {
         self.bytes
     }
 
-    /// Returns the memory of the segments in bytes, unless it counts elsewhere. A buffer counts until all of it has left.
+    /// Returns the memory of the segments in bytes, without the buffers that count elsewhere. A buffer counts until all
+    /// of it has left.
     pub(super) const fn owned(&self) -> usize {
         self.owned
     }
@@ -97,7 +99,7 @@ impl Segments {
         self.begun > 0
     }
 
-    /// Returns what waits of each segment.
+    /// Returns the waiting bytes of each segment.
     pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let mut left = self.left;
         self.segments.iter().map(move |segment| {
@@ -133,7 +135,7 @@ impl Segments {
     }
 }
 
-/// Returns `true` if frames have room in a buffer.
+/// Returns `true` if a buffer has room for frames.
 pub(super) const fn fits(buffer: &[u8], frames: &[u8]) -> bool {
     buffer.len() + frames.len() <= CHUNK
 }

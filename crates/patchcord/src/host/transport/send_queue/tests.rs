@@ -1,4 +1,4 @@
-//! Content, counts and memory of a send queue, however frames come and leave.
+//! Tests of the content, the counts and the memory of a send queue.
 
 use std::{collections::VecDeque, io::IoSlice};
 
@@ -256,11 +256,11 @@ fn incomplete_frames_do_no_harm() {
 struct Waiting {
     kind: OpCode,
     bytes: Vec<u8>,
-    /// Number of its bytes that have left.
+    /// Number of bytes that have left.
     left: usize,
 }
 
-/// A queue in the simplest way.
+/// Simplest possible queue, which a send queue is compared with.
 #[derive(Debug, Default)]
 struct Model(VecDeque<Waiting>);
 
@@ -333,7 +333,7 @@ impl Waiting {
 enum Step {
     Push(Vec<Waiting>),
     PushSlice(Vec<Waiting>),
-    /// In thousandths of what the next write offers.
+    /// Bytes that leave, in thousandths of the next write.
     Advance(usize),
     Take(usize),
     Clear,

@@ -1,4 +1,4 @@
-//! Total of all queues, and the clients that are disconnected for it.
+//! Tests of the total of all queues, and of the choice of clients that are disconnected for it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,13 +14,13 @@ fn text(length: u16) -> Vec<u8> {
     frame
 }
 
-/// Client that takes nothing by itself.
+/// Client whose queue shrinks only when a test says so.
 struct Client {
     queues: Arc<StalledQueues>,
     state: Mutex<State>,
-    /// Number of times that it was disconnected.
+    /// Number of disconnects.
     disconnects: AtomicUsize,
-    /// Called when it is disconnected.
+    /// Callback of each disconnect.
     on_disconnect: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -53,7 +53,7 @@ impl Client {
         }
     }
 
-    /// Returns `true` if the total exceeds the limit.
+    /// Sends frames without disconnecting any client. Returns `true` if the total exceeds the limit.
     fn push_only(self: &Arc<Self>, frames: &Frames) -> bool {
         let client: Arc<dyn SlowClient> = self.clone();
         let state = &mut *self.state.lock();
@@ -69,7 +69,7 @@ impl Client {
         if state.queue.is_empty() {
             state.ticket = None;
         } else if let Some(ticket) = &mut state.ticket {
-            // A queue that shrinks disconnects nobody.
+            // A queue that shrinks disconnects no client.
             let _ = ticket.report(&state.queue);
         }
     }
@@ -137,7 +137,7 @@ fn as_many_are_disconnected_as_it_takes() {
     assert!(clients[0].push_only(&owned(3_000)));
     assert!(clients[9].push_only(&owned(3_000)));
     queues.relieve();
-    // Without the first one, it would still be about 19,000 bytes.
+    // After the first disconnect the total is still about 19,000 bytes.
     assert_eq!(disconnects(&clients), [1, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 }
 
@@ -280,7 +280,7 @@ fn threads_that_push_and_disconnect_each_other_keep_the_total_right() {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Sends to each client whose bit is set, in a buffer that counts once if `true`.
+    /// Sends this many bytes to each client whose bit is set, in a buffer that counts once if `true`.
     Send(u16, u8, bool),
     Advance(usize, usize),
     Leave(usize),
@@ -296,7 +296,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Checks that the clients with the largest queues are disconnected, and as few as would free the excess.
+/// Relieves the queues, and checks that the clients with the largest ones are disconnected, and only as many as would
+/// free the excess.
 fn relieve(clients: &[Arc<Client>], queues: &StalledQueues) -> Result<(), TestCaseError> {
     let before: Vec<_> = clients.iter().map(|client| client.waiting()).collect();
     let excess = queues.total().saturating_sub(queues.limit);

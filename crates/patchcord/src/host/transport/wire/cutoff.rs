@@ -11,7 +11,7 @@ impl Wire {
         self.disconnect_for("transport error", problem);
     }
 
-    /// Disconnects a client that sent what cannot be read, and announces the reason.
+    /// Disconnects a client that sent data that cannot be read, and announces the reason.
     pub(in crate::host::transport) fn malformed(self: &Arc<Self>, problem: &str) {
         self.disconnect_for("parse error", &format!("it sent {problem}"));
     }
@@ -29,9 +29,10 @@ impl Wire {
         self.cut_off("a WebSocket frame that no client may send");
     }
 
-    /// Disconnects a client for a reason in Node's words, and announces the problem, once.
+    /// Disconnects a client for a reason in Node's words, and announces the problem, unless the session has ended
+    /// already.
     pub(super) fn disconnect_for(self: &Arc<Self>, reason: &'static str, problem: &str) {
-        // The answers to what came before are not lost.
+        // Written first, so that answers to earlier packets are not lost.
         self.write_waiting();
         let mut state = self.lock();
         let socket = state.socket_id();

@@ -1,4 +1,4 @@
-//! What a client sends, by either transport.
+//! Packets that a client sends, by either transport: each goes to its socket or to socketioxide, or ends the session.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -25,13 +25,13 @@ use crate::{
     },
 };
 
-/// Maximum length of the `auth` of a CONNECT, in bytes: it is kept as long as the socket.
+/// Maximum length of the `auth` of a CONNECT in bytes, because it is kept as long as the socket exists.
 const MAX_AUTH: usize = 64 * 1024;
-/// Maximum time for the attachments of a packet to come.
+/// Maximum time for the attachments of a packet to arrive.
 const ATTACHMENTS: Duration = Duration::from_secs(30);
 
 impl Wire {
-    /// Handles an Engine.IO packet of text.
+    /// Handles a text packet of Engine.IO.
     pub(in crate::host::transport) fn receive_text(self: &Arc<Self>, packet: &[u8]) {
         match packet.split_first() {
             Some((&MESSAGE, message)) => match std::str::from_utf8(message) {
@@ -71,19 +71,20 @@ impl Wire {
         }
     }
 
-    /// Counts a frame that continues a message.
+    /// Counts a frame that continues a message toward the limit of the client.
     pub(in crate::host::transport) fn count_frame(self: &Arc<Self>) {
         self.is_in_time();
     }
 
-    /// Hands a frame of the WebSocket itself to socketioxide, which answers pings and closes.
+    /// Hands a control frame of the WebSocket to socketioxide, which answers pings and closes.
     pub(in crate::host::transport) fn receive_control(self: &Arc<Self>, frame: &[u8]) {
         self.is_in_time();
         self.lock().hand(|inbox| inbox.extend_from_slice(frame));
     }
 
-    /// Records the end of the network. A client that disconnects without a close frame has closed its transport, as in
-    /// Node, unless the end of a message never came.
+    /// Records the end of the network connection. The client has then closed its transport, as in Node, even if it has
+    /// sent no close frame. If `is_complete` is `false`, the end of a frame or message is missing, and the connection
+    /// has failed.
     pub(in crate::host::transport) fn network_ended(&self, is_complete: bool) {
         let mut state = self.lock();
         if state.is_over() {
@@ -97,7 +98,7 @@ impl Wire {
         });
     }
 
-    /// Handles a Socket.IO packet, the text of a whole Engine.IO packet.
+    /// Handles a Socket.IO packet: `text` is the packet, and `whole` the Engine.IO packet that contains it.
     fn message(self: &Arc<Self>, whole: &[u8], text: &str) {
         let Some(packet) = Packet::parse(text) else {
             return self.malformed("a packet that is none of Socket.IO's");
@@ -120,7 +121,8 @@ impl Wire {
         }
     }
 
-    /// Handles a DISCONNECT, unless the server ends the socket at the same time: socketioxide may hear of only one.
+    /// Handles a DISCONNECT, unless the server ends the socket at the same time, because socketioxide may be told of
+    /// only one end.
     fn leave(&self, namespace: &str, whole: &[u8]) {
         let mut state = self.lock();
         let socket = state.sockets.forget(namespace);
@@ -171,7 +173,8 @@ impl Wire {
         }
     }
 
-    /// Returns the socket of a namespace. A client that never was there is disconnected, as in Node.
+    /// Returns the socket of the client in a namespace. Disconnects a client that was never in the namespace, as Node
+    /// does.
     fn find(self: &Arc<Self>, namespace: &str) -> Option<Arc<dyn Receiver>> {
         let found = self.lock().sockets.find(namespace);
         match found {
@@ -185,11 +188,11 @@ impl Wire {
         }
     }
 
-    /// Handles a CONNECT: refuses it, or hands it to socketioxide.
+    /// Handles a CONNECT: rejects it, or hands it to socketioxide.
     fn connect(self: &Arc<Self>, packet: &Packet<'_>, whole: &[u8]) {
         let namespace = packet.namespace;
         if namespace.len() > MAX_NAMESPACE {
-            // Neither the answer nor the log is to repeat such a name.
+            // Such a name must appear neither in the answer nor in the log.
             return self.malformed("a CONNECT whose namespace is longer than 256 bytes");
         }
         if packet.payload.len() > MAX_AUTH {
@@ -221,7 +224,7 @@ impl Wire {
         }
         let namespaces = self.context.namespaces.upgrade();
         let address = self.opening.peer.map(|peer| peer.ip());
-        // It announces a namespace that does not exist.
+        // `ensure_for` announces a CONNECT that is rejected.
         let reserved = namespaces.and_then(|all| all.ensure_for(namespace, address));
         let Some(reserved) = reserved else {
             return self.answer_refused(namespace, INVALID_NAMESPACE);
@@ -231,7 +234,7 @@ impl Wire {
         state.hand_text(whole);
     }
 
-    /// Refuses a CONNECT, and announces that.
+    /// Rejects a CONNECT, and announces the rejection.
     fn refuse_connect(self: &Arc<Self>, namespace: &str, kind: ConnectRefusal) {
         let address = self.opening.peer.map(|peer| peer.ip());
         let refused = HostEvent::connect_refused(namespace, address, kind);
@@ -243,7 +246,7 @@ impl Wire {
         self.send_text(packet::refused(namespace, reason).as_bytes());
     }
 
-    /// Returns whether the client may send one more event now; otherwise the event is dropped.
+    /// Returns `true` if the client may send one more event now. Otherwise announces that the event is dropped.
     fn takes(self: &Arc<Self>, socket: &dyn Receiver) -> bool {
         let takes = self.is_in_time();
         if !takes {
@@ -252,14 +255,15 @@ impl Wire {
         takes
     }
 
-    /// Returns whether the client may send one more packet now.
+    /// Counts a packet. Returns `true` if the client may send it now.
     fn is_in_time(self: &Arc<Self>) -> bool {
         let problem = "it goes on beyond `max-events-per-second`";
         let rate = self.rate.as_ref();
         rate.is_none_or(|rate| self.is_within(rate, problem))
     }
 
-    /// Returns whether a limit allows one more packet now. Disconnects a client that goes on beyond it.
+    /// Counts a packet toward a limit. Returns `true` if the packet is within it. Disconnects a client that exceeds it
+    /// for too long.
     fn is_within(self: &Arc<Self>, rate: &Rate, problem: &str) -> bool {
         let verdict = rate.take(Instant::now());
         if verdict == RateDecision::Abuse {
@@ -269,7 +273,7 @@ impl Wire {
     }
 }
 
-/// Returns `true` if a text is an object in JSON.
+/// Returns `true` if a text is a JSON object.
 fn is_object(text: &str) -> bool {
     text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }

@@ -1,4 +1,4 @@
-//! The polling transport of a wire: one request at a time that waits for packets, and one that brings some.
+//! Polling transport of a wire: at most one request that waits for packets, and one that brings packets.
 
 use std::{
     future::poll_fn,
@@ -20,7 +20,7 @@ use crate::host::transport::{
     protocol::{ATTACHMENT, CLOSE, NOOP, SEPARATOR},
 };
 
-/// Request that waits for packets. Dropped before its end, its client is gone.
+/// Request that waits for packets. If it is dropped before it has a result, its client is gone, and the session ends.
 struct Waiting<'a> {
     wire: &'a Arc<Wire>,
     is_over: bool,
@@ -29,7 +29,7 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.wire.lock();
-        // A WebSocket that has replaced polling meanwhile goes on.
+        // The session continues if a WebSocket has replaced polling meanwhile.
         if !self.is_over && state.polling.is_some() {
             state.die(Some("transport error"));
         }
@@ -59,8 +59,8 @@ impl Drop for Probing {
 }
 
 impl Wire {
-    /// Waits for packets, and returns them as a payload. Returns `None` if another request waits already; then the
-    /// session has ended, as in Node.
+    /// Waits for packets, and returns them as a payload. If another request waits already, ends the session, as Node
+    /// does, and returns `None`.
     pub(in crate::host::transport) async fn poll(self: &Arc<Self>) -> Option<Vec<u8>> {
         let is_free = match &mut self.lock().polling {
             Some(polling) => !std::mem::replace(&mut polling.is_polled, true),
@@ -79,8 +79,8 @@ impl Wire {
         Some(payload)
     }
 
-    /// Begins to take packets from a request. Returns `None` if another request brings packets already; then the
-    /// session has ended, as in Node.
+    /// Begins to receive packets from a request. If another request brings packets already, or a WebSocket has replaced
+    /// polling, ends the session, as Node does, and returns `None`.
     pub(in crate::host::transport) fn begin_post(self: &Arc<Self>) -> Option<Posting> {
         let is_free = match &mut self.lock().polling {
             Some(polling) => !std::mem::replace(&mut polling.is_posted, true),
@@ -107,7 +107,7 @@ impl Wire {
                 },
                 _ => self.receive_text(packet),
             }
-            // A WebSocket's reader would do so before it reads on.
+            // The reader of a WebSocket does the same before it reads further.
             self.write_waiting();
             self.handled(State::poll_handled).await;
             if self.lock().is_over() {
@@ -116,8 +116,8 @@ impl Wire {
         }
     }
 
-    /// Waits until socketioxide has handled what it was handed, and until nothing waits behind a CONNECT any more, as
-    /// `poll` says.
+    /// Waits until `poll` is ready, which means that socketioxide has handled everything and that no packets are held
+    /// behind a CONNECT.
     pub(in crate::host::transport) async fn handled(
         &self,
         poll: fn(&mut State, &Context<'_>) -> Poll<()>,
@@ -131,7 +131,7 @@ impl Wire {
         }
     }
 
-    /// Begins an upgrade. Returns `None` if the client has a WebSocket already, or tries another one.
+    /// Begins an upgrade. Returns `None` if the client has a WebSocket already, or if another upgrade is in progress.
     pub(in crate::host::transport) fn begin_upgrade(self: &Arc<Self>) -> Option<Probing> {
         let mut state = self.lock();
         let polling = state.polling.as_mut()?;
@@ -139,8 +139,8 @@ impl Wire {
         is_free.then(|| Probing(self.clone()))
     }
 
-    /// Ends the request that waits for packets, because the client's WebSocket works. The client would poll again and
-    /// again if this came before.
+    /// Ends the request that waits for packets, because the client's WebSocket works. If this came earlier, the client
+    /// would poll again and again.
     pub(in crate::host::transport) fn release_poll(&self) {
         let mut state = self.lock();
         if let Some(polling) = &mut state.polling {
@@ -149,7 +149,7 @@ impl Wire {
         state.wake_poll();
     }
 
-    /// Replaces polling by a WebSocket. Returns `false` if the session has ended.
+    /// Replaces polling with a WebSocket. Returns `false` if the session has ended.
     pub(in crate::host::transport) fn upgrade(self: &Arc<Self>, io: TokioIo<Upgraded>) -> bool {
         let mut state = self.lock();
         if state.is_over() {
@@ -186,7 +186,7 @@ impl State {
         }
     }
 
-    /// Returns what waits for the client, as soon as there is something.
+    /// Returns the payload of a poll, as soon as there is anything to answer.
     fn poll_payload(&mut self, context: &Context<'_>) -> Poll<Vec<u8>> {
         let is_over = self.is_over();
         let payload = match &mut self.polling {
@@ -213,7 +213,7 @@ impl State {
         Poll::Ready(payload)
     }
 
-    /// Takes what waits for the client.
+    /// Removes everything that waits for the client, and returns it as a payload.
     fn payload(&mut self) -> Vec<u8> {
         let mut payload = Vec::new();
         self.queue.take_packets(usize::MAX, |opcode, packet| {
@@ -240,7 +240,7 @@ impl State {
                 polling.post = Some(context.waker().clone());
                 Poll::Pending
             }
-            // A WebSocket has replaced polling, and its reader waits.
+            // A WebSocket has replaced polling, and its reader waits instead.
             None => Poll::Ready(()),
         }
     }

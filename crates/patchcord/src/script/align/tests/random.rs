@@ -1,5 +1,5 @@
-//! Random scripts, where each closure has a hidden identity: an edit swaps and inserts statements, lays the text out
-//! in another way and changes one literal, and every closure is found again.
+//! Random scripts in which each closure has a hidden identity. An edit swaps and inserts statements, changes the layout
+//! and changes one literal; every closure must be found again.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::align;
 use crate::script::{Version, places::tests::version};
 
-/// A statement with its closures, at most one of which has a literal of its own.
+/// Statement with its closures, at most one of which has a literal of its own.
 #[derive(Debug, Clone)]
 struct Piece {
     id: usize,
@@ -17,10 +17,10 @@ struct Piece {
     literal: i64,
 }
 
-/// Position of a closure in the text, and its identity.
+/// Position of each closure in the text, with its identity.
 type Identities = Vec<((String, (usize, usize)), (usize, usize))>;
 
-/// Writes text, and takes down where closures begin: each `\u{1}` is the begin of the next closure of a piece.
+/// Writer that records where closures begin: each `\u{1}` marks the start of the next closure of a piece.
 struct Writer {
     text: String,
     identities: Vec<(usize, (usize, usize))>,
@@ -91,7 +91,7 @@ impl Piece {
     }
 }
 
-/// One layout of pieces in two files.
+/// Writes the pieces into two files, in one layout.
 fn write(pieces: &[Piece], gaps: &[usize]) -> (Version, Identities) {
     let gap = |n: usize| ["\n", "\n\n// c\n", " /* x */ ", "\n\t", " "][gaps[n % gaps.len()] % 5];
     let mut main = Writer {
@@ -163,7 +163,7 @@ proptest! {
         let (new_version, new_ids) = write(&new, &gaps);
         let id = |version: &Version, ids: &Identities, index: usize| {
             let row = version.places().row(index).unwrap();
-            // Of equal closures at equal places of two files, one is moved by a column.
+            // If two files have equal closures at equal positions, one of them is moved by a column.
             let is_at = |at: (usize, usize)| at.0 == row.position.0 && row.position.1 - at.1.min(row.position.1) < 3 && at.1 <= row.position.1;
             let mut here: Vec<_> = ids.iter().filter(|((file, at), _)| **file == *row.file && is_at(*at)).collect();
             here.sort_by_key(|((_, at), _)| std::cmp::Reverse(at.1));
