@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
@@ -9,15 +10,15 @@ use axum::{Router, http::Request};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use patchcord::{
-    Functions, Host, HostBuilder, Signature,
+    AttachError, Functions, Host, HostBuilder, Level, Signature,
     host::Outcome,
     script::{LoadError, Loader, Memory},
     testing::TestHost,
 };
-use tokio::{io::BufStream, net::TcpListener};
+use tokio::{io::BufStream, net::TcpListener, sync::broadcast::error::RecvError};
 use tower::ServiceExt;
 
-use crate::sockets::{Client, ECHO};
+use crate::sockets::{Client, ECHO, get};
 
 /// Type of the application.
 #[derive(Debug, Clone)]
@@ -330,4 +331,89 @@ async fn everything_leaves_through_a_stream_with_a_buffer_of_its_own() {
     client.send("421[\"echo\",1]").await;
     let answer = client.until(|packet| packet.starts_with("43")).await;
     assert_eq!(answer, "431[1]");
+}
+
+/// Serves an app on a free port.
+async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+async fn echo_host() -> Host {
+    let scripts = Memory::from([("main.rhai", ECHO)]);
+    let host = Host::builder().loader(scripts).build();
+    assert_eq!(host.load().await, []);
+    host
+}
+
+#[tokio::test]
+async fn a_host_is_a_layer_around_an_app_or_a_router_in_it() {
+    let page = || Router::new().route("/page", axum::routing::get(|| async { "a page" }));
+    let (around, inside) = (echo_host().await, echo_host().await);
+    let apps = [
+        page().layer(around.layer().unwrap()),
+        page().merge(inside.router().unwrap()),
+    ];
+    for app in apps {
+        let address = serve(app).await;
+        assert!(get(address, "/page").await.ends_with("a page"));
+        assert!(get(address, "/other").await.starts_with("HTTP/1.1 404"));
+        assert!(
+            get(address, "/socket.io/?EIO=4&transport=polling")
+                .await
+                .contains("\"sid\"")
+        );
+        let mut client = Client::at(&format!(
+            "ws://{address}/socket.io/?EIO=4&transport=websocket"
+        ))
+        .await;
+        client.connect("").await;
+        client.send("420[\"echo\",1]").await;
+        client.until(|packet| packet == "42[\"echo\",1]").await;
+    }
+    // A host serves once.
+    for again in [around.layer().map(drop), around.router().map(drop)] {
+        assert!(matches!(again, Err(AttachError::ServesAlready)));
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_hears_every_event_and_how_many_it_has_missed() {
+    let host = echo_host().await;
+    let (mut fast, mut slow) = (host.subscribe(), host.subscribe());
+    for _ in 0..1_100 {
+        host.pause().await;
+        let paused = fast.recv().await.unwrap();
+        assert_eq!((paused.kind(), paused.level()), ("paused", Level::Info));
+        host.resume().await;
+        assert_eq!(
+            fast.recv().await.unwrap().to_string(),
+            "resumed: saves take effect again"
+        );
+    }
+    assert!(
+        matches!(slow.recv().await, Err(RecvError::Lagged(missed)) if missed == 2 * 1_100 - 1_024)
+    );
+    assert_eq!(slow.recv().await.unwrap().kind(), "paused");
+}
+
+#[test]
+fn a_signature_that_cannot_be_read_is_an_error() {
+    for text in ["f", "f()", " f ( a, b ) ", "get$name(user)", "f(_, b)"] {
+        assert!(text.parse::<Signature>().is_ok(), "{text}");
+    }
+    for text in [
+        "", "f(", "f(a", "f(a)b", "f(a,)", "f(a b)", "1f", "f g(a)", "let(a)", "f(if)",
+    ] {
+        let error = text.parse::<Signature>().unwrap_err();
+        assert_eq!(error.text, text);
+        assert!(
+            std::panic::catch_unwind(|| Signature::new(text)).is_err(),
+            "{text}"
+        );
+    }
+    let surplus = || drop(Host::builder().function("f(a, b)", |a: i64| a));
+    assert!(std::panic::catch_unwind(surplus).is_err());
 }

@@ -19,6 +19,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 use rhai::{Dynamic, FnPtr, ImmutableString, Map, StaticVec};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Adopted, Adoption, Client, Continuation, Data, Drafts, HandshakeReply, Link, Namespace,
@@ -95,6 +96,8 @@ struct ConnectionState {
     data_at_handshake: Option<Box<Map>>,
     /// Rooms and keys of `socket.data` that an edit has not changed, because they already were as its code makes them.
     past: Past,
+    /// Signal to asynchronous functions that the connection has ended; `None` if none of them waits for it.
+    cancellation: Option<CancellationToken>,
 }
 
 /// Callback that sends something once the CONNECT is answered. It receives no link if the client left before.
@@ -308,7 +311,21 @@ impl Connection {
         held.early.drain(..).for_each(|send| send(None));
         held.registered.release();
         held.adoption.iter().for_each(|adoption| adoption.release());
+        if let Some(cancellation) = &held.cancellation {
+            cancellation.cancel();
+        }
         drop((held, link));
+    }
+
+    /// Returns the signal that the connection has ended.
+    pub fn cancellation(&self) -> CancellationToken {
+        let mut held = self.held();
+        let token = held.cancellation.get_or_insert_default().clone();
+        drop(held);
+        if self.phase() == Phase::Left {
+            token.cancel();
+        }
+        token
     }
 
     /// Releases the pass, because `on_connection` has run, or never will: reloads may decide again.

@@ -2,12 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use rhai::{RhaiNativeFunc, Variant};
-
 use super::{
     Host,
     announce::Listener,
-    functions::{Functions, Signature, async_fn::AsyncFunction},
+    functions::{Function, Functions, Signature, async_fn::AsyncFunction},
     options::Options,
     scripting::Scripting,
     state::HostState,
@@ -115,15 +113,11 @@ impl HostBuilder {
     /// # Ok::<(), patchcord::testing::Refused>(())
     /// ```
     #[must_use]
-    pub fn function<A: 'static, const N: usize, const X: bool, R, const F: bool, FUNC>(
+    pub fn function<Args: 'static>(
         mut self,
         signature: impl Into<Signature>,
-        function: FUNC,
-    ) -> Self
-    where
-        R: Variant + Clone,
-        FUNC: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
-    {
+        function: impl Function<Args>,
+    ) -> Self {
         self.functions = self.functions.function(signature, function);
         self
     }
@@ -148,15 +142,11 @@ impl HostBuilder {
     /// # Ok::<(), patchcord::testing::Refused>(())
     /// ```
     #[must_use]
-    pub fn effect<A: 'static, const N: usize, const X: bool, R, const F: bool, FUNC>(
+    pub fn effect<Args: 'static>(
         mut self,
         signature: impl Into<Signature>,
-        function: FUNC,
-    ) -> Self
-    where
-        R: Variant + Clone,
-        FUNC: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
-    {
+        function: impl Function<Args>,
+    ) -> Self {
         self.functions = self.functions.effect(signature, function);
         self
     }

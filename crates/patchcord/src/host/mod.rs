@@ -35,7 +35,10 @@ use tokio::{sync::broadcast, time::timeout};
 pub(crate) use address::Network;
 pub use allowed_host::{AllowedHost, BadHost};
 pub use builder::HostBuilder;
-pub use functions::{BadSignature, Functions, Signature, async_fn::AsyncFunction};
+pub use functions::{
+    BadSignature, Function, Functions, Signature,
+    async_fn::{AsyncContext, AsyncFunction},
+};
 pub use options::{OnRebindFailure, Options, Transport};
 pub use origin::{BadOrigin, Origin};
 pub use reload::{

@@ -15,7 +15,7 @@ use rhai::{
 use super::{
     captures::{definition as find, is_closure},
     constants::COPIES,
-    last_use::LastUses,
+    last_use::{self, LastUses},
 };
 
 /// Maximum number of cached function lookups. A script may make up any number of names, and Rhai also remembers names
@@ -72,10 +72,15 @@ impl Frame {
 
     /// Sets the parameters. A parameter without a value becomes `()`.
     fn fill(&mut self, mut values: impl Iterator<Item = Dynamic>) {
+        let mut is_large = false;
         for name in &self.definition.params {
             if let Some(parameter) = self.scope.get_mut(name) {
                 *parameter = values.next().unwrap_or_default();
+                is_large |= last_use::is_worth_moving(parameter);
             }
+        }
+        if is_large {
+            self.last_uses.mark(&mut self.scope);
         }
     }
 }
@@ -157,7 +162,6 @@ impl CachedCalls {
             frame
         });
         frame.fill(fn_ptr.curry().iter().cloned().chain(args));
-        frame.last_uses.mark(&mut frame.scope);
         state.num_operations = Default::default();
         let scope = &mut frame.scope;
         let mut context = EvalContext::new(engine, state, &mut self.caches, scope, None);

@@ -57,16 +57,20 @@ impl LastUses {
                 LastUse::Sent => true,
                 LastUse::Answered(ack) => scope.get(ack).is_some_and(is_ack),
             };
-            // A copy of any other value costs less than the mark.
             if let Some(value) = scope.get_mut(name)
                 && is_sent
-                && !value.is_shared()
-                && (value.is_array() || value.is_map())
+                && is_worth_moving(value)
             {
                 value.set_tag(HANDED_OVER);
             }
         }
     }
+}
+
+/// Returns `true` for an array or a map, whose copy costs more than the mark. What a closure has captured is shared, and
+/// is never moved.
+pub(super) fn is_worth_moving(value: &Dynamic) -> bool {
+    !value.is_shared() && (value.is_array() || value.is_map())
 }
 
 /// Returns `true` if a read of a variable moves its value out.

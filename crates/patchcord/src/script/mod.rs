@@ -85,6 +85,7 @@ pub(crate) use merge::{is_same_value, merge};
 #[doc(hidden)]
 pub use meter::{MeterIsSet, is_measured, set_memory_meter};
 #[doc(hidden)]
+pub(crate) use nesting::result_excess;
 pub use places::{Function, Places, Row};
 #[doc(hidden)]
 pub use reach::{Reach, runs::Run};

@@ -14,7 +14,7 @@ use rhai::{Dynamic, Engine, FnPtr};
 use super::{
     budget,
     captures::{address, write_cell},
-    limits::CAPTURED,
+    limits::{CAPTURED, Limits},
 };
 
 /// Maximum nesting of arrays, maps and closures.
@@ -53,6 +53,21 @@ pub(super) fn excess(value: &Dynamic, room: Room) -> Option<&'static str> {
         true => Some(budget::DEPTH),
         false => walk.room.excess(),
     }
+}
+
+/// Returns why a value from outside is larger than a script may have: the limit, with its option.
+pub(crate) fn result_excess(value: &Dynamic, limits: &Limits) -> Option<String> {
+    let room = Room {
+        keys: limits.map_size.saturating_add(1),
+        elements: limits.array_size.saturating_add(1),
+        text: limits.string_size.saturating_add(1),
+    };
+    let excess = match excess(value, room)? {
+        budget::DEPTH => "is nested more deeply than `max-nesting` allows",
+        budget::KEYS => "has more keys than `max-map-size` allows",
+        _ => "is larger than `max-string-size` or `max-array-size` allows",
+    };
+    Some(format!("the result {excess}"))
 }
 
 /// Room that the value of a variable has left, with everything that its closures have captured. Each count starts at

@@ -9,16 +9,72 @@ use std::{
 
 use rhai::{Dynamic, EvalAltResult, FnPtr, NativeCallContext, RhaiFunc, Variant};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
-    connection::{Call, Turn, Work},
-    script::Handler,
+    connection::{Call, Connection, Turn, Work},
+    script::{Handler, result_excess},
 };
 
 /// Future of the result of an asynchronous function; an error as text.
 type Answer = Pin<Box<dyn Future<Output = Result<Dynamic, String>> + Send>>;
 
-/// `async` function or closure of up to four arguments that returns a `Result` whose error implements [`Display`]. It
-/// is implemented for all such functions, and cannot be implemented for other types.
+/// Caller of an asynchronous function: an optional first parameter of the function, which scripts do not pass.
+///
+/// ```
+/// use patchcord::{Host, host::AsyncContext};
+///
+/// let host = Host::builder()
+///     .async_function("wait_for(key)", |context: AsyncContext, key: String| async move {
+///         tokio::select! {
+///             // Here the application would ask a database.
+///             value = std::future::ready(key) => Ok(value),
+///             () = context.cancelled() => Err("the client has left"),
+///         }
+///     })
+///     .build();
+/// ```
+#[derive(Debug)]
+pub struct AsyncContext {
+    namespace: Arc<str>,
+    socket: Option<Arc<str>>,
+    cancellation: CancellationToken,
+}
+
+impl AsyncContext {
+    fn new(connection: &Connection) -> Self {
+        Self {
+            namespace: connection.namespace().path().clone(),
+            socket: connection.socket().map(|_| connection.id().clone()),
+            cancellation: connection.cancellation(),
+        }
+    }
+
+    /// Returns the path of the namespace whose script has called the function, such as `/chat`.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Returns the id of the socket whose call it is; `None` for a call of `on_load`, or of a timer of it.
+    pub fn socket(&self) -> Option<&str> {
+        self.socket.as_deref()
+    }
+
+    /// Waits until the socket has disconnected: nobody is left to hear the result. Without this, a function runs to its
+    /// end whatever happens to its caller.
+    pub async fn cancelled(&self) {
+        self.cancellation.cancelled().await;
+    }
+
+    /// Returns `true` once the socket has disconnected.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancellation.is_cancelled()
+    }
+}
+
+/// `async` function or closure of up to eight arguments that returns a `Result` whose error implements [`Display`]. Its
+/// first parameter may be an [`AsyncContext`], which is not counted. The trait is implemented for all such functions,
+/// and cannot be implemented for other types.
 ///
 /// ```
 /// use patchcord::Host;
@@ -34,7 +90,7 @@ pub trait AsyncFunction<Args>: sealed::Begin<Args> {}
 impl<Args, F: sealed::Begin<Args>> AsyncFunction<Args> for F {}
 
 mod sealed {
-    use super::{Answer, Dynamic, TypeId};
+    use super::{Answer, Connection, Dynamic, TypeId};
 
     /// Function with these types of arguments.
     pub trait Begin<Args>: Send + Sync + 'static {
@@ -42,7 +98,7 @@ mod sealed {
         fn types() -> Vec<(TypeId, &'static str)>;
 
         /// Calls the function, and returns its future; `None` if the arguments do not have these types.
-        fn begin(&self, args: Vec<Dynamic>) -> Option<Answer>;
+        fn begin(&self, caller: &Connection, args: Vec<Dynamic>) -> Option<Answer>;
     }
 }
 
@@ -50,9 +106,13 @@ use sealed::Begin;
 
 macro_rules! async_function {
     ($($name:ident),*) => {
-        impl<F, Fut, R, E, $($name),*> Begin<($($name,)*)> for F
+        async_function!(@ ($($name,)*), caller, [] $($name),*);
+        async_function!(@ (AsyncContext, $($name,)*), caller, [AsyncContext::new(caller)] $($name),*);
+    };
+    (@ ($($arg:ty,)*), $caller:ident, [$($context:expr)?] $($name:ident),*) => {
+        impl<F, Fut, R, E, $($name),*> Begin<($($arg,)*)> for F
         where
-            F: Fn($($name),*) -> Fut + Send + Sync + 'static,
+            F: Fn($($arg),*) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Result<R, E>> + Send + 'static,
             R: Variant + Clone,
             E: Display,
@@ -63,10 +123,10 @@ macro_rules! async_function {
             }
 
             #[allow(non_snake_case, unused_mut, unused_variables, reason = "for any number of arguments")]
-            fn begin(&self, args: Vec<Dynamic>) -> Option<Answer> {
+            fn begin(&self, $caller: &Connection, args: Vec<Dynamic>) -> Option<Answer> {
                 let mut args = args.into_iter();
                 $(let $name = args.next()?.try_cast::<$name>()?;)*
-                let future = self($($name),*);
+                let future = self($($context,)? $($name),*);
                 Some(Box::pin(async move {
                     future.await.map(Dynamic::from).map_err(|error| error.to_string())
                 }))
@@ -80,6 +140,10 @@ async_function!(A);
 async_function!(A, B);
 async_function!(A, B, C);
 async_function!(A, B, C, D);
+async_function!(A, B, C, D, G);
+async_function!(A, B, C, D, G, H);
+async_function!(A, B, C, D, G, H, I);
+async_function!(A, B, C, D, G, H, I, J);
 
 /// Returns the native function of the name, and the types of its parameters. Its last parameter is the closure.
 pub(super) fn native<Args: 'static>(
@@ -102,7 +166,7 @@ pub(super) fn native<Args: 'static>(
         let handler = closure
             .zip(context)
             .and_then(|(closure, context)| Handler::new(closure, &context));
-        match (handler, function.begin(values)) {
+        match (handler, function.begin(&turn.connection, values)) {
             (Some(handler), Some(answer)) => {
                 let of = turn.connection.beginnings();
                 tokio::spawn(deliver(turn, (Arc::new(handler), of), answer));
@@ -130,7 +194,16 @@ fn types_of<Args, F: AsyncFunction<Args>>(_: &F) -> Vec<(TypeId, &'static str)> 
 /// or with `()` and the value.
 async fn deliver(turn: Turn, (handler, of): (Arc<Handler>, u32), answer: Answer) {
     let answer = tokio::spawn(answer).await;
-    let args = match answer.unwrap_or_else(|_| Err("the function panicked".to_owned())) {
+    let answer = answer.unwrap_or_else(|_| Err("the function panicked".to_owned()));
+    let limits = turn
+        .connection
+        .version()
+        .map(|version| version.limits().clone());
+    let answer = answer.and_then(|value| {
+        let excess = limits.and_then(|limits| result_excess(&value, &limits));
+        excess.map_or(Ok(value), Err)
+    });
+    let args = match answer {
         Ok(value) => vec![Dynamic::UNIT, value],
         Err(error) => vec![error.into(), Dynamic::UNIT],
     };

@@ -6,7 +6,7 @@ use std::{any::TypeId, str::FromStr, sync::Arc};
 
 use rhai::{
     Dynamic, EvalAltResult, FuncRegistration, Module, NativeCallContext, RhaiFunc, RhaiNativeFunc,
-    Variant, is_valid_identifier,
+    Variant, is_valid_function_name,
 };
 
 use self::async_fn::AsyncFunction;
@@ -67,7 +67,7 @@ impl FromStr for Signature {
         let plain = name
             .strip_prefix("get$")
             .or_else(|| name.strip_prefix("set$"));
-        if !is_valid_identifier(plain.unwrap_or(name)) {
+        if !is_valid_function_name(plain.unwrap_or(name)) {
             return Err(bad("the name of the function is no name of Rhai"));
         }
         let parameters = parameters.split(',').map(str::trim);
@@ -75,7 +75,7 @@ impl FromStr for Signature {
             true => Vec::new(),
             false => parameters.map(str::to_owned).collect(),
         };
-        let is_name = |name: &String| name == "_" || is_valid_identifier(name);
+        let is_name = |name: &String| name == "_" || is_valid_function_name(name);
         if !parameters.iter().all(is_name) {
             return Err(bad("the name of a parameter is no name of Rhai"));
         }
@@ -153,6 +153,49 @@ impl From<&str> for Signature {
     }
 }
 
+/// Function or closure that [`HostBuilder::function`](crate::HostBuilder::function) accepts: its parameters and its result
+/// are [`Clone`], `Send` and `Sync`, and its result may be a `Result` with a `Box<EvalAltResult>`. The first parameter
+/// may be a `&mut` reference, or Rhai's `NativeCallContext`. The trait is implemented for all such functions, and cannot
+/// be implemented for other types.
+pub trait Function<Args>: sealed::Native<Args> {}
+
+impl<Args, F: sealed::Native<Args>> Function<Args> for F {}
+
+mod sealed {
+    use super::{RhaiFunc, RhaiNativeFunc, TypeId, Variant};
+
+    /// Types of a function, as Rhai tells them apart.
+    #[derive(Debug)]
+    pub struct Types<A, const N: usize, const X: bool, R, const F: bool>(
+        std::marker::PhantomData<(A, R)>,
+    );
+
+    /// Function that Rhai can call.
+    pub trait Native<Args>: Send + Sync + 'static {
+        /// Returns the types of the parameters, their names, and the name of the result's type.
+        fn types() -> (Vec<TypeId>, Vec<&'static str>, &'static str);
+
+        /// Converts it to a function of Rhai.
+        fn into_native(self) -> RhaiFunc;
+    }
+
+    impl<A, const N: usize, const X: bool, R, const F: bool, Fn> Native<Types<A, N, X, R, F>> for Fn
+    where
+        A: 'static,
+        R: Variant + Clone,
+        Fn: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
+    {
+        fn types() -> (Vec<TypeId>, Vec<&'static str>, &'static str) {
+            let (types, names) = (Fn::param_types(), Fn::param_names());
+            (types.into(), names.into(), Fn::return_type_name())
+        }
+
+        fn into_native(self) -> RhaiFunc {
+            self.into_rhai_function(false, true)
+        }
+    }
+}
+
 /// Functions of the application that form a module in scripts, for [`HostBuilder::module`](crate::HostBuilder::module).
 ///
 /// ```
@@ -179,30 +222,22 @@ impl Functions {
 
     /// Adds a function that changes nothing outside: see [`HostBuilder::function`](crate::HostBuilder::function).
     #[must_use]
-    pub fn function<A: 'static, const N: usize, const X: bool, R, const F: bool, FUNC>(
+    pub fn function<Args: 'static>(
         mut self,
         signature: impl Into<Signature>,
-        function: FUNC,
-    ) -> Self
-    where
-        R: Variant + Clone,
-        FUNC: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
-    {
+        function: impl Function<Args>,
+    ) -> Self {
         self.native(signature.into(), function, || None);
         self
     }
 
     /// Adds a function that changes something outside: see [`HostBuilder::effect`](crate::HostBuilder::effect).
     #[must_use]
-    pub fn effect<A: 'static, const N: usize, const X: bool, R, const F: bool, FUNC>(
+    pub fn effect<Args: 'static>(
         mut self,
         signature: impl Into<Signature>,
-        function: FUNC,
-    ) -> Self
-    where
-        R: Variant + Clone,
-        FUNC: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
-    {
+        function: impl Function<Args>,
+    ) -> Self {
         self.native(signature.into(), function, skipped_in_drafts);
         self
     }
@@ -224,22 +259,15 @@ impl Functions {
         self
     }
 
-    fn native<A: 'static, const N: usize, const X: bool, R, const F: bool, FUNC>(
+    fn native<Args: 'static, F: Function<Args>>(
         &mut self,
         signature: Signature,
-        function: FUNC,
+        function: F,
         instead: Instead,
-    ) where
-        R: Variant + Clone,
-        FUNC: RhaiNativeFunc<A, N, X, R, F> + Send + Sync + 'static,
-    {
-        let (types, names, gives) = (
-            FUNC::param_types(),
-            FUNC::param_names(),
-            FUNC::return_type_name(),
-        );
-        let function = isolated(function.into_rhai_function(false, true), instead);
-        signature.register(&mut self.module, &types, (&names, gives), function);
+    ) {
+        let (types, names, returns) = F::types();
+        let function = isolated(function.into_native(), instead);
+        signature.register(&mut self.module, &types, (&names, returns), function);
     }
 
     pub(super) fn into_module(self) -> Module {
