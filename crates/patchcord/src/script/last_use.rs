@@ -165,12 +165,12 @@ mod tests {
     fn uses(closure: &str, functions: &str) -> Vec<(String, LastUse)> {
         let mut engine = Engine::new();
         engine.set_optimization_level(OptimizationLevel::None);
-        let ast = engine
-            .compile(format!("{functions} let f = {closure};"))
-            .unwrap();
+        let script = format!("{functions} let socket = 1; let io = 1; {closure}");
+        let ast = engine.compile(script).unwrap();
+        let closure: FnPtr = engine.eval_ast(&ast).unwrap();
         let mut definitions = ast.iter_fn_def();
         let closure = definitions
-            .find(|one| one.name.starts_with("anon"))
+            .find(|one| *one.name == *closure.fn_name())
             .unwrap();
         let is_script = |name: &str| ast.iter_functions().any(|one| one.name == name);
         let LastUses(uses) = LastUses::of(closure, is_script);
