@@ -191,6 +191,11 @@
     allow(dead_code, unreachable_pub, unused_imports, reason = "see above")
 )]
 
+#[cfg(not(unix))]
+compile_error!(
+    "patchcord runs on Unix (Linux, macOS, BSD): it uses clocks of threads, signals and Unix sockets"
+);
+
 mod api;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
