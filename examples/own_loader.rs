@@ -17,8 +17,7 @@ use std::{
 };
 
 use patchcord::{
-    Host,
-    diagnostic::Diagnostic,
+    Host, LoadReport, ScriptsRejected,
     host::Outcome,
     script::{LoadError, Loader},
 };
@@ -59,24 +58,25 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "chat.rhai",
         "fn on_connection(socket) { socket.emit(\"hello\"); }",
     );
-    say("first version", &host.load().await, &host).await;
+    say("first version", host.load().await, &host).await;
     table.save(
         "chat.rhai",
         "fn on_connection(socket) { socket.emti(\"hello\"); }",
     );
-    say("a mistake", &host.reload().await, &host).await;
+    say("a mistake", host.reload().await, &host).await;
     table.save(
         "chat.rhai",
         "fn on_connection(socket) { socket.emit(\"hi\"); }",
     );
-    say("second version", &host.reload().await, &host).await;
+    say("second version", host.reload().await, &host).await;
     host.rollback("/chat").await?;
-    say("rolled back", &[], &host).await;
+    say("rolled back", Ok(LoadReport::default()), &host).await;
     Ok(())
 }
 
-async fn say(what: &str, problems: &[Diagnostic], host: &Host) {
-    for problem in problems {
+async fn say(what: &str, loaded: Result<LoadReport, ScriptsRejected>, host: &Host) {
+    let rejected = loaded.err().map(|rejected| rejected.diagnostics);
+    for problem in rejected.into_iter().flatten() {
         println!("{what}: {}", problem.message);
     }
     let history = host.history("/chat").await;

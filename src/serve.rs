@@ -124,7 +124,8 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
     if let Err(error) = host.scripts() {
         bail!("{error}{}", instead(&options.scripts, command));
     }
-    host.load().await;
+    // A script that does not load is announced; all others serve.
+    let _ = host.load().await;
     if options.strict && broken.load(Ordering::Relaxed) {
         return Ok(ExitCode::from(PROBLEMS));
     }

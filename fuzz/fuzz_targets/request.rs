@@ -40,7 +40,7 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
             .options(options)
             .loader(Memory::from([("main.rhai", ECHO)]))
             .build();
-        host.load().await;
+        let _ = host.load().await;
         host.service(Router::new()).expect("it serves nothing yet")
     });
     (runtime, app)

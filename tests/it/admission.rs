@@ -49,7 +49,7 @@ impl Door {
             .loader(Memory::from([("main.rhai", SCRIPT)]))
             .on_event(move |event| drop(tell.send(event.clone())))
             .build();
-        host.load().await;
+        let _ = host.load().await;
         let app = host.service(Router::new()).unwrap();
         Self { app, host, events }
     }

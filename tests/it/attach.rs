@@ -57,7 +57,7 @@ impl<A: Adapter + DefinedAdapter> Program<A> {
             .options(patchcord::testing::options())
             .on_event(move |event| drop(tell.send(event.clone())));
         let host = build(builder).build();
-        host.load().await;
+        let _ = host.load().await;
         let (layer, io) = server.build_layer();
         io.ns("/rust", async |socket: SocketRef<A>| {
             socket.on(
@@ -201,7 +201,7 @@ async fn scripts_and_rust_share_one_server_and_edits_are_live() {
     assert_eq!(answered, "42/chat,[\"answered\",\"yes\"]");
 
     std::fs::write(&file, CHAT.replace("n += x", "n += 10 * x")).unwrap();
-    program.host.reload().await;
+    let _ = program.host.reload().await;
     ada.send("42/chat,2[\"add\",5]").await;
     assert_eq!(ada.next().await.unwrap(), "43/chat,2[55]");
     program.host.rollback("/chat").await.unwrap();

@@ -126,12 +126,12 @@ async fn a_loader_that_gives_a_namespace_two_files_is_told() {
             }
         }
     };
-    host.load().await;
+    let _ = host.load().await;
     next("loaded b.rhai").await;
     fs::write(file("a.rhai"), script("a")).unwrap();
-    host.reload().await;
+    let _ = host.reload().await;
     next("`a.rhai` serves the same namespace as `b.rhai`").await;
     fs::remove_file(file("b.rhai")).unwrap();
-    host.reload().await;
+    let _ = host.reload().await;
     next("replaced a.rhai 2").await;
 }

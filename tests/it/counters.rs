@@ -57,7 +57,7 @@ async fn metrics_are_there_when_asked_for() {
         patchcord::Host::builder().loader(scripts).build(),
         Config::default(),
     );
-    host.load().await;
+    let _ = host.load().await;
     (config.port, config.metrics) = (0, true);
     let server = Server::bind(host, &config).await.unwrap();
     let running = Running::at(server);

@@ -10,7 +10,7 @@ use axum::{Router, http::Request};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use patchcord::{
-    AttachError, Functions, Host, HostBuilder, Level, Signature,
+    AttachError, Functions, Host, HostBuilder, HostEvent, Level, Signature,
     host::Outcome,
     script::{LoadError, Loader, Memory},
     testing::TestHost,
@@ -205,7 +205,7 @@ async fn a_host_is_loaded_reloaded_and_rolled_back_by_call() {
     let host = Host::builder().loader(table.clone()).build();
     table.save("main.rhai", "fn on_connection(socket) { }");
     table.save("broken.rhai", "fn on_connection(socket) {");
-    let problems = host.load().await;
+    let problems = host.load().await.unwrap_err().diagnostics;
     assert_eq!(problems.len(), 1);
     assert!(
         problems[0].to_string().contains("broken.rhai:1"),
@@ -215,12 +215,12 @@ async fn a_host_is_loaded_reloaded_and_rolled_back_by_call() {
     assert_eq!(host.namespaces(), ["/".into()]);
 
     table.save("broken.rhai", "fn on_connection(socket) { }");
-    assert!(host.reload().await.is_empty());
+    assert!(host.reload().await.is_ok());
     assert_eq!(host.namespaces(), ["/".into(), "/broken".into()]);
-    assert!(host.reload().await.is_empty(), "nothing has changed");
+    assert!(host.reload().await.is_ok(), "nothing has changed");
 
     table.save("main.rhai", "fn on_connection(socket) { socket.emti(1); }");
-    let problems = host.reload().await;
+    let problems = host.reload().await.unwrap_err().diagnostics;
     assert_eq!(problems[0].message, "unknown function `emti` on `socket`");
     let outcomes = |host: &Host| {
         let host = host.clone();
@@ -241,10 +241,17 @@ async fn a_host_is_loaded_reloaded_and_rolled_back_by_call() {
         "main.rhai",
         "fn on_connection(socket) { socket.emit(\"x\"); }",
     );
-    assert!(host.reload().await.is_empty());
+    let report = host.reload().await.unwrap();
+    let kinds: Vec<_> = report.events.iter().map(HostEvent::kind).collect();
+    assert_eq!(kinds, ["replaced"]);
+    assert_eq!(report.reload("/").unwrap().rebound, 0);
+    assert_eq!(
+        (report.reload("/broken"), report.batch.is_some()),
+        (None, true)
+    );
     assert_eq!(host.rollback("/").await.unwrap(), 1);
     assert!(
-        host.reload().await.is_empty(),
+        host.reload().await.is_ok(),
         "what was rolled back is not tried again"
     );
     assert_eq!(
@@ -266,7 +273,7 @@ async fn two_hosts_serve_one_app_under_two_paths() {
             .loader(Memory::from([("main.rhai", script)]))
             .function("path", move || path)
             .build();
-        assert!(host.load().await.is_empty());
+        assert!(host.load().await.is_ok());
         host
     };
     let (game, chat) = (host("/game").await, host("/chat").await);
@@ -313,7 +320,7 @@ async fn everything_leaves_through_a_stream_with_a_buffer_of_its_own() {
     let host = Host::builder()
         .loader(Memory::from([("main.rhai", ECHO)]))
         .build();
-    host.load().await;
+    let _ = host.load().await;
     let app = host.service(Router::new()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -344,7 +351,7 @@ async fn serve(app: Router) -> SocketAddr {
 async fn echo_host() -> Host {
     let scripts = Memory::from([("main.rhai", ECHO)]);
     let host = Host::builder().loader(scripts).build();
-    assert_eq!(host.load().await, []);
+    host.load().await.unwrap();
     host
 }
 
@@ -387,7 +394,7 @@ async fn a_subscriber_hears_every_event_and_how_many_it_has_missed() {
         host.pause().await;
         let paused = fast.recv().await.unwrap();
         assert_eq!((paused.kind(), paused.level()), ("paused", Level::Info));
-        host.resume().await;
+        let _ = host.resume().await;
         assert_eq!(
             fast.recv().await.unwrap().to_string(),
             "resumed: saves take effect again"

@@ -129,7 +129,7 @@ async fn impatient() -> Server {
     let host = Host::builder()
         .loader(Memory::from([("main.rhai", ECHO)]))
         .build();
-    host.load().await;
+    let _ = host.load().await;
     let mut config = Config::default();
     config.port = 0;
     config.header_timeout = Duration::from_millis(50);
@@ -245,7 +245,7 @@ async fn attachments_that_never_come_are_given_up() {
     let host = Host::builder()
         .loader(Memory::from([("main.rhai", ECHO)]))
         .build();
-    host.load().await;
+    let _ = host.load().await;
     let app = host.service(Router::new()).unwrap();
     let ask = async |method: &str, query: &str, body: &str| {
         let request = Request::builder()
@@ -284,7 +284,7 @@ async fn a_body_that_never_ends_is_given_up() {
     let host = Host::builder()
         .loader(Memory::from([("main.rhai", ECHO)]))
         .build();
-    host.load().await;
+    let _ = host.load().await;
     let app = host.service(Router::new()).unwrap();
     let request = |method: &str, query: &str, body| {
         Request::builder()

@@ -201,7 +201,7 @@ async fn an_embedded_host_checks_the_names_that_its_options_list_for_the_app_too
             .options(options)
             .loader(Memory::from([SCRIPT]))
             .build();
-        host.load().await;
+        let _ = host.load().await;
         let app = Router::new().route("/own", get("own"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

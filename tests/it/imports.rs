@@ -114,10 +114,10 @@ async fn links_in_the_folder_are_followed_wherever_they_lead() {
         fn on_connection(socket) { one::word() + two::word(); }";
     fs::write(at("scripts/main.rhai"), script).unwrap();
     let host = Host::builder().scripts(at("scripts")).build();
-    assert_eq!(host.load().await, []);
+    host.load().await.unwrap();
     let out = "import \"../shared/words\" as words; fn on_connection(socket) { words::word(); }";
     fs::write(at("scripts/out.rhai"), out).unwrap();
-    let problems = host.reload().await;
+    let problems = host.reload().await.unwrap_err().diagnostics;
     let messages: Vec<_> = problems
         .iter()
         .map(|problem| problem.message.as_str())

@@ -94,7 +94,7 @@ async fn a_file_that_is_gone_for_good_takes_its_namespace_along() {
             }
         })
         .build();
-    host.load().await;
+    let _ = host.load().await;
     let _watching = host.watch().unwrap();
     assert_eq!(
         host.namespaces().iter().map(|n| &**n).collect::<Vec<_>>(),

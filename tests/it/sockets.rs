@@ -51,7 +51,7 @@ impl Running {
             .options(patchcord::testing::options())
             .on_event(move |event| drop(tell.send(event.clone())));
         let host = build(builder).build();
-        host.load().await;
+        let _ = host.load().await;
         let mut config = Config::default();
         config.port = 0;
         change(&mut config);

@@ -32,7 +32,7 @@ async fn running(options: impl FnOnce(&mut Options), config: impl FnOnce(&mut Co
         )]))
         .on_event(move |event| drop(tell.send(event.clone())))
         .build();
-    host.load().await;
+    let _ = host.load().await;
     let mut of_server = Config::default();
     of_server.port = 0;
     config(&mut of_server);

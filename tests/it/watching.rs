@@ -55,7 +55,7 @@ impl Watched {
             .options(options)
             .on_event(move |event| drop(tell.send(event.clone())))
             .build();
-        host.load().await;
+        let _ = host.load().await;
         let watching = host.watch().unwrap();
         Self {
             around,
@@ -418,7 +418,7 @@ async fn a_file_that_is_empty_or_missing_for_a_moment_is_not_reported() {
         .options(options)
         .on_event(move |event| drop(tell.send(shown(event))))
         .build();
-    host.load().await;
+    let _ = host.load().await;
     let _watching = host.watch().unwrap();
     for n in 2..6 {
         match n % 2 {
@@ -515,7 +515,7 @@ async fn a_save_reads_what_has_changed_and_the_report_names_it() {
         .loader(loader.clone())
         .on_event(move |event| drop(tell.send(event.clone())))
         .build();
-    host.load().await;
+    let _ = host.load().await;
     let _watching = host.watch().unwrap();
     let mut replaced = async || loop {
         let event = tokio::time::timeout(LONG, events.recv()).await;

@@ -250,7 +250,7 @@ async fn a_client_connects_while_an_edit_is_drafted_and_has_the_new_code_afterwa
         .unwrap();
     read_until(&mut newcomer, "42[\"n\",1,1]").await;
     gate.open();
-    reload.await.unwrap();
+    reload.await.unwrap().unwrap();
     newcomer.write_all(&frame("42[\"n\",2]")).await.unwrap();
     read_until(&mut newcomer, "42[\"n\",2,2]").await;
 }

@@ -54,14 +54,14 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let setting = Setting(Arc::new(Mutex::new("fn on_connection(socket) {}".to_owned())));
 //! let host = Host::builder().loader(setting.clone()).build();
-//! assert!(host.load().await.is_empty());
+//! host.load().await?;
 //!
 //! *setting.0.lock().unwrap() = "fn on_connection(socket) { socket.emti(\"hello\"); }".to_owned();
-//! let problems = host.reload().await;
+//! let problems = host.reload().await.unwrap_err().diagnostics;
 //! assert_eq!(problems[0].message, "unknown function `emti` on `socket`");
 //! // Version 1 keeps serving. A version that serves and turns out to be wrong is undone:
 //! *setting.0.lock().unwrap() = "fn on_connection(socket) { socket.emit(\"hello\"); }".to_owned();
-//! assert!(host.reload().await.is_empty());
+//! host.reload().await?;
 //! assert_eq!(host.rollback("/").await?, 1);
 //! # Ok(())
 //! # }
@@ -167,7 +167,7 @@
 //!     let mut options = Options::default();
 //!     options.path = path.to_owned();
 //!     let host = Host::builder().options(options).loader(Memory::from([("main.rhai", script)])).build();
-//!     host.load().await;
+//!     host.load().await.unwrap();
 //!     host
 //! }
 //! let game = host("/game", "fn on_connection(socket) { socket.emit(\"go\"); }").await;
@@ -219,7 +219,8 @@ pub use event::{
     RollbackReason, UnchangedScript,
 };
 pub use host::{
-    AttachError, BadSignature, Functions, Host, HostBuilder, HostLayer, Options, Signature,
+    AttachError, BadSignature, Functions, Host, HostBuilder, HostLayer, LoadReport, Options,
+    ScriptsRejected, Signature,
 };
 pub use script::{MeterIsSet, set_memory_meter};
 pub use watch::WatchError;

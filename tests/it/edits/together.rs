@@ -157,7 +157,7 @@ async fn answers_after_a_save(before: &str, after: &str) -> Vec<String> {
         })
         .await;
     *text.0.lock() = after.to_owned();
-    host.reload().await;
+    let _ = host.reload().await;
     client.until(|packet| packet.starts_with("40")).await;
     let mut answers = Vec::new();
     for (nth, event) in ["say", "who", "new"].into_iter().enumerate() {

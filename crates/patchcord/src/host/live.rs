@@ -38,7 +38,7 @@ impl Host {
     /// # async fn main() {
     /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
     /// let host = Host::builder().loader(scripts).build();
-    /// host.load().await;
+    /// host.load().await.unwrap();
     /// let preview = host.preview_texts([("main.rhai", "fn on_connection(socket) { let x = 1; }")]).await;
     /// assert!(matches!(&preview.events[0], HostEvent::Replaced { version: 2, .. }));
     /// assert_eq!(host.versions().await.len(), 1, "nothing has changed");
@@ -98,7 +98,7 @@ impl Host {
     /// # async fn main() {
     /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
     /// let host = Host::builder().loader(scripts).build();
-    /// host.load().await;
+    /// host.load().await.unwrap();
     /// let staged = host.stage(Whom::Percent(10.0)).await;
     /// assert_eq!(staged.unwrap_err(), StageError::NothingChanged);
     /// # }

@@ -45,6 +45,7 @@ pub use reload::{
     known::Code,
     preview::Preview,
     record::{Outcome, Record},
+    report::{LoadReport, ScriptsRejected},
     rollback::{KeptVersion, Restored, RollbackError, RolledBack},
     staging::{BadWhom, StageError, Staged, Whom},
     versions::{DiffError, VersionInfo},
@@ -96,7 +97,7 @@ use transport::{
 /// use patchcord::Host;
 ///
 /// let host = Host::builder().scripts("scripts").build();
-/// host.load().await;
+/// host.load().await.unwrap();
 /// let _watching = host.watch()?;
 /// let app = host.service(Router::new().route("/health", get(|| async { "ok" })))?;
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
@@ -118,7 +119,10 @@ impl Host {
     /// Loads all scripts, for the first time. [`Host::reload`] loads later changes.
     ///
     /// The host announces each script that does not load. The namespace of such a script rejects clients until the
-    /// script is repaired; all other scripts serve. Returns the problems of the scripts that do not load.
+    /// script is repaired; all other scripts serve. An application that serves all the same ignores the error.
+    ///
+    /// # Errors
+    /// Returns [`ScriptsRejected`] with the problems of the scripts that do not load.
     ///
     /// ```
     /// use patchcord::{Host, script::Memory};
@@ -127,33 +131,34 @@ impl Host {
     /// # async fn main() {
     /// let scripts = [("main.rhai", "fn on_connection(socket) {}"), ("broken.rhai", "fn on_connection(")];
     /// let host = Host::builder().loader(Memory::from(scripts)).build();
-    /// let problems = host.load().await;
-    /// assert_eq!(problems.len(), 1);
-    /// println!("{}", problems[0]); // with file, line and excerpt
+    /// let rejected = host.load().await.unwrap_err();
+    /// assert_eq!(rejected.diagnostics.len(), 1);
+    /// println!("{rejected}"); // with file, line and excerpt
     /// assert_eq!(host.namespaces(), ["/".into()]);
     /// # }
     /// ```
-    pub async fn load(&self) -> Vec<Diagnostic> {
-        self.state.reloader.load(Trigger::Asked).await.rejected
+    pub async fn load(&self) -> Result<LoadReport, ScriptsRejected> {
+        self.state.reloader.load(Trigger::Asked).await.into_result()
     }
 
     /// Loads the scripts that have changed since the last load, and makes their new versions serve, on live connections
     /// too. Either all of them take effect or, if one of them fails, none does. A script that is new takes effect, or
     /// fails, independently of all others.
     ///
-    /// Returns the problems of what was rejected; the list is empty if everything has taken effect. While versions are
-    /// staged ([`Host::stage`]), a reload is rejected.
+    /// # Errors
+    /// Returns [`ScriptsRejected`] with the problems of what was rejected. While versions are staged ([`Host::stage`]), a
+    /// reload is rejected.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) {
-    /// let problems = host.reload().await;
-    /// for problem in &problems {
-    ///     eprintln!("{problem}");
+    /// match host.reload().await {
+    ///     Ok(report) => println!("{} events", report.events.len()),
+    ///     Err(rejected) => eprintln!("{rejected}"),
     /// }
     /// # }
     /// ```
-    pub async fn reload(&self) -> Vec<Diagnostic> {
-        self.state.reloader.load(Trigger::Asked).await.rejected
+    pub async fn reload(&self) -> Result<LoadReport, ScriptsRejected> {
+        self.state.reloader.load(Trigger::Asked).await.into_result()
     }
 
     /// Does the same as [`Host::reload`], and also returns the number of the batch that took effect.
@@ -174,7 +179,7 @@ impl Host {
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) -> Result<(), patchcord::WatchError> {
-    /// host.load().await;
+    /// host.load().await.unwrap();
     /// let watching = host.watch()?;
     /// // ... serve ...
     /// drop(watching); // no edit takes effect any more
@@ -246,7 +251,7 @@ impl Host {
     /// # async fn main() {
     /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
     /// let host = Host::builder().loader(scripts).build();
-    /// host.load().await; // batch 1
+    /// host.load().await.unwrap(); // batch 1
     /// let error = host.roll_back_to(1).await.unwrap_err();
     /// assert_eq!(error.to_string(), "the versions of batch 1 serve already");
     /// # }
@@ -276,7 +281,7 @@ impl Host {
     /// # async fn main() {
     /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
     /// let host = Host::builder().loader(scripts).build();
-    /// host.load().await;
+    /// host.load().await.unwrap();
     /// let versions = host.versions().await;
     /// assert_eq!((versions[0].record.number, versions[0].serves), (1, true));
     /// # }
@@ -308,18 +313,20 @@ impl Host {
     /// # async fn run(host: patchcord::Host) {
     /// host.pause().await;
     /// // ... change many files ...
-    /// let problems = host.resume().await;
+    /// let report = host.resume().await;
     /// # }
     /// ```
     pub async fn pause(&self) -> bool {
         self.state.reloader.pause().await
     }
 
-    /// Ends a [`Host::pause`]: loads all saves since then as one, and later saves take effect at once again. Returns
-    /// the problems as [`Host::reload`] does. Does nothing if the host is not paused.
-    pub async fn resume(&self) -> Vec<Diagnostic> {
+    /// Ends a [`Host::pause`]: loads all saves since then as one, and later saves take effect at once again. Does nothing if the host is not paused.
+    ///
+    /// # Errors
+    /// Returns [`ScriptsRejected`], as [`Host::reload`] does.
+    pub async fn resume(&self) -> Result<LoadReport, ScriptsRejected> {
         let loaded = self.state.reloader.resume().await;
-        loaded.map_or_else(Vec::new, |loaded| loaded.rejected)
+        loaded.unwrap_or_default().into_result()
     }
 
     /// Checks the scripts without serving them. Returns errors, for which a load would reject a script, and warnings
@@ -413,7 +420,7 @@ impl Host {
     /// # async fn main() {
     /// let host = Host::builder().loader(Memory::from([("main.rhai", "fn on_connection(socket) {}")])).build();
     /// let mut events = host.subscribe();
-    /// host.load().await;
+    /// host.load().await.unwrap();
     /// assert_eq!(events.recv().await.unwrap().kind(), "loaded");
     /// # }
     /// ```
@@ -662,7 +669,7 @@ impl Host {
     ///
     /// let scripts = Memory::from([("chat.rhai", "fn on_connection(socket) { socket.emit(\"hello\", \"from a script\"); }")]);
     /// let host = Host::builder().loader(scripts).build();
-    /// host.load().await;
+    /// host.load().await.unwrap();
     /// host.attach(&io)?;
     /// // `layer.layer(...)` and not `Router::layer`, which would begin a new engine for each connection.
     /// use tower::Layer;

@@ -48,7 +48,8 @@ use control::Control;
 /// # Errors
 /// When the scripts cannot be watched, the address cannot be bound, or the host serves already.
 pub async fn serve(host: Host, config: &Config) -> Result<(), ServerError> {
-    host.load().await;
+    // A script that does not load is announced; all others serve.
+    let _ = host.load().await;
     let _watching = host.watch()?;
     Server::bind(host, config).await?.join().await
 }
@@ -62,7 +63,7 @@ pub async fn serve(host: Host, config: &Config) -> Result<(), ServerError> {
 ///
 /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
 /// let host = Host::builder().loader(scripts).build();
-/// host.load().await;
+/// host.load().await.unwrap();
 /// let mut config = Config::default();
 /// config.port = 0; // any that is free
 /// let server = Server::bind(host, &config).await?;

@@ -110,7 +110,8 @@ impl TestHost {
             network,
             connected: AtomicUsize::new(0),
         };
-        this.runtime.wait_for(this.host.load());
+        // The host announces what does not load.
+        let _ = this.runtime.wait_for(this.host.load());
         this
     }
 
@@ -201,7 +202,7 @@ impl TestHost {
 
     /// Reads the changed files.
     pub(super) fn reload(&self) {
-        self.runtime.wait_for(self.host.reload());
+        let _ = self.runtime.wait_for(self.host.reload());
     }
 
     /// Returns the runtime, and a turn in the namespace `/`, or in the first namespace if there is no `/`.

@@ -135,7 +135,11 @@ impl Writer {
 
     /// Returns the text, and gives the buffer back to the thread.
     fn finish(&mut self) -> String {
-        let text = String::from_utf8_lossy(&self.text).into_owned();
+        // The check is fast, and the writer writes valid UTF-8 only.
+        let text = match std::str::from_utf8(&self.text) {
+            Ok(text) => text.to_owned(),
+            Err(_) => String::from_utf8_lossy(&self.text).into_owned(),
+        };
         let mut buffer = std::mem::take(&mut self.text);
         if buffer.capacity() <= MAX_SPARE {
             buffer.clear();

@@ -10,6 +10,7 @@ mod tracing;
 mod unheard;
 
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock},
@@ -29,6 +30,18 @@ use crate::{
     event::{Counters, HostEvent},
     script::{self, Version},
 };
+
+thread_local! {
+    /// Events of the load that runs on this thread.
+    static RECORDED: RefCell<Option<Vec<HostEvent>>> = const { RefCell::new(None) };
+}
+
+/// Runs a load, and returns the events too that it has announced on this thread, without the logs of scripts.
+pub(in crate::host) fn record<T>(load: impl FnOnce() -> T) -> (T, Vec<HostEvent>) {
+    RECORDED.set(Some(Vec::new()));
+    let result = load();
+    (result, RECORDED.take().unwrap_or_default())
+}
 
 /// Maximum number of events that wait for a subscriber.
 const MAX_QUEUED: usize = 1024;
@@ -80,6 +93,12 @@ impl Announcer {
     /// Counts an event, and announces it unless the throttle suppresses it.
     pub(crate) fn announce(self: &Arc<Self>, event: HostEvent) {
         self.counters.announced(&event);
+        RECORDED.with_borrow_mut(|recorded| match recorded {
+            Some(recorded) if !matches!(event, HostEvent::Log { .. }) => {
+                recorded.push(event.clone());
+            }
+            _ => {}
+        });
         if let HostEvent::Unanswered { script, event, .. } = &event
             && !self.unanswered.is_new(&format!("{script} {event}"))
         {

@@ -29,6 +29,7 @@ pub(super) mod preview;
 mod rebind;
 mod recall;
 pub(super) mod record;
+pub(super) mod report;
 pub(super) mod rollback;
 mod routes;
 mod saves;
@@ -57,11 +58,12 @@ use self::{
     history::Scripts,
     plan::Plan,
     record::Record,
+    report::{LoadReport, ScriptsRejected},
     routes::RouteTable,
     snapshot::{Changed, Snapshot},
 };
 use super::{
-    announce::Announcer,
+    announce::{self, Announcer},
     dispatch::{Dispatcher, OnFailure},
     lifecycle::Lifecycle,
     namespaces::Namespaces,
@@ -115,9 +117,26 @@ pub(super) struct Loaded {
     pub(super) look_again: Option<Instant>,
     /// Number of the batch that took effect; `None` if nothing did.
     pub(super) batch: Option<u64>,
+    /// Events that were announced.
+    pub(super) events: Vec<HostEvent>,
 }
 
 impl Loaded {
+    /// Returns the outcome for the application.
+    pub(super) fn into_result(self) -> Result<LoadReport, ScriptsRejected> {
+        let report = LoadReport {
+            batch: self.batch,
+            events: self.events,
+        };
+        match self.rejected {
+            diagnostics if diagnostics.is_empty() => Ok(report),
+            diagnostics => Err(ScriptsRejected {
+                diagnostics,
+                report,
+            }),
+        }
+    }
+
     /// Returns the outcome of a load that loaded nothing because of `problem`.
     fn nothing(problem: String) -> Self {
         Self {
@@ -228,10 +247,13 @@ impl Reloader {
     async fn load_with(self: &Arc<Self>, mut permit: Permit, trigger: Trigger) -> Loaded {
         let reloader = self.clone();
         let loaded = tokio::task::spawn_blocking(move || {
-            reloader.recall(&mut permit.scripts);
-            let loaded = reloader.reload(&mut permit.scripts, trigger);
-            reloader.save(&mut permit.scripts);
-            loaded
+            let (loaded, events) = announce::record(|| {
+                reloader.recall(&mut permit.scripts);
+                let loaded = reloader.reload(&mut permit.scripts, trigger);
+                reloader.save(&mut permit.scripts);
+                loaded
+            });
+            Loaded { events, ..loaded }
         });
         match loaded.await {
             Ok(loaded) => loaded,

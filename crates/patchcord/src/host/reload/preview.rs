@@ -42,7 +42,7 @@ use crate::{
 /// # async fn main() {
 /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
 /// let host = Host::builder().loader(scripts).build();
-/// host.load().await;
+/// host.load().await.unwrap();
 /// assert!(host.preview().await.events.is_empty(), "no file has changed");
 /// # }
 /// ```
