@@ -18,7 +18,7 @@ impl FromStr for Time {
     fn from_str(text: &str) -> Result<Self, String> {
         match humantime::parse_duration(text) {
             Err(_) => Err("expected a number and a unit, such as `300ms` or `25s`".to_owned()),
-            Ok(time) if time.is_zero() => Err("it must be longer than nothing".to_owned()),
+            Ok(time) if time.is_zero() => Err("it must be greater than zero".to_owned()),
             Ok(time) if time > MAX_TIME => Err("at most `365d` is possible".to_owned()),
             Ok(time) => Ok(Self(time)),
         }

@@ -297,7 +297,7 @@ async fn what_does_not_hold_on_a_server_of_the_programs_own_is_told() {
         [
             "`socket.id` is the session id of Engine.IO on a `SocketIo` of the program's own: whoever learns that of a \
              client that polls can act as it; give clients ids of your own, or allow WebSockets only",
-            "`max_buffer_size` of the `SocketIo` is 128: a client is cut off when a call sends it more packets than that; \
+            "`max_buffer_size` of the `SocketIo` is 128: a client is disconnected when a call sends it more packets than that; \
              a call may send 10000 and more",
             "`ws_max_message_size` of the `SocketIo` is 67108864: `Options::max_payload`, 1000000, does not hold",
             "`Options::max_connections` has no effect on a `SocketIo` of the program's own",
@@ -508,7 +508,7 @@ async fn a_flood_on_an_attached_server_is_cut_off() {
         heard = cut_off => heard,
         () = flood => unreachable!("it goes on"),
     };
-    let reason = "it goes on beyond `max-events-per-second`";
+    let reason = "rate limit exceeded repeatedly (`max-events-per-second`)";
     let expected = [reason, "server namespace disconnect"];
     assert_eq!(heard, expected.map(|text| (true, text.to_owned())));
 }

@@ -62,10 +62,7 @@ async fn events_beyond_the_rate_are_refused_and_who_goes_on_is_cut_off() {
         HostEvent::EventDropped { reason, .. } => Some(reason),
         _ => None,
     });
-    assert_eq!(
-        lost.await,
-        "the client sends more than `max-events-per-second`"
-    );
+    assert_eq!(lost.await, "rate limit exceeded (`max-events-per-second`)");
     let mut abuser = raw(&running).await;
     abuser.write_all(&frame("40")).await.unwrap();
     read_until(&mut abuser, "40{").await;
@@ -74,7 +71,7 @@ async fn events_beyond_the_rate_are_refused_and_who_goes_on_is_cut_off() {
     let _ = abuser.write_all(&flood).await;
     assert_eq!(
         running.announced(cut_off).await,
-        "it goes on beyond `max-events-per-second`"
+        "rate limit exceeded repeatedly (`max-events-per-second`)"
     );
 }
 

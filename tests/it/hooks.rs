@@ -298,7 +298,7 @@ fn io_on_has_one_place_and_one_event() {
     let cases = [
         (
             "io.on(\"connection\", |s| {}); io.on(\"connection\", |s| {});",
-            "stands in a script once",
+            "a script registers it only once",
         ),
         (
             "io.on(\"connect\", |s| {});",

@@ -86,7 +86,7 @@ fn wrong_flags_and_variables_are_told_in_one_line() {
             &["--ping-interval", "25"],
             "expected a number and a unit, such as `300ms` or `25s`",
         ),
-        (&["--ping-timeout", "0s"], "it must be longer than nothing"),
+        (&["--ping-timeout", "0s"], "it must be greater than zero"),
         (
             &["--max-payload", "1.5MB"],
             "expected whole bytes with or without a unit, such as `1MB`",

@@ -291,7 +291,7 @@ async fn no_more_clients_connect_than_may_and_one_that_leaves_makes_room() {
     let running = running(|options| options.max_connections = Some(1)).await;
     let mut first = running.websocket().await;
     first.connect("").await;
-    let full = "{\"code\":4,\"message\":\"the server has as many connections as it takes\"}";
+    let full = "{\"code\":4,\"message\":\"connection limit reached\"}";
     for _ in 0..3 {
         let answer = polls(&running, "").await;
         assert!(

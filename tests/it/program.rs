@@ -393,7 +393,7 @@ fn who_does_not_read_is_in_the_log_with_its_id_and_what_waited() {
     let client = serving.deaf();
     let line = loop {
         let line = serving.line();
-        if line.contains("slow consumer") {
+        if line.contains("slow client") {
             break line;
         }
     };
@@ -401,14 +401,14 @@ fn who_does_not_read_is_in_the_log_with_its_id_and_what_waited() {
     let [
         "warning:",
         "slow",
-        "consumer",
+        "client",
         id,
         peer,
-        "disconnected,",
+        "disconnected:",
         packets,
         "packets",
-        "of",
         bytes,
+        "bytes)",
         ..,
     ] = words[..]
     else {
@@ -417,6 +417,7 @@ fn who_does_not_read_is_in_the_log_with_its_id_and_what_waited() {
     assert_eq!(id.len(), 20, "{line}");
     assert_eq!(peer, format!("({})", client.local_addr().unwrap()));
     assert_eq!(packets, "21");
+    let bytes = bytes.strip_prefix('(').unwrap();
     assert!(bytes.parse::<usize>().unwrap() > 2_000_000, "{line}");
 }
 
@@ -463,7 +464,7 @@ fn without_file_descriptors_it_waits_and_serves_again() {
     let clients: Vec<_> = (0..60)
         .map(|_| TcpStream::connect(&serving.address).unwrap())
         .collect();
-    while !serving.line().contains("no connection is taken for now") {}
+    while !serving.line().contains("cannot accept connections") {}
     drop(clients);
     assert!(serving.get("/", "").starts_with("HTTP/1.1 200"));
 }

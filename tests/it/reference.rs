@@ -12,9 +12,9 @@ use crate::sockets::{Running, sid};
 
 const HEAD: &str = "# Reference
 
-Everything that a script can say, by subject. These pages are made of the comments of the functions themselves
-(`UPDATE_EXPECT=1 cargo test --test it reference` writes them anew), and every example on them is run by a test. The language is
-[Rhai](https://rhai.rs/book); [Rhai for JavaScript developers](rhai-for-javascript.md) has it side by side.
+Every function that a script can call, by subject. The pages are generated from the comments of the functions
+(`UPDATE_EXPECT=1 cargo test --test it reference`), and a test runs every example. The language is
+[Rhai](https://rhai.rs/book); [Rhai for JavaScript developers](rhai-for-javascript.md) compares it with JavaScript.
 
 | | |
 |---|---|

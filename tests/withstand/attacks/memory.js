@@ -84,7 +84,7 @@ async function writeTimeout(server, check) {
     return await server.metric('patchcord_sockets{namespace="/good"}') === 1;
   });
   check((await reader.ask('/good', 'echo', 1))[0] === 1, 'the reader goes on');
-  const told = server.output.match(/slow consumer .*/g) ?? [];
+  const told = server.output.match(/slow client .*/g) ?? [];
   check(told.length === 1, `one line says so, and found ${JSON.stringify(told)}`);
   return 'disconnected after 1 s, the reader is served';
 }

@@ -83,7 +83,9 @@ mod words {
         }
         match script::listen_for_connections(listener, context.call_position()) {
             true => Ok(()),
-            false => refuse("`io.on(\"connection\", ...)` stands in a script once"),
+            false => {
+                refuse("duplicate `io.on(\"connection\", ...)`: a script registers it only once")
+            }
         }
     }
 

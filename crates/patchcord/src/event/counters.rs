@@ -56,9 +56,9 @@ counters! {
     /// See [`HostEvent::EventDropped`].
     events_dropped: "events and packets that did not arrive",
     handler_failures: "calls of scripts that failed",
-    slow_consumers: "clients that were cut off because they did not read",
+    slow_consumers: "clients that were disconnected because they did not read",
     /// See [`HostEvent::ClientDisconnected`].
-    clients_disconnected: "clients that were cut off because they went beyond a limit, or their `on_connection` failed",
+    clients_disconnected: "clients that were disconnected because they exceeded a limit, or their `on_connection` failed",
     /// See [`HostEvent::RequestRejected`].
     requests_rejected: "clients and requests that were not taken",
     /// This counter and the following ones, up to `over_max_tcp_connections_per_address`, count what

@@ -369,7 +369,7 @@ fn clients(lines: &mut Lines<'_>, event: &HostEvent) {
                 _ => format!("{times} more events, such as `{event}`,"),
             };
             lines.line(&format!(
-                "warning: {what} lost in {namespace}, socket {socket}: {reason}"
+                "warning: {what} dropped in {namespace}, socket {socket}: {reason}"
             ));
         }
         HostEvent::SlowConsumer {
@@ -380,7 +380,7 @@ fn clients(lines: &mut Lines<'_>, event: &HostEvent) {
         } => {
             let client = client(*peer, socket.as_deref());
             lines.line(&format!(
-                "warning: slow consumer {client} disconnected, {packets} packets of {backlog} bytes waited for it"
+                "warning: slow client {client} disconnected: {packets} packets ({backlog} bytes) queued"
             ));
         }
         HostEvent::ClientDisconnected {
@@ -397,7 +397,7 @@ fn clients(lines: &mut Lines<'_>, event: &HostEvent) {
             count: times,
         } => {
             let (peer, more) = (or_dash(*peer), more(*times));
-            lines.line(&format!("warning: refused {peer}{more}: {reason}"));
+            lines.line(&format!("warning: rejected {peer}{more}: {reason}"));
         }
         HostEvent::HeadersLeftOut {
             peer,
@@ -428,7 +428,9 @@ fn clients(lines: &mut Lines<'_>, event: &HostEvent) {
         }
         HostEvent::ConnectRefused { .. } => connect_refused(lines, event),
         HostEvent::AcceptFailed { error: problem } => {
-            lines.line(&format!("error: no connection is taken for now: {problem}"));
+            lines.line(&format!(
+                "error: cannot accept connections: {problem}; retrying"
+            ));
         }
         HostEvent::AttachWarning { error: problem } => lines.line(&format!("warning: {problem}")),
         HostEvent::OriginRefused { origin } => {
@@ -536,9 +538,9 @@ fn rejected(lines: &mut Lines<'_>, scripts: &[UnchangedScript], diagnostics: &[D
             Some(version) => {
                 format!("{script}: version {version} keeps serving, nothing has changed")
             }
-            None => format!(
-                "{script}: not loaded, its namespace refuses clients until a save repairs it"
-            ),
+            None => {
+                format!("{script}: not loaded; its namespace rejects clients until it is fixed")
+            }
         });
     }
 }

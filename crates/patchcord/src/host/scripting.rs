@@ -6,7 +6,7 @@ use rhai::Engine;
 
 use crate::{
     diagnostic::Diagnostic,
-    script::{self, Code, Known, Limits, Loader, Rejected, Version},
+    script::{self, Code, Limits, Loader, Rejected, SymbolTable, Version},
 };
 
 /// Compiles the scripts of a host.
@@ -14,7 +14,7 @@ use crate::{
 pub(super) struct Scripting {
     pub(super) engine: Arc<Engine>,
     /// Names of the functions that scripts can call, for the check before a script runs.
-    pub(super) known: Known,
+    pub(super) known: SymbolTable,
     pub(super) limits: Limits,
     pub(super) loader: Arc<dyn Loader>,
 }

@@ -47,10 +47,10 @@ const TICK: Duration = Duration::from_millis(2);
 /// Clock of the system that costs less to read than the exact one. It lags by a few milliseconds at most. The coarse
 /// clock may lag for as long as its thread waits for a processor on a busy machine.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const CHEAP: ClockId = ClockId::MonotonicCoarse;
+const COARSE_SYSTEM_CLOCK: ClockId = ClockId::MonotonicCoarse;
 /// The exact clock, because these systems have no cheap one.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-const CHEAP: ClockId = ClockId::Monotonic;
+const COARSE_SYSTEM_CLOCK: ClockId = ClockId::Monotonic;
 /// Threshold above which a call is slow and delays others, in microseconds.
 const SLOW_CALL_MICROS: u64 = 10_000;
 /// Threshold for a starved call, in operations: a call that has done less when its time is over has waited for a
@@ -67,15 +67,15 @@ const IDLE_TICKS: u32 = 500;
 const UNKNOWN: u64 = u64::MAX;
 
 thread_local! {
-    static LEFT: Cell<u64> = const { Cell::new(0) };
+    static OPERATIONS_LEFT: Cell<u64> = const { Cell::new(0) };
     /// Unlimited outside a call.
     static BYTES_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
     static GROWTH: Cell<Growth> = const { Cell::new(Growth::NONE) };
     /// Time of the next time check of the call.
-    static LOOK_AT: Cell<u64> = const { Cell::new(u64::MAX) };
+    static NEXT_TIME_CHECK: Cell<u64> = const { Cell::new(u64::MAX) };
     static TIMES: Cell<Times> = const { Cell::new(Times::NONE) };
     /// Number of operations left at which the call no longer counts as starved.
-    static FEW_UNTIL: Cell<u64> = const { Cell::new(0) };
+    static STARVED_ABOVE: Cell<u64> = const { Cell::new(0) };
     /// `Some(true)` if a call since the last [`took_long`] was slow; `None` if there was no call.
     static TOOK_LONG: Cell<Option<bool>> = const { Cell::new(None) };
 }
@@ -147,23 +147,23 @@ pub(crate) fn start(limits: &Limits) -> Guard {
     wake_clock();
     Guard {
         started,
-        left: LEFT.replace(limits.operations),
+        left: OPERATIONS_LEFT.replace(limits.operations),
         bytes: BYTES_LEFT.replace(limits.produced),
         growth: GROWTH.replace(Growth::start(limits.call_memory)),
-        look_at: LOOK_AT.replace(times.deadline.min(started + FIRST_LOOK_MICROS)),
+        look_at: NEXT_TIME_CHECK.replace(times.deadline.min(started + FIRST_LOOK_MICROS)),
         times: TIMES.replace(times),
-        few_until: FEW_UNTIL.replace(limits.operations.saturating_sub(STARVED_OPERATIONS)),
+        few_until: STARVED_ABOVE.replace(limits.operations.saturating_sub(STARVED_OPERATIONS)),
     }
 }
 
 /// Counts one operation. Returns the token of the budget that is used up, if any.
 pub(crate) fn spend() -> Option<&'static str> {
-    let left = LEFT.get();
-    let looks = NOW.load(Ordering::Relaxed) >= LOOK_AT.get();
+    let left = OPERATIONS_LEFT.get();
+    let looks = NOW.load(Ordering::Relaxed) >= NEXT_TIME_CHECK.get();
     if looks || left.is_multiple_of(MEMORY_EVERY) {
         return look(left, looks);
     }
-    LEFT.set(left - 1);
+    OPERATIONS_LEFT.set(left - 1);
     None
 }
 
@@ -173,7 +173,7 @@ fn look(left: u64, at_time: bool) -> Option<&'static str> {
     if left == 0 {
         return Some(OPERATIONS);
     }
-    LEFT.set(left - 1);
+    OPERATIONS_LEFT.set(left - 1);
     if left.is_multiple_of(MEMORY_EVERY) && GROWTH.get().is_over(0) {
         return Some(MEMORY);
     }
@@ -185,7 +185,7 @@ fn look(left: u64, at_time: bool) -> Option<&'static str> {
 fn is_over(left: u64) -> bool {
     // The coarse clock may lag on a busy machine.
     let now = exact_time();
-    if now < LOOK_AT.get() {
+    if now < NEXT_TIME_CHECK.get() {
         return false;
     }
     let mut times = TIMES.get();
@@ -196,9 +196,9 @@ fn is_over(left: u64) -> bool {
         had.saturating_add(times.deadline.saturating_sub(now).max(all / 2))
     });
     TIMES.set(times);
-    LOOK_AT.set(times.deadline);
+    NEXT_TIME_CHECK.set(times.deadline);
     let is_over =
-        now >= times.deadline && (left <= FEW_UNTIL.get() || now >= times.last || had >= until);
+        now >= times.deadline && (left <= STARVED_ABOVE.get() || now >= times.last || had >= until);
     if is_over {
         TOOK_LONG.set(Some(true));
     }
@@ -217,7 +217,7 @@ pub(crate) fn produce(bytes: usize) -> Result<(), Box<EvalAltResult>> {
     if GROWTH.get().is_over(bytes) {
         return Err(ended(MEMORY));
     }
-    match NOW.load(Ordering::Relaxed) >= LOOK_AT.get() && is_over(LEFT.get()) {
+    match NOW.load(Ordering::Relaxed) >= NEXT_TIME_CHECK.get() && is_over(OPERATIONS_LEFT.get()) {
         true => Err(ended(TIME)),
         false => Ok(()),
     }
@@ -244,10 +244,10 @@ pub(crate) fn has_taken_long() -> bool {
 pub(crate) fn suspend() -> Suspended {
     Suspended {
         began: now(),
-        left: LEFT.replace(u64::MAX),
+        left: OPERATIONS_LEFT.replace(u64::MAX),
         bytes: BYTES_LEFT.replace(usize::MAX),
         growth: GROWTH.replace(Growth::NONE),
-        look_at: LOOK_AT.replace(u64::MAX),
+        look_at: NEXT_TIME_CHECK.replace(u64::MAX),
         times: TIMES.replace(Times::NONE),
     }
 }
@@ -265,10 +265,10 @@ pub(crate) struct Suspended {
 impl Drop for Suspended {
     fn drop(&mut self) {
         let took = now().saturating_sub(self.began);
-        LEFT.set(self.left);
+        OPERATIONS_LEFT.set(self.left);
         BYTES_LEFT.set(self.bytes);
         GROWTH.set(self.growth);
-        LOOK_AT.set(self.look_at.saturating_add(took));
+        NEXT_TIME_CHECK.set(self.look_at.saturating_add(took));
         TIMES.set(Times {
             deadline: self.times.deadline.saturating_add(took),
             last: self.times.last.saturating_add(took),
@@ -290,13 +290,13 @@ pub(crate) struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        LEFT.set(self.left);
+        OPERATIONS_LEFT.set(self.left);
         BYTES_LEFT.set(self.bytes);
         GROWTH.set(self.growth);
-        LOOK_AT.set(self.look_at);
+        NEXT_TIME_CHECK.set(self.look_at);
         TIMES.set(self.times);
-        FEW_UNTIL.set(self.few_until);
-        let took_long = time().max(read(CHEAP)) > self.started + SLOW_CALL_MICROS;
+        STARVED_ABOVE.set(self.few_until);
+        let took_long = time().max(read(COARSE_SYSTEM_CLOCK)) > self.started + SLOW_CALL_MICROS;
         TOOK_LONG.set(Some(took_long || TOOK_LONG.get() == Some(true)));
     }
 }
@@ -317,7 +317,7 @@ fn read(clock: ClockId) -> u64 {
 /// Returns the time in seconds, from 1, by a clock that is cheap to read.
 pub(crate) fn cheap_seconds() -> u32 {
     let time = match NOW.load(Ordering::Relaxed) {
-        UNKNOWN => read(CHEAP),
+        UNKNOWN => read(COARSE_SYSTEM_CLOCK),
         now => now,
     };
     let seconds = time / 1_000_000;

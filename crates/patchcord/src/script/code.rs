@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use rhai::{Dynamic, Engine, FnPtr, ScriptFuncDef};
 
 use super::{
-    Known, Limits, Loader,
+    Limits, Loader, SymbolTable,
     captures::definition,
     compile::{self, Entry},
     hook::Hook,
@@ -119,7 +119,7 @@ impl Code {
     /// Returns the diagnostics and the files that were read. Nothing has changed then.
     pub fn load(
         engine: &Arc<Engine>,
-        known: &Known,
+        known: &SymbolTable,
         limits: &Limits,
         loader: &dyn Loader,
         entry: &str,

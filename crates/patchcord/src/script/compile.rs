@@ -12,7 +12,7 @@ use rhai::{
 };
 
 use super::{
-    Known, Limits, LoadError, Loader, budget,
+    Limits, LoadError, Loader, SymbolTable, budget,
     check::{self, Calls, Exports},
     hook::Hook,
     modules::{Modules, import_statements},
@@ -57,7 +57,7 @@ pub(super) struct Entry {
 /// Loads an entry file and everything that it imports.
 pub(super) fn entry(
     engine: &Engine,
-    known: &Known,
+    known: &SymbolTable,
     limits: &Limits,
     loader: &dyn Loader,
     name: &str,
@@ -91,7 +91,7 @@ pub(super) fn entry(
 /// Returns the diagnostics of a file that is only for `import` and that no script imports.
 pub(crate) fn module(
     engine: &Engine,
-    known: &Known,
+    known: &SymbolTable,
     limits: &Limits,
     loader: &dyn Loader,
     name: &str,
@@ -109,7 +109,7 @@ type Serves = (Files, Option<FnPtr>);
 
 struct Loading<'a> {
     engine: &'a Engine,
-    known: &'a Known,
+    known: &'a SymbolTable,
     limits: &'a Limits,
     loader: &'a dyn Loader,
     files: Vec<SourceFile>,
@@ -131,7 +131,7 @@ struct Loading<'a> {
 impl<'a> Loading<'a> {
     fn new(
         engine: &'a Engine,
-        known: &'a Known,
+        known: &'a SymbolTable,
         limits: &'a Limits,
         loader: &'a dyn Loader,
     ) -> Self {
@@ -292,7 +292,7 @@ impl<'a> Loading<'a> {
         for (other, others) in &self.calls {
             for (function, position) in calls.ambiguous(others) {
                 let error = format!(
-                    "`{function}` is not the same function here and in `{other}`, and Rhai takes one for the other"
+                    "ambiguous function `{function}`: also defined in `{other}`, and Rhai cannot tell them apart"
                 );
                 let hint = "give one of them another name, or call the one that is imported by its file: `name::function(...)`";
                 self.found.push(

@@ -22,7 +22,7 @@ pub(super) const COPIES: usize = 16;
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed) % COPIES;
+    static COPY_INDEX: usize = NEXT.fetch_add(1, Ordering::Relaxed) % COPIES;
 }
 
 /// Returns the constants of a state.
@@ -39,5 +39,5 @@ pub(super) fn shared(constants: BTreeMap<ImmutableString, Dynamic>) -> Option<Co
 /// Returns the copy for this thread.
 pub(super) fn of_this_thread<T>(copies: &[T]) -> Option<&T> {
     let places = copies.len().max(1);
-    copies.get(PLACE.with(|place| *place) % places)
+    copies.get(COPY_INDEX.with(|place| *place) % places)
 }

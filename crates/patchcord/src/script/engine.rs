@@ -1,7 +1,7 @@
 //! Assembles an engine: the sandbox, the functions of the host and of the application, and the symbols that checks and
 //! editors need.
 //!
-//! In: limits, and functions that register what scripts can call. Out: an engine, and its symbols ([`Known`]).
+//! In: limits, and functions that register what scripts can call. Out: an engine, and its symbols ([`SymbolTable`]).
 //!
 //! Invariant: every engine that reads scripts is assembled here, so that a script means the same to the host, its
 //! tests, the REPL and an editor.
@@ -11,7 +11,7 @@ use rhai::{Engine, Module};
 use super::{
     limits::Limits,
     sandbox::{self, Globals},
-    symbols::Known,
+    symbols::SymbolTable,
     tokens,
     vocabulary::Vocabulary,
 };
@@ -83,7 +83,7 @@ impl EngineBuilder {
     }
 
     /// Returns the engine and its symbols.
-    pub fn build(self) -> (Engine, Known) {
+    pub fn build(self) -> (Engine, SymbolTable) {
         let Self {
             mut engine,
             globals,
@@ -91,7 +91,7 @@ impl EngineBuilder {
         } = self;
         sandbox::resolve_variables(&mut engine, globals);
         tokens::record(&mut engine);
-        let known = Known::of(&engine, vocabulary);
+        let known = SymbolTable::of(&engine, vocabulary);
         (engine, known)
     }
 }

@@ -111,7 +111,7 @@ pub use state_transfer::{
 #[doc(hidden)]
 pub use swap::{Handles, Rewritten, Swap, Swapped, Use};
 #[doc(hidden)]
-pub use symbols::Known;
+pub use symbols::SymbolTable;
 pub(crate) use symbols::nearest;
 pub(crate) use text::accept as accept_text;
 #[doc(hidden)]

@@ -23,7 +23,7 @@ pub(super) use owner::Owner;
 use super::{
     captures::value_name,
     check::{Closure, closure},
-    symbols::Known,
+    symbols::SymbolTable,
     tokens::{self, Brackets, Shape, Spot, Token, Tokens, hash, hash_all, spot},
 };
 
@@ -308,7 +308,7 @@ impl Places {
     }
 
     /// Adds a file, with its AST as it was written and not optimized.
-    pub(super) fn add(&mut self, name: &str, ast: &AST, tokens: Tokens, known: &Known) {
+    pub(super) fn add(&mut self, name: &str, ast: &AST, tokens: Tokens, known: &SymbolTable) {
         let brackets = Brackets::of(&tokens);
         let mut gathering = Gathering::new(ast, &tokens, &brackets);
         let declarations = gathering.functions();

@@ -13,7 +13,7 @@ use super::{
     budget,
     call::catch_panic,
     limits::Limits,
-    symbols::{Known, nearest},
+    symbols::{SymbolTable, nearest},
 };
 use crate::diagnostic::Diagnostic;
 
@@ -24,7 +24,7 @@ const NAME: &str = "repl";
 #[derive(Debug)]
 pub(crate) struct ReplSession {
     engine: Engine,
-    known: Known,
+    known: SymbolTable,
     limits: Limits,
     scope: Scope<'static>,
     /// Functions and closures of the lines so far.
@@ -34,7 +34,7 @@ pub(crate) struct ReplSession {
 
 impl ReplSession {
     /// Creates a session without lines. `engine` has everything that lines can call, and `known` contains its symbols.
-    pub(crate) fn new(engine: Engine, known: Known, limits: Limits) -> Self {
+    pub(crate) fn new(engine: Engine, known: SymbolTable, limits: Limits) -> Self {
         Self {
             engine,
             known,

@@ -1,6 +1,6 @@
 //! Symbols that scripts can use, as the engine lists them: functions of the host, of the embedder, and of Rhai.
 //!
-//! In: an engine with everything registered. Out: [`Known`], which answers questions about a script before it runs:
+//! In: an engine with everything registered. Out: [`SymbolTable`], which answers questions about a script before it runs:
 //! whether a function exists, with this number of arguments, on this type of value, and which name is nearest.
 
 use std::{
@@ -27,7 +27,7 @@ const KEYWORDS: [&str; 9] = [
 
 /// Functions of an engine.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct SymbolTable {
     pub(super) vocabulary: Vocabulary,
     /// Functions by namespace (`""` is the global one) and name.
     functions: BTreeMap<String, BTreeMap<String, Vec<Signature>>>,
@@ -74,7 +74,7 @@ struct Raw {
     gives: String,
 }
 
-impl Known {
+impl SymbolTable {
     /// Collects all functions of `engine`.
     pub fn of(engine: &Engine, vocabulary: Vocabulary) -> Self {
         let raw = engine.collect_fn_metadata(None, |info| Some(raw(&info)), true);

@@ -263,7 +263,7 @@ const ASK: &[&str] = &[
     "/// ```",
 ];
 const ASK_WITHIN: &[&str] = &[
-    "/// Does the same as `ask`; the clock is moved by up to so many milliseconds until the answer is there.",
+    "/// Does the same as `ask`, and moves the clock by up to `ms` milliseconds until the answer is there.",
     "///",
     "/// ```rhai",
     "/// let ada = connect(\"/\");",
@@ -281,8 +281,8 @@ const ANSWER: &[&str] = &[
     "/// ```",
 ];
 const EXPECT: &[&str] = &[
-    "/// Takes the next such event out of those that the client was sent, whatever came before it, and returns its",
-    "/// arguments. With arguments it must have exactly these.",
+    "/// Removes the next event of this name from those that the client was sent, whatever came before it, and returns",
+    "/// its arguments. If arguments are given, the event must have exactly these.",
     "///",
     "/// ```rhai",
     "/// let ada = connect(\"/\");",
@@ -291,7 +291,7 @@ const EXPECT: &[&str] = &[
     "/// ```",
 ];
 const EXPECT_WITHIN: &[&str] = &[
-    "/// Does the same as `expect`; the clock is moved by up to so many milliseconds until the event is there.",
+    "/// Does the same as `expect`, and moves the clock by up to `ms` milliseconds until the event is there.",
     "///",
     "/// ```rhai",
     "/// let ada = connect(\"/\");",

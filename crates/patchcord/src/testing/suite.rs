@@ -25,7 +25,7 @@ use crate::{
     diagnostic::Diagnostic,
     event::HostEvent,
     script::{
-        CallError, Code, Handler, Known, Limits, LoadError, Loader, Memory, Rejected, Version,
+        CallError, Code, Handler, Limits, LoadError, Loader, Memory, Rejected, SymbolTable, Version,
     },
 };
 
@@ -120,7 +120,7 @@ impl Suite {
     fn compile(
         &mut self,
         engine: &Arc<Engine>,
-        known: &Known,
+        known: &SymbolTable,
         limits: &Limits,
         wanted: &dyn Fn(&str, &str) -> bool,
     ) {

@@ -14,12 +14,12 @@ use super::{
 use crate::{
     api,
     diagnostic::type_word,
-    script::{ApiReference, EngineBuilder, Globals, Known, Limits, ReplSession, Vocabulary},
+    script::{ApiReference, EngineBuilder, Globals, Limits, ReplSession, SymbolTable, Vocabulary},
     value::{self, to_packet},
 };
 
 /// Creates an engine with the functions of tests, and its symbols.
-pub(super) fn test_engine(limits: &Limits) -> (Engine, Known) {
+pub(super) fn test_engine(limits: &Limits) -> (Engine, SymbolTable) {
     let mut binary = Module::new();
     api::register_binary(&mut binary);
     EngineBuilder::new(limits)

@@ -33,9 +33,8 @@ pub(super) fn explain(
         Kind::ErrorTooManyOperations(_) => Diagnostic::error(message(error))
             .hint("a loop that does not end uses up what one call may do"),
         Kind::ErrorTerminated(reason, _) => match terminated(reason) {
-            text if text.starts_with(PANICKED) => {
-                Diagnostic::error(text).hint("this is a fault of the program and not of the script")
-            }
+            text if text.starts_with(PANICKED) => Diagnostic::error(text)
+                .hint("this is a bug in the host application, not in the script"),
             text => Diagnostic::error(text),
         },
         Kind::ErrorMismatchDataType(wanted, ..) if type_word(wanted) == "closure" => {

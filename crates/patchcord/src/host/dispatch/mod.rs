@@ -235,7 +235,7 @@ pub(in crate::host) fn diagnose(
             Diagnostic::from_eval(&error, handler.file(), &|file| version.source(file))
         }
         CallError::Panic(text) => Diagnostic::error(format!("a native function panicked: {text}"))
-            .hint("this is a fault of the program and not of the script"),
+            .hint("this is a bug in the host application, not in the script"),
     };
     // Rhai drops the place of errors that no script can catch. The place of the handler is the nearest one that is
     // known.

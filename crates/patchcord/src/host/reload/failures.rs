@@ -11,9 +11,9 @@ use crate::diagnostic::Diagnostic;
 /// Minimum number of connections on which a version must fail for an automatic rollback.
 pub(super) const MIN_CONNECTIONS: usize = 5;
 /// Minimum share of these connections among all connections of the namespace: one in this many.
-pub(super) const ONE_IN: usize = 20;
+pub(super) const MIN_SHARE: usize = 20;
 /// Maximum age of a failure that counts for an automatic rollback.
-const WITHIN: Duration = Duration::from_secs(30);
+const FAILURE_WINDOW: Duration = Duration::from_secs(30);
 /// Maximum number of distinct places of errors that are tracked for a version; failures at further places do not count.
 const MAX_PLACES: usize = 256;
 
@@ -62,7 +62,7 @@ impl Failures {
         let now = Instant::now();
         self.sockets.insert(socket.clone(), now);
         self.sockets
-            .retain(|_, last| now.duration_since(*last) <= WITHIN);
+            .retain(|_, last| now.duration_since(*last) <= FAILURE_WINDOW);
         self.sockets.len()
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{
     Reloader,
     batch::Cause,
-    failures::{Fault, MIN_CONNECTIONS, ONE_IN},
+    failures::{Fault, MIN_CONNECTIONS, MIN_SHARE},
     history::{Scripts, Served},
     plan::Attempt,
     record::Outcome,
@@ -349,7 +349,7 @@ impl Reloader {
         }
         let serving = self.namespaces.all();
         let serving = serving.iter().filter(|n| n.serves(version));
-        if failed * ONE_IN >= serving.map(|n| n.len()).sum() {
+        if failed * MIN_SHARE >= serving.map(|n| n.len()).sum() {
             self.undo(version, failed);
         }
     }

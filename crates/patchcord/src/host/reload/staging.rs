@@ -22,7 +22,7 @@ use super::{
     Loaded, Reloader,
     batch::{Batch, Cause, Failed},
     effects::effects,
-    failures::{Fault, MIN_CONNECTIONS, ONE_IN},
+    failures::{Fault, MIN_CONNECTIONS, MIN_SHARE},
     history::Scripts,
     plan::{Attempt, Plan},
     rebind::{self, Candidate, Switched},
@@ -510,7 +510,7 @@ impl Reloader {
                 .count()
         };
         let staged: usize = self.namespaces.all().iter().map(has_it).sum();
-        if failed >= MIN_CONNECTIONS.min(staged).max(1) && failed * ONE_IN >= staged {
+        if failed >= MIN_CONNECTIONS.min(staged).max(1) && failed * MIN_SHARE >= staged {
             self.abandon_failing(version, failed);
         }
     }

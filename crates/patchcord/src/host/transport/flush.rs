@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Maximum number of clients to which the sending thread writes itself. Tasks write to the rest, each to as many.
-const AT_ONCE: usize = 64;
+const MAX_INLINE_FLUSHES: usize = 64;
 
 /// Queue whose data waits to be written.
 pub(crate) trait Flush: Send + Sync {
@@ -58,8 +58,8 @@ impl Drop for End<'_> {
         if let Some(reader) = self.0 {
             all.retain(|one| !std::ptr::addr_eq(Arc::as_ptr(one), reader));
         }
-        while all.len() > AT_ONCE {
-            let others: Vec<_> = all.drain(all.len() - AT_ONCE..).collect();
+        while all.len() > MAX_INLINE_FLUSHES {
+            let others: Vec<_> = all.drain(all.len() - MAX_INLINE_FLUSHES..).collect();
             tokio::spawn(async move { others.into_iter().for_each(Flush::flush) });
         }
         all.drain(..).for_each(Flush::flush);

@@ -19,7 +19,7 @@ use super::{
 };
 
 /// Maximum size of one read from the network, in bytes.
-const AT_ONCE: usize = 16 * 1024;
+const READ_SIZE_BYTES: usize = 16 * 1024;
 /// Threshold in bytes: when this many have been handled, the answers leave. They leave sooner if nothing more has been
 /// read.
 const ANSWERED_AT_ONCE: usize = 1024;
@@ -93,7 +93,7 @@ impl Reader {
     /// Reads the available bytes, and handles the packets in them. Returns an error if no more bytes can come.
     fn poll_network(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut bytes = READ.take();
-        bytes.resize(AT_ONCE, 0);
+        bytes.resize(READ_SIZE_BYTES, 0);
         let mut read = ReadBuf::new(&mut bytes);
         let polled = self.wire.lock().poll_network(context, &mut read);
         let has_read = !read.filled().is_empty();

@@ -9,7 +9,7 @@ use crate::{
     diagnostic::{Diagnostic, javascript},
     script::{
         shape_problem,
-        symbols::{Known, nearest},
+        symbols::{SymbolTable, nearest},
     },
 };
 
@@ -17,7 +17,10 @@ impl Check<'_> {
     /// Checks `name(...)` and `module::name(...)`.
     pub(super) fn function_call(&mut self, call: &FnCallExpr, position: Position) -> Type {
         let name = call.name.as_str();
-        if call.op_token.is_some() || !rhai::is_valid_identifier(name) || Known::is_keyword(name) {
+        if call.op_token.is_some()
+            || !rhai::is_valid_identifier(name)
+            || SymbolTable::is_keyword(name)
+        {
             self.values(&call.args);
             self.division(call, position);
             self.compared_len(call);
@@ -212,7 +215,7 @@ impl Check<'_> {
         let bound = own
             .into_iter()
             .any(|function| function.definition.params.len() == call.args.len());
-        if bound || Known::is_keyword(name) {
+        if bound || SymbolTable::is_keyword(name) {
             return None;
         }
         let counts: Vec<_> = known.methods(id, name).map(|f| f.count()).collect();

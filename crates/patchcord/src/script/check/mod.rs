@@ -1,6 +1,6 @@
 //! Static checks of a file, before it runs. Rhai itself finds an unknown function only when a call reaches it.
 //!
-//! In: the AST of a file, as written and not optimized, and the symbols ([`Known`]). Out: diagnostics. An error is code
+//! In: the AST of a file, as written and not optimized, and the symbols ([`SymbolTable`]). Out: diagnostics. An error is code
 //! that fails whenever it runs; a warning is code that probably does not do what its author meant.
 //!
 //! Invariant: no false alarm. The type of a value is known only if the value is a literal or comes from a handle (a
@@ -28,7 +28,7 @@ use rhai::{AST, ASTNode, Expr, ImmutableString, Module, Position, ScriptFuncDef,
 pub(super) use expressions::{Closure, closure};
 pub(super) use shadowing::Calls;
 
-use super::{captures::is_closure, symbols::Known};
+use super::{captures::is_closure, symbols::SymbolTable};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Functions of a file that other files can call, with the parameter count of each overload.
@@ -61,7 +61,7 @@ pub(super) fn exports(ast: &AST) -> Exports {
 }
 
 /// Returns the diagnostics of a file, in the order of its lines.
-pub(super) fn file(file: File<'_>, known: &Known) -> Vec<Diagnostic> {
+pub(super) fn file(file: File<'_>, known: &SymbolTable) -> Vec<Diagnostic> {
     let mut check = Check::new(file, known);
     check.hooks();
     check.top_level();
@@ -139,7 +139,7 @@ struct Alias {
 
 struct Check<'a> {
     file: File<'a>,
-    known: &'a Known,
+    known: &'a SymbolTable,
     functions: BTreeMap<&'a str, Vec<Function>>,
     aliases: BTreeMap<String, Alias>,
     /// Names that the file reads: variables, functions as values, and modules before `::`. A call is stored as
@@ -162,7 +162,7 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn new(file: File<'a>, known: &'a Known) -> Self {
+    fn new(file: File<'a>, known: &'a SymbolTable) -> Self {
         let mut functions = BTreeMap::<_, Vec<_>>::new();
         for function in file.ast.iter_fn_def() {
             functions

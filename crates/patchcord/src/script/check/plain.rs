@@ -7,14 +7,14 @@ use rhai::{ASTNode, Expr, Position, Stmt};
 use super::{Check, Type, closure};
 use crate::{
     diagnostic::{Diagnostic, javascript},
-    script::symbols::{Known, is_plain, nearest},
+    script::symbols::{SymbolTable, is_plain, nearest},
 };
 
 impl Check<'_> {
     /// Reports a function that exists for no value at all: `list.forEach(...)`. On a value that has no keys this is an
     /// error. On a value of unknown type it is a warning, unless the value may be a map with a closure of that name.
     pub(super) fn plain_call(&mut self, on: Type, shown: &str, name: &str, position: Position) {
-        let is_own = self.functions.contains_key(name) || Known::is_keyword(name);
+        let is_own = self.functions.contains_key(name) || SymbolTable::is_keyword(name);
         if is_own || !self.known.named("", name).is_empty() {
             return;
         }

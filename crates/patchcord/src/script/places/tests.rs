@@ -5,13 +5,13 @@ use std::sync::{Arc, LazyLock};
 use rhai::Engine;
 
 use crate::script::{
-    Code, Known, Limits, Memory, Version,
+    Code, Limits, Memory, SymbolTable, Version,
     places::{Places, Row},
 };
 
 /// Loads a version of `main.rhai`.
 pub(in crate::script) fn version(files: &[(&str, &str)]) -> Version {
-    static ENGINE: LazyLock<(Arc<Engine>, Known)> = LazyLock::new(|| {
+    static ENGINE: LazyLock<(Arc<Engine>, SymbolTable)> = LazyLock::new(|| {
         let (engine, known) = crate::api::engine(&Limits::default()).build();
         (Arc::new(engine), known)
     });

@@ -27,7 +27,7 @@ const STRINGS: &[OfRhai] = &[
     ]),
     OfRhai([
         "text.is_empty()",
-        "Whether it has no characters.",
+        "Returns `true` if it has no characters.",
         r#""".is_empty()"#,
         "true",
     ]),
@@ -51,19 +51,19 @@ const STRINGS: &[OfRhai] = &[
     ]),
     OfRhai([
         "text.contains(part)",
-        "Whether a part is in it; so does `part in text`.",
+        "Returns `true` if it contains a part, as `part in text` does.",
         r#""green tea".contains("tea")"#,
         "true",
     ]),
     OfRhai([
         "text.starts_with(part)",
-        "Whether it begins with a part.",
+        "Returns `true` if it begins with a part.",
         r#""room:1".starts_with("room:")"#,
         "true",
     ]),
     OfRhai([
         "text.ends_with(part)",
-        "Whether it ends with a part.",
+        "Returns `true` if it ends with a part.",
         r#""a.png".ends_with(".png")"#,
         "true",
     ]),
@@ -99,7 +99,7 @@ const STRINGS: &[OfRhai] = &[
     ]),
     OfRhai([
         "text.crop(start, len)",
-        "Keeps only so many characters from a place on; also for a range.",
+        "Keeps only this number of characters from an index on, or those of a range.",
         r#"let text = "green tea"; text.crop(0, 5); text"#,
         r#""green""#,
     ]),
@@ -117,7 +117,7 @@ const STRINGS: &[OfRhai] = &[
     ]),
     OfRhai([
         "text.split(separator, count)",
-        "At most so many parts; the last one has the rest.",
+        "Returns at most this number of parts; the last one has the rest.",
         r#""a,b,c".split(",", 2)"#,
         r#"["a", "b,c"]"#,
     ]),
@@ -135,7 +135,7 @@ const STRINGS: &[OfRhai] = &[
     ]),
     OfRhai([
         "text.split_rev(separator, count)",
-        "At most so many parts, from the end.",
+        "Returns at most this number of parts, split from the end.",
         r#""a,b,c".split_rev(",", 2)"#,
         r#"["c", "a,b"]"#,
     ]),
@@ -147,7 +147,7 @@ const STRINGS: &[OfRhai] = &[
     ]),
     OfRhai([
         "text.pad(len, filler)",
-        "Adds a filler at the end until it has so many characters, and returns it.",
+        "Adds a filler at the end until it has this number of characters, and returns it.",
         r#"let text = "7"; text.pad(3, "."); text"#,
         r#""7..""#,
     ]),
@@ -165,7 +165,7 @@ const STRINGS: &[OfRhai] = &[
     ]),
     OfRhai([
         "text.pop(count)",
-        "Takes so many characters off the end, and returns them.",
+        "Removes this number of characters from the end, and returns them.",
         r#"let text = "tea!!"; text.pop(2)"#,
         r#""!!""#,
     ]),
@@ -247,7 +247,7 @@ const ARRAYS: &[OfRhai] = &[
     OfRhai(["list.len()", "Number of elements.", "[1, 2].len()", "2"]),
     OfRhai([
         "list.is_empty()",
-        "Whether it has no elements.",
+        "Returns `true` if it has no elements.",
         "[].is_empty()",
         "true",
     ]),
@@ -313,19 +313,19 @@ const ARRAYS: &[OfRhai] = &[
     ]),
     OfRhai([
         "list.truncate(len)",
-        "Keeps so many elements from the beginning.",
+        "Keeps this number of elements from the beginning.",
         "let list = [1, 2, 3]; list.truncate(2); list",
         "[1, 2]",
     ]),
     OfRhai([
         "list.chop(len)",
-        "Keeps so many elements at the end.",
+        "Keeps this number of elements at the end.",
         "let list = [1, 2, 3]; list.chop(2); list",
         "[2, 3]",
     ]),
     OfRhai([
         "list.pad(len, value)",
-        "Adds a value at the end until there are so many elements.",
+        "Adds a value at the end until it has this number of elements.",
         "let list = [1]; list.pad(3, 0); list",
         "[1, 0, 0]",
     ]),
@@ -379,7 +379,7 @@ const ARRAYS: &[OfRhai] = &[
     ]),
     OfRhai([
         "list.reduce(add, first)",
-        "What a closure makes of a first value and the elements, one after the other. Without `first` it begins with `()`.",
+        "Calls a closure with the result so far and each element in turn, and returns the last result. The first result is `first`, or `()`.",
         "[1, 2, 3].reduce(|sum, x| sum + x, 0)",
         "6",
     ]),
@@ -409,19 +409,19 @@ const ARRAYS: &[OfRhai] = &[
     ]),
     OfRhai([
         "list.contains(value)",
-        "Whether an element is equal; so does `value in list`.",
+        "Returns `true` if an element equals the value, as `value in list` does.",
         "[1, 2].contains(2)",
         "true",
     ]),
     OfRhai([
         "list.some(test)",
-        "Whether an element passes a test.",
+        "Returns `true` if the closure returns `true` for an element.",
         "[1, 2].some(|x| x > 1)",
         "true",
     ]),
     OfRhai([
         "list.all(test)",
-        "Whether all elements pass a test.",
+        "Returns `true` if the closure returns `true` for all elements.",
         "[1, 2].all(|x| x > 1)",
         "false",
     ]),
@@ -455,7 +455,7 @@ const MAPS: &[OfRhai] = &[
     OfRhai(["map.len()", "Number of keys.", "#{ a: 1, b: 2 }.len()", "2"]),
     OfRhai([
         "map.is_empty()",
-        "Whether it has no keys.",
+        "Returns `true` if it has no keys.",
         "#{}.is_empty()",
         "true",
     ]),
@@ -473,7 +473,7 @@ const MAPS: &[OfRhai] = &[
     ]),
     OfRhai([
         "map.contains(key)",
-        "Whether there is such a key; so does `key in map`.",
+        "Returns `true` if it has the key, as `key in map` does.",
         r#"#{ a: () }.contains("a")"#,
         "true",
     ]),
@@ -539,7 +539,7 @@ const MAPS: &[OfRhai] = &[
     ]),
     OfRhai([
         "map.to_json()",
-        "The map as JSON; `json::stringify` takes any value.",
+        "Returns the map as JSON; `json::stringify` accepts any value.",
         "#{ a: [1] }.to_json()",
         r#""{\"a\":[1]}""#,
     ]),
@@ -556,7 +556,7 @@ const NUMBERS: &[OfRhai] = &[
     ]),
     OfRhai([
         "number.int(), number.fraction()",
-        "What stands before and behind the point.",
+        "Returns the digits before and after the point.",
         "[2.5.int(), 2.5.fraction()]",
         "[2.0, 0.5]",
     ]),
@@ -610,13 +610,13 @@ const NUMBERS: &[OfRhai] = &[
     ]),
     OfRhai([
         "number.is_even(), number.is_odd()",
-        "Whether a whole number is even or odd.",
+        "Returns `true` if a whole number is even, or odd.",
         "4.is_even()",
         "true",
     ]),
     OfRhai([
         "number.is_zero(), number.is_nan(), number.is_finite(), number.is_infinite()",
-        "Whether a number is one of these.",
+        "Returns `true` if a number is one of these.",
         "0.is_zero()",
         "true",
     ]),
@@ -649,7 +649,7 @@ const NUMBERS: &[OfRhai] = &[
 const BLOBS: &[OfRhai] = &[
     OfRhai([
         "blob(len, byte)",
-        "A blob of so many bytes.",
+        "Returns a blob of this number of bytes.",
         "blob(2, 7).len()",
         "2",
     ]),
@@ -667,7 +667,7 @@ const BLOBS: &[OfRhai] = &[
     ]),
     OfRhai([
         "blob.push(byte), blob.append(other), blob.insert(place, byte), blob.pad(len, byte)",
-        "Adds bytes, as for an array; `append` takes blobs and texts.",
+        "Adds bytes, as for an array; `append` accepts blobs and strings.",
         "let b = blob(); b.push(1); b.append(\"ab\"); b.len()",
         "3",
     ]),
@@ -691,7 +691,7 @@ const BLOBS: &[OfRhai] = &[
     ]),
     OfRhai([
         "blob.contains(byte)",
-        "Whether a byte is in it.",
+        "Returns `true` if it contains a byte.",
         "blob(2, 7).contains(7)",
         "true",
     ]),
@@ -748,13 +748,13 @@ const OTHERS: &[OfRhai] = &[
     ]),
     OfRhai([
         "is_def_fn(name, count)",
-        "Whether this file has a function with so many parameters.",
+        "Returns `true` if this file has a function with this number of parameters.",
         "is_def_fn(\"f\", 1)",
         "false",
     ]),
     OfRhai([
         "is_def_var(name)",
-        "Whether there is such a variable.",
+        "Returns `true` if there is such a variable.",
         "let a = 1; is_def_var(\"a\")",
         "true",
     ]),

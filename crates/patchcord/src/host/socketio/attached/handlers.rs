@@ -184,11 +184,11 @@ impl Messages {
         match rate.take(Instant::now()) {
             RateDecision::Passes => return true,
             RateDecision::Refused => {
-                let reason = "the client sends more than `max-events-per-second`";
+                let reason = "rate limit exceeded (`max-events-per-second`)";
                 self.connection.lost("?", reason);
             }
             RateDecision::Abuse => {
-                let reason = "it goes on beyond `max-events-per-second`".to_owned();
+                let reason = "rate limit exceeded repeatedly (`max-events-per-second`)".to_owned();
                 stalled::announce(&self.connection, reason);
                 self.connection.disconnect(true);
             }

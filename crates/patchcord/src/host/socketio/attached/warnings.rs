@@ -41,7 +41,7 @@ pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> V
     }
     if engine.max_buffer_size < MIN_PACKETS {
         warnings.push(format!(
-            "`max_buffer_size` of the `SocketIo` is {}: a client is cut off when a call sends it more packets than that; \
+            "`max_buffer_size` of the `SocketIo` is {}: a client is disconnected when a call sends it more packets than that; \
              a call may send {MIN_PACKETS} and more",
             engine.max_buffer_size
         ));

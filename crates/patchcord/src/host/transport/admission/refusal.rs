@@ -114,9 +114,7 @@ impl Refusal {
 
     const fn message(self) -> &'static str {
         match self {
-            Self::Limit(Over::Sessions, Scope::All) => {
-                "the server has as many connections as it takes"
-            }
+            Self::Limit(Over::Sessions, Scope::All) => "connection limit reached",
             Self::Limit(Over::Unconnected | Over::Rate(_), Scope::All) => {
                 "too many clients connect at once"
             }

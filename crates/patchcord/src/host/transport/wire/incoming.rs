@@ -250,14 +250,14 @@ impl Wire {
     fn takes(self: &Arc<Self>, socket: &dyn Receiver) -> bool {
         let takes = self.is_in_time();
         if !takes {
-            socket.dropped("the client sends more than `max-events-per-second`");
+            socket.dropped("rate limit exceeded (`max-events-per-second`)");
         }
         takes
     }
 
     /// Counts a packet. Returns `true` if the client may send it now.
     fn is_in_time(self: &Arc<Self>) -> bool {
-        let problem = "it goes on beyond `max-events-per-second`";
+        let problem = "rate limit exceeded repeatedly (`max-events-per-second`)";
         let rate = self.rate.as_ref();
         rate.is_none_or(|rate| self.is_within(rate, problem))
     }
