@@ -21,11 +21,13 @@ use crate::diagnostic::{Diagnostic, Style, render, visible, visible_lines};
 /// use patchcord::{HostEvent, diagnostic::Style, testing::TestHost};
 ///
 /// let mut host = TestHost::new("fn on_connection(socket) { }");
-/// host.edit("main.rhai", "fn on_connection(socket) { let n = 1; socket.on(\"n\", |ack| ack(n)); }");
+/// let _ada = host.connect("/")?;
+/// host.edit("main.rhai", "fn on_connection(socket) { let n = 1; socket.on(\"n\", || n); }");
 /// let event = host.events().pop().unwrap();
-/// assert!(event.to_string().starts_with("main.rhai: version 2 of / on 0 connections, "));
+/// assert!(event.to_string().starts_with("main.rhai: version 2 of / on 1 connection, "));
 /// let short = event.text().short_reloads(true).to_string();
 /// assert_eq!(short.lines().count(), 1);
+/// # Ok::<(), patchcord::testing::Refused>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct EventText<'a> {
