@@ -59,7 +59,7 @@ const NAMES: [(&str, &str); 44] = [
     ("AGAIN", "a constant by unit and noun"),
 ];
 
-/// What a file breaks.
+/// Violations of the rules in one file.
 #[derive(Default)]
 struct Findings {
     openings: Vec<String>,

@@ -510,8 +510,7 @@ impl Host {
     /// Returns [`AttachError::ServesAlready`] if this method or [`Host::attach`] was called before, or the host is
     /// closed.
     pub fn service(&self, app: Router) -> Result<Router, AttachError> {
-        let allowed = self.options().allowed_hosts.clone();
-        self.service_for(app, allowed.map(|allowed| self.host_check(allowed)))
+        self.service_for(app, self.allowed_hosts_check())
     }
 
     /// Returns a tower layer that does the same as [`Host::service`] for the service that it wraps: an axum app, or any
@@ -533,8 +532,7 @@ impl Host {
     /// # Errors
     /// Returns [`AttachError::ServesAlready`], as [`Host::service`] does. Clone the layer to use it more than once.
     pub fn layer(&self) -> Result<HostLayer, AttachError> {
-        let allowed = self.options().allowed_hosts.clone();
-        let hosts = allowed.map(|allowed| self.host_check(allowed));
+        let hosts = self.allowed_hosts_check();
         Ok(HostLayer::new(self.http_service(Router::new(), hosts)?))
     }
 
@@ -558,9 +556,7 @@ impl Host {
     /// Returns [`AttachError::ServesAlready`], as [`Host::service`] does.
     pub fn router(&self) -> Result<Router, AttachError> {
         let path = self.options().path.clone();
-        let allowed = self.options().allowed_hosts.clone();
-        let hosts = allowed.map(|allowed| self.host_check(allowed));
-        let service = self.http_service(Router::new(), hosts)?;
+        let service = self.http_service(Router::new(), self.allowed_hosts_check())?;
         let with_slash = format!("{path}/");
         let router = Router::new().route_service(&path, service.clone());
         Ok(router.route_service(&with_slash, service))
@@ -604,6 +600,12 @@ impl Host {
         let endpoint = Endpoint::new(engine, Arc::new(context));
         let cors = state.cors.clone();
         Ok(HostService::new(endpoint, app, cors, hosts, state.clone()))
+    }
+
+    /// Returns the check of the `Host` of requests that the options ask for; `None` if every name is allowed.
+    fn allowed_hosts_check(&self) -> Option<Arc<HostCheck>> {
+        let allowed = self.options().allowed_hosts.clone()?;
+        Some(self.host_check(allowed))
     }
 
     /// Returns a check of the `Host` of requests against the allowed names.

@@ -38,7 +38,15 @@ thread_local! {
 
 /// Runs a load, and returns the events too that it has announced on this thread, without the logs of scripts.
 pub(in crate::host) fn record<T>(load: impl FnOnce() -> T) -> (T, Vec<HostEvent>) {
+    /// Ends the record, also after a panic: the thread does other work later.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            RECORDED.set(None);
+        }
+    }
     RECORDED.set(Some(Vec::new()));
+    let _end = End;
     let result = load();
     (result, RECORDED.take().unwrap_or_default())
 }

@@ -1,8 +1,8 @@
 //! Decides whether a request may open a session.
 //!
 //! In: the head of a request, and the address of its client. Out: a [`ConnectionPermit`], which a session holds as long
-//! as it lives, or a [`Refusal`], which is announced and counted. A session gets its permit before any script is told
-//! of its client, so sessions without a socket have a limit of their own: see
+//! as it lives, or a [`Refusal`], which is announced and counted. A session gets its permit before any script knows
+//! its client, so sessions without a socket have a limit of their own: see
 //! [`Options::max_unconnected`](crate::Options::max_unconnected).
 
 mod caller;

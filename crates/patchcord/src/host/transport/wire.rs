@@ -333,7 +333,7 @@ impl Wire {
         socket.is_some()
     }
 
-    /// Claims the end of a socket for the server, just before socketioxide is told of it. Returns `false` if the socket
+    /// Claims the end of a socket for the server, just before socketioxide receives it. Returns `false` if the socket
     /// has ended already: the client may have left the namespace a moment ago, and socketioxide would disconnect the
     /// client from all namespaces if it were told of both ends. Returns `true` if the session is over, because
     /// socketioxide may still hold the socket.
