@@ -1,4 +1,4 @@
-//! Scripts beside namespaces in Rust, on a `SocketIo` of the application. Run `cargo run --example attach` and connect
+//! Scripts beside namespaces in Rust, on a `SocketIo` of the application. Run `cargo run --example attach`, and connect
 //! a Socket.IO client to <http://127.0.0.1:3000/rust> or <http://127.0.0.1:3000/script>: it receives `hello`.
 
 #![allow(clippy::print_stdout, reason = "it says what it does")]
@@ -18,9 +18,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let host = Host::builder()
         .loader(Memory::from([("script.rhai", SCRIPT)]))
-        .on_event(|event| eprintln!("{event:?}")) // an `AttachWarning` reports a promise that does not hold
+        .on_event(|event| eprintln!("{event:?}")) // an `AttachWarning` reports a guarantee that does not hold
         .build();
-    // A script that does not load is announced; all others serve.
+    // A script that does not load is announced as an event; all others serve.
     let _ = host.load().await;
     host.attach(&io)?;
 

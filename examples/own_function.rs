@@ -1,4 +1,4 @@
-//! Scripts that query a database. Run `cargo run --example own_function` and connect a Socket.IO client to
+//! Scripts that query a database. Run `cargo run --example own_function`, and connect a Socket.IO client to
 //! <http://127.0.0.1:3000>: it receives `user` with the result of the query.
 
 #![allow(clippy::print_stdout, reason = "it says what it does")]
@@ -20,7 +20,7 @@ fn on_connection(socket) {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Stands for a connection pool. No script waits for the database: the closure is called when the query is answered.
+    // In place of a connection pool. Scripts do not wait for the database: the closure is called with the result.
     let database = Arc::new(RwLock::new(BTreeMap::from([(7, "Ada".to_owned())])));
     let find_user = move |id: i64| {
         let database = database.clone();
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .loader(Memory::from([("main.rhai", SCRIPT)]))
         .module("db", Functions::new().async_function(signature, find_user))
         .build();
-    // A script that does not load is announced; all others serve.
+    // A script that does not load is announced as an event; all others serve.
     let _ = host.load().await;
     let mut config = Config::default();
     if let Some(port) = std::env::args().nth(1) {

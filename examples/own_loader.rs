@@ -1,5 +1,5 @@
-//! Scripts in a table of versions, as a database would hold them; the application decides when to reload. Run `cargo
-//! run --example own_loader`. It prints:
+//! Scripts in a table of versions, as in a database. The application decides when to reload. Run
+//! `cargo run --example own_loader`. It prints:
 //!
 //! ```text
 //! first version: version 1 serves
@@ -22,7 +22,7 @@ use patchcord::{
     script::{LoadError, Loader},
 };
 
-/// All versions of each script; the last one is the one to serve.
+/// All versions of each script; the last one serves.
 #[derive(Debug, Clone, Default)]
 struct Table(Arc<Mutex<BTreeMap<String, Vec<String>>>>);
 

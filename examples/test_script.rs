@@ -1,4 +1,4 @@
-//! Test of a script from Rust, in memory. Run `cargo run --example test_script`: it ends without output if all is well.
+//! Test of a script in Rust, in memory. Run `cargo run --example test_script`: it exits without output on success.
 
 use patchcord::testing::{Refused, TestHost};
 
@@ -9,7 +9,7 @@ fn main() -> Result<(), Refused> {
     let ada = host.connect("/")?;
     assert_eq!(ada.ask("add", [1]).as_deref(), Some("[1]"));
 
-    // The edit changes the code under a live client, and the client keeps its number.
+    // The edit changes the code while the client is connected, and the client keeps its number.
     host.edit(
         "main.rhai",
         "fn on_connection(socket) { let n = 0; socket.on(\"add\", |x| { n += 10 * x; n }); }",

@@ -4,18 +4,18 @@
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allocator {
     /// Net number of bytes that the thread has allocated.
-    pub(super) taken: fn() -> u64,
+    pub(super) net_allocated: fn() -> u64,
     /// Releases to the system the freed memory that the allocator keeps for the thread.
-    pub(super) let_go: fn(),
+    pub(super) release_memory: fn(),
 }
 
 /// Prepares the allocator. Returns `None` for the system's allocator, which cannot be asked.
 #[cfg(all(feature = "jemalloc", unix))]
 pub(super) fn prepare() -> Option<Allocator> {
-    memory::give_back();
+    memory::return_memory_when_free();
     Some(Allocator {
-        taken: memory::taken,
-        let_go: memory::let_go,
+        net_allocated: memory::net_allocated,
+        release_memory: memory::release_memory,
     })
 }
 
@@ -45,7 +45,7 @@ mod memory {
     }
 
     /// Makes the allocator return freed memory to the system, even while the process is idle.
-    pub(super) fn give_back() {
+    pub(super) fn return_memory_when_free() {
         let begin = || -> Result<()> {
             b"arenas.dirty_decay_ms\0".name().write(DECAY_MS)?;
             b"arena.0.dirty_decay_ms\0".name().write(DECAY_MS)?;
@@ -57,13 +57,13 @@ mod memory {
 
     /// Returns the net number of bytes that this thread has allocated. It wraps around if the thread has freed more
     /// than it has allocated.
-    pub(super) fn taken() -> u64 {
+    pub(super) fn net_allocated() -> u64 {
         COUNTERS
             .with(|counters| counters.map_or(0, |(all, freed)| all.get().wrapping_sub(freed.get())))
     }
 
     /// Releases the freed memory that this thread keeps in its cache.
-    pub(super) fn let_go() {
+    pub(super) fn release_memory() {
         let cache = b"thread.tcache.enabled\0".name();
         // The write fails if there is no cache, and then there is nothing to release.
         let _ = cache.write(false).and_then(|()| cache.write(true));

@@ -101,7 +101,7 @@ fn main() -> ExitCode {
     let allocator = allocator::prepare();
     if let Some(allocator) = allocator {
         // This is the first and only meter of the process.
-        let _ = set_memory_meter(allocator.taken);
+        let _ = set_memory_meter(allocator.net_allocated);
     }
     match parse(std::env::args_os().collect()).and_then(|cli| {
         match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {

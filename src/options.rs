@@ -88,7 +88,7 @@ pub(super) struct ServeOptions {
     poll: Option<Time>,
     /// Time for which a script keeps serving after its file has disappeared, because an editor may be in the middle of
     /// a save
-    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().missing_grace),
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().reload.missing_grace),
         env = "PATCHCORD_MISSING_GRACE")]
     missing_grace: Time,
     /// Reaction to an edit that fails on some connections: reject it for all, or disconnect these clients
@@ -123,7 +123,7 @@ pub(super) struct ServeOptions {
 #[command(next_help_heading = "Clients")]
 struct ClientOptions {
     /// Path of the Socket.IO endpoint
-    #[arg(long, value_parser = values::path, default_value_t = Options::default().path, env = "PATCHCORD_PATH")]
+    #[arg(long, value_parser = values::path, default_value_t = Options::default().transport.path, env = "PATCHCORD_PATH")]
     path: String,
     /// Transports that clients may use
     #[arg(
@@ -157,23 +157,23 @@ struct ClientOptions {
     allowed_host: Vec<AllowedHost>,
     /// Maximum number of clients connected at once; `none` means unlimited. Further clients are rejected with status
     /// 503
-    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connections),
+    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().clients.max_connections),
         env = "PATCHCORD_MAX_CONNECTIONS")]
     max_connections: Maximum,
     /// Maximum number of clients of one address connected at once; `none` means unlimited. Further clients are rejected
     /// with status 429. In this and the other limits per address, IPv6 addresses count by their first 64 bits, loopback
     /// addresses have no limit, and `--trust-proxy` determines the address
-    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connections_per_address),
+    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().clients.max_connections_per_address),
         env = "PATCHCORD_MAX_CONNECTIONS_PER_ADDRESS")]
     max_connections_per_address: Maximum,
     /// Maximum number of clients that connect per second, after a burst of ten times as many; `none` means unlimited.
     /// Further clients are rejected with status 429
-    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connects_per_second),
+    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().clients.max_connects_per_second),
         env = "PATCHCORD_MAX_CONNECTS_PER_SECOND")]
     max_connects_per_second: Maximum,
     /// Maximum number of clients of one address that connect per second, with the same burst; `none` means unlimited.
     /// Further clients are rejected with status 429
-    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().max_connects_per_second_per_address),
+    #[arg(long, value_name = "COUNT", default_value_t = Maximum(Options::default().clients.max_connects_per_second_per_address),
         env = "PATCHCORD_MAX_CONNECTS_PER_SECOND_PER_ADDRESS")]
     max_connects_per_second_per_address: Maximum,
     /// Maximum number of clients that have opened a session, but have no socket yet; clients of one address may be a
@@ -193,11 +193,11 @@ struct ClientOptions {
     )]
     max_tcp_connections_per_address: Option<Count>,
     /// Maximum number of instances of one dynamic namespace, such as `/room/{id}`, at a time
-    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_namespaces),
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().clients.max_namespaces),
         env = "PATCHCORD_MAX_NAMESPACES")]
     max_namespaces: Count,
     /// Maximum number of namespaces that one client may be in
-    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_namespaces_per_client),
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().clients.max_namespaces_per_client),
         env = "PATCHCORD_MAX_NAMESPACES_PER_CLIENT")]
     max_namespaces_per_client: Count,
     /// Number of trusted reverse proxies in front of the server (1 without a value), whose `X-Forwarded-For` and
@@ -206,45 +206,45 @@ struct ClientOptions {
         default_missing_value = "1", value_parser = values::proxies, env = "PATCHCORD_TRUST_PROXY")]
     trust_proxy: usize,
     /// Interval between pings
-    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().ping_interval),
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().transport.ping_interval),
         env = "PATCHCORD_PING_INTERVAL")]
     ping_interval: Time,
     /// Time allowed for a ping reply
-    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().ping_timeout),
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().transport.ping_timeout),
         env = "PATCHCORD_PING_TIMEOUT")]
     ping_timeout: Time,
     /// Time allowed for a client from the handshake to its first CONNECT, and for `on_handshake`
-    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().connect_timeout),
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().transport.connect_timeout),
         env = "PATCHCORD_CONNECT_TIMEOUT")]
     connect_timeout: Time,
     /// Time allowed for an upgrade from polling to WebSocket
-    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().upgrade_timeout),
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().transport.upgrade_timeout),
         env = "PATCHCORD_UPGRADE_TIMEOUT")]
     upgrade_timeout: Time,
     /// Maximum time in which a client reads nothing of what is written to it; then its connection is closed
-    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().write_timeout),
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().transport.write_timeout),
         env = "PATCHCORD_WRITE_TIMEOUT")]
     write_timeout: Time,
     /// Maximum size of one message from a client, over any transport
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_payload),
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().transport.max_payload),
         env = "PATCHCORD_MAX_PAYLOAD")]
     max_payload: Size,
     /// Maximum number of bytes in the send queue of a client; a client that lets more pile up is disconnected
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_backlog),
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().transport.max_backlog),
         env = "PATCHCORD_MAX_BACKLOG")]
     max_backlog: Size,
     /// Maximum number of packets in the send queue of a client; set it higher than the number that one call sends to a
     /// client
-    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_backlog_packets),
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().transport.max_backlog_packets),
         env = "PATCHCORD_MAX_BACKLOG_PACKETS")]
     max_backlog_packets: Count,
     /// Maximum memory of all send queues together; beyond it, the clients with the largest queues are disconnected
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().max_backlog_total),
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().transport.max_backlog_total),
         env = "PATCHCORD_MAX_BACKLOG_TOTAL")]
     max_backlog_total: Size,
     /// Maximum number of attachments of one packet from a client; their total size may be at most this many times
     /// `--max-payload`
-    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().max_attachments),
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().transport.max_attachments),
         env = "PATCHCORD_MAX_ATTACHMENTS")]
     max_attachments: Count,
     /// Maximum number of events per second from each client; unlimited by default. Further events are rejected, and a
@@ -260,7 +260,7 @@ struct ClientOptions {
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_ACK_ERRORS")]
     ack_errors: bool,
     /// Maximum time graceful shutdown waits for scripts and unsent data
-    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().drain_timeout),
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().transport.drain_timeout),
         env = "PATCHCORD_DRAIN_TIMEOUT")]
     drain_timeout: Time,
 }
@@ -383,37 +383,38 @@ impl ServeOptions {
     pub(super) fn for_host(&self) -> Options {
         let clients = &self.clients;
         let mut options = Options::default();
-        options.path = clients.path.clone();
-        options.ping_interval = clients.ping_interval.0;
-        options.ping_timeout = clients.ping_timeout.0;
-        options.connect_timeout = clients.connect_timeout.0;
-        options.upgrade_timeout = clients.upgrade_timeout.0;
-        options.write_timeout = clients.write_timeout.0;
-        options.max_payload = clients.max_payload.0;
-        options.max_backlog = clients.max_backlog.0;
-        options.max_backlog_packets = clients.max_backlog_packets.0;
-        options.max_backlog_total = clients.max_backlog_total.0;
-        options.drain_timeout = clients.drain_timeout.0;
-        options.transports = clients.transports.iter().map(|one| (*one).into()).collect();
-        options.origins = clients.origin.clone();
-        options.allowed_hosts =
+        options.transport.path = clients.path.clone();
+        options.transport.ping_interval = clients.ping_interval.0;
+        options.transport.ping_timeout = clients.ping_timeout.0;
+        options.transport.connect_timeout = clients.connect_timeout.0;
+        options.transport.upgrade_timeout = clients.upgrade_timeout.0;
+        options.transport.write_timeout = clients.write_timeout.0;
+        options.transport.max_payload = clients.max_payload.0;
+        options.transport.max_backlog = clients.max_backlog.0;
+        options.transport.max_backlog_packets = clients.max_backlog_packets.0;
+        options.transport.max_backlog_total = clients.max_backlog_total.0;
+        options.transport.drain_timeout = clients.drain_timeout.0;
+        options.transport.transports = clients.transports.iter().map(|one| (*one).into()).collect();
+        options.clients.origins = clients.origin.clone();
+        options.clients.allowed_hosts =
             Some(clients.allowed_host.clone()).filter(|names| !names.is_empty());
-        options.max_connections = clients.max_connections.0;
-        options.max_connections_per_address = clients.max_connections_per_address.0;
-        options.max_connects_per_second = clients.max_connects_per_second.0;
-        options.max_connects_per_second_per_address = clients.max_connects_per_second_per_address.0;
-        options.max_unconnected = clients.max_unconnected.map(|count| count.0);
-        options.trust_proxy = clients.trust_proxy;
-        options.max_events_per_second = clients.max_events_per_second.map(|count| count.0);
-        options.max_attachments = clients.max_attachments.0;
-        options.ack_errors = clients.ack_errors;
-        options.max_namespaces = clients.max_namespaces.0;
-        options.max_namespaces_per_client = clients.max_namespaces_per_client.0;
-        options.poll = self.poll.map(|time| time.0);
-        options.missing_grace = self.missing_grace.0;
-        options.on_rebind_failure = self.on_rebind_failure.into();
-        options.rollback_on_errors = self.rollback_on_errors;
-        options.history = self.history.clone();
+        options.clients.max_connections = clients.max_connections.0;
+        options.clients.max_connections_per_address = clients.max_connections_per_address.0;
+        options.clients.max_connects_per_second = clients.max_connects_per_second.0;
+        options.clients.max_connects_per_second_per_address =
+            clients.max_connects_per_second_per_address.0;
+        options.clients.max_unconnected = clients.max_unconnected.map(|count| count.0);
+        options.clients.trust_proxy = clients.trust_proxy;
+        options.clients.max_events_per_second = clients.max_events_per_second.map(|count| count.0);
+        options.transport.max_attachments = clients.max_attachments.0;
+        options.clients.ack_errors = clients.ack_errors;
+        options.clients.max_namespaces = clients.max_namespaces.0;
+        options.clients.max_namespaces_per_client = clients.max_namespaces_per_client.0;
+        options.reload.poll = self.poll.map(|time| time.0);
+        options.reload.missing_grace = self.missing_grace.0;
+        options.reload.on_rebind_failure = self.on_rebind_failure.into();
+        options.reload.rollback_on_errors = self.rollback_on_errors;
+        options.reload.history = self.history.clone();
         options.limits = self.limits.for_scripts();
         options
     }

@@ -118,9 +118,9 @@ impl Session {
             ..
         } = answer;
         self.announce(&events);
-        heard.iter().for_each(|sentence| report::said(sentence));
+        heard.iter().for_each(|sentence| report::line(sentence));
         match value {
-            Ok(value) => value.iter().for_each(|value| report::said(value)),
+            Ok(value) => value.iter().for_each(|value| report::line(value)),
             Err(problem) => {
                 self.failed = true;
                 report::problem(&problem);

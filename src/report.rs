@@ -50,7 +50,7 @@ pub(super) fn hint(text: &str) {
 }
 
 /// Writes text to the standard output that a client or a script may have chosen.
-pub(super) fn said(text: &str) {
+pub(super) fn line(text: &str) {
     output(&visible_lines(text));
 }
 

@@ -49,8 +49,8 @@ pub(super) fn run(
     raise_limit();
     let cores = std::thread::available_parallelism().map_or(MIN_WORKERS, usize::from);
     let mut runtime = Builder::new_multi_thread();
-    if let Some(Allocator { let_go, .. }) = allocator {
-        runtime.on_thread_park(move || rest(let_go));
+    if let Some(Allocator { release_memory, .. }) = allocator {
+        runtime.on_thread_park(move || rest(release_memory));
     }
     let runtime = runtime
         .worker_threads(cores.max(MIN_WORKERS))
@@ -67,11 +67,11 @@ thread_local! {
 }
 
 /// Runs when a thread becomes idle: returns the memory of clients that have gone.
-fn rest(let_go: fn()) {
+fn rest(release_memory: fn()) {
     let gone = clients_gone();
     if gone - GONE.get() >= CLIENTS_PER_RELEASE {
         GONE.set(gone);
-        let_go();
+        release_memory();
     }
 }
 

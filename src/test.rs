@@ -164,16 +164,16 @@ fn once(folder: &Path, wanted: Wanted<'_>, format: Format) -> anyhow::Result<Exi
 fn text(outcomes: &[Outcome], failed: usize) {
     for outcome in outcomes {
         let result = if outcome.passed() { "ok" } else { "FAILED" };
-        report::said(&format!("{}::{} {result}", outcome.file, outcome.name));
+        report::line(&format!("{}::{} {result}", outcome.file, outcome.name));
     }
     for outcome in outcomes.iter().filter(|outcome| !outcome.passed()) {
         report::output("");
-        report::said(&format!("{}::{}", outcome.file, outcome.name));
+        report::line(&format!("{}::{}", outcome.file, outcome.name));
         for problem in &outcome.problems {
             report::finding(problem);
         }
         for line in &outcome.log {
-            report::said(&format!("log: {line}"));
+            report::line(&format!("log: {line}"));
         }
     }
     report::output(&format!(

@@ -171,12 +171,11 @@ pub(super) fn proxies(text: &str) -> Result<usize, String> {
 
 /// Parses the path of the Socket.IO endpoint, and removes slashes at its end.
 pub(super) fn path(text: &str) -> Result<String, String> {
-    let path = text.trim_end_matches('/');
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
-    match path.starts_with('/') && !path.contains("//") && path.chars().all(plain) {
-        true => Ok(path.to_owned()),
-        false => Err("expected a path such as `/socket.io`".to_owned()),
-    }
+    let mut options = host::Options::default();
+    text.trim_end_matches('/')
+        .clone_into(&mut options.transport.path);
+    options.validate().map_err(|error| error.reason)?;
+    Ok(options.transport.path)
 }
 
 /// Values of `--on-rebind-failure`.

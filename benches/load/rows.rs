@@ -140,8 +140,8 @@ pub(crate) fn all() -> Vec<Row> {
             "us",
             Measure::Event(echo(50, 4)),
             &[
-                Times(Stock, 0.90),
-                Times(Node, 0.45),
+                Times(Stock, 0.85),
+                Times(Node, 0.40),
                 Times(Bun, 1.00),
                 Compared(Bare),
             ],
@@ -151,14 +151,14 @@ pub(crate) fn all() -> Vec<Row> {
             "broadcast to 200, per recipient",
             "us",
             Measure::Event(broadcast(200)),
-            &[Times(Stock, 1.00), Times(Node, 0.70)],
+            &[Times(Stock, 0.80), Times(Node, 0.50), Times(Bun, 0.80)],
         ),
         row(
             "one",
             "echo, one client, one in flight",
             "us",
             Measure::Event(echo(1, 1)),
-            &[Times(Stock, 0.90), Compared(Bare)],
+            &[Times(Stock, 1.00), Compared(Bare)],
         ),
         row(
             "object",
@@ -168,7 +168,7 @@ pub(crate) fn all() -> Vec<Row> {
                 event: format!(r#"["echo",{}]"#, object()),
                 ..echo(50, 4)
             }),
-            &[Times(Node, 1.00)],
+            &[Times(Node, 0.55)],
         ),
         Row {
             instead: Some((Stock, Measure::Event(acked("/inline", "count")))),

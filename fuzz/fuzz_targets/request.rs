@@ -25,16 +25,16 @@ static SERVER: LazyLock<(Runtime, Router)> = LazyLock::new(|| {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let mut options = Options::default();
-    options.trust_proxy = 1;
-    options.origins = vec!["https://example.com".parse().expect("an origin")];
+    options.clients.trust_proxy = 1;
+    options.clients.origins = vec!["https://example.com".parse().expect("an origin")];
     // No limits, because the fuzzer opens more sessions per second than clients at any server.
-    options.max_connections = None;
-    options.max_connections_per_address = None;
-    options.max_connects_per_second = None;
-    options.max_connects_per_second_per_address = None;
-    options.connect_timeout = Duration::from_millis(50);
-    options.ping_interval = Duration::from_millis(100);
-    options.ping_timeout = Duration::from_millis(100);
+    options.clients.max_connections = None;
+    options.clients.max_connections_per_address = None;
+    options.clients.max_connects_per_second = None;
+    options.clients.max_connects_per_second_per_address = None;
+    options.transport.connect_timeout = Duration::from_millis(50);
+    options.transport.ping_interval = Duration::from_millis(100);
+    options.transport.ping_timeout = Duration::from_millis(100);
     let app = runtime.block_on(async {
         let host = Host::builder()
             .options(options)

@@ -110,7 +110,7 @@
 //!
 //! let mut options = Options::default();
 //! options.limits.time = Duration::from_millis(20); // of one call
-//! options.max_events_per_second = Some(200); // of one client
+//! options.clients.max_events_per_second = Some(200); // of one client
 //! let host = Host::builder().options(options).build();
 //! ```
 //!
@@ -165,7 +165,7 @@
 //! # async fn main() -> Result<(), patchcord::AttachError> {
 //! async fn host(path: &str, script: &str) -> Host {
 //!     let mut options = Options::default();
-//!     options.path = path.to_owned();
+//!     options.transport.path = path.to_owned();
 //!     let host = Host::builder().options(options).loader(Memory::from([("main.rhai", script)])).build();
 //!     host.load().await.unwrap();
 //!     host

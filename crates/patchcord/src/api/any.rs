@@ -9,7 +9,7 @@ use super::socket::{Socket, add, remove};
 use crate::connection::{ANY, MIDDLEWARE, OUTGOING};
 
 pub(super) fn register(module: &mut Module) {
-    combine_with_exported_module!(module, "any", words);
+    combine_with_exported_module!(module, "any", functions);
 }
 
 #[export_module]
@@ -17,7 +17,7 @@ pub(super) fn register(module: &mut Module) {
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Calls `listener` for every event of this client, before the event's own listeners, with the name of the event
     /// and an array of its arguments. If the client asked for an ack, the ack is the last of them. The value that the
     /// listener returns is not an answer.

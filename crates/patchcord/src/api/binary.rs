@@ -6,7 +6,7 @@ use crate::value::Binary;
 
 pub(crate) fn register(module: &mut Module) {
     module.set_custom_type::<Binary>("Binary");
-    combine_with_exported_module!(module, "binary", words);
+    combine_with_exported_module!(module, "binary", functions);
 }
 
 #[export_module]
@@ -14,7 +14,7 @@ pub(crate) fn register(module: &mut Module) {
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Returns the number of bytes. `type_of` of such a value is `"Binary"`, and that of Rhai's own blobs is `"blob"`.
     ///
     /// ```rhai

@@ -22,7 +22,7 @@ pub(crate) fn freeze() -> Frozen {
 }
 
 pub(super) fn register(module: &mut Module) {
-    combine_with_exported_module!(module, "chance", words);
+    combine_with_exported_module!(module, "chance", functions);
 }
 
 /// Returns the time in milliseconds since 1970.
@@ -48,7 +48,7 @@ fn draw<T: Variant + Clone>(call: Outside, value: impl FnOnce(&mut dyn Rng) -> T
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Returns the time in milliseconds since 1970. In Node it is `Date.now()`.
     ///
     /// ```rhai

@@ -87,7 +87,7 @@ pub(crate) struct SharedMap {
 
 impl SharedMap {
     /// Creates a handle on data. This fails outside a call.
-    pub(super) fn of(data: &Arc<Data>, max: fn(&Limits) -> usize) -> Fallible<Self> {
+    pub(super) fn new(data: &Arc<Data>, max: fn(&Limits) -> usize) -> Fallible<Self> {
         turn("data")?;
         Ok(Self {
             data: data.clone(),
@@ -308,7 +308,7 @@ fn check_len(key: &str, len: usize) -> Fallible {
 
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<SharedMap>("SharedMap");
-    combine_with_exported_module!(module, "data", words);
+    combine_with_exported_module!(module, "data", functions);
 }
 
 #[export_module]
@@ -316,7 +316,7 @@ pub(super) fn register(module: &mut Module) {
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Returns the value of a key, or `()` if there is none: `io.data[key]`, `io.data.key`.
     ///
     /// ```rhai

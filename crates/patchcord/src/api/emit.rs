@@ -33,7 +33,7 @@ pub(super) struct Spread(Array);
 /// Registers the function `spread`.
 pub(super) fn register_spread(module: &mut Module) {
     module.set_custom_type::<Spread>("Spread");
-    combine_with_exported_module!(module, "spread", words);
+    combine_with_exported_module!(module, "spread", functions);
 }
 
 #[export_module]
@@ -41,7 +41,7 @@ pub(super) fn register_spread(module: &mut Module) {
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Passes the elements of `array` as separate arguments of `emit` or of an ack, as `...array` does in JavaScript.
     ///
     /// ```rhai

@@ -45,7 +45,7 @@ pub(super) fn resolve(name: &str) -> Option<Dynamic> {
 
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Io>("Io");
-    combine_with_exported_module!(module, "io", words);
+    combine_with_exported_module!(module, "io", functions);
 }
 
 #[export_module]
@@ -53,7 +53,7 @@ pub(super) fn register(module: &mut Module) {
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Calls `listener` with the socket of each client that connects, as a function `on_connection(socket)` does. A
     /// script registers it once, at the top level of the file that serves the namespace. The only event is
     /// `connection`.
@@ -97,7 +97,7 @@ mod words {
     /// ```
     #[rhai_fn(get = "data", pure, return_raw)]
     pub(crate) fn data(io: &mut Io) -> Result<SharedMap, Box<EvalAltResult>> {
-        SharedMap::of(io.namespace("data")?.data(), |limits| limits.io_data)
+        SharedMap::new(io.namespace("data")?.data(), |limits| limits.io_data)
     }
 
     /// Sockets of the namespace, in this process, in the order of connecting. Sent as a payload, it is the array of

@@ -32,11 +32,11 @@ const TYPES: [fn() -> TypeId; 11] = [
     TypeId::of::<FnPtr>,
 ];
 
-pub(super) fn register(engine: &mut Engine, words: &mut Module) {
+pub(super) fn register(engine: &mut Engine, module: &mut Module) {
     // Rhai prints once more what these functions return, so its output is ignored.
     engine.on_print(|_| {}).on_debug(|_, _, _| {});
-    add(words, "print", "to_string", Level::Info, PRINT);
-    add(words, "debug", "to_debug", Level::Debug, DEBUG);
+    add(module, "print", "to_string", Level::Info, PRINT);
+    add(module, "debug", "to_debug", Level::Debug, DEBUG);
     let mut module = Module::new();
     add(&mut module, "info", "to_string", Level::Info, &doc("info"));
     add(&mut module, "warn", "to_string", Level::Warn, &doc("warn"));

@@ -100,20 +100,20 @@ pub(crate) fn engine(limits: &Limits) -> EngineBuilder {
 /// Registers all functions, in the order in which a newcomer reads them. They are in one module, because Rhai looks a
 /// function up in one module after the other at each call.
 fn register(engine: &mut Engine) {
-    let mut words = Module::new();
-    socket::register(&mut words);
-    any::register(&mut words);
-    operator::register(&mut words);
-    emit::register_spread(&mut words);
-    io::register(&mut words);
-    sockets::register(&mut words);
-    rooms::register(&mut words);
-    data::register(&mut words);
-    binary::register(&mut words);
-    log::register(engine, &mut words);
-    timers::register(&mut words);
-    chance::register(&mut words);
-    engine.register_global_module(words.into());
+    let mut module = Module::new();
+    socket::register(&mut module);
+    any::register(&mut module);
+    operator::register(&mut module);
+    emit::register_spread(&mut module);
+    io::register(&mut module);
+    sockets::register(&mut module);
+    rooms::register(&mut module);
+    data::register(&mut module);
+    binary::register(&mut module);
+    log::register(engine, &mut module);
+    timers::register(&mut module);
+    chance::register(&mut module);
+    engine.register_global_module(module.into());
     // At each call of a method, Rhai looks up the name of the receiver's type in one module after the other. The
     // engine's own module is the first.
     engine.register_type_with_name::<Socket>("Socket");

@@ -12,17 +12,17 @@ pub(super) fn method<T>(
     name: &str,
     doc: &[&str],
     parameters: &[&str],
-    gives: &str,
+    returns: &str,
 ) -> FuncRegistration {
-    function(name, doc, &signature::<T>(parameters, gives)).with_purity(true)
+    function(name, doc, &signature::<T>(parameters, returns)).with_purity(true)
 }
 
 /// Starts the registration of a property of the type `T`.
-pub(super) fn getter<T>(name: &str, doc: &[&str], gives: &str) -> FuncRegistration {
+pub(super) fn getter<T>(name: &str, doc: &[&str], returns: &str) -> FuncRegistration {
     FuncRegistration::new_getter(name)
         .in_global_namespace()
         .with_purity(true)
-        .with_params_info(signature::<T>(&[], gives))
+        .with_params_info(signature::<T>(&[], returns))
         .with_comments(doc)
 }
 
@@ -40,14 +40,14 @@ pub(crate) fn function(
 }
 
 /// Returns the parameters and the result of a method of the type `T`, in the form that definitions and checks use.
-pub(crate) fn signature<T>(parameters: &[&str], gives: &str) -> Vec<String> {
+pub(crate) fn signature<T>(parameters: &[&str], returns: &str) -> Vec<String> {
     let path = std::any::type_name::<T>();
     let name = path.rsplit("::").next().unwrap_or(path);
     let receiver = format!("{}: &mut {name}", name.to_lowercase());
     let parameters = parameters.iter().map(|parameter| (*parameter).to_owned());
     std::iter::once(receiver)
         .chain(parameters)
-        .chain([gives.to_owned()])
+        .chain([returns.to_owned()])
         .collect()
 }
 

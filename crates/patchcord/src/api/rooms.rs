@@ -27,7 +27,7 @@ impl IntoIterator for Rooms {
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Rooms>("Rooms");
     module.set_iterable::<Rooms>();
-    combine_with_exported_module!(module, "rooms", words);
+    combine_with_exported_module!(module, "rooms", functions);
 }
 
 /// Adds a socket to rooms, within the limit.
@@ -68,7 +68,7 @@ pub(super) fn room_names(word: &str, rooms: Dynamic) -> Fallible<Vec<String>> {
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Returns the number of rooms.
     ///
     /// ```rhai

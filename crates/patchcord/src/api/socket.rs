@@ -26,7 +26,7 @@ pub(crate) struct Socket(pub(crate) Arc<Connection>);
 
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Socket>("Socket");
-    combine_with_exported_module!(module, "socket", words);
+    combine_with_exported_module!(module, "socket", functions);
 }
 
 pub(super) fn add(
@@ -52,7 +52,7 @@ pub(super) fn add(
         let listeners = &mut draft.registered().listeners;
         check_count(listeners.len(), limit)?;
         listeners.add(event, Arc::new(handler), once, RegisteredBy::Connection);
-    } else if connection.phase() != Phase::Left {
+    } else if connection.phase() != Phase::Closed {
         check_count(connection.listener_count(), limit)?;
         connection.on(event, handler, once);
     }
@@ -138,7 +138,7 @@ pub(super) fn remove(
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Id of this socket, a random text. It is different in each namespace, and new after each reconnection. Other
     /// clients may know it, because it is not the id of the client's Engine.IO session, which is a secret. (If an
     /// application attaches the host to a `SocketIo` of its own, it is that id: give clients ids of your own there, for
@@ -185,7 +185,7 @@ mod words {
     /// ```
     #[rhai_fn(get = "data", pure, return_raw)]
     pub(crate) fn data(socket: &mut Socket) -> Result<SharedMap, Box<EvalAltResult>> {
-        SharedMap::of(socket.0.data(), |limits| limits.socket_data)
+        SharedMap::new(socket.0.data(), |limits| limits.socket_data)
     }
 
     /// Calls `listener` for each `event` that this client sends, with the arguments of the event and, as the last one,

@@ -24,7 +24,7 @@ impl IntoIterator for Sockets {
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<Sockets>("Sockets");
     module.set_iterable::<Sockets>();
-    combine_with_exported_module!(module, "sockets", words);
+    combine_with_exported_module!(module, "sockets", functions);
 }
 
 #[export_module]
@@ -32,7 +32,7 @@ pub(super) fn register(module: &mut Module) {
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Returns the number of sockets.
     ///
     /// ```rhai

@@ -18,7 +18,7 @@ const SOONEST: Duration = Duration::from_millis(1);
 
 pub(super) fn register(module: &mut Module) {
     module.set_custom_type::<TimerHandle>("Timer");
-    combine_with_exported_module!(module, "timers", words);
+    combine_with_exported_module!(module, "timers", functions);
 }
 
 fn set(word: &str, context: &NativeCallContext<'_>, call: FnPtr, ms: INT) -> Fallible<TimerHandle> {
@@ -74,7 +74,7 @@ fn clear(word: &str, timer: TimerHandle) -> Fallible {
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Calls `closure` once, `ms` milliseconds from now. The timer ends with its connection. A timer that `on_load`
     /// sets ends with its namespace, or when an edit removes it.
     ///

@@ -103,8 +103,8 @@ impl Acks {
     pub(super) fn swap(&mut self, swap: &mut Swap<'_>) {
         for ask in self.waiting.values_mut() {
             let handler = match swap.handler(&ask.handler, Use::Answer) {
-                Swapped::New(handler, _) | Swapped::Old(handler) => handler,
-                Swapped::Gone(handler) => {
+                Swapped::Replaced(handler, _) | Swapped::Unchanged(handler) => handler,
+                Swapped::Removed(handler) => {
                     swap.still_held(&handler);
                     handler
                 }

@@ -56,7 +56,7 @@ pub struct Connection {
     settled: AtomicU32,
     mailbox: Mailbox,
     link: Mutex<Option<Arc<dyn Link>>>,
-    held: Mutex<ConnectionState>,
+    state: Mutex<ConnectionState>,
     id: Arc<str>,
     data: OnceLock<Arc<Data>>,
     auth: Dynamic,
@@ -127,7 +127,7 @@ impl Connection {
         issued: i64,
     ) -> Arc<Self> {
         let id = id.into();
-        Self::of_client(Client::of(&id), id, namespace, auth, issued)
+        Self::of_client(Client::new(&id), id, namespace, auth, issued)
     }
 
     /// Creates a connection of a client whose sockets have different ids.
@@ -156,7 +156,7 @@ impl Connection {
             in_own_room: AtomicBool::new(true),
             entered: AtomicU64::new(0),
             settled: AtomicU32::new(UNSETTLED),
-            held: Mutex::default(),
+            state: Mutex::default(),
         })
     }
 
@@ -248,7 +248,7 @@ impl Connection {
     /// will, so that no reload decides before that.
     pub fn enter(self: &Arc<Self>, pass: Box<dyn Any + Send>) {
         static ENTERED: AtomicU64 = AtomicU64::new(0);
-        self.held().pass = Some(pass);
+        self.state().pass = Some(pass);
         if self.phase.advance(Phase::Handshaking, Phase::Accepted) {
             let place = ENTERED.fetch_add(1, Ordering::Relaxed);
             self.entered.store(place, Ordering::Relaxed);
@@ -263,7 +263,7 @@ impl Connection {
 
     /// Keeps `hold` as long as the pass: until `on_connection` has run, or never will.
     pub fn hold_until_begun(&self, hold: Box<dyn Any + Send>) {
-        let pass = &mut self.held().pass;
+        let pass = &mut self.state().pass;
         let before = pass.take();
         *pass = Some(Box::new((before, hold)));
     }
@@ -272,8 +272,8 @@ impl Connection {
     pub fn begin(&self) -> bool {
         let link = self.link();
         loop {
-            let mut held = self.held();
-            let early = std::mem::take(&mut held.early);
+            let mut state = self.state();
+            let early = std::mem::take(&mut state.early);
             if early.is_empty() {
                 // No packet is early from here on, because senders check the phase while they hold the lock.
                 let begins = self.phase.advance(Phase::Answered, Phase::Connected);
@@ -282,7 +282,7 @@ impl Connection {
                 }
                 return begins;
             }
-            drop(held);
+            drop(state);
             // One of the callbacks may disconnect the client, which takes the same lock.
             early.into_iter().for_each(|send| send(link.as_deref()));
         }
@@ -290,7 +290,7 @@ impl Connection {
 
     /// Leaves the namespace, if the CONNECT was never answered.
     pub fn abandon(&self) {
-        if self.phase.advance(Phase::Accepted, Phase::Left) {
+        if self.phase.advance(Phase::Accepted, Phase::Closed) {
             self.leave();
         }
     }
@@ -306,23 +306,26 @@ impl Connection {
         self.namespace.leave(self);
         self.end_pass();
         self.mailbox.clear();
-        let mut held = std::mem::take(&mut *self.held());
+        let mut state = std::mem::take(&mut *self.state());
         let link = self.link.lock().take();
-        held.early.drain(..).for_each(|send| send(None));
-        held.registered.release();
-        held.adoption.iter().for_each(|adoption| adoption.release());
-        if let Some(cancellation) = &held.cancellation {
+        state.early.drain(..).for_each(|send| send(None));
+        state.registered.release();
+        state
+            .adoption
+            .iter()
+            .for_each(|adoption| adoption.release());
+        if let Some(cancellation) = &state.cancellation {
             cancellation.cancel();
         }
-        drop((held, link));
+        drop((state, link));
     }
 
     /// Returns the signal that the connection has ended.
     pub fn cancellation(&self) -> CancellationToken {
-        let mut held = self.held();
-        let token = held.cancellation.get_or_insert_default().clone();
-        drop(held);
-        if self.phase() == Phase::Left {
+        let mut state = self.state();
+        let token = state.cancellation.get_or_insert_default().clone();
+        drop(state);
+        if self.phase() == Phase::Closed {
             token.cancel();
         }
         token
@@ -330,7 +333,7 @@ impl Connection {
 
     /// Releases the pass, because `on_connection` has run, or never will: reloads may decide again.
     pub fn end_pass(&self) {
-        let pass = self.held().pass.take();
+        let pass = self.state().pass.take();
         drop(pass);
     }
 
@@ -345,23 +348,24 @@ impl Connection {
     /// Registers a listener of an event, in the connection's turn.
     pub fn on(&self, event: ImmutableString, handler: Handler, once: bool) {
         self.note_listens(bit(&event));
-        let mut held = self.held();
-        let made_by = held.made_by();
-        held.registered
+        let mut state = self.state();
+        let made_by = state.made_by();
+        state
+            .registered
             .listeners
             .add(event, Arc::new(handler), once, made_by);
     }
 
     /// Removes listeners, in the connection's turn.
     pub fn off(&self, event: &str, function: Option<&FnPtr>) {
-        let mut held = self.held();
-        let by = held.made_by();
-        held.registered.listeners.remove(event, function, by);
+        let mut state = self.state();
+        let by = state.made_by();
+        state.registered.listeners.remove(event, function, by);
     }
 
     /// Returns `true` if an event has a listener.
     pub fn hears(&self, event: &str) -> bool {
-        self.may_hear(event) && self.held().registered.listeners.has(event)
+        self.may_hear(event) && self.state().registered.listeners.has(event)
     }
 
     /// Fast pre-check for listeners; runs on every event.
@@ -379,18 +383,18 @@ impl Connection {
 
     /// Returns the events that have listeners.
     pub fn events(&self) -> BTreeSet<ImmutableString> {
-        self.held().registered.listeners.events()
+        self.state().registered.listeners.events()
     }
 
     /// Returns the number of listeners of the connection.
     pub fn listener_count(&self) -> usize {
-        self.held().registered.listeners.len()
+        self.state().registered.listeners.len()
     }
 
     /// Returns the handlers to call for an event, and removes those that listen once.
     pub fn fire(&self, event: &str) -> StaticVec<Arc<Handler>> {
         match self.may_hear(event) {
-            true => self.held().registered.listeners.fire(event),
+            true => self.state().registered.listeners.fire(event),
             false => StaticVec::new(),
         }
     }
@@ -399,13 +403,13 @@ impl Connection {
 
     /// Sets a timer in the connection's turn, and returns its number.
     pub fn set_timer(self: &Arc<Self>, handler: Handler, delay: Duration, repeats: bool) -> u32 {
-        let mut held = self.held();
-        let made_by = held.made_by();
-        let number = held
+        let mut state = self.state();
+        let made_by = state.made_by();
+        let number = state
             .registered
             .timers
             .set(Arc::new(handler), delay, repeats, made_by);
-        held.registered.timers.start(&self.when_due());
+        state.registered.timers.start(&self.when_due());
         number
     }
 
@@ -421,20 +425,20 @@ impl Connection {
 
     /// Clears a timer.
     pub fn clear_timer(&self, number: u32) {
-        let mut held = self.held();
-        let by = held.made_by();
-        held.registered.timers.clear(number, by);
+        let mut state = self.state();
+        let by = state.made_by();
+        state.registered.timers.clear(number, by);
     }
 
     /// Returns the number of timers that may still fire.
     pub fn timer_count(&self) -> usize {
-        self.held().registered.timers.len()
+        self.state().registered.timers.len()
     }
 
     /// Queues a work item for each timer that is due, because the first may take long. Called in this connection's
     /// turn.
     pub fn post_due_timers(&self) {
-        let due = self.held().registered.timers.due();
+        let due = self.state().registered.timers.due();
         for number in due.into_iter().rev() {
             self.mailbox.post_first(Work::Timer(number));
         }
@@ -442,7 +446,7 @@ impl Connection {
 
     /// Fires a timer that is due, and returns the handler to call.
     pub fn fire_timer(self: &Arc<Self>, number: u32) -> Option<Arc<Handler>> {
-        self.held().registered.timers.fire(number, self.when_due())
+        self.state().registered.timers.fire(number, self.when_due())
     }
 
     // --- its version ---
@@ -450,51 +454,52 @@ impl Connection {
     /// Records the version that serves, and runs `run`, which is its `on_connection`.
     pub fn connect<T>(&self, version: Arc<Version>, run: impl FnOnce() -> T) -> T {
         {
-            let mut held = self.held();
-            held.version = Some(version);
-            held.registering = Some(RegisteredBy::Connection);
+            let mut state = self.state();
+            state.version = Some(version);
+            state.registering = Some(RegisteredBy::Connection);
             self.settled.store(UNSETTLED, Ordering::Relaxed);
         }
         let result = run();
-        let mut held = self.held();
-        held.registering = None;
-        held.registered.listeners.shrink();
+        let mut state = self.state();
+        state.registering = None;
+        state.registered.listeners.shrink();
         result
     }
 
     /// Runs `run`, which is `on_reload`. Its registrations replace those of its last run.
     pub fn reload<T>(self: &Arc<Self>, run: impl FnOnce() -> T) -> T {
         let number = {
-            let mut held = self.held();
-            held.reloads += 1;
-            held.registering = Some(RegisteredBy::Reload(held.reloads));
-            held.reloads
+            let mut state = self.state();
+            state.reloads += 1;
+            state.registering = Some(RegisteredBy::Reload(state.reloads));
+            state.reloads
         };
         let result = run();
-        let mut held = self.held();
-        held.registering = None;
-        held.registered.renew(number);
-        held.registered.timers.start(&self.when_due());
+        let mut state = self.state();
+        state.registering = None;
+        state.registered.renew(number);
+        state.registered.timers.start(&self.when_due());
         result
     }
 
     /// Returns all variables that closures of the connection have captured, by name.
     pub fn variables(&self) -> Vec<(ImmutableString, Dynamic)> {
-        let held = self.held();
-        let handlers = held.registered.handlers().chain(held.acks.handlers());
+        let state = self.state();
+        let handlers = state.registered.handlers().chain(state.acks.handlers());
         captured(handlers)
     }
 
     /// Returns a handler with the code that the connection has now.
     pub fn current(&self, handler: Arc<Handler>, handles: &Handles) -> Arc<Handler> {
-        let held = self.held();
-        match &held.version {
+        let state = self.state();
+        match &state.version {
             Some(version) if !Arc::ptr_eq(version, handler.version()) => {
-                let live = held.registered.handlers().chain(held.acks.handlers());
+                let live = state.registered.handlers().chain(state.acks.handlers());
                 let versions = (handler.version(), version);
                 let mut swap = Swap::begin(versions, handles.clone(), live);
-                let (Swapped::New(handler, _) | Swapped::Old(handler) | Swapped::Gone(handler)) =
-                    swap.handler(&handler, Use::Answer);
+                let (Swapped::Replaced(handler, _)
+                | Swapped::Unchanged(handler)
+                | Swapped::Removed(handler)) = swap.handler(&handler, Use::Answer);
                 Arc::new(handler)
             }
             _ => handler,
@@ -503,26 +508,26 @@ impl Connection {
 
     /// Keeps the tape of `on_connection`.
     pub fn keep_tape(&self, tape: Option<Box<Tape>>) {
-        self.held().tape = tape;
+        self.state().tape = tape;
     }
 
     /// Returns the tape of `on_connection`.
     pub fn tape(&self) -> Option<Box<Tape>> {
-        self.held().tape.clone()
+        self.state().tape.clone()
     }
 
     /// Returns the version whose handlers the connection has.
     pub fn version(&self) -> Option<Arc<Version>> {
-        self.held().version.clone()
+        self.state().version.clone()
     }
 
     /// Prepares the adoption of a version, for the time at which it serves. A connection that has ended adopts nothing:
     /// `adoption` is freed at once, because the closures in it hold the connection.
     pub fn prepare(&self, adoption: Adoption) {
-        let mut held = self.held();
+        let mut state = self.state();
         match self.phase() {
-            Phase::Left => adoption.release(),
-            _ => held.adoption = Some(Box::new(adoption)),
+            Phase::Closed => adoption.release(),
+            _ => state.adoption = Some(Box::new(adoption)),
         }
     }
 
@@ -532,8 +537,8 @@ impl Connection {
         if settled != UNSETTLED && settled == self.settled.load(Ordering::Relaxed) {
             return None;
         }
-        let held = self.held();
-        let old = held.version.as_ref()?;
+        let state = self.state();
+        let old = state.version.as_ref()?;
         if self.is_served_by(old) {
             self.settled.store(settled, Ordering::Relaxed);
             return None;
@@ -558,7 +563,7 @@ impl Connection {
 
     /// Removes the prepared adoption. Returns it if it is that of `version`, and frees any other.
     pub fn prepared(&self, version: &Arc<Version>) -> Option<Adoption> {
-        let adoption = self.held().adoption.take()?;
+        let adoption = self.state().adoption.take()?;
         match Arc::ptr_eq(&adoption.version, version) {
             true => Some(*adoption),
             false => {
@@ -576,25 +581,25 @@ impl Connection {
         handles: &Handles,
         drafts: Option<Drafts>,
     ) -> Adopted {
-        let mut held = self.held();
+        let mut state = self.state();
         let ConnectionState {
             registered, acks, ..
-        } = &mut *held;
+        } = &mut *state;
         let (mut adopted, rest) = adopt((registered, acks), (old, new), handles, drafts);
         let rest = rest.map(|(base, made)| {
-            held.tape = made.tape;
+            state.tape = made.tape;
             (base.data, base.rooms, made.data, made.rooms)
         });
-        held.registered.timers.start(&self.when_due());
-        held.version = Some(new.clone());
-        self.note_listens(held.registered.listeners.bits());
-        drop(held);
+        state.registered.timers.start(&self.when_due());
+        state.version = Some(new.clone());
+        self.note_listens(state.registered.listeners.bits());
+        drop(state);
         if let Some((data, rooms, new_data, new_rooms)) = rest {
             let first = self.data_at_handshake();
-            let mut past = std::mem::take(&mut self.held().past);
+            let mut past = std::mem::take(&mut self.state().past);
             let live = (self.data(), &first);
             merge_data(live, (&data, new_data), &mut past, &mut adopted.carried);
-            self.held().past = past;
+            self.state().past = past;
             adopted.rooms = self.move_rooms(&rooms, &new_rooms);
         }
         adopted
@@ -608,9 +613,9 @@ impl Connection {
         new: &BTreeMap<String, bool>,
     ) -> Vec<(String, bool)> {
         let rooms = {
-            let mut past = std::mem::take(&mut self.held().past);
+            let mut past = std::mem::take(&mut self.state().past);
             let rooms = self.rooms_to_move(base, new, &mut past);
-            self.held().past = past;
+            self.state().past = past;
             rooms
         };
         for (room, joins) in &rooms {
@@ -643,7 +648,7 @@ impl Connection {
         rooms
     }
 
-    fn held(&self) -> MutexGuard<'_, ConnectionState> {
-        self.held.lock()
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
+        self.state.lock()
     }
 }

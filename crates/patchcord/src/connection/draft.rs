@@ -67,7 +67,7 @@ impl Draft {
             rooms: Mutex::default(),
             now: frozen.now,
             random: Mutex::new(StdRng::seed_from_u64(frozen.seed)),
-            playback: Mutex::new(Playback::of(tape, calls)),
+            playback: Mutex::new(Playback::new(tape, calls)),
             moved: Mutex::default(),
             is_real: false,
             draws: AtomicBool::new(false),

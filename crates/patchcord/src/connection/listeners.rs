@@ -258,7 +258,7 @@ impl Listeners {
         let Self { list, fired } = self;
         list.retain_mut(|listener| {
             let handler = match swap.handler(&listener.handler, Use::Listener(&listener.event)) {
-                Swapped::New(handler, rewritten) => {
+                Swapped::Replaced(handler, rewritten) => {
                     let event = rewritten.renamed(&listener.event);
                     if listener.event != event {
                         changes.silenced.extend(listener.silenced());
@@ -269,8 +269,8 @@ impl Listeners {
                     }
                     handler
                 }
-                Swapped::Old(handler) => handler,
-                Swapped::Gone(handler) => {
+                Swapped::Unchanged(handler) => handler,
+                Swapped::Removed(handler) => {
                     fired.remember(listener.is_past(), || listener.identity());
                     changes.removed += usize::from(listener.gone.is_none());
                     changes.silenced.extend(listener.silenced());

@@ -17,17 +17,17 @@ pub enum Phase {
     /// `on_connection` has begun; events are handled.
     Connected,
     /// The connection has ended: nothing that it does or is sent has an effect.
-    Left,
+    Closed,
 }
 
 impl Phase {
-    const fn of(number: u8) -> Self {
+    const fn from_u8(number: u8) -> Self {
         match number {
             0 => Self::Handshaking,
             1 => Self::Accepted,
             2 => Self::Answered,
             3 => Self::Connected,
-            _ => Self::Left,
+            _ => Self::Closed,
         }
     }
 }
@@ -42,7 +42,7 @@ impl Current {
     }
 
     pub(super) fn get(&self) -> Phase {
-        Phase::of(self.0.load(Ordering::Acquire))
+        Phase::from_u8(self.0.load(Ordering::Acquire))
     }
 
     /// Advances from one phase to another; returns `false` if the connection is not in `from`.
@@ -54,7 +54,7 @@ impl Current {
 
     /// Ends the connection; returns `false` if it had ended already.
     pub(super) fn end(&self) -> bool {
-        Phase::of(self.0.swap(Phase::Left as u8, Ordering::AcqRel)) != Phase::Left
+        Phase::from_u8(self.0.swap(Phase::Closed as u8, Ordering::AcqRel)) != Phase::Closed
     }
 
     /// Returns `true` if events are handled, or have no effect because the connection has ended. Before that, events

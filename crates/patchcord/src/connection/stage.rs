@@ -17,7 +17,7 @@ pub struct Client(u64);
 
 impl Client {
     /// Creates the client with an identity that all of its sockets have in common.
-    pub fn of(identity: &str) -> Self {
+    pub fn new(identity: &str) -> Self {
         let mut hasher = DefaultHasher::new();
         identity.hash(&mut hasher);
         Self(hasher.finish())
@@ -108,7 +108,7 @@ mod tests {
     fn a_share_has_about_as_many_clients_as_it_says_and_a_greater_one_has_them_too() {
         let share = |percent| Chosen::Share(Share::percent(percent).unwrap());
         let clients: Vec<_> = (0..10_000)
-            .map(|n| Client::of(&format!("client{n}")))
+            .map(|n| Client::new(&format!("client{n}")))
             .collect();
         let count = |chosen: &Chosen| clients.iter().filter(|one| chosen.has(**one)).count();
         for (percent, least, most) in [(1.0, 60, 140), (10.0, 900, 1_100), (50.0, 4_800, 5_200)] {

@@ -255,7 +255,7 @@ pub(super) struct Playback {
 }
 
 impl Playback {
-    pub(super) fn of(tape: Option<&Tape>, calls: Option<Arc<CallMap>>) -> Self {
+    pub(super) fn new(tape: Option<&Tape>, calls: Option<Arc<CallMap>>) -> Self {
         Self {
             tape: tape.cloned().unwrap_or_default(),
             calls,

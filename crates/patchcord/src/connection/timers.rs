@@ -198,7 +198,7 @@ impl Timers {
         let Self { list, fired, .. } = self;
         list.retain_mut(|timer| {
             let handler = match swap.handler(&timer.handler, Use::Timer) {
-                Swapped::New(handler, rewritten) => {
+                Swapped::Replaced(handler, rewritten) => {
                     if let Some(word) = rewritten.word {
                         timer.repeat(word == "set_interval");
                     }
@@ -207,8 +207,8 @@ impl Timers {
                     }
                     handler
                 }
-                Swapped::Old(handler) => handler,
-                Swapped::Gone(handler) => {
+                Swapped::Unchanged(handler) => handler,
+                Swapped::Removed(handler) => {
                     fired.remember(timer.is_past(), || timer.identity());
                     removed.push(handler);
                     return false;

@@ -51,7 +51,7 @@ thread_local! {
 
 impl Turn {
     /// Creates the turn of an ordinary call of `connection`.
-    pub const fn of(connection: Arc<Connection>) -> Self {
+    pub const fn new(connection: Arc<Connection>) -> Self {
         Self {
             connection,
             draft: None,

@@ -1,6 +1,6 @@
 //! Names from JavaScript and from Socket.IO's server in Node, and their equivalents here.
 //!
-//! In: an unknown name. Out: a hint with its equivalent. Every function that a hint names exists: `tests/it/check.rs`
+//! In: an unknown name. Out: a hint with its equivalent. Every function that a hint names exists: `tests/it/script/check.rs`
 //! checks this.
 
 /// Names with the hint that they share.

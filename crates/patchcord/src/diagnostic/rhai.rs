@@ -45,7 +45,7 @@ impl Diagnostic {
             error,
             file,
             mut trace,
-        } = Chain::of(error, entry, sources);
+        } = Chain::new(error, entry, sources);
         let source = sources(&file);
         let token = source.as_deref().and_then(|text| eval::token(error, text));
         let here = match (token, &source) {
@@ -71,7 +71,7 @@ struct Chain<'e> {
 }
 
 impl<'e> Chain<'e> {
-    fn of(error: &'e EvalAltResult, entry: &str, sources: Sources<'_>) -> Self {
+    fn new(error: &'e EvalAltResult, entry: &str, sources: Sources<'_>) -> Self {
         let mut chain = Self {
             error,
             file: entry.to_owned(),

@@ -213,7 +213,7 @@ pub enum HostEvent {
     /// Versions are staged: the chosen clients have them, and all others keep the versions that serve.
     Staged {
         /// Clients that have them: a share such as `10%`, or ids of sockets.
-        whom: String,
+        audience: String,
         /// Number of connections that have them.
         connections: usize,
         /// The versions, with the effects on the connections that have adopted them just now.
@@ -440,7 +440,7 @@ pub enum HostEvent {
         /// Number of requests that this event stands for.
         count: usize,
     },
-    /// A client did not read a response within [`Options::write_timeout`](crate::Options::write_timeout), and its
+    /// A client did not read a response within [`TransportOptions::write_timeout`](crate::host::TransportOptions::write_timeout), and its
     /// connection was closed. Repeated ones are announced a few times, and then counted and announced as one.
     ResponseUnread {
         /// Address of the client, or of the proxy that did not read the response.
@@ -454,7 +454,7 @@ pub enum HostEvent {
         /// Path of the request.
         path: String,
     },
-    /// A request went through a proxy, but [`Options::trust_proxy`](crate::Options::trust_proxy) is 0: the host takes
+    /// A request went through a proxy, but [`ClientOptions::trust_proxy`](crate::host::ClientOptions::trust_proxy) is 0: the host takes
     /// the address of the proxy for that of its clients, so limits per address do not work for them. Announced once.
     UntrustedProxy {
         /// Address of the proxy.
@@ -473,7 +473,7 @@ pub enum HostEvent {
         origin: String,
     },
     /// A request was addressed to a host that is not the server, see
-    /// [`Options::allowed_hosts`](crate::Options::allowed_hosts); announced once for each host.
+    /// [`ClientOptions::allowed_hosts`](crate::host::ClientOptions::allowed_hosts); announced once for each host.
     HostRefused {
         /// Host of the request, with its port.
         host: String,

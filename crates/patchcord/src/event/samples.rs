@@ -96,7 +96,7 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
         },
         Some(HostEvent::Paused { .. }) => HostEvent::Resumed,
         Some(HostEvent::Resumed) => HostEvent::Staged {
-            whom: owned(),
+            audience: owned(),
             connections: 7,
             scripts: vec![staged(text), staged(text)],
         },

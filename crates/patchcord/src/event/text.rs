@@ -102,7 +102,7 @@ impl Lines<'_> {
     }
 
     /// Adds one line, and an indented one for each line break in `text`.
-    fn said(&mut self, head: &str, text: &str) {
+    fn with_breaks(&mut self, head: &str, text: &str) {
         self.lines
             .push(format!("{} {}", visible(head), visible_lines(text)));
     }
@@ -178,7 +178,7 @@ impl Lines<'_> {
                 let script = script.as_deref().unwrap_or("-");
                 let at = at.map_or_else(String::new, |at| format!(":{at}"));
                 let socket = socket.as_deref().unwrap_or("-");
-                self.said(&format!("{namespace} {socket} {script}{at}"), text);
+                self.with_breaks(&format!("{namespace} {socket} {script}{at}"), text);
             }
             HostEvent::EventDropped { .. }
             | HostEvent::SlowConsumer { .. }

@@ -11,7 +11,7 @@ pub(crate) struct Network(IpAddr);
 
 impl Network {
     /// Returns the network of an address; `None` for a loopback address, to which no limit per address applies.
-    pub(crate) fn of(address: IpAddr) -> Option<Self> {
+    pub(crate) fn from_address(address: IpAddr) -> Option<Self> {
         match address.to_canonical() {
             address if address.is_loopback() => None,
             IpAddr::V6(address) => Some(Self(
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     fn network(address: &str) -> Option<Network> {
-        Network::of(address.parse().unwrap())
+        Network::from_address(address.parse().unwrap())
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 const ANY: &str = "*";
 /// Prefix of an entry that stands for all names below another one.
 const BELOW: &str = "*.";
@@ -12,7 +14,8 @@ const MAX_LENGTH: usize = 253;
 
 /// Name that clients may send in the header `Host`, without a port: `example.com`. `*.example.com` stands for all names
 /// below `example.com`, and `*` for every name. It is parsed from a text, without regard to case.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct AllowedHost(String);
 
 /// Error for a text that is not an [`AllowedHost`].
@@ -63,6 +66,20 @@ impl FromStr for AllowedHost {
             true => Ok(Self(lower.to_owned())),
             false => Err(BadHost),
         }
+    }
+}
+
+impl TryFrom<String> for AllowedHost {
+    type Error = BadHost;
+
+    fn try_from(text: String) -> Result<Self, BadHost> {
+        text.parse()
+    }
+}
+
+impl From<AllowedHost> for String {
+    fn from(parsed: AllowedHost) -> Self {
+        parsed.0
     }
 }
 

@@ -65,10 +65,10 @@ impl HostBuilder {
     }
 
     /// Keeps versions with their texts in a folder, so that the host knows them after a restart. This sets
-    /// [`Options::history`], so call it after [`HostBuilder::options`], which replaces all options.
+    /// [`ReloadOptions::history`], so call it after [`HostBuilder::options`], which replaces all options.
     #[must_use]
     pub fn history(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.options.history = Some(folder.into());
+        self.options.reload.history = Some(folder.into());
         self
     }
 
@@ -186,7 +186,17 @@ impl HostBuilder {
     }
 
     /// Builds the host. It does not load or serve anything yet: see [`Host::load`] and [`Host::service`].
+    ///
+    /// # Panics
+    /// Panics if an option has a value with which a host cannot work; [`Options::validate`] returns it as an error.
+    #[allow(
+        clippy::panic,
+        reason = "a mistake of the application, which its first start shows"
+    )]
     pub fn build(self) -> Host {
+        if let Err(invalid) = self.options.validate() {
+            panic!("{invalid}");
+        }
         let limits = &self.options.limits;
         let mut engine = api::engine(limits).functions(self.functions.into_module());
         for (name, functions) in self.modules {

@@ -1,6 +1,6 @@
 //! Previews of saves, and staged versions, which serve some clients first: methods of [`Host`].
 
-use super::{Host, Preview, StageError, Staged, Whom, reload::preview::Saved};
+use super::{Audience, Host, Preview, StageError, Staged, reload::preview::Saved};
 use crate::event::{RollbackReason, StagedScript};
 
 impl Host {
@@ -81,7 +81,7 @@ impl Host {
     ///
     /// A further call changes the choice of clients, for example from `1%` to `10%`. If the files have changed since
     /// the last call, it abandons the staged versions first, and then stages the new ones. With
-    /// [`Options::rollback_on_errors`](crate::Options::rollback_on_errors), the host counts failures on the chosen
+    /// [`ReloadOptions::rollback_on_errors`](crate::host::ReloadOptions::rollback_on_errors), the host counts failures on the chosen
     /// clients apart from those on all others; too many of them abandon the stage.
     ///
     /// All clients share the same `io.data`. `on_load` of the new versions runs when they are promoted. New scripts and
@@ -92,19 +92,19 @@ impl Host {
     /// connection of a chosen client, or if there is no such client; then nothing has changed.
     ///
     /// ```
-    /// use patchcord::{Host, host::{StageError, Whom}, script::Memory};
+    /// use patchcord::{Host, host::{StageError, Audience}, script::Memory};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let scripts = Memory::from([("main.rhai", "fn on_connection(socket) { }")]);
     /// let host = Host::builder().loader(scripts).build();
     /// host.load().await.unwrap();
-    /// let staged = host.stage(Whom::Percent(10.0)).await;
+    /// let staged = host.stage(Audience::Percent(10.0)).await;
     /// assert_eq!(staged.unwrap_err(), StageError::NothingChanged);
     /// # }
     /// ```
-    pub async fn stage(&self, whom: Whom) -> Result<Staged, StageError> {
-        self.state.reloader.stage(whom).await
+    pub async fn stage(&self, audience: Audience) -> Result<Staged, StageError> {
+        self.state.reloader.stage(audience).await
     }
 
     /// Promotes the staged versions: they serve all clients, or nothing changes if one of them fails on a connection

@@ -39,7 +39,9 @@ pub use functions::{
     BadSignature, Function, Functions, Signature,
     async_fn::{AsyncContext, AsyncFunction},
 };
-pub use options::{OnRebindFailure, Options, Transport};
+pub use options::{
+    ClientOptions, OnRebindFailure, Options, ReloadOptions, Transport, TransportOptions,
+};
 pub use origin::{BadOrigin, Origin};
 pub use reload::{
     known::Code,
@@ -47,7 +49,7 @@ pub use reload::{
     record::{Outcome, Record},
     report::{LoadReport, ScriptsRejected},
     rollback::{KeptVersion, Restored, RollbackError, RolledBack},
-    staging::{BadWhom, StageError, Staged, Whom},
+    staging::{Audience, BadAudience, StageError, Staged},
     versions::{DiffError, VersionInfo},
     watch::Watching,
 };
@@ -195,7 +197,7 @@ impl Host {
 
     /// Restores the version that served a namespace before the current one, on live connections too. Returns its
     /// number. The connections adopt it as they adopt an edit: all of them, or none. Each further call goes one version
-    /// further back. The host keeps at most eight earlier versions, or more with [`Options::history`]. A version that
+    /// further back. The host keeps at most eight earlier versions, or more with [`ReloadOptions::history`]. A version that
     /// was rolled back is not tried again before its files change.
     ///
     /// The whole batch is undone: every other namespace whose version took effect together with this one is restored,
@@ -266,7 +268,7 @@ impl Host {
     }
 
     /// Returns the last attempts to make versions serve a namespace, the latest at the end: at most 32, or 128 with
-    /// [`Options::history`]. The list is empty for a namespace that has never had a script.
+    /// [`ReloadOptions::history`]. The list is empty for a namespace that has never had a script.
     pub async fn history(&self, namespace: &str) -> Vec<Record> {
         self.state.reloader.history(namespace).await
     }
@@ -378,7 +380,7 @@ impl Host {
     }
 
     fn words(&self) -> ApiReference {
-        ApiReference::of(&self.state.reloader.scripting.engine, api::VOCABULARY)
+        ApiReference::new(&self.state.reloader.scripting.engine, api::VOCABULARY)
     }
 
     /// Returns the paths of the namespaces that scripts serve now, sorted: patterns of dynamic namespaces, such as
@@ -460,7 +462,7 @@ impl Host {
     ///
     /// ```
     /// let host = patchcord::Host::builder().build();
-    /// assert_eq!(host.options().path, "/socket.io");
+    /// assert_eq!(host.options().transport.path, "/socket.io");
     /// ```
     pub fn options(&self) -> &Options {
         &self.state.options
@@ -499,7 +501,7 @@ impl Host {
         self.announce(HostEvent::BundleMissing { path });
     }
 
-    /// Returns an app in which this host handles the Socket.IO path, [`Options::path`], and `app` handles all other
+    /// Returns an app in which this host handles the Socket.IO path, [`TransportOptions::path`], and `app` handles all other
     /// paths.
     ///
     /// The host speaks Engine.IO itself, for polling and WebSocket. So it can count the bytes that wait for a client,
@@ -537,7 +539,7 @@ impl Host {
     }
 
     /// Returns a router with only the Socket.IO path, to [merge](Router::merge) into an app. The app answers all other
-    /// paths without the host, so [`Options::allowed_hosts`] protects only the Socket.IO path.
+    /// paths without the host, so [`ClientOptions::allowed_hosts`] protects only the Socket.IO path.
     ///
     /// ```
     /// use axum::{Router, routing::get};
@@ -555,7 +557,7 @@ impl Host {
     /// # Errors
     /// Returns [`AttachError::ServesAlready`], as [`Host::service`] does.
     pub fn router(&self) -> Result<Router, AttachError> {
-        let path = self.options().path.clone();
+        let path = self.options().transport.path.clone();
         let service = self.http_service(Router::new(), self.allowed_hosts_check())?;
         let with_slash = format!("{path}/");
         let router = Router::new().route_service(&path, service.clone());
@@ -595,7 +597,7 @@ impl Host {
             namespaces: Arc::downgrade(&state.namespaces),
             writes: state.lifecycle.writes.clone(),
             sessions: Sessions::default(),
-            stalled: StalledQueues::new(state.options.max_backlog_total),
+            stalled: StalledQueues::new(state.options.transport.max_backlog_total),
         };
         let endpoint = Endpoint::new(engine, Arc::new(context));
         let cors = state.cors.clone();
@@ -604,13 +606,13 @@ impl Host {
 
     /// Returns the check of the `Host` of requests that the options ask for; `None` if every name is allowed.
     fn allowed_hosts_check(&self) -> Option<Arc<HostCheck>> {
-        let allowed = self.options().allowed_hosts.clone()?;
+        let allowed = self.options().clients.allowed_hosts.clone()?;
         Some(self.host_check(allowed))
     }
 
     /// Returns a check of the `Host` of requests against the allowed names.
     pub(crate) fn host_check(&self, allowed: Vec<AllowedHost>) -> Arc<HostCheck> {
-        let behind_proxy = self.options().trust_proxy > 0;
+        let behind_proxy = self.options().clients.trust_proxy > 0;
         let announcer = self.state.announcer.clone();
         Arc::new(HostCheck::new(allowed, behind_proxy, announcer))
     }
@@ -635,7 +637,7 @@ impl Host {
     ///
     /// | | [`Host::service`] | `Host::attach` |
     /// |---|---|---|
-    /// | a client that does not read | is disconnected when [`Options::max_backlog`] bytes wait for it | is disconnected when as many packets wait as the `max_buffer_size` of the `SocketIo` allows, of any size; the connection ends with the next heartbeat |
+    /// | a client that does not read | is disconnected when [`TransportOptions::max_backlog`] bytes wait for it | is disconnected when as many packets wait as the `max_buffer_size` of the `SocketIo` allows, of any size; the connection ends with the next heartbeat |
     /// | `socket.disconnect(true)` | closes the connection | removes the client from every namespace of the host; the official clients then close by themselves |
     /// | events in the same write as a CONNECT | are kept | end the connection, as in socketioxide |
     /// | `volatile` | is skipped while anything is on its way to the client, or a polling client does not poll | is an ordinary `emit` |
@@ -645,8 +647,8 @@ impl Host {
     /// | names of events with escapes, packets that cannot be read, upgrades that are given up, aborted polls, the first ping | are handled as in Node | are handled as in socketioxide |
     /// | the first clients of `room/{id}.rhai` | are in one namespace | can miss each other if they come in the same instant |
     /// | path, ping, payloads, transports, origins, allowed hosts, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] returns a builder with the same values |
-    /// | [`Options::max_connections`] and the limits per address and second, [`Options::write_timeout`], [`Options::max_backlog_total`], [`Options::max_namespaces_per_client`] | the host's | the application's |
-    /// | [`Options::max_events_per_second`] | covers all packets of a client | covers the events of each socket |
+    /// | [`ClientOptions::max_connections`] and the limits per address and second, [`TransportOptions::write_timeout`], [`TransportOptions::max_backlog_total`], [`ClientOptions::max_namespaces_per_client`] | the host's | the application's |
+    /// | [`ClientOptions::max_events_per_second`] | covers all packets of a client | covers the events of each socket |
     /// | `socket.id` | is public, 20 letters and digits, different in each namespace | is the Engine.IO session id: do not show it to other clients |
     /// | `socket.handshake.address` | the peer's | the same, if the app has axum's `ConnectInfo<SocketAddr>` |
     ///
@@ -701,7 +703,7 @@ impl Host {
 
     /// Closes the host: disconnects every client and rejects new ones. Scripts receive the reason `server shutting
     /// down`. Returns when all script calls have ended and everything that was sent has left, but not later than after
-    /// [`Options::drain_timeout`]. A closed host cannot serve again.
+    /// [`TransportOptions::drain_timeout`]. A closed host cannot serve again.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host, listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
@@ -747,7 +749,7 @@ impl Host {
             permit.forget();
         };
         // Everything that has not left after this time is lost with the process.
-        let _ = timeout(state.options.drain_timeout, closed).await;
+        let _ = timeout(state.options.transport.drain_timeout, closed).await;
     }
 
     /// Waits until all work that was handed over to other tasks has ended.
@@ -767,7 +769,7 @@ impl Host {
         let all = self.state.namespaces.all().into_iter();
         let served = all.filter(|namespace| namespace.version().is_some());
         let first = served.min_by_key(|namespace| namespace.path().clone())?;
-        Some(Turn::of(Connection::new("", first, Dynamic::UNIT, 0)))
+        Some(Turn::new(Connection::new("", first, Dynamic::UNIT, 0)))
     }
 
     /// Connects an in-memory client with the socket id `id` to a namespace.

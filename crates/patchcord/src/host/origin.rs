@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 const ANY: &str = "*";
 /// Value that browsers send for pages without an origin.
 const NULL: &str = "null";
@@ -16,7 +18,8 @@ const FILE: &str = "file";
 /// `*` stands for every page, and `null` for pages without an origin, such as a sandboxed frame, which every page can
 /// open. A page that only one of these allows connects without the credentials of its visitors: scripts see neither
 /// `cookie` nor `authorization` in `socket.handshake.headers`, by either transport.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Origin(String);
 
 /// Error for a text that is not an [`Origin`].
@@ -93,6 +96,20 @@ impl FromStr for Origin {
         }
         let authority = without_default_port(authority, scheme);
         Ok(Self(format!("{scheme}://{authority}")))
+    }
+}
+
+impl TryFrom<String> for Origin {
+    type Error = BadOrigin;
+
+    fn try_from(text: String) -> Result<Self, BadOrigin> {
+        text.parse()
+    }
+}
+
+impl From<Origin> for String {
+    fn from(parsed: Origin) -> Self {
+        parsed.0
     }
 }
 

@@ -41,7 +41,7 @@ impl HostState {
         let announcer = Announcer::new(listeners);
         let lifecycle = Lifecycle::new();
         let namespaces = Namespaces::new(
-            options.max_namespaces,
+            options.clients.max_namespaces,
             announcer.clone(),
             lifecycle.closing.clone(),
         );

@@ -355,7 +355,7 @@ impl Aligning<'_> {
         let texts = |places: &Places, rows: &[usize]| -> Vec<_> {
             rows.iter()
                 .filter_map(|row| places.row(*row))
-                .map(|row| Text::of(places, row))
+                .map(|row| Text::new(places, row))
                 .collect()
         };
         let (old_texts, new_texts) = (texts(self.old, old), texts(self.new, new));
@@ -400,7 +400,7 @@ struct Text {
 }
 
 impl Text {
-    fn of(places: &Places, row: &Row) -> Self {
+    fn new(places: &Places, row: &Row) -> Self {
         let tokens: Vec<_> = places.tokens_of(row).iter().map(|t| t.hash).collect();
         let mut sorted = tokens.clone();
         sorted.sort_unstable();

@@ -57,7 +57,7 @@ impl Frame {
             name: format!("{}$frame", definition.name),
             definition: definition.clone(),
             scope,
-            last_uses: LastUses::of(definition, |name| find(state, name, 0).is_some()),
+            last_uses: LastUses::new(definition, |name| find(state, name, 0).is_some()),
         }
     }
 

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, FnPtr, GlobalRuntimeState, ImmutableString, ScriptFuncDef};
+use rhai::{
+    AST, Dynamic, FnPtr, GlobalRuntimeState, ImmutableString, Module, ScriptFuncDef, Shared,
+};
 
 use crate::value::same;
 
@@ -59,6 +61,13 @@ pub(super) fn split_value_name(name: &str) -> (&str, Option<&str>) {
         Some((function, file)) => (function, Some(file)),
         None => (name, None),
     }
+}
+
+/// Returns an AST of one function alone, because Rhai shows the body of a function only to a walk over an AST.
+pub(super) fn ast_of(function: &Shared<ScriptFuncDef>) -> AST {
+    let mut library = Module::new();
+    library.set_script_fn(function.clone());
+    AST::new([], library)
 }
 
 /// Returns the definition of a name. If there are several, returns the one with the most parameters.

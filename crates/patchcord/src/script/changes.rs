@@ -61,7 +61,7 @@ pub struct CodeChange {
 /// file.
 pub(crate) fn changes(old: &Version, new: &Version) -> Vec<CodeChange> {
     let alignment = align(old.places(), new.places());
-    let (old, new) = (Side::of(old), Side::of(new));
+    let (old, new) = (Side::new(old), Side::new(new));
     let mut comparing = Comparing {
         old,
         new,
@@ -158,7 +158,7 @@ type Variables = BTreeMap<String, (Vec<u64>, usize)>;
 type Cuts = Vec<(Range<usize>, Option<u64>)>;
 
 impl<'a> Side<'a> {
-    fn of(version: &'a Version) -> Self {
+    fn new(version: &'a Version) -> Self {
         let places = version.places();
         let mut rows = vec![0..0; places.files.len()];
         for (index, row) in places.rows().iter().enumerate() {
@@ -172,7 +172,7 @@ impl<'a> Side<'a> {
             }
         }
         let files = places.files.iter();
-        let brackets: Vec<_> = files.map(|file| Brackets::of(&file.tokens)).collect();
+        let brackets: Vec<_> = files.map(|file| Brackets::new(&file.tokens)).collect();
         let whole = places.rows().iter().map(|row| {
             let brackets = brackets.get(row.file_index)?;
             whole(places, row, brackets)

@@ -221,7 +221,7 @@ impl<'a> Loading<'a> {
             modules: &self.exports,
         };
         self.found.extend(check::file(file, self.known));
-        self.check_ambiguous_calls(name, Calls::of(&ast));
+        self.check_ambiguous_calls(name, Calls::new(&ast));
         let (ast, tokens) = self.with_own_names(ast, tokens, &text, name)?;
         self.places.add(name, &ast, tokens, self.known);
         let mut optimized = self

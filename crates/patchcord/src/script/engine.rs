@@ -91,7 +91,7 @@ impl EngineBuilder {
         } = self;
         sandbox::resolve_variables(&mut engine, globals);
         tokens::record(&mut engine);
-        let known = SymbolTable::of(&engine, vocabulary);
+        let known = SymbolTable::new(&engine, vocabulary);
         (engine, known)
     }
 }

@@ -8,9 +8,11 @@
 use std::mem;
 
 use rhai::{
-    AST, ASTNode, Dynamic, Expr, FnCallExpr, FnPtr, ImmutableString, Module, Scope, ScriptFuncDef,
-    Shared, Stmt,
+    AST, ASTNode, Dynamic, Expr, FnCallExpr, FnPtr, ImmutableString, Scope, ScriptFuncDef, Shared,
+    Stmt,
 };
+
+use super::captures::ast_of;
 
 /// Functions of the host that read their arguments and keep none of them.
 const SENDING: [&str; 2] = ["emit", "send"];
@@ -35,10 +37,8 @@ pub(super) struct LastUses(Vec<(ImmutableString, LastUse)>);
 impl LastUses {
     /// Finds the last uses in the body of a closure. `is_script` returns `true` if scripts define a function of a name,
     /// which is called instead of the host's.
-    pub(super) fn of(closure: &Shared<ScriptFuncDef>, is_script: impl Fn(&str) -> bool) -> Self {
-        let mut library = Module::new();
-        library.set_script_fn(closure.clone());
-        let body = AST::new([], library);
+    pub(super) fn new(closure: &Shared<ScriptFuncDef>, is_script: impl Fn(&str) -> bool) -> Self {
+        let body = ast_of(closure);
         let uses = closure.params.iter().filter_map(|name| {
             let last_use = last_use(&body, name, &closure.params)?;
             Some((name.clone(), last_use))
@@ -173,7 +173,7 @@ mod tests {
             .find(|one| *one.name == *closure.fn_name())
             .unwrap();
         let is_script = |name: &str| ast.iter_functions().any(|one| one.name == name);
-        let LastUses(uses) = LastUses::of(closure, is_script);
+        let LastUses(uses) = LastUses::new(closure, is_script);
         uses.into_iter()
             .map(|(name, last)| (name.into(), last))
             .collect()

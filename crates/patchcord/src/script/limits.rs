@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use rhai::Dynamic;
+use serde::{Deserialize, Serialize};
 
-use super::meter;
+use super::{InvalidOption, meter, option_value};
 use crate::value;
 
 /// Factor on the limits of a value that holds closures, counted with everything that the closures have captured.
 pub(super) const CAPTURED: usize = 2;
+
+/// Maximum of [`Limits::call_levels`]: more could use up the stack of a thread of 8 MiB.
+const MAX_CALL_LEVELS: usize = 64;
+/// Maximum of [`Limits::expression_depth`], for the same reason.
+const MAX_EXPRESSION_DEPTH: usize = 128;
 
 /// Limits of a script. Each limit ends only the call that exceeds it, with an error that names the place.
 ///
@@ -23,7 +29,8 @@ pub(super) const CAPTURED: usize = 2;
 /// assert!(host.problems()[0].contains("main.rhai:1:"));
 /// # Ok::<(), patchcord::testing::Refused>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Limits {
     /// Maximum operations of one call, including those in callbacks.
@@ -31,10 +38,11 @@ pub struct Limits {
     /// Maximum wall-clock time of one call. A call that has done very little by then, and has not had a processor for
     /// that long, was starved by others, and gets up to four times as much. A native function that runs is not
     /// interrupted.
+    #[serde(with = "option_value::time")]
     pub time: Duration,
-    /// Maximum depth of nested calls of script functions.
+    /// Maximum depth of nested calls of script functions, which use the stack of a thread; at most 64.
     pub call_levels: usize,
-    /// Maximum nesting of expressions, at top level and in functions.
+    /// Maximum nesting of expressions, at top level and in functions; at most 128.
     pub expression_depth: usize,
     /// Maximum bytes of one string.
     pub string_size: usize,
@@ -93,6 +101,41 @@ impl Limits {
         value
             .saturating_mul(variables)
             .saturating_add(self.produced)
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), InvalidOption> {
+        let maxima = [
+            ("limits.call_levels", self.call_levels, MAX_CALL_LEVELS),
+            (
+                "limits.expression_depth",
+                self.expression_depth,
+                MAX_EXPRESSION_DEPTH,
+            ),
+            ("limits.nesting", self.nesting, value::MAX_DEPTH),
+        ];
+        for (name, limit, maximum) in maxima {
+            if limit > maximum {
+                return Err(InvalidOption::new(
+                    name,
+                    format!("at most {maximum} is possible"),
+                ));
+            }
+        }
+        InvalidOption::check_times(&[("limits.time", self.time)])?;
+        // Rhai takes 0 for no limit at all in most of them.
+        InvalidOption::check_numbers(&[
+            ("limits.operations", usize::from(self.operations > 0)),
+            ("limits.call_levels", self.call_levels),
+            ("limits.expression_depth", self.expression_depth),
+            ("limits.string_size", self.string_size),
+            ("limits.array_size", self.array_size),
+            ("limits.map_size", self.map_size),
+            ("limits.nesting", self.nesting),
+            ("limits.variables", self.variables),
+            ("limits.functions", self.functions),
+            ("limits.produced", self.produced),
+            ("limits.call_memory", self.call_memory),
+        ])
     }
 
     /// Returns the maximum bytes of one value, with everything that its closures have captured.

@@ -4,9 +4,15 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
+    pin::Pin,
 };
 
+use futures_core::Stream;
+
 use super::{LoadError, names};
+
+/// Changes of a source of scripts, which [`Loader::changes`] returns.
+pub type Changes = Pin<Box<dyn Stream<Item = ()> + Send>>;
 
 /// Source of scripts.
 ///
@@ -54,6 +60,56 @@ pub trait Loader: fmt::Debug + Send + Sync {
     /// Returns the names of the scripts that may have changed because of changes at `paths`, which are below
     /// [`watched`](Loader::watched); `None` if any script may have changed. A load reads only these scripts again.
     fn changed(&self, _paths: &BTreeSet<PathBuf>) -> Option<BTreeSet<String>> {
+        None
+    }
+
+    /// Returns a stream with an item for each change of the scripts, for a source that knows of its changes, such as a
+    /// database that notifies. [`Host::watch`](crate::Host::watch) reads all scripts again after each item. Changes that
+    /// come while it does cost one more load, however many they are. The watch goes on without the stream when it ends.
+    ///
+    /// `None`, the default, means that the source does not announce changes.
+    ///
+    /// ```
+    /// use futures_util::{StreamExt, stream};
+    /// use patchcord::{Host, script::{Changes, LoadError, Loader}};
+    /// use tokio::sync::watch;
+    ///
+    /// /// One script, which the application sends whenever it changes.
+    /// #[derive(Debug)]
+    /// struct Sent(watch::Receiver<String>);
+    ///
+    /// impl Loader for Sent {
+    ///     fn list(&self) -> Result<Vec<String>, LoadError> {
+    ///         Ok(vec!["main.rhai".to_owned()])
+    ///     }
+    ///
+    ///     fn read(&self, _name: &str) -> Result<String, LoadError> {
+    ///         Ok(self.0.borrow().clone())
+    ///     }
+    ///
+    ///     fn changes(&self) -> Option<Changes> {
+    ///         let changed = |mut sent: watch::Receiver<_>| async {
+    ///             sent.changed().await.ok()?;
+    ///             Some(((), sent))
+    ///         };
+    ///         Some(stream::unfold(self.0.clone(), changed).boxed())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (script, sent) = watch::channel("fn on_connection(socket) {}".to_owned());
+    /// let host = Host::builder().loader(Sent(sent)).build();
+    /// host.load().await?;
+    /// let _watching = host.watch()?;
+    /// let mut events = host.subscribe();
+    ///
+    /// script.send("fn on_connection(socket) { socket.emit(\"hello\"); }".to_owned())?;
+    /// while !events.recv().await?.to_string().contains("version 2") {}
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn changes(&self) -> Option<Changes> {
         None
     }
 

@@ -36,6 +36,7 @@ mod meter;
 mod modules;
 mod names;
 mod nesting;
+pub(crate) mod option_value;
 mod places;
 mod program;
 mod reach;
@@ -80,12 +81,13 @@ pub use hook::Hook;
 pub(crate) use library::{NoSum, shape_problem, sum};
 pub use limits::Limits;
 pub use load_error::LoadError;
-pub use loader::{Ignored, Loader, Memory};
+pub use loader::{Changes, Ignored, Loader, Memory};
 pub(crate) use merge::{is_same_value, merge};
 #[doc(hidden)]
 pub use meter::{MeterIsSet, is_measured, set_memory_meter};
 #[doc(hidden)]
 pub(crate) use nesting::result_excess;
+pub use option_value::InvalidOption;
 pub use places::{Function, Places, Row};
 #[doc(hidden)]
 pub use reach::{Reach, runs::Run};

@@ -85,7 +85,7 @@ pub(super) struct Room {
 impl Room {
     /// Returns the room that the limits of an engine allow. Rhai itself enforces these limits within one value without
     /// closures, except for maps that grow.
-    pub(super) fn of(engine: &Engine) -> Self {
+    pub(super) fn new(engine: &Engine) -> Self {
         // For Rhai, 0 means unlimited.
         let room = |max: usize, times: usize| match max {
             0 => usize::MAX,

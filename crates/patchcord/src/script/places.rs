@@ -309,7 +309,7 @@ impl Places {
 
     /// Adds a file, with its AST as it was written and not optimized.
     pub(super) fn add(&mut self, name: &str, ast: &AST, tokens: Tokens, known: &SymbolTable) {
-        let brackets = Brackets::of(&tokens);
+        let brackets = Brackets::new(&tokens);
         let mut gathering = Gathering::new(ast, &tokens, &brackets);
         let declarations = gathering.functions();
         ast.walk(&mut |nodes| {

@@ -23,7 +23,7 @@ use rhai::{
 use super::{
     budget,
     call_cache::{self, Slot},
-    captures::{is_closure, split_value_name, value_name},
+    captures::{ast_of, is_closure, split_value_name, value_name},
     constants::{self, COPIES},
     modules::{Modules, import_statements},
 };
@@ -389,10 +389,8 @@ fn is_reached_by_value(name: &str) -> bool {
 }
 
 fn mentions_this(function: &Shared<ScriptFuncDef>) -> bool {
-    let mut library = Module::new();
-    library.set_script_fn(function.clone());
     let mut found = false;
-    AST::new([], library).walk(&mut |nodes| {
+    ast_of(function).walk(&mut |nodes| {
         found |= matches!(nodes.last(), Some(ASTNode::Expr(Expr::ThisPtr(_))));
         !found
     });

@@ -49,7 +49,7 @@ struct Part {
 
 impl Reach {
     /// Follows the code of a function of the entry file, or of a closure, by its name.
-    pub fn of(places: &Places, entry: &str) -> Self {
+    pub fn new(places: &Places, entry: &str) -> Self {
         let mut following = Following::new(places);
         following.enter(entry);
         following.run();
@@ -389,7 +389,7 @@ impl Reaches {
             Hook::Load => load,
             Hook::Reload => reload,
         };
-        reach.get_or_init(|| Reach::of(places, entry))
+        reach.get_or_init(|| Reach::new(places, entry))
     }
 }
 

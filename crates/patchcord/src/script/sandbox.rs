@@ -109,7 +109,7 @@ fn check_value(
     name: &str,
     context: &mut EvalContext<'_, '_, '_, '_, '_, '_>,
 ) -> Result<(), Box<EvalAltResult>> {
-    let room = nesting::Room::of(context.engine());
+    let room = nesting::Room::new(context.engine());
     if let Some(this) = context.this_ptr_mut() {
         check(this, room)?;
     }

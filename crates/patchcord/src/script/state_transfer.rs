@@ -112,7 +112,7 @@ pub fn transfer_state<K: AsRef<str>>(
     let mut transfer = Transfer {
         base,
         live,
-        fresh: Fresh::of(&fresh),
+        fresh: Fresh::new(&fresh),
         done: BTreeMap::new(),
         carried: CarriedState::default(),
         wants: None,
@@ -332,7 +332,7 @@ struct Fresh {
 }
 
 impl Fresh {
-    fn of(cells: &Cells) -> Self {
+    fn new(cells: &Cells) -> Self {
         let variables = cells.by_path.values().filter_map(|variable| {
             let place = address(&variable.cell)?;
             Some((variable.name.clone(), variable.owner?, place))

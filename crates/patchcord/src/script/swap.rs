@@ -65,11 +65,11 @@ impl Use<'_> {
 )]
 pub enum Swapped {
     /// It has the new code.
-    New(Handler, Rewritten),
+    Replaced(Handler, Rewritten),
     /// It keeps the older code.
-    Old(Handler),
+    Unchanged(Handler),
     /// Its code is gone. The handler is for a value that still holds it.
-    Gone(Handler),
+    Removed(Handler),
 }
 
 /// Differences between the old and the new text of the call that registers a handler.
@@ -85,7 +85,7 @@ pub struct Rewritten {
 }
 
 impl Rewritten {
-    fn of(old: &Row, new: &Row) -> Self {
+    fn new(old: &Row, new: &Row) -> Self {
         let is_listener = old.is_listener() && new.is_listener();
         let events = old.event.clone().zip(new.event.clone());
         let periods = old.number.zip(new.number);
@@ -172,10 +172,11 @@ impl std::fmt::Debug for Swap<'_> {
     }
 }
 
-enum Fate {
-    New(FnPtr, Rewritten),
-    Old,
-    Gone,
+/// The code that a function value gets.
+enum NewCode {
+    Replaced(FnPtr, Rewritten),
+    Unchanged,
+    Removed,
 }
 
 impl<'a> Swap<'a> {
@@ -247,13 +248,13 @@ impl<'a> Swap<'a> {
         let fn_ptr = handler.fn_ptr();
         if !handler.is_defined() {
             let handler = handler.moved(fn_ptr.clone(), self.new);
-            return Swapped::New(handler, Rewritten::default());
+            return Swapped::Replaced(handler, Rewritten::default());
         }
-        let fate = match is_closure(fn_ptr.fn_name()) {
-            true => self.fate(fn_ptr, Some(used)),
+        let new_code = match is_closure(fn_ptr.fn_name()) {
+            true => self.new_code(fn_ptr, Some(used)),
             false => self.registered_function(fn_ptr, used),
         };
-        if let Fate::New(new, rewritten) = fate {
+        if let NewCode::Replaced(new, rewritten) = new_code {
             let moved = handler.moved(new, self.new);
             let now = moved.captured();
             let is_shed =
@@ -261,14 +262,14 @@ impl<'a> Swap<'a> {
             if handler.captured().iter().any(is_shed) {
                 self.shed.push(handler.kept(fn_ptr.clone(), self.new));
             }
-            return Swapped::New(moved, rewritten);
+            return Swapped::Replaced(moved, rewritten);
         }
         let mut kept = fn_ptr.clone();
         self.look_into(&mut kept, 0);
         let kept = handler.kept(kept, self.new);
-        match fate {
-            Fate::Gone => Swapped::Gone(kept),
-            _ => Swapped::Old(kept),
+        match new_code {
+            NewCode::Removed => Swapped::Removed(kept),
+            _ => Swapped::Unchanged(kept),
         }
     }
 
@@ -284,33 +285,33 @@ impl<'a> Swap<'a> {
     }
 
     /// Decides which code a function gets, and replaces the closures that it has captured.
-    fn fate(&mut self, fn_ptr: &FnPtr, used: Option<Use<'_>>) -> Fate {
+    fn new_code(&mut self, fn_ptr: &FnPtr, used: Option<Use<'_>>) -> NewCode {
         let name = fn_ptr.fn_name();
         if !is_closure(name) {
             return self.named(fn_ptr);
         }
         if self.depth > MAX_DEPTH {
             self.keep_as_it_is(name);
-            return Fate::Old;
+            return NewCode::Unchanged;
         }
         if self.new.places().row_of(name).is_some() && self.old.origin(name).is_none() {
             // The closure is new already: a draft of the new version made it, or another closure that was swapped
             // before.
-            return Fate::New(fn_ptr.clone(), Rewritten::default());
+            return NewCode::Replaced(fn_ptr.clone(), Rewritten::default());
         }
         let Some((code, row)) = self.old.origin(name) else {
-            return Fate::Old;
+            return NewCode::Unchanged;
         };
         let transition = self.new.transition_from(&code);
         let of_event = self.of_event((&code, row), &transition, used);
         let Some(to) = of_event.as_ref().or_else(|| transition.row(row)) else {
-            return Fate::Gone;
+            return NewCode::Removed;
         };
         self.replace(fn_ptr, (&code, row), to, used)
     }
 
     /// Decides which code a registered named function gets: the new text may register another function, or a closure.
-    fn registered_function(&mut self, fn_ptr: &FnPtr, used: Use<'_>) -> Fate {
+    fn registered_function(&mut self, fn_ptr: &FnPtr, used: Use<'_>) -> NewCode {
         let name = fn_ptr.fn_name();
         let origin = (!is_native(fn_ptr)).then(|| self.old.origin_of_function(name));
         let Some(code) = origin.flatten() else {
@@ -342,7 +343,7 @@ impl<'a> Swap<'a> {
                 let fits = |row: &Row| used.fits(row);
                 match self.new.places().may_register(name, &fits) {
                     true => self.named(fn_ptr),
-                    false => Fate::Gone,
+                    false => NewCode::Removed,
                 }
             }
         }
@@ -355,13 +356,13 @@ impl<'a> Swap<'a> {
         (code, row): (&Arc<Code>, usize),
         to: &Counterpart,
         used: Option<Use<'_>>,
-    ) -> Fate {
+    ) -> NewCode {
         let rows = code.places().row(row).zip(self.new.places().row(to.row));
         let is_waiting = matches!(used, None | Some(Use::Answer));
         if rows.is_some_and(|(from, to)| !is_waiting && from.is_registered_otherwise(to)) {
-            return Fate::Gone;
+            return NewCode::Removed;
         }
-        let rewritten = rows.map(|(from, to)| Rewritten::of(from, to));
+        let rewritten = rows.map(|(from, to)| Rewritten::new(from, to));
         let rewritten = rewritten.unwrap_or_default();
         let key = used.map(|used| {
             let used = match used {
@@ -376,11 +377,11 @@ impl<'a> Swap<'a> {
                 new.set_curry(captured);
                 self.look_into(&mut new, 0);
                 self.swapped += 1;
-                Fate::New(new, rewritten)
+                NewCode::Replaced(new, rewritten)
             }
             Err(lacks) => {
                 self.keep(code, row, Some(&lacks));
-                Fate::Old
+                NewCode::Unchanged
             }
         }
     }
@@ -410,16 +411,16 @@ impl<'a> Swap<'a> {
         self.new.counterpart((code, row), other?)
     }
 
-    fn named(&self, fn_ptr: &FnPtr) -> Fate {
+    fn named(&self, fn_ptr: &FnPtr) -> NewCode {
         let name = fn_ptr.fn_name();
         let origin = (!is_native(fn_ptr)).then(|| self.old.origin_of_function(name));
         let Some(code) = origin.flatten() else {
-            return Fate::New(fn_ptr.clone(), Rewritten::default());
+            return NewCode::Replaced(fn_ptr.clone(), Rewritten::default());
         };
         let transition = self.new.transition_from(&code);
         match self.new.own().definition(transition.function(name), 0) {
-            Some(definition) => Fate::New(FnPtr::from(definition), Rewritten::default()),
-            None => Fate::Gone,
+            Some(definition) => NewCode::Replaced(FnPtr::from(definition), Rewritten::default()),
+            None => NewCode::Removed,
         }
     }
 
@@ -611,10 +612,10 @@ impl<'a> Swap<'a> {
         }
         let function = value.read_lock::<FnPtr>().map(|function| function.clone());
         if let Some(mut function) = function {
-            match self.fate(&function, None) {
-                Fate::New(new, _) => *value = new.into(),
-                fate => {
-                    if matches!(fate, Fate::Gone) {
+            match self.new_code(&function, None) {
+                NewCode::Replaced(new, _) => *value = new.into(),
+                new_code => {
+                    if matches!(new_code, NewCode::Removed) {
                         self.held(&function);
                     }
                     self.look_into(&mut function, depth + 1);

@@ -39,7 +39,7 @@ pub struct SymbolTable {
 pub(super) struct Signature {
     types: Vec<TypeId>,
     /// Type of the returned value, if it is known.
-    gives: Option<TypeId>,
+    returns: Option<TypeId>,
 }
 
 impl Signature {
@@ -54,8 +54,8 @@ impl Signature {
     }
 
     /// Returns the type of the returned value, if it is known.
-    pub(super) fn gives(&self) -> Option<TypeId> {
-        self.gives
+    pub(super) fn returns(&self) -> Option<TypeId> {
+        self.returns
     }
 
     fn is_on(&self, receiver: TypeId) -> bool {
@@ -71,12 +71,12 @@ struct Raw {
     name: String,
     types: Vec<TypeId>,
     names: Vec<String>,
-    gives: String,
+    returns: String,
 }
 
 impl SymbolTable {
     /// Collects all functions of `engine`.
-    pub fn of(engine: &Engine, vocabulary: Vocabulary) -> Self {
+    pub fn new(engine: &Engine, vocabulary: Vocabulary) -> Self {
         let raw = engine.collect_fn_metadata(None, |info| Some(raw(&info)), true);
         let mut types = names_of_types(&raw);
         for (name, id) in vocabulary.types {
@@ -90,20 +90,20 @@ impl SymbolTable {
             namespaces,
             name,
             types: parameters,
-            gives,
+            returns,
             ..
         } in raw
         {
             known
                 .closed
                 .extend(parameters.iter().filter(|id| !is_of_rhai(**id)));
-            let gives = types.get(bare(&gives)).copied().flatten();
-            let gives = gives.filter(|id| *id != TypeId::of::<Dynamic>());
+            let returns = types.get(bare(&returns)).copied().flatten();
+            let returns = returns.filter(|id| *id != TypeId::of::<Dynamic>());
             for namespace in namespaces {
                 let named = known.functions.entry(namespace).or_default();
                 named.entry(name.clone()).or_default().push(Signature {
                     types: parameters.clone(),
-                    gives,
+                    returns,
                 });
             }
         }
@@ -208,12 +208,14 @@ impl SymbolTable {
     }
 
     /// Returns the type that a method returns, if all functions that fit agree.
-    pub(super) fn gives(&self, receiver: TypeId, name: &str, count: usize) -> Option<TypeId> {
+    pub(super) fn returns(&self, receiver: TypeId, name: &str, count: usize) -> Option<TypeId> {
         let mut fitting = self
             .methods(receiver, name)
             .filter(|signature| signature.count() == count);
-        let first = fitting.next()?.gives;
-        fitting.all(|other| other.gives == first).then_some(first)?
+        let first = fitting.next()?.returns;
+        fitting
+            .all(|other| other.returns == first)
+            .then_some(first)?
     }
 
     /// Returns `true` if any name is a key of this type.
@@ -345,7 +347,7 @@ fn raw(info: &FuncInfo<'_>) -> Raw {
         name: data.name.to_string(),
         types: data.param_types.to_vec(),
         names: data.params_info.iter().map(ToString::to_string).collect(),
-        gives: data.return_type.to_string(),
+        returns: data.return_type.to_string(),
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) struct Token {
 
 impl Token {
     /// Creates a token; `None` for a comment, and for the end of the file.
-    fn of(token: &rhai::Token, position: Position) -> Option<Self> {
+    fn new(token: &rhai::Token, position: Position) -> Option<Self> {
         use rhai::Token as T;
         let shape = match token {
             T::Comment(_) | T::EOF => return None,
@@ -134,7 +134,7 @@ pub(super) fn record(engine: &mut Engine) {
     engine.on_parse_token(|token, position, _| {
         RECORDED.with_borrow_mut(|recorded| {
             if let Some(tokens) = recorded {
-                let mut token = Token::of(&token, position);
+                let mut token = Token::new(&token, position);
                 // The rest of an interpolated string has no position of its own.
                 if let (Some(token), Some(last)) = (&mut token, tokens.last()) {
                     token.spot = token.spot.max(last.spot);
@@ -214,7 +214,7 @@ pub(super) struct Brackets<'a> {
 }
 
 impl<'a> Brackets<'a> {
-    pub(super) fn of(tokens: &'a Tokens) -> Self {
+    pub(super) fn new(tokens: &'a Tokens) -> Self {
         let mut partner: Vec<_> = (0..tokens.len()).collect();
         let mut enclosing = Vec::with_capacity(tokens.len());
         let mut open = Vec::new();

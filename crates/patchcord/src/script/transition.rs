@@ -32,7 +32,7 @@ pub(super) type Define<'a> = dyn Fn(&Row) -> Option<Arc<ScriptFuncDef>> + 'a;
 
 impl Counterpart {
     /// Creates the counterpart of an older closure from a row of `new`.
-    pub(super) fn of(from: &Row, row: usize, new: &Places, define: &Define<'_>) -> Option<Self> {
+    pub(super) fn new(from: &Row, row: usize, new: &Places, define: &Define<'_>) -> Option<Self> {
         let to = new.row(row)?;
         let captures =
             to.captured.iter().map(
@@ -122,7 +122,7 @@ impl Transition {
         let alignment = align(old, new);
         let counterpart = |(nth, from): (usize, &Row)| {
             let row = alignment.new_row(nth)?;
-            Counterpart::of(from, row, new, define)
+            Counterpart::new(from, row, new, define)
         };
         let rows: Vec<_> = old.rows().iter().enumerate().map(counterpart).collect();
         let lends = rows.iter().flatten().any(|to| {

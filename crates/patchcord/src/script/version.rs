@@ -155,7 +155,7 @@ impl Version {
     ) -> Option<Counterpart> {
         let from = code.places().row(row)?;
         let define = |row: &Row| self.code.definition_of(row);
-        Counterpart::of(from, to, self.places(), &define)
+        Counterpart::new(from, to, self.places(), &define)
     }
 
     /// Returns the code in this version whose run makes a variable that a closure has captured. The closure is alive in

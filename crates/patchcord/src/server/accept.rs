@@ -44,7 +44,7 @@ pub(super) async fn serve(
     let (end, ending) = watch::channel(());
     let mut failing = false;
     let server = Acceptor {
-        limit: TcpLimit::new(&config, host.options().trust_proxy),
+        limit: TcpLimit::new(&config, host.options().clients.trust_proxy),
         host,
         app,
         http: http(config.header_timeout),
@@ -106,7 +106,7 @@ impl Acceptor {
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: Permit) {
         // Events are small, and must not wait for each other in the kernel. A failure only makes the connection slower.
         let _ = stream.set_nodelay(true);
-        let stream = Stream::new(stream, self.host.options().write_timeout, permit);
+        let stream = Stream::new(stream, self.host.options().transport.write_timeout, permit);
         let client = Client {
             host: self.host.clone(),
             address: peer,

@@ -36,7 +36,7 @@ pub struct Config {
     pub max_tcp_connections: Option<usize>,
     /// Maximum number of open TCP connections of one address; further connections are closed. IPv6 addresses count by
     /// their first 64 bits. Loopback addresses have no limit, and with
-    /// [`Options::trust_proxy`](crate::Options::trust_proxy) no address has one, because all connections are those of
+    /// [`ClientOptions::trust_proxy`](crate::host::ClientOptions::trust_proxy) no address has one, because all connections are those of
     /// the proxy. `None` means three quarters of the maximum of all addresses.
     pub max_tcp_connections_per_address: Option<usize>,
 }

@@ -161,7 +161,7 @@ impl Server {
             serving,
             ..
         } = self;
-        let drain_timeout = host.options().drain_timeout;
+        let drain_timeout = host.options().transport.drain_timeout;
         // The receiver is gone when the server has ended already.
         let _ = stop.send(());
         control.shutdown(drain_timeout).await;
@@ -197,7 +197,7 @@ fn hosts(host: &Host, name: &str, address: SocketAddr) -> Option<Arc<HostCheck>>
             .is_loopback()
             .then(|| own.into_iter().collect())
     };
-    let allowed = host.options().allowed_hosts.clone();
+    let allowed = host.options().clients.allowed_hosts.clone();
     allowed
         .or_else(default)
         .map(|allowed| host.host_check(allowed))

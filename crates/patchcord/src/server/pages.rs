@@ -57,7 +57,7 @@ const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// # Errors
 /// When a path of files to serve is not a folder.
 pub(super) fn router(config: &Config, host: &Host) -> Result<Router, ServerError> {
-    let socket_io = &host.options().path;
+    let socket_io = &host.options().transport.path;
     let mut router = match &config.public {
         Some(public) => folder::router(public, &config.private)?,
         None => built_in(socket_io),
@@ -67,7 +67,10 @@ pub(super) fn router(config: &Config, host: &Host) -> Result<Router, ServerError
         router = router.nest_service(socket_io, bundle);
     }
     let missing = Arc::new(MissingBundle::new(host));
-    let router = router.layer(middleware::from_fn_with_state(missing, told));
+    let router = router.layer(middleware::from_fn_with_state(
+        missing,
+        report_missing_bundle,
+    ));
     Ok(router.layer(middleware::map_response(unsniffed)))
 }
 
@@ -76,20 +79,20 @@ struct MissingBundle {
     host: Host,
     /// Prefix of the paths of the bundle's files.
     prefix: String,
-    is_told: AtomicBool,
+    is_reported: AtomicBool,
 }
 
 impl MissingBundle {
     fn new(host: &Host) -> Self {
         Self {
-            prefix: format!("{}/socket.io.", host.options().path),
+            prefix: format!("{}/socket.io.", host.options().transport.path),
             host: host.clone(),
-            is_told: AtomicBool::new(false),
+            is_reported: AtomicBool::new(false),
         }
     }
 }
 
-async fn told(
+async fn report_missing_bundle(
     State(missing): State<Arc<MissingBundle>>,
     request: Request,
     next: Next,
@@ -100,7 +103,7 @@ async fn told(
     let response = next.run(request).await;
     if let Some(path) = asked
         && response.status() == StatusCode::NOT_FOUND
-        && !missing.is_told.swap(true, Ordering::Relaxed)
+        && !missing.is_reported.swap(true, Ordering::Relaxed)
     {
         missing.host.bundle_missing(path);
     }

@@ -60,7 +60,7 @@ impl TcpLimit {
         if open.all >= self.all {
             return Err(Over::All);
         }
-        let network = Network::of(address);
+        let network = Network::from_address(address);
         if let (Some(network), Some(most)) = (network, self.per_address) {
             let count = open.networks.get(&network).copied().unwrap_or_default();
             if count >= most {

@@ -54,7 +54,7 @@ fn word(
     module: &mut Module,
     name: &'static str,
     first: &[&str],
-    gives: &str,
+    returns: &str,
     doc: &[&str],
     call: Word,
 ) {
@@ -71,7 +71,7 @@ fn word(
         let args = args.iter().map(String::as_str);
         let parameters: Vec<_> = first.iter().copied().chain(args).collect();
         let doc = if more == 0 { doc } else { &[] };
-        let word = function(name, doc, &signature::<Client>(&parameters, gives));
+        let word = function(name, doc, &signature::<Client>(&parameters, returns));
         let native = move |_: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
             let Some((client, args)) = args.split_first_mut() else {
                 return Ok(Dynamic::UNIT);

@@ -22,8 +22,8 @@ use crate::{
     connection::Turn,
     event::{Counters, HostEvent, Reload, StagedScript},
     host::{
-        DiffError, Host, HostBuilder, Inspection, Options, Preview, Rebound, Record, Reset,
-        RollbackError, RolledBack, SocketInfo, StageError, Staged, SteerError, VersionInfo, Whom,
+        Audience, DiffError, Host, HostBuilder, Inspection, Options, Preview, Rebound, Record,
+        Reset, RollbackError, RolledBack, SocketInfo, StageError, Staged, SteerError, VersionInfo,
         Why,
     },
     script::{LoadError, Loader, Memory},
@@ -188,13 +188,13 @@ impl TestHost {
         let before = self.events.lock().len();
         self.edit(name, text);
         let events = self.events.lock();
-        Saved::of(name, events.iter().skip(before))
+        Saved::new(name, events.iter().skip(before))
     }
 
     /// Returns the report that a save of a file would have, for the same namespace. Saves nothing.
     pub(super) fn previewed(&self, name: &str, text: &str) -> Option<Saved> {
         let preview = self.preview_texts([(name, text)]);
-        Saved::of(
+        Saved::new(
             name,
             preview.events.iter().filter(|_| !preview.is_rejected()),
         )
@@ -317,12 +317,12 @@ impl TestHost {
     pub fn stage<'a>(
         &mut self,
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
-        whom: Whom,
+        audience: Audience,
     ) -> Result<Staged, StageError> {
         for (name, text) in files {
             self.scripts.write(name, text);
         }
-        self.runtime.wait_for(self.host.stage(whom))
+        self.runtime.wait_for(self.host.stage(audience))
     }
 
     /// Makes the staged versions serve all clients: see [`Host::promote`].
@@ -410,7 +410,7 @@ pub(super) struct Saved {
 
 impl Saved {
     /// Returns the report of the namespace that a file serves, or of the first namespace whose script imports the file.
-    fn of<'a>(file: &str, events: impl Iterator<Item = &'a HostEvent>) -> Option<Self> {
+    fn new<'a>(file: &str, events: impl Iterator<Item = &'a HostEvent>) -> Option<Self> {
         let saved: Vec<_> = events.filter_map(Self::of_event).collect();
         let own = saved.iter().position(|saved| *saved.script == *file);
         saved.into_iter().nth(own.unwrap_or_default())

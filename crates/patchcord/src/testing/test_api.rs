@@ -40,7 +40,7 @@ pub(super) fn test_engine(limits: &Limits) -> (Engine, SymbolTable) {
 pub fn reference() -> String {
     let limits = Limits::default();
     let (of_tests, of_scripts) = (test_engine(&limits).0, api::engine(&limits).build().0);
-    let words = |engine| ApiReference::of(engine, Vocabulary::default());
+    let words = |engine| ApiReference::new(engine, Vocabulary::default());
     words(&of_tests).without(&words(&of_scripts)).all()
 }
 

@@ -22,7 +22,7 @@ pub fn same(a: &Dynamic, b: &Dynamic) -> bool {
 /// Compares two values that may contain `depth` more levels of arrays, maps and cells in cells.
 fn same_within(a: &Dynamic, b: &Dynamic, depth: usize, cells: &Cells) -> bool {
     let inside = depth.checked_sub(1);
-    match (Shape::of(a), Shape::of(b)) {
+    match (Shape::new(a), Shape::new(b)) {
         (Shape::Foreign(Refusal::Locked), _) | (_, Shape::Foreign(Refusal::Locked)) => false,
         (Shape::Shared(content), _) => {
             open(&content, depth, cells).is_some_and(|depth| same_within(&content, b, depth, cells))

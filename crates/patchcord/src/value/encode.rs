@@ -149,7 +149,7 @@ impl Writer {
     }
 
     fn value(&mut self, value: &Dynamic, place: &Place<'_>) -> Result<(), Box<EncodeError>> {
-        match Shape::of(value) {
+        match Shape::new(value) {
             Shape::Unit => self.text.extend_from_slice(b"null"),
             Shape::Bool(true) => self.text.extend_from_slice(b"true"),
             Shape::Bool(false) => self.text.extend_from_slice(b"false"),
@@ -278,9 +278,9 @@ fn refuse(place: &Place<'_>, what: Refusal) -> Box<EncodeError> {
 }
 
 fn is_true(value: &Dynamic) -> bool {
-    match Shape::of(value) {
+    match Shape::new(value) {
         Shape::Bool(flag) => flag,
-        Shape::Shared(content) => matches!(Shape::of(&content), Shape::Bool(true)),
+        Shape::Shared(content) => matches!(Shape::new(&content), Shape::Bool(true)),
         _ => false,
     }
 }

@@ -36,7 +36,7 @@ fn copy(value: &Dynamic, place: Place<'_>) -> Result<Dynamic, NotPlain> {
         what,
         path: place.describe().1,
     };
-    Ok(match Shape::of(value) {
+    Ok(match Shape::new(value) {
         Shape::Unit => Dynamic::UNIT,
         Shape::Bool(flag) => flag.into(),
         Shape::Int(int) => int.into(),

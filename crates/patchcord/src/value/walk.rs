@@ -89,7 +89,7 @@ pub(super) enum Shape<'a> {
 }
 
 impl<'a> Shape<'a> {
-    pub(super) fn of(value: &'a Dynamic) -> Self {
+    pub(super) fn new(value: &'a Dynamic) -> Self {
         if value.is_shared() {
             return value
                 .read_lock()

@@ -23,7 +23,7 @@ fn within(value: &Dynamic, depth: usize, cells: &Cells) -> usize {
     let Some(inside) = depth.checked_sub(1) else {
         return ONE;
     };
-    let content = match Shape::of(value) {
+    let content = match Shape::new(value) {
         Shape::Str(text) => text.len(),
         Shape::Blob(blob) => blob.len(),
         Shape::Binary(binary) => binary.len(),

@@ -50,13 +50,13 @@ impl Connection {
     /// When an argument cannot be sent, or the one client that is asked cannot accept it; `handler` is not called then.
     pub fn ask(
         self: &Arc<Self>,
-        whom: AckTarget<'_>,
+        audience: AckTarget<'_>,
         event: &OutgoingEvent<'_>,
         handler: Handler,
         timeout: Option<Duration>,
     ) -> Result<(), SendError> {
-        let many = matches!(whom, AckTarget::Many(_));
-        let sockets = whom.sockets();
+        let many = matches!(audience, AckTarget::Many(_));
+        let sockets = audience.sockets();
         let ask = PendingAck::new(handler, timeout.is_some(), many, sockets.len());
         if sockets.is_empty() {
             if let Some((handler, args)) = ask.call() {
@@ -65,7 +65,7 @@ impl Connection {
             }
             return Ok(());
         }
-        let number = self.held().acks.add(ask);
+        let number = self.state().acks.add(ask);
         for (nth, socket) in sockets.iter().enumerate() {
             let knock = Arc::new(AckWaker {
                 giver: Arc::downgrade(self),
@@ -75,7 +75,7 @@ impl Connection {
             match socket.send_question(event, timeout, &knock) {
                 Err(SendError::Full(_)) if many => knock.expect(will_not(NoAnswer::Left)),
                 Err(error) => {
-                    self.held().acks.remove(number);
+                    self.state().acks.remove(number);
                     return Err(error);
                 }
                 Ok(()) => {}
@@ -113,16 +113,16 @@ impl Connection {
     /// Polls an answer, in this connection's turn. Returns the call that is due, if this was the last answer for which
     /// its closure waited.
     pub fn answered(self: &Arc<Self>, number: u64, nth: usize) -> Option<Answered> {
-        let mut answer = self.held().acks.place(number, nth)?.take()?;
+        let mut answer = self.state().acks.place(number, nth)?.take()?;
         let knock = Arc::new(AckWaker {
             giver: Arc::downgrade(self),
             number,
             nth,
         });
         match poll(&mut answer, &knock) {
-            Poll::Ready(result) => self.held().acks.settle(number, result),
+            Poll::Ready(result) => self.state().acks.settle(number, result),
             Poll::Pending => {
-                self.held().acks.put(number, nth, answer);
+                self.state().acks.put(number, nth, answer);
                 None
             }
         }
@@ -130,13 +130,13 @@ impl Connection {
 
     /// Returns the number of closures that wait for answers.
     pub fn waiting_for(&self) -> usize {
-        self.held().acks.len()
+        self.state().acks.len()
     }
 
     /// Returns the calls that are due when this connection ends: closures that wait with a timeout receive an error at
     /// once.
     pub fn unanswered(&self) -> Vec<Answered> {
-        self.held().acks.leave()
+        self.state().acks.leave()
     }
 }
 
@@ -164,7 +164,7 @@ impl AckWaker {
 
     fn keep(&self, answer: Answer) {
         if let Some(giver) = self.giver.upgrade() {
-            giver.held().acks.put(self.number, self.nth, answer);
+            giver.state().acks.put(self.number, self.nth, answer);
         }
     }
 

@@ -24,20 +24,20 @@ impl Connection {
 
     /// Records the version that the unit of a namespace has.
     pub fn begin_as(&self, version: &Arc<Version>) {
-        self.held().version = Some(version.clone());
+        self.state().version = Some(version.clone());
     }
 
     /// Removes and returns the registrations of the unit, so that `on_load` registers again.
     pub fn take_registered(&self) -> Registered {
-        std::mem::take(&mut self.held().registered)
+        std::mem::take(&mut self.state().registered)
     }
 
     /// Merges the new registrations of `on_load` into those that it made before; `base` is what its old code registers,
     /// as a draft.
     pub fn merge_registered(self: &Arc<Self>, before: Registered, base: &Registered) {
-        let mut held = self.held();
-        let new = std::mem::replace(&mut held.registered, before);
-        held.registered.merge(base, new, &[]);
-        held.registered.timers.start(&self.when_due());
+        let mut state = self.state();
+        let new = std::mem::replace(&mut state.registered, before);
+        state.registered.merge(base, new, &[]);
+        state.registered.timers.start(&self.when_due());
     }
 }

@@ -18,10 +18,10 @@ impl Connection {
     ) -> Adopted {
         let mut copies = Copies::default();
         let (mut registered, mut acks) = {
-            let held = self.held();
+            let state = self.state();
             (
-                held.registered.copy(&mut copies),
-                held.acks.copy(&mut copies),
+                state.registered.copy(&mut copies),
+                state.acks.copy(&mut copies),
             )
         };
         let (mut adopted, rest) = adopt((&mut registered, &mut acks), (old, new), handles, drafts);
@@ -30,7 +30,7 @@ impl Connection {
         if let Some((base, made)) = rest {
             let data = Arc::new(Data::copy_of(self.data().clone()));
             let first = self.data_at_handshake();
-            let mut past = self.held().past.clone();
+            let mut past = self.state().past.clone();
             let written = (&base.data, made.data);
             merge_data((&data, &first), written, &mut past, &mut adopted.carried);
             adopted.rooms = self.rooms_to_move(&base.rooms, &made.rooms, &mut past);

@@ -47,11 +47,11 @@ impl Connection {
 
     /// Calls `send` now, or after the CONNECT is answered. `send` receives no link if the client leaves before.
     pub(super) fn once_open(&self, send: Early) {
-        let mut held = self.held();
+        let mut state = self.state();
         if self.phase() < Phase::Connected {
-            held.early.push(send);
+            state.early.push(send);
         } else {
-            drop(held);
+            drop(state);
             send(self.link().as_deref());
         }
     }
@@ -188,7 +188,7 @@ impl Connection {
     /// Returns the rooms that the client is in; while its `disconnecting` listeners run, those that it was in.
     pub fn rooms(&self) -> Vec<String> {
         let last = match self.phase() {
-            Phase::Left => self.held().last_rooms.clone(),
+            Phase::Closed => self.state().last_rooms.clone(),
             _ => None,
         };
         last.or_else(|| self.link().map(|link| self.with_own_room(link.rooms())))
@@ -209,13 +209,13 @@ impl Connection {
 
     /// Records the rooms that a leaving client was in until now: `rooms`, and that of its own id.
     pub fn remember_rooms(&self, rooms: Vec<String>) {
-        self.held().last_rooms = Some(self.with_own_room(rooms));
+        self.state().last_rooms = Some(self.with_own_room(rooms));
         self.in_own_room.store(false, Ordering::Relaxed);
     }
 
     /// Records that the client is in no room from now on.
     pub fn forget_rooms(&self) {
-        self.held().last_rooms = Some(Vec::new());
+        self.state().last_rooms = Some(Vec::new());
     }
 
     fn send(&self, send: impl FnOnce(&dyn Link) -> Result<(), SendError>) -> Result<(), SendError> {

@@ -17,25 +17,25 @@ use crate::{
 impl Connection {
     /// Returns copies of all listeners. Does not need the turn.
     pub fn look_at_listeners(&self) -> Vec<Listening> {
-        self.held().registered.listeners.look()
+        self.state().registered.listeners.look()
     }
 
     /// Returns copies of the timers that may still fire.
     pub fn look_at_timers(&self) -> Vec<Pending> {
-        self.held().registered.timers.look()
+        self.state().registered.timers.look()
     }
 
     /// Returns the closures that wait for answers, each with the number of answers that are still to come.
     pub fn look_at_acks(&self) -> Vec<(Arc<Handler>, usize)> {
-        self.held().acks.look()
+        self.state().acks.look()
     }
 
     /// Returns all captured variables, each with its value and its initial value. `initial` is a draft of the
     /// connection's version.
     pub fn compare(&self, initial: &Registered) -> Vec<Captured> {
-        let held = self.held();
-        let acks = held.acks.handlers().cloned().collect();
-        held.registered.compare(acks, initial)
+        let state = self.state();
+        let acks = state.acks.handlers().cloned().collect();
+        state.registered.compare(acks, initial)
     }
 
     /// Returns the keys of `socket.data`, each with its value and its initial value. `written` has the keys that a
@@ -64,7 +64,7 @@ impl Connection {
     /// Sets the captured variables and the keys of `socket.data` that `wants` selects to their initial values.
     /// `initial` is a draft of the connection's version.
     pub fn reset(&self, initial: &DraftResult, wants: &dyn Fn(&str) -> bool) -> CarriedState {
-        let mut carried = self.held().registered.reset(&initial.registered, wants);
+        let mut carried = self.state().registered.reset(&initial.registered, wants);
         for (key, live, value) in self.compare_data(&initial.data) {
             let name = format!("socket.data.{key}");
             if !wants(&name) {
@@ -90,10 +90,10 @@ impl Connection {
     pub fn begin_anew(&self) {
         self.beginnings.fetch_add(1, Ordering::Relaxed);
         let (registered, acks, adoption) = {
-            let mut held = self.held();
-            held.tape = None;
-            let acks = held.acks.end();
-            (held.registered.take(), acks, held.adoption.take())
+            let mut state = self.state();
+            state.tape = None;
+            let acks = state.acks.end();
+            (state.registered.take(), acks, state.adoption.take())
         };
         registered.release();
         adoption.iter().for_each(|adoption| adoption.release());
@@ -122,7 +122,7 @@ impl Connection {
     pub fn keep_data_of_handshake(&self) {
         let data = self.data.get().map(|data| data.to_map());
         let data = data.filter(|data| !data.is_empty());
-        self.held().data_at_handshake = data.map(Box::new);
+        self.state().data_at_handshake = data.map(Box::new);
     }
 
     /// Makes a draft see `socket.data` as `on_handshake` has left it.
@@ -134,8 +134,8 @@ impl Connection {
     }
 
     pub(super) fn data_at_handshake(&self) -> Map {
-        let held = self.held();
-        let kept = held.data_at_handshake.as_ref();
+        let state = self.state();
+        let kept = state.data_at_handshake.as_ref();
         kept.map(|data| (**data).clone()).unwrap_or_default()
     }
 }

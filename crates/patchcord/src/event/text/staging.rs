@@ -7,7 +7,7 @@ use crate::event::{HostEvent, RollbackReason, StagedScript};
 pub(super) fn lines(lines: &mut Lines<'_>, event: &HostEvent) {
     match event {
         HostEvent::Staged {
-            whom,
+            audience,
             connections,
             scripts,
         } => {
@@ -15,7 +15,7 @@ pub(super) fn lines(lines: &mut Lines<'_>, event: &HostEvent) {
                 1 => "1 connection".to_owned(),
                 _ => format!("{connections} connections"),
             };
-            lines.line(&format!("staged for {whom}, on {connections}"));
+            lines.line(&format!("staged for {audience}, on {connections}"));
             for one in scripts {
                 let (version, instead_of) = (one.version, one.instead_of);
                 let head = format!("version {version} in place of {instead_of}");

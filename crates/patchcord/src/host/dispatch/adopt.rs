@@ -53,7 +53,7 @@ impl Dispatcher {
         });
         let handles = handles(connection);
         let before = wants_before(&new).then(|| connection.variables());
-        let turn = Turn::of(connection.clone());
+        let turn = Turn::new(connection.clone());
         let adopted = turn.run(|| connection.adopt((&old, &new), &handles, drafts));
         if let Some(report) = report {
             // The reload may have stopped waiting for the report.
@@ -85,7 +85,7 @@ impl Dispatcher {
         let runs_again = old.reach(Hook::Load).hash() != new.reach(Hook::Load).hash();
         let needs = !runs_again && new.needs_variables(&old, Hook::Load);
         let drafts = needs.then(|| drafts::of_load(unit, (&old, &new)));
-        let turn = Turn::of(unit.clone());
+        let turn = Turn::new(unit.clone());
         let mut adopted = turn.run(|| unit.adopt((&old, &new), &handles, drafts));
         adopted.for_namespace = true;
         unit.namespace().note_adopted(adopted);
@@ -100,7 +100,7 @@ impl Dispatcher {
 
     fn on_load(&self, unit: &Arc<Connection>, version: &Arc<Version>) {
         if let Some(hook) = Handler::of_hook(version, Hook::Load) {
-            let (result, tape) = Turn::of(unit.clone()).record(|| hook.call(vec![]));
+            let (result, tape) = Turn::new(unit.clone()).record(|| hook.call(vec![]));
             unit.keep_tape(tape);
             if let Err(error) = result {
                 self.failed(unit, &hook, error, &"`on_load`");
@@ -162,7 +162,7 @@ pub(in crate::host) fn rehearse(
     }
     let drafts = drafts.filter(|drafts| is_for(drafts, &old));
     let handles = handles(connection);
-    let turn = Turn::of(connection.clone());
+    let turn = Turn::new(connection.clone());
     Some(turn.run(|| connection.rehearse((&old, new), &handles, drafts)))
 }
 
@@ -197,7 +197,7 @@ fn what_was(
 /// Returns a handler that has waited, with the code of the version that its connection has now.
 pub(super) fn current(connection: &Arc<Connection>, handler: Arc<Handler>) -> Arc<Handler> {
     let handles = handles(connection);
-    Turn::of(connection.clone()).run(|| connection.current(handler, &handles))
+    Turn::new(connection.clone()).run(|| connection.current(handler, &handles))
 }
 
 /// Returns the handles that every closure of a connection can use, such as `socket` and `io`.

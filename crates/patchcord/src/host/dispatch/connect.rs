@@ -39,7 +39,7 @@ impl Dispatcher {
     fn on_connection(&self, connection: &Arc<Connection>, version: Arc<Version>) -> bool {
         let hook = Handler::of_hook(&version, Hook::Connection);
         let socket = Dynamic::from(Socket(connection.clone()));
-        let turn = Turn::of(connection.clone());
+        let turn = Turn::new(connection.clone());
         let connect = || match &hook {
             Some(hook) => turn.record(|| hook.call(vec![socket])),
             None => (Ok(Dynamic::UNIT), None),

@@ -204,7 +204,9 @@ impl Dispatcher {
             Ok(value) if declares_ack && !value.is_unit() && ack.is_dropped() => {
                 self.answer(connection, handler, ack, value, &call);
             }
-            Err(Some(reason)) if self.options.ack_errors && (dispatch.by_value || declares_ack) => {
+            Err(Some(reason))
+                if self.options.clients.ack_errors && (dispatch.by_value || declares_ack) =>
+            {
                 let error = Map::from([("error".into(), reason.into())]);
                 self.answer(connection, handler, ack, error.into(), &call);
             }

@@ -34,7 +34,7 @@ impl Dispatcher {
         }
         let (verdict, given) = HandshakeReply::new();
         connection.shake(link.clone(), verdict);
-        let given = tokio::time::timeout(self.options.connect_timeout, given).await;
+        let given = tokio::time::timeout(self.options.transport.connect_timeout, given).await;
         let verdict = match given {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(_)) => Err(FAILED.to_owned()),
@@ -73,7 +73,7 @@ impl Dispatcher {
             Dynamic::from(Socket(connection.clone())),
             api::next(verdict.clone()),
         ];
-        match Turn::of(connection.clone()).run(|| hook.call(args)) {
+        match Turn::new(connection.clone()).run(|| hook.call(args)) {
             Ok(_) if waits => {}
             Ok(_) => verdict.give(Ok(())),
             Err(error) => {

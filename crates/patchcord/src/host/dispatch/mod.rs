@@ -148,7 +148,7 @@ impl Dispatcher {
             }
             // The variables of the closure are gone, because the client has disconnected, or the connection has started
             // over.
-            Work::Call(_) if connection.phase() == Phase::Left => {}
+            Work::Call(_) if connection.phase() == Phase::Closed => {}
             Work::Call(call) if call.of != connection.beginnings() => {}
             Work::Call(call) => {
                 let handler = adopt::current(connection, call.handler);
@@ -219,7 +219,7 @@ fn run(
             .socket()
             .map(|_| Dynamic::from(Socket(connection.clone())))
     };
-    Turn::of(connection.clone()).run(|| handler.call_on(socket, args))
+    Turn::new(connection.clone()).run(|| handler.call_on(socket, args))
 }
 
 /// Returns the diagnostic of a failed call, with the place in the version whose code ran.

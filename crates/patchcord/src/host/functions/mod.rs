@@ -114,7 +114,7 @@ impl Signature {
         self,
         module: &mut Module,
         types: &[TypeId],
-        (parameters, gives): (&[&str], &str),
+        (parameters, returns): (&[&str], &str),
         function: RhaiFunc,
     ) {
         assert!(
@@ -136,7 +136,7 @@ impl Signature {
         let doc: Vec<_> = self.doc.lines().map(|line| format!("/// {line}")).collect();
         let doc = (!doc.is_empty()).then(|| doc.join("\n"));
         let registration = FuncRegistration::new(self.name)
-            .with_params_info(parameters.chain([gives.to_owned()]))
+            .with_params_info(parameters.chain([returns.to_owned()]))
             .with_comments(doc);
         // Scripts find a method by the type that it is called on, also if it is in a module.
         let registration = match function.is_method() {

@@ -19,7 +19,7 @@ use crate::{
 /// Returns [`LoadError`] if the loader cannot list the scripts.
 pub(in crate::host) fn check(scripting: &Scripting) -> Result<Vec<Diagnostic>, LoadError> {
     let loader = &*scripting.loader;
-    let snapshot = Snapshot::of(loader, &Changed::Everything, &mut Texts::default());
+    let snapshot = Snapshot::new(loader, &Changed::Everything, &mut Texts::default());
     let (mut read, mut found, mut imported) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
     let mut without_hook = Vec::new();
     let (entries, modules) = sort(loader, snapshot.list()?);

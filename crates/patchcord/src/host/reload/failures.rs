@@ -76,7 +76,7 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    pub(super) fn of(diagnostic: &Diagnostic) -> Self {
+    pub(super) fn new(diagnostic: &Diagnostic) -> Self {
         let place = diagnostic.place.as_ref();
         let text = place.and_then(|place| place.source.as_ref()?.lines().nth(place.line - 1));
         Self {

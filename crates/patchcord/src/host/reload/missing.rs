@@ -89,7 +89,7 @@ impl Reloader {
                 new.push(path.clone());
             }
             let since = *script.missing_since.get_or_insert_with(Instant::now);
-            let gone_at = since + self.options.missing_grace;
+            let gone_at = since + self.options.reload.missing_grace;
             if gone_at > Instant::now() {
                 let next = missing
                     .look_again
@@ -118,7 +118,7 @@ impl Reloader {
             .namespace
             .as_ref()
             .filter(|n| n.version().is_some())?;
-        let grace = self.options.missing_grace.as_millis();
+        let grace = self.options.reload.missing_grace.as_millis();
         Some(HostEvent::Missing {
             namespace: namespace.path().clone(),
             script: script.entry.as_str().into(),

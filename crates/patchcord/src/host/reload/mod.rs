@@ -281,7 +281,7 @@ impl Reloader {
             Trigger::Asked => (false, Changed::Everything),
             Trigger::Watched(changed) => (true, changed),
         };
-        let snapshot = Snapshot::of(&*self.scripting.loader, &changed, &mut scripts.texts);
+        let snapshot = Snapshot::new(&*self.scripting.loader, &changed, &mut scripts.texts);
         let files = match routes::listed(&snapshot) {
             Ok(files) => files,
             Err(error) => {
@@ -301,8 +301,8 @@ impl Reloader {
             look_again: missing.look_again,
             ..Loaded::default()
         };
-        let entries = RouteTable::of(scripts, files);
-        let mut plan = Plan::of(&self.scripting, scripts, &snapshot, &entries);
+        let entries = RouteTable::new(scripts, files);
+        let mut plan = Plan::new(&self.scripting, scripts, &snapshot, &entries);
         scripts.texts = snapshot.into_texts();
         let tried: Vec<_> = plan.attempts.iter().map(|one| &*one.path).collect();
         self.announce_returned(scripts, &missing, &tried);
@@ -316,7 +316,7 @@ impl Reloader {
         // independently.
         let number = scripts.batch + 1;
         for mut save in saves::of_plan(plan, scripts) {
-            let (loader, grace) = (&*self.scripting.loader, self.options.missing_grace);
+            let (loader, grace) = (&*self.scripting.loader, self.options.reload.missing_grace);
             if is_watched && save.is_being_written(scripts, loader, grace) {
                 scripts.pending.push(save.postponed());
                 scripts.texts.clear();
@@ -371,7 +371,7 @@ impl Reloader {
         began: Instant,
     ) -> Result<(), Failed> {
         let namespace_of = |path: &str| self.namespace_of(scripts, path);
-        let on_failure = self.options.on_rebind_failure;
+        let on_failure = self.options.reload.on_rebind_failure;
         let batch = Batch::draft(attempts, namespace_of, on_failure)?;
         // While the drafts run, clients can connect, and get the version that serves until the switch. Only clients
         // that connect from here on wait for the switch.
@@ -411,7 +411,7 @@ impl Reloader {
 
 /// Returns the callback that counts failed calls, for the automatic rollback.
 fn on_failure(options: &Options, reloader: Weak<Reloader>) -> OnFailure {
-    if !options.rollback_on_errors {
+    if !options.reload.rollback_on_errors {
         return Box::new(|_, _, _| {});
     }
     Box::new(move |connection, version, diagnostic| {

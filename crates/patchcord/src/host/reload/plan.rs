@@ -37,7 +37,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Compiles each script that is new, has changed, or has not taken effect so far.
-    pub(super) fn of(
+    pub(super) fn new(
         scripting: &Scripting,
         scripts: &mut Scripts,
         snapshot: &Snapshot<'_>,

@@ -100,7 +100,7 @@ struct Overlay<'a> {
 }
 
 impl<'a> Overlay<'a> {
-    fn of(below: &'a dyn Loader, saved: Saved, scripts: &Scripts) -> Self {
+    fn new(below: &'a dyn Loader, saved: Saved, scripts: &Scripts) -> Self {
         let texts = match saved {
             Saved::Files => BTreeMap::new(),
             Saved::Texts(texts) => {
@@ -206,8 +206,8 @@ impl Reloader {
 
     fn would_announce(&self, scripts: &Scripts, saved: Saved) -> Vec<HostEvent> {
         let began = Instant::now();
-        let overlay = Overlay::of(&*self.scripting.loader, saved, scripts);
-        let snapshot = Snapshot::of(&overlay, &Changed::Everything, &mut Texts::default());
+        let overlay = Overlay::new(&*self.scripting.loader, saved, scripts);
+        let snapshot = Snapshot::new(&overlay, &Changed::Everything, &mut Texts::default());
         let files = match routes::listed(&snapshot) {
             Ok(files) => files,
             Err(error) => {
@@ -218,8 +218,8 @@ impl Reloader {
         let mut scripts = scripts.copy();
         let ignored = snapshot.ignored();
         let mut events = self.would_be_missing(&scripts, &snapshot, &files, &ignored);
-        let entries = RouteTable::of(&scripts, files);
-        let mut plan = Plan::of(&self.scripting, &mut scripts, &snapshot, &entries);
+        let entries = RouteTable::new(&scripts, files);
+        let mut plan = Plan::new(&self.scripting, &mut scripts, &snapshot, &entries);
         events.extend(scripts.take_undone_saves());
         events.extend(self.serve_as_before(&scripts, &mut plan.attempts));
         let mut warnings = Vec::new();
@@ -265,7 +265,11 @@ impl Reloader {
                 ))
             })
         };
-        let batch = Batch::draft(attempts, namespace_of, self.options.on_rebind_failure);
+        let batch = Batch::draft(
+            attempts,
+            namespace_of,
+            self.options.reload.on_rebind_failure,
+        );
         let Batch { ready } = batch.map_err(|failed| {
             let (scripts, diagnostics) = failed.note(scripts, &cause);
             Box::new(HostEvent::Rejected {

@@ -15,7 +15,7 @@ use crate::{
 impl Reloader {
     /// Reads the versions on disk at the first load.
     pub(super) fn recall(&self, scripts: &mut Scripts) {
-        let (false, Some(folder)) = (scripts.stored.is_read, &self.options.history) else {
+        let (false, Some(folder)) = (scripts.stored.is_read, &self.options.reload.history) else {
             return;
         };
         scripts.stored.is_read = true;

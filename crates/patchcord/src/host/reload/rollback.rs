@@ -140,7 +140,7 @@ struct Targets {
 
 impl Targets {
     /// Returns the targets that reach a goal.
-    fn of(scripts: &Scripts, goal: &Goal) -> Result<Self, RollbackError> {
+    fn new(scripts: &Scripts, goal: &Goal) -> Result<Self, RollbackError> {
         match goal {
             Goal::Namespace(path) => {
                 let script = scripts.by_namespace.get(path);
@@ -253,7 +253,7 @@ impl Reloader {
                 return Err(RollbackError::NoPrevious(path.clone()));
             }
         }
-        let targets = Targets::of(&permit.scripts, &goal)?;
+        let targets = Targets::new(&permit.scripts, &goal)?;
         let namespace = targets.back.first().map(|(path, _)| path.clone());
         let reloader = self.clone();
         let settled = tokio::task::spawn_blocking(move || {
@@ -342,7 +342,7 @@ impl Reloader {
         let failed = {
             let mut failures = self.failures.lock();
             let failures = failures.entry(version.entry().clone()).or_default();
-            failures.add(version.number(), Fault::of(diagnostic), connection.id())
+            failures.add(version.number(), Fault::new(diagnostic), connection.id())
         };
         if failed < MIN_CONNECTIONS {
             return;

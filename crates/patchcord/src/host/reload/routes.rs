@@ -56,7 +56,7 @@ pub(super) fn listed(snapshot: &Snapshot<'_>) -> Result<Vec<(String, String)>, L
 
 impl RouteTable {
     /// Creates the table of `files`, which may define a namespace more than once, and finds their collisions.
-    pub(super) fn of(scripts: &Scripts, files: Vec<(String, String)>) -> Self {
+    pub(super) fn new(scripts: &Scripts, files: Vec<(String, String)>) -> Self {
         let paths: BTreeSet<_> = files.iter().map(|(path, _)| path).collect();
         let known: BTreeSet<_> = files.iter().collect();
         let serve = scripts.by_namespace.iter().filter(|(_, script)| {

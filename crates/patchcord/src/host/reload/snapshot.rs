@@ -51,7 +51,7 @@ pub(super) type Texts = HashMap<String, Arc<str>>;
 
 impl<'a> Snapshot<'a> {
     /// Creates a snapshot. Moves the texts of the last load out of `before`, and keeps those that have not changed.
-    pub(super) fn of(loader: &'a dyn Loader, changed: &Changed, before: &mut Texts) -> Self {
+    pub(super) fn new(loader: &'a dyn Loader, changed: &Changed, before: &mut Texts) -> Self {
         let before = std::mem::take(before).into_iter();
         let same = before.filter(|(name, _)| !changed.may_be(name));
         Self {

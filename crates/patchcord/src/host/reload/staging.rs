@@ -40,14 +40,14 @@ use crate::{
 /// Choice of the clients that staged versions serve, for [`Host::stage`](crate::Host::stage).
 ///
 /// ```
-/// use patchcord::host::Whom;
+/// use patchcord::host::Audience;
 ///
-/// assert_eq!("10%".parse(), Ok(Whom::Percent(10.0)));
-/// assert_eq!(Whom::from_words(["a7", "b8"]), Ok(Whom::Sockets(vec!["a7".into(), "b8".into()])));
+/// assert_eq!("10%".parse(), Ok(Audience::Percent(10.0)));
+/// assert_eq!(Audience::from_words(["a7", "b8"]), Ok(Audience::Sockets(vec!["a7".into(), "b8".into()])));
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Whom {
+pub enum Audience {
     /// Percentage of all clients, more than 0 and at most 100. A new client is chosen with the same probability. A
     /// client stays chosen, or not chosen, while it is connected. A larger percentage includes all clients of a smaller
     /// one.
@@ -59,7 +59,7 @@ pub enum Whom {
 /// Error for a choice of clients that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum BadWhom {
+pub enum BadAudience {
     /// The share is not a percentage of more than 0 and at most 100.
     #[error("`{0}` is no share of the clients: it must be more than 0% and at most 100%")]
     Share(String),
@@ -71,39 +71,39 @@ pub enum BadWhom {
     Both,
 }
 
-impl FromStr for Whom {
-    type Err = BadWhom;
+impl FromStr for Audience {
+    type Err = BadAudience;
 
-    fn from_str(text: &str) -> Result<Self, BadWhom> {
+    fn from_str(text: &str) -> Result<Self, BadAudience> {
         Self::from_words([text])
     }
 }
 
-impl Whom {
+impl Audience {
     /// Parses a choice from words: one share such as `10%`, or the ids of sockets.
     ///
     /// # Errors
-    /// Returns [`BadWhom`] if the words are neither.
+    /// Returns [`BadAudience`] if the words are neither.
     pub fn from_words<T: Into<String>>(
         words: impl IntoIterator<Item = T>,
-    ) -> Result<Self, BadWhom> {
+    ) -> Result<Self, BadAudience> {
         let words: Vec<String> = words.into_iter().map(Into::into).collect();
         match words.as_slice() {
-            [] => Err(BadWhom::Nobody),
+            [] => Err(BadAudience::Nobody),
             [word] if word.ends_with('%') => {
                 let percent = word.trim_end_matches('%').trim().parse().ok();
                 let percent = percent.filter(|percent| Share::percent(*percent).is_some());
                 percent
                     .map(Self::Percent)
-                    .ok_or_else(|| BadWhom::Share(word.clone()))
+                    .ok_or_else(|| BadAudience::Share(word.clone()))
             }
-            words if words.iter().any(|word| word.ends_with('%')) => Err(BadWhom::Both),
+            words if words.iter().any(|word| word.ends_with('%')) => Err(BadAudience::Both),
             _ => Ok(Self::Sockets(words)),
         }
     }
 }
 
-impl fmt::Display for Whom {
+impl fmt::Display for Audience {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Percent(percent) => write!(f, "{percent}%"),
@@ -124,7 +124,7 @@ pub enum StageError {
     NothingStaged,
     /// The choice of clients is not valid.
     #[error("{0}")]
-    Whom(#[from] BadWhom),
+    Audience(#[from] BadAudience),
     /// No connected socket has this id.
     #[error("there is no socket `{0}`")]
     UnknownSocket(String),
@@ -144,7 +144,7 @@ pub enum StageError {
 #[non_exhaustive]
 pub struct Staged {
     /// Choice of clients: a share, or the ids of sockets, separated by spaces.
-    pub whom: String,
+    pub audience: String,
     /// Number of connections that have the staged versions now.
     pub connections: usize,
     /// Versions, with the effects on the connections that have adopted them.
@@ -160,8 +160,11 @@ struct Moved {
 
 impl Reloader {
     /// Stages the current files: their versions serve the chosen clients.
-    pub(in crate::host) async fn stage(self: &Arc<Self>, whom: Whom) -> Result<Staged, StageError> {
-        self.decide(move |reloader, scripts| reloader.stage_with(scripts, &whom))
+    pub(in crate::host) async fn stage(
+        self: &Arc<Self>,
+        audience: Audience,
+    ) -> Result<Staged, StageError> {
+        self.decide(move |reloader, scripts| reloader.stage_with(scripts, &audience))
             .await
     }
 
@@ -216,9 +219,9 @@ impl Reloader {
         })
     }
 
-    fn stage_with(&self, scripts: &mut Scripts, whom: &Whom) -> Result<Staged, StageError> {
+    fn stage_with(&self, scripts: &mut Scripts, audience: &Audience) -> Result<Staged, StageError> {
         let began = Instant::now();
-        let chosen = self.chosen(whom)?;
+        let chosen = self.chosen(audience)?;
         let versions = self.differing(scripts)?;
         let known = scripts.staged.clone();
         let known = known.filter(|known| known.is_of(&versions));
@@ -263,12 +266,12 @@ impl Reloader {
         // announces those that were disconnected.
         self.effects(&staged, moved.returned, began);
         let told = Staged {
-            whom: whom.to_string(),
+            audience: audience.to_string(),
             connections: staged.connections().count(),
             scripts: self.effects(&staged, moved.staged, began),
         };
         self.announcer.announce(HostEvent::Staged {
-            whom: told.whom.clone(),
+            audience: told.audience.clone(),
             connections: told.connections,
             scripts: told.scripts.clone(),
         });
@@ -283,7 +286,7 @@ impl Reloader {
             result: Ok(one.version.clone()),
         });
         let namespace_of = |path: &str| self.namespace_of(scripts, path);
-        let on_failure = self.options.on_rebind_failure;
+        let on_failure = self.options.reload.on_rebind_failure;
         let batch = Batch::draft(attempts.collect(), namespace_of, on_failure);
         let batch = batch.map_err(|Failed { failed, .. }| {
             let diagnostics = failed.into_iter().flat_map(|(_, diagnostics)| diagnostics);
@@ -339,7 +342,7 @@ impl Reloader {
                 let connections = namespace.connections().into_iter().filter(is_moved);
                 let connected = connections.filter(|one| one.phase() == Phase::Connected);
                 let connected: Vec<_> = connected.collect();
-                let on_failure = self.options.on_rebind_failure;
+                let on_failure = self.options.reload.on_rebind_failure;
                 match rebind::draft_on(&connected, &version, on_failure) {
                     Ok(prepared) => {
                         let namespace = namespace.clone();
@@ -399,15 +402,15 @@ impl Reloader {
         told.collect()
     }
 
-    /// Returns the clients that `whom` chooses.
-    fn chosen(&self, whom: &Whom) -> Result<Chosen, StageError> {
-        match whom {
-            Whom::Percent(percent) => match Share::percent(*percent) {
+    /// Returns the clients that `audience` selects.
+    fn chosen(&self, audience: &Audience) -> Result<Chosen, StageError> {
+        match audience {
+            Audience::Percent(percent) => match Share::percent(*percent) {
                 Some(share) => Ok(Chosen::Share(share)),
-                None => Err(BadWhom::Share(whom.to_string()).into()),
+                None => Err(BadAudience::Share(audience.to_string()).into()),
             },
-            Whom::Sockets(ids) if ids.is_empty() => Err(BadWhom::Nobody.into()),
-            Whom::Sockets(ids) => {
+            Audience::Sockets(ids) if ids.is_empty() => Err(BadAudience::Nobody.into()),
+            Audience::Sockets(ids) => {
                 let client = |id: &String| {
                     let sockets = self.namespaces.sockets_of(id);
                     let client = sockets.first().map(|socket| socket.client());
@@ -430,11 +433,11 @@ impl Reloader {
         let all = scripts.by_namespace.values_mut();
         all.for_each(|script| script.tried.clear());
         let loader = &*self.scripting.loader;
-        let snapshot = Snapshot::of(loader, &Changed::Everything, &mut Texts::default());
+        let snapshot = Snapshot::new(loader, &Changed::Everything, &mut Texts::default());
         let files = routes::listed(&snapshot);
         let files = files.map_err(|error| StageError::Unreadable(error.to_string()))?;
-        let entries = RouteTable::of(&scripts, files);
-        let plan = Plan::of(&self.scripting, &mut scripts, &snapshot, &entries);
+        let entries = RouteTable::new(&scripts, files);
+        let plan = Plan::new(&self.scripting, &mut scripts, &snapshot, &entries);
         let (mut versions, mut problems) = (Vec::new(), Vec::new());
         for Attempt { path, result } in plan.attempts {
             let script = scripts.by_namespace.get(&path);
@@ -492,7 +495,7 @@ impl Reloader {
         version: &Arc<Version>,
         diagnostic: &Diagnostic,
     ) {
-        let (entry, fault) = (version.entry(), Fault::of(diagnostic));
+        let (entry, fault) = (version.entry(), Fault::new(diagnostic));
         let rest = self.failures.lock();
         if rest.get(entry).is_some_and(|rest| rest.has_seen(&fault)) {
             return;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    future::{pending, poll_fn},
     path::PathBuf,
     sync::{Arc, Weak},
 };
@@ -14,21 +15,26 @@ use tokio::{
 use super::{Reloader, Trigger, snapshot::Changed};
 use crate::{
     event::HostEvent,
-    watch::{Batches, WatchError, WatchOptions, Watcher},
+    script::Changes,
+    watch::{Batch, Batches, WatchError, WatchOptions, Watcher},
 };
 
 impl Reloader {
     /// Starts to reload when files change, until the [`Watching`] is dropped.
     pub(in crate::host) fn watch(self: &Arc<Self>) -> Result<Watching, WatchError> {
         let stop = Arc::new(Notify::new());
-        if let Some(target) = self.scripting.loader.watched() {
-            let options = WatchOptions {
-                poll: self.options.poll,
-                ..WatchOptions::default()
-            };
-            let (watcher, batches) = Watcher::start(target, options)?;
-            let reloader = Arc::downgrade(self);
-            tokio::spawn(follow(reloader, watcher, batches, stop.clone()));
+        let options = WatchOptions {
+            poll: self.options.reload.poll,
+            ..WatchOptions::default()
+        };
+        let target = self.scripting.loader.watched();
+        let files = target.map(|target| Watcher::start(target, options));
+        let sources = Sources {
+            files: files.transpose()?,
+            announced: self.scripting.loader.changes(),
+        };
+        if sources.files.is_some() || sources.announced.is_some() {
+            tokio::spawn(follow(Arc::downgrade(self), sources, stop.clone()));
         }
         Ok(Watching { stop })
     }
@@ -43,21 +49,52 @@ impl Reloader {
         }
     }
 
-    /// Returns the scripts that a batch of changed paths concerns.
+    /// Returns the scripts that a batch of changed paths concerns. Without paths, anything may have changed.
     fn changed(&self, paths: &BTreeSet<PathBuf>) -> Changed {
+        if paths.is_empty() {
+            return Changed::Everything;
+        }
         let names = self.scripting.loader.changed(paths);
         names.map_or(Changed::Everything, Changed::Files)
     }
 }
 
+/// Sources of changes.
+struct Sources {
+    files: Option<(Watcher, Batches)>,
+    announced: Option<Changes>,
+}
+
+impl Sources {
+    /// Waits for the next batch of changes. Returns `None` when the watcher of the files has ended. Safe to cancel.
+    async fn next(&mut self) -> Option<Batch> {
+        loop {
+            match (&mut self.files, &mut self.announced) {
+                (None, None) => pending().await,
+                (Some((_, batches)), None) => return batches.next().await,
+                (None, Some(announced)) => match next(announced).await {
+                    Some(()) => return Some(Batch::default()),
+                    None => self.announced = None,
+                },
+                (Some((_, batches)), Some(announced)) => tokio::select! {
+                    batch = batches.next() => return batch,
+                    item = next(announced) => match item {
+                        Some(()) => return Some(Batch::default()),
+                        None => self.announced = None,
+                    },
+                },
+            }
+        }
+    }
+}
+
+async fn next(changes: &mut Changes) -> Option<()> {
+    poll_fn(|context| changes.as_mut().poll_next(context)).await
+}
+
 /// Loads the scripts after each batch of changes, and at the time at which a missing or half-written file is to be
 /// loaded again.
-async fn follow(
-    reloader: Weak<Reloader>,
-    watcher: Watcher,
-    mut batches: Batches,
-    stop: Arc<Notify>,
-) {
+async fn follow(reloader: Weak<Reloader>, mut sources: Sources, stop: Arc<Notify>) {
     // The first load finds changes that were saved before the watch started.
     let mut changed = Changed::Everything;
     // Changes at a place that cannot be watched are found only if everything is read.
@@ -72,14 +109,14 @@ async fn follow(
         let timer = async {
             match look_again {
                 Some(at) => sleep_until(Instant::from_std(at)).await,
-                None => std::future::pending().await,
+                None => pending().await,
             }
         };
         tokio::select! {
             () = stop.notified() => break,
             () = timer => changed = Changed::Everything,
             () = look.notified() => changed = Changed::Everything,
-            batch = batches.next() => {
+            batch = sources.next() => {
                 let (Some(batch), Some(host)) = (batch, reloader.upgrade()) else { break };
                 is_blind |= !batch.problems.is_empty();
                 host.unwatched(batch.problems);
@@ -90,7 +127,6 @@ async fn follow(
             }
         }
     }
-    drop(watcher);
 }
 
 /// Guard of a watch, returned by [`Host::watch`](crate::Host::watch). The files are watched until it is dropped.

@@ -85,7 +85,7 @@ impl ServerContext {
     /// Returns the address of a client that has no wire. (A wire knows the address.)
     pub(super) fn peer<A: Adapter>(&self, socket: &Socket<A>) -> Option<SocketAddr> {
         let parts = socket.req_parts();
-        let proxies = self.options.trust_proxy;
+        let proxies = self.options.clients.trust_proxy;
         request::client(&parts.headers, &parts.extensions, proxies)
     }
 

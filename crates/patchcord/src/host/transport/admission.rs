@@ -3,7 +3,7 @@
 //! In: the head of a request, and the address of its client. Out: a [`ConnectionPermit`], which a session holds as long
 //! as it lives, or a [`Refusal`], which is announced and counted. A session gets its permit before any script knows
 //! its client, so sessions without a socket have a limit of their own: see
-//! [`Options::max_unconnected`](crate::Options::max_unconnected).
+//! [`ClientOptions::max_unconnected`](crate::host::ClientOptions::max_unconnected).
 
 mod caller;
 mod refusal;
@@ -49,8 +49,8 @@ pub(in crate::host) struct Admission {
 impl Admission {
     pub(super) fn new(options: &Options, announcer: Arc<Announcer>) -> Arc<Self> {
         Arc::new(Self {
-            limits: Limits::of(options),
-            trust_proxy: options.trust_proxy,
+            limits: Limits::new(options),
+            trust_proxy: options.clients.trust_proxy,
             announcer,
             tally: Mutex::default(),
             proxy_announced: AtomicBool::new(false),
@@ -67,7 +67,7 @@ impl Admission {
         peer: Option<SocketAddr>,
     ) -> Result<ConnectionPermit, Refusal> {
         self.announce_proxy(request.headers(), peer);
-        let caller = Caller::of(request.headers(), peer, self.trust_proxy);
+        let caller = Caller::from_headers(request.headers(), peer, self.trust_proxy);
         let opened = match target_length(request) > MAX_KEPT {
             true => Err(Refusal::Target),
             false => self.tally.lock().open(&self.limits, caller, now()),

@@ -67,8 +67,8 @@ impl std::fmt::Debug for Cors {
 impl Cors {
     pub(in crate::host) fn new(options: &Options, announcer: Arc<Announcer>) -> Self {
         Self {
-            allowed: options.origins.clone(),
-            behind_proxy: options.trust_proxy > 0,
+            allowed: options.clients.origins.clone(),
+            behind_proxy: options.clients.trust_proxy > 0,
             announcer,
             announced: Once::default(),
             listed: layer(AllowOrigin::mirror_request()).allow_credentials(true),
@@ -173,10 +173,8 @@ mod tests {
                 request = request.header(*name, *value);
             }
             let request = request.body(Body::empty()).unwrap();
-            let options = Options {
-                trust_proxy: usize::from(proxy),
-                ..Options::default()
-            };
+            let mut options = Options::default();
+            options.clients.trust_proxy = usize::from(proxy);
             let cors = Cors::new(&options, Announcer::new(Vec::new()));
             cors.is_own(&origin.parse().unwrap(), &request)
         };

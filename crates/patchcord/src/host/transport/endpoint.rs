@@ -36,7 +36,7 @@ pub(in crate::host) struct Endpoint {
 
 impl Endpoint {
     pub(in crate::host) fn new(engine: Engine, context: Arc<WireContext>) -> Arc<Self> {
-        let path = &context.options.path;
+        let path = &context.options.transport.path;
         Arc::new(Self {
             engine,
             admission: Admission::new(&context.options, context.announcer.clone()),
@@ -62,7 +62,7 @@ impl Endpoint {
         request::client(
             request.headers(),
             request.extensions(),
-            self.options().trust_proxy,
+            self.options().clients.trust_proxy,
         )
     }
 
@@ -112,12 +112,15 @@ impl Endpoint {
     pub(super) fn open_packet(&self, wire: &Wire) -> String {
         let options = self.options();
         let can_upgrade =
-            !wire.is_websocket() && options.transports.contains(&Transport::Websocket);
+            !wire.is_websocket() && options.transport.transports.contains(&Transport::Websocket);
         let upgrades = match can_upgrade {
             true => r#"["websocket"]"#,
             false => "[]",
         };
-        let (interval, timeout) = (options.ping_interval, options.ping_timeout);
+        let (interval, timeout) = (
+            options.transport.ping_interval,
+            options.transport.ping_timeout,
+        );
         // The fields are in Node's order. The id needs no escape: it consists of letters and digits.
         format!(
             r#"{}{{"sid":"{}","upgrades":{upgrades},"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
@@ -125,7 +128,7 @@ impl Endpoint {
             wire.sid(),
             interval.as_millis(),
             timeout.as_millis(),
-            options.max_payload,
+            options.transport.max_payload,
         )
     }
 }

@@ -27,7 +27,7 @@ const BODY: Duration = Duration::from_secs(30);
 /// Answers a request of the polling transport. A request with an unknown session id is rejected before its body is
 /// read.
 pub(super) async fn answer(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Response<Body> {
-    let asked = Requested::of(request.uri());
+    let asked = Requested::from_uri(request.uri());
     match asked.transport.as_deref() {
         Some("polling") => {}
         Some("websocket") => return refuse(3, "Bad request"),
@@ -70,7 +70,7 @@ async fn post(endpoint: &Endpoint, wire: &Arc<Wire>, request: Request<Body>) -> 
         return status(StatusCode::BAD_REQUEST);
     };
     let peer = endpoint.peer(&request);
-    let limit = endpoint.options().max_payload;
+    let limit = endpoint.options().transport.max_payload;
     let body = timeout(BODY, Limited::new(request.into_body(), limit).collect()).await;
     let payload = match body {
         Ok(Ok(body)) => body.to_bytes(),

@@ -132,7 +132,7 @@ impl Reader {
 
     /// Handles frames until one of them must wait. Returns the number of bytes that were handled.
     fn handle(&mut self, bytes: &mut [u8]) -> usize {
-        let limit = self.wire.options().max_payload;
+        let limit = self.wire.options().transport.max_payload;
         let (mut done, mut unanswered) = (0, 0);
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
             if !self.wire.lock().is_free() {

@@ -27,7 +27,7 @@ pub(in crate::host) struct Headers(Box<str>);
 
 impl Headers {
     /// Returns the headers that [`Headers::keep`] keeps.
-    pub(in crate::host) fn of(headers: &HeaderMap) -> Self {
+    pub(in crate::host) fn new(headers: &HeaderMap) -> Self {
         Self::keep(headers).0
     }
 
@@ -118,7 +118,7 @@ pub(super) struct Requested<'a> {
 }
 
 impl<'a> Requested<'a> {
-    pub(super) fn of(uri: &'a Uri) -> Self {
+    pub(super) fn from_uri(uri: &'a Uri) -> Self {
         let mut asked = Self::default();
         for (name, value) in pairs(uri.query().unwrap_or_default()) {
             match &*name {

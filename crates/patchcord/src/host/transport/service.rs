@@ -58,7 +58,7 @@ impl HostService {
 
     fn matches_path(&self, uri: &Uri) -> bool {
         let path = uri.path();
-        path.strip_suffix('/').unwrap_or(path) == self.endpoint.options().path
+        path.strip_suffix('/').unwrap_or(path) == self.endpoint.options().transport.path
     }
 
     /// Answers a request to the Socket.IO path, if it comes from a page that may connect, or from no page.
@@ -132,11 +132,11 @@ where
 }
 
 async fn by_transport(endpoint: Arc<Endpoint>, request: Request<Body>) -> Response<Body> {
-    let asked = Requested::of(request.uri()).transport;
+    let asked = Requested::from_uri(request.uri()).transport;
     let known = [Transport::Polling, Transport::Websocket];
     let mut off = known
         .into_iter()
-        .filter(|t| !endpoint.options().transports.contains(t));
+        .filter(|t| !endpoint.options().transport.transports.contains(t));
     if off.any(|t| Some(t.name()) == asked.as_deref()) {
         return refuse(0, "Transport unknown");
     }

@@ -46,7 +46,7 @@ const SMALL: usize = 128;
 
 /// Answers the WebSocket handshake, and passes the WebSocket to the wire of its session when it is ready.
 pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Response<Body> {
-    let asked = Requested::of(request.uri());
+    let asked = Requested::from_uri(request.uri());
     if let Some(refusal) = check(&asked) {
         return refusal;
     }
@@ -95,7 +95,7 @@ async fn upgrade(endpoint: &Endpoint, wire: &Arc<Wire>, mut io: TokioIo<Upgraded
     };
     let mut read = Vec::new();
     let finished = timeout(
-        endpoint.options().upgrade_timeout,
+        endpoint.options().transport.upgrade_timeout,
         probe(wire, &mut io, &mut read),
     );
     match finished.await {

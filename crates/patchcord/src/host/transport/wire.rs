@@ -96,8 +96,8 @@ impl WireContext {
     /// Returns the maximum amount that may wait for a client.
     fn max_backlog(&self) -> Amount {
         Amount {
-            packets: self.options.max_backlog_packets,
-            bytes: self.options.max_backlog,
+            packets: self.options.transport.max_backlog_packets,
+            bytes: self.options.transport.max_backlog,
         }
     }
 }
@@ -195,7 +195,7 @@ impl Wire {
         permit: ConnectionPermit,
         polls: bool,
     ) -> Arc<Self> {
-        let rate = context.options.max_events_per_second;
+        let rate = context.options.clients.max_events_per_second;
         let wire = Arc::new(Self {
             rate: rate.map(Rate::new),
             connect_rate: OnceLock::new(),
@@ -221,7 +221,7 @@ impl Wire {
 
     /// Returns the client of all sockets of the session.
     pub(in crate::host) fn client(&self) -> Client {
-        Client::of(&self.sid)
+        Client::new(&self.sid)
     }
 
     /// Returns the secret id of the session.
@@ -258,9 +258,9 @@ impl Wire {
     fn connect_rate(&self) -> &Rate {
         self.connect_rate.get_or_init(|| {
             let options = self.options();
-            let events = options.max_events_per_second.unwrap_or(usize::MAX);
+            let events = options.clients.max_events_per_second.unwrap_or(usize::MAX);
             let per_second = (events / 10).clamp(1, MAX_CONNECTS);
-            let burst = options.max_namespaces_per_client;
+            let burst = options.clients.max_namespaces_per_client;
             Box::new(Rate::with_burst(per_second, burst))
         })
     }
@@ -328,7 +328,7 @@ impl Wire {
 
     /// Ends the socket with this id in a namespace. Returns `false` if it has ended already.
     pub(in crate::host) fn end_socket(&self, namespace: &str, id: &str) -> bool {
-        let keep = self.options().max_namespaces_per_client;
+        let keep = self.options().clients.max_namespaces_per_client;
         let socket = self.lock().sockets.end(namespace, id, keep);
         socket.is_some()
     }
@@ -338,7 +338,7 @@ impl Wire {
     /// client from all namespaces if it were told of both ends. Returns `true` if the session is over, because
     /// socketioxide may still hold the socket.
     pub(in crate::host) fn claim_end(&self, namespace: &str, id: &str) -> bool {
-        let keep = self.options().max_namespaces_per_client;
+        let keep = self.options().clients.max_namespaces_per_client;
         let mut state = self.lock();
         if state.is_over() {
             return true;
@@ -463,7 +463,9 @@ impl Wire {
             state.draining = true;
             tokio::spawn(Drain {
                 wire: self.clone(),
-                unread: Box::pin(sleep_until(Instant::now() + self.options().write_timeout)),
+                unread: Box::pin(sleep_until(
+                    Instant::now() + self.options().transport.write_timeout,
+                )),
                 _busy: self.context.writes.token(),
             });
         }
@@ -529,7 +531,7 @@ impl Wire {
             state.hand_text(&[CLOSE]);
             state.wake_poll();
         } else if in_any_case || state.queue.is_empty() {
-            state.die(None);
+            state.abort_now(None);
         }
     }
 
@@ -541,7 +543,7 @@ impl Wire {
 
     /// Ends the session at once, for a reason in Node's words, and discards what waits for the client.
     pub(in crate::host) fn abort(&self, reason: &'static str) {
-        self.lock().die(Some(reason));
+        self.lock().abort_now(Some(reason));
     }
 
     /// Ends the session, because socketioxide has closed or dropped its stream. Waiting data may still leave, for at
@@ -562,12 +564,12 @@ impl Wire {
             None => state.draining,
         };
         if !waits || state.dead {
-            state.die(None);
+            state.abort_now(None);
         } else {
             let wire = self.clone();
             tokio::spawn(async move {
                 sleep_until(Instant::now() + LAST_WORDS).await;
-                wire.lock().die(None);
+                wire.lock().abort_now(None);
             });
         }
         drop(state);
@@ -581,7 +583,7 @@ impl SlowClient for Wire {
         let waiting = state.queue.amount();
         // Read before the end, because another thread may then remove the sockets at once.
         let socket = state.socket_id();
-        let is_first = state.die(Some("transport error"));
+        let is_first = state.abort_now(Some("transport error"));
         drop(state);
         if is_first {
             self.context.announcer.announce(HostEvent::SlowConsumer {
@@ -632,7 +634,7 @@ impl State {
 
     /// Ends the session at once. `reason` is set if the host ends it, in Node's words. Returns `false` if the session
     /// has ended already.
-    fn die(&mut self, reason: Option<&'static str>) -> bool {
+    fn abort_now(&mut self, reason: Option<&'static str>) -> bool {
         let is_first = !std::mem::replace(&mut self.dead, true);
         self.reason = self.reason.or(reason);
         if !self.draining && !self.has_closed {
@@ -811,7 +813,7 @@ impl State {
 }
 
 /// Task that writes the queue as fast as the network accepts it, and disconnects a client that accepts nothing for
-/// [`Options::write_timeout`]. The close of the host waits for the task.
+/// [`TransportOptions::write_timeout`]. The close of the host waits for the task.
 struct Drain {
     wire: Arc<Wire>,
     unread: Pin<Box<Sleep>>,
@@ -829,7 +831,7 @@ impl Future for Drain {
             match state.write_queue(context) {
                 Ok(has_written) if !state.has_left() => {
                     if has_written {
-                        let end = Instant::now() + wire.options().write_timeout;
+                        let end = Instant::now() + wire.options().transport.write_timeout;
                         unread.as_mut().reset(end);
                     }
                     state.report();
@@ -842,7 +844,7 @@ impl Future for Drain {
                 }
                 Ok(_) => {}
                 Err(_) => {
-                    state.die(Some("transport close"));
+                    state.abort_now(Some("transport close"));
                 }
             }
         }
@@ -850,7 +852,7 @@ impl Future for Drain {
         state.drainer = None;
         state.ticket = None;
         if state.ending || state.closing && state.unwritten_ends == 0 {
-            state.die(None);
+            state.abort_now(None);
         }
         Poll::Ready(())
     }

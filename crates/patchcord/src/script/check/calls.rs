@@ -58,8 +58,10 @@ impl Check<'_> {
                 if !self.receiver_of(call, position, &types) {
                     self.takes_types(&fitting, (name, position), (&types, false));
                 }
-                let agree = others.iter().all(|other| other.gives() == first.gives());
-                return first.gives().filter(|_| agree);
+                let agree = others
+                    .iter()
+                    .all(|other| other.returns() == first.returns());
+                return first.returns().filter(|_| agree);
             }
             (true, None) if native.is_empty() => self.unknown_function(name, position),
             (true, None) if known.is_method_only(name) => self.without_owner(name, position),
@@ -236,7 +238,7 @@ impl Check<'_> {
             let types: Vec<_> = std::iter::once(Some(id)).chain(types).collect();
             self.takes_types(&fitting, (name, position), (&types, true));
         }
-        known.gives(id, name, count)
+        known.returns(id, name, count)
     }
 
     /// Reports what cannot be sent: too many values, closures except as the last argument, handles, characters as event

@@ -247,7 +247,7 @@ impl Check<'_> {
             }
         }
         if readable {
-            return self.known.gives(id, &getter, 1);
+            return self.known.returns(id, &getter, 1);
         }
         if !self.known.is_open(id) {
             let error = Diagnostic::error(format!("unknown property `{name}` of `{on}`"));
@@ -264,7 +264,7 @@ impl Check<'_> {
 
     /// Returns the property of a handle that is a map for the script's own values.
     fn own_values(&self, id: TypeId) -> Option<&'static str> {
-        let data = self.known.gives(id, "get$data", 1)?;
+        let data = self.known.returns(id, "get$data", 1)?;
         self.known.is_open(data).then_some("data")
     }
 

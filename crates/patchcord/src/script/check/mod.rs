@@ -23,12 +23,15 @@ use std::{
     sync::Arc,
 };
 
-use rhai::{AST, ASTNode, Expr, ImmutableString, Module, Position, ScriptFuncDef, Stmt};
+use rhai::{AST, ASTNode, Expr, ImmutableString, Position, ScriptFuncDef, Stmt};
 
 pub(super) use expressions::{Closure, closure};
 pub(super) use shadowing::Calls;
 
-use super::{captures::is_closure, symbols::SymbolTable};
+use super::{
+    captures::{ast_of, is_closure},
+    symbols::SymbolTable,
+};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Functions of a file that other files can call, with the parameter count of each overload.
@@ -95,12 +98,9 @@ struct Function {
 }
 
 impl Function {
-    fn of(definition: &Arc<ScriptFuncDef>) -> Self {
-        // Rhai shows the body of a function only to a walk over an AST.
-        let mut alone = Module::new();
-        alone.set_script_fn(definition.clone());
+    fn new(definition: &Arc<ScriptFuncDef>) -> Self {
         let mut body: Vec<Stmt> = Vec::new();
-        AST::new([], alone).walk(&mut |nodes| {
+        ast_of(definition).walk(&mut |nodes| {
             if let [ASTNode::Stmt(statement)] = nodes {
                 body.push((*statement).clone());
             }
@@ -168,7 +168,7 @@ impl<'a> Check<'a> {
             functions
                 .entry(function.name.as_str())
                 .or_default()
-                .push(Function::of(function));
+                .push(Function::new(function));
         }
         let mut check = Self {
             file,

@@ -20,7 +20,7 @@ struct Call {
 }
 
 impl Calls {
-    pub(crate) fn of(ast: &AST) -> Self {
+    pub(crate) fn new(ast: &AST) -> Self {
         let mut calls = BTreeMap::new();
         let mut add = |call: &FnCallExpr, position: Position| {
             if call.namespace.is_empty() && call.op_token.is_none() && !is_closure(&call.name) {

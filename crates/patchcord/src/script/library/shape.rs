@@ -67,7 +67,7 @@ impl Shape {
     ///
     /// # Errors
     /// If it is not a valid shape; the text names the reason.
-    pub(super) fn of(shape: &Dynamic) -> Result<Self, String> {
+    pub(super) fn new(shape: &Dynamic) -> Result<Self, String> {
         if let Ok(text) = shape.as_immutable_string_ref() {
             return Self::of_text(&text);
         }
@@ -85,12 +85,12 @@ impl Shape {
                     return Err("the shape of an array is `[shape]` or `[shape, \"1..10\"]`".into());
                 }
             };
-            What::List(Box::new(Self::of(of)?), bounds)
+            What::List(Box::new(Self::new(of)?), bounds)
         } else if let Ok(map) = shape.as_map_ref() {
-            let others = map.get(OTHERS).map(Self::of).transpose()?.map(Box::new);
+            let others = map.get(OTHERS).map(Self::new).transpose()?.map(Box::new);
             let keys = map.iter().filter(|(key, _)| *key != OTHERS);
             let keys = keys.map(|(key, shape)| {
-                let (name, shape) = (key.strip_suffix('?'), Self::of(shape)?);
+                let (name, shape) = (key.strip_suffix('?'), Self::new(shape)?);
                 let is_optional = shape.is_optional || name.is_some();
                 let shape = Self {
                     is_optional,
@@ -146,7 +146,7 @@ impl Shape {
             return Err(format!("`{name}` has no limits, found `{part}`"));
         }
         let bounds = match kind.words().1 {
-            "" => Bounds::of(bounds)?,
+            "" => Bounds::new(bounds)?,
             _ => Bounds::of_length(bounds)?,
         };
         Ok(Self {
@@ -297,7 +297,7 @@ impl Kind {
 
 impl Bounds {
     /// Parses `1..256`, `..256`, `1..` or `7`.
-    fn of(text: &str) -> Result<Self, String> {
+    fn new(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let limit = |limit: &str| match limit.trim() {
             "" => Ok(None),
@@ -318,7 +318,7 @@ impl Bounds {
 
     /// Parses limits of a length, which are whole and not negative.
     fn of_length(text: &str) -> Result<Self, String> {
-        let bounds = Self::of(text)?;
+        let bounds = Self::new(text)?;
         let mut limits = bounds.least.into_iter().chain(bounds.most);
         match limits.all(|limit| limit >= 0.0 && limit.fract() == 0.0) {
             true => Ok(bounds),

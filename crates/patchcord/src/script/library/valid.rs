@@ -11,7 +11,7 @@ pub(super) fn register(module: &mut Module) {
 
 /// Returns the problem with a shape that a script has written, if the shape is not valid.
 pub(crate) fn shape_problem(shape: &Dynamic) -> Option<String> {
-    Shape::of(shape).err()
+    Shape::new(shape).err()
 }
 
 #[export_module]
@@ -44,7 +44,7 @@ mod words {
     /// ```
     #[rhai_fn(return_raw)]
     pub(crate) fn valid(value: Dynamic, shape: Dynamic) -> Result<Dynamic, Box<EvalAltResult>> {
-        let shape = Shape::of(&shape).map_err(|problem| format!("`valid`: {problem}"))?;
+        let shape = Shape::new(&shape).map_err(|problem| format!("`valid`: {problem}"))?;
         let problems = shape.problems(&value);
         produce(problems.as_ref().map_or(0, String::len))?;
         Ok(problems.map_or(Dynamic::UNIT, Dynamic::from))

@@ -156,7 +156,7 @@ pub(in crate::script) struct RunMap {
 impl RunMap {
     /// Compares two versions. For each token of the newer one, `back` has the index of the same token in the older one.
     pub(in crate::script) fn between(old: &Reach, new: &Reach, back: &[Option<u32>]) -> Self {
-        let (mut old_search, mut new_search) = (Search::of(old), Search::of(new));
+        let (mut old_search, mut new_search) = (Search::new(old), Search::new(new));
         let same = |token: usize| usize::try_from((*back.get(token)?)?).ok();
         let parts = new.parts.iter().enumerate().map(|(nth, part)| {
             let mut runs = || {
@@ -190,7 +190,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn of(reach: &'a Reach) -> Self {
+    fn new(reach: &'a Reach) -> Self {
         let hook = Step {
             path: Path::new(),
             block: None,

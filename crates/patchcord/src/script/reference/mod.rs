@@ -14,7 +14,7 @@ use std::{
 use ::rhai::{Engine, FuncInfo};
 
 pub use self::page::Page;
-use self::rhai::OfRhai;
+use self::rhai::RhaiFunction;
 use super::{hook::Hook, vocabulary::Vocabulary};
 use crate::diagnostic::type_word;
 
@@ -45,14 +45,14 @@ pub struct ApiReference {
 
 impl ApiReference {
     /// Collects all functions that are registered in `engine`, except Rhai's own.
-    pub fn of(engine: &Engine, vocabulary: Vocabulary) -> Self {
+    pub fn new(engine: &Engine, vocabulary: Vocabulary) -> Self {
         let rhai = Engine::new();
         let of_rhai: BTreeSet<_> = rhai
             .collect_fn_metadata(None, |info| Some(info.metadata.name.to_string()), true)
             .into_iter()
             .collect();
         let mut words =
-            engine.collect_fn_metadata(None, |info| Some(ApiFunction::of(&info)), false);
+            engine.collect_fn_metadata(None, |info| Some(ApiFunction::new(&info)), false);
         words.sort();
         words.dedup();
         let documented = words.iter().filter(|word| !word.doc.is_empty());
@@ -117,7 +117,7 @@ impl ApiReference {
         if !of_rhai.is_empty() {
             text += "\n## Rhai's own\n\n| | | for example | is |\n|---|---|---|---|\n";
         }
-        for OfRhai([forms, meaning, example, value]) in of_rhai {
+        for RhaiFunction([forms, meaning, example, value]) in of_rhai {
             let cell = |code: &str| format!("`{}`", code.replace('|', "\\|"));
             let forms: Vec<_> = forms
                 .split("), ")
@@ -182,7 +182,7 @@ impl ApiReference {
                 self.place(form.trim_matches('`').split('.').next().unwrap_or(""))
             });
             forms.dedup();
-            let page = Page::of(&receivers);
+            let page = Page::new(&receivers);
             let title = (place + receivers.len(), title(&receivers), page);
             let takes = words.first().map(|word| word.takes()).unwrap_or_default();
             sections
@@ -246,7 +246,7 @@ impl ApiReference {
 }
 
 impl ApiFunction {
-    fn of(info: &FuncInfo<'_>) -> Self {
+    fn new(info: &FuncInfo<'_>) -> Self {
         let data = info.metadata;
         let mut parameters: Vec<_> = data
             .params_info

@@ -79,7 +79,7 @@ impl Page {
     }
 
     /// Returns the page of the functions that are called on these receivers.
-    pub(super) fn of(receivers: &[String]) -> Self {
+    pub(super) fn new(receivers: &[String]) -> Self {
         let is = |name: &str| receivers.iter().any(|receiver| receiver == name);
         match receivers.first().map(String::as_str) {
             _ if is("operator") => Self::Sending,

@@ -3,10 +3,10 @@
 use super::page::Page;
 
 /// Function of Rhai: its forms, its meaning, an example, and the value of the example.
-pub(super) struct OfRhai(pub(super) [&'static str; 4]);
+pub(super) struct RhaiFunction(pub(super) [&'static str; 4]);
 
 /// Returns the functions of Rhai that belong to a page.
-pub(super) const fn on(page: Page) -> &'static [OfRhai] {
+pub(super) const fn on(page: Page) -> &'static [RhaiFunction] {
     match page {
         Page::Strings => STRINGS,
         Page::Arrays => ARRAYS,
@@ -18,224 +18,224 @@ pub(super) const fn on(page: Page) -> &'static [OfRhai] {
     }
 }
 
-const STRINGS: &[OfRhai] = &[
-    OfRhai([
+const STRINGS: &[RhaiFunction] = &[
+    RhaiFunction([
         "text.len()",
         "Number of characters.",
         r#""€uro".len()"#,
         "4",
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.is_empty()",
         "Returns `true` if it has no characters.",
         r#""".is_empty()"#,
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "text[place]",
         "The character at a place; negative places count from the end. Its type is `char`, and it is equal to a text of this character.",
         r#""tea"[-1] == "a""#,
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.get(place)",
         "The character at a place, or `()`.",
         r#""tea".get(9)"#,
         "()",
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.set(place, character)",
         "Puts another character at a place.",
         r#"let text = "tea"; text.set(0, 's'); text"#,
         r#""sea""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.contains(part)",
         "Returns `true` if it contains a part, as `part in text` does.",
         r#""green tea".contains("tea")"#,
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.starts_with(part)",
         "Returns `true` if it begins with a part.",
         r#""room:1".starts_with("room:")"#,
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.ends_with(part)",
         "Returns `true` if it ends with a part.",
         r#""a.png".ends_with(".png")"#,
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.index_of(part)",
         "The place of a part, or -1.",
         r#""banana".index_of("na")"#,
         "2",
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.index_of(part, start)",
         "The same, from a place on.",
         r#""banana".index_of("na", 3)"#,
         "4",
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.sub_string(start)",
         "The part from a place to the end.",
         r#""green tea".sub_string(6)"#,
         r#""tea""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.sub_string(start, len)",
         "So many characters from a place on; also for a range: `text.sub_string(0..5)`.",
         r#""green tea".sub_string(0, 5)"#,
         r#""green""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.crop(start)",
         "Keeps only the part from a place to the end, and returns it.",
         r#"let text = "green tea"; text.crop(6); text"#,
         r#""tea""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.crop(start, len)",
         "Keeps only this number of characters from an index on, or those of a range.",
         r#"let text = "green tea"; text.crop(0, 5); text"#,
         r#""green""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.split()",
         "The words: the parts between spaces and line breaks.",
         r#""green  tea".split()"#,
         r#"["green", "tea"]"#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.split(separator)",
         "The parts between the separators.",
         r#""a,b,c".split(",")"#,
         r#"["a", "b", "c"]"#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.split(separator, count)",
         "Returns at most this number of parts; the last one has the rest.",
         r#""a,b,c".split(",", 2)"#,
         r#"["a", "b,c"]"#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.split(place)",
         "The parts before and after a place.",
         r#""green tea".split(5)"#,
         r#"["green", " tea"]"#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.split_rev(separator)",
         "The parts between the separators, the last one first.",
         r#""a,b,c".split_rev(",")"#,
         r#"["c", "b", "a"]"#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.split_rev(separator, count)",
         "Returns at most this number of parts, split from the end.",
         r#""a,b,c".split_rev(",", 2)"#,
         r#"["c", "a,b"]"#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.replace(part, other)",
         "Replaces a part wherever it is, and returns the text.",
         r#"let text = "a-b-c"; text.replace("-", "+"); text"#,
         r#""a+b+c""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.pad(len, filler)",
         "Adds a filler at the end until it has this number of characters, and returns it.",
         r#"let text = "7"; text.pad(3, "."); text"#,
         r#""7..""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.append(value)",
         "Adds a value at the end.",
         r#"let text = "n = "; text.append(7); text"#,
         r#""n = 7""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.pop()",
         "Takes the last character off, and returns it.",
         r#"let text = "tea!"; text.pop(); text"#,
         r#""tea""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.pop(count)",
         "Removes this number of characters from the end, and returns them.",
         r#"let text = "tea!!"; text.pop(2)"#,
         r#""!!""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.clear()",
         "Removes all characters.",
         r#"let text = "tea"; text.clear(); text"#,
         r#""""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.to_upper()",
         "A copy with capital letters.",
         r#""tea".to_upper()"#,
         r#""TEA""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.to_lower()",
         "A copy with small letters.",
         r#""TEA".to_lower()"#,
         r#""tea""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.chars()",
         "The characters, for a loop; also from a place on, `text.chars(start, len)`.",
         r#"let n = 0; for c in "tea".chars() { n += 1; } n"#,
         "3",
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.to_chars()",
         "An array of the characters.",
         r#""tea".to_chars().len()"#,
         "3",
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.bytes",
         "Number of bytes as UTF-8.",
         r#""€".bytes"#,
         "3",
     ]),
-    OfRhai([
+    RhaiFunction([
         "text.to_blob()",
         "The bytes as a blob.",
         r#""tea".to_blob().len()"#,
         "3",
     ]),
-    OfRhai([
+    RhaiFunction([
         "parse_int(text)",
         "The whole number that a text is; fails on any other text. `parse_int(text, 16)` reads another base.",
         r#"parse_int("42")"#,
         "42",
     ]),
-    OfRhai([
+    RhaiFunction([
         "parse_float(text)",
         "The number that a text is, with a fraction.",
         r#"parse_float("2.5")"#,
         "2.5",
     ]),
-    OfRhai([
+    RhaiFunction([
         "value.to_string()",
         "A value as a text, as `print` shows it.",
         "42.to_string()",
         r#""42""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "value.to_debug()",
         "A value as a text, with quotes around strings.",
         r#""tea".to_debug()"#,
         r#""\"tea\"""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "parse_json(text)",
         "The value of a JSON text; `json::parse` does the same.",
         r#"parse_json("{\"a\": [1]}")"#,
@@ -243,201 +243,201 @@ const STRINGS: &[OfRhai] = &[
     ]),
 ];
 
-const ARRAYS: &[OfRhai] = &[
-    OfRhai(["list.len()", "Number of elements.", "[1, 2].len()", "2"]),
-    OfRhai([
+const ARRAYS: &[RhaiFunction] = &[
+    RhaiFunction(["list.len()", "Number of elements.", "[1, 2].len()", "2"]),
+    RhaiFunction([
         "list.is_empty()",
         "Returns `true` if it has no elements.",
         "[].is_empty()",
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list[place]",
         "The element at a place; negative places count from the end. Fails where there is none.",
         "[1, 2, 3][-1]",
         "3",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.get(place)",
         "The element at a place, or `()`.",
         "[1].get(5)",
         "()",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.set(place, value)",
         "Puts another value at a place.",
         "let list = [1, 2]; list.set(0, 9); list",
         "[9, 2]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.push(value)",
         "Adds an element at the end.",
         "let list = [1]; list.push(2); list",
         "[1, 2]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.append(other)",
         "Adds the elements of another array at the end; so does `list += other`.",
         "let list = [1]; list.append([2, 3]); list",
         "[1, 2, 3]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.insert(place, value)",
         "Puts an element in front of a place.",
         "let list = [1, 3]; list.insert(1, 2); list",
         "[1, 2, 3]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.pop()",
         "Takes the last element off, and returns it; `()` if there is none.",
         "let list = [1, 2]; list.pop()",
         "2",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.shift()",
         "Takes the first element off, and returns it; `()` if there is none.",
         "let list = [1, 2]; list.shift()",
         "1",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.remove(place)",
         "Takes the element at a place off, and returns it; `()` if there is none.",
         "let list = [1, 2, 3]; list.remove(1)",
         "2",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.clear()",
         "Removes all elements.",
         "let list = [1]; list.clear(); list",
         "[]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.truncate(len)",
         "Keeps this number of elements from the beginning.",
         "let list = [1, 2, 3]; list.truncate(2); list",
         "[1, 2]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.chop(len)",
         "Keeps this number of elements at the end.",
         "let list = [1, 2, 3]; list.chop(2); list",
         "[2, 3]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.pad(len, value)",
         "Adds a value at the end until it has this number of elements.",
         "let list = [1]; list.pad(3, 0); list",
         "[1, 0, 0]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.extract(start, len)",
         "A copy of a part; also for a range: `list.extract(1..3)`.",
         "[1, 2, 3, 4].extract(1, 2)",
         "[2, 3]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.splice(start, len, other)",
         "Puts other elements in the place of a part.",
         "let list = [1, 2, 3]; list.splice(0, 2, [9]); list",
         "[9, 3]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.split(place)",
         "Takes the elements from a place on off, and returns them.",
         "let list = [1, 2, 3]; list.split(1)",
         "[2, 3]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.drain(test)",
         "Takes the elements off that pass a test, and returns them; also those of a range or of `(start, len)`.",
         "let list = [1, 2, 3]; list.drain(|x| x > 1)",
         "[2, 3]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.retain(test)",
         "Keeps the elements that pass a test, and returns the others; also those of a range or of `(start, len)`.",
         "let list = [1, 2, 3]; list.retain(|x| x > 1); list",
         "[2, 3]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.map(change)",
         "The values that a closure makes of the elements. It gets the element, and its place if it declares two parameters.",
         "[1, 2].map(|x| x * 10)",
         "[10, 20]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.filter(test)",
         "The elements that pass a test.",
         "[1, 2, 3].filter(|x| x != 2)",
         "[1, 3]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.for_each(change)",
         "Calls a closure with `this` as each element, which it may change.",
         "let list = [1, 2]; list.for_each(|| this += 1); list",
         "[2, 3]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.reduce(add, first)",
         "Calls a closure with the result so far and each element in turn, and returns the last result. The first result is `first`, or `()`.",
         "[1, 2, 3].reduce(|sum, x| sum + x, 0)",
         "6",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.reduce_rev(add, first)",
         "The same, from the last element on.",
         "[1, 2].reduce_rev(|text, x| text + x, \"\")",
         r#""21""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.find(test)",
         "The first element that passes a test, or `()`; also from a place on.",
         "[1, 5, 7].find(|x| x > 3)",
         "5",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.find_map(change)",
         "The first value that a closure makes of an element and is not `()`.",
         "[1, 5].find_map(|x| if x > 3 { x * 2 })",
         "10",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.index_of(value)",
         "The place of the first equal element, or -1; also from a place on. A closure tests.",
         "[4, 5, 6].index_of(5)",
         "1",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.contains(value)",
         "Returns `true` if an element equals the value, as `value in list` does.",
         "[1, 2].contains(2)",
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.some(test)",
         "Returns `true` if the closure returns `true` for an element.",
         "[1, 2].some(|x| x > 1)",
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.all(test)",
         "Returns `true` if the closure returns `true` for all elements.",
         "[1, 2].all(|x| x > 1)",
         "false",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.dedup()",
         "Removes elements that are equal to the one before; a closure with two parameters decides.",
         "let list = [1, 1, 2, 1]; list.dedup(); list",
         "[1, 2, 1]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.reverse()",
         "Reverses the order, in place.",
         "let list = [1, 2]; list.reverse(); list",
         "[2, 1]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "list.zip(other, join)",
         "The values that a closure makes of the elements of two arrays, pair by pair.",
         "[1, 2].zip([10, 20], |a, b| a + b)",
@@ -445,99 +445,99 @@ const ARRAYS: &[OfRhai] = &[
     ]),
 ];
 
-const MAPS: &[OfRhai] = &[
-    OfRhai([
+const MAPS: &[RhaiFunction] = &[
+    RhaiFunction([
         "map.key",
         "The value of a key, or `()`; `map[key]` for a key in a variable.",
         "#{ a: 1 }.b",
         "()",
     ]),
-    OfRhai(["map.len()", "Number of keys.", "#{ a: 1, b: 2 }.len()", "2"]),
-    OfRhai([
+    RhaiFunction(["map.len()", "Number of keys.", "#{ a: 1, b: 2 }.len()", "2"]),
+    RhaiFunction([
         "map.is_empty()",
         "Returns `true` if it has no keys.",
         "#{}.is_empty()",
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.get(key)",
         "The value of a key, or `()`.",
         r#"#{ a: 1 }.get("a")"#,
         "1",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.set(key, value)",
         "Sets the value of a key.",
         r#"let map = #{}; map.set("a", 1); map"#,
         "#{ a: 1 }",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.contains(key)",
         "Returns `true` if it has the key, as `key in map` does.",
         r#"#{ a: () }.contains("a")"#,
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.remove(key)",
         "Removes a key, and returns its value, or `()`.",
         r#"let map = #{ a: 1 }; map.remove("a")"#,
         "1",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.clear()",
         "Removes all keys.",
         "let map = #{ a: 1 }; map.clear(); map",
         "#{}",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.keys()",
         "An array of the keys, in the order of their letters.",
         "#{ b: 1, a: 2 }.keys()",
         r#"["a", "b"]"#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.values()",
         "An array of the values, in the order of their keys.",
         "#{ b: 1, a: 2 }.values()",
         "[2, 1]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.mixin(other)",
         "Takes all keys of another map over; so does `map += other`.",
         "let map = #{ a: 1 }; map.mixin(#{ a: 2, b: 3 }); map",
         "#{ a: 2, b: 3 }",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.fill_with(other)",
         "Takes those keys of another map over that it does not have.",
         "let map = #{ a: 1 }; map.fill_with(#{ a: 2, b: 3 }); map",
         "#{ a: 1, b: 3 }",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.map(change)",
         "A map of the values that a closure makes of each key and value.",
         "#{ a: 1 }.map(|key, value| value * 10)",
         "#{ a: 10 }",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.filter(test)",
         "The entries whose key and value pass a test.",
         r#"#{ a: 1, b: 2 }.filter(|key, value| value > 1)"#,
         "#{ b: 2 }",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.drain(test)",
         "Removes the entries that pass a test, and returns them.",
         "let map = #{ a: 1, b: 2 }; map.drain(|key, value| value > 1)",
         "#{ b: 2 }",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.retain(test)",
         "Keeps the entries that pass a test, and returns the others.",
         "let map = #{ a: 1, b: 2 }; map.retain(|key, value| value > 1); map",
         "#{ b: 2 }",
     ]),
-    OfRhai([
+    RhaiFunction([
         "map.to_json()",
         "Returns the map as JSON; `json::stringify` accepts any value.",
         "#{ a: [1] }.to_json()",
@@ -545,100 +545,100 @@ const MAPS: &[OfRhai] = &[
     ]),
 ];
 
-const NUMBERS: &[OfRhai] = &[
-    OfRhai(["number.abs()", "Without its sign.", "(-2).abs()", "2"]),
-    OfRhai(["number.sign()", "1, 0 or -1.", "(-2.5).sign()", "-1"]),
-    OfRhai([
+const NUMBERS: &[RhaiFunction] = &[
+    RhaiFunction(["number.abs()", "Without its sign.", "(-2).abs()", "2"]),
+    RhaiFunction(["number.sign()", "1, 0 or -1.", "(-2.5).sign()", "-1"]),
+    RhaiFunction([
         "number.floor(), number.ceiling(), number.round()",
         "The whole number below, above, or nearest.",
         "[2.5.floor(), 2.5.ceiling(), 2.5.round()]",
         "[2.0, 3.0, 3.0]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "number.int(), number.fraction()",
         "Returns the digits before and after the point.",
         "[2.5.int(), 2.5.fraction()]",
         "[2.0, 0.5]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "number.to_int()",
         "A whole number, without the fraction.",
         "2.9.to_int()",
         "2",
     ]),
-    OfRhai([
+    RhaiFunction([
         "number.to_float()",
         "A number with a fraction.",
         "5.to_float() / 2",
         "2.5",
     ]),
-    OfRhai([
+    RhaiFunction([
         "min(a, b), max(a, b)",
         "The smaller or the larger of two values.",
         "[min(1, 2.5), max(1, 2.5)]",
         "[1, 2.5]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "number.sqrt(), number.exp(), number.ln(), number.log(), number.log(base)",
         "Root, exponential, and logarithms: natural, to the base 10, to another base.",
         "[9.sqrt(), 0.exp(), 1.ln(), 100.log(), 8.log(2)]",
         "[3.0, 1.0, 0.0, 2.0, 3.0]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "number.sin(), number.cos(), number.tan()",
         "Of an angle in radians; `sinh`, `cosh`, `tanh`, `asin`, `acos`, `atan`, `asinh`, `acosh`, `atanh` likewise.",
         "[0.sin(), 0.cos()]",
         "[0.0, 1.0]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "atan(y, x), hypot(x, y)",
         "The angle and the length of a vector.",
         "[atan(0, 1), hypot(3, 4)]",
         "[0.0, 5.0]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "number.to_degrees(), number.to_radians()",
         "An angle in the other unit.",
         "180.0.to_radians() == PI()",
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "PI(), E()",
         "Both constants.",
         "PI().to_fixed(2)",
         r#""3.14""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "number.is_even(), number.is_odd()",
         "Returns `true` if a whole number is even, or odd.",
         "4.is_even()",
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "number.is_zero(), number.is_nan(), number.is_finite(), number.is_infinite()",
         "Returns `true` if a number is one of these.",
         "0.is_zero()",
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "number.to_hex(), number.to_octal(), number.to_binary()",
         "A whole number as a text in another base.",
         "255.to_hex()",
         r#""ff""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "number.get_bit(place), number.set_bit(place, value)",
         "One bit; `get_bits`, `set_bits` and `bits` for several.",
         "5.get_bit(2)",
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "range(from, to)",
         "A range for a loop, without the end; so does `from..to`, and `from..=to` with it. A third value is the step.",
         "let sum = 0; for n in range(0, 10, 5) { sum += n; } sum",
         "5",
     ]),
-    OfRhai([
+    RhaiFunction([
         "range.start, range.end, range.contains(n)",
         "The parts of a range; `is_inclusive`, `is_exclusive`, `is_empty` likewise.",
         "(1..4).contains(3)",
@@ -646,74 +646,74 @@ const NUMBERS: &[OfRhai] = &[
     ]),
 ];
 
-const BLOBS: &[OfRhai] = &[
-    OfRhai([
+const BLOBS: &[RhaiFunction] = &[
+    RhaiFunction([
         "blob(len, byte)",
         "Returns a blob of this number of bytes.",
         "blob(2, 7).len()",
         "2",
     ]),
-    OfRhai([
+    RhaiFunction([
         "blob.len(), blob.is_empty()",
         "Number of bytes.",
         "blob(3, 0).len()",
         "3",
     ]),
-    OfRhai([
+    RhaiFunction([
         "blob[place]",
         "A byte, as a whole number; `get` returns 0 where there is none.",
         "blob(2, 7)[0]",
         "7",
     ]),
-    OfRhai([
+    RhaiFunction([
         "blob.push(byte), blob.append(other), blob.insert(place, byte), blob.pad(len, byte)",
         "Adds bytes, as for an array; `append` accepts blobs and strings.",
         "let b = blob(); b.push(1); b.append(\"ab\"); b.len()",
         "3",
     ]),
-    OfRhai([
+    RhaiFunction([
         "blob.pop(), blob.shift(), blob.remove(place)",
         "Takes a byte off, and returns it.",
         "let b = blob(2, 7); b.pop()",
         "7",
     ]),
-    OfRhai([
+    RhaiFunction([
         "blob.clear(), blob.truncate(len), blob.chop(len), blob.reverse()",
         "Changes it in place, as an array.",
         "let b = blob(5, 1); b.truncate(2); b.len()",
         "2",
     ]),
-    OfRhai([
+    RhaiFunction([
         "blob.extract(start, len), blob.split(place), blob.splice(start, len, other), blob.drain(start, len), blob.retain(start, len)",
         "Parts of it, as of an array.",
         "blob(5, 1).extract(1, 2).len()",
         "2",
     ]),
-    OfRhai([
+    RhaiFunction([
         "blob.contains(byte)",
         "Returns `true` if it contains a byte.",
         "blob(2, 7).contains(7)",
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "blob.to_array()",
         "An array of the bytes.",
         "blob(2, 7).to_array()",
         "[7, 7]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "blob.as_string()",
         "The text that the bytes are as UTF-8.",
         r#""tea".to_blob().as_string()"#,
         r#""tea""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "blob.parse_le_int(start, len), blob.parse_be_int(start, len)",
         "The whole number that some bytes are, the lowest or the highest first; `parse_le_float` and `parse_be_float` likewise.",
         "let b = blob(2, 0); b[0] = 1; b.parse_le_int(0, 2)",
         "1",
     ]),
-    OfRhai([
+    RhaiFunction([
         "blob.write_le(start, len, number), blob.write_be(start, len, number)",
         "Writes a number into some bytes; `write_utf8` and `write_ascii` write a text.",
         "let b = blob(2, 0); b.write_be(0, 2, 1); b[0]",
@@ -721,68 +721,68 @@ const BLOBS: &[OfRhai] = &[
     ]),
 ];
 
-const OTHERS: &[OfRhai] = &[
-    OfRhai([
+const OTHERS: &[RhaiFunction] = &[
+    RhaiFunction([
         "type_of(value)",
         "The name of its type: `\"i64\"`, `\"f64\"`, `\"string\"`, `\"char\"`, `\"bool\"`, `\"array\"`, `\"map\"`, `\"blob\"`, `\"Fn\"`, `\"()\"`, or that of a handle.",
         "type_of([1])",
         r#""array""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "closure.call(...)",
         "Calls a closure or a function that is a value.",
         "let add = |a, b| a + b; add.call(1, 2)",
         "3",
     ]),
-    OfRhai([
+    RhaiFunction([
         "closure.name, closure.is_anonymous",
         "The name of the function that it is, and whether it has none.",
         "Fn(\"f\").name",
         r#""f""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "Fn(name)",
         "The function of this name as a value; the name alone does the same.",
         "type_of(Fn(\"f\"))",
         r#""Fn""#,
     ]),
-    OfRhai([
+    RhaiFunction([
         "is_def_fn(name, count)",
         "Returns `true` if this file has a function with this number of parameters.",
         "is_def_fn(\"f\", 1)",
         "false",
     ]),
-    OfRhai([
+    RhaiFunction([
         "is_def_var(name)",
         "Returns `true` if there is such a variable.",
         "let a = 1; is_def_var(\"a\")",
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "take(variable)",
         "The value of a variable, which is `()` afterwards.",
         "let a = [1]; let b = take(a); [a, b]",
         "[(), [1]]",
     ]),
-    OfRhai([
+    RhaiFunction([
         "timestamp()",
         "A moment, to measure time; `elapsed` has the seconds since.",
         "timestamp().elapsed >= 0",
         "true",
     ]),
-    OfRhai([
+    RhaiFunction([
         "value.tag, value.set_tag(number)",
         "A small number that a value carries along.",
         "let a = 1; a.tag = 7; a.tag",
         "7",
     ]),
-    OfRhai([
+    RhaiFunction([
         "exit()",
         "Ends the call, as an error.",
         "try { if false { exit(); } } catch { } 1",
         "1",
     ]),
-    OfRhai([
+    RhaiFunction([
         "get_fn_metadata_list()",
         "An array of what is known of the functions of this file.",
         "type_of(get_fn_metadata_list())",

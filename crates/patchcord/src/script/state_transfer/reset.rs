@@ -72,7 +72,7 @@ pub fn reset<K: AsRef<str>>(
     let mut transfer = Transfer {
         base,
         live: cells,
-        fresh: Fresh::of(&fresh),
+        fresh: Fresh::new(&fresh),
         done: BTreeMap::new(),
         carried: CarriedState::default(),
         wants: Some(wants),

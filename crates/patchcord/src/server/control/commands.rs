@@ -48,17 +48,21 @@ const fn text(
     form: Form,
     about: &'static str,
 ) -> Argument {
-    Argument {
-        name,
-        value,
-        about,
-        form,
-        kind: Kind::Text,
-    }
+    positional(Kind::Text, name, value, form, about)
 }
 
 /// Creates a positional argument that is a number.
 const fn number(
+    name: &'static str,
+    value: &'static str,
+    form: Form,
+    about: &'static str,
+) -> Argument {
+    positional(Kind::Number, name, value, form, about)
+}
+
+const fn positional(
+    kind: Kind,
     name: &'static str,
     value: &'static str,
     form: Form,
@@ -69,7 +73,7 @@ const fn number(
         value,
         about,
         form,
-        kind: Kind::Number,
+        kind,
     }
 }
 
@@ -140,7 +144,7 @@ pub const COMMANDS: &[Command] = &[
         name: "stage",
         about: "Make the files as they are serve some clients first; saves wait meanwhile",
         arguments: &[Argument {
-            name: "whom",
+            name: "audience",
             value: "WHOM",
             about: "A share of the clients such as `10%`, or the ids of sockets, whose clients have the new versions everywhere",
             form: Form::Many,

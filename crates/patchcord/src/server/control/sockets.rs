@@ -234,7 +234,7 @@ pub(super) async fn rebind(host: Host, arguments: Arguments) -> Result<Reply, Re
     let timers = many(rebound.timers, "timer");
     let text = match rebound.connected {
         true => format!(
-            "{socket} of {namespace} has begun anew with version {version}: {listeners}, {timers}"
+            "{socket} of {namespace} has started again with version {version}: {listeners}, {timers}"
         ),
         false => format!("{socket} of {namespace} was disconnected by its `on_connection`"),
     };

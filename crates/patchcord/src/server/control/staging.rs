@@ -10,15 +10,15 @@ use super::{
 };
 use crate::{
     event::StagedScript,
-    host::{Host, StageError, Whom},
+    host::{Audience, Host, StageError},
 };
 
 pub(super) async fn stage(host: Host, arguments: Arguments) -> Result<Reply, Refusal> {
-    let whom = Whom::from_words(arguments.texts("whom"));
-    let whom = whom.map_err(|error| Refusal::usage(error.to_string()))?;
-    let staged = host.stage(whom).await.map_err(refusal)?;
+    let audience = Audience::from_words(arguments.texts("audience"));
+    let audience = audience.map_err(|error| Refusal::usage(error.to_string()))?;
+    let staged = host.stage(audience).await.map_err(refusal)?;
     let connections = many(staged.connections, "connection");
-    let head = format!("staged for {}, on {connections}", staged.whom);
+    let head = format!("staged for {}, on {connections}", staged.audience);
     let lines = staged.scripts.iter().flat_map(|one| {
         let (version, instead_of) = (one.version, one.instead_of);
         lines(one, &format!("version {version} in place of {instead_of}"))

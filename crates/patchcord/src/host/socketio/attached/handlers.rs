@@ -96,7 +96,7 @@ impl Connects {
         let pass = context.pass(|_| {}).await;
         context.still_served(connection.namespace())?;
         connection.enter(Box::new(pass));
-        let rate = context.options.max_events_per_second;
+        let rate = context.options.clients.max_events_per_second;
         socket.on_fallback::<_, HostMarker>(Messages {
             rate: rate.map(Rate::new),
             connection: connection.clone(),

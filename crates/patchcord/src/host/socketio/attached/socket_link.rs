@@ -154,7 +154,7 @@ impl<A: Adapter> Link for SocketLink<A> {
 
     fn handshake(&self) -> Map {
         let parts = self.socket.req_parts();
-        describe(&parts.uri, &Headers::of(&parts.headers), self.peer)
+        describe(&parts.uri, &Headers::new(&parts.headers), self.peer)
     }
 
     fn transport(&self) -> &'static str {

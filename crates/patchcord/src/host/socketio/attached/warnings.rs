@@ -34,8 +34,8 @@ pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> V
     let mut warnings = Vec::new();
     if engine.allowed_transport(TransportType::Polling) {
         warnings.push(
-            "`socket.id` is the session id of Engine.IO on a `SocketIo` of the program's own: whoever learns that of a \
-             client that polls can act as it; give clients ids of your own, or allow WebSockets only"
+            "on a `SocketIo` of the application, `socket.id` is the session id of Engine.IO: whoever learns the id of a \
+             client that polls can act as that client; give clients ids of your own, or allow WebSockets only"
                 .to_owned(),
         );
     }
@@ -46,7 +46,7 @@ pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> V
             engine.max_buffer_size
         ));
     }
-    let max_payload = options.max_payload;
+    let max_payload = options.transport.max_payload;
     let payloads = [
         ("max_payload", engine.max_payload),
         ("ws_max_message_size", engine.ws_max_message_size as u64),
@@ -54,61 +54,65 @@ pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> V
     for (name, size) in payloads {
         if size > max_payload as u64 {
             warnings.push(format!(
-                "`{name}` of the `SocketIo` is {size}: `Options::max_payload`, {max_payload}, does not hold"
+                "`{name}` of the `SocketIo` is {size}, so the option `transport.max_payload`, {max_payload}, has no effect"
             ));
         }
     }
     let default = Options::default();
-    let ignored = [
-        ("path", options.path != engine.req_path),
-        ("origins", options.origins != default.origins),
-        ("allowed_hosts", options.allowed_hosts.is_some()),
+    let (transport, clients) = (&options.transport, &options.clients);
+    let is_set = [
+        ("transport.path", transport.path != engine.req_path),
         (
-            "max_connections",
-            options.max_connections != default.max_connections,
+            "transport.write_timeout",
+            transport.write_timeout != default.transport.write_timeout,
         ),
         (
-            "max_connections_per_address",
-            options.max_connections_per_address != default.max_connections_per_address,
+            "transport.max_backlog",
+            transport.max_backlog != default.transport.max_backlog,
         ),
         (
-            "max_connects_per_second",
-            options.max_connects_per_second != default.max_connects_per_second,
+            "transport.max_backlog_packets",
+            transport.max_backlog_packets != default.transport.max_backlog_packets,
         ),
         (
-            "max_connects_per_second_per_address",
-            options.max_connects_per_second_per_address
-                != default.max_connects_per_second_per_address,
+            "transport.max_backlog_total",
+            transport.max_backlog_total != default.transport.max_backlog_total,
         ),
         (
-            "max_unconnected",
-            options.max_unconnected != default.max_unconnected,
+            "transport.max_attachments",
+            transport.max_attachments != default.transport.max_attachments,
         ),
         (
-            "write_timeout",
-            options.write_timeout != default.write_timeout,
+            "clients.origins",
+            clients.origins != default.clients.origins,
         ),
-        ("max_backlog", options.max_backlog != default.max_backlog),
+        ("clients.allowed_hosts", clients.allowed_hosts.is_some()),
         (
-            "max_backlog_packets",
-            options.max_backlog_packets != default.max_backlog_packets,
-        ),
-        (
-            "max_backlog_total",
-            options.max_backlog_total != default.max_backlog_total,
+            "clients.max_connections",
+            clients.max_connections != default.clients.max_connections,
         ),
         (
-            "max_namespaces_per_client",
-            options.max_namespaces_per_client != default.max_namespaces_per_client,
+            "clients.max_connections_per_address",
+            clients.max_connections_per_address != default.clients.max_connections_per_address,
         ),
         (
-            "max_attachments",
-            options.max_attachments != default.max_attachments,
+            "clients.max_connects_per_second",
+            clients.max_connects_per_second != default.clients.max_connects_per_second,
+        ),
+        (
+            "clients.max_connects_per_second_per_address",
+            clients.max_connects_per_second_per_address
+                != default.clients.max_connects_per_second_per_address,
+        ),
+        ("clients.max_unconnected", clients.max_unconnected.is_some()),
+        (
+            "clients.max_namespaces_per_client",
+            clients.max_namespaces_per_client != default.clients.max_namespaces_per_client,
         ),
     ];
-    for (name, _) in ignored.iter().filter(|(_, is_set)| *is_set) {
+    for (name, _) in is_set.iter().filter(|(_, is_set)| *is_set) {
         warnings.push(format!(
-            "`Options::{name}` has no effect on a `SocketIo` of the program's own"
+            "the option `{name}` has no effect on a `SocketIo` of the application"
         ));
     }
     warnings

@@ -111,7 +111,7 @@ impl Connects {
             connection.open(Arc::new(link));
         }
         // socketioxide may have ended the socket meanwhile, before it was in any list.
-        if connection.phase() == Phase::Left {
+        if connection.phase() == Phase::Closed {
             self.members.leave(&member);
             wire.end_socket(path, &member.id);
             connection.end_pass();

@@ -22,9 +22,13 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    /// Returns the client at `peer`, which [`Options::trust_proxy`](crate::Options::trust_proxy) determines.
-    pub(super) fn of(headers: &HeaderMap, peer: Option<SocketAddr>, trust_proxy: usize) -> Self {
-        match peer.and_then(|peer| Network::of(peer.ip())) {
+    /// Returns the client at `peer`, which [`ClientOptions::trust_proxy`](crate::host::ClientOptions::trust_proxy) determines.
+    pub(super) fn from_headers(
+        headers: &HeaderMap,
+        peer: Option<SocketAddr>,
+        trust_proxy: usize,
+    ) -> Self {
+        match peer.and_then(|peer| Network::from_address(peer.ip())) {
             None => Self::Exempt,
             Some(proxy) if forwarding(headers, trust_proxy).is_some() => Self::Behind(proxy),
             Some(client) => Self::From(client),
@@ -46,19 +50,28 @@ mod tests {
     #[test]
     fn a_forwarding_header_shows_a_proxy_unless_it_is_trusted() {
         let peer: Option<SocketAddr> = "192.0.2.1:5000".parse().ok();
-        let network = Network::of(peer.unwrap().ip()).unwrap();
+        let network = Network::from_address(peer.unwrap().ip()).unwrap();
         let direct = HeaderMap::new();
-        assert_eq!(Caller::of(&direct, peer, 0), Caller::From(network));
+        assert_eq!(
+            Caller::from_headers(&direct, peer, 0),
+            Caller::From(network)
+        );
         for name in FORWARDING {
             let mut headers = HeaderMap::new();
             headers.insert(name, "198.51.100.7".parse().unwrap());
-            assert_eq!(Caller::of(&headers, peer, 0), Caller::Behind(network));
-            assert_eq!(Caller::of(&headers, peer, 1), Caller::From(network));
+            assert_eq!(
+                Caller::from_headers(&headers, peer, 0),
+                Caller::Behind(network)
+            );
+            assert_eq!(
+                Caller::from_headers(&headers, peer, 1),
+                Caller::From(network)
+            );
             assert_eq!(forwarding(&headers, 0), Some(name));
             assert_eq!(forwarding(&headers, 1), None);
         }
         let local = "127.0.0.1:5000".parse().ok();
-        assert_eq!(Caller::of(&direct, local, 0), Caller::Exempt);
-        assert_eq!(Caller::of(&direct, None, 0), Caller::Exempt);
+        assert_eq!(Caller::from_headers(&direct, local, 0), Caller::Exempt);
+        assert_eq!(Caller::from_headers(&direct, None, 0), Caller::Exempt);
     }
 }

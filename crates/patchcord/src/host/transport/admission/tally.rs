@@ -38,19 +38,28 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn of(options: &Options) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
         let all = Bounds {
-            sessions: options.max_connections.unwrap_or(usize::MAX),
-            unconnected: options.max_unconnected(),
-            rate: options.max_connects_per_second.map(refill),
+            sessions: options.clients.max_connections.unwrap_or(usize::MAX),
+            unconnected: options.clients.max_unconnected(),
+            rate: options.clients.max_connects_per_second.map(refill),
         };
         let share = (all.unconnected / SHARES).max(1);
-        let half = options.max_connects_per_second.map(|count| count / 2);
+        let half = options
+            .clients
+            .max_connects_per_second
+            .map(|count| count / 2);
         Self {
             address: Bounds {
-                sessions: options.max_connections_per_address.unwrap_or(usize::MAX),
+                sessions: options
+                    .clients
+                    .max_connections_per_address
+                    .unwrap_or(usize::MAX),
                 unconnected: share,
-                rate: options.max_connects_per_second_per_address.map(refill),
+                rate: options
+                    .clients
+                    .max_connects_per_second_per_address
+                    .map(refill),
             },
             proxy: Bounds {
                 sessions: usize::MAX,
@@ -191,13 +200,13 @@ mod tests {
     use crate::host::address::Network;
 
     fn from(n: u32) -> Caller {
-        Caller::From(Network::of(Ipv4Addr::from_bits(n).into()).unwrap())
+        Caller::From(Network::from_address(Ipv4Addr::from_bits(n).into()).unwrap())
     }
 
     fn limits(change: impl FnOnce(&mut Options)) -> Limits {
         let mut options = Options::default();
         change(&mut options);
-        Limits::of(&options)
+        Limits::new(&options)
     }
 
     /// Returns the number of sessions that open at once, and the reason why the next one is rejected.
@@ -219,8 +228,8 @@ mod tests {
     fn each_limit_refuses_the_next_session_and_a_session_that_ends_makes_room() {
         let now = Instant::now();
         let limits = limits(|options| {
-            options.max_connections = Some(10);
-            options.max_connections_per_address = Some(6);
+            options.clients.max_connections = Some(10);
+            options.clients.max_connections_per_address = Some(6);
         });
         let (one, two) = (from(1), from(2));
         let mut tally = Tally::default();
@@ -238,7 +247,7 @@ mod tests {
     #[test]
     fn sessions_without_a_socket_are_limited_apart_and_one_address_gets_a_third() {
         let now = Instant::now();
-        let limits = limits(|options| options.max_unconnected = Some(90));
+        let limits = limits(|options| options.clients.max_unconnected = Some(90));
         let mut tally = Tally::default();
         let full = |scope| Refusal::Limit(Over::Unconnected, scope);
         for n in 1..=3 {

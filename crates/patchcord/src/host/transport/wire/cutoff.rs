@@ -18,7 +18,7 @@ impl Wire {
 
     /// Disconnects a client that sent a message larger than `max-payload`.
     pub(in crate::host::transport) fn too_large(self: &Arc<Self>) {
-        let max = self.options().max_payload;
+        let max = self.options().transport.max_payload;
         self.cut_off(&format!(
             "a message larger than `max-payload`, which is {max} bytes"
         ));
@@ -36,7 +36,7 @@ impl Wire {
         self.write_waiting();
         let mut state = self.lock();
         let socket = state.socket_id();
-        let is_first = state.die(Some(reason));
+        let is_first = state.abort_now(Some(reason));
         drop(state);
         if !is_first {
             return;
@@ -52,7 +52,7 @@ impl Wire {
 
     /// Disconnects the client, and returns `false`, if one of its packets has too many attachments.
     pub(super) fn check_attachments(self: &Arc<Self>, attachments: usize) -> bool {
-        let is_within = attachments <= self.options().max_attachments;
+        let is_within = attachments <= self.options().transport.max_attachments;
         if !is_within {
             self.cut_off(&format!("a packet with {attachments} attachments"));
         }

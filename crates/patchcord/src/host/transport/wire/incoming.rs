@@ -216,7 +216,7 @@ impl Wire {
         }
         let is_in_time = !self.has_connected.swap(true, Ordering::Relaxed)
             || self.is_within(self.connect_rate(), "it goes on to connect and disconnect");
-        if count >= self.options().max_namespaces_per_client {
+        if count >= self.options().clients.max_namespaces_per_client {
             return self.refuse_connect(namespace, ConnectRefusal::TooManyNamespaces);
         }
         if !is_in_time {

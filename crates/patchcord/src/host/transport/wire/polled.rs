@@ -31,7 +31,7 @@ impl Drop for Waiting<'_> {
         let mut state = self.wire.lock();
         // The session continues if a WebSocket has replaced polling meanwhile.
         if !self.is_over && state.polling.is_some() {
-            state.die(Some("transport error"));
+            state.abort_now(Some("transport error"));
         }
     }
 }
@@ -195,7 +195,7 @@ impl State {
                 let payload = self.payload();
                 self.ticket = None;
                 if self.ending {
-                    self.die(None);
+                    self.abort_now(None);
                 }
                 payload
             }

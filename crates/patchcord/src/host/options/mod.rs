@@ -1,0 +1,129 @@
+//! Options of a host, which the flags of `patchcord serve` set.
+
+mod clients;
+mod reload;
+mod transport;
+
+use serde::{Deserialize, Serialize};
+use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
+
+pub use self::{
+    clients::ClientOptions,
+    reload::{OnRebindFailure, ReloadOptions},
+    transport::{Transport, TransportOptions},
+};
+use crate::script::{InvalidOption, Limits};
+
+/// Maximum number of packets of socketioxide itself, such as pings, that wait in addition to the events that
+/// [`TransportOptions::max_backlog_packets`] allows.
+const OWN_PACKETS: usize = 1 << 10;
+/// Maximum number of packets in socketioxide's queue for a client. The queue allocates its memory only as it fills.
+const MAX_QUEUE: usize = 1 << 30;
+/// Size in bytes of the buffer that socketioxide keeps for each WebSocket, during its whole life. It may be small,
+/// because the host's stream reads more at once.
+const READ_BUFFER: usize = 1 << 8;
+/// Size in bytes of the same buffer for the host's own `SocketIo`, which reads little more than CONNECTs.
+const SMALL_READ_BUFFER: usize = 1 << 6;
+
+/// Options of a host, in four groups. The flags of `patchcord serve` set them.
+///
+/// Start from [`Options::default`], and change fields.
+///
+/// ```
+/// use patchcord::{Host, Options, host::{OnRebindFailure, Transport}};
+///
+/// let mut options = Options::default();
+/// options.transport.transports = vec![Transport::Websocket];
+/// options.clients.origins = vec!["https://example.com".parse()?];
+/// options.reload.on_rebind_failure = OnRebindFailure::Disconnect;
+/// let host = Host::builder().options(options).build();
+/// # Ok::<(), patchcord::host::BadOrigin>(())
+/// ```
+///
+/// Or read them from the configuration of the application by serde, and validate them. Names have hyphens, as the flags
+/// have; times have a unit; a maximum that does not exist is `"none"`; what is left out has its default:
+///
+/// ```
+/// use patchcord::Options;
+///
+/// let text = r#"{
+///     "transport": { "path": "/ws", "ping-interval": "10s" },
+///     "clients": { "max-connections": "none", "origins": ["https://example.com"] },
+///     "limits": { "time": "20ms" }
+/// }"#;
+/// let options: Options = serde_json::from_str(text)?;
+/// options.validate()?;
+/// assert_eq!(options.clients.max_connections, None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct Options {
+    /// Options of the transports.
+    pub transport: TransportOptions,
+    /// Options of the clients.
+    pub clients: ClientOptions,
+    /// Options of the reload.
+    pub reload: ReloadOptions,
+    /// Limits of each script call: time, operations, memory and sizes.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// Checks the values of all options. [`HostBuilder::build`](crate::HostBuilder::build) does it too, and panics; so
+    /// an application that reads its options from a configuration calls this method first.
+    ///
+    /// ```
+    /// let mut options = patchcord::Options::default();
+    /// options.transport.path = "socket.io".to_owned();
+    /// let error = options.validate().unwrap_err();
+    /// assert_eq!(error.to_string(), "option `transport.path`: expected a path such as `/socket.io`");
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the first option that has a value with which a host cannot work.
+    pub fn validate(&self) -> Result<(), InvalidOption> {
+        self.transport.validate()?;
+        self.clients.validate()?;
+        self.reload.validate()?;
+        self.limits.validate()
+    }
+
+    /// Returns a builder of a `SocketIo` with the path, times, payload limits and transports of these options, and with
+    /// queues that hold what one script call can send. It is meant for [`Host::attach`](crate::Host::attach); the
+    /// application can set an adapter.
+    ///
+    /// ```
+    /// let (layer, io) = patchcord::Options::default().socket_io().build_layer();
+    /// ```
+    pub fn socket_io(&self) -> SocketIoBuilder {
+        let builder = self.any_socket_io();
+        match self.transport.transports.as_slice() {
+            [Transport::Polling] => builder.transports([TransportType::Polling]),
+            [Transport::Websocket] => builder.transports([TransportType::Websocket]),
+            _ => builder,
+        }
+    }
+
+    /// Returns the builder of the host's own `SocketIo`, which sees each client as a WebSocket.
+    pub(super) fn socket_io_of_host(&self) -> SocketIoBuilder {
+        self.any_socket_io()
+            .transports([TransportType::Websocket])
+            .ws_read_buffer_size(SMALL_READ_BUFFER)
+    }
+
+    fn any_socket_io(&self) -> SocketIoBuilder {
+        SocketIo::builder()
+            .req_path(self.transport.path.clone())
+            .ping_interval(self.transport.ping_interval)
+            .ping_timeout(self.transport.ping_timeout)
+            .connect_timeout(self.transport.connect_timeout)
+            .upgrade_timeout(self.transport.upgrade_timeout)
+            .max_payload(self.transport.max_payload as u64)
+            .ws_max_message_size(self.transport.max_payload)
+            .ws_max_frame_size(self.transport.max_payload)
+            .ws_read_buffer_size(READ_BUFFER)
+            .max_buffer_size(self.transport.max_backlog_packets.min(MAX_QUEUE) + OWN_PACKETS)
+    }
+}

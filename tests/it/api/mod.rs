@@ -1,0 +1,16 @@
+//! What scripts can call, as clients see it.
+
+mod acks;
+mod async_functions;
+mod broadcast;
+mod catch_all;
+mod client_acks;
+mod data;
+mod dynamic_namespaces;
+pub(crate) mod handshake;
+mod hooks;
+mod namespaces;
+mod rooms;
+mod scripts;
+mod timers;
+mod values;

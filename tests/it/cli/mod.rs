@@ -1,0 +1,10 @@
+//! The program `patchcord`.
+
+mod log;
+mod manual;
+mod new;
+mod options;
+mod program;
+mod repl;
+mod script_tests;
+mod terminal;

@@ -1,0 +1,8 @@
+//! The host as applications embed it.
+
+mod attach;
+mod closing;
+mod cluster;
+mod counters;
+mod embedder;
+mod failures;

@@ -1,0 +1,7 @@
+//! Rules of the code, and checks that documents and examples are true.
+
+mod dependencies;
+mod documents;
+mod examples;
+mod language;
+mod layers;

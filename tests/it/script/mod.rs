@@ -1,0 +1,8 @@
+//! Scripts before they run: checks, messages, the language.
+
+mod check;
+mod function_values;
+mod imports;
+mod messages;
+mod reference;
+mod standard_functions;

@@ -1,0 +1,6 @@
+//! The stand-alone server and its channels for operators.
+
+mod admin;
+mod control;
+mod inspect;
+mod public;

@@ -1,0 +1,11 @@
+//! What the tests have in common.
+
+pub(crate) mod application;
+pub(crate) mod gate;
+pub(crate) mod memory;
+pub(crate) mod options;
+pub(crate) mod preview;
+pub(crate) mod program;
+pub(crate) mod server;
+pub(crate) mod watched;
+pub(crate) mod wire;
