@@ -9,7 +9,7 @@ pub(super) struct Allocator {
     pub(super) release_memory: fn(),
 }
 
-/// Prepares the allocator. Returns `None` for the system's allocator, which cannot be asked.
+/// Prepares the allocator. Returns `None` for the system's allocator, which has no such functions.
 #[cfg(all(feature = "jemalloc", unix))]
 pub(super) fn prepare() -> Option<Allocator> {
     memory::return_memory_when_free();

@@ -11,8 +11,8 @@ use super::usage;
 /// Flags that are not allowed as keys.
 const FLAGS_ONLY: [&str; 4] = ["config", "help", "no-watch", "version"];
 
-/// Returns the arguments for the keys of a file. It checks every key, and omits those that a flag or the environment
-/// has set already.
+/// Returns the arguments for the keys of a file. Checks every key, and omits those that a flag or the environment has
+/// already set.
 pub(super) fn arguments(
     file: &Path,
     command: &Command,

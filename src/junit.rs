@@ -1,4 +1,4 @@
-//! Results of tests as JUnit's XML, which build servers read.
+//! Results of tests as JUnit XML, which CI servers read.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 
 use patchcord::{script::Memory, server::CLIENT_SCRIPT};
 
-/// A built-in script.
+/// Built-in script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Preset {
     /// Name of the preset, which is that of its file without the extension.
@@ -25,7 +25,7 @@ macro_rules! presets {
     };
 }
 
-/// Every preset, the one for a first look first.
+/// All presets. The first one is the best introduction.
 pub(super) const PRESETS: [Preset; 6] =
     presets!("chat", "echo", "private", "rooms", "auth", "whiteboard");
 

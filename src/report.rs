@@ -1,7 +1,7 @@
 //! Output of the program for the person at the terminal: host events, one line each, and diagnostics in full.
 //!
 //! Invariant: no text of a client or a script reaches the terminal as a control sequence, or begins a line that could
-//! be taken for one of patchcord. Only [`output`] writes text as it is.
+//! be mistaken for one of patchcord's. Only [`output`] writes text verbatim.
 
 mod clock;
 #[cfg(test)]
@@ -38,7 +38,7 @@ pub(super) fn output(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
-/// Writes several lines to the standard output, with control characters of each made visible.
+/// Writes several lines to the standard output, with the control characters of each line made visible.
 pub(super) fn lines(text: &str) {
     let lines: Vec<_> = text.split('\n').map(visible).collect();
     output(&lines.join("\n"));
@@ -49,7 +49,7 @@ pub(super) fn hint(text: &str) {
     write(&format!("hint: {}", visible(text)));
 }
 
-/// Writes text to the standard output that a client or a script may have chosen.
+/// Writes to the standard output a text that a client or a script may have chosen.
 pub(super) fn line(text: &str) {
     output(&visible_lines(text));
 }
@@ -93,7 +93,7 @@ pub(super) fn listening(
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Log of a running server, for people or for programs.
+/// Log of a running server, human-readable or machine-readable.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Log {
     format: LogFormat,

@@ -31,11 +31,11 @@ use patchcord::{
     server::{Server, raise_limit},
 };
 
-/// Exit code, as shells count it, if a second signal ends the process before the shutdown is complete.
+/// Exit code, by the convention of shells, if a second signal ends the process before the shutdown is complete.
 const INTERRUPTED: u8 = 130;
 /// Stack size of a worker thread, in bytes: script calls nest on it.
 const STACK: usize = 8 << 20;
-/// Minimum number of clients that must have gone before a thread returns memory.
+/// Minimum number of clients that must have disconnected before a thread returns memory.
 const CLIENTS_PER_RELEASE: u64 = 8;
 /// Minimum number of worker threads, because one script that runs to its deadline must not stop the others.
 const MIN_WORKERS: usize = 4;
@@ -62,11 +62,11 @@ pub(super) fn run(
 }
 
 thread_local! {
-    /// Number of clients that had gone when this thread last returned memory.
+    /// Number of clients that had disconnected when this thread last returned memory.
     static GONE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Runs when a thread becomes idle: returns the memory of clients that have gone.
+/// Runs when a thread becomes idle: returns the memory of clients that have disconnected.
 fn rest(release_memory: fn()) {
     let gone = clients_gone();
     if gone - GONE.get() >= CLIENTS_PER_RELEASE {
@@ -96,7 +96,7 @@ fn memory(limits: &Limits) -> String {
 }
 
 async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Result<ExitCode> {
-    // From here on, because a signal that arrives while the scripts are loaded must not end the process.
+    // Registered before the scripts are loaded, because a signal that arrives during the load must not end the process.
     let mut hangup = signal(SignalKind::hangup()).context("signals cannot be received")?;
     let broken = Arc::new(AtomicBool::new(false));
     let seen = broken.clone();

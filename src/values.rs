@@ -5,10 +5,10 @@ use std::{fmt, str::FromStr, time::Duration};
 use clap::ValueEnum;
 use patchcord::host;
 
-/// Maximum length of a time: longer than anybody needs, and short enough to be added to any point in time.
+/// Maximum length of time: longer than anybody needs, and short enough to be added to any point in time.
 const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A length of time, such as `300ms` or `25s`.
+/// Length of time, such as `300ms` or `25s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Time(pub(super) Duration);
 
@@ -42,7 +42,7 @@ const UNITS: [(&str, usize); 7] = [
     ("B", 1),
 ];
 
-/// A number of bytes, such as `1MB`, `64KiB` or `1000000`.
+/// Number of bytes, such as `1MB`, `64KiB` or `1000000`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size(pub(super) usize);
 
@@ -82,7 +82,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// A whole number, 1 or more.
+/// Whole number, 1 or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Count(pub(super) usize);
 
@@ -103,7 +103,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// A [`Count`], or unlimited.
+/// [`Count`], or unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Maximum(pub(super) Option<usize>);
 
@@ -149,7 +149,7 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
         .map_err(|_| "expected a number from 0 to 65535".to_owned())
 }
 
-/// Checks that a text is an address with a port, to listen on.
+/// Checks that a text is an address with a port on which a server can listen.
 pub(super) fn address(text: &str) -> Result<String, String> {
     let port = text.rsplit_once(':').filter(|(name, _)| !name.is_empty());
     match port.is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
@@ -169,7 +169,7 @@ pub(super) fn proxies(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Parses the path of the Socket.IO endpoint, and removes slashes at its end.
+/// Parses the path of the Socket.IO endpoint, and removes trailing slashes.
 pub(super) fn path(text: &str) -> Result<String, String> {
     let mut options = host::Options::default();
     text.trim_end_matches('/')

@@ -12,7 +12,10 @@ pub(super) fn time_of_day(time: SystemTime) -> String {
 fn of_zone(time: SystemTime, zone: Option<&TimeZone>) -> String {
     let time = Timestamp::try_from(time).unwrap_or_default();
     match zone {
-        Some(zone) => time.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string(),
+        Some(zone) => time
+            .to_zoned_datetime(zone.clone())
+            .strftime("%H:%M:%S")
+            .to_string(),
         None => time.strftime("%H:%M:%SZ").to_string(),
     }
 }

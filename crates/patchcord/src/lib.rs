@@ -1,7 +1,7 @@
 //! Embeddable scripting host for Socket.IO connection handlers.
 //!
-//! A Socket.IO server (socketioxide on axum and tokio) calls [Rhai] scripts on each connection event. A save of a
-//! script changes the behaviour of live connections, keeps their state, and takes effect on all of them or on none.
+//! A Socket.IO server (socketioxide on axum and tokio) calls [Rhai] scripts for each event of a connection. Saving a
+//! script changes the behaviour of live connections and keeps their state. It takes effect on all of them or on none.
 //!
 //! # A host in ten lines
 //!
@@ -18,19 +18,19 @@
 //! }
 //! ```
 //!
-//! There are three ways to serve. The host does most in the first, and least in the last:
+//! There are three ways to serve. The host does the most in the first, and the least in the last:
 //!
-//! | | use it for | |
+//! | call | serves | what the host does |
 //! |---|---|---|
 //! | [`server::serve`] | scripts alone | loads, watches and listens |
-//! | [`Host::service`] | an axum app | the Socket.IO path belongs to the host, all other paths to the app; all guarantees hold |
-//! | [`Host::attach`] | a `SocketIo` of the application | beside namespaces in Rust, with any adapter; its documentation lists the guarantees that do not hold there |
+//! | [`Host::service`] | an axum app | handles the Socket.IO path, and leaves all other paths to the app; all guarantees hold |
+//! | [`Host::attach`] | a `SocketIo` of the application | serves alongside namespaces in Rust, with any adapter; the documentation of `Host::attach` lists the guarantees that do not hold there |
 //!
 //! # Sources of scripts
 //!
-//! From a folder or a file ([`HostBuilder::scripts`]), from memory ([`script::Memory`]), or from a [`script::Loader`]
-//! of the application. A folder can be watched ([`Host::watch`]). Scripts from every source can be reloaded by a call
-//! ([`Host::reload`]):
+//! Scripts come from a folder or a file ([`HostBuilder::scripts`]), from memory ([`script::Memory`]), or from a
+//! [`script::Loader`] of the application. [`Host::watch`] watches a folder, a file, or a loader that announces its
+//! changes. [`Host::reload`] reloads scripts from any source:
 //!
 //! ```
 //! use patchcord::{Host, script::{Loader, LoadError}};
@@ -72,14 +72,14 @@
 //! A reload may run `on_connection` of live connections again as a *draft*, a run without effects. So the host must
 //! know what a function does:
 //!
-//! | | the function | in a draft, it |
+//! | registered with | the function | in a draft, it |
 //! |---|---|---|
-//! | [`HostBuilder::function`] | reads | is called |
-//! | [`HostBuilder::effect`] | changes something outside | is skipped |
-//! | [`HostBuilder::async_function`] | waits, and passes its result to a closure | is skipped |
+//! | [`HostBuilder::function`] | has no side effects | is called |
+//! | [`HostBuilder::effect`] | has side effects | is skipped |
+//! | [`HostBuilder::async_function`] | is asynchronous, and passes its result to a closure | is skipped |
 //!
-//! [`HostBuilder::module`] makes [`Functions`] a module with a name. A [`Signature`] adds the names of the parameters
-//! and a comment. [`Host::check`] knows these functions, and [`Host::definitions`] exports them for editors:
+//! [`HostBuilder::module`] registers [`Functions`] as a module with a name. A [`Signature`] adds the names of the
+//! parameters and a comment. [`Host::check`] knows these functions, and [`Host::definitions`] exports them for editors:
 //!
 //! ```
 //! use patchcord::{Functions, Host, Signature, script::Memory};
@@ -138,7 +138,7 @@
 //!
 //! # Tests
 //!
-//! [`testing::TestHost`] runs scripts in memory, with clients in memory and a clock that the test advances:
+//! [`testing::TestHost`] runs scripts in memory, with simulated clients and a clock that the test advances:
 //!
 //! ```
 //! use patchcord::testing::TestHost;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use patchcord::{HostEvent, testing::TestHost};
 use serde_json::json;
 
-use crate::support::server::{Client, Running};
+use crate::support::server::{Client, Running, sid};
 
 #[test]
 fn a_client_is_refused_with_what_the_script_throws() {
@@ -146,4 +146,39 @@ fn seconds() -> u64 {
 async fn the_time_of_a_handshake_is_when_the_client_connected() {
     let running = Running::new(&[("main.rhai", TIMES)], |b| b).await;
     assert_time_stands(running.websocket().await).await;
+}
+
+#[tokio::test]
+async fn cookies_are_decoded_and_of_two_with_one_name_the_first_counts() {
+    let script = "fn on_connection(socket) { socket.emit(\"cookies\", socket.handshake.cookies); }";
+    let running = Running::new(&[("main.rhai", script)], |b| b).await;
+    let open = |cookies: &str| {
+        format!(
+            "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: {}\r\n{cookies}Connection: close\r\n\r\n",
+            running.address
+        )
+    };
+    for (cookies, expected) in [
+        ("", "{}"),
+        (
+            "Cookie: session=a%20b; theme=\"dark\"; session=other; odd=%ff; =x; bare\r\n",
+            "{\"\":\"x\",\"odd\":\"%ff\",\"session\":\"a b\",\"theme\":\"dark\"}",
+        ),
+        (
+            "Cookie: a=1\r\nCookie: b=2=3\r\n",
+            "{\"a\":\"1\",\"b\":\"2=3\"}",
+        ),
+    ] {
+        let session = running.http(&open(cookies)).await;
+        let path = format!("/socket.io/?EIO=4&transport=polling&sid={}", sid(&session));
+        running.post(&path, "40").await;
+        let mut heard = String::new();
+        while !heard.contains("cookies") {
+            heard = running.get(&path).await;
+        }
+        assert!(
+            heard.contains(&format!("42[\"cookies\",{expected}]")),
+            "{heard}"
+        );
+    }
 }

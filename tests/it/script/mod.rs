@@ -3,6 +3,7 @@
 mod check;
 mod function_values;
 mod imports;
+mod library;
 mod messages;
 mod reference;
 mod standard_functions;

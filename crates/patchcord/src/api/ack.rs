@@ -1,4 +1,4 @@
-//! Ack of an event, with which a handler answers the client.
+//! Acks of events: a handler answers the client with them.
 
 use std::sync::{
     Arc,
@@ -11,14 +11,14 @@ use tokio::runtime::Handle;
 use super::{Fallible, emit, registration::closure};
 use crate::{connection::Connection, event::HostEvent};
 
-/// State of an ack that no handler has as a parameter.
+/// State of an ack that no handler has received as a parameter.
 const NEW: u8 = 0;
-/// State of an ack that a handler has, and may keep.
+/// State of an ack that a handler has received, and may keep.
 const GIVEN: u8 = 1;
-/// State of an ack that is answered, or whose missing answer is announced elsewhere.
+/// State of an ack that is answered, or whose missing answer is reported elsewhere.
 const DONE: u8 = 2;
 
-/// Ack of one event. Only the first answer counts.
+/// Ack of one event. Only the first answer is sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Ack(Arc<Pending>);
 
@@ -55,12 +55,12 @@ impl Ack {
         )
     }
 
-    /// Returns `true` if the ack is not done, and nothing but this handle can answer it any more.
+    /// Returns `true` if the ack is not done, and only this handle could still answer it.
     pub(crate) fn is_dropped(&self) -> bool {
         self.0.state.load(Ordering::Acquire) != DONE && Arc::strong_count(&self.0) == 1
     }
 
-    /// Notes that a handler has the ack as a parameter.
+    /// Records that a handler has received the ack as a parameter.
     pub(crate) fn give(&self) {
         // An ack that is done stays done.
         let _ = self
@@ -69,7 +69,7 @@ impl Ack {
             .compare_exchange(NEW, GIVEN, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Ends the ack without an answer and without an event, because the reason is announced elsewhere.
+    /// Ends the ack without an answer and without an event, because the reason is reported elsewhere.
     pub(crate) fn end(&self) {
         self.0.state.store(DONE, Ordering::Release);
     }
@@ -84,7 +84,7 @@ impl Ack {
 }
 
 impl Drop for Pending {
-    /// Announces an ack that a handler had, and that was not answered.
+    /// Announces an ack that a handler received but did not answer.
     fn drop(&mut self) {
         if *self.state.get_mut() != GIVEN || !self.connection.is_connected() {
             return;
@@ -98,7 +98,7 @@ impl Drop for Pending {
             script: version.entry().clone(),
             event: self.event.to_string(),
         };
-        // Announced by a task of its own, because a listener of the application may need what is locked here.
+        // A separate task announces the event, because a listener of the application may need a lock that is held here.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move { namespace.driver().announce(event) });
         }

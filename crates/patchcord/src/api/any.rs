@@ -19,8 +19,8 @@ pub(super) fn register(module: &mut Module) {
 )]
 mod functions {
     /// Calls `listener` for every event of this client, before the event's own listeners, with the name of the event
-    /// and an array of its arguments. If the client asked for an ack, the ack is the last of them. The value that the
-    /// listener returns is not an answer.
+    /// and an array of its arguments. If the client asked for an ack, the last element of the array is the ack. The
+    /// return value of the listener is not sent as an ack.
     ///
     /// ```rhai
     /// socket.on_any(|event, args| { print(`${event} with ${args.len} arguments`); });
@@ -44,7 +44,7 @@ mod functions {
         remove("off_any", socket, ANY, None)
     }
 
-    /// Removes one listener of `on_any`: the last one that was registered with this function.
+    /// Removes one listener of `on_any`. If `listener` was registered several times, removes the last registration.
     ///
     /// ```rhai
     /// let listener = |event, args| { print(event); };
@@ -60,9 +60,9 @@ mod functions {
     }
 
     /// Calls `listener` for every event that is sent to this client, with the name of the event and an array of its
-    /// arguments, soon after the call that sends it. In Node the listener is called before the event is sent. If more
-    /// than 16,384 events, or 16 MiB, wait for the listeners of a busy client, the listeners miss the further events,
-    /// and this is announced. The client receives them all the same.
+    /// arguments, soon after the call that sends it. In Node, the listener is called before the event is sent. If more
+    /// than 16,384 events, or 16 MiB, are waiting for the listeners of a busy client, the listeners miss further
+    /// events, and the log says so. The client still receives these events.
     ///
     /// ```rhai
     /// socket.on_any_outgoing(|event, args| { print(`sent ${event}`); });
@@ -92,7 +92,8 @@ mod functions {
         remove("off_any_outgoing", socket, OUTGOING, None)
     }
 
-    /// Removes one listener of `on_any_outgoing`: the last one that was registered with this function.
+    /// Removes one listener of `on_any_outgoing`. If `listener` was registered several times, removes the last
+    /// registration.
     ///
     /// ```rhai
     /// let listener = |event, args| { print(event); };
@@ -107,9 +108,9 @@ mod functions {
         remove("off_any_outgoing", socket, OUTGOING, Some(&listener))
     }
 
-    /// Calls `check` with the name and the arguments of each event, before the listeners of the event. If `check`
-    /// throws, the event is dropped and the `error` listeners get what it threw. If it returns an array, this array
-    /// replaces the arguments. In Node it is `socket.use`, with a `next` function.
+    /// Calls `check` with the name and the array of arguments of each event, before the listeners of the event. If
+    /// `check` throws, the event is dropped, and the `error` listeners receive the thrown value. If `check` returns an
+    /// array, this array replaces the arguments. The equivalent in Node is `socket.use`, with a `next` function.
     ///
     /// ```rhai
     /// socket.middleware(|event, args| {

@@ -1,8 +1,11 @@
 //! Binary attachments, as scripts receive them.
 
-use rhai::{Blob, Dynamic, INT, Module, combine_with_exported_module, plugin::export_module};
+use rhai::{
+    Blob, Dynamic, EvalAltResult, INT, ImmutableString, Module, combine_with_exported_module,
+    plugin::export_module,
+};
 
-use crate::value::Binary;
+use crate::{script::produce, value::Binary};
 
 pub(crate) fn register(module: &mut Module) {
     module.set_custom_type::<Binary>("Binary");
@@ -15,7 +18,7 @@ pub(crate) fn register(module: &mut Module) {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod functions {
-    /// Returns the number of bytes. `type_of` of such a value is `"Binary"`, and that of Rhai's own blobs is `"blob"`.
+    /// Returns the number of bytes. `type_of` of such a value is `"Binary"`; that of a Rhai blob is `"blob"`.
     ///
     /// ```rhai
     /// socket.on("upload", |bytes| bytes.len());
@@ -25,7 +28,7 @@ mod functions {
         INT::try_from(binary.len()).unwrap_or(INT::MAX)
     }
 
-    /// Returns the byte at an index, or `()` beyond the end. A negative index counts from the end.
+    /// Returns the byte at an index, or `()` if there is none. A negative index counts from the end.
     ///
     /// ```rhai
     /// socket.on("upload", |bytes| bytes[0]);
@@ -35,7 +38,7 @@ mod functions {
         binary.get(place).map_or(Dynamic::UNIT, Dynamic::from)
     }
 
-    /// Returns a part of the data, without copying it. A negative start counts from the end.
+    /// Returns `len` bytes from index `start`, without copying them. A negative index counts from the end.
     ///
     /// ```rhai
     /// socket.on("upload", |bytes| bytes.slice(0, 16));
@@ -45,7 +48,26 @@ mod functions {
         binary.slice(start, len)
     }
 
-    /// Returns a copy as Rhai's own blob, which can be changed.
+    /// Returns the text that the bytes are in UTF-8. Throws if they are not UTF-8. In Node it is
+    /// `new TextDecoder("utf-8", { fatal: true }).decode(bytes)`.
+    ///
+    /// ```rhai
+    /// socket.on("upload", |bytes| bytes.to_text());
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn to_text(binary: &mut Binary) -> Result<ImmutableString, Box<EvalAltResult>> {
+        produce(binary.len())?;
+        let text = std::str::from_utf8(binary.as_bytes());
+        let text = text.map_err(|error| {
+            format!(
+                "`to_text`: the bytes are not UTF-8 at index {}",
+                error.valid_up_to()
+            )
+        })?;
+        Ok(text.into())
+    }
+
+    /// Returns a copy of the data as a Rhai blob, which can be changed.
     ///
     /// ```rhai
     /// socket.on("upload", |bytes| { let blob = bytes.to_blob(); blob[0] = 1; blob });

@@ -1,4 +1,4 @@
-//! Time and randomness: values that differ at every call, and are equal in both drafts of an edit.
+//! Time and randomness: values that differ in every call, but are the same in both drafts of an edit.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,15 +8,17 @@ use rhai::{
     combine_with_exported_module, plugin::export_module,
 };
 
+use uuid::Builder;
+
 use super::{Fallible, outside::Outside, refuse};
 use crate::connection::{Frozen, Turn};
 
-/// Characters of a random id. There are 64 of them, so that each stands for six bits.
+/// Characters of a random id. There are 64 of them, so that each encodes six bits.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-/// Length of a random id, in characters: 120 bits, which cannot be guessed.
+/// Length of a random id, in characters. It has 120 random bits, and cannot be guessed.
 const ID_LENGTH: usize = 20;
 
-/// Returns the time and the randomness that a pair of drafts sees.
+/// Returns the time and the random seed for a pair of drafts.
 pub(crate) fn freeze() -> Frozen {
     Frozen::new(now(), rand::rng().random())
 }
@@ -33,7 +35,7 @@ pub(crate) fn now() -> INT {
     INT::try_from(since.as_millis()).unwrap_or(INT::MAX)
 }
 
-/// Draws a value, in a draft from the draft's own source, and otherwise from one that cannot be guessed.
+/// Draws a random value: in a draft from the draft's own generator, and otherwise from an unpredictable one.
 fn draw<T: Variant + Clone>(call: Outside, value: impl FnOnce(&mut dyn Rng) -> T) -> Fallible<T> {
     call.read(|| {
         Ok(match Turn::running_draft() {
@@ -49,7 +51,7 @@ fn draw<T: Variant + Clone>(call: Outside, value: impl FnOnce(&mut dyn Rng) -> T
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod functions {
-    /// Returns the time in milliseconds since 1970. In Node it is `Date.now()`.
+    /// Returns the current time, in milliseconds since 1970 (the Unix epoch). The equivalent in Node is `Date.now()`.
     ///
     /// ```rhai
     /// let since = now_ms();
@@ -63,7 +65,7 @@ mod functions {
         })
     }
 
-    /// Returns a text of 20 letters, digits, `-` and `_` that cannot be guessed.
+    /// Returns a random string of 20 letters, digits, `-` and `_`, which cannot be guessed.
     ///
     /// ```rhai
     /// socket.data.token = random_id();
@@ -84,7 +86,39 @@ mod functions {
         })
     }
 
-    /// Returns a random whole number from `low` to `high`, both included.
+    /// Returns a random UUID (version 4 of RFC 9562), which cannot be guessed. In Node it is `crypto.randomUUID()`.
+    ///
+    /// ```rhai
+    /// socket.on("create", |title| #{ id: uuid(), title: title });
+    /// ```
+    #[rhai_fn(volatile, return_raw)]
+    pub(crate) fn uuid(
+        context: NativeCallContext<'_>,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        draw(Outside::draw("uuid", &context, ()), |source| {
+            let id = Builder::from_random_bytes(source.random()).into_uuid();
+            ImmutableString::from(id.to_string())
+        })
+    }
+
+    /// Returns a UUID that begins with the time (version 7 of RFC 9562), so that later ids sort after earlier ones. It
+    /// shows when it was made.
+    ///
+    /// ```rhai
+    /// io.data.push("messages", #{ id: uuid_v7(), text: "hi" }, 100);
+    /// ```
+    #[rhai_fn(volatile, return_raw)]
+    pub(crate) fn uuid_v7(
+        context: NativeCallContext<'_>,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        let ms = Turn::running_draft().map_or_else(now, |draft| draft.now());
+        draw(Outside::draw("uuid_v7", &context, ()), |source| {
+            let id = Builder::from_unix_timestamp_millis(ms.unsigned_abs(), &source.random());
+            ImmutableString::from(id.into_uuid().to_string())
+        })
+    }
+
+    /// Returns a random integer from `low` to `high`, inclusive.
     ///
     /// ```rhai
     /// socket.on("roll", || rand(1, 6));
@@ -104,7 +138,7 @@ mod functions {
         }
     }
 
-    /// Returns a random number from 0 up to, but not including, 1. In Node it is `Math.random()`.
+    /// Returns a random float from 0 up to, but not including, 1. The equivalent in Node is `Math.random()`.
     ///
     /// ```rhai
     /// if rand_float() < 0.5 { socket.emit("heads"); }
@@ -115,7 +149,7 @@ mod functions {
         draw(call, |source| source.random::<FLOAT>())
     }
 
-    /// Returns `true` or `false`, by chance.
+    /// Returns `true` or `false` at random.
     ///
     /// ```rhai
     /// socket.on("toss", || if rand_bool() { "heads" } else { "tails" });

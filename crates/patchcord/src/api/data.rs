@@ -1,4 +1,4 @@
-//! `io.data` and `socket.data`: maps that calls share.
+//! `io.data` and `socket.data`: maps that script calls share.
 
 use std::sync::Arc;
 
@@ -19,25 +19,26 @@ use crate::{
     value,
 };
 
-/// Maximum attempts of `update`, which runs its closure again if another call has changed the key meanwhile.
+/// Maximum number of attempts of `update`, which runs its closure again if another call has changed the key in the
+/// meantime.
 const UPDATE_TRIES: usize = 16;
 
-/// Maximum size of data that is copied in one go, in bytes. A larger copy would hold up all calls that use the data.
+/// Maximum size of data that is copied at once, in bytes. A larger copy would block all calls that use the data.
 const MAX_WHOLE: usize = 4 << 20;
 
-/// Maximum size of a value that is recorded although nothing depends on it, in bytes.
+/// Maximum size in bytes of a value that is recorded even though the call does not depend on it.
 const SMALL: usize = 512;
 
 /// Record of the state of a key before a call. It stays empty if no tape needs it.
 #[derive(Default)]
 struct Noted {
     before: Option<Before>,
-    /// The call has changed nothing.
+    /// `true` if the call has changed nothing.
     is_unchanged: bool,
 }
 
 impl Noted {
-    /// Records the value that was there.
+    /// Records the previous value.
     fn was(&mut self, value: Option<&Dynamic>) {
         if let Some(before) = &mut self.before {
             *before = Before::Was(value.cloned());
@@ -51,7 +52,7 @@ impl Noted {
         }
     }
 
-    /// Records that there was a value; a small value itself is recorded too.
+    /// Records that there was a value. If the value is small, records the value too.
     fn was_present(&mut self, value: Option<&Dynamic>) {
         self.may_have_been(value);
         if let Some(before @ Before::Unknown) = &mut self.before {
@@ -60,7 +61,7 @@ impl Noted {
     }
 }
 
-/// Returns `true` if both have the same value, or both have none.
+/// Returns `true` if both values are the same, or both are missing.
 fn is_same(one: Option<&Dynamic>, other: Option<&Dynamic>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => value::same(one, other),
@@ -77,16 +78,16 @@ fn restore(before: &Before, copy: &Data, key: &str) {
     }
 }
 
-/// Handle of a script on shared data.
+/// Script handle for shared data.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedMap {
     data: Arc<Data>,
-    /// Maximum size of the data in bytes, from the limits.
+    /// Function that returns the maximum size of the data, in bytes, from the limits.
     max: fn(&Limits) -> usize,
 }
 
 impl SharedMap {
-    /// Creates a handle on data. This fails outside a call.
+    /// Creates a handle for data. Fails outside a call.
     pub(super) fn new(data: &Arc<Data>, max: fn(&Limits) -> usize) -> Fallible<Self> {
         turn("data")?;
         Ok(Self {
@@ -106,7 +107,7 @@ impl SharedMap {
     }
 
     /// Applies a function to a key. `on_connection` records the state of the key before its first use. A draft starts
-    /// from this state, in a copy, so that its result is that of connect time, whichever function of the API the new
+    /// from a copy of this state, so that its result is the same as at connect time, whichever API function the new
     /// text calls.
     fn apply<T>(
         &self,
@@ -157,12 +158,12 @@ impl SharedMap {
         } else {
             effect
         };
-        // A call that has failed is noted too: in the recorded state it would fail again.
+        // A failed call is recorded too: in the recorded state it would fail again.
         Turn::note_key(identity, before, effect);
         result
     }
 
-    /// Applies a function to the real key in a draft, because each client has a result of its own.
+    /// Applies a function to the live key in a draft, because each client gets a different result.
     fn draw<T>(
         &self,
         key: &str,
@@ -176,7 +177,7 @@ impl SharedMap {
         Ok(result)
     }
 
-    /// Reads a key, and remembers its value and stamp for a write that follows in the same call.
+    /// Reads a key, and remembers its value and stamp for a later write in the same call.
     fn read(&self, key: &str) -> Fallible<Dynamic> {
         self.apply(key, Effect::Reads, |data, before| {
             let (value, stamp) = data.look(key);
@@ -197,8 +198,8 @@ impl SharedMap {
         call.read(|| look(&self.data()))
     }
 
-    /// Writes a key, unless another call has changed it since this call read it: `io.data.users[id] = name` reads the
-    /// users, changes them, and writes them.
+    /// Writes a key. Fails if another call has changed the key since this call read it: `io.data.users[id] = name`
+    /// reads `users`, changes the copy, and writes it back.
     fn write(&self, key: &str, value: &Dynamic) -> Fallible {
         if self.is_as_read(key, value) {
             return Ok(());
@@ -239,28 +240,28 @@ impl SharedMap {
         }
     }
 
-    /// Returns `true` for the `socket.data` of the call's own socket. An edit merges it, and a draft does not change
-    /// it.
+    /// Returns `true` for the `socket.data` of the socket whose call is running. An edit merges this data, and a draft
+    /// does not change it.
     fn is_of_own_socket(&self) -> bool {
         Turn::current().is_some_and(|turn| Arc::ptr_eq(turn.connection.data(), &self.data))
     }
 
-    /// Returns a copy of a value to keep. This fails if there is no room for it.
+    /// Returns a copy of a value, to store it. Fails if the value does not fit within the limit.
     fn plain(&self, key: &str, value: &Dynamic) -> Fallible<Dynamic> {
         let value = copy(key, value)?;
         self.check_room(key, self.data().weight_without(key), &value)?;
         Ok(value)
     }
 
-    /// Does the same for one more element of an array.
+    /// Returns a copy of a value, to append it to an array. Fails if the value does not fit within the limit.
     fn room_to_push(&self, key: &str, value: &Dynamic) -> Fallible<Dynamic> {
         let value = copy(key, value)?;
         self.check_room(key, self.data().weight(), &value)?;
         Ok(value)
     }
 
-    /// Refuses a value that would make the data larger than its limit. Calls that write at the same moment may exceed
-    /// the limit by what they write.
+    /// Rejects a value that would make the data larger than its limit. Concurrent writes may exceed the limit by the
+    /// size of what they write.
     fn check_room(&self, key: &str, others: usize, value: &Dynamic) -> Fallible {
         let max = limit(self.max);
         match others.saturating_add(value::weight(value)) > max {
@@ -272,7 +273,7 @@ impl SharedMap {
     }
 }
 
-/// Returns all keys and values, unless they are too large to be copied in one go.
+/// Returns all keys and values. Fails if they are too large to be copied at once.
 fn whole(data: &Data) -> Fallible<Map> {
     let weight = data.weight();
     if weight > MAX_WHOLE {
@@ -284,7 +285,7 @@ fn whole(data: &Data) -> Fallible<Map> {
     Ok(data.to_map())
 }
 
-/// Returns the map for which a handle on data stands; `None` for other values.
+/// Returns the map behind a handle for data, or `None` for other values.
 pub(super) fn as_map(value: &Dynamic) -> Option<Fallible<Map>> {
     let data = value.read_lock::<SharedMap>()?;
     Some(whole(&data.data()))
@@ -295,7 +296,7 @@ fn copy(key: &str, value: &Dynamic) -> Fallible<Dynamic> {
         .or_else(|error| refuse(format!("`{key}` cannot be kept in shared data: {error}")))
 }
 
-/// Refuses an array longer than its limit, because no script could read it.
+/// Rejects an array that is longer than the limit, because no script could read it.
 fn check_len(key: &str, len: usize) -> Fallible {
     let max = limit(|limits| limits.array_size);
     match len > max {
@@ -328,8 +329,8 @@ mod functions {
         data.read(key)
     }
 
-    /// Sets a key: `io.data[key] = value`, `io.data.key = value`. The value is copied; a closure or a socket in it is
-    /// an error.
+    /// Sets the value of a key: `io.data[key] = value`, `io.data.key = value`. The value is copied. It must not contain
+    /// a closure or a socket.
     ///
     /// ```rhai
     /// io.data.topic = "Rhai";
@@ -372,7 +373,7 @@ mod functions {
         })
     }
 
-    /// Sets a key. The value is copied; a closure or a socket in it is an error.
+    /// Sets the value of a key. The value is copied. It must not contain a closure or a socket.
     ///
     /// ```rhai
     /// io.data.set("topic", "Rhai");
@@ -386,7 +387,7 @@ mod functions {
         data.write(key, &value)
     }
 
-    /// Sets a key if it has no value yet, and returns the value that it has now.
+    /// Sets the value of a key if the key has no value yet. Returns the value that the key has afterwards.
     ///
     /// ```rhai
     /// io.data.init("history", []);
@@ -407,7 +408,7 @@ mod functions {
         })
     }
 
-    /// Removes a key, and returns the value it had.
+    /// Removes a key, and returns its previous value.
     ///
     /// ```rhai
     /// io.data.remove("topic");
@@ -422,7 +423,7 @@ mod functions {
         })
     }
 
-    /// Returns `true` if there is such a key, as `key in io.data` does.
+    /// Returns `true` if the key exists, as `key in io.data` does.
     ///
     /// ```rhai
     /// if !io.data.has("topic") { io.data.topic = "Rhai"; }
@@ -437,7 +438,7 @@ mod functions {
         })
     }
 
-    /// Returns the keys, in order.
+    /// Returns all keys as an array, in alphabetical order.
     ///
     /// ```rhai
     /// for key in io.data.keys() { print(key); }
@@ -468,8 +469,8 @@ mod functions {
         data.look_at_all("to_map", &context, whole)
     }
 
-    /// Adds `by` to the number of a key, which starts at 0, and returns the sum. The sum is a whole number if both
-    /// numbers are.
+    /// Adds `by` to the number of a key, and returns the sum. A key without a value counts as 0. The sum is an integer
+    /// if both numbers are integers.
     ///
     /// ```rhai
     /// let visitor = io.data.incr("visitors", 1);
@@ -504,7 +505,8 @@ mod functions {
         })
     }
 
-    /// Adds `value` to the end of the array of a key, which starts empty, and keeps the last `keep_last` elements.
+    /// Appends `value` to the array of a key, and keeps only the last `keep_last` elements. A key without a value
+    /// counts as an empty array.
     ///
     /// ```rhai
     /// io.data.push("history", "first", 50);
@@ -541,10 +543,10 @@ mod functions {
         })
     }
 
-    /// Sets a key to the result of `change`, which gets the value of the key, or `default_value` if there is none. If
-    /// another call changes the key meanwhile, `change` runs again, so it must have no other effect. A closure that
-    /// returns `()` is an error, and the key stays as it is: `change` must return the new value, and `remove` removes a
-    /// key.
+    /// Calls the closure `change` with the value of a key, or with `default_value` if the key has no value, and sets
+    /// the key to the result. If another call changes the key in the meantime, `change` runs again, so it must have no
+    /// side effects. `change` must return the new value: if it returns `()`, `update` fails and the key keeps its
+    /// value. To remove a key, call `remove`.
     ///
     /// ```rhai
     /// io.data.update("users", #{}, |users| { users[socket.id] = "Ada"; users });

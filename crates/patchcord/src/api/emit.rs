@@ -1,4 +1,4 @@
-//! `emit` and related functions: one event name and up to eight arguments, for all types that can send.
+//! `emit` and related functions, for all types that can send: an event name and up to eight arguments.
 
 use std::any::TypeId;
 
@@ -20,13 +20,13 @@ use crate::{
     script::Handler,
 };
 
-/// Maximum arguments of an event. Rhai looks up a function of n arguments of any type 2^n times.
+/// Maximum number of arguments of an event. Rhai looks up a function with n arguments of any type 2^n times.
 pub(super) const MAX_ARGS: usize = 8;
-/// Maximum arguments beyond [`MAX_ARGS`] with which the error explains the problem. With more than these, Rhai reports
-/// that there is no such function.
+/// Number of arguments beyond [`MAX_ARGS`] for which the error explains the problem. With even more arguments, Rhai
+/// reports that there is no such function.
 const EXPLAINED_ARGS: usize = 4;
 
-/// Array that stands for its elements among the arguments of `emit` and `ack.call`.
+/// Array whose elements are passed as separate arguments of `emit` or `ack.call`.
 #[derive(Debug, Clone)]
 pub(super) struct Spread(Array);
 
@@ -53,7 +53,7 @@ mod functions {
     }
 }
 
-/// Function that sends: it receives the event, its arguments, and the handler of the answer.
+/// Function that sends an event. Receives the name of the event, its arguments, and the handler for the ack.
 pub(super) type Send<T> = fn(&T, &str, &[Dynamic], Option<Handler>) -> Fallible;
 
 /// Registers the function `name` on the type `T`, for every number of arguments.
@@ -78,7 +78,7 @@ pub(super) fn register<T: Clone + std::marker::Send + Sync + 'static>(
             move |context, on: &T, args| emit(name, context, on, args, send),
         );
     }
-    // Forms whose event name is not a string: Rhai finds them only after all the others.
+    // Overloads whose event name is not a string. Rhai considers them only after all others.
     for count in 0..=1 {
         let mut types = StaticVec::<TypeId>::new();
         types.push(TypeId::of::<T>());
@@ -118,7 +118,7 @@ pub(super) fn register_send<T: Clone + std::marker::Send + Sync + 'static>(
     }
 }
 
-/// Returns the parameters as definitions show them; none for the forms that only explain an error.
+/// Returns the parameters for definitions, or nothing for overloads that only explain an error.
 fn info<T>(event: bool, count: usize) -> Vec<String> {
     if count > MAX_ARGS {
         return Vec::new();
@@ -184,7 +184,7 @@ fn emit<T>(
     send(on, &event, &values, ack)
 }
 
-/// Returns the arguments, and apart from them the closure at their end that waits for the answer.
+/// Returns the arguments and, separately, the closure at the end that receives the ack.
 fn values_and_ack(
     context: Option<&NativeCallContext<'_>>,
     given: &mut [&mut Dynamic],
@@ -211,7 +211,7 @@ fn check_count(name: &str, count: usize) -> Fallible {
     }
 }
 
-/// Returns the values to send: a [`Spread`] is replaced by its elements, and data by the map for which it stands.
+/// Returns the values to send: a [`Spread`] is replaced with its elements, and a handle for data with its map.
 pub(super) fn arguments(given: &mut [&mut Dynamic]) -> Fallible<StaticVec<Dynamic>> {
     let mut values = StaticVec::new();
     for value in given {
@@ -227,8 +227,8 @@ pub(super) fn arguments(given: &mut [&mut Dynamic]) -> Fallible<StaticVec<Dynami
     Ok(values)
 }
 
-/// Maps the result of a send to the script: a value that cannot be sent is an error of the script, a socket that has
-/// left is only counted, and every other failure is announced.
+/// Converts the result of a send for the script. A value that cannot be sent is an error of the script, a socket that
+/// has disconnected is only counted, and every other failure is announced.
 pub(super) fn sent(
     result: Result<(), SendError>,
     namespace: &Namespace,

@@ -1,4 +1,4 @@
-//! `io`: the namespace of the script, visible everywhere in it.
+//! `io`: the namespace of the script, which is visible everywhere in the script.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use crate::{
     script,
 };
 
-/// Handle of a script on its namespace.
+/// Script handle for its namespace.
 #[derive(Debug, Clone)]
 pub(crate) struct Io(
-    /// `None` if a closure captured it at top level, where there is no namespace: it stands for that of the running
-    /// call.
+    /// `None` if a closure captured `io` at top level, where there is no namespace. It then refers to the namespace of
+    /// the running call.
     pub(super) Option<Arc<Namespace>>,
 );
 
@@ -54,12 +54,13 @@ pub(super) fn register(module: &mut Module) {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod functions {
-    /// Calls `listener` with the socket of each client that connects, as a function `on_connection(socket)` does. A
-    /// script registers it once, at the top level of the file that serves the namespace. The only event is
+    /// Calls `listener` with the socket of each client that connects. This is an alternative to a function
+    /// `on_connection(socket)`. Call it once, at the top level of the file that serves the namespace. The only event is
     /// `connection`.
     ///
-    /// In Node the listener may use variables around it. Here all connections would share them, and calls of
-    /// connections run at the same time. They are therefore refused: `io.data` is the place for such values.
+    /// In Node, the listener may use variables of the enclosing scope. Here all connections would share them, and calls
+    /// of different connections run concurrently. Such variables are therefore rejected: keep shared values in
+    /// `io.data`.
     ///
     /// ```rhai
     /// io.on("connection", |socket| {
@@ -89,8 +90,8 @@ mod functions {
         }
     }
 
-    /// Map that all connections of this namespace share, in this process. It survives reloads. Every operation on it is
-    /// atomic. Node has no equivalent; people use a variable of the module.
+    /// Map that all connections of this namespace in this process share. It survives reloads. Every operation on it is
+    /// atomic. Node has no equivalent; scripts there use a module-level variable.
     ///
     /// ```rhai
     /// let visitor = io.data.incr("visitors", 1);
@@ -100,8 +101,8 @@ mod functions {
         SharedMap::new(io.namespace("data")?.data(), |limits| limits.io_data)
     }
 
-    /// Sockets of the namespace, in this process, in the order of connecting. Sent as a payload, it is the array of
-    /// their ids.
+    /// Sockets of the namespace in this process, in the order in which they connected. As a payload, the list becomes
+    /// an array of socket ids.
     ///
     /// ```rhai
     /// print(io.sockets.len());
@@ -121,7 +122,7 @@ mod functions {
         })
     }
 
-    /// Returns the socket with an id, or `()` if there is none in this process.
+    /// Returns the socket with this id, or `()` if there is none in this process.
     ///
     /// ```rhai
     /// let other = io.socket("some id");
@@ -143,8 +144,9 @@ mod functions {
         })
     }
 
-    /// Rooms that contain at least one socket, in this process: first the rooms of the ids of sockets, in the order of
-    /// connecting, then the others in the order of creation. In Node both are in one order of creation.
+    /// Rooms in this process that contain at least one socket: first the rooms named by socket ids, in the order in
+    /// which the sockets connected, then the others, in the order of creation. In Node, all rooms are in the order of
+    /// creation.
     ///
     /// ```rhai
     /// for room in io.rooms { print(room); }

@@ -1,4 +1,4 @@
-//! `print`, `debug` and `log`: lines in the script's log, with the script, the line and the socket that they come from.
+//! `print`, `debug` and `log`: lines in the script's log, each with its script, line and socket.
 
 use std::any::TypeId;
 
@@ -17,7 +17,7 @@ use crate::{
     script::origin,
 };
 
-/// Types for which Rhai has a `print` of its own, which would win over a function for any type.
+/// Types for which Rhai has its own `print`, which would take precedence over a function for any type.
 const TYPES: [fn() -> TypeId; 11] = [
     TypeId::of::<Dynamic>,
     TypeId::of::<()>,
@@ -33,7 +33,7 @@ const TYPES: [fn() -> TypeId; 11] = [
 ];
 
 pub(super) fn register(engine: &mut Engine, module: &mut Module) {
-    // Rhai prints once more what these functions return, so its output is ignored.
+    // Rhai also prints the return value of these functions, so its output is ignored.
     engine.on_print(|_| {}).on_debug(|_, _, _| {});
     add(module, "print", "to_string", Level::Info, PRINT);
     add(module, "debug", "to_debug", Level::Debug, DEBUG);
@@ -70,7 +70,7 @@ const PRINT: &[&str] = &[
 ];
 
 const DEBUG: &[&str] = &[
-    "/// Writes a value to the log as Rhai would write it, at level debug.",
+    "/// Writes a value to the log in Rhai's notation, at level debug.",
     "///",
     "/// ```rhai",
     "/// debug(#{ name: \"Ada\" });",

@@ -1,8 +1,8 @@
 //! Script API: the functions that scripts call, one file per subject.
 //!
 //! In: an engine. Out: the same engine with the functions registered. They act on the connection whose call runs on
-//! this thread ([`Turn`]); those that change listeners act on no other connection. In a draft, every effect that would
-//! leave the connection is skipped.
+//! this thread ([`Turn`]); those that change listeners cannot act on another connection. In a draft, every effect
+//! outside the connection is skipped.
 
 mod ack;
 mod any;
@@ -39,8 +39,8 @@ pub(crate) use outside::Outside;
 pub(crate) use payload::as_value;
 pub(crate) use socket::Socket;
 
-/// Returns `true` if a value belongs to the host and has no form on the wire: a handle, a timer or an operator. A
-/// handler may return one by accident, because a call such as `set_timeout` is its last expression.
+/// Returns `true` if a value belongs to the host and cannot be sent: a handle, a timer or an operator. A handler may
+/// return such a value by accident, if its last expression is a call such as `set_timeout`.
 pub(crate) fn is_own(value: &Dynamic) -> bool {
     !value.is_locked()
         && (is_handle(value) || value.is::<TimerHandle>() || value.is::<operator::Operator>())
@@ -49,7 +49,7 @@ pub(crate) fn is_own(value: &Dynamic) -> bool {
 /// Global names and handles, for the engine.
 pub(crate) const GLOBALS: Globals = Globals::new(io::resolve, is_handle);
 
-/// Knowledge about the API that the checks of a script need beside the registered functions.
+/// Facts about the API that the static checks need in addition to the registered functions.
 pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
     handles: &[
         ("socket", TypeId::of::<Socket>),
@@ -89,7 +89,7 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
     shared: "io.data",
 };
 
-/// Returns the builder of an engine whose scripts can call all functions of the API.
+/// Returns the builder of an engine whose scripts can call all API functions.
 pub(crate) fn engine(limits: &Limits) -> EngineBuilder {
     EngineBuilder::new(limits)
         .globals(GLOBALS)
@@ -97,8 +97,8 @@ pub(crate) fn engine(limits: &Limits) -> EngineBuilder {
         .register(register)
 }
 
-/// Registers all functions, in the order in which a newcomer reads them. They are in one module, because Rhai looks a
-/// function up in one module after the other at each call.
+/// Registers all functions, in the order in which a newcomer would read them. They are in one module, because Rhai
+/// searches one module after the other at each call.
 fn register(engine: &mut Engine) {
     let mut module = Module::new();
     socket::register(&mut module);
@@ -114,14 +114,14 @@ fn register(engine: &mut Engine) {
     timers::register(&mut module);
     chance::register(&mut module);
     engine.register_global_module(module.into());
-    // At each call of a method, Rhai looks up the name of the receiver's type in one module after the other. The
-    // engine's own module is the first.
+    // At each method call, Rhai searches one module after the other for the name of the receiver's type. The engine's
+    // own module comes first.
     engine.register_type_with_name::<Socket>("Socket");
 }
 
 /// Keys of `socket.handshake`.
-const HANDSHAKE: [&str; 9] = [
-    "address", "auth", "headers", "issued", "query", "secure", "time", "url", "xdomain",
+const HANDSHAKE: [&str; 10] = [
+    "address", "auth", "cookies", "headers", "issued", "query", "secure", "time", "url", "xdomain",
 ];
 
 /// Event names that Socket.IO reserves.
@@ -140,7 +140,7 @@ pub(crate) fn is_reserved(event: &str) -> bool {
 
 fn is_handle(value: &Dynamic) -> bool {
     // A variable that is in use, such as a closure that calls itself, cannot be inspected. The elements of an array are
-    // not checked for this, because that would happen at every access to the array.
+    // not checked, because the check would run at every access to the array.
     if value.is_shared() && value.is_locked() {
         return false;
     }
@@ -150,7 +150,7 @@ fn is_handle(value: &Dynamic) -> bool {
 
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
-/// Returns a runtime error, which Rhai reports at the place of the call.
+/// Returns a runtime error, which Rhai reports at the position of the call.
 fn refuse<T>(message: impl Into<String>) -> Fallible<T> {
     Err(EvalAltResult::ErrorRuntime(message.into().into(), Position::NONE).into())
 }

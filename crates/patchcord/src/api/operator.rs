@@ -1,4 +1,4 @@
-//! Operators: they choose the receivers of the next `emit`, and how it is sent.
+//! Operators, which select the recipients of the next `emit` and how it is sent.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,20 +18,20 @@ use crate::{
     script::{Handler, limit},
 };
 
-/// Chain of operators that waits for its `emit`.
+/// Chain of operators before its `emit`.
 #[derive(Debug, Clone)]
 pub(crate) struct Operator {
-    /// Namespace of the chain; `None` stands for that of the running call.
+    /// Namespace of the chain; `None` means the namespace of the running call.
     namespace: Option<Arc<Namespace>>,
-    /// Socket with which the chain began. It never receives a broadcast of its own.
+    /// Socket with which the chain started. It never receives its own broadcasts.
     sender: Option<Arc<Connection>>,
-    /// Receivers of a broadcast; `None` stands for the sender itself.
+    /// Recipients of a broadcast; `None` means the sender itself.
     target: Option<Target>,
     volatile: bool,
     timeout: Option<Duration>,
 }
 
-/// Value with which a chain of operators can begin.
+/// Value with which a chain of operators can start.
 pub(super) trait Sends: Clone + Send + Sync + 'static {
     fn operator(&self) -> Operator;
 }
@@ -69,7 +69,7 @@ impl Sends for Io {
 }
 
 impl Operator {
-    /// Makes the chain a broadcast to many sockets, which `aim` chooses.
+    /// Turns the chain into a broadcast to the sockets that `aim` selects.
     fn broadcast(mut self, aim: impl FnOnce(&mut Target)) -> Self {
         let sender = self.sender.as_ref();
         let target = self.target.get_or_insert_with(|| {
@@ -122,7 +122,7 @@ impl Operator {
         self.namespace.as_ref().unwrap_or(turn.namespace())
     }
 
-    /// Returns the sockets of this process that the chain chooses.
+    /// Returns the sockets of this process that the chain selects.
     fn sockets(&self, turn: &Turn) -> Vec<Arc<Connection>> {
         match (&self.target, &self.sender) {
             (Some(target), _) => self.namespace(turn).select(target),
@@ -149,7 +149,7 @@ pub(super) fn register(module: &mut Module) {
     );
 }
 
-/// Registers `emit`, `send`, and the operators that choose for them.
+/// Registers `emit`, `send`, and the operators.
 fn sending<T: Sends>(module: &mut Module) {
     emit::register::<T>(module, "emit", EMIT, |on, event, args, ack| {
         on.operator().emit(event, args, ack)
@@ -265,7 +265,7 @@ fn fetch(context: &NativeCallContext<'_>, operator: &Operator, then: FnPtr) -> F
     Ok(())
 }
 
-/// Refuses a further closure that waits for an answer when the connection has as many as its limit allows.
+/// Rejects a further closure that waits for an ack if the connection has reached its limit for them.
 fn check_waiting(connection: &Connection, ack: Option<&Handler>) -> Fallible {
     let max = limit(|limits| limits.acks);
     match ack.is_some() && connection.waiting_for() >= max {
@@ -291,9 +291,10 @@ const ROOM_WORDS: [(&str, &[&str], Aim); 3] = [
 ];
 
 const EMIT: &[&str] = &[
-    "/// Sends an event, with up to eight arguments of any kind that has a form on the wire. A closure as the last",
-    "/// argument is called with the client's answer; after `timeout(ms)` it is called with an error first, which is",
-    "/// `()` if there is none. On a broadcast it needs `timeout(ms)` and gets all answers as an array.",
+    "/// Sends an event, with up to eight arguments of any type that can be sent. If the last argument is a closure, the",
+    "/// client is asked for an ack, and the closure is called with its arguments. After `timeout(ms)`, the first argument",
+    "/// of the closure is an error, or `()` if there is none. A broadcast with a closure requires `timeout(ms)`, and the",
+    "/// closure receives the acks of all clients as an array.",
     "///",
     "/// ```rhai",
     "/// socket.emit(\"welcome\", \"Hello!\", #{ online: 3 });",
@@ -309,7 +310,8 @@ const SEND: &[&str] = &[
     "/// ```",
 ];
 const BROADCAST: &[&str] = &[
-    "/// Everyone but this socket: `socket.broadcast.emit(event, ...)`, or `socket.broadcast(event, ...)`.",
+    "/// Selects all sockets of the namespace except this one: `socket.broadcast.emit(event, ...)`. A short form is",
+    "/// `socket.broadcast(event, ...)`.",
     "///",
     "/// ```rhai",
     "/// socket.broadcast.emit(\"joined\", \"Ada\");",
@@ -317,8 +319,8 @@ const BROADCAST: &[&str] = &[
     "/// ```",
 ];
 const TO: &[&str] = &[
-    "/// Those in a room, or in any of an array of rooms; several `to` add up. The socket it begins with is left out.",
-    "/// Every socket is in the room of its own id.",
+    "/// Selects the sockets in a room, or in any of an array of rooms. Several calls of `to` add up. If the chain starts",
+    "/// with a socket, that socket is left out. Every socket is in the room named by its own id.",
     "///",
     "/// ```rhai",
     "/// socket.to(\"lobby\").emit(\"hello\");",
@@ -327,14 +329,14 @@ const TO: &[&str] = &[
     "/// ```",
 ];
 const WITHIN: &[&str] = &[
-    "/// The same as `to`. In Node it is called `in`, which is a reserved word in Rhai.",
+    "/// Selects the same sockets as `to`. In Node this function is called `in`, which is a reserved word in Rhai.",
     "///",
     "/// ```rhai",
     "/// io.within(\"lobby\").emit(\"hello\");",
     "/// ```",
 ];
 const EXCEPT: &[&str] = &[
-    "/// All but those in a room, or in any of an array of rooms.",
+    "/// Leaves out the sockets in a room, or in any of an array of rooms.",
     "///",
     "/// ```rhai",
     "/// io.except(\"muted\").emit(\"hello\");",
@@ -342,22 +344,23 @@ const EXCEPT: &[&str] = &[
     "/// ```",
 ];
 const LOCAL: &[&str] = &[
-    "/// Those of this process only.",
+    "/// Selects only the sockets of this process.",
     "///",
     "/// ```rhai",
     "/// io.local.emit(\"hello\");",
     "/// ```",
 ];
 const VOLATILE: &[&str] = &[
-    "/// What is emitted is skipped for a client that cannot take it now: something else is on its way to the client,",
-    "/// also from the same call, or it polls and no poll waits. A skipped event never comes later.",
+    "/// Skips the event for each client that cannot receive it now: other data is still on its way to the client, even",
+    "/// data from the same call, or the client uses polling and no poll is waiting. A skipped event is never sent later.",
     "///",
     "/// ```rhai",
     "/// socket.volatile.emit(\"position\", 12, 34);",
     "/// ```",
 ];
 const TIMEOUT: &[&str] = &[
-    "/// So many milliseconds the client has to answer. The closure then gets an error as its first argument.",
+    "/// Limits the time in which the client can answer, in milliseconds. The closure then receives an error as its first",
+    "/// argument, or `()` if the client has answered in time.",
     "///",
     "/// ```rhai",
     "/// socket.timeout(5000).emit(\"your name?\", |err, name| {",
@@ -366,28 +369,28 @@ const TIMEOUT: &[&str] = &[
     "/// ```",
 ];
 const SOCKETS_JOIN: &[&str] = &[
-    "/// Has every socket that it names join a room, or an array of rooms.",
+    "/// Makes all selected sockets join a room, or an array of rooms.",
     "///",
     "/// ```rhai",
     "/// io.to(\"lobby\").sockets_join(\"game\");",
     "/// ```",
 ];
 const SOCKETS_LEAVE: &[&str] = &[
-    "/// Has every socket that it names leave a room, or an array of rooms.",
+    "/// Makes all selected sockets leave a room, or an array of rooms.",
     "///",
     "/// ```rhai",
     "/// io.sockets_leave(\"game\");",
     "/// ```",
 ];
 const DISCONNECT_SOCKETS: &[&str] = &[
-    "/// Takes every socket that it names out of the namespace; with `true` it closes their connections.",
+    "/// Disconnects all selected sockets from the namespace. With `true`, closes the connections of their clients.",
     "///",
     "/// ```rhai",
     "/// io.to(\"banned\").disconnect_sockets();",
     "/// ```",
 ];
 const FETCH_SOCKETS: &[&str] = &[
-    "/// Calls a closure with an array of every socket that it names, soon after the running call.",
+    "/// Calls a closure with an array of all selected sockets, soon after the running call.",
     "///",
     "/// ```rhai",
     "/// io.to(\"lobby\").fetch_sockets(|sockets| { print(sockets.len); });",

@@ -1,5 +1,5 @@
-//! Reads from outside: calls of functions whose result depends on more than the script. `on_connection` records the
-//! results, and drafts of an edit are answered from the record ([`Tape`](crate::connection::Tape)).
+//! Outside reads: calls of functions whose result depends on more than the script. `on_connection` records the results,
+//! and drafts of an edit receive the recorded results ([`Tape`](crate::connection::Tape)).
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 
@@ -11,24 +11,24 @@ use crate::{
     script,
 };
 
-/// Returns a hash that identifies something that is read.
+/// Returns a hash that identifies what is read.
 pub(super) fn key(what: impl Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(what)
 }
 
-/// Call of a function that reads from outside.
+/// Call of a function that reads from outside the script.
 pub(crate) struct Outside {
-    /// `None` in a call that is neither recorded nor a draft, which is the common case.
+    /// `None` if the call is neither recorded nor part of a draft, which is the common case.
     read: Option<Read>,
 }
 
 impl Outside {
-    /// Creates the call of a function with these arguments.
+    /// Creates a call of a function with these arguments.
     pub(crate) fn call(name: &str, context: &NativeCallContext<'_>, args: impl Hash) -> Self {
         Self::new(name, context, args, false)
     }
 
-    /// Creates the call of a function that returns a new result each time.
+    /// Creates a call of a function that returns a new result each time.
     pub(crate) fn draw(name: &str, context: &NativeCallContext<'_>, args: impl Hash) -> Self {
         Self::new(name, context, args, true)
     }
@@ -43,7 +43,7 @@ impl Outside {
         }
     }
 
-    /// Returns the answer of the tape, or reads if there is none.
+    /// Returns the recorded result from the tape, or calls the function if there is none.
     pub(crate) fn read<T: Variant + Clone>(
         self,
         real: impl FnOnce() -> Fallible<T>,
@@ -52,7 +52,7 @@ impl Outside {
             return real();
         };
         if let connection::Outside::Known(value) = Turn::outside(which)
-            // A function of the same name may return another type now.
+            // A function of the same name may now return another type.
             && let Ok(known) = value.try_cast_result::<T>()
         {
             return Ok(known);

@@ -1,11 +1,11 @@
-//! Payloads of values that have no form on the wire by themselves.
+//! Payloads for values that cannot be sent themselves.
 
 use rhai::{Array, Dynamic};
 
 use super::{Fallible, data::as_map, rooms::Rooms, sockets::Sockets};
 
-/// Returns the map of a handle on data, the array of names of [`Rooms`], or the array of ids of [`Sockets`]; every
-/// other value as it is.
+/// Converts a handle for data to a map, [`Rooms`] to an array of names, and [`Sockets`] to an array of ids. Returns
+/// every other value unchanged.
 pub(crate) fn as_value(value: Dynamic) -> Fallible<Dynamic> {
     if let Some(map) = as_map(&value) {
         return map.map(Dynamic::from_map);

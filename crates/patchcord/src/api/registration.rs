@@ -1,5 +1,5 @@
-//! Registration of functions that Rhai's macros cannot express: those of many types, and those of any number of
-//! arguments.
+//! Registration of functions that Rhai's macros cannot express: functions on many types, and functions with any number
+//! of arguments.
 
 use std::{any::TypeId, sync::Arc};
 
@@ -26,8 +26,8 @@ pub(super) fn getter<T>(name: &str, doc: &[&str], returns: &str) -> FuncRegistra
         .with_comments(doc)
 }
 
-/// Starts the registration of a function that is found by the types of its arguments, even in a module. `signature` is
-/// the list of its parameters and its result; it is empty if these are not shown.
+/// Starts the registration of a function that Rhai finds by the types of its arguments, even in a module. `signature`
+/// lists its parameters and its result; it is empty if these are not shown.
 pub(crate) fn function(
     name: &str,
     doc: &[impl AsRef<str>],
@@ -39,7 +39,7 @@ pub(crate) fn function(
         .with_comments(doc)
 }
 
-/// Returns the parameters and the result of a method of the type `T`, in the form that definitions and checks use.
+/// Returns the parameters and the result of a method of the type `T`, in the format of definitions and checks.
 pub(crate) fn signature<T>(parameters: &[&str], returns: &str) -> Vec<String> {
     let path = std::any::type_name::<T>();
     let name = path.rsplit("::").next().unwrap_or(path);
@@ -51,8 +51,8 @@ pub(crate) fn signature<T>(parameters: &[&str], returns: &str) -> Vec<String> {
         .collect()
 }
 
-/// Ends the registration of a function that reads its arguments itself. It is registered as pure, because handles are
-/// read-only, and Rhai calls only pure methods on them.
+/// Completes the registration of a function that reads its arguments itself. The function is registered as pure,
+/// because handles are read-only, and Rhai calls only pure methods on read-only values.
 pub(crate) fn set_raw(
     function: FuncRegistration,
     module: &mut Module,

@@ -1,4 +1,4 @@
-//! `io.rooms`, `socket.rooms`: lists of rooms that no array limit cuts; and rooms that a script names in an argument.
+//! `io.rooms`, `socket.rooms`: lists of rooms to which no array limit applies; and room names in arguments.
 
 use rhai::{
     Array, Dynamic, INT, ImmutableString, Module, combine_with_exported_module,
@@ -8,10 +8,10 @@ use rhai::{
 use super::{Fallible, refuse};
 use crate::{connection::Connection, diagnostic::type_word, script::limit};
 
-/// Maximum length of the name of a room, in bytes.
+/// Maximum length of a room name, in bytes.
 const MAX_ROOM_NAME: usize = 1024;
 
-/// Names of rooms, at the moment of the request.
+/// Room names at the time of the request.
 #[derive(Debug, Clone)]
 pub(crate) struct Rooms(pub(super) Vec<String>);
 
@@ -30,7 +30,7 @@ pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "rooms", functions);
 }
 
-/// Adds a socket to rooms, within the limit.
+/// Adds a socket to rooms. Fails if the socket would exceed its limit of rooms.
 pub(super) fn join_rooms(socket: &Connection, rooms: &[String]) -> Fallible {
     let max = limit(|limits| limits.rooms);
     match socket.join(rooms, max) {
@@ -42,7 +42,7 @@ pub(super) fn join_rooms(socket: &Connection, rooms: &[String]) -> Fallible {
     }
 }
 
-/// Returns the names in an argument that is one room or an array of rooms.
+/// Returns the room names in an argument, which is one room or an array of rooms.
 pub(super) fn room_names(word: &str, rooms: Dynamic) -> Fallible<Vec<String>> {
     let wrong = |got: &str| {
         refuse::<String>(format!(
@@ -79,7 +79,7 @@ mod functions {
         INT::try_from(rooms.0.len()).unwrap_or(INT::MAX)
     }
 
-    /// Returns `true` if a room is in the list.
+    /// Returns `true` if the list contains a room.
     ///
     /// ```rhai
     /// if "lobby" in socket.rooms { print("in the lobby"); }
@@ -89,7 +89,7 @@ mod functions {
         rooms.0.iter().any(|other| other == room)
     }
 
-    /// Returns the names of the rooms as an array.
+    /// Returns the room names as an array.
     ///
     /// ```rhai
     /// socket.emit("rooms", socket.rooms.to_array());

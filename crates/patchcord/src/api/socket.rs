@@ -20,7 +20,7 @@ use crate::{
     script::Handler,
 };
 
-/// Handle of a script on one socket.
+/// Script handle for one socket.
 #[derive(Debug, Clone)]
 pub(crate) struct Socket(pub(crate) Arc<Connection>);
 
@@ -68,7 +68,7 @@ fn check_count(count: usize, limit: usize) -> Fallible {
     }
 }
 
-/// Joins or leaves rooms. A draft does so in a copy of the rooms of its own socket.
+/// Joins or leaves rooms. A draft changes only a copy of its socket's rooms.
 fn set_rooms(word: &str, socket: &Socket, rooms: Vec<String>, join: bool) -> Fallible {
     let turn = turn(word)?;
     Turn::note_rooms(address(socket));
@@ -81,13 +81,13 @@ fn set_rooms(word: &str, socket: &Socket, rooms: Vec<String>, join: bool) -> Fal
     Ok(())
 }
 
-/// Returns the number by which a call of `on_connection` notes that it has changed the rooms of a socket.
+/// Returns the number that identifies a socket when `on_connection` records that it has changed the socket's rooms.
 fn address(socket: &Socket) -> usize {
     Arc::as_ptr(&socket.0).addr()
 }
 
-/// Returns the rooms that `on_connection` sees after it has joined or left some. A draft begins with the room of the
-/// socket's own id.
+/// Returns the rooms that `on_connection` sees after it has joined or left rooms. A draft starts with only the room
+/// named by the socket's id.
 fn rooms_since_connect(socket: &Socket) -> Vec<String> {
     match Turn::running_draft() {
         Some(draft) => draft.rooms(vec![socket.0.id().to_string()]),
@@ -95,7 +95,7 @@ fn rooms_since_connect(socket: &Socket) -> Vec<String> {
     }
 }
 
-/// Disconnects a socket. A draft only notes that it would disconnect its own.
+/// Disconnects a socket. A draft only records that it would disconnect its own socket.
 fn end(word: &str, socket: &Socket, close: bool) -> Fallible {
     let turn = turn(word)?;
     match turn.draft {
@@ -139,10 +139,10 @@ pub(super) fn remove(
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod functions {
-    /// Id of this socket, a random text. It is different in each namespace, and new after each reconnection. Other
-    /// clients may know it, because it is not the id of the client's Engine.IO session, which is a secret. (If an
-    /// application attaches the host to a `SocketIo` of its own, it is that id: give clients ids of your own there, for
-    /// example `random_id()`.)
+    /// Id of this socket, a random string. It is different in each namespace, and new after each reconnection. Other
+    /// clients may know it, because it is not the id of the client's Engine.IO session, which is secret. (Exception: if
+    /// an application attaches the host to its own `SocketIo`, both ids are the same. There, do not reveal `socket.id`,
+    /// but give clients ids of your own, for example from `random_id()`.)
     ///
     /// ```rhai
     /// print(`connected: ${socket.id}`);
@@ -152,7 +152,7 @@ mod functions {
         (&**socket.0.id()).into()
     }
 
-    /// Name of the namespace of this socket, such as `/chat`. In Node this is the namespace itself, and
+    /// Name of the namespace of this socket, such as `/chat`. In Node, `socket.nsp` is the namespace itself, and
     /// `socket.nsp.name` is its name.
     ///
     /// ```rhai
@@ -177,7 +177,7 @@ mod functions {
         call.read(|| Ok(socket.0.is_connected()))
     }
 
-    /// Map for the values that the script keeps with this socket. It lives as long as the connection.
+    /// Map for values that the script stores with this socket. It exists as long as the connection.
     ///
     /// ```rhai
     /// socket.data.name = "Ada";
@@ -188,11 +188,12 @@ mod functions {
         SharedMap::new(socket.0.data(), |limits| limits.socket_data)
     }
 
-    /// Calls `listener` for each `event` that this client sends, with the arguments of the event and, as the last one,
-    /// the ack if the client asked for it. Several listeners of one event run in the order of their registration.
+    /// Calls `listener` for each `event` that this client sends, with the arguments of the event. If the client asked
+    /// for an ack, the last argument is the ack. Several listeners of one event run in the order of their registration.
     ///
-    /// A listener may declare fewer parameters than arguments arrive, or more: the additional ones are `()`. A listener
-    /// that declares no ack answers with the value that it returns. In Node a listener must call the ack itself.
+    /// A listener may declare fewer parameters than the number of arguments that arrive, or more: additional parameters
+    /// are `()`. If the listener declares no parameter for the ack, its return value is sent as the ack. In Node, a
+    /// listener must call the ack itself.
     ///
     /// ```rhai
     /// socket.on("chat message", |text| { io.emit("chat message", text); });
@@ -224,7 +225,7 @@ mod functions {
         add("once", &context, socket, event, listener)
     }
 
-    /// Removes all listeners of `event`. In Node this is `removeAllListeners(event)`.
+    /// Removes all listeners of `event`. The equivalent in Node is `removeAllListeners(event)`.
     ///
     /// ```rhai
     /// socket.off("chat message");
@@ -234,7 +235,7 @@ mod functions {
         remove("off", socket, event, None)
     }
 
-    /// Removes one listener of `event`: the last one that was registered with this function.
+    /// Removes one listener of `event`. If `listener` was registered several times, removes the last registration.
     ///
     /// ```rhai
     /// let listener = |text| { print(text); };
@@ -250,7 +251,7 @@ mod functions {
         remove("off", socket, event, Some(&listener))
     }
 
-    /// Joins a room, or an array of rooms. A socket that has disconnected joins nothing.
+    /// Joins a room, or an array of rooms. Has no effect if the socket has disconnected.
     ///
     /// ```rhai
     /// socket.join("lobby");
@@ -272,7 +273,8 @@ mod functions {
         set_rooms("leave", socket, vec![room.to_owned()], false)
     }
 
-    /// Leaves all rooms, including that of its own id. A script in Node has no such function.
+    /// Leaves all rooms, including the room named by the socket's id. In Node, this function is not part of the public
+    /// API.
     ///
     /// ```rhai
     /// socket.leave_all();
@@ -287,7 +289,7 @@ mod functions {
         set_rooms("leave_all", socket, rooms, false)
     }
 
-    /// Rooms of this socket, including that of its own id, in the order of joining.
+    /// Rooms of this socket, including the room named by its id, in the order of joining.
     ///
     /// ```rhai
     /// for room in socket.rooms { print(room); }
@@ -304,10 +306,11 @@ mod functions {
         call.read(|| Ok(Rooms(rooms_of(socket))))
     }
 
-    /// Data of the request with which the client connected: `auth` (from the client's code), `query`, `headers` (names
-    /// in lower case), `address`, `url`, `time`, `issued` (milliseconds since 1970), `secure`, `xdomain`. `headers` has
-    /// at most 8 KiB: headers that do not fit are left out, and the log names them. For a page that only `--origin '*'`
-    /// or `--origin null` lets in, `cookie` and `authorization` are left out too.
+    /// Data of the request with which the client connected: `auth` (set by the client's code), `query`, `cookies`,
+    /// `headers` (names in lower case), `address`, `url`, `time`, `issued` (milliseconds since 1970), `secure`,
+    /// `xdomain`. `headers` has at most 8 KiB: headers that do not fit are left out, and the log names them. For a page
+    /// that is allowed only by `--origin '*'` or `--origin null`, the headers `cookie` and `authorization` are left out
+    /// too.
     ///
     /// ```rhai
     /// let token = socket.handshake.auth;
@@ -318,8 +321,8 @@ mod functions {
         socket.0.handshake()
     }
 
-    /// Values of the parameters in the name of a dynamic namespace: in `room/{id}.rhai`, for a client of `/room/42`,
-    /// `socket.params.id` is `"42"`.
+    /// Map of the parameters in the name of a dynamic namespace: in `room/{id}.rhai`, `socket.params.id` is `"42"` for
+    /// a client of `/room/42`.
     ///
     /// ```rhai
     /// print(socket.params);
@@ -343,8 +346,8 @@ mod functions {
         call.read(|| Ok(socket.0.transport().into()))
     }
 
-    /// Disconnects this client from the namespace. The client receives the reason `io server disconnect` and does not
-    /// reconnect by itself. The `disconnect` listeners run after the running call.
+    /// Disconnects this client from the namespace. The client receives the reason `io server disconnect`, and does not
+    /// reconnect automatically. The `disconnect` listeners run after the current call.
     ///
     /// ```rhai
     /// socket.on("quit", || { socket.disconnect(); });
@@ -354,7 +357,8 @@ mod functions {
         end("disconnect", socket, false)
     }
 
-    /// Does the same; with `true` it disconnects the client from all namespaces and closes its connection.
+    /// Disconnects this client from the namespace, as `disconnect()` does. With `true`, disconnects the client from all
+    /// namespaces and closes its connection.
     ///
     /// ```rhai
     /// socket.on("banned", || { socket.disconnect(true); });

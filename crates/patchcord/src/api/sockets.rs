@@ -1,4 +1,4 @@
-//! `io.sockets`: a list of sockets that no array limit cuts.
+//! `io.sockets`: a list of sockets to which no array limit applies.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rhai::{Array, Dynamic, INT, Module, combine_with_exported_module, plugin::ex
 use super::socket::Socket;
 use crate::connection::Connection;
 
-/// Sockets, at the moment of the request.
+/// Sockets at the time of the request.
 #[derive(Debug, Clone)]
 pub(crate) struct Sockets(pub(super) Vec<Arc<Connection>>);
 

@@ -1,4 +1,4 @@
-//! Timers: calls that are due later.
+//! Timers: calls that run later.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ fn clear(word: &str, timer: TimerHandle) -> Fallible {
 )]
 mod functions {
     /// Calls `closure` once, `ms` milliseconds from now. The timer ends with its connection. A timer that `on_load`
-    /// sets ends with its namespace, or when an edit removes it.
+    /// sets ends with its namespace, or when an edit removes the code that sets it.
     ///
     /// ```rhai
     /// set_timeout(|| { socket.emit("tip", "press / for commands"); }, 5000);
@@ -90,7 +90,7 @@ mod functions {
         set("set_timeout", &context, closure, ms)
     }
 
-    /// Calls `closure` every `ms` milliseconds, until the timer is cleared or its connection ends.
+    /// Calls `closure` every `ms` milliseconds until the timer is cleared or its connection ends.
     ///
     /// ```rhai
     /// let ticks = 0;
@@ -105,7 +105,7 @@ mod functions {
         set("set_interval", &context, closure, ms)
     }
 
-    /// Clears a timer of `set_timeout`, if it has not fired.
+    /// Clears a timer of `set_timeout`, if it has not fired yet.
     ///
     /// ```rhai
     /// let idle = set_timeout(|| { socket.disconnect(); }, 60000);

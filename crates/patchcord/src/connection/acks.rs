@@ -1,4 +1,4 @@
-//! Closures of a connection that wait for answers.
+//! Closures of a connection that wait for acks.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,26 +7,26 @@ use rhai::Dynamic;
 use super::{Answer, NoAnswer};
 use crate::script::{Copies, Handler, Swap, Swapped, Use};
 
-/// Call that an answer causes: the closure, and its arguments.
+/// Call that is due after an answer: the closure and its arguments.
 pub type Answered = (Arc<Handler>, Vec<Dynamic>);
 
-/// Closures that wait, by number.
+/// Waiting closures, by number.
 #[derive(Default)]
 pub(super) struct Acks {
     next: u64,
     waiting: BTreeMap<u64, PendingAck>,
 }
 
-/// One closure that waits.
+/// One waiting closure.
 pub(super) struct PendingAck {
     handler: Arc<Handler>,
     /// `true` if the first parameter of the closure is the error.
     takes_error: bool,
-    /// `true` if many sockets are asked: the closure receives one array of their answers.
+    /// `true` if many sockets were asked: the closure receives one array of their answers.
     many: bool,
-    /// Answers that are still to come.
+    /// Outstanding answers.
     open: Vec<Option<Answer>>,
-    /// Number of answers that are still to come.
+    /// Number of outstanding answers.
     missing: usize,
     came: Vec<Dynamic>,
     error: Option<NoAnswer>,
@@ -49,7 +49,8 @@ impl Acks {
         }
     }
 
-    /// Records an answer that came, or will not come. Returns the call that is due, if it was the last answer.
+    /// Records that an answer has arrived or will not arrive. Returns the call that is due, if this was the last
+    /// outstanding answer.
     pub(super) fn settle(
         &mut self,
         number: u64,
@@ -60,7 +61,7 @@ impl Acks {
         match answer {
             Ok(values) if ask.many => ask.came.push(values.into_iter().next().unwrap_or_default()),
             Ok(values) => ask.came = values,
-            // For many sockets, Node reports only that some did not answer.
+            // For many sockets, Node reports only that some of them did not answer.
             Err(_) if ask.many => ask.error = Some(NoAnswer::TimedOut),
             Err(why) => ask.error = Some(why),
         }
@@ -70,12 +71,12 @@ impl Acks {
         }
     }
 
-    /// Returns all closures that wait.
+    /// Returns all waiting closures.
     pub(super) fn handlers(&self) -> impl Iterator<Item = &Handler> {
         self.waiting.values().map(|ask| &*ask.handler)
     }
 
-    /// Returns the closures that wait, each with the number of answers that are still to come.
+    /// Returns the waiting closures, each with the number of outstanding answers.
     pub(super) fn look(&self) -> Vec<(Arc<Handler>, usize)> {
         let waiting = self.waiting.values();
         waiting
@@ -83,7 +84,7 @@ impl Acks {
             .collect()
     }
 
-    /// Returns copies of all closures that wait, which no answer reaches.
+    /// Returns copies of all waiting closures. No answer reaches these copies.
     pub(super) fn copy(&self, copies: &mut Copies) -> Self {
         let copy = |(number, ask): (&u64, &PendingAck)| {
             let handler = copies.handler(&ask.handler);
@@ -98,8 +99,8 @@ impl Acks {
         }
     }
 
-    /// Replaces the code of the closures that wait. A closure whose code is gone keeps it, because its answer is on its
-    /// way.
+    /// Replaces the code of the waiting closures. A closure whose code has been removed keeps its old code, because an
+    /// answer to it may be on its way.
     pub(super) fn swap(&mut self, swap: &mut Swap<'_>) {
         for ask in self.waiting.values_mut() {
             let handler = match swap.handler(&ask.handler, Use::Answer) {
@@ -113,18 +114,18 @@ impl Acks {
         }
     }
 
-    /// Removes a closure that cannot be answered.
+    /// Removes a closure that no answer can reach.
     pub(super) fn remove(&mut self, number: u64) {
         self.waiting.remove(&number);
     }
 
-    /// Returns the number of closures that wait.
+    /// Returns the number of waiting closures.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Returns the calls that are due when the connection ends: closures that wait with a timeout receive an error at
-    /// once.
+    /// Returns the calls that are due when the connection ends: closures that wait with a timeout immediately receive
+    /// an error.
     pub(super) fn leave(&mut self) -> Vec<Answered> {
         let waiting = self.end().into_values();
         let due = waiting.filter_map(|mut ask| {
@@ -134,7 +135,7 @@ impl Acks {
         due.collect()
     }
 
-    /// Removes and returns all closures that wait; answers to them have no effect any more.
+    /// Removes and returns all waiting closures. Later answers to them have no effect.
     pub(super) fn end(&mut self) -> BTreeMap<u64, PendingAck> {
         std::mem::take(&mut self.waiting)
     }

@@ -1,4 +1,4 @@
-//! Adoption of an edit by a live connection, from its drafts to its next call.
+//! Adoption of an edit by a live connection, from the drafts to the connection's next call.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,23 +23,23 @@ use crate::script::{
 pub struct DraftResult {
     /// Listeners and timers.
     pub registered: Registered,
-    /// Keys of `socket.data` that it wrote, or removed (`None`).
+    /// Keys of `socket.data` that `on_connection` wrote, or removed (`None`).
     pub data: BTreeMap<Identifier, Option<Dynamic>>,
-    /// Rooms that it joined (`true`), or left.
+    /// Rooms that `on_connection` joined (`true`) or left.
     pub rooms: BTreeMap<String, bool>,
-    /// Tape of its reads from outside.
+    /// Tape of the outside reads of `on_connection`.
     pub tape: Option<Box<Tape>>,
-    /// `true` if it has called functions that return what they change, such as `incr`, and that have to be called for
-    /// real.
+    /// `true` if `on_connection` called functions that return what they change, such as `incr`, and that must therefore
+    /// be called for real.
     pub draws: bool,
-    /// `true` if it has disconnected its own socket.
+    /// `true` if `on_connection` disconnected its own socket.
     pub disconnects: bool,
-    /// Closures that would wait for answers.
+    /// Closures that would wait for acks.
     pub asking: Vec<Handler>,
 }
 
 impl DraftResult {
-    /// Returns all closures with their uses.
+    /// Returns all closures, each with its use.
     fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
         let asking = self.asking.iter().map(|handler| (Use::Answer, handler));
         self.registered.used().chain(asking)
@@ -64,7 +64,7 @@ impl Drafts {
         Self { from, base, new }
     }
 
-    /// Frees the results of the drafts, because they are not adopted.
+    /// Frees the results of the drafts, if they are not adopted.
     pub fn release(&self) {
         for made in [&self.base, &self.new] {
             made.registered.release();
@@ -73,15 +73,15 @@ impl Drafts {
     }
 }
 
-/// Adopts a version: replaces the code of every closure, and merges the registrations in which the `on_connection` of
-/// the two versions differ. Returns the results of the drafts beside registrations, too.
+/// Adopts a version: replaces the code of every closure, and merges the registrations in which `on_connection` differs
+/// between the two versions. Also returns those results of the drafts that are not registrations.
 pub(super) fn adopt(
     (registered, acks): (&mut Registered, &mut Acks),
     (old, new): (&Arc<Version>, &Arc<Version>),
     handles: &Handles,
     drafts: Option<Drafts>,
 ) -> (Adopted, Option<(DraftResult, DraftResult)>) {
-    // Code that disconnects its client is not for a client that stays.
+    // Code that would disconnect its client is not applied to a client that stays connected.
     let (drafts, spared) = match drafts {
         Some(drafts) if drafts.new.disconnects && !drafts.base.disconnects => {
             drafts.release();
@@ -130,7 +130,7 @@ pub(super) fn adopt(
     });
     let handlers = || registered.handlers().chain(acks.handlers());
     if rest.is_some() && !adopted.stale.is_empty() {
-        // The merge has given some of them new closures.
+        // The merge has given some handlers new closures.
         adopted.stale = stale_now(handlers, new, handles.resolve);
     }
     let lost = lost(had, &initial);
@@ -143,7 +143,7 @@ pub(super) fn adopt(
     (adopted, rest)
 }
 
-/// Returns the closures that keep an older text, in handlers and in their variables, each with their number.
+/// Returns the closures that keep an older text, in handlers and in their variables, each with its count.
 fn stale_now<'a, H: Iterator<Item = &'a Handler>>(
     handlers: impl Fn() -> H,
     version: &Arc<Version>,
@@ -213,7 +213,7 @@ impl Adoption {
         }
     }
 
-    /// Frees the results of the drafts, because they are not adopted.
+    /// Frees the results of the drafts, if they are not adopted.
     pub fn release(&self) {
         self.drafts.iter().for_each(Drafts::release);
     }

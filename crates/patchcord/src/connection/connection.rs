@@ -1,4 +1,4 @@
-//! One live socket: its state, its turn, its listeners.
+//! One live socket: its state, its turn and its listeners.
 
 pub(super) mod asking;
 mod namespace_unit;
@@ -37,22 +37,22 @@ use crate::script::{Handler, Handles, Swap, Swapped, Use, Version, captured};
 
 /// One live socket.
 ///
-/// A connection holds its listeners, and their closures hold the connection: [`Connection::leave`] breaks the cycle.
+/// A connection holds its listeners, and their closures hold the connection. [`Connection::leave`] breaks this cycle.
 ///
-/// The fields that an event needs come first, next to each other: with many clients they are in no processor cache, and
-/// the processor fetches 64 bytes at a time.
+/// The fields that every event needs come first, next to each other: if there are many clients, these fields are not in
+/// the CPU cache, and the CPU fetches 64 bytes at a time.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Connection {
     namespace: Arc<Namespace>,
     phase: phase::Current,
-    /// `true` once the server has removed the connection from the namespace: events that wait are not handled any more.
+    /// `true` once the server has removed the connection from the namespace: waiting events are no longer handled.
     cut: AtomicBool,
-    /// Bits of the events without a name that the connection has had listeners for: [`bit`].
+    /// Bits of the internal events for which the connection has had listeners: see [`bit`].
     listens: AtomicU8,
-    /// `true` while the last call took long: the next calls run on threads where they delay no other connection.
+    /// `true` if the last call took long: the next calls run on threads where they do not delay other connections.
     slow: AtomicBool,
-    /// Number of the namespace's switch when the connection last found that it has the version that serves.
+    /// Number of the namespace's switch when the connection last verified that it has the version that serves.
     settled: AtomicU32,
     mailbox: Mailbox,
     link: Mutex<Option<Arc<dyn Link>>>,
@@ -62,14 +62,14 @@ pub struct Connection {
     auth: Dynamic,
     client: Client,
     issued: i64,
-    /// Number of rooms that the socket has joined: an upper bound of the number of rooms that it is in.
+    /// Number of times that the socket has joined a room, which is an upper bound of its number of rooms.
     joined: AtomicUsize,
-    /// Number of times that the connection has begun again.
+    /// Number of times that the connection has been restarted.
     beginnings: AtomicU32,
-    /// `true` while the socket is in the room of its own id. The room is kept here and not with the others, because
-    /// every socket has one.
+    /// `true` while the socket is in the room named by its own id. This room is stored here, not with the others,
+    /// because every socket has one.
     in_own_room: AtomicBool,
-    /// Place in the order of connecting.
+    /// Position in the order of connecting.
     entered: AtomicU64,
 }
 
@@ -77,34 +77,36 @@ pub struct Connection {
 #[repr(C)]
 struct ConnectionState {
     registered: Registered,
-    /// Version whose `on_connection` made the listeners.
+    /// Version whose `on_connection` registered the listeners.
     version: Option<Arc<Version>>,
     adoption: Option<Box<Adoption>>,
     acks: Acks,
-    /// Reads of `on_connection` from outside.
+    /// Outside reads of `on_connection`.
     tape: Option<Box<Tape>>,
-    /// Pass of the gate, kept until `on_connection` has run: no reload decides while it is held.
+    /// Pass of the gate, held until `on_connection` has run: meanwhile, no reload takes a decision.
     pass: Option<Box<dyn Any + Send>>,
-    /// Packets that are sent to the client before its CONNECT is answered.
+    /// Packets for the client that were sent before its CONNECT was answered.
     early: Vec<Early>,
     last_rooms: Option<Vec<String>>,
-    /// Origin of what is registered now.
+    /// Origin of current registrations.
     registering: Option<RegisteredBy>,
     /// Number of runs of `on_reload`.
     reloads: u32,
-    /// `socket.data` as `on_handshake` has left it; `None` if it was empty.
+    /// `socket.data` after `on_handshake`; `None` if it was empty.
     data_at_handshake: Option<Box<Map>>,
-    /// Rooms and keys of `socket.data` that an edit has not changed, because they already were as its code makes them.
+    /// Rooms and keys of `socket.data` that an edit has not changed, because they already were in the state that its
+    /// code creates.
     past: Past,
-    /// Signal to asynchronous functions that the connection has ended; `None` if none of them waits for it.
+    /// Signal to asynchronous functions that the connection has ended; `None` if none of them is waiting for it.
     cancellation: Option<CancellationToken>,
 }
 
-/// Callback that sends something once the CONNECT is answered. It receives no link if the client left before.
+/// Callback that sends something once the CONNECT is answered. Receives no link if the client has disconnected before
+/// that.
 type Early = Box<dyn FnOnce(Option<&dyn Link>) + Send>;
 
 impl ConnectionState {
-    /// Returns the origin of what is registered now.
+    /// Returns the origin of current registrations.
     fn made_by(&self) -> RegisteredBy {
         self.registering.unwrap_or(RegisteredBy::Handler)
     }
@@ -119,7 +121,7 @@ impl std::fmt::Debug for ConnectionState {
 }
 
 impl Connection {
-    /// Creates a connection whose work waits until [`Connection::open`]. `id` identifies its client, too.
+    /// Creates a connection whose work waits until [`Connection::open`]. `id` also identifies its client.
     pub fn new(
         id: impl Into<Arc<str>>,
         namespace: Arc<Namespace>,
@@ -196,21 +198,21 @@ impl Connection {
         self.phase.get()
     }
 
-    /// Returns `true` if events are handled, and events can be sent to the client.
+    /// Returns `true` if events from the client are handled, and events can be sent to it.
     pub fn is_connected(&self) -> bool {
         self.phase() == Phase::Connected && !self.is_cut()
     }
 
     // --- its turn ---
 
-    /// Posts the call of `on_handshake`, which decides. The link is removed afterwards, because a connection that is
-    /// never opened would hold itself through the link.
+    /// Posts the call of `on_handshake`, which accepts or rejects the client. The link is removed afterwards, because
+    /// it refers to the connection, and a connection that is never opened would keep itself alive.
     pub fn shake(self: &Arc<Self>, link: Arc<dyn Link>, verdict: HandshakeReply) {
         *self.link.lock() = Some(link);
         self.post(Work::Handshake(verdict));
     }
 
-    /// Ends the handshake; a rejected client leaves nothing behind.
+    /// Ends the handshake. Frees all state of a rejected client.
     pub fn shaken(&self, accepted: bool) {
         drop(self.link.lock().take());
         if !accepted {
@@ -219,9 +221,9 @@ impl Connection {
         }
     }
 
-    /// Begins the work, because the CONNECT is answered: `on_connection` comes first, and all work that was posted
-    /// before waits for it. Does nothing if the connection was abandoned. The link is set only now, because it holds
-    /// the connection in turn: a connection that is never opened would hold itself.
+    /// Starts the work, because the CONNECT is answered: `on_connection` comes first, and all work that was posted
+    /// before waits for it. Does nothing if the connection was abandoned. The link is set only now, because it refers
+    /// to the connection, and a connection that is never opened would keep itself alive.
     pub fn open(self: &Arc<Self>, link: Arc<dyn Link>) {
         let is_answered = || self.phase.advance(Phase::Accepted, Phase::Answered);
         let give_link = || *self.link.lock() = Some(link);
@@ -230,7 +232,7 @@ impl Connection {
         }
     }
 
-    /// Runs the work that waits. Called by the holder of the turn: [`Driver::later`](super::Driver::later).
+    /// Runs the waiting work. Called by the holder of the turn: see [`Driver::later`](super::Driver::later).
     pub fn work_off(self: &Arc<Self>) {
         self.work(None);
     }
@@ -243,9 +245,9 @@ impl Connection {
 
     // --- its life ---
 
-    /// Enters the namespace, because the connection is accepted: other connections find it from now on, and what they
-    /// send waits until its CONNECT is answered. The connection keeps `pass` until `on_connection` has run, or never
-    /// will, so that no reload decides before that.
+    /// Enters the namespace, because the connection is accepted. From now on, other connections can find it, and what
+    /// they send waits until its CONNECT is answered. The connection keeps `pass` until `on_connection` has run, or
+    /// will never run, so that no reload takes a decision before that.
     pub fn enter(self: &Arc<Self>, pass: Box<dyn Any + Send>) {
         static ENTERED: AtomicU64 = AtomicU64::new(0);
         self.state().pass = Some(pass);
@@ -256,26 +258,27 @@ impl Connection {
         }
     }
 
-    /// Returns the place of the connection in the order of connecting.
+    /// Returns the position of the connection in the order of connecting.
     pub fn entered(&self) -> u64 {
         self.entered.load(Ordering::Relaxed)
     }
 
-    /// Keeps `hold` as long as the pass: until `on_connection` has run, or never will.
+    /// Keeps `hold` as long as the pass: until `on_connection` has run, or will never run.
     pub fn hold_until_begun(&self, hold: Box<dyn Any + Send>) {
         let pass = &mut self.state().pass;
         let before = pass.take();
         *pass = Some(Box::new((before, hold)));
     }
 
-    /// Sends what waited for the CONNECT, and begins to handle events. Returns `false` if the client has left already.
+    /// Sends what was waiting for the CONNECT, and starts to handle events. Returns `false` if the client has already
+    /// disconnected.
     pub fn begin(&self) -> bool {
         let link = self.link();
         loop {
             let mut state = self.state();
             let early = std::mem::take(&mut state.early);
             if early.is_empty() {
-                // No packet is early from here on, because senders check the phase while they hold the lock.
+                // From here on, no packet is early, because senders check the phase while they hold the lock.
                 let begins = self.phase.advance(Phase::Answered, Phase::Connected);
                 if begins {
                     self.namespace.driver().counters().sockets_connected.add();
@@ -295,8 +298,8 @@ impl Connection {
         }
     }
 
-    /// Marks the connection as ended; returns `false` if it had ended already. From now on it neither sends nor handles
-    /// anything.
+    /// Marks the connection as ended. Returns `false` if it had already ended. From now on, it neither sends nor
+    /// handles anything.
     pub fn close(&self) -> bool {
         self.phase.end()
     }
@@ -320,7 +323,7 @@ impl Connection {
         drop((state, link));
     }
 
-    /// Returns the signal that the connection has ended.
+    /// Returns the token that is cancelled when the connection ends.
     pub fn cancellation(&self) -> CancellationToken {
         let mut state = self.state();
         let token = state.cancellation.get_or_insert_default().clone();
@@ -331,21 +334,21 @@ impl Connection {
         token
     }
 
-    /// Releases the pass, because `on_connection` has run, or never will: reloads may decide again.
+    /// Releases the pass, because `on_connection` has run, or will never run: reloads may take decisions again.
     pub fn end_pass(&self) {
         let pass = self.state().pass.take();
         drop(pass);
     }
 
-    /// Returns the link to the client, which exists during the handshake, and from the answered CONNECT until the
-    /// client leaves.
+    /// Returns the link to the client, which exists during the handshake, and from the answer to the CONNECT until the
+    /// client disconnects.
     pub fn link(&self) -> Option<Arc<dyn Link>> {
         self.link.lock().clone()
     }
 
     // --- its listeners ---
 
-    /// Registers a listener of an event, in the connection's turn.
+    /// Registers a listener to an event. Called in the connection's turn.
     pub fn on(&self, event: ImmutableString, handler: Handler, once: bool) {
         self.note_listens(bit(&event));
         let mut state = self.state();
@@ -356,7 +359,7 @@ impl Connection {
             .add(event, Arc::new(handler), once, made_by);
     }
 
-    /// Removes listeners, in the connection's turn.
+    /// Removes listeners. Called in the connection's turn.
     pub fn off(&self, event: &str, function: Option<&FnPtr>) {
         let mut state = self.state();
         let by = state.made_by();
@@ -391,7 +394,7 @@ impl Connection {
         self.state().registered.listeners.len()
     }
 
-    /// Returns the handlers to call for an event, and removes those that listen once.
+    /// Returns the handlers to call for an event, and removes those that are called only once.
     pub fn fire(&self, event: &str) -> StaticVec<Arc<Handler>> {
         match self.may_hear(event) {
             true => self.state().registered.listeners.fire(event),
@@ -401,7 +404,7 @@ impl Connection {
 
     // --- its timers ---
 
-    /// Sets a timer in the connection's turn, and returns its number.
+    /// Sets a timer, and returns its number. Called in the connection's turn.
     pub fn set_timer(self: &Arc<Self>, handler: Handler, delay: Duration, repeats: bool) -> u32 {
         let mut state = self.state();
         let made_by = state.made_by();
@@ -413,7 +416,7 @@ impl Connection {
         number
     }
 
-    /// Returns a callback that fires the timers that are due, unless the connection is gone.
+    /// Returns a callback that fires the timers that are due, unless the connection no longer exists.
     fn when_due(self: &Arc<Self>) -> impl FnOnce() + Clone + Send + 'static {
         let connection = Arc::downgrade(self);
         move || {
@@ -435,8 +438,8 @@ impl Connection {
         self.state().registered.timers.len()
     }
 
-    /// Queues a work item for each timer that is due, because the first may take long. Called in this connection's
-    /// turn.
+    /// Queues a separate work item for each timer that is due, because the first one may take long. Called in this
+    /// connection's turn.
     pub fn post_due_timers(&self) {
         let due = self.state().registered.timers.due();
         for number in due.into_iter().rev() {
@@ -466,7 +469,7 @@ impl Connection {
         result
     }
 
-    /// Runs `run`, which is `on_reload`. Its registrations replace those of its last run.
+    /// Runs `run`, which is `on_reload`. Its registrations replace those of its previous run.
     pub fn reload<T>(self: &Arc<Self>, run: impl FnOnce() -> T) -> T {
         let number = {
             let mut state = self.state();
@@ -489,7 +492,7 @@ impl Connection {
         captured(handlers)
     }
 
-    /// Returns a handler with the code that the connection has now.
+    /// Returns a handler with the code that the connection currently has.
     pub fn current(&self, handler: Arc<Handler>, handles: &Handles) -> Arc<Handler> {
         let state = self.state();
         match &state.version {
@@ -506,7 +509,7 @@ impl Connection {
         }
     }
 
-    /// Keeps the tape of `on_connection`.
+    /// Stores the tape of `on_connection`.
     pub fn keep_tape(&self, tape: Option<Box<Tape>>) {
         self.state().tape = tape;
     }
@@ -521,8 +524,8 @@ impl Connection {
         self.state().version.clone()
     }
 
-    /// Prepares the adoption of a version, for the time at which it serves. A connection that has ended adopts nothing:
-    /// `adoption` is freed at once, because the closures in it hold the connection.
+    /// Prepares the adoption of a version, for the moment when it starts to serve. A connection that has ended adopts
+    /// nothing: `adoption` is freed at once, because its closures refer to the connection.
     pub fn prepare(&self, adoption: Adoption) {
         let mut state = self.state();
         match self.phase() {
@@ -531,7 +534,7 @@ impl Connection {
         }
     }
 
-    /// Returns the version that the connection has and the one that serves, if they differ.
+    /// Returns the version that the connection has and the version that serves it, if they differ.
     pub fn versions(&self) -> Option<(Arc<Version>, Arc<Version>)> {
         let settled = self.namespace.settled();
         if settled != UNSETTLED && settled == self.settled.load(Ordering::Relaxed) {
@@ -546,7 +549,8 @@ impl Connection {
         Some((old.clone(), self.serving()?))
     }
 
-    /// Returns the version that serves the connection: the staged one, if its client has it.
+    /// Returns the version that serves the connection: the staged version if its client has it, and otherwise the
+    /// version that serves all clients.
     pub fn serving(&self) -> Option<Arc<Version>> {
         self.namespace.version_for(self.client)
     }
@@ -561,7 +565,7 @@ impl Connection {
         self.namespace.is_staged_for(self.client)
     }
 
-    /// Removes the prepared adoption. Returns it if it is that of `version`, and frees any other.
+    /// Removes the prepared adoption. Returns it if it is for `version`, and frees it otherwise.
     pub fn prepared(&self, version: &Arc<Version>) -> Option<Adoption> {
         let adoption = self.state().adoption.take()?;
         match Arc::ptr_eq(&adoption.version, version) {
@@ -573,8 +577,8 @@ impl Connection {
         }
     }
 
-    /// Adopts a version, in the connection's turn: replaces the code of every closure, and merges the differences
-    /// between the drafts of `on_connection`. Cannot fail.
+    /// Adopts a version: replaces the code of every closure, and merges the differences between the drafts of
+    /// `on_connection`. Cannot fail. Called in the connection's turn.
     pub fn adopt(
         self: &Arc<Self>,
         (old, new): (&Arc<Version>, &Arc<Version>),
@@ -605,8 +609,8 @@ impl Connection {
         adopted
     }
 
-    /// Joins and leaves the rooms in which the new code differs from the old code. Returns these rooms, the joined ones
-    /// with `true`.
+    /// Joins and leaves rooms according to the differences between the new code and the old code. Returns these rooms,
+    /// with `true` for joined ones.
     fn move_rooms(
         &self,
         base: &BTreeMap<String, bool>,
@@ -627,9 +631,9 @@ impl Connection {
         rooms
     }
 
-    /// Returns the rooms to join (`true`) and to leave. `past` remembers those that the client had left when the code
-    /// no longer joined them, and those that it was in when the code began to join them: an edit and its undo do not
-    /// move the client.
+    /// Returns the rooms to join (`true`) and to leave. `past` remembers the rooms that the client had left when the
+    /// code stopped joining them, and the rooms that it was in when the code started to join them, so that an edit
+    /// followed by its undo does not move the client.
     fn rooms_to_move(
         &self,
         base: &BTreeMap<String, bool>,

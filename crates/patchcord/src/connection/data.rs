@@ -1,7 +1,7 @@
 //! Map that script calls share: `io.data` of a namespace, `socket.data` of a connection.
 //!
-//! Every operation is atomic. Values are plain: copied in and out, without shared variables, closures or handles, so
-//! that no call can reach into another.
+//! Every operation is atomic. Values are plain: they are copied in and out, without shared variables, closures or
+//! handles, so that no call can affect another through them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,7 +21,7 @@ struct Entry {
     value: Option<Arc<Dynamic>>,
     stamp: u64,
     weight: usize,
-    /// `true` in a copy for a restored state, which is no change of the copy.
+    /// `true`, in a copy, for a restored state, which does not count as a change.
     is_before: bool,
 }
 
@@ -42,7 +42,7 @@ pub struct Data {
 }
 
 impl Data {
-    /// Creates a copy that sees `below`, and whose changes are visible in the copy only.
+    /// Creates a copy that reads from `below`, and whose changes are visible only in the copy.
     pub fn copy_of(below: Arc<Self>) -> Self {
         Self {
             entries: Mutex::default(),
@@ -56,7 +56,8 @@ impl Data {
         (value.as_deref().cloned(), stamp)
     }
 
-    /// Returns the same, with a shared value in place of a copy. A later change does not affect the returned value.
+    /// Does the same as `get`, but returns a shared value instead of a copy. A later change does not affect the
+    /// returned value.
     pub fn look(&self, key: &str) -> (Option<Arc<Dynamic>>, u64) {
         match self.lock().map.get(key) {
             Some(entry) => (entry.value.clone(), entry.stamp),
@@ -71,7 +72,7 @@ impl Data {
     /// Sets a key, if its stamp is still `stamp`. Returns the new stamp.
     ///
     /// # Errors
-    /// [`Changed`], when it is another one.
+    /// Returns [`Changed`] if the stamp is different.
     pub fn set_if(
         &self,
         key: &str,
@@ -84,7 +85,7 @@ impl Data {
     /// Sets a key, or removes it with `None`, if its stamp is still `stamp`. Returns the new stamp.
     ///
     /// # Errors
-    /// [`Changed`], when it is another one.
+    /// Returns [`Changed`] if the stamp is different.
     pub fn change_if(
         &self,
         key: &str,
@@ -114,7 +115,7 @@ impl Data {
         old.as_deref().cloned()
     }
 
-    /// Restores a key of a copy to its state before all changes; `None` means that it had no value.
+    /// Restores a key of a copy to its state before all changes; `None` means that the key had no value.
     pub fn restore(&self, key: &str, value: Option<Dynamic>) {
         let mut entries = self.lock();
         entries.put(key, value.map(Arc::new));
@@ -137,11 +138,11 @@ impl Data {
         self.lock().put(key, Some(value.into()));
     }
 
-    /// Changes the value of a key in place: `change` receives the value, or `default` if there is none, and its weight,
-    /// which it updates. `change` runs under the lock. Returns the result of `change`.
+    /// Changes the value of a key in place. `change` receives the value, or `default` if there is none, and the value's
+    /// weight, which it must update. `change` runs while the lock is held. Returns the result of `change`.
     ///
     /// # Errors
-    /// When `change` fails. It must fail before it changes anything.
+    /// Fails if `change` fails. `change` must fail before it changes anything.
     pub fn modify<T, E>(
         &self,
         key: &str,
@@ -189,7 +190,7 @@ impl Data {
         value.map(Arc::unwrap_or_clone)
     }
 
-    /// Returns the keys, in order.
+    /// Returns the keys, in alphabetical order.
     pub fn keys(&self) -> Vec<Identifier> {
         match &self.below {
             Some(_) => self.to_map().into_keys().collect(),

@@ -1,4 +1,4 @@
-//! Draft of `on_connection`: a run without effects, by which an edit finds out what the code makes of a live
+//! Draft of `on_connection`: a run without effects, which shows an edit what the code would produce for a live
 //! connection.
 
 use std::{
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::script::{CallMap, Handler};
 
-/// Inputs that both drafts of a pair share, so that only their code makes a difference.
+/// Inputs that both drafts of a pair share, so that only their code differs.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Frozen {
@@ -49,17 +49,17 @@ pub struct Draft {
     moved: Mutex<MovedSockets>,
     /// `true` if functions that return what they change are called for real.
     is_real: bool,
-    /// `true` once such a function was called and the tape had no answer for it.
+    /// `true` once such a function was called and the tape had no result for it.
     draws: AtomicBool,
     /// `true` once the draft has disconnected its own socket.
     disconnects: AtomicBool,
-    /// Closures that would wait for answers.
+    /// Closures that would wait for acks.
     asking: Mutex<Vec<Handler>>,
 }
 
 impl Draft {
-    /// Creates a draft that sees `frozen` and the contents of the tape. `calls` translates the calls of its version, if
-    /// another version has recorded the tape.
+    /// Creates a draft that reads `frozen` and the contents of the tape. `calls` maps the calls of its version, if
+    /// another version recorded the tape.
     pub fn new(frozen: Frozen, tape: Option<&Tape>, calls: Option<Arc<CallMap>>) -> Self {
         Self {
             registered: Mutex::default(),
@@ -76,15 +76,15 @@ impl Draft {
         }
     }
 
-    /// Makes the draft call functions for real that return what they change, such as `incr`, unless the tape has their
-    /// answer.
+    /// Makes the draft really call functions that return what they change, such as `incr`, unless the tape has their
+    /// result.
     #[must_use]
     pub const fn for_real(mut self) -> Self {
         self.is_real = true;
         self
     }
 
-    /// Decides how a read from outside is answered.
+    /// Decides how an outside read is answered.
     pub(super) fn outside(&self, read: Read) -> Outside {
         match self.playback.lock().answer(read) {
             Some(value) => Outside::Known(value),
@@ -95,8 +95,8 @@ impl Draft {
     /// Decides how a key of shared data is used. `draws` is the effect of the call on what others see.
     pub(super) fn key(&self, key: u64, draws: Effect) -> KeyUse {
         let mut playback = self.playback.lock();
-        // Without a tape it is not known which calls are new, so no call is made for real. A change of a key that was
-        // changed when the client connected is not new, even if the text makes it by another function now.
+        // Without a tape, new calls cannot be recognized, so no call is made for real. A change of a key that was
+        // changed when the client connected is not new, even if the text now uses another function.
         let draws =
             draws > Effect::Reads && !playback.is_without_tape() && !playback.had(draws, key);
         if draws && self.is_real {
@@ -110,12 +110,12 @@ impl Draft {
         self.playback.lock().add(read, value);
     }
 
-    /// Notes a closure that would wait for an answer.
+    /// Records a closure that would wait for an ack.
     pub fn ask(&self, handler: Handler) {
         self.asking.lock().push(handler);
     }
 
-    /// Notes that the draft disconnects its own socket.
+    /// Records that the draft disconnects its own socket.
     pub fn disconnect(&self) {
         self.disconnects.store(true, Ordering::Relaxed);
     }
@@ -128,7 +128,7 @@ impl Draft {
         self.playback.lock().add_key(key, before, effect);
     }
 
-    /// Makes the draft see the `socket.data` of its connection as `on_handshake` has left it.
+    /// Makes the draft start with the `socket.data` that its connection had after `on_handshake`.
     pub fn begin_data(&self, own: &Arc<Data>, at_handshake: Map) {
         let below = Data::default();
         for (key, value) in at_handshake {
@@ -177,7 +177,7 @@ impl Draft {
         rooms.extend(names.into_iter().map(|name| (name, joined)));
     }
 
-    /// Returns the rooms of a connection that is in `live`, as the draft sees them.
+    /// Returns the rooms of a connection as the draft sees them. `live` has the rooms that the connection is in.
     pub fn rooms(&self, live: Vec<String>) -> Vec<String> {
         let mut rooms: BTreeSet<_> = live.into_iter().collect();
         let changed = self.rooms.lock();

@@ -1,4 +1,4 @@
-//! Interface to the wire, as far as the layers above need it.
+//! Interface to clients, as the layers above the wire need it.
 
 use std::{fmt, pin::Pin, time::Duration};
 
@@ -11,11 +11,11 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// Sends an event to this client.
     ///
     /// # Errors
-    /// When the client cannot accept it.
+    /// Fails if the client cannot accept it.
     fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError>;
 
-    /// Returns `true` if calls after a slow one run on the threads for slow calls. The calls of a client in memory run
-    /// on the thread of the test that makes them, so that a test does not depend on the speed of its machine.
+    /// Returns `true` if calls that follow a slow call run on the threads for slow calls. The calls of an in-memory
+    /// client run on the thread of its test, so that the test does not depend on the speed of its machine.
     fn separates_slow_calls(&self) -> bool {
         true
     }
@@ -23,28 +23,28 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// Answers the event that the client sent with this acknowledgement id.
     ///
     /// # Errors
-    /// When the client cannot accept it.
+    /// Fails if the client cannot accept it.
     fn ack(&self, id: i64, args: &Packet) -> Result<(), SendError>;
 
-    /// Sends an event that asks for an answer. Returns a future of the answer, or of the reason why there is none: the
-    /// answer is too late, or the client has left. Without a `timeout` an answer is never too late.
+    /// Sends an event that asks for an ack. Returns a future of the ack, or of the reason why there is none: the ack is
+    /// too late, or the client has disconnected. Without a `timeout`, an ack is never too late.
     ///
     /// # Errors
-    /// When the client cannot accept it.
+    /// Fails if the client cannot accept it.
     fn ask(&self, event: &EncodedEvent<'_>, timeout: Option<Duration>)
     -> Result<Answer, SendError>;
 
-    /// Removes the client from the namespace. Its disconnect follows as a work item of its own.
+    /// Disconnects the client from the namespace. The disconnect is then handled as a separate work item.
     fn disconnect(&self);
 
-    /// Closes the client's session, after everything that was sent to the client has left.
+    /// Closes the client's session after everything queued for the client is sent.
     fn close(&self);
 
-    /// Returns `true` if earlier packets wait for this client, so that a volatile event is skipped.
+    /// Returns `true` if earlier packets are waiting for this client, so that a volatile event is skipped.
     fn is_stalled(&self) -> bool;
 
-    /// Joins rooms. Does nothing for a client that has left. The room of the client's own id is kept by the connection,
-    /// and not by the link.
+    /// Joins rooms. Does nothing for a client that has disconnected. The room named by the client's own id is stored by
+    /// the connection, not by the link.
     fn join(&self, rooms: &[String]);
 
     /// Leaves a room.
@@ -53,7 +53,7 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// Leaves every room.
     fn leave_all(&self);
 
-    /// Returns the rooms that the client is in.
+    /// Returns the client's rooms.
     fn rooms(&self) -> Vec<String>;
 
     /// Returns a description of the request that opened the client's session: `headers`, `query`, `address`, `url`,
@@ -66,35 +66,34 @@ pub trait Link: fmt::Debug + Send + Sync {
 
 /// All sockets of one namespace, including those of other processes.
 pub trait NamespaceLink: fmt::Debug + Send + Sync {
-    /// Sends an event to every socket that `target` names.
+    /// Sends an event to every socket that `target` selects.
     ///
     /// # Errors
-    /// When some clients cannot accept it; the others have received it then.
+    /// Fails if some clients cannot accept the event. All others have received it.
     fn emit(&self, target: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError>;
 
-    /// Returns the ids of the sockets of this process that `target` names.
+    /// Returns the ids of the sockets of this process that `target` selects.
     fn ids(&self, target: &Named<'_>) -> Vec<String>;
 
-    /// Returns the rooms of this process that have sockets, except the rooms of the sockets' own ids, in the order of
-    /// creation if the link knows it, and sorted by name if it does not.
+    /// Returns the non-empty rooms of this process, except the rooms named by the sockets' own ids. They are in the
+    /// order of creation if the link knows it, and otherwise sorted by name.
     fn rooms(&self) -> Vec<String>;
 }
 
-/// Target, with a list of its rooms that are the own rooms of sockets, named by their ids. Links do not keep these
-/// rooms.
+/// Target, and those of its rooms that are named by socket ids. Links do not store these rooms.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Named<'a> {
     /// Recipients of the broadcast.
     pub target: &'a Target,
-    /// Socket ids among the rooms of the target.
+    /// Rooms of the target that are socket ids.
     pub ids: Vec<&'a str>,
-    /// Socket ids among the excluded rooms.
+    /// Excluded rooms that are socket ids.
     pub except: Vec<&'a str>,
 }
 
-/// Recipients of a broadcast: the sockets of any of `rooms` (all sockets, if there are none) that are in none of
-/// `except`. A socket is in the room of its own id.
+/// Recipients of a broadcast: the sockets that are in any of `rooms` (all sockets if `rooms` is empty), and in none of
+/// `except`. A socket is in the room named by its own id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Target {
@@ -107,12 +106,12 @@ pub struct Target {
 }
 
 impl Target {
-    /// Returns the target of all sockets in the namespace.
+    /// Returns the target that selects all sockets in the namespace.
     pub fn everyone() -> Self {
         Self::default()
     }
 
-    /// Returns the target of all sockets but one.
+    /// Returns the target that selects all sockets except one.
     pub fn all_but(id: &str) -> Self {
         Self {
             except: vec![id.to_owned()],
@@ -122,7 +121,7 @@ impl Target {
 }
 
 impl SendError {
-    /// Returns the number of clients that do not receive what was sent.
+    /// Returns the number of clients that do not receive the event.
     pub const fn clients(&self) -> usize {
         match self {
             Self::Full(clients) => *clients,
@@ -131,17 +130,17 @@ impl SendError {
     }
 }
 
-/// Reason for which something was not sent.
+/// Reason why something was not sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
     /// A value cannot be encoded.
     #[error("{0}")]
     Value(String),
-    /// The client has left.
+    /// The client has disconnected.
     #[error("the socket has left")]
     Left,
-    /// The send queues of some clients are full. Contains the number of these clients.
+    /// The send queues of some clients are full. The field is the number of these clients.
     #[error("{0} of the clients cannot take more: too much waits for them already")]
     Full(usize),
     /// The adapter that carries events to other processes failed.
@@ -155,18 +154,18 @@ impl From<EncodeError> for SendError {
     }
 }
 
-/// Error message for an answer that did not come in time, as in Node.
+/// Error message for an ack that did not arrive in time, as in Node.
 const TIMED_OUT: &str = "operation has timed out";
-/// Error message for an answer whose client has left, as in Node.
+/// Error message for an ack whose client has disconnected, as in Node.
 const LEFT: &str = "socket has been disconnected";
 
-/// Reason for which there is no answer.
+/// Reason why there is no ack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NoAnswer {
-    /// The answer did not come in time.
+    /// The ack did not arrive in time.
     TimedOut,
-    /// The client has left.
+    /// The client has disconnected.
     Left,
 }
 
@@ -179,5 +178,5 @@ impl NoAnswer {
     }
 }
 
-/// Future of a client's answer: its arguments, or the reason why there are none.
+/// Future of a client's ack: its arguments, or the reason why there is none.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Vec<Dynamic>, NoAnswer>> + Send>>;

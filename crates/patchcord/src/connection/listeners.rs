@@ -13,21 +13,21 @@ use crate::script::{Copies, Handler, Swap, Swapped, Use, cheap_seconds};
 pub enum RegisteredBy {
     /// `on_connection`.
     Connection,
-    /// This run of `on_reload`: the next run replaces the listener.
+    /// The run of `on_reload` with this number. The next run replaces the listener.
     Reload(u32),
-    /// A handler.
+    /// A handler, or any other call.
     Handler,
 }
 
-/// Event name of listeners of any event. It begins with a NUL: a script cannot send such an event, and one that a client
-/// sends has no listeners of its own ([`is_internal`]).
+/// Event name of catch-all listeners. It begins with a NUL: a script cannot send such an event, and if a client sends
+/// one, it does not reach these listeners by name ([`is_internal`]).
 pub const ANY: &str = "\u{0}any";
-/// Event name of listeners of any event that is sent to the client.
+/// Event name of catch-all listeners for events that are sent to the client.
 pub const OUTGOING: &str = "\u{0}outgoing";
-/// Event name of middleware: checks before the listeners of any event.
+/// Event name of middleware, which checks each event before its listeners run.
 pub const MIDDLEWARE: &str = "\u{0}middleware";
 
-/// Returns the bit of [`ANY`], [`OUTGOING`] or [`MIDDLEWARE`], and 0 for every other event.
+/// Returns the bit of [`ANY`], [`OUTGOING`] or [`MIDDLEWARE`], or 0 for any other event.
 pub(super) fn bit(event: &str) -> u8 {
     match event {
         ANY => 1,
@@ -37,8 +37,8 @@ pub(super) fn bit(event: &str) -> u8 {
     }
 }
 
-/// Returns `true` for [`ANY`], [`OUTGOING`] and [`MIDDLEWARE`]. A client may send an event of this name, and must not call
-/// these listeners by it.
+/// Returns `true` for [`ANY`], [`OUTGOING`] and [`MIDDLEWARE`]. A client may send an event with such a name, but must
+/// not reach these listeners with it.
 pub fn is_internal(event: &str) -> bool {
     bit(event) != 0
 }
@@ -50,22 +50,22 @@ pub struct Listener {
     handler: Arc<Handler>,
     once: bool,
     made_by: RegisteredBy,
-    /// Reason for which the listener is not active any more. An inactive listener of `on_connection` is remembered, so
-    /// that its variables are not lost when an edit captures them again.
+    /// Reason why the listener is no longer active. An inactive listener of `on_connection` is remembered, so that its
+    /// variables are not lost if an edit captures them again.
     gone: Option<Gone>,
-    /// Time of the last event, in seconds as [`cheap_seconds`] counts them; 0 means never.
+    /// Time of the last event, in seconds from [`cheap_seconds`]; 0 means never.
     fired: u32,
 }
 
-/// Reason for which a listener is not active any more.
+/// Reason why a listener is no longer active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Gone {
-    /// It was registered for one event, and was called.
+    /// The listener was registered for one event, and has been called.
     Fired,
-    /// `off` removed it.
+    /// `off` removed the listener.
     Off,
-    /// `off` in `on_connection` itself removed it.
+    /// `off` in `on_connection` itself removed the listener.
     OffAtOnce,
 }
 
@@ -79,11 +79,11 @@ pub struct Listening {
     pub handler: Arc<Handler>,
     /// `true` if the listener is called for one event only.
     pub once: bool,
-    /// Reason for which the listener is not active any more.
+    /// Reason why the listener is no longer active.
     pub gone: Option<Gone>,
 }
 
-/// Maximum age of the last event of a client that counts as one that uses the event, in seconds.
+/// Maximum age, in seconds, of the last event of a client for which the client still counts as using the event.
 const RECENT: u32 = 60;
 
 /// Event whose listener an edit has removed or renamed.
@@ -110,7 +110,7 @@ impl Listener {
         self.gone.is_some() && self.made_by == RegisteredBy::Connection
     }
 
-    /// Returns a hash that identifies the listener, and that an edit and its undo do not change.
+    /// Returns a hash that identifies the listener. An edit and its undo do not change the hash.
     fn identity(&self) -> u64 {
         self.handler.identity((self.event.as_str(), self.once))
     }
@@ -140,12 +140,12 @@ impl Listener {
 #[derive(Debug, Clone, Default)]
 pub struct Listeners {
     list: Vec<Listener>,
-    /// Listeners of `on_connection` that were not active any more when an edit removed them.
+    /// Listeners of `on_connection` that were already inactive when an edit removed them.
     fired: Past,
 }
 
 impl Listeners {
-    /// Adds a listener of an event.
+    /// Adds a listener to an event.
     pub fn add(
         &mut self,
         event: ImmutableString,
@@ -228,7 +228,7 @@ impl Listeners {
         handlers
     }
 
-    /// Removes the listeners of an event, or the last of them that calls `function`.
+    /// Removes the listeners of an event, or only the last one that calls `function`.
     pub fn remove(&mut self, event: &str, function: Option<&FnPtr>, by: RegisteredBy) {
         let off = match by {
             RegisteredBy::Connection => Gone::OffAtOnce,
@@ -251,8 +251,8 @@ impl Listeners {
             .retain(|l| l.gone.is_none() || l.made_by == RegisteredBy::Connection);
     }
 
-    /// Replaces the code of all listeners, and removes those whose code is gone. Returns the changes, and the closures
-    /// of the removed listeners.
+    /// Replaces the code of all listeners, and removes those whose code has been removed. Returns the changes, and the
+    /// closures of the removed listeners.
     pub(super) fn swap(&mut self, swap: &mut Swap<'_>) -> (Changes, Vec<Handler>) {
         let (mut changes, mut gone) = (Changes::default(), Vec::new());
         let Self { list, fired } = self;
@@ -285,9 +285,9 @@ impl Listeners {
     }
 
     /// Merges three states: *base* is what the old code of `on_connection` registers, *new* is what the new code
-    /// registers. The listeners of *new* have the closures `handlers`, and the keys `wanted`, which pair them with
-    /// *base*. Only a difference between *base* and *new* adds or removes a listener. Returns the changes, and the
-    /// closures of the removed listeners.
+    /// registers, and *live* is `self`. The listeners of *new* have the closures `handlers`, and the keys `wanted`,
+    /// which pair them with *base*. Only a difference between *base* and *new* adds or removes a listener. Returns the
+    /// changes, and the closures of the removed listeners.
     pub(super) fn merge(
         &mut self,
         base: &Self,
@@ -315,7 +315,7 @@ impl Listeners {
             }
             !is_dropped
         });
-        // A new listener is inserted behind the one that is registered before it, or before all others if it is the
+        // A new listener is inserted after the one that is registered before it, or before all others if it is the
         // first.
         let mut at = 0;
         for ((key, listener), handler) in wanted.iter().zip(&new.list).zip(handlers) {
@@ -365,8 +365,8 @@ impl Listeners {
         (of(before), of(fresh))
     }
 
-    /// Returns the key of each listener, which is the same in every version: its code, its event, and its place among
-    /// the listeners of the same code and event. Those of `on_connection` are counted first.
+    /// Returns the key of each listener, which is the same in every version: its code, its event, and its number among
+    /// the listeners with the same code and event. Those of `on_connection` are numbered first.
     pub(super) fn keys(&self) -> Vec<String> {
         let entries = self.list.iter().map(|listener| {
             let group = Use::Listener(&listener.event).group(listener.handler.function());
@@ -375,7 +375,7 @@ impl Listeners {
         numbered(entries)
     }
 
-    /// Returns all listeners as a draft has registered them, to pair them with those of another draft.
+    /// Returns all listeners of a draft, to pair them with those of another draft.
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         self.list.iter().map(|listener| Entry {
             group: Use::Listener(&listener.event).group(listener.handler.function()),
@@ -384,7 +384,7 @@ impl Listeners {
         })
     }
 
-    /// Returns all closures with their uses.
+    /// Returns all closures, each with its use.
     pub(super) fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
         let list = self.list.iter();
         list.map(|listener| (Use::Listener(&listener.event), &*listener.handler))
@@ -406,7 +406,7 @@ impl Listeners {
         self.list.iter().map(|listener| &*listener.handler)
     }
 
-    /// Returns all closures with their keys.
+    /// Returns all closures, each with its key.
     pub(super) fn with_keys(&self) -> impl Iterator<Item = (String, Handler)> {
         let handlers = self.list.iter().map(|listener| (*listener.handler).clone());
         self.keys().into_iter().zip(handlers)
@@ -417,9 +417,9 @@ impl Listeners {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
-    /// Number of registrations that only the new code makes.
+    /// Number of registrations that exist only in the new code.
     pub added: usize,
-    /// Number of registrations that the new code no longer makes.
+    /// Number of registrations that no longer exist in the new code.
     pub removed: usize,
     /// Events of listeners that were removed or renamed.
     pub silenced: Vec<Silenced>,
@@ -434,12 +434,12 @@ impl Changes {
     }
 }
 
-/// Returns the keys of `all` that are in `of` as well, in the order of `of`.
+/// Returns the keys of `all` that are also in `of`, in the order of `of`.
 fn in_order<'a>(all: &[String], of: &'a [String]) -> Vec<&'a String> {
     of.iter().filter(|key| all.contains(key)).collect()
 }
 
-/// Sorts the listeners of `wanted` into that order, within the places that they have among all listeners.
+/// Sorts the listeners in `wanted` into the order of `wanted`. Together, they keep their positions among all listeners.
 fn reorder(live: &mut [(String, Listener)], wanted: &[String]) {
     let rank = |key: &String| wanted.iter().position(|wanted| wanted == key);
     let places: Vec<_> = (0..live.len())

@@ -1,4 +1,4 @@
-//! Work that waits for its connection's turn.
+//! Work that waits for the turn of its connection.
 
 use std::{
     collections::VecDeque,
@@ -12,67 +12,67 @@ use tokio::sync::oneshot;
 use super::{phase::Current, registrations::Adopted};
 use crate::script::Handler;
 
-/// Maximum number of work items that wait for a busy connection; further events are rejected.
+/// Maximum number of waiting work items of a busy connection; further events are rejected.
 const MAX_WAITING: usize = 1_024;
-/// Maximum size of the events that wait, in bytes as the client sent them; further events are rejected.
+/// Maximum total size of the waiting events, in bytes as the client sent them; further events are rejected.
 const MAX_BYTES: usize = 1 << 20;
-/// Maximum number of outgoing events that wait for the `on_any_outgoing` listeners. One call may send this many.
+/// Maximum number of outgoing events that wait for the `on_any_outgoing` listeners. A single call may send this many.
 const MAX_OUTGOING: usize = 1 << 14;
-/// Maximum size of the outgoing events that wait, in bytes.
+/// Maximum total size of the waiting outgoing events, in bytes.
 const MAX_OUTGOING_BYTES: usize = 16 << 20;
 
 /// Work item: one thing to do in a connection's turn.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Work {
-    /// The client asks to be accepted: `on_handshake`, whose answer goes to this reply.
+    /// The client asks to be accepted: runs `on_handshake`, whose answer goes to this reply.
     Handshake(HandshakeReply),
-    /// The client is accepted: `on_connection`.
+    /// The client is accepted: runs `on_connection`.
     Connect,
     /// The client sent an event.
     Event(Event),
-    /// The client has left, for this reason.
+    /// The client has disconnected for this reason.
     Disconnect(&'static str),
-    /// An answer may be there: the number of the closure that waits for it, and the place of the answer among those of
-    /// the closure.
+    /// An ack may have arrived: the number of the closure that waits for it, and the index of the ack among those that
+    /// the closure waits for.
     Answer(u64, usize),
     /// Timers are due.
     Timers,
     /// The timer with this number is due.
     Timer(u32),
-    /// The rest of a work item whose calls take long. No edit takes effect between the two.
+    /// Rest of a work item whose calls take long. No edit takes effect between the two parts.
     Continuation(Continuation),
-    /// A closure of the connection is due.
+    /// A closure of the connection is due to be called.
     Call(Call),
-    /// An event is sent to the client: its `on_any_outgoing` listeners.
+    /// An event is sent to the client: calls the `on_any_outgoing` listeners.
     Outgoing(Event),
-    /// A new version serves: the connection adopts it now, and not only with its next work item.
+    /// A new version serves: the connection adopts it now, instead of with its next work item.
     Adopt,
-    /// A version begins to serve: the namespace's own call of `on_load`. A reload may hold the receiver, to wait for
-    /// the end of the call.
+    /// A version starts to serve: runs `on_load` in the unit of the namespace. A reload may hold the receiver, to wait
+    /// for the end of the call.
     Load(Option<mpsc::Sender<Adopted>>),
-    /// The host looks at the connection, or changes it, in its turn.
+    /// The host inspects or changes the connection, in the connection's turn.
     Visit(Visit),
 }
 
-/// Closure of a connection that is due.
+/// Closure of a connection that is due to be called.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Call {
     /// The closure.
     pub handler: Arc<Handler>,
-    /// Its arguments.
+    /// Arguments.
     pub args: Vec<Dynamic>,
-    /// Description of the call, for its errors.
+    /// Description of the call, for error messages.
     pub what: &'static str,
-    /// Number of new beginnings of the connection at the time of scheduling: see [`Connection::beginnings`].
+    /// Number of restarts of the connection at the time of scheduling: see [`Connection::beginnings`].
     ///
     /// [`Connection::beginnings`]: super::Connection::beginnings
     pub of: u32,
 }
 
 impl Call {
-    /// Creates the call of a closure that the host received after `of` new beginnings of its connection.
+    /// Creates the call of a closure that the host received after `of` restarts of its connection.
     pub const fn new(
         handler: Arc<Handler>,
         args: Vec<Dynamic>,
@@ -92,7 +92,7 @@ impl Call {
 pub struct Visit(Box<dyn FnOnce() + Send>);
 
 impl Visit {
-    /// Creates the work of a callback.
+    /// Creates the work item for a callback.
     pub fn new(visit: impl FnOnce() + Send + 'static) -> Self {
         Self(Box::new(visit))
     }
@@ -136,7 +136,7 @@ impl std::fmt::Debug for Continuation {
 pub struct Event {
     /// Name of the event.
     pub name: Identifier,
-    /// Its arguments.
+    /// Arguments.
     pub args: Vec<Dynamic>,
     /// Id of the ack, if the client asked for one.
     pub ack: Option<i64>,
@@ -156,8 +156,8 @@ impl Event {
     }
 }
 
-/// Reply of `on_handshake`: the client is accepted, or rejected with a reason. The first reply counts. If all copies
-/// are dropped without one, the client is rejected.
+/// Reply of `on_handshake`: the client is accepted, or rejected with a reason. Only the first reply counts. If all
+/// copies are dropped without a reply, the client is rejected.
 #[derive(Debug, Clone)]
 pub struct HandshakeReply(Arc<Mutex<Option<Answer>>>);
 
@@ -173,23 +173,23 @@ impl HandshakeReply {
     /// Accepts the client, or rejects it with a reason.
     pub fn give(&self, verdict: Result<(), String>) {
         if let Some(answer) = self.0.lock().take() {
-            // The client may be gone, and the receiver with it.
+            // The client may have disconnected, and the receiver may be dropped.
             let _ = answer.send(verdict);
         }
     }
 }
 
-/// Outcome of a post.
+/// Outcome of posting a work item.
 pub(super) enum Posted {
-    /// The connection was idle and is busy with this work now: the caller runs it.
+    /// The connection was idle and is now busy with this work: the caller must run it.
     Run(Work),
-    /// The work waits; the thread that is busy with the connection will run it.
+    /// The work is queued. The thread that is busy with the connection will run it.
     Waits,
-    /// The event is rejected, because too much waits already.
+    /// The event is rejected, because too much work is waiting already.
     Refused(Event),
 }
 
-/// Queue of a connection's work. Events and the disconnect wait until the CONNECT is answered.
+/// Queue of a connection's work items. Events and the disconnect wait until the CONNECT is answered.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
     inner: Mutex<Inner>,
@@ -200,7 +200,7 @@ struct Inner {
     busy: bool,
     waiting: VecDeque<Work>,
     bytes: usize,
-    /// Number of work items that wait and are [`Work::Outgoing`].
+    /// Number of waiting work items that are [`Work::Outgoing`].
     outgoing: usize,
     outgoing_bytes: usize,
 }
@@ -226,7 +226,7 @@ impl Mailbox {
     /// Calls `prepare` and queues `on_connection` before all other work, if `is_answered` returns `true`. Returns
     /// `true` if the caller has to run the work, because the connection was idle.
     pub(super) fn open(&self, is_answered: impl FnOnce() -> bool, prepare: impl FnOnce()) -> bool {
-        // No event may be posted between the change of the phase and this work item.
+        // No event may be posted between the phase change and this work item.
         let mut inner = self.lock();
         if !is_answered() {
             return false;
@@ -236,15 +236,15 @@ impl Mailbox {
         !std::mem::replace(&mut inner.busy, true)
     }
 
-    /// Puts work before everything that waits.
+    /// Queues a work item before all others.
     pub(super) fn post_first(&self, work: Work) {
         let mut inner = self.lock();
         inner.count(&work);
         inner.waiting.push_front(work);
     }
 
-    /// Returns the next work item for the thread that is busy with the connection. `None` means that no work may run:
-    /// the connection is idle from now on.
+    /// Returns the next work item for the thread that is busy with the connection. `None` means that no work may run,
+    /// and that the connection is now idle.
     pub(super) fn next(&self, phase: &Current) -> Option<Work> {
         let mut inner = self.lock();
         let next = inner.waiting.iter().position(|work| may_run(work, phase));
@@ -268,7 +268,8 @@ impl Mailbox {
 }
 
 impl Inner {
-    /// Marks the connection as idle, and frees an empty queue, so that the queue of an idle connection takes no memory.
+    /// Marks the connection as idle. Frees the queue if it is empty, so that the queue of an idle connection uses no
+    /// memory.
     fn rest(&mut self) {
         self.busy = false;
         if self.waiting.is_empty() {

@@ -1,6 +1,8 @@
-//! Three-way merge of the effects of `on_connection` beside listeners and timers: keys of `socket.data`, and rooms.
+//! Three-way merge of the other effects of `on_connection`, besides listeners and timers: keys of `socket.data`, and
+//! rooms.
 //!
-//! *Base* is what the old code makes, *new* what the new code makes. What the connection has changed since then stays.
+//! *Base* is what the old code produces, and *new* is what the new code produces. Changes that the connection has made
+//! since then are kept.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,10 +19,10 @@ use crate::script::{CarriedState, merge};
 
 type Written = BTreeMap<Identifier, Option<Dynamic>>;
 
-/// Writes to `live` the keys that the new code writes, where the connection has not changed them. A key that the new
-/// code no longer writes gets the value that `on_handshake` has left. `past` remembers keys that the client had when
-/// the code began to write them, and keys that it did not have when the code ceased to write them: an edit and its undo
-/// do not change these keys.
+/// Writes to `live` the keys that the new code writes, unless the connection has changed them. A key that the new code
+/// no longer writes gets the value that it had after `on_handshake`. `past` remembers keys that already existed when
+/// the code started to write them, and keys that did not exist when the code stopped writing them, so that an edit
+/// followed by its undo does not change these keys.
 pub(super) fn merge_data(
     (live, at_handshake): (&Arc<Data>, &Map),
     (base, new): (&Written, Written),
@@ -48,7 +50,7 @@ pub(super) fn merge_data(
         past.remember(value.is_none() && did != does && has == does, || {
             identity(("key", &*key, does))
         });
-        // A call of another connection that has changed the key just now wins.
+        // If a call of another connection has just changed the key, that change is kept.
         let change = |value: Option<Dynamic>| live.change_if(&key, stamp, value.map(Arc::new));
         if value.is_none_or(|value| change(value).is_ok()) {
             carried.outcomes.append(&mut noted.outcomes);
@@ -56,8 +58,8 @@ pub(super) fn merge_data(
     }
 }
 
-/// Returns the rooms to join (`true`) and to leave, for a connection that is in `live`: those that the new code joins
-/// and the old code does not, and the reverse.
+/// Returns the rooms to join (`true`) and to leave, for a connection that is in the rooms `live`: rooms that only the
+/// new code joins are joined, and rooms that only the old code joined are left.
 pub(super) fn merge_rooms(
     live: impl FnOnce() -> Vec<String>,
     base: &BTreeMap<String, bool>,
@@ -68,7 +70,7 @@ pub(super) fn merge_rooms(
         match (base.get(room), new.get(room)) {
             (old, new) if old == new => {}
             (_, Some(joins)) => changes.push((room.clone(), *joins)),
-            // The old code joined or left the room, and the new one does not: the reverse undoes it.
+            // The old code joined or left the room, and the new code does neither: this is undone.
             (old, None) => changes.push((room.clone(), old == Some(&false))),
         }
     }

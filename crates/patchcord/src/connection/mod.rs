@@ -1,12 +1,12 @@
 //! State that the host holds for one live socket, or for one namespace. This module depends neither on the script API
 //! nor on socketioxide.
 //!
-//! A [`Connection`] is one unit of concurrency: its script calls never overlap and keep their order, and no call ever
-//! runs on the stack of another. In: [`Work`] from the wire and from timers. Out: what a [`Driver`] does with each work
-//! item, one after the other, and what scripts send through a [`Link`].
+//! A [`Connection`] is a unit of concurrency: its script calls never overlap and keep their order, and no call ever
+//! runs on the stack of another call. In: [`Work`] from the wire and from timers. Out: the actions of a [`Driver`] for
+//! each work item, one after the other, and what scripts send through a [`Link`].
 //!
-//! An edit reaches a connection as an [`Adoption`]: its listeners, timers and acks are swapped, and where
-//! `on_connection` itself has changed, the results of its drafts are merged (`registrations`, `merge`). The drafts are
+//! An edit reaches a connection as an [`Adoption`]: its listeners, timers and acks are swapped, and if `on_connection`
+//! itself has changed, the results of its drafts are merged (`registrations`, `merge`). The reads of drafts are
 //! answered from the [`Tape`], which has what `on_connection` read when the client connected.
 
 mod acks;

@@ -31,7 +31,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Runs one work item, in the connection's turn.
     fn run(&self, connection: &Arc<Connection>, work: Work);
 
-    /// Schedules a call of [`Connection::work_off`] that comes soon, on a stack of its own.
+    /// Schedules a call of [`Connection::work_off`], which runs soon and on its own stack.
     fn later(&self, connection: Arc<Connection>);
 
     /// Announces an event to all listeners.
@@ -43,10 +43,10 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Returns another namespace, if it is served.
     fn namespace(&self, path: &str) -> Option<Arc<Namespace>>;
 
-    /// Notes that an instance of a dynamic namespace has no connection any more.
+    /// Records that an instance of a dynamic namespace no longer has any connection.
     fn unused(&self, path: &str);
 
-    /// Removes the client with an id from every namespace.
+    /// Disconnects the client with an id from every namespace.
     fn disconnect_client(&self, id: &str);
 }
 
@@ -54,20 +54,20 @@ pub trait Driver: fmt::Debug + Send + Sync {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Serving {
-    /// A version of a script serves it.
+    /// A version of a script serves the namespace.
     Version(Arc<Version>),
-    /// Its script never loaded.
+    /// The script of the namespace has never loaded.
     Broken,
-    /// Nothing serves it any more.
+    /// Nothing serves the namespace any more.
     Gone,
 }
 
-/// One namespace: its script, its connections, its data.
+/// One namespace: its script, its connections and its data.
 #[derive(Debug)]
 pub struct Namespace {
     path: Arc<str>,
     pattern: NamespacePattern,
-    /// Shared by all instances of a dynamic namespace, so that one switch covers all of them.
+    /// Switch that all instances of a dynamic namespace share, so that it covers all of them.
     serving: Arc<Switch>,
     /// `socket.params` of an instance.
     params: Map,
@@ -76,20 +76,20 @@ pub struct Namespace {
     connections: RwLock<HashMap<Arc<str>, Arc<Connection>>>,
     /// Number of clients that are about to enter.
     entering: AtomicUsize,
-    /// Unit of the namespace itself. It holds the namespace in turn, so [`Namespace::close_context`] breaks the cycle.
+    /// Unit of the namespace itself. The unit also holds the namespace; [`Namespace::close_context`] breaks this cycle.
     own: Mutex<Option<Arc<Connection>>>,
     loaded: SetOnce<()>,
-    /// Effects of the last version on what `on_load` has made.
+    /// Effects of the last version on what `on_load` has created.
     adopted: Mutex<Option<Box<Adopted>>>,
     empty: Notify,
-    /// `true` once a connection has listened to outgoing events: broadcasts look for such listeners then.
+    /// `true` once a connection has listened to outgoing events. From then on, broadcasts look for such listeners.
     outgoing: AtomicBool,
     data: Arc<Data>,
     link: OnceLock<Arc<dyn NamespaceLink>>,
     driver: Arc<dyn Driver>,
 }
 
-/// Namespace that a client is about to enter: it is not reclaimed meanwhile.
+/// Namespace that a client is about to enter. Until then, it is not reclaimed.
 #[derive(Debug)]
 pub struct Reserved(Arc<Namespace>);
 
@@ -107,10 +107,10 @@ impl Drop for Reserved {
     }
 }
 
-/// Version that serves, and a number that changes with it: a connection compares numbers to see whether it is up to
-/// date.
+/// Version that serves, and a number that changes whenever the version changes. A connection compares numbers to check
+/// that it is up to date.
 ///
-/// Invariant: while what serves may change without a new [`Slot`], the number is [`UNSETTLED`].
+/// Invariant: while the version that serves may change without a new [`Slot`], the number is [`UNSETTLED`].
 #[derive(Debug)]
 struct Switch {
     slot: ArcSwap<Slot>,
@@ -118,7 +118,7 @@ struct Switch {
 }
 
 /// Number of a [`Switch`] that may change at any time, and of a connection that has not compared numbers yet. No
-/// [`Slot`] has it.
+/// [`Slot`] has this number.
 pub(super) const UNSETTLED: u32 = 0;
 
 impl Switch {
@@ -153,14 +153,14 @@ impl Switch {
     }
 }
 
-/// Source that serves now, and the one that serves as soon as the flag of its batch is up: one store of that flag
-/// switches every namespace of the batch at once.
+/// Source that serves now, and the source that serves once the flag of its batch is set. Setting that flag switches
+/// every namespace of the batch at once.
 #[derive(Debug)]
 struct Slot {
     number: u32,
     now: Serving,
     next: Option<(Serving, Arc<AtomicBool>)>,
-    /// Version that some clients have before all others.
+    /// Version that serves selected clients first.
     staged: Option<Staged>,
 }
 
@@ -171,7 +171,7 @@ struct Staged {
 }
 
 impl Slot {
-    /// Returns the source that serves the clients that no stage has chosen.
+    /// Returns the source that serves all clients that are not selected by a stage.
     fn serving(&self) -> &Serving {
         match &self.next {
             Some((next, up)) if up.load(Ordering::Acquire) => next,
@@ -189,7 +189,7 @@ impl Slot {
 
 impl Namespace {
     /// Creates a namespace without connections. A namespace whose path has parameters, such as `/room/{id}`, has
-    /// instances instead.
+    /// instances instead of connections.
     pub fn new(path: &str, serving: Serving, driver: Arc<dyn Driver>) -> Self {
         let pattern = NamespacePattern::new(path);
         let serving = Arc::new(Switch::new(serving));
@@ -235,7 +235,7 @@ impl Namespace {
     /// Returns the instance of a path, with `true` if it is new; `None` if the path does not match.
     ///
     /// # Errors
-    /// When the path has control characters, or there are `max` instances already.
+    /// Fails if the path has control characters, or if there are already `max` instances.
     pub fn instance(
         &self,
         path: &str,
@@ -273,7 +273,7 @@ impl Namespace {
         self.instances.read().get(path).cloned()
     }
 
-    /// Returns the instances that exist now.
+    /// Returns the existing instances.
     pub fn instances(&self) -> Vec<Arc<Self>> {
         self.instances.read().values().cloned().collect()
     }
@@ -301,7 +301,7 @@ impl Namespace {
             .collect()
     }
 
-    /// Removes an instance that has no connection; returns `false` if it has one.
+    /// Removes an instance, unless it has a connection. Returns `false` if it has one.
     pub fn forget(&self, path: &str) -> bool {
         let mut instances = self.instances.write();
         let empty = instances
@@ -349,7 +349,7 @@ impl Namespace {
 
     /// Connects the namespace to a server, once.
     pub fn set_link(&self, link: Arc<dyn NamespaceLink>) {
-        // A namespace is registered with one server only, so a second link cannot be another one.
+        // A namespace is registered with only one server, so a second link cannot be a different one.
         let _ = self.link.set(link);
     }
 
@@ -391,8 +391,8 @@ impl Namespace {
         }
     }
 
-    /// Returns the number of the switch. While it stays the same, so does the version that serves each client. It is
-    /// [`UNSETTLED`] if that may change at any time.
+    /// Returns the number of the switch. As long as the number stays the same, so does the version that serves each
+    /// client. The number is [`UNSETTLED`] if that version may change at any time.
     pub(super) fn settled(&self) -> u32 {
         self.serving.settled.load(Ordering::Acquire)
     }
@@ -407,7 +407,7 @@ impl Namespace {
         self.serving.set(Some((next, up)), self.staged());
     }
 
-    /// Forgets the prepared switch, after it has happened.
+    /// Discards the prepared switch after it has taken place.
     pub fn settle(&self) {
         self.serving.set(None, self.staged());
     }
@@ -417,7 +417,7 @@ impl Namespace {
         self.serving.set(None, Some(Staged { version, stage }));
     }
 
-    /// Forgets the staged version.
+    /// Discards the staged version.
     pub fn unstage(&self) {
         self.serving.set(None, None);
     }
@@ -432,7 +432,7 @@ impl Namespace {
         connections.insert(connection.id().clone(), connection);
     }
 
-    /// Removes a connection; one that came back under the same id stays.
+    /// Removes a connection. A different connection that has the same id is kept.
     pub fn leave(&self, connection: &Connection) {
         let mut connections = self.connections.write();
         if connections
@@ -455,8 +455,7 @@ impl Namespace {
         }
     }
 
-    /// Schedules `on_load` of the version that serves, if there is one to call. `done` is dropped when the call is
-    /// over.
+    /// Schedules `on_load` of the version that serves, if it has this hook. `done` is dropped when the call is over.
     pub fn load(self: &Arc<Self>, done: Option<mpsc::Sender<Adopted>>) {
         let wanted = self
             .version()
@@ -477,17 +476,17 @@ impl Namespace {
             .clone()
     }
 
-    /// Keeps the effects of a version on what `on_load` has made, until the reload asks for them.
+    /// Stores the effects of a version on what `on_load` has created, until the reload asks for them.
     pub fn note_adopted(&self, adopted: Adopted) {
         *self.adopted.lock() = Some(Box::new(adopted));
     }
 
-    /// Removes and returns the effects of a version on what `on_load` has made.
+    /// Removes and returns the effects of a version on what `on_load` has created.
     pub fn take_adopted(&self) -> Option<Adopted> {
         self.adopted.lock().take().map(|adopted| *adopted)
     }
 
-    /// Ends the unit of the namespace: its timers, and its closures that wait.
+    /// Ends the unit of the namespace, with its timers and its waiting closures.
     pub fn close_context(&self) {
         let own = self.own.lock().take();
         if let Some(own) = own {
@@ -496,9 +495,9 @@ impl Namespace {
         }
     }
 
-    /// Notes that `on_load` has run for the first time, or that there is none.
+    /// Records that `on_load` has run for the first time, or that there is none.
     pub fn loaded(&self) {
-        // An error only means that this was noted before.
+        // An error only means that this was already recorded.
         let _ = self.loaded.set(());
     }
 
@@ -523,7 +522,7 @@ impl Namespace {
         self.connections.read().get(id).cloned()
     }
 
-    /// Returns the connection with an id, and those in instances.
+    /// Returns the connections with an id, in this namespace and in its instances.
     pub fn sockets_of(&self, id: &str) -> Vec<Arc<Connection>> {
         let instances = self.instances.read();
         let instances = instances.values().filter_map(|one| one.connection(id));
@@ -537,7 +536,7 @@ impl Namespace {
         ids.iter().filter_map(|id| self.connection(id)).collect()
     }
 
-    /// Marks the rooms of a target that are the own rooms of sockets.
+    /// Finds the rooms of a target that are named by socket ids.
     fn named<'a>(&self, target: &'a Target) -> Named<'a> {
         let is_id = |room: &&str| {
             let connection = self.connection(room);
@@ -551,8 +550,8 @@ impl Namespace {
         }
     }
 
-    /// Returns the rooms of this process that have members: those of the ids of sockets in the order of connecting,
-    /// then the others in the order of the link.
+    /// Returns the non-empty rooms of this process: first those named by socket ids, in the order of connecting, then
+    /// the others, in the order of the link.
     pub fn rooms(&self) -> Vec<String> {
         let mut sockets = self.connections();
         sockets.retain(|one| one.is_in_own_room());
@@ -564,11 +563,12 @@ impl Namespace {
         rooms
     }
 
-    /// Sends an event to every socket that a target selects. A client that cannot accept a volatile event now does not
-    /// receive it.
+    /// Sends an event to every socket that a target selects. A client that cannot accept a volatile event now never
+    /// receives it.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or some clients cannot accept the event; the others have received it then.
+    /// Fails if an argument cannot be sent, or if some clients cannot accept the event. In the second case, all others
+    /// have received it.
     pub fn emit(
         &self,
         target: &Target,
@@ -589,8 +589,8 @@ impl Namespace {
         link.emit(&self.named(target), event.encoded()?)
     }
 
-    /// Sends an event to each socket whose send queue is empty. A client that cannot accept the event does not keep it
-    /// from the others.
+    /// Sends an event to each socket whose send queue is empty. If one client cannot accept the event, the others still
+    /// receive it.
     fn emit_to_each(
         &self,
         sockets: &[Arc<Connection>],
@@ -601,7 +601,7 @@ impl Namespace {
             match socket.emit(event) {
                 Err(SendError::Full(clients)) => full += clients,
                 Ok(()) | Err(SendError::Left) => {}
-                // An error about the arguments holds for all sockets.
+                // An error about the arguments applies to all sockets.
                 Err(error) => return Err(error),
             }
         }
@@ -611,12 +611,12 @@ impl Namespace {
         }
     }
 
-    /// Notes that a connection listens to outgoing events.
+    /// Records that a connection listens to outgoing events.
     pub(super) fn hears_outgoing(&self) {
         self.outgoing.store(true, Ordering::Relaxed);
     }
 
-    /// Returns all present connections, those of instances included.
+    /// Returns all current connections, including those of instances.
     pub fn connections(&self) -> Vec<Arc<Connection>> {
         let mut connections: Vec<_> = self.connections.read().values().cloned().collect();
         for instance in self.instances() {

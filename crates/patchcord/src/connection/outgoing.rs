@@ -1,4 +1,4 @@
-//! Outgoing event, and its form on the wire.
+//! Outgoing event, and its encoded form.
 
 use std::cell::OnceCell;
 
@@ -7,8 +7,8 @@ use rhai::Dynamic;
 use super::{Event, SendError};
 use crate::value::{EncodedEvent, plain};
 
-/// Event that a script sends, to one client or many, now or after they have connected. The first recipient that needs
-/// the encoded form creates it, for all recipients.
+/// Event that a script sends to one or many clients, now or after they have connected. It is encoded when the first
+/// recipient needs it, once for all recipients.
 #[derive(Debug)]
 pub struct OutgoingEvent<'a> {
     name: &'a str,
@@ -17,7 +17,7 @@ pub struct OutgoingEvent<'a> {
 }
 
 impl<'a> OutgoingEvent<'a> {
-    /// Creates an event that was not sent to any client yet.
+    /// Creates an event that has not been sent to any client yet.
     pub const fn new(name: &'a str, args: &'a [Dynamic]) -> Self {
         Self {
             name,
@@ -26,10 +26,10 @@ impl<'a> OutgoingEvent<'a> {
         }
     }
 
-    /// Returns the form of the event on the wire.
+    /// Returns the encoded form of the event.
     ///
     /// # Errors
-    /// When an argument cannot be sent.
+    /// Fails if an argument cannot be sent.
     pub fn encoded(&self) -> Result<&EncodedEvent<'a>, SendError> {
         if let Some(encoded) = self.encoded.get() {
             return Ok(encoded);
@@ -38,10 +38,11 @@ impl<'a> OutgoingEvent<'a> {
         Ok(self.encoded.get_or_init(|| encoded))
     }
 
-    /// Returns the event as listeners of another turn receive it: without the variables of the call that sends it.
+    /// Returns the event in the form that listeners in another turn receive: without variables of the call that sends
+    /// it.
     ///
     /// # Errors
-    /// When an argument cannot be sent.
+    /// Fails if an argument cannot be sent.
     pub(super) fn heard(&self) -> Result<Event, SendError> {
         let size = self.encoded()?.packet().size();
         let copies = self.args.iter().map(plain).collect::<Result<_, _>>();

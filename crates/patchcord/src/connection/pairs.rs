@@ -1,8 +1,9 @@
-//! Pairs of registrations: matches the listeners and timers of a draft with those of another draft, and of a live
+//! Pairs of registrations: matches the listeners and timers of a draft with those of another draft and those of a live
 //! connection.
 //!
-//! A registration is identified by its group, which is its code with its event, and by its place in the group. If the
-//! text has changed, places alone say little, so registrations with the same variables and delays are paired first.
+//! A registration is identified by its group, which is its code with its event, and by its number in the group. If the
+//! text has changed, numbers alone are not reliable, so registrations with the same variables and delays are paired
+//! first.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -31,8 +32,8 @@ impl Entry<'_> {
     }
 }
 
-/// Returns the key of each registration: its group, and its place in the group. Those of `on_connection` (`true`) are
-/// counted first.
+/// Returns the key of each registration: its group, and its number in the group. Those of `on_connection` (`true`) are
+/// numbered first.
 pub(super) fn numbered(entries: impl Iterator<Item = (String, bool)>) -> Vec<String> {
     let entries: Vec<_> = entries.collect();
     let mut seen = HashMap::new();
@@ -49,8 +50,8 @@ pub(super) fn numbered(entries: impl Iterator<Item = (String, bool)>) -> Vec<Str
     keys
 }
 
-/// Returns the keys of the registrations of a new draft: each has the key of its counterpart in *base*, or a unique
-/// one.
+/// Returns the keys of the registrations of a new draft: each gets the key of its counterpart in *base*, or a unique
+/// key.
 pub(super) fn paired<'a>(
     base: impl Iterator<Item = Entry<'a>>,
     new: impl Iterator<Item = Entry<'a>>,
@@ -83,7 +84,7 @@ pub(super) fn paired<'a>(
     keys
 }
 
-/// Pairs the registrations of a group: first those with the same variables and delay, then those that stand between the
+/// Pairs the registrations of a group: first those with the same variables and delay, then those that are between the
 /// same pairs.
 fn pairs(base: &[&Entry<'_>], new: &[&Entry<'_>]) -> Vec<Option<usize>> {
     if base.len() == 1 && new.len() == 1 {
@@ -117,8 +118,8 @@ fn pairs(base: &[&Entry<'_>], new: &[&Entry<'_>]) -> Vec<Option<usize>> {
     pairs
 }
 
-/// Registrations that had fired or were removed when an edit removed their code, and rooms and keys as the client had
-/// them. An undo of the edit restores these states, so nothing that is over begins again.
+/// Registrations that had already fired or been removed when an edit removed their code, and the state of the client's
+/// rooms and keys. If the edit is undone, these states are restored, so nothing that is over starts again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Past(Option<Box<Identities>>);
 
@@ -129,7 +130,7 @@ struct Identities(VecDeque<u64>);
 const MAX_PAST: usize = 256;
 
 impl Past {
-    /// Remembers an identity, if what it identifies is over.
+    /// Remembers an identity, if the registration that it identifies is over.
     pub(super) fn remember(&mut self, is_over: bool, identity: impl FnOnce() -> u64) {
         if is_over {
             let Identities(past) = &mut **self.0.get_or_insert_default();
@@ -140,7 +141,7 @@ impl Past {
         }
     }
 
-    /// Forgets an identity. Returns `true` if it was remembered: what comes back stays as it was then.
+    /// Forgets an identity. Returns `true` if it was remembered: the registration that comes back is then still over.
     pub(super) fn forget(&mut self, identity: impl FnOnce() -> u64) -> bool {
         let Some(Identities(past)) = self.0.as_deref_mut() else {
             return false;
@@ -151,7 +152,7 @@ impl Past {
     }
 }
 
-/// Returns the hash by which something is remembered.
+/// Returns the hash under which something is remembered.
 pub(super) fn identity(of: impl Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(of)
 }

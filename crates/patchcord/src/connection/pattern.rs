@@ -4,7 +4,7 @@ use std::fmt;
 
 use rhai::Map;
 
-/// Path of a namespace. With parameters it stands for many paths.
+/// Path of a namespace. A path with parameters matches many paths.
 ///
 /// ```
 /// use patchcord::connection::NamespacePattern;
@@ -16,7 +16,7 @@ use rhai::Map;
 /// ```
 #[derive(Clone)]
 pub struct NamespacePattern {
-    /// `None` for the path of one namespace.
+    /// Matcher; `None` if the path has no parameters.
     router: Option<matchit::Router<()>>,
     shape: String,
 }
@@ -30,7 +30,7 @@ impl fmt::Debug for NamespacePattern {
 }
 
 impl NamespacePattern {
-    /// Reads the pattern of a path. A path whose braces cannot be read as parameters stands for itself only.
+    /// Parses the pattern of a path. A path whose braces cannot be parsed as parameters matches only itself.
     pub fn new(path: &str) -> Self {
         let mut router = matchit::Router::new();
         let is_pattern = path.contains('{') && router.insert(path, ()).is_ok();
@@ -44,7 +44,7 @@ impl NamespacePattern {
         }
     }
 
-    /// Creates the pattern of one path, which may have braces: a client chose it.
+    /// Creates the pattern that matches exactly one path. The path may have braces, because a client chose it.
     pub(super) fn exactly(path: &str) -> Self {
         Self {
             router: None,
@@ -57,13 +57,12 @@ impl NamespacePattern {
         self.router.is_some()
     }
 
-    /// Returns the pattern without the names of its parameters: two patterns of one shape stand for the same paths.
+    /// Returns the pattern without the names of its parameters: two patterns with the same shape match the same paths.
     pub fn shape(&self) -> &str {
         &self.shape
     }
 
-    /// Returns the values of the parameters in `path`, by their names; `None` if `path` is not one of the pattern's
-    /// paths.
+    /// Returns the values of the parameters in `path`, by name; `None` if `path` does not match.
     pub fn parameters(&self, path: &str) -> Option<Map> {
         let found = self.router.as_ref()?.at(path).ok()?;
         let parameters = found.params.iter();
@@ -75,11 +74,11 @@ impl NamespacePattern {
     }
 }
 
-/// Returns a pattern with nothing between its braces.
+/// Returns a pattern without the parameter names between its braces.
 fn without_names(pattern: &str) -> String {
     let mut is_name = false;
     let kept = pattern.chars().filter(|c| {
-        // A catch-all, `{*rest}`, stands for other paths than a parameter does.
+        // A catch-all, `{*rest}`, matches other paths than a parameter does.
         let is_kept = matches!(c, '{' | '}' | '*');
         is_name = if is_kept { *c != '}' } else { is_name };
         is_kept || !is_name

@@ -2,21 +2,21 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Phase in the life of a connection. It never goes back.
+/// Phase in the life of a connection. It only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Phase {
-    /// The client has asked to connect, and `on_handshake` decides.
+    /// The client has asked to connect, and `on_handshake` decides whether to accept it.
     Handshaking,
-    /// The connection is accepted and in its namespace, but its CONNECT is not answered yet: what it is sent waits, and
-    /// so do events.
+    /// The connection is accepted and in its namespace, but its CONNECT is not answered yet. Events in both directions
+    /// wait.
     Accepted,
-    /// The CONNECT is answered, and `on_connection` is the next work.
+    /// The CONNECT is answered, and `on_connection` is the next work item.
     Answered,
-    /// `on_connection` has begun; events are handled.
+    /// `on_connection` has started, and events are handled.
     Connected,
-    /// The connection has ended: nothing that it does or is sent has an effect.
+    /// The connection has ended. Nothing that it does and nothing that is sent to it has an effect.
     Closed,
 }
 
@@ -52,7 +52,7 @@ impl Current {
             .is_ok()
     }
 
-    /// Ends the connection; returns `false` if it had ended already.
+    /// Ends the connection. Returns `false` if it had already ended.
     pub(super) fn end(&self) -> bool {
         Phase::from_u8(self.0.swap(Phase::Closed as u8, Ordering::AcqRel)) != Phase::Closed
     }

@@ -29,8 +29,8 @@ impl Registered {
         }
     }
 
-    /// Replaces the code of all registrations, and removes those whose code is gone. Returns the changes, and the
-    /// closures of the removed registrations.
+    /// Replaces the code of all registrations, and removes those whose code has been removed. Returns the changes, and
+    /// the closures of the removed registrations.
     pub(super) fn swap(&mut self, swap: &mut Swap<'_>) -> (Changes, Vec<Handler>) {
         let (mut changes, mut gone) = self.listeners.swap(swap);
         let timers = self.timers.swap(swap);
@@ -39,9 +39,9 @@ impl Registered {
         (changes, gone)
     }
 
-    /// Merges *base*, which the old code of `on_connection` registers, and *new*, which its new code registers, into
-    /// these registrations. All three have the new code already. New closures inherit the variables of `gone`, the
-    /// closures that were removed.
+    /// Merges *base*, which the old code of `on_connection` registers, and *new*, which the new code registers, into
+    /// these registrations. The closures of all three already have the new code. New closures inherit the variables of
+    /// `gone`, the closures that were removed.
     pub(super) fn merge(&mut self, base: &Self, new: Self, gone: &[Handler]) -> Merge {
         let known = base.timers.keys();
         let of_base = self.timers.numbers_of(&known, &base.timers, |_| false);
@@ -74,8 +74,8 @@ impl Registered {
         }
     }
 
-    /// Replaces the registrations of the last run of `on_reload` by those of this run. A registration that both runs
-    /// make stays as it is, with its variables and its due time.
+    /// Replaces the registrations of the previous run of `on_reload` with those of this run. A registration that both
+    /// runs make is kept, with its variables and its due time.
     pub(super) fn renew(&mut self, run: u32) {
         let (listeners_before, listeners) = self.listeners.take_reloaded(run);
         let (timers_before, timers) = self.timers.take_reloaded(run);
@@ -100,8 +100,8 @@ impl Registered {
         }
     }
 
-    /// Returns the captured variables of these registrations and of `others`, with the values that they have in
-    /// `initial`, a draft of the same version.
+    /// Returns the captured variables of these registrations and of `others`, with their values in `initial`, a draft
+    /// of the same version.
     pub(super) fn compare(&self, others: Vec<Handler>, initial: &Self) -> Vec<Captured> {
         let mut live = self.with_keys();
         let others = others.into_iter().enumerate();
@@ -109,8 +109,8 @@ impl Registered {
         compare(&live, &initial.with_keys())
     }
 
-    /// Sets the captured variables that `wants` selects to the values that they have in `initial`, a draft of the same
-    /// version. Variables that hold timers stay as they are.
+    /// Sets the captured variables that `wants` selects to their values in `initial`, a draft of the same version.
+    /// Variables that contain timers are not changed.
     pub(super) fn reset(&mut self, initial: &Self, wants: &dyn Fn(&str) -> bool) -> CarriedState {
         let keys = initial.timers.keys();
         let numbers = self.timers.numbers_of(&keys, &initial.timers, |_| false);
@@ -133,7 +133,7 @@ impl Registered {
         });
     }
 
-    /// Frees closures that captured themselves, because nothing calls the registrations any more.
+    /// Frees closures that captured themselves. The registrations must not be called any more.
     pub fn release(&self) {
         release(self.handlers());
     }
@@ -143,19 +143,19 @@ impl Registered {
         self.listeners.handlers().chain(self.timers.handlers())
     }
 
-    /// Returns all closures with their uses.
+    /// Returns all closures, each with its use.
     pub(super) fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
         self.listeners.used().chain(self.timers.used())
     }
 
-    /// Returns all closures with their keys, and `gone`, closures that are not registered any more.
+    /// Returns all closures, and the closures `gone`, which are no longer registered, each with its key.
     fn keyed_with(&self, gone: &[Handler]) -> Vec<(String, Handler)> {
         let gone = gone.iter().enumerate();
         let gone = gone.map(|(nth, handler)| (format!("gone {nth}"), handler.clone()));
         self.with_keys().into_iter().chain(gone).collect()
     }
 
-    /// Returns all closures, with the keys that identify them in every version.
+    /// Returns all closures, each with the key that identifies it in every version.
     fn with_keys(&self) -> Vec<(String, Handler)> {
         self.listeners
             .with_keys()
@@ -179,7 +179,7 @@ pub(super) struct Merge {
 pub struct Adopted {
     /// Outcomes of the variables.
     pub carried: CarriedState,
-    /// Closures that keep an older text, each with their number.
+    /// Closures that keep an older text, each with its count.
     pub stale: BTreeMap<Stale, usize>,
     /// Number of closures that have the new code.
     pub swapped: usize,
@@ -187,19 +187,19 @@ pub struct Adopted {
     pub changes: Changes,
     /// Rooms that were joined (`true`) or left.
     pub rooms: Vec<(String, bool)>,
-    /// `true` if the drafts have read today's state, because the tape was too large to keep.
+    /// `true` if the drafts have read the current state, because the tape was too large to keep.
     pub untaped: bool,
-    /// `true` if the new `on_connection` would disconnect the client, which the old one did not: the connection keeps
-    /// what it has.
+    /// `true` if the new `on_connection` would disconnect the client, and the old one did not. The connection then
+    /// keeps what it has.
     pub spared: bool,
-    /// `true` if the connection has begun again, because the script asks for it.
+    /// `true` if the connection was restarted, because the script asks for it.
     pub reset: bool,
-    /// `true` if the effects are those on what `on_load` has made, and not on a connection.
+    /// `true` if these are the effects on what `on_load` has created, rather than on a connection.
     pub for_namespace: bool,
 }
 
 impl Adopted {
-    /// Returns the effects on a connection that has begun again.
+    /// Returns the effects on a connection that was restarted.
     pub fn anew() -> Self {
         Self {
             reset: true,

@@ -1,7 +1,7 @@
-//! Choice of the clients that have a version before all others.
+//! Selection of the clients that a version serves first.
 //!
-//! Invariant: a client is chosen with all of its sockets, in every namespace, or with none; one store changes the
-//! choice for all of them.
+//! Invariant: a client is selected with all of its sockets, in every namespace, or with none. The selection changes for
+//! all of them at once, with a single store.
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 pub struct Client(u64);
 
 impl Client {
-    /// Creates the client with an identity that all of its sockets have in common.
+    /// Creates the client from an identity that all of its sockets have in common.
     pub fn new(identity: &str) -> Self {
         let mut hasher = DefaultHasher::new();
         identity.hash(&mut hasher);
@@ -24,7 +24,7 @@ impl Client {
     }
 }
 
-/// Choice of clients.
+/// Selection of clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Chosen {
@@ -32,14 +32,14 @@ pub enum Chosen {
     Nobody,
     /// These clients.
     Clients(BTreeSet<Client>),
-    /// A share of all clients, future ones included. A client of a share is in every greater share, too.
+    /// A share of all clients, including future ones. A client in a share is also in every larger share.
     Share(Share),
 }
 
 /// Share of all clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// Greatest value of a client in it.
+    /// Greatest value of a client in the share.
     greatest: u64,
 }
 
@@ -58,7 +58,7 @@ impl Share {
 }
 
 impl Chosen {
-    /// Returns `true` if a client is chosen.
+    /// Returns `true` if a client is selected.
     pub fn has(&self, client: Client) -> bool {
         match self {
             Self::Nobody => false,
@@ -68,7 +68,7 @@ impl Chosen {
     }
 }
 
-/// Choice of the clients that have the staged versions, in all namespaces.
+/// Selection of the clients that the staged versions serve, in all namespaces.
 #[derive(Debug)]
 pub struct Stage {
     chosen: ArcSwap<Chosen>,
@@ -84,17 +84,17 @@ impl Default for Stage {
 }
 
 impl Stage {
-    /// Returns the choice.
+    /// Returns the selection.
     pub fn chosen(&self) -> Arc<Chosen> {
         self.chosen.load_full()
     }
 
-    /// Replaces the choice, at once in all namespaces.
+    /// Replaces the selection, in all namespaces at once.
     pub fn choose(&self, chosen: Chosen) {
         self.chosen.store(Arc::new(chosen));
     }
 
-    /// Returns `true` if a client is chosen.
+    /// Returns `true` if a client is selected.
     pub fn has(&self, client: Client) -> bool {
         self.chosen.load().has(client)
     }

@@ -1,14 +1,14 @@
-//! Reads of `on_connection` from outside: shared data, other sockets, time, chance, functions of the application.
+//! Outside reads of `on_connection`: shared data, other sockets, time, random values, functions of the application.
 //!
-//! A connection keeps what these reads returned when it connected. Drafts of an edit are answered from this *tape*, so
-//! both of them take the path that the connection took then, whatever has changed since.
+//! A connection stores the results of these reads when it connects. In drafts of an edit, the reads are answered from
+//! this *tape*, so both drafts take the path that the connection took then, whatever has changed since.
 //!
-//! A read is identified by the place of its call in the text and by its arguments. Places are indices into the tokens
-//! that `on_connection` runs ([`Reach`](crate::script::Reach)), so an edit elsewhere does not move them.
+//! A read is identified by the location of its call in the text and by its arguments. Locations are indices into the
+//! tokens that `on_connection` runs ([`Reach`](crate::script::Reach)), so an edit elsewhere does not change them.
 //!
-//! A key of shared data is recorded once, as it was before `on_connection` used it. A draft begins with that state, and
-//! works on a copy of its own from then on. So a read or a change returns the result that it would have had then, even
-//! if the text makes it by another function now.
+//! A key of shared data is recorded once, in its state before `on_connection` used it. A draft starts with that state,
+//! and from then on works on its own copy. So a read or a change returns the result that it would have had then, even
+//! if the text now uses another function for it.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -22,12 +22,12 @@ use crate::{
     value,
 };
 
-/// Maximum size of a tape, in bytes. A larger one is dropped, and drafts read the present state.
+/// Maximum size of a tape, in bytes. A larger tape is dropped, and drafts read the current state.
 const MAX_BYTES: usize = 4096;
 /// Size of an entry without its value, in bytes.
 const ENTRY_BYTES: usize = 48;
 
-/// Identity of a read: its function with its arguments, and the place of its call, if that is known.
+/// Identity of a read: its function with its arguments, and the location of its call, if known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Read {
@@ -35,7 +35,7 @@ pub struct Read {
     pub key: u64,
     /// Index of the call among the tokens that `on_connection` runs.
     pub place: Option<u32>,
-    /// `true` if each call has a result of its own, as with a random number.
+    /// `true` if each call has a different result, as with a random number.
     pub draws: bool,
 }
 
@@ -46,13 +46,13 @@ impl Read {
     }
 }
 
-/// State of a key of shared data before `on_connection` has changed it.
+/// State of a key of shared data before `on_connection` changed it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Before {
     /// Unknown, because no call has depended on it.
     Unknown,
-    /// Some value, whatever it was.
+    /// Some value, which is not known.
     Present,
     /// This value, or no value.
     Was(Option<Dynamic>),
@@ -71,19 +71,19 @@ impl Before {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Effect {
-    /// None: the call only reads.
+    /// No effect: the call only reads.
     Reads,
     /// Sets the key if it has no value.
     Begins,
     /// Sets the key, whatever its value was.
     Sets,
-    /// Makes a new value from the old one.
+    /// Computes the new value from the old one.
     Changes,
 }
 
 impl Effect {
     /// Returns `true` if a call with this effect, made when the client connected, counts as the same call as one with
-    /// the effect `other`: `init` and a set do, but `incr` after an `init` is a call of its own.
+    /// the effect `other`. `init` and a set count as the same call, but an `incr` after an `init` is a new call.
     fn covers(self, other: Self) -> bool {
         match other {
             Self::Reads => true,
@@ -99,22 +99,22 @@ struct Entry {
     value: Dynamic,
 }
 
-/// Key of shared data that `on_connection` has used.
+/// Key of shared data that `on_connection` used.
 #[derive(Debug, Clone)]
 struct Key {
     key: u64,
     before: Before,
-    /// The strongest effect of its calls.
+    /// Strongest effect of the calls on the key.
     effect: Effect,
 }
 
-/// Results of the reads of `on_connection`, in order, and the states of keys of shared data before it.
+/// Results of the outside reads of `on_connection`, in order, and the states of keys of shared data before it ran.
 #[derive(Debug, Clone, Default)]
 pub struct Tape {
     entries: Vec<Entry>,
     keys: Vec<Key>,
     bytes: usize,
-    /// `true` if the tape was too large, and is empty now.
+    /// `true` if the tape was too large, and is therefore empty.
     is_dropped: bool,
 }
 
@@ -127,8 +127,8 @@ impl Tape {
         }
     }
 
-    /// Adds the use of a key. Its state before is known from the first use that depends on it, if that use comes before
-    /// all changes.
+    /// Adds the use of a key. The previous state of the key is known from the first use that depends on it, if that use
+    /// comes before all changes.
     pub fn add_key(&mut self, key: u64, before: Before, effect: Effect) {
         let bytes = before.bytes();
         if let Some(known) = self.keys.iter_mut().find(|known| known.key == key) {
@@ -154,7 +154,7 @@ impl Tape {
         }
     }
 
-    /// Counts the bytes of an entry. Returns `false` if they exceed the maximum: the tape drops everything then.
+    /// Counts the bytes of an entry. If they exceed the maximum, drops the whole tape and returns `false`.
     fn has_room(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         if self.bytes > MAX_BYTES {
@@ -163,7 +163,7 @@ impl Tape {
         !self.is_dropped
     }
 
-    /// Forgets all places, so that every read fits a call at any place.
+    /// Forgets all locations, so that every read matches a call at any location.
     fn forget_places(&mut self) {
         for entry in &mut self.entries {
             entry.read.place = None;
@@ -175,7 +175,7 @@ impl Tape {
         self.is_dropped = true;
     }
 
-    /// Adds the contents of another tape, while there is room.
+    /// Adds the contents of another tape, as long as there is room.
     fn extend(&mut self, entries: Vec<Entry>, keys: Vec<Key>) {
         for entry in entries {
             let bytes = self.bytes + ENTRY_BYTES + value::weight(&entry.value);
@@ -211,7 +211,7 @@ impl Tape {
     }
 }
 
-/// Source of a value that a function reads from outside.
+/// Source of the result of an outside read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Outside {
@@ -219,38 +219,40 @@ pub enum Outside {
     Real,
     /// A real read, whose result is recorded.
     Recorded,
-    /// The answer from the tape.
+    /// The result from the tape.
     Known(Dynamic),
 }
 
-/// Form in which a function uses a key of shared data.
+/// Way in which a function uses a key of shared data.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum KeyUse {
-    /// The key itself; its state before is recorded.
+    /// The live key. Its previous state is recorded.
     Recorded,
-    /// The key in the draft's copy. The first use of the key has its state before, if the tape has it.
+    /// The key in the draft's copy. For the first use of the key, the field has the previous state of the key, if the
+    /// tape has it.
     Copied(Option<Before>),
-    /// The key itself, although the call is a draft, because each client has a result of its own. The first use of the
-    /// key has its state before, if the tape has it: a call that would have changed nothing then changes nothing now.
+    /// The live key, although the call is a draft, because each client gets a different result. For the first use of
+    /// the key, the field has the previous state of the key, if the tape has it: a call that would have changed nothing
+    /// then changes nothing now.
     Real(Option<Before>),
 }
 
-/// Answers from a tape to the reads of a draft.
+/// Playback of a tape for the reads of a draft.
 #[derive(Debug, Default)]
 pub(super) struct Playback {
     tape: Tape,
     used: BTreeSet<usize>,
-    /// Number of calls that the draft has made at each place.
+    /// Number of calls that the draft has made at each location.
     made: HashMap<u32, usize>,
     /// Keys that were changed for real.
     drawn: BTreeSet<u64>,
-    /// Map from the calls of the draft's version to those of the version that recorded the tape; `None` if they are the
-    /// same version.
+    /// Mapping from the calls of the draft's version to those of the version that recorded the tape; `None` if they are
+    /// the same version.
     calls: Option<Arc<CallMap>>,
     /// Tape of the draft's own reads.
     new: Tape,
-    /// `true` once the tape had no answer for one of them.
+    /// `true` once the tape had no result for one of the draft's reads.
     has_missed: bool,
 }
 
@@ -268,8 +270,8 @@ impl Playback {
         self.tape.is_dropped
     }
 
-    /// Returns the answer that the tape has for a read: that of the call at its place, or of a call that was moved. A
-    /// read that does not draw had the same result for every call, so a new call receives that result too.
+    /// Returns the result that the tape has for a read: that of the call at its location, or of a call that was moved.
+    /// A read that does not draw had the same result in every call, so a new call receives that result too.
     pub(super) fn answer(&mut self, read: Read) -> Option<Dynamic> {
         let found = self.at_place(read).or_else(|| self.moved(read));
         self.used.extend(found);
@@ -279,7 +281,8 @@ impl Playback {
         Some(value)
     }
 
-    /// Returns the entry of a call at its place, or in the same run of a function that is called in several places.
+    /// Returns the entry of a call at its location, or in the same run of a function that is called at several
+    /// locations.
     fn at_place(&mut self, read: Read) -> Option<usize> {
         let Some(calls) = self.calls.clone() else {
             return self.first(read, |entry| entry.read.place == read.place);
@@ -301,7 +304,7 @@ impl Playback {
         }
     }
 
-    /// Returns the entry of a call that was moved: its old place is gone, or was never known.
+    /// Returns the entry of a call that was moved: its old location no longer exists, or was never known.
     fn moved(&self, read: Read) -> Option<usize> {
         self.first(read, |entry| match (&self.calls, entry.read.place) {
             (_, None) => true,
@@ -310,7 +313,7 @@ impl Playback {
         })
     }
 
-    /// Returns the first entry of a read that is not used yet and fits.
+    /// Returns the first unused entry of a read that satisfies `fits`.
     fn first(&self, read: Read, fits: impl Fn(&Entry) -> bool) -> Option<usize> {
         let mut entries = self.tape.entries.iter().enumerate();
         let found = entries.find(|(nth, entry)| {
@@ -319,7 +322,7 @@ impl Playback {
         found.map(|(nth, _)| nth)
     }
 
-    /// Returns an entry of a read that does not draw: the last one that is used, or else the first one.
+    /// Returns an entry of a read that does not draw: the last used entry, or else the first entry.
     fn seen(&self, read: Read) -> Option<usize> {
         let is_same = |nth: &usize| {
             let entry = self.tape.entries.get(*nth);
@@ -332,7 +335,7 @@ impl Playback {
         used.or_else(|| (0..self.tape.entries.len()).find(is_same))
     }
 
-    /// Returns the state of a key before `on_connection`, at the first use of the key. From then on the draft sees its
+    /// Returns the state of a key before `on_connection`, at the first use of the key. From then on, the draft sees its
     /// own changes.
     pub(super) fn begin_key(&mut self, key: u64) -> Option<Before> {
         if self.new.key(key).is_some() {
@@ -351,8 +354,8 @@ impl Playback {
         Some(known.before.clone())
     }
 
-    /// Returns `true` if a call had the same effect on a key when the tape was recorded. A call that sets a key without
-    /// a value had no effect if there was a value, although others may have removed that value since.
+    /// Returns `true` if a call had the same effect on a key when the tape was recorded. A call that sets a key only if
+    /// it has no value had no effect if there was a value, even if others have removed that value since.
     pub(super) fn had(&self, effect: Effect, key: u64) -> bool {
         let known = self.tape.key(key);
         known.is_some_and(|known| {
@@ -361,13 +364,13 @@ impl Playback {
         })
     }
 
-    /// Adds a read that the tape had no answer for.
+    /// Adds a read for which the tape had no result.
     pub(super) fn add(&mut self, read: Read, value: &Dynamic) {
         self.has_missed = true;
         self.new.add(read, value);
     }
 
-    /// Adds a change that was made for real: from now on the tape has the state of the key before the first such
+    /// Adds a change that was made for real. From now on, the tape has the state of the key before the first such
     /// change.
     pub(super) fn draw_key(&mut self, key: u64, before: Before) {
         if self.drawn.insert(key) {
@@ -382,7 +385,8 @@ impl Playback {
             return;
         }
         self.has_missed |= self.tape.key(key).is_none();
-        // For a key that the tape has, `before` may be today's state and not that of then, so only the effect counts.
+        // For a key that is on the tape, `before` may be the current state instead of the state at connect time, so
+        // only the effect counts.
         match self.new.keys.iter_mut().find(|known| known.key == key) {
             Some(known) if self.tape.key(key).is_some() => {
                 known.effect = known.effect.max(effect);
@@ -391,9 +395,9 @@ impl Playback {
         }
     }
 
-    /// Returns the tape of the draft's own reads. Reads that the new code no longer makes are kept behind them while
-    /// there is room, for an undo of the edit. If the new tape is too large, or the old one was dropped and had not
-    /// every answer, the tape counts as dropped and keeps the old entries only, for that undo.
+    /// Returns the tape of the draft's own reads. Reads that the new code no longer makes are kept after them as long
+    /// as there is room, in case the edit is undone. If the new tape is too large, or if the old one was dropped and
+    /// lacked a result, the tape counts as dropped, and keeps only the old entries, in case of that undo.
     pub(super) fn take(&mut self) -> Option<Box<Tape>> {
         let mut old = std::mem::take(&mut self.tape);
         let mut tape = std::mem::take(&mut self.new);
@@ -413,7 +417,7 @@ impl Playback {
     }
 }
 
-/// Sockets whose rooms a call of `on_connection` has changed itself: the call sees them with its own changes.
+/// Sockets whose rooms a call of `on_connection` itself has changed. The call sees these rooms with its own changes.
 #[derive(Debug, Default)]
 pub(super) struct MovedSockets(BTreeSet<usize>);
 

@@ -20,9 +20,10 @@ struct Timer {
     delay: Duration,
     repeats: bool,
     due: Instant,
-    /// `true` once the timer cannot fire again: it has fired for its only time, or was cleared.
+    /// `true` once the timer cannot fire again, because it was a one-shot timer that has fired, or because it was
+    /// cleared.
     gone: bool,
-    /// `true` if `on_connection` itself has cleared the timer.
+    /// `true` if `on_connection` itself cleared the timer.
     cleared_at_once: bool,
     task: Option<AbortHandle>,
 }
@@ -41,7 +42,7 @@ impl Drop for Timer {
 pub struct Pending {
     /// Closure of the timer.
     pub handler: Arc<Handler>,
-    /// Time until the timer fires; zero if it is late.
+    /// Time until the timer fires; zero if it is overdue.
     pub due_in: Duration,
     /// Period of the timer, if it repeats.
     pub period: Option<Duration>,
@@ -57,7 +58,7 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Sets a timer, and returns its number. The timer does not run before it is started.
+    /// Sets a timer, and returns its number. The timer does not run until it is started.
     pub fn set(
         &mut self,
         handler: Arc<Handler>,
@@ -81,7 +82,7 @@ impl Timers {
         number
     }
 
-    /// Returns copies of all timers, which do not run.
+    /// Returns copies of all timers. The copies do not run.
     pub(super) fn copy(&self, copies: &mut Copies) -> Self {
         let copy = |timer: &Timer| Timer {
             handler: Arc::new(copies.handler(&timer.handler)),
@@ -101,7 +102,7 @@ impl Timers {
         number
     }
 
-    /// Removes and returns all timers. Timers that are set later have other numbers.
+    /// Removes and returns all timers. Timers that are set later get other numbers.
     pub(super) fn take(&mut self) -> Self {
         Self {
             list: std::mem::take(&mut self.list),
@@ -127,7 +128,7 @@ impl Timers {
         self.list.iter().filter(|timer| !timer.gone).count()
     }
 
-    /// Returns `true` if no timer may fire any more.
+    /// Returns `true` if no timer can fire any more.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -141,7 +142,7 @@ impl Timers {
         self.sweep();
     }
 
-    /// Starts the timers that do not run yet. `when_due` is called when one of them is due.
+    /// Starts the timers that are not running yet. `when_due` is called when one of them is due.
     pub(super) fn start(&mut self, when_due: &(impl FnOnce() + Clone + Send + 'static)) {
         for timer in self
             .list
@@ -152,7 +153,8 @@ impl Timers {
         }
     }
 
-    /// Returns the numbers of the timers that are due, the earliest first, in whatever order their tasks woke.
+    /// Returns the numbers of the timers that are due, the earliest first, regardless of the order in which their tasks
+    /// woke.
     pub(super) fn due(&self) -> Vec<u32> {
         let now = Instant::now();
         let mut due: Vec<_> = self
@@ -176,7 +178,7 @@ impl Timers {
             .find(|timer| timer.number == number && !timer.gone)?;
         let handler = timer.handler.clone();
         if timer.repeats {
-            // A late timer does not make up for the times that it missed.
+            // A late timer does not catch up on missed times.
             timer.due = (timer.due + timer.delay).max(Instant::now());
             timer.start(when_due);
         } else {
@@ -191,8 +193,8 @@ impl Timers {
         self.list.iter().map(|timer| &*timer.handler)
     }
 
-    /// Replaces the code of all timers, and removes those whose code is gone. Returns the closures of the removed
-    /// timers.
+    /// Replaces the code of all timers, and removes those whose code has been removed. Returns the closures of the
+    /// removed timers.
     pub(super) fn swap(&mut self, swap: &mut Swap<'_>) -> Vec<Handler> {
         let mut removed = Vec::new();
         let Self { list, fired, .. } = self;
@@ -221,8 +223,8 @@ impl Timers {
     }
 
     /// Returns a map from the numbers of a draft's timers to the numbers of their counterparts here, found by their
-    /// keys. A timer without a counterpart gets a new number if `is_added` returns `true`, and a number that no timer
-    /// has otherwise.
+    /// keys. A timer without a counterpart gets a new number if `is_added` returns `true`, and otherwise a number that
+    /// no timer has.
     pub(super) fn numbers_of(
         &mut self,
         keys: &[String],
@@ -243,11 +245,11 @@ impl Timers {
         numbers
     }
 
-    /// Merges three states: *base* is what the old code of `on_connection` sets, by key: the delay, and `true` if that
-    /// code clears the timer. *New* is what the new code sets. The timers of *new* have the closures `handlers`, the
-    /// numbers `numbers`, and the keys `wanted`, which pair them with *base*. Only a difference between *base* and
-    /// *new* adds or removes a timer. A pending timer keeps its due time. Returns the changes, and the closures of the
-    /// removed timers.
+    /// Merges three states: *base* is what the old code of `on_connection` sets, *new* is what the new code sets, and
+    /// *live* is `self`. *Base* has, by key, the delay of each timer, and `true` if the old code clears the timer. The
+    /// timers of *new* have the closures `handlers`, the numbers `numbers`, and the keys `wanted`, which pair them with
+    /// *base*. Only a difference between *base* and *new* adds or removes a timer. A pending timer keeps its due time.
+    /// Returns the changes, and the closures of the removed timers.
     pub(super) fn merge(
         &mut self,
         base: &HashMap<String, (Duration, bool)>,
@@ -293,8 +295,8 @@ impl Timers {
         (changes, gone)
     }
 
-    /// Returns the keys of the timers that `on_reload` set in its last run, with their delays, and the timers of `run`,
-    /// which it removes.
+    /// Returns the keys of the timers that `on_reload` set in its previous run, with their delays, and the timers of
+    /// `run`. Removes both.
     pub(super) fn take_reloaded(&mut self, run: u32) -> (HashMap<String, (Duration, bool)>, Self) {
         let list = std::mem::take(&mut self.list);
         let (fresh, live): (Vec<_>, Vec<_>) = list
@@ -313,20 +315,20 @@ impl Timers {
         (before, fresh)
     }
 
-    /// Returns the keys of the timers of a draft, with their delays, and `true` for those that `on_connection` itself
-    /// has cleared.
+    /// Returns the keys of the timers of a draft, with their delays, and `true` for timers that `on_connection` itself
+    /// cleared.
     pub(super) fn delays(&self) -> HashMap<String, (Duration, bool)> {
         let delays = self.list.iter().map(|timer| (timer.delay, timer.gone));
         self.keys().into_iter().zip(delays).collect()
     }
 
-    /// Returns the key of each timer, which is the same in every version: its code, and its place among the timers of
-    /// the same code. Those of `on_connection` are counted first.
+    /// Returns the key of each timer, which is the same in every version: its code, and its number among the timers
+    /// with the same code. Those of `on_connection` are numbered first.
     pub(super) fn keys(&self) -> Vec<String> {
         keys_of(&self.list)
     }
 
-    /// Returns all timers as a draft has set them, to pair them with those of another draft.
+    /// Returns all timers of a draft, to pair them with those of another draft.
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         self.list.iter().map(|timer| Entry {
             group: Use::Timer.group(timer.handler.function()),
@@ -335,12 +337,12 @@ impl Timers {
         })
     }
 
-    /// Returns all closures with their uses.
+    /// Returns all closures, each with its use.
     pub(super) fn used(&self) -> impl Iterator<Item = (Use<'_>, &Handler)> {
         self.handlers().map(|handler| (Use::Timer, handler))
     }
 
-    /// Returns all closures with their keys.
+    /// Returns all closures, each with its key.
     pub(super) fn with_keys(&self) -> impl Iterator<Item = (String, Handler)> {
         let handlers = self.list.iter().map(|timer| (*timer.handler).clone());
         self.keys().into_iter().zip(handlers)
@@ -374,8 +376,8 @@ impl Timer {
         self.task = Some(task.abort_handle());
     }
 
-    /// Adopts the edited period of an interval, which counts from the last time that it fired. A pending timeout keeps
-    /// its due time.
+    /// Adopts the edited period of an interval, counted from the last time it fired. A pending timeout keeps its due
+    /// time.
     fn change_period(&mut self, old: Duration, new: Duration) {
         if self.repeats && self.delay == old && old != new {
             let last = self.due.checked_sub(old).unwrap_or(self.due);
@@ -386,7 +388,7 @@ impl Timer {
     }
 
     /// Adopts an edited function name: an interval that becomes a timeout fires once more, and a timeout that becomes
-    /// an interval goes on, even if it has fired.
+    /// an interval continues as an interval, even if it has already fired.
     fn repeat(&mut self, repeats: bool) {
         if repeats && !self.repeats && self.gone {
             self.gone = false;
@@ -417,7 +419,7 @@ impl Timer {
         self.gone && self.made_by == RegisteredBy::Connection
     }
 
-    /// Returns a hash that identifies the timer, and that an edit and its undo do not change.
+    /// Returns a hash that identifies the timer. An edit and its undo do not change the hash.
     fn identity(&self) -> u64 {
         let texts = self.handler.captured_texts();
         self.handler.identity((self.delay, self.repeats, texts))

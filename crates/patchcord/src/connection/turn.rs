@@ -9,21 +9,21 @@ use super::{
     tape::{self, Effect, KeyUse, MovedSockets, Outside, Read, Tape},
 };
 
-/// Script call that runs on this thread. While it does, no other call runs on the same stack.
+/// Script call that runs on this thread. Meanwhile, no other call runs on the same stack.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Turn {
-    /// Connection that the call belongs to.
+    /// Connection to which the call belongs.
     pub connection: Arc<Connection>,
     /// Draft that receives the call's effects, if the call is a draft.
     pub draft: Option<Arc<Draft>>,
 }
 
-/// Context of the call that runs. No other place knows of the call: a script function learns here all that it needs to
-/// know about its caller.
+/// Context of the running call. This is the only record of the call: a script function finds here everything that it
+/// needs to know about its caller.
 struct CallContext {
     turn: Turn,
-    /// Keys of shared data that the call has read or written, each with the stamp of its state then.
+    /// Keys of shared data that the call has read or written, each with the stamp of its state at that time.
     reads: Vec<ReadKey>,
     /// Tape of a call that is recorded.
     recording: Option<Box<Recording>>,
@@ -58,7 +58,7 @@ impl Turn {
         }
     }
 
-    /// Creates the turn of a call whose effects go to `draft` only.
+    /// Creates the turn of a call whose effects go only to `draft`.
     pub const fn draft(connection: Arc<Connection>, draft: Arc<Draft>) -> Self {
         Self {
             connection,
@@ -71,7 +71,7 @@ impl Turn {
         CONTEXT.with_borrow(|context| context.as_ref().map(|context| context.turn.clone()))
     }
 
-    /// Returns the draft that the call on this thread is, if it is one.
+    /// Returns the draft of the call on this thread, if the call is a draft.
     pub fn running_draft() -> Option<Arc<Draft>> {
         CONTEXT.with_borrow(|context| context.as_ref()?.turn.draft.clone())
     }
@@ -97,7 +97,7 @@ impl Turn {
         call()
     }
 
-    /// Runs `call` as this turn, and returns the tape of what it has read from outside.
+    /// Runs `call` as this turn, and returns the tape of its outside reads.
     pub fn record<T>(self, call: impl FnOnce() -> T) -> (T, Option<Box<Tape>>) {
         self.run(|| {
             CallContext::with(|context| context.recording = Some(Box::default()));
@@ -116,7 +116,7 @@ impl Turn {
             .unwrap_or_default()
     }
 
-    /// Decides how the running call gets what it reads from outside.
+    /// Decides how an outside read of the running call is answered.
     pub fn outside(read: Read) -> Outside {
         let decide = |context: &mut CallContext| match (&context.turn.draft, &context.recording) {
             (Some(draft), _) => draft.outside(read),
@@ -135,7 +135,7 @@ impl Turn {
         CallContext::with(decide).unwrap_or(KeyUse::Recorded)
     }
 
-    /// Records what a read from outside has returned.
+    /// Records the result of an outside read.
     pub fn note(read: Read, value: &Dynamic) {
         CallContext::with(
             |context| match (&context.turn.draft, &mut context.recording) {
@@ -146,7 +146,7 @@ impl Turn {
         );
     }
 
-    /// Records the use of a key of shared data, with the state of the key before.
+    /// Records the use of a key of shared data, with the previous state of the key.
     pub fn note_key(key: u64, before: tape::Before, effect: Effect) {
         CallContext::with(
             |context| match (&context.turn.draft, &mut context.recording) {
@@ -157,7 +157,7 @@ impl Turn {
         );
     }
 
-    /// Records that a draft has changed a key of shared data for real, with the state of the key before.
+    /// Records that a draft has changed a key of shared data for real, with the previous state of the key.
     pub fn note_real_key(key: u64, before: tape::Before) {
         CallContext::with(|context| {
             if let Some(draft) = &context.turn.draft {
@@ -231,13 +231,13 @@ impl ReadKey {
     }
 }
 
-/// Context that was current on this thread before, and is current again when this value is dropped.
+/// Previous context of this thread, which is restored when this value is dropped.
 struct Before(Option<CallContext>);
 
 impl Drop for Before {
     fn drop(&mut self) {
         let done = CONTEXT.replace(self.0.take());
-        // Outside of the borrow, because the last handle of a connection may be dropped with it.
+        // Dropped outside the borrow, because the last handle of a connection may be dropped with it.
         drop(done);
     }
 }

@@ -1,9 +1,9 @@
-//! Names from JavaScript and from Socket.IO's server in Node, and their equivalents here.
+//! Names from JavaScript and from Socket.IO's Node server, and their equivalents in patchcord.
 //!
-//! In: an unknown name. Out: a hint with its equivalent. Every function that a hint names exists: `tests/it/script/check.rs`
-//! checks this.
+//! In: an unknown name. Out: a hint with its equivalent. Every function that a hint names exists:
+//! `tests/it/script/check.rs` checks this.
 
-/// Names with the hint that they share.
+/// Groups of names, each with the hint that the names share.
 type Table = &'static [(&'static [&'static str], &'static str)];
 
 /// Functions and properties of sockets, namespaces and servers.
@@ -164,7 +164,7 @@ const VALUES: Table = &[
     ),
 ];
 
-/// Functions and variables that exist everywhere in JavaScript.
+/// Functions and variables that are global in JavaScript.
 const GLOBALS: Table = &[
     (&["undefined"], "no value is written `()`"),
     (
@@ -243,17 +243,17 @@ const GLOBALS: Table = &[
     ),
 ];
 
-/// Returns the hint for a name that a handle of the host does not have.
+/// Returns the hint for a name that does not exist on a handle of the host.
 pub(crate) fn of_handle(name: &str) -> Option<&'static str> {
     find(HANDLES, name)
 }
 
-/// Returns the hint for a name that a string, a number, an array or a map does not have.
+/// Returns the hint for a name that does not exist on a string, a number, an array or a map.
 pub(crate) fn of_value(name: &str) -> Option<&'static str> {
     find(VALUES, name)
 }
 
-/// Returns the hint for a function or variable that JavaScript has everywhere.
+/// Returns the hint for a function or variable that is global in JavaScript.
 pub(crate) fn of_global(name: &str) -> Option<&'static str> {
     find(GLOBALS, name)
 }

@@ -1,13 +1,13 @@
 //! Script problems as data, until they are shown.
 //!
-//! In: Rhai's `ParseError` and `EvalAltResult` (the module `rhai`, the only place that reads them), or a problem that a
-//! check of patchcord has found. Out: one [`Diagnostic`]. Logs, JSON, pages and embedders receive this same value, and
-//! [`render()`] is the only place that makes text of it for people. A diagnostic can always be created: information
-//! that an error lacks (its place, the text of its file) is left out.
+//! In: Rhai's `ParseError` and `EvalAltResult` (read only by the module `rhai`), or a problem that one of patchcord's
+//! checks has found. Out: one [`Diagnostic`]. Logs, JSON, pages and embedders receive this same value, and only
+//! [`render()`] turns it into text for people. A diagnostic can always be created: information that an error lacks (its
+//! location, the text of its file) is left out.
 //!
 //! # JSON
 //!
-//! `Diagnostic` serializes to the shape below. Every key is always present, and the texts of files are left out.
+//! `Diagnostic` serializes to the format below. Every key is always present, and the texts of files are left out.
 //!
 //! ```json
 //! {
@@ -21,8 +21,8 @@
 //! }
 //! ```
 //!
-//! `severity` is `error` or `warning`, `kind` is `function`, `closure` or `import`; `place`, `origin` and `socket`
-//! may be `null`.
+//! `severity` is `error` or `warning`, `kind` is `function`, `closure` or `import`; `place`, `origin` and `socket` may
+//! be `null`.
 
 #[cfg(any(test, feature = "internals"))]
 pub mod hostile;
@@ -44,7 +44,7 @@ pub use self::visible::{is_hidden, visible, visible_lines};
 /// Function that returns the text of a file by its path relative to the scripts folder, if it is known.
 pub type Sources<'a> = &'a dyn Fn(&str) -> Option<Arc<str>>;
 
-/// Problem of a script: its description, its place, the calls that led to it, and hints for its repair.
+/// Problem of a script: its description, its location, the calls that led to it, and hints for fixing it.
 ///
 /// ```
 /// use patchcord::diagnostic::{Diagnostic, Place};
@@ -62,13 +62,13 @@ pub type Sources<'a> = &'a dyn Fn(&str) -> Option<Arc<str>>;
 pub struct Diagnostic {
     /// Severity: an error, or a warning about a script that can be used.
     pub severity: Severity,
-    /// Description of the problem: lower-case, without a final period, names of the user in backticks.
+    /// Description of the problem: in lower case, without a final period, and with names from the script in backticks.
     pub message: String,
-    /// Place of the problem, if it is known.
+    /// Location of the problem, if known.
     pub place: Option<Place>,
     /// Calls that led to `place`, the outermost first, without calls that the host itself made.
     pub trace: Vec<Frame>,
-    /// Statements that help to repair it, each shown on a line of its own.
+    /// Statements that help to fix the problem, each shown on its own line.
     pub hints: Vec<String>,
     /// Call of the host into the script, if there was one.
     pub origin: Option<Origin>,
@@ -103,15 +103,15 @@ pub struct Place {
     pub source: Option<Arc<str>>,
 }
 
-/// Call or import on the way to the place of a problem.
+/// Call or import that leads to the location of a problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Frame {
-    /// Kind of what was called.
+    /// Kind of the function or import.
     pub kind: FrameKind,
     /// Name of the function, `closure`, or the path of the imported module.
     pub function: String,
-    /// Place of the call.
+    /// Location of the call.
     pub place: Option<Place>,
 }
 
@@ -134,22 +134,22 @@ pub enum FrameKind {
 pub struct Origin {
     /// Name of the namespace, for example `/chat`.
     pub namespace: String,
-    /// Name of what was called, with its backticks: `` `message` handler ``, `` `on_connection` ``, `top level`.
+    /// Name of the called function, with its backticks: `` `message` handler ``, `` `on_connection` ``, `top level`.
     pub call: String,
-    /// Id of the socket, if the call belongs to one.
+    /// Id of the socket, if the call belongs to a socket.
     pub socket: Option<String>,
     /// Version of the script.
     pub version: u64,
 }
 
 impl Diagnostic {
-    /// Creates the diagnostic of a problem that makes a script unusable, or a call fail.
+    /// Creates the diagnostic of a problem that makes a script unusable, or that makes a call fail.
     #[must_use]
     pub fn error(message: impl Into<String>) -> Self {
         Self::new(Severity::Error, message.into())
     }
 
-    /// Creates the diagnostic of a problem that the author should know of, although the script works.
+    /// Creates the diagnostic of a problem that the author should know about, although the script works.
     #[must_use]
     pub fn warning(message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, message.into())
@@ -166,14 +166,14 @@ impl Diagnostic {
         }
     }
 
-    /// Sets the place of the problem.
+    /// Sets the location of the problem.
     #[must_use]
     pub fn at(mut self, place: impl Into<Option<Place>>) -> Self {
         self.place = place.into();
         self
     }
 
-    /// Adds a statement that helps to repair the problem. Hints are shown in the order in which they were added.
+    /// Adds a statement that helps to fix the problem. Hints are shown in the order in which they were added.
     #[must_use]
     pub fn hint(mut self, text: impl Into<String>) -> Self {
         self.hints.push(text.into());
@@ -188,7 +188,7 @@ impl Diagnostic {
     }
 }
 
-/// Returns each problem once, in the order of files and lines.
+/// Removes duplicate problems, and sorts them by file and line.
 #[doc(hidden)]
 pub fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
     found.sort_by_cached_key(|diagnostic| {
@@ -209,7 +209,7 @@ impl fmt::Display for Diagnostic {
 impl std::error::Error for Diagnostic {}
 
 impl Severity {
-    /// Returns the word that is shown: `error` or `warning`.
+    /// Returns the word for messages: `error` or `warning`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -220,7 +220,7 @@ impl Severity {
 }
 
 impl Place {
-    /// Creates the place of one character of `file`; line and column count from 1.
+    /// Creates the location of one character of `file`. The line and the column are counted from 1.
     #[must_use]
     pub fn new(file: impl Into<Arc<str>>, line: usize, column: usize) -> Self {
         Self {
@@ -269,7 +269,8 @@ impl fmt::Display for Frame {
 }
 
 impl Origin {
-    /// Creates the origin of a call into a script: its namespace, what was called, and the version of the script.
+    /// Creates the origin of a call into a script, from its namespace, the name of the called function, and the version
+    /// of the script.
     #[must_use]
     pub fn new(namespace: impl Into<String>, call: impl Into<String>, version: u64) -> Self {
         Self {

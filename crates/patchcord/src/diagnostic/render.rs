@@ -1,8 +1,8 @@
-//! Rendering of diagnostics as text for people: the one place that draws them.
+//! Rendering of diagnostics as text for people. Diagnostics are rendered only here.
 //!
-//! In: a [`Diagnostic`] and a [`Style`]. Out: text of several lines without a final line break. Invariant: the caret
-//! stands under the character that is meant, the place reads `file:line:column`, and no text of a script or client
-//! reaches the terminal as a control sequence.
+//! In: a [`Diagnostic`] and a [`Style`]. Out: text of several lines without a final line break. Invariant: the caret is
+//! under the character that is meant, the location is written as `file:line:column`, and no text from a script or
+//! client reaches the terminal as a control sequence.
 
 use std::ops::Range;
 
@@ -18,19 +18,19 @@ use super::{
 
 const HINT: Paint = AnsiColor::BrightCyan.on_default().bold();
 
-/// Style of a text: with or without colours.
+/// Style of the text: with or without colors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Style {
-    /// No escape sequences: for files, pipes, pages, tests.
+    /// No escape sequences, for files, pipes, pages and tests.
     #[default]
     Plain,
     /// Escape sequences for a terminal.
     Color,
 }
 
-/// Draws a diagnostic: message, place with its line, hints, the chain of calls (the innermost first), and the call of
-/// the host.
+/// Renders a diagnostic: message, location with its line of code, hints, the chain of calls (the innermost first), and
+/// the call of the host.
 ///
 /// ```
 /// use patchcord::diagnostic::{Diagnostic, Style, render};
@@ -88,7 +88,8 @@ fn report(diagnostic: &Diagnostic, style: Style) -> String {
     renderer.render(&[group])
 }
 
-/// Returns the line of a place, and the bytes of it to mark. Only this line is passed on, because the text may be long.
+/// Returns the line of code at a location, and the range of its bytes to mark. Only this line is passed on, because the
+/// text may be long.
 fn excerpt(place: &Place) -> Option<(String, Range<usize>)> {
     let source = place.source.as_deref()?;
     let line = source.split('\n').nth(place.line.checked_sub(1)?)?;
@@ -96,7 +97,7 @@ fn excerpt(place: &Place) -> Option<(String, Range<usize>)> {
         .trim_end_matches('\r')
         .chars()
         .map(|c| {
-            // The renderer shows the other control characters by their symbols.
+            // The renderer shows the other control characters as symbols.
             if is_hidden(c) && !c.is_ascii() {
                 char::REPLACEMENT_CHARACTER
             } else {
@@ -119,7 +120,7 @@ fn excerpt(place: &Place) -> Option<(String, Range<usize>)> {
     Some((line, marked))
 }
 
-/// Returns the chain of calls from the inside out, where a function that called itself is one step.
+/// Returns the chain of calls, the innermost first. A function that called itself is one step.
 fn calls(trace: &[Frame]) -> Vec<(&Frame, usize)> {
     let mut calls: Vec<(&Frame, usize)> = Vec::new();
     for frame in trace.iter().rev() {
@@ -151,7 +152,7 @@ mod tests {
         render(&Diagnostic::error("x").at(place), Style::Plain)
     }
 
-    /// Returns the line of code and the marks under it, both from behind the bar on.
+    /// Returns the line of code and the marks under it, both without the bar and everything before it.
     fn excerpt(text: &str) -> (String, String) {
         let mut rows = text
             .lines()

@@ -1,13 +1,13 @@
-//! Rhai's errors as diagnostics: the one place that reads `ParseError` and `EvalAltResult`.
+//! Rhai's errors as diagnostics. Only this module reads `ParseError` and `EvalAltResult`.
 //!
 //! In: an error, the name of the file that was run, and a function that returns the texts of files. Out: a
-//! [`Diagnostic`] with the place of the innermost error, the chain of calls that led there, and hints where the error
-//! allows to state a fact. Hints that depend on the existing functions are added by the callers that know these
-//! functions, with [`Diagnostic::hint`].
+//! [`Diagnostic`] with the location of the innermost error, the chain of calls that led there, and hints if the error
+//! provides enough facts. Hints that depend on the existing functions are added with [`Diagnostic::hint`] by callers
+//! that know these functions.
 //!
-//! Invariant: names of sources (`AST::set_source`, `Module::set_id`) are paths relative to the scripts folder, because
-//! Rhai reports nothing else about the file of an error. The position of a call belongs to the file of the *caller*,
-//! and a position inside the called function belongs to the file of the function.
+//! Invariant: source names (`AST::set_source`, `Module::set_id`) are paths relative to the scripts folder, because Rhai
+//! reports nothing else about the file of an error. The position of a call belongs to the file of the *caller*, and a
+//! position inside the called function belongs to the file of the function.
 
 mod eval;
 mod parse;
@@ -33,12 +33,12 @@ impl Diagnostic {
 
     /// Creates the diagnostic of a call that failed.
     ///
-    /// `entry` is the file to which the host's call belongs: the file of the hook or, for a closure that was kept, the
-    /// file that registered it, because Rhai knows only the place of that registration as the place of the call.
+    /// `entry` is the file to which the host's call belongs: the file of the hook or, for a closure that was stored,
+    /// the file that registered it, because for Rhai, the position of the call is the position of that registration.
     ///
-    /// Rhai forgets the place of an error that no script can catch (operations, sizes, call depth, termination): it
-    /// reports the outermost call that led to the error, and nothing at all if the host made that call without a
-    /// position.
+    /// Rhai drops the position of an error that a script cannot catch (operations, sizes, call depth, termination). It
+    /// reports the position of the outermost call that led to the error, or none at all if the host made that call
+    /// without a position.
     #[must_use]
     pub fn from_eval(error: &EvalAltResult, entry: &str, sources: Sources<'_>) -> Self {
         let Chain {
@@ -63,7 +63,7 @@ impl Diagnostic {
     }
 }
 
-/// Innermost error, the file that contains it, and the calls on the way to it.
+/// Innermost error, the file that contains it, and the calls that led to it.
 struct Chain<'e> {
     error: &'e EvalAltResult,
     file: String,
@@ -116,7 +116,7 @@ fn frame_of(function: &str) -> (FrameKind, String) {
     }
 }
 
-/// Returns the file of an import. An import is written without the extension that the file has.
+/// Returns the file of an import. The path of an import does not have the extension of the file.
 fn module_file(path: &str, sources: Sources<'_>) -> String {
     let file = format!("{path}.rhai");
     if sources(path).is_none() && sources(&file).is_some() {
@@ -126,7 +126,8 @@ fn module_file(path: &str, sources: Sources<'_>) -> String {
     }
 }
 
-/// Returns the place of the token at a position of a file; without the text, the place of one character.
+/// Returns the location of the token at a position of a file. Without the text of the file, returns the location of one
+/// character.
 pub(crate) fn place(file: &str, source: Option<&Arc<str>>, position: Position) -> Option<Place> {
     let token = source.and_then(|text| Some((text, Token::at(text, position)?)));
     match token {
@@ -139,8 +140,8 @@ pub(crate) fn place(file: &str, source: Option<&Arc<str>>, position: Position) -
     }
 }
 
-/// Returns the place of the innermost call that has one, for an error that has no place of its own. This call and the
-/// calls inside it leave the trace.
+/// Returns the location of the innermost call that has a location, for an error without a location. This call and the
+/// calls inside it are removed from the trace.
 fn nearest(trace: &mut Vec<Frame>) -> Option<Place> {
     while let Some(frame) = trace.pop() {
         if frame.place.is_some() {
@@ -150,8 +151,8 @@ fn nearest(trace: &mut Vec<Frame>) -> Option<Place> {
     None
 }
 
-/// Leaves out the frames without information: the call that the host made, and a native function (`for_each`) whose
-/// closure fails, because Rhai reports it and the closure at the same place.
+/// Removes frames without information: the call by the host, and a native function (`for_each`) whose closure fails,
+/// because Rhai reports both it and the closure at the same position.
 fn tidy(trace: Vec<Frame>) -> Vec<Frame> {
     let mut tidied: Vec<Frame> = Vec::with_capacity(trace.len());
     for frame in trace {

@@ -1,7 +1,7 @@
-//! Tests with scripts that fail, run on a real engine, and the text that their author sees.
+//! Tests that run failing scripts on a real engine, and check the text that their author sees.
 //!
-//! `tests/fixtures/diagnostic/<case>.rhai` is a script, and `<case>.txt` beside it is the exact text. Modules to import
-//! are in `lib`. `UPDATE_EXPECT=1` rewrites the texts.
+//! `tests/fixtures/diagnostic/<case>.rhai` is a script, and `<case>.txt` beside it has the exact text. Modules for
+//! import are in `lib`. `UPDATE_EXPECT=1` rewrites the texts.
 
 use std::{
     collections::BTreeSet,
@@ -80,7 +80,8 @@ fn engine() -> Engine {
     engine
 }
 
-/// Makes handles plain values. Otherwise a closure that captures `socket` could not be passed to one of its methods.
+/// Turns handles into plain values. Otherwise a closure that captures `socket` could not be passed to one of its
+/// methods.
 #[expect(deprecated, reason = "`on_var` is marked as not yet stable")]
 fn handles_are_plain_values(engine: &mut Engine) {
     engine.on_var(|name, _, context| {
@@ -224,7 +225,7 @@ fn colours_are_there_only_when_asked_for() {
     assert_eq!(bare, plain);
 }
 
-/// Calls a listener later, as the host does: with the state under which it was registered.
+/// Calls a listener later, as the host does: with the state in which it was registered.
 #[test]
 #[expect(deprecated, reason = "stored call state is marked as not yet stable")]
 fn a_closure_that_the_host_calls_later_knows_its_own_file() {

@@ -1,15 +1,15 @@
-//! Escapes text that a client or a script may have chosen, so that it is harmless: the one place that does so.
+//! Escapes text that a client or a script may have chosen, so that it is harmless. Such text is escaped only here.
 //!
-//! In: any text. Out: the same text, with escapes in place of the characters that a terminal obeys, that end a line, or
-//! that reverse the direction of writing. Every line of a log and every label of a metric goes through here.
+//! In: any text. Out: the same text, in which escapes replace the characters that a terminal interprets, that end a
+//! line, or that change the direction of writing. Every line of a log and every label of a metric goes through here.
 
 use std::borrow::Cow;
 
-/// Indentation of the second and all further lines of a text.
+/// Indentation of all lines of a text after the first.
 const CONTINUATION: &str = "    ";
 
-/// Returns the text with escapes, such as `\u{1b}`, in place of control characters, line separators, and the marks that
-/// change the direction of writing. The result is one line, and no terminal obeys it.
+/// Returns the text with escapes, such as `\u{1b}`, instead of control characters, line separators, and the marks that
+/// change the direction of writing. The result is one line, and has no effect on a terminal other than being shown.
 ///
 /// ```
 /// use patchcord::diagnostic::visible;
@@ -31,8 +31,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Does the same for a text of several lines. The second and all further lines are indented, so that none of them can
-/// be mistaken for a line of another source.
+/// Escapes a text of several lines in the same way, but keeps its line breaks. All lines after the first are indented,
+/// so that none of them can be mistaken for a line from another source.
 ///
 /// ```
 /// use patchcord::diagnostic::visible_lines;

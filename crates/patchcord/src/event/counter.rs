@@ -1,8 +1,8 @@
-//! Counter that only grows.
+//! Monotonic counter.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counter that only grows.
+/// Monotonic counter.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 

@@ -1,8 +1,9 @@
-//! Counters of a host: for metrics, and for what is ignored as in Node and would otherwise leave no trace.
+//! Counters of a host: for metrics, and for cases that the host ignores, as Node does, and that would otherwise leave
+//! no trace.
 
 use super::{Counter, HostEvent, RefusedConnects};
 
-/// Name and meaning of the counter that has a count for each reason.
+/// Name and description of the counter that has one count per reason.
 const REFUSED_CONNECTS: (&str, &str) = (
     "connects_refused",
     "clients that were not let into a namespace",
@@ -10,7 +11,7 @@ const REFUSED_CONNECTS: (&str, &str) = (
 
 macro_rules! counters {
     ($($(#[doc = $extra:literal])* $name:ident: $meaning:literal,)*) => {
-        /// Counters of a host, from its start.
+        /// Counters of a host since it was built.
         ///
         /// ```
         /// use patchcord::testing::TestHost;
@@ -32,7 +33,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// Returns all counters: the name in metrics, the meaning, and the count.
+            /// Returns the name in metrics, the description and the count of each counter.
             pub fn all(&self) -> Vec<(&'static str, &'static str, u64)> {
                 let mut all = vec![$((stringify!($name), $meaning, self.$name.get())),*];
                 let (name, meaning) = REFUSED_CONNECTS;
@@ -47,11 +48,11 @@ counters! {
     sockets_connected: "sockets that entered a namespace",
     sockets_disconnected: "sockets that left a namespace",
     events_received: "events that clients sent",
-    /// Ignored, as in Node.
+    /// Ignored by the host, as in Node.
     events_unhandled: "events that nobody listened to",
     /// See [`HostEvent::Unanswered`].
     events_unanswered: "events whose ack a listener had and did not call",
-    /// Ignored, as in Node.
+    /// Ignored by the host, as in Node.
     sends_after_disconnect: "what was sent to sockets that had left",
     /// See [`HostEvent::EventDropped`].
     events_dropped: "events and packets that did not arrive",
@@ -61,8 +62,8 @@ counters! {
     clients_disconnected: "clients that were disconnected because they exceeded a limit, or their `on_connection` failed",
     /// See [`HostEvent::RequestRejected`].
     requests_rejected: "clients and requests that were not taken",
-    /// This counter and the following ones, up to `over_max_tcp_connections_per_address`, count what
-    /// `requests_rejected` counts too.
+    /// `requests_rejected` also includes everything that this counter and the following ones count, up to
+    /// `over_max_tcp_connections_per_address`.
     over_max_connections: "clients that were refused at `max-connections`",
     over_max_connections_per_address: "clients that were refused at `max-connections-per-address`",
     over_max_connects_per_second: "clients that were refused at `max-connects-per-second`",
@@ -92,13 +93,13 @@ counters! {
 }
 
 impl Counters {
-    /// Returns the counts of a counter by their reasons, which are labels in metrics; `None` for a counter without
-    /// reasons.
+    /// Returns the counts of a counter by reason; the reasons are labels in metrics. Returns `None` for a counter
+    /// without reasons.
     pub fn reasons(&self, name: &str) -> Option<Vec<(&'static str, u64)>> {
         (name == REFUSED_CONNECTS.0).then(|| self.connects_refused.all())
     }
 
-    /// Counts an event that is announced.
+    /// Counts an announced event.
     pub fn announced(&self, event: &HostEvent) {
         self.count(event, 1);
     }
@@ -142,7 +143,8 @@ impl Counters {
             HostEvent::Abandoned { .. } => self.stages_abandoned.add_many(times),
             HostEvent::Removed { .. } => self.namespaces_removed.add_many(times),
             HostEvent::ScriptsUnreadable { .. } => self.script_read_errors.add_many(times),
-            // The first request of an origin or a host is announced; all requests are counted where they are rejected.
+            // Only the first request from an origin, or for a host, is announced. The code that rejects the requests
+            // counts all of them.
             HostEvent::OriginRefused { .. } | HostEvent::HostRefused { .. } => {}
             // Nothing was lost or rejected.
             HostEvent::Loaded { .. }

@@ -1,4 +1,4 @@
-//! Events that the host announces, in one closed enum: logs, metrics and embedders subscribe to them.
+//! Events that the host announces, all in one enum. Logs, metrics and embedders subscribe to them.
 
 mod counter;
 mod counters;
@@ -105,16 +105,16 @@ pub enum RollbackReason {
     },
 }
 
-/// Reason for which a rollback leaves a namespace as it is.
+/// Reason why a rollback leaves a namespace unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum KeptReason {
-    /// It was saved again since then, and keeps that version.
+    /// The namespace was saved again after the batch, and keeps the newer version.
     SavedSince,
-    /// It did not serve before, so there is no version to restore.
+    /// No version served the namespace before the batch, so there is none to restore.
     First,
-    /// The host was restarted, and the version in the files was rolled back before.
+    /// The host was restarted, and the version in the files had been rolled back before the restart.
     BeforeRestart,
 }
 
@@ -128,7 +128,8 @@ impl UnchangedScript {
     }
 }
 
-/// Event of a host. It is serialized as an object whose `type` is its name, such as `handler_failed`.
+/// Event of a host. It is serialized as an object whose field `type` has the name of the event, such as
+/// `handler_failed`.
 ///
 /// ```
 /// use patchcord::{HostEvent, testing::TestHost};
@@ -207,16 +208,16 @@ pub enum HostEvent {
         script: Arc<str>,
         /// Number of the version that keeps serving.
         version: u64,
-        /// Reason for which it stays.
+        /// Reason why it keeps this version.
         reason: KeptReason,
     },
     /// Versions are staged: the chosen clients have them, and all others keep the versions that serve.
     Staged {
-        /// Clients that have them: a share such as `10%`, or ids of sockets.
+        /// Selection of the clients that have them: a share such as `10%`, or ids of sockets.
         audience: String,
         /// Number of connections that have them.
         connections: usize,
-        /// The versions, with the effects on the connections that have adopted them just now.
+        /// The versions, with the effects on the connections that have just adopted them.
         scripts: Vec<StagedScript>,
     },
     /// The staged versions serve all clients. [`HostEvent::Replaced`] reports the effects on the others.
@@ -228,12 +229,12 @@ pub enum HostEvent {
     },
     /// The clients that had staged versions have returned to the versions that serve.
     Abandoned {
-        /// Reason for it.
+        /// Reason why they were abandoned.
         reason: RollbackReason,
         /// The staged versions, with the effects of the return.
         scripts: Vec<StagedScript>,
     },
-    /// Files were saved while versions are staged. The save waits until these are promoted or abandoned.
+    /// Files were saved while versions are staged. The save waits until the staged versions are promoted or abandoned.
     WaitsForStage {
         /// The files.
         files: Vec<Arc<str>>,
@@ -245,7 +246,7 @@ pub enum HostEvent {
         /// Reasons for the rejection.
         diagnostics: Vec<Diagnostic>,
     },
-    /// After a rejected save, the files of a script are again those of the version that serves.
+    /// After a rejected save, a later save has restored the files of a script to those of the version that serves.
     Unchanged {
         /// The namespace.
         namespace: Arc<str>,
@@ -254,21 +255,21 @@ pub enum HostEvent {
         /// Number of the version that serves.
         version: u64,
     },
-    /// Saves wait for [`Host::resume`](crate::Host::resume). Announced at the pause, and for each batch of saves that
-    /// waits.
+    /// Saves wait for [`Host::resume`](crate::Host::resume). Announced when the host is paused, and for each batch of
+    /// saves that waits.
     Paused {
-        /// Files that may have changed; none at the pause.
+        /// Files that may have changed; empty when the host is paused.
         files: Vec<Arc<str>>,
     },
-    /// Saves take effect again, and what was saved meanwhile is loaded now.
+    /// Saves take effect again, and everything that was saved during the pause is loaded now.
     Resumed,
     /// The versions on disk cannot be read or written. Everything else works. After a restart, versions that were not
     /// written are unknown.
     HistoryFailed {
-        /// The problem, with its reason.
+        /// The problem, with its cause.
         error: String,
     },
-    /// The loaded scripts contain probable mistakes. They serve nevertheless.
+    /// The loaded scripts probably contain mistakes. They serve anyway.
     Warnings {
         /// The mistakes, with their places.
         diagnostics: Vec<Diagnostic>,
@@ -288,7 +289,7 @@ pub enum HostEvent {
         script: Arc<str>,
         /// Number of clients that will be disconnected.
         clients: usize,
-        /// Time in which the file may come back, in milliseconds.
+        /// Grace period in which the file may come back, in milliseconds.
         milliseconds: u64,
         /// New file with the same text, if there is one: the file was renamed or moved.
         same_text: Option<Arc<str>>,
@@ -302,8 +303,8 @@ pub enum HostEvent {
         /// Number of the version that serves.
         version: u64,
     },
-    /// Another file serves a namespace: a file of its own in place of that of a dynamic namespace, or the other way
-    /// round. The clients were disconnected, and can connect again.
+    /// Another file now serves a namespace: a file for this one path has replaced the file of a dynamic namespace, or
+    /// the other way round. The clients were disconnected, and can connect again.
     Moved {
         /// The namespace.
         namespace: Arc<str>,
@@ -314,8 +315,8 @@ pub enum HostEvent {
         /// Number of clients that were disconnected.
         clients: usize,
     },
-    /// An entry of the scripts folder has the name of a script, but is ignored: a copy, a pipe, or a link that leads to
-    /// nothing. Announced once while it is there.
+    /// An entry of the scripts folder has the name of a script, but is ignored: a copy, a pipe, or a broken link.
+    /// Announced once for as long as the entry exists.
     Ignored {
         /// Name of the file, or of the folder.
         file: Arc<str>,
@@ -324,24 +325,24 @@ pub enum HostEvent {
     },
     /// The scripts cannot be read or watched. The versions that serve keep serving.
     ScriptsUnreadable {
-        /// Error of the system.
+        /// Error from the operating system.
         error: String,
     },
-    /// A script call failed. Only this call has ended.
+    /// A script call failed. The failure ended only this call.
     HandlerFailed {
         /// The error, its place, and the call in which it occurred.
         diagnostic: Diagnostic,
     },
     /// The same error occurred repeatedly. It was announced a few times, and then only counted.
     HandlerFailuresSuppressed {
-        /// The error, as it occurred first.
+        /// The first occurrence of the error.
         diagnostic: Diagnostic,
-        /// Number of times that the error was not announced.
+        /// Number of occurrences that were not announced.
         count: usize,
     },
-    /// Clients send an event without a listener. Announced once for each event: at once if no version of the script has
-    /// a listener for it, for at most 50 names of a script; 10 seconds after a client sent it first if a former version
-    /// had a listener.
+    /// Clients send an event that has no listener. Announced once for each event. If no version of the script has ever
+    /// had a listener for it, it is announced at once, for at most 50 names per script. If an earlier version had a
+    /// listener, it is announced 10 seconds after a client first sent it.
     Unheard {
         /// The namespace.
         namespace: Arc<str>,
@@ -349,15 +350,15 @@ pub enum HostEvent {
         script: Arc<str>,
         /// Name of the event.
         event: String,
-        /// Number of the first version without a listener for it, if a former version had one.
+        /// Number of the first version without a listener for it, if an earlier version had one.
         since: Option<u64>,
-        /// Event with the most similar name that has a listener in the script, if there is a similar one.
+        /// Most similar event name that has a listener in the script, if any name is similar.
         similar: Option<String>,
         /// Number of clients that have sent it, at most 1,000.
         clients: usize,
     },
-    /// The listener of an event has the ack as a parameter, but has neither called it, nor kept it for later, nor
-    /// returned a value: the client waits for ever. Announced once for each event of a script.
+    /// The listener of an event declares the ack as a parameter, but has neither called it, nor kept it for later, nor
+    /// returned a value, so the client waits forever. Announced once for each event of a script.
     Unanswered {
         /// The namespace.
         namespace: Arc<str>,
@@ -366,8 +367,8 @@ pub enum HostEvent {
         /// Name of the event.
         event: String,
     },
-    /// Something that a script or a client sent did not arrive. Repeated losses are announced a few times, and then
-    /// counted and announced as one.
+    /// An event or a packet from a script or a client was lost. Repeated losses are announced one by one a few times,
+    /// and then counted and announced as one.
     EventDropped {
         /// The namespace.
         namespace: Arc<str>,
@@ -384,19 +385,19 @@ pub enum HostEvent {
     SlowConsumer {
         /// Address of the client.
         peer: Option<SocketAddr>,
-        /// Id of its sockets, once it has one.
+        /// Id of one of its sockets, if it has any.
         socket: Option<String>,
         /// Number of packets that waited for it.
         queued_packets: usize,
         /// Number of bytes that waited for it.
         queued_bytes: usize,
     },
-    /// A client was disconnected because it exceeded a limit repeatedly, or by far at once, or because its
+    /// A client was disconnected because it exceeded a limit repeatedly, or once by a wide margin, or because its
     /// `on_connection` failed.
     ClientDisconnected {
         /// Address of the client.
         peer: Option<SocketAddr>,
-        /// Id of its sockets, once it has one.
+        /// Id of one of its sockets, if it has any.
         socket: Option<String>,
         /// Reason for disconnecting the client.
         reason: String,
@@ -416,7 +417,7 @@ pub enum HostEvent {
         namespace: String,
         /// Address of the client, if it is known.
         address: Option<IpAddr>,
-        /// Id of its sockets, once it has one.
+        /// Id of the rejected socket; `None` if the CONNECT was rejected before it got one.
         socket: Option<String>,
         /// Kind of the reason.
         kind: ConnectRefusal,
@@ -430,18 +431,20 @@ pub enum HostEvent {
         /// Number of events that were not announced.
         count: usize,
     },
-    /// Headers of a request that opened a connection are too long to be kept for scripts, so `socket.handshake.headers`
-    /// does not contain them. Repeated ones are announced a few times, and then counted and announced as one.
+    /// A request that opened a connection has headers that are too long to be kept for scripts, so
+    /// `socket.handshake.headers` does not contain them. Repeated cases are announced one by one a few times, and then
+    /// counted and announced as one.
     HeadersLeftOut {
         /// Address of the client.
         peer: Option<SocketAddr>,
-        /// Names of the headers, the first ones of many.
+        /// Names of the headers. If there are many, only the first ones.
         names: Vec<String>,
         /// Number of requests that this event stands for.
         count: usize,
     },
-    /// A client did not read a response within [`TransportOptions::write_timeout`](crate::host::TransportOptions::write_timeout), and its
-    /// connection was closed. Repeated ones are announced a few times, and then counted and announced as one.
+    /// A client did not read a response within
+    /// [`TransportOptions::write_timeout`](crate::host::TransportOptions::write_timeout), and its connection was
+    /// closed. Repeated cases are announced one by one a few times, and then counted and announced as one.
     ResponseUnread {
         /// Address of the client, or of the proxy that did not read the response.
         peer: Option<SocketAddr>,
@@ -454,34 +457,36 @@ pub enum HostEvent {
         /// Path of the request.
         path: String,
     },
-    /// A request went through a proxy, but [`ClientOptions::trust_proxy`](crate::host::ClientOptions::trust_proxy) is 0: the host takes
-    /// the address of the proxy for that of its clients, so limits per address do not work for them. Announced once.
+    /// A request went through a proxy, but [`ClientOptions::trust_proxy`](crate::host::ClientOptions::trust_proxy) is
+    /// 0: the host sees the address of the proxy in place of the addresses of its clients, so limits per address do not
+    /// work for these clients. Announced once.
     UntrustedProxy {
         /// Address of the proxy.
         peer: SocketAddr,
         /// Header that reveals the proxy.
         header: String,
     },
-    /// The server cannot accept connections for now, because the system provides none; existing connections continue.
+    /// The server temporarily cannot accept connections, because the operating system provides no more; existing
+    /// connections continue.
     AcceptFailed {
-        /// Error of the system.
+        /// Error from the operating system.
         error: String,
     },
-    /// A page of an origin that may not connect tried to do so; announced once for each origin.
+    /// A page tried to connect from an origin that is not allowed; announced once for each origin.
     OriginRefused {
         /// Origin of the page, as its browser sends it.
         origin: String,
     },
-    /// A request was addressed to a host that is not the server, see
+    /// A request was addressed to a host name that is not allowed, see
     /// [`ClientOptions::allowed_hosts`](crate::host::ClientOptions::allowed_hosts); announced once for each host.
     HostRefused {
         /// Host of the request, with its port.
         host: String,
     },
-    /// The host was attached to a `SocketIo` of the application. Either something that holds elsewhere does not hold
+    /// The host was attached to a `SocketIo` of the application. Either a guarantee that holds elsewhere does not hold
     /// there, or a script cannot serve.
     AttachWarning {
-        /// The problem, with its reason.
+        /// The problem, with its cause.
         error: String,
     },
     /// A script logged a line.

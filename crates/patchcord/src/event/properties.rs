@@ -68,8 +68,9 @@ impl HostEvent {
         self.into()
     }
 
-    /// Returns the key that events of one kind share. Only events that a client or a script can cause without end have
-    /// a key. Nothing that a client chooses is part of it, such as the id of a socket that connects again and again.
+    /// Returns the key that all events of one kind share. Only events that a client or a script can cause without limit
+    /// have a key. The key contains nothing that a client can vary, such as the id of a socket that connects
+    /// repeatedly.
     pub(crate) fn throttle_key(&self) -> Option<u64> {
         let mut hasher = DefaultHasher::new();
         std::mem::discriminant(self).hash(&mut hasher);
@@ -90,7 +91,7 @@ impl HostEvent {
 }
 
 /// Hashes the place of an error. The message, and the event or namespace of its call, are not hashed, because a client
-/// may choose them. Only an error without a place is known by its message.
+/// may choose them. Only an error without a place is identified by its message.
 fn failure(diagnostic: &Diagnostic, hasher: &mut DefaultHasher) {
     match &diagnostic.place {
         Some(place) => (&place.file, place.line, place.column).hash(hasher),
@@ -101,7 +102,7 @@ fn failure(diagnostic: &Diagnostic, hasher: &mut DefaultHasher) {
     }
 }
 
-/// Returns a reason without its details, which may come from a client: numbers, and what follows a colon.
+/// Returns a reason without the details that may come from a client: numbers, and everything after a colon.
 fn without_details(reason: &str) -> String {
     let kind = reason.split(':').next().unwrap_or_default();
     kind.chars().filter(|c| !c.is_numeric()).collect()

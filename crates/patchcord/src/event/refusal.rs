@@ -1,4 +1,4 @@
-//! Reasons for which a CONNECT to a namespace is rejected, and their counters.
+//! Reasons why a CONNECT to a namespace is rejected, and their counters.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::Counter;
 
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])+ $kind:ident, $field:ident, $reason:literal;)*) => {
-        /// Kind of reason for which a CONNECT to a namespace is rejected. It is the label `reason` in metrics.
+        /// Kind of reason why a CONNECT to a namespace is rejected. It is the label `reason` in metrics.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
@@ -19,7 +19,7 @@ macro_rules! refusals {
             #[cfg(any(test, feature = "internals"))]
             pub(crate) const ALL: &[Self] = &[$(Self::$kind),*];
 
-            /// Returns the reason in words.
+            /// Returns the reason as text.
             pub const fn reason(self) -> &'static str {
                 match self {
                     $(Self::$kind => $reason,)*
@@ -46,7 +46,7 @@ macro_rules! refusals {
                 vec![$((stringify!($field), self.$field.get())),*]
             }
 
-            /// Returns the count of all kinds together.
+            /// Returns the total count of all kinds.
             pub fn get(&self) -> u64 {
                 self.all().iter().map(|(_, count)| count).sum()
             }
@@ -59,17 +59,17 @@ refusals! {
     Handshake, handshake, "`on_handshake` rejects it";
     /// No script serves the namespace.
     InvalidNamespace, invalid_namespace, "no script serves this namespace";
-    /// The name of an instance has control characters.
+    /// The name of an instance contains control characters.
     UnreadableName, unreadable_name, "the name has control characters";
-    /// As many instances of the dynamic namespace exist as `max_namespaces` allows.
+    /// The dynamic namespace already has the maximum number of instances, `max_namespaces`.
     NamespaceLimit, namespace_limit, "`max-namespaces` instances exist";
-    /// The client is in as many namespaces as `max_namespaces_per_client` allows.
+    /// The client is already in the maximum number of namespaces, `max_namespaces_per_client`.
     TooManyNamespaces, too_many_namespaces, "the client is in `max-namespaces-per-client` namespaces";
     /// The `auth` of the client is larger than 64 KiB.
     LargeAuth, large_auth, "its `auth` is larger than 64 KiB";
-    /// The client connects and disconnects again and again.
+    /// The client connects and disconnects repeatedly.
     TooOften, too_often, "the client connects to namespaces too often";
-    /// The script of the namespace never loaded.
+    /// The script of the namespace has never loaded.
     NotLoaded, not_loaded, "its script has not loaded";
     /// The host is closing.
     Closing, closing, "the server is shutting down";

@@ -37,39 +37,40 @@ pub struct Reload {
     pub changed: Vec<Arc<str>>,
     /// Code that differs from that of the previous version. Comments, layout, and the order of equal code do not count.
     pub code: Vec<CodeChange>,
-    /// Files whose changed code an earlier event of the same save has reported, because another script imports them
-    /// too.
+    /// Changed files whose code an earlier event of the same save has already reported, because another script imports
+    /// them too.
     pub reported: Vec<Arc<str>>,
     /// Number of live connections that have the new version's handlers.
     pub rebound: usize,
-    /// Number of closures that keep an older text, over all connections.
+    /// Number of closures that keep an older text, across all connections.
     pub keep_old: usize,
     /// Closures that keep an older text, by place and reason.
     pub stale: Vec<StaleCode>,
-    /// Number of listeners and timers that the edit has added, over all connections.
+    /// Number of listeners and timers that the edit has added, across all connections.
     pub added: usize,
-    /// Number of listeners and timers that the edit has removed, over all connections.
+    /// Number of listeners and timers that the edit has removed, across all connections.
     pub removed: usize,
     /// Events to which connections no longer listen.
     pub silent: Vec<Silent>,
     /// Captured variables, and keys of `socket.data`, whose initial value the edit has changed.
     pub variables: Vec<Variable>,
-    /// Rooms that connections have joined or left by the edit.
+    /// Rooms that connections have joined or left because of the edit.
     pub rooms: Vec<Room>,
-    /// Number of connections that were started again, because the script has a comment `// @reset`.
+    /// Number of connections that were started over, because the script has a comment `// @reset`.
     pub reset: usize,
-    /// Number of connections whose `on_connection` fails, as it did before. They have what it registered before the
-    /// failure.
+    /// Number of connections whose `on_connection` fails, as it did before. They have everything that it registered
+    /// before the failure.
     pub failing: usize,
-    /// Number of connections that were disconnected because their `on_connection` fails since the edit.
+    /// Number of connections that were disconnected because `on_connection` fails on them since the edit, and did not
+    /// fail before.
     pub disconnected: usize,
-    /// Number of connections that the new `on_connection` would disconnect, but the old one did not. They keep what
-    /// they have.
+    /// Number of connections that the new `on_connection` would disconnect, although the old one did not. These
+    /// connections keep what they have.
     pub spared: usize,
-    /// Number of connections whose drafts have read today's state, because `on_connection` read more than 4 KiB from
-    /// outside when they connected.
+    /// Number of connections whose drafts have read the current outside state instead of the recorded one, because
+    /// `on_connection` read more than 4 KiB from outside when they connected.
     pub untaped: usize,
-    /// Reasons of the failures of `on_connection`.
+    /// Reasons why `on_connection` fails.
     pub failures: Vec<Failure>,
     /// Time from the start of loading until the last connection was served, in milliseconds.
     pub milliseconds: u64,
@@ -87,8 +88,8 @@ pub struct StaleCode {
     pub line: usize,
     /// Number of the version whose text it keeps.
     pub version: u64,
-    /// Variable that its new text captures, and that these connections do not have. `None` if its code is gone, but a
-    /// variable or a pending ack still holds it.
+    /// Variable that the new text captures, but that these connections do not have. `None` if the edit removed the code
+    /// of the closure, but a variable or a pending ack still holds the closure.
     pub lacks: Option<String>,
     /// Number of connections.
     pub connections: usize,
@@ -102,18 +103,18 @@ pub struct Silent {
     pub event: String,
     /// Number of connections.
     pub connections: usize,
-    /// Number of these connections whose client sent it within the last minute before the edit.
+    /// Number of these connections whose client sent the event in the minute before the edit.
     pub recent: usize,
 }
 
-/// Outcome for a variable, or a key of `socket.data`, whose initial value the edit has changed.
+/// Outcome for a variable or a key of `socket.data` whose initial value the edit has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Variable {
     /// Name: `limit`, or `socket.data.limit`.
     pub name: String,
-    /// Initial value in the old code, as a script would write it; `various` if it differs between connections. `None` if
-    /// the old code has none.
+    /// Initial value in the old code, as a script would write it; `various` if it differs between connections. `None`
+    /// if the old code has none.
     pub from: Option<String>,
     /// Initial value in the new code, in the same way.
     pub to: Option<String>,
@@ -121,18 +122,18 @@ pub struct Variable {
     pub followed: usize,
     /// Number of connections that keep a value of their own.
     pub kept: usize,
-    /// Number of connections whose map has new keys beside its own.
+    /// Number of connections whose map has new keys in addition to its own.
     pub merged: usize,
-    /// Number of connections that had a value of their own, and have the new one because its type has changed.
+    /// Number of connections that had a value of their own, but now have the new one because its type has changed.
     pub reset: usize,
     /// Number of connections whose own value is lost, because nothing captures the variable any more.
     pub lost: usize,
-    /// Variable that may be this one under another name, if the value is lost: the only new one of the same type in the
-    /// same function.
+    /// Variable that is probably this one under a new name, if the value is lost: the only new variable of the same
+    /// type in the same function.
     pub renamed: Option<String>,
 }
 
-/// Room that connections have joined or left by an edit.
+/// Room that connections have joined or left because of an edit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Room {
@@ -144,22 +145,23 @@ pub struct Room {
     pub left: usize,
 }
 
-/// Reason for which `on_connection` fails on live connections.
+/// Reason why `on_connection` fails on live connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The error, as it occurred on the first of them.
+    /// The error on the first of these connections.
     pub diagnostic: Diagnostic,
     /// Number of connections.
     pub connections: usize,
-    /// `true` if it fails since the edit, and the connections were disconnected; `false` if it failed before, too.
+    /// `true` if it fails only since the edit, and the connections were disconnected; `false` if it failed before as
+    /// well.
     pub disconnected: bool,
 }
 
 impl Reload {
-    /// Returns `true` if the edit has no effect, because its code is that of the previous version.
+    /// Returns `true` if the edit has no effect, because its code equals that of the previous version.
     ///
-    /// Closures that already kept an older text keep it, see [`Reload::stale`].
+    /// Closures that already kept an older text still keep it: see [`Reload::stale`].
     pub fn changes_nothing(&self) -> bool {
         let is_empty = [
             self.code.is_empty(),

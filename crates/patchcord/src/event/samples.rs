@@ -1,4 +1,4 @@
-//! One event of every variant, for tests that must know all of them.
+//! Sample events of every variant, for tests that must cover all of them.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use super::{
 };
 use crate::diagnostic::{Diagnostic, Frame, FrameKind, Origin, Place, Severity};
 
-/// Returns at least one event of every variant. Each text in it is `text`, and each number is 7. A variant or a field
-/// without a place here does not compile.
+/// Returns at least one event of every variant. Each text in them is `text`, and each number is 7. This code does not
+/// compile if a variant or a field is missing here.
 pub fn every(text: &str) -> Vec<HostEvent> {
     let mut all = Vec::new();
     let mut event = next(None, text);

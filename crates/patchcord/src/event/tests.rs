@@ -1,4 +1,4 @@
-//! Tests of the counter in which each event counts.
+//! Tests that each event increments the right counter.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
-//! Host events as text for people.
+//! Host events as human-readable text.
 //!
 //! In: an event. Out: its lines. Invariant: each line goes through [`visible`], which escapes what a client may have
-//! chosen. Only a diagnostic is drawn by [`render`], which does the same.
+//! chosen. Only a diagnostic goes through [`render`] instead, which escapes in the same way.
 
 mod staging;
 
@@ -14,8 +14,8 @@ use std::{
 use super::{HostEvent, KeptReason, Reload, RollbackReason, UnchangedScript};
 use crate::diagnostic::{Diagnostic, Style, render, visible, visible_lines};
 
-/// Event as text for people: one line or several, without a final line break. Text that a client or a script has chosen
-/// cannot control a terminal, or be mistaken for a line of the host.
+/// Event as human-readable text: one or more lines, without a final line break. Text that a client or a script has
+/// chosen cannot control a terminal, or be mistaken for a line of the host.
 ///
 /// ```
 /// use patchcord::{HostEvent, diagnostic::Style, testing::TestHost};
@@ -38,7 +38,7 @@ pub struct EventText<'a> {
 }
 
 impl<'a> EventText<'a> {
-    /// Names the files and the hash of each version too. Off by default.
+    /// Also names the files and the hash of each version. Off by default.
     #[must_use]
     pub const fn verbose(mut self, on: bool) -> Self {
         self.verbose = on;
@@ -52,7 +52,7 @@ impl<'a> EventText<'a> {
         self
     }
 
-    /// Draws diagnostics in this style. [`Style::Plain`] by default.
+    /// Renders diagnostics in this style. [`Style::Plain`] by default.
     #[must_use]
     pub const fn style(mut self, style: Style) -> Self {
         self.style = style;
@@ -61,7 +61,7 @@ impl<'a> EventText<'a> {
 }
 
 impl HostEvent {
-    /// Returns the event as text for people, whose form can be chosen. `to_string()` is the short way.
+    /// Returns the event as human-readable text whose form can be configured. `to_string()` uses the default form.
     pub const fn text(&self) -> EventText<'_> {
         EventText {
             event: self,
@@ -96,7 +96,7 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// Adds one line, whatever is in the text.
+    /// Adds exactly one line, whatever the text contains.
     fn line(&mut self, text: &str) {
         self.lines.push(visible(text).into_owned());
     }
@@ -472,7 +472,7 @@ fn client(address: Option<impl Display>, socket: Option<&str>) -> String {
     format!("{} ({})", socket.unwrap_or("-"), or_dash(address))
 }
 
-/// Returns the number of events for which an announcement stands, as text; empty for one event.
+/// Returns the number of events that an announcement stands for, as text; empty for one event.
 fn more(times: usize) -> String {
     match times {
         1 => String::new(),

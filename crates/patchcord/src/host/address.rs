@@ -1,4 +1,4 @@
-//! Networks, which the limits per address count as one address.
+//! Networks. Limits per address count all addresses of a network as one address.
 
 use std::net::{IpAddr, Ipv6Addr};
 

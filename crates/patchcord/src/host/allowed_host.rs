@@ -5,15 +5,15 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 const ANY: &str = "*";
-/// Prefix of an entry that stands for all names below another one.
+/// Prefix of an entry that allows all subdomains of a name.
 const BELOW: &str = "*.";
 /// Name of the machine itself, which browsers never look up.
 const LOCAL: &str = "localhost";
 /// Maximum length of a name in the domain name system, in bytes.
 const MAX_LENGTH: usize = 253;
 
-/// Name that clients may send in the header `Host`, without a port: `example.com`. `*.example.com` stands for all names
-/// below `example.com`, and `*` for every name. It is parsed from a text, without regard to case.
+/// Name that clients may send in the header `Host`, without a port: `example.com`. `*.example.com` stands for all
+/// subdomains of `example.com`, and `*` for every name. It is parsed from text, and case is ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AllowedHost(String);
@@ -36,7 +36,7 @@ impl AllowedHost {
     }
 
     /// Returns advice for an operator whose server rejects requests with the name `host`; `None` if no entry can allow
-    /// it. The advice never allows more than this one name.
+    /// it. The advice never suggests an entry that allows more than this one name.
     #[doc(hidden)]
     pub fn hint(host: &str) -> Option<String> {
         let name = name(host).filter(|name| !name.starts_with(ANY))?;

@@ -43,7 +43,7 @@ impl std::fmt::Debug for HostBuilder {
 }
 
 impl HostBuilder {
-    /// Serves the scripts of a folder, or one file as the namespace `/`. By default the folder `scripts`.
+    /// Serves the scripts of a folder, or one file as the namespace `/`. The default is the folder `scripts`.
     #[must_use]
     pub fn scripts(self, target: impl Into<PathBuf>) -> Self {
         self.loader(Folder::new(target))
@@ -57,7 +57,7 @@ impl HostBuilder {
         self
     }
 
-    /// Sets the options of the host, all at once.
+    /// Sets all options of the host at once.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
@@ -65,7 +65,8 @@ impl HostBuilder {
     }
 
     /// Keeps versions with their texts in a folder, so that the host knows them after a restart. This sets
-    /// [`ReloadOptions::history`], so call it after [`HostBuilder::options`], which replaces all options.
+    /// [`ReloadOptions::history`](super::ReloadOptions::history), so call it after [`HostBuilder::options`], which
+    /// replaces all options.
     #[must_use]
     pub fn history(mut self, folder: impl Into<PathBuf>) -> Self {
         self.options.reload.history = Some(folder.into());
@@ -96,11 +97,11 @@ impl HostBuilder {
         self
     }
 
-    /// Adds a function that scripts can call, and that changes nothing outside. The drafts of a reload call it too. It
-    /// runs inside the script call and must not block.
+    /// Adds a function without side effects that scripts can call. The drafts of a reload call it too. It runs inside
+    /// the script call and must not block.
     ///
-    /// Its first parameter may be `&mut` of a type of the application. Then the function is a method of that type, and
-    /// a property if its name is `get$name`.
+    /// Its first parameter may be `&mut` of a type of the application. In that case, the function is a method of that
+    /// type, or a property if its name is `get$name`.
     ///
     /// ```
     /// use patchcord::testing::TestHost;
@@ -122,9 +123,9 @@ impl HostBuilder {
         self
     }
 
-    /// Adds a function that scripts can call, and that changes something outside, such as a database. The drafts of a
-    /// reload, which run `on_connection` again, skip the function: there it returns `()`. It runs inside the script
-    /// call and must not block. It cannot be called at the top level of a script.
+    /// Adds a function with side effects that scripts can call, such as a write to a database. The drafts of a reload,
+    /// which run `on_connection` again, skip the function: in a draft, it returns `()`. It runs inside the script call
+    /// and must not block. It cannot be called at the top level of a script.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -154,10 +155,10 @@ impl HostBuilder {
     /// Adds an `async` function that scripts can call, for a database or another service. The script call does not wait
     /// for it: the script passes a closure as an additional last argument. When the future is ready, the host calls the
     /// closure for the connection that made the call: with `(error, ())`, or with `((), value)`. It does not call the
-    /// closure if the client has disconnected meanwhile, or after [`Host::rebind`](crate::Host::rebind). The drafts of
-    /// a reload skip the function. It cannot be called at the top level of a script.
+    /// closure if the client has disconnected in the meantime, or after [`Host::rebind`](crate::Host::rebind). The
+    /// drafts of a reload skip the function. It cannot be called at the top level of a script.
     ///
-    /// The host spawns the future on the Tokio runtime. A panic of it counts as an error.
+    /// The host spawns the future on the Tokio runtime. A panic in the future counts as an error.
     ///
     /// ```
     /// # use patchcord::Host;
@@ -185,10 +186,10 @@ impl HostBuilder {
         self
     }
 
-    /// Builds the host. It does not load or serve anything yet: see [`Host::load`] and [`Host::service`].
+    /// Builds the host. The host does not load or serve anything yet: see [`Host::load`] and [`Host::service`].
     ///
     /// # Panics
-    /// Panics if an option has a value with which a host cannot work; [`Options::validate`] returns it as an error.
+    /// Panics if an option has an invalid value; [`Options::validate`] returns the same problem as an error.
     #[allow(
         clippy::panic,
         reason = "a mistake of the application, which its first start shows"

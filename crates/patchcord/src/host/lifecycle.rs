@@ -18,10 +18,10 @@ pub(crate) struct Lifecycle {
 }
 
 /// Gate between connects and reloads: a client that connects holds a pass, and a reload closes the gate while it
-/// decides.
+/// decides whether to take effect.
 type Gate = Arc<RwLock<()>>;
 
-/// Pass of a client that is connecting. No reload decides while a client holds one.
+/// Pass of a client that is connecting. While a client holds one, no reload takes effect.
 pub(super) type Pass = OwnedRwLockReadGuard<()>;
 
 /// Guard of the closed gate. No client can connect while a reload holds it.
@@ -31,7 +31,7 @@ impl Lifecycle {
     pub(super) fn new() -> Self {
         let ended = || {
             let tracker = TaskTracker::new();
-            // `TaskTracker::wait` only returns for a closed tracker. A closed tracker still accepts tasks.
+            // `TaskTracker::wait` returns only for a closed tracker. A closed tracker still accepts tasks.
             tracker.close();
             tracker
         };
@@ -43,7 +43,7 @@ impl Lifecycle {
         }
     }
 
-    /// Returns a pass to connect; `None` while a reload decides.
+    /// Returns a pass to connect; `None` while the gate is closed.
     pub(super) fn try_pass(&self) -> Option<Pass> {
         self.gate.clone().try_read_owned().ok()
     }

@@ -4,11 +4,12 @@ use super::{Audience, Host, Preview, StageError, Staged, reload::preview::Saved}
 use crate::event::{RollbackReason, StagedScript};
 
 impl Host {
-    /// Returns the events that [`Host::reload`] would announce for the files as they are now, and changes nothing. It
-    /// also works while saves wait, because of [`Host::pause`] or a stage.
+    /// Returns the events that [`Host::reload`] would announce for the current files, without changing anything. This
+    /// also works while saves wait because of [`Host::pause`] or a stage.
     ///
     /// The host compiles the changed scripts, and runs `on_connection` as a draft for live connections, as a reload
-    /// does. It computes the effects on each connection on copies. No client and no script can observe the preview.
+    /// does. It computes the effects on a copy of the state of each connection. No client and no script can observe the
+    /// preview.
     ///
     /// Functions that return what they change, such as `io.data.incr`, are not really called. A variable that gets its
     /// value from such a function is reported with its value in the draft.
@@ -29,7 +30,7 @@ impl Host {
     }
 
     /// Does the same as [`Host::preview`] for texts that are not saved: pairs of the name of a file and its new text.
-    /// All other files count as they are now.
+    /// All other files are used as they are now.
     ///
     /// ```
     /// use patchcord::{Host, HostEvent, script::Memory};
@@ -55,8 +56,8 @@ impl Host {
         self.state.reloader.preview(Saved::Texts(texts)).await
     }
 
-    /// Does the same as [`Host::preview`] for only these files or folders, each a name or an absolute path. Every other
-    /// file counts as it was loaded last. An empty list stands for all files.
+    /// Does the same as [`Host::preview`] for only these files or folders, each a name or an absolute path. For every
+    /// other file, the preview uses the text that was loaded last. An empty list stands for all files.
     ///
     /// # Errors
     /// Returns the first path at which there is no script.
@@ -69,11 +70,10 @@ impl Host {
         Ok(self.state.reloader.preview(saved).await)
     }
 
-    /// Stages the files as they are now: their versions serve only the clients that `whom` chooses, and all other
-    /// clients keep the versions that serve. A client has the staged versions with all of its sockets in all
-    /// namespaces, or with none. The connections of the chosen clients adopt the versions as they adopt an edit: all of
-    /// them, or none if a version fails on one of them. New clients that are chosen get the staged versions when they
-    /// connect.
+    /// Stages the current files: their versions serve only the clients that `audience` chooses, and all other clients
+    /// keep the versions that serve. A client has the staged versions on all of its sockets in all namespaces, or on
+    /// none of them. The connections of the chosen clients adopt the versions as they adopt an edit: all of them, or
+    /// none if a version fails on one of them. New clients that are chosen get the staged versions when they connect.
     ///
     /// While the files are watched, a save takes effect at once for all clients, so call [`Host::pause`] before the
     /// files change. While versions are staged, saves wait, whether the host is paused or not, and [`Host::reload`] is
@@ -81,15 +81,15 @@ impl Host {
     ///
     /// A further call changes the choice of clients, for example from `1%` to `10%`. If the files have changed since
     /// the last call, it abandons the staged versions first, and then stages the new ones. With
-    /// [`ReloadOptions::rollback_on_errors`](crate::host::ReloadOptions::rollback_on_errors), the host counts failures on the chosen
-    /// clients apart from those on all others; too many of them abandon the stage.
+    /// [`ReloadOptions::rollback_on_errors`](crate::host::ReloadOptions::rollback_on_errors), the host counts failures
+    /// on the chosen clients separately from those on all others, and abandons the stage if there are too many.
     ///
     /// All clients share the same `io.data`. `on_load` of the new versions runs when they are promoted. New scripts and
     /// missing files are not staged. A stage does not survive a restart: after it, the files serve all clients.
     ///
     /// # Errors
     /// Returns [`StageError`] if no file differs from what serves, if a script does not load, if a version fails on a
-    /// connection of a chosen client, or if there is no such client; then nothing has changed.
+    /// connection of a chosen client, or if there is no such client. In all of these cases, nothing has changed.
     ///
     /// ```
     /// use patchcord::{Host, host::{StageError, Audience}, script::Memory};
@@ -108,11 +108,11 @@ impl Host {
     }
 
     /// Promotes the staged versions: they serve all clients, or nothing changes if one of them fails on a connection
-    /// that does not have it yet. Returns the number of the batch. Saves that have waited take effect afterwards.
+    /// that does not have it yet. Returns the number of the batch. Saves that waited take effect afterwards.
     ///
     /// # Errors
-    /// Returns [`StageError`] if nothing is staged, or if a version fails on one of the other connections; then
-    /// everything stays staged.
+    /// Returns [`StageError`] if nothing is staged, or if a version fails on one of the other connections. In both
+    /// cases, everything stays staged.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) -> Result<(), Box<dyn std::error::Error>> {
@@ -128,13 +128,13 @@ impl Host {
     }
 
     /// Abandons the staged versions: the chosen clients go back to the versions that serve, as with a rollback. The
-    /// abandoned versions are not tried again before their files change, unless they are staged again. Saves that have
+    /// abandoned versions are not tried again before their files change, unless they are staged again. Saves that
     /// waited take effect afterwards. Returns the abandoned versions, with the effects on the connections that had
     /// them.
     ///
     /// # Errors
-    /// Returns [`StageError`] if nothing is staged, or if a version that serves fails on one of these connections; then
-    /// everything stays staged.
+    /// Returns [`StageError`] if nothing is staged, or if a version that serves fails on one of these connections. In
+    /// both cases, everything stays staged.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) -> Result<(), patchcord::host::StageError> {

@@ -121,7 +121,7 @@ impl Host {
     /// Loads all scripts, for the first time. [`Host::reload`] loads later changes.
     ///
     /// The host announces each script that does not load. The namespace of such a script rejects clients until the
-    /// script is repaired; all other scripts serve. An application that serves all the same ignores the error.
+    /// script is repaired; all other scripts serve. An application that wants to serve anyway ignores the error.
     ///
     /// # Errors
     /// Returns [`ScriptsRejected`] with the problems of the scripts that do not load.
@@ -144,12 +144,12 @@ impl Host {
     }
 
     /// Loads the scripts that have changed since the last load, and makes their new versions serve, on live connections
-    /// too. Either all of them take effect or, if one of them fails, none does. A script that is new takes effect, or
-    /// fails, independently of all others.
+    /// too. Either all of them take effect or, if one of them fails, none does. A new script takes effect, or fails,
+    /// independently of all others.
     ///
     /// # Errors
-    /// Returns [`ScriptsRejected`] with the problems of what was rejected. While versions are staged ([`Host::stage`]), a
-    /// reload is rejected.
+    /// Returns [`ScriptsRejected`] with the problems of the rejected scripts. While versions are staged
+    /// ([`Host::stage`]), a reload is rejected.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) {
@@ -177,7 +177,8 @@ impl Host {
     }
 
     /// Reloads automatically when files change, until the returned [`Watching`] is dropped. Scripts that do not come
-    /// from disk are not watched. Call this method on a Tokio runtime.
+    /// from disk are watched only if their loader announces changes
+    /// ([`Loader::changes`](crate::script::Loader::changes)). Call this method on a Tokio runtime.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) -> Result<(), patchcord::WatchError> {
@@ -196,17 +197,17 @@ impl Host {
     }
 
     /// Restores the version that served a namespace before the current one, on live connections too. Returns its
-    /// number. The connections adopt it as they adopt an edit: all of them, or none. Each further call goes one version
-    /// further back. The host keeps at most eight earlier versions, or more with [`ReloadOptions::history`]. A version that
-    /// was rolled back is not tried again before its files change.
+    /// number. The connections adopt it as they adopt an edit: all of them, or none. Each further call goes back one
+    /// more version. The host keeps at most eight earlier versions, or more with [`ReloadOptions::history`]. A version
+    /// that was rolled back is not tried again until its files change.
     ///
-    /// The whole batch is undone: every other namespace whose version took effect together with this one is restored,
-    /// too. A namespace that was saved again since then keeps its later version, and a namespace that did not serve
+    /// The whole batch is undone: every other namespace whose version took effect together with this one is restored as
+    /// well. A namespace that was saved again since then keeps its later version, and a namespace that did not serve
     /// before the batch keeps its first version. [`HostEvent::KeptByRollback`] reports both.
     ///
     /// # Errors
-    /// Returns [`RollbackError`] if there is no earlier version, or if it fails on a live connection; then nothing has
-    /// changed.
+    /// Returns [`RollbackError`] if there is no earlier version, or if it fails on a live connection. In both cases,
+    /// nothing has changed.
     ///
     /// ```no_run
     /// # async fn undo(host: patchcord::Host) -> Result<(), Box<dyn std::error::Error>> {
@@ -236,15 +237,15 @@ impl Host {
     ///
     /// # Errors
     /// Returns [`RollbackError`] if nothing served before the batch, or if an earlier version fails on a live
-    /// connection; then nothing has changed.
+    /// connection. In both cases, nothing has changed.
     pub async fn roll_back_last(&self) -> Result<RolledBack, RollbackError> {
         let what = Rollback::asked(Goal::Last);
         self.state.reloader.rollback(what).await
     }
 
-    /// Restores in all namespaces the versions that served right after the batch with the number `batch`, which may be
-    /// an edit or a rollback. It can go back several batches at once, or forward again to a batch that was rolled back.
-    /// A namespace that did not serve at that time keeps its version.
+    /// Restores the versions that served right after the batch with the number `batch`, in all namespaces. The batch
+    /// may be an edit or a rollback. This method can go back several batches at once, or forward again to a batch that
+    /// was rolled back. A namespace that did not serve at that time keeps its version.
     ///
     /// ```
     /// use patchcord::{Host, script::Memory};
@@ -261,19 +262,19 @@ impl Host {
     ///
     /// # Errors
     /// Returns [`RollbackError`] if the host has forgotten the batch or a version of it, if nothing would change, or if
-    /// a version fails on a live connection; then nothing has changed.
+    /// a version fails on a live connection. In all of these cases, nothing has changed.
     pub async fn roll_back_to(&self, batch: u64) -> Result<RolledBack, RollbackError> {
         let what = Rollback::asked(Goal::Batch(batch));
         self.state.reloader.rollback(what).await
     }
 
-    /// Returns the last attempts to make versions serve a namespace, the latest at the end: at most 32, or 128 with
+    /// Returns the last attempts to make versions serve a namespace, the latest one last: at most 32, or 128 with
     /// [`ReloadOptions::history`]. The list is empty for a namespace that has never had a script.
     pub async fn history(&self, namespace: &str) -> Vec<Record> {
         self.state.reloader.history(namespace).await
     }
 
-    /// Returns the last attempts to make versions serve, of all namespaces, the latest at the end: each with its batch,
+    /// Returns the last attempts to make versions serve in all namespaces, the latest one last: each with its batch,
     /// its files, its outcome, and the number of connections that have the version now.
     ///
     /// ```
@@ -293,7 +294,7 @@ impl Host {
     }
 
     /// Returns the differences between the texts of two versions of a namespace, from version `a` to version `b`, in
-    /// the unified format, file by file. The result is empty if the texts are equal.
+    /// unified diff format, file by file. The result is empty if the texts are equal.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) -> Result<(), Box<dyn std::error::Error>> {
@@ -308,8 +309,8 @@ impl Host {
         self.state.reloader.diff(namespace, a, b).await
     }
 
-    /// Pauses the watch of files: saves wait until [`Host::resume`], and do not take effect before. [`Host::reload`]
-    /// and rollbacks still work. Returns `false` if the host is paused already.
+    /// Pauses automatic reloads: saves wait until [`Host::resume`], and take effect only then. [`Host::reload`] and
+    /// rollbacks still work. Returns `false` if the host is already paused.
     ///
     /// ```no_run
     /// # async fn run(host: patchcord::Host) {
@@ -322,7 +323,8 @@ impl Host {
         self.state.reloader.pause().await
     }
 
-    /// Ends a [`Host::pause`]: loads all saves since then as one, and later saves take effect at once again. Does nothing if the host is not paused.
+    /// Ends a [`Host::pause`]: loads all saves since then together, and from then on saves take effect at once again.
+    /// Does nothing if the host is not paused.
     ///
     /// # Errors
     /// Returns [`ScriptsRejected`], as [`Host::reload`] does.
@@ -331,9 +333,9 @@ impl Host {
         loaded.unwrap_or_default().into_result()
     }
 
-    /// Checks the scripts without serving them. Returns errors, for which a load would reject a script, and warnings
-    /// about probable mistakes, in the order of files and lines. The check reads every file, also those that no script
-    /// imports. It does not change anything that serves.
+    /// Checks the scripts without serving them. Returns errors, which would make a load reject a script, and warnings
+    /// about probable mistakes, ordered by file and line. The check reads every file, including those that no script
+    /// imports. It changes nothing that serves.
     ///
     /// ```
     /// use patchcord::{Host, script::Memory};
@@ -350,8 +352,8 @@ impl Host {
         reload::check::check(&self.state.reloader.scripting)
     }
 
-    /// Returns definitions of everything that scripts of this host can call, the functions of the application included,
-    /// for the Rhai language server (`.d.rhai`).
+    /// Returns definitions of everything that scripts of this host can call, including the functions of the
+    /// application, for the Rhai language server (`.d.rhai`).
     ///
     /// ```
     /// let host = patchcord::Host::builder().function("twice(n)", |n: i64| n * 2).build();
@@ -393,7 +395,7 @@ impl Host {
         paths
     }
 
-    /// Returns the names of all script files that the loader lists, modules included, whether they serve or not.
+    /// Returns the names of all script files that the loader lists, including modules, whether they serve or not.
     ///
     /// ```
     /// use patchcord::{Host, script::Memory};
@@ -441,7 +443,7 @@ impl Host {
     }
 
     /// Returns the number of sockets that are connected now, by namespace. Sockets of an instance count for its dynamic
-    /// namespace, so that clients cannot make the list long.
+    /// namespace, so that clients cannot make the result large.
     ///
     /// ```
     /// # async fn run(host: patchcord::Host) {
@@ -472,7 +474,7 @@ impl Host {
         self.state.announcer.announce(event);
     }
 
-    /// Announces that the server cannot accept connections for now.
+    /// Announces that the server temporarily cannot accept connections.
     pub(crate) fn no_connection(&self, problem: &std::io::Error) {
         self.announce(HostEvent::AcceptFailed {
             error: problem.to_string(),
@@ -501,8 +503,8 @@ impl Host {
         self.announce(HostEvent::BundleMissing { path });
     }
 
-    /// Returns an app in which this host handles the Socket.IO path, [`TransportOptions::path`], and `app` handles all other
-    /// paths.
+    /// Returns an app in which this host handles the Socket.IO path, [`TransportOptions::path`], and `app` handles all
+    /// other paths.
     ///
     /// The host speaks Engine.IO itself, for polling and WebSocket. So it can count the bytes that wait for a client,
     /// disconnect a client that does not read, keep events that arrive together with a CONNECT, and end sessions as
@@ -516,7 +518,7 @@ impl Host {
     }
 
     /// Returns a tower layer that does the same as [`Host::service`] for the service that it wraps: an axum app, or any
-    /// other HTTP service that cannot fail.
+    /// other infallible HTTP service.
     ///
     /// ```
     /// use axum::{Router, routing::get};
@@ -574,8 +576,8 @@ impl Host {
         Ok(Router::new().fallback_service(service))
     }
 
-    /// Registers the host's own server, which is possible only once. Returns the service that handles the Socket.IO
-    /// path, and passes all other requests to `app`.
+    /// Registers the host's own Socket.IO server, which is possible only once. Returns the service that handles the
+    /// Socket.IO path, and passes all other requests to `app`.
     fn http_service(
         &self,
         app: Router,
@@ -604,13 +606,13 @@ impl Host {
         Ok(HostService::new(endpoint, app, cors, hosts, state.clone()))
     }
 
-    /// Returns the check of the `Host` of requests that the options ask for; `None` if every name is allowed.
+    /// Returns the check of the `Host` header that the options require; `None` if every name is allowed.
     fn allowed_hosts_check(&self) -> Option<Arc<HostCheck>> {
         let allowed = self.options().clients.allowed_hosts.clone()?;
         Some(self.host_check(allowed))
     }
 
-    /// Returns a check of the `Host` of requests against the allowed names.
+    /// Returns a check of the `Host` header of requests against the allowed names.
     pub(crate) fn host_check(&self, allowed: Vec<AllowedHost>) -> Arc<HostCheck> {
         let behind_proxy = self.options().clients.trust_proxy > 0;
         let announcer = self.state.announcer.clone();
@@ -628,24 +630,24 @@ impl Host {
         !is_closing && !self.namespaces().is_empty()
     }
 
-    /// Serves the scripts on a `SocketIo` of the application, with any adapter, beside the namespaces that the
-    /// application has on it. Call this method once, on a Tokio runtime.
+    /// Serves the scripts on a `SocketIo` of the application, with any adapter, alongside the application's own
+    /// namespaces. Call this method once, on a Tokio runtime.
     ///
     /// Handlers, handshakes, rooms, acks, timers, limits and live editing work as with [`Host::service`]. But the host
-    /// does not control the transport here. [`HostEvent::AttachWarning`] reports at once what does not hold for this
-    /// `SocketIo` and these options. The differences are:
+    /// does not control the transport here. [`HostEvent::AttachWarning`] reports at once which guarantees do not hold
+    /// for this `SocketIo` and these options. The differences are:
     ///
     /// | | [`Host::service`] | `Host::attach` |
     /// |---|---|---|
     /// | a client that does not read | is disconnected when [`TransportOptions::max_backlog`] bytes wait for it | is disconnected when as many packets wait as the `max_buffer_size` of the `SocketIo` allows, of any size; the connection ends with the next heartbeat |
     /// | `socket.disconnect(true)` | closes the connection | removes the client from every namespace of the host; the official clients then close by themselves |
     /// | events in the same write as a CONNECT | are kept | end the connection, as in socketioxide |
-    /// | `volatile` | is skipped while anything is on its way to the client, or a polling client does not poll | is an ordinary `emit` |
+    /// | `volatile` | is skipped while anything waits to be sent to the client, or a polling client does not poll | is an ordinary `emit` |
     /// | `fetch_sockets` and `socket.rooms` | are in the order of connecting and joining | are in no order |
     /// | `io.rooms` | is in the order of creation | is sorted by name |
-    /// | the answer to a CONNECT | leaves after `on_connection` has run | leaves before |
-    /// | names of events with escapes, packets that cannot be read, upgrades that are given up, aborted polls, the first ping | are handled as in Node | are handled as in socketioxide |
-    /// | the first clients of `room/{id}.rhai` | are in one namespace | can miss each other if they come in the same instant |
+    /// | the answer to a CONNECT | is sent after `on_connection` has run | is sent before |
+    /// | event names with escapes, unreadable packets, abandoned upgrades, aborted polls, the first ping | are handled as in Node | are handled as in socketioxide |
+    /// | the first clients of `room/{id}.rhai` | are in one namespace | can fail to reach each other if they connect in the same instant |
     /// | path, ping, payloads, transports, origins, allowed hosts, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] returns a builder with the same values |
     /// | [`ClientOptions::max_connections`] and the limits per address and second, [`TransportOptions::write_timeout`], [`TransportOptions::max_backlog_total`], [`ClientOptions::max_namespaces_per_client`] | the host's | the application's |
     /// | [`ClientOptions::max_events_per_second`] | covers all packets of a client | covers the events of each socket |
@@ -653,14 +655,15 @@ impl Host {
     /// | `socket.handshake.address` | the peer's | the same, if the app has axum's `ConnectInfo<SocketAddr>` |
     ///
     /// With an adapter that reaches other processes, `emit` reaches their clients too, unless it goes through `local`.
-    /// `io.sockets`, `fetch_sockets`, `sockets_join` and the like, acks of broadcasts, `volatile` broadcasts and
-    /// `io.data` cover this process only. Namespaces accept clients as soon as the adapter is ready.
+    /// `io.sockets`, `fetch_sockets`, `sockets_join` and similar functions, acks of broadcasts, `volatile` broadcasts
+    /// and `io.data` cover this process only. Namespaces accept clients as soon as the adapter is ready.
     ///
-    /// The host serves while the application keeps a [`Host`]: when the last one is dropped, new clients are rejected.
+    /// The host serves as long as the application keeps a [`Host`]: when the last handle is dropped, new clients are
+    /// rejected.
     ///
-    /// A namespace that the application has registered before stays the application's, and the host announces this. A
+    /// A namespace that the application registered earlier stays the application's, and the host announces this. A
     /// namespace that the application registers later would replace that of a script, so the application must not
-    /// register the path of a script. [`Host::close`] ends the namespaces of the host only.
+    /// register the path of a script. [`Host::close`] closes only the namespaces of the host.
     ///
     /// ```
     /// use axum::Router;
@@ -671,7 +674,8 @@ impl Host {
     /// let (layer, io) = Options::default().socket_io().build_layer();
     /// io.ns("/admin", async |socket: SocketRef| drop(socket.emit("hello", "from Rust")));
     ///
-    /// let scripts = Memory::from([("chat.rhai", "fn on_connection(socket) { socket.emit(\"hello\", \"from a script\"); }")]);
+    /// let scripts =
+    ///     Memory::from([("chat.rhai", "fn on_connection(socket) { socket.emit(\"hello\", \"from a script\"); }")]);
     /// let host = Host::builder().loader(scripts).build();
     /// host.load().await.unwrap();
     /// host.attach(&io)?;
@@ -683,7 +687,7 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// Returns [`AttachError`] if the host serves already or is closed, or if the parser of the `SocketIo` is not the
+    /// Returns [`AttachError`] if the host already serves or is closed, or if the parser of the `SocketIo` is not the
     /// common one.
     pub fn attach<A: Adapter + DefinedAdapter>(&self, io: &SocketIo<A>) -> Result<(), AttachError> {
         if has_other_parser(io.config()) {
@@ -701,12 +705,15 @@ impl Host {
         Ok(())
     }
 
-    /// Closes the host: disconnects every client and rejects new ones. Scripts receive the reason `server shutting
-    /// down`. Returns when all script calls have ended and everything that was sent has left, but not later than after
-    /// [`TransportOptions::drain_timeout`]. A closed host cannot serve again.
+    /// Closes the host: disconnects every client and rejects new ones. Scripts receive the reason
+    /// `server shutting down`. Returns when all script calls have ended and all queued data was sent, or after
+    /// [`TransportOptions::drain_timeout`] at the latest. A closed host cannot serve again.
     ///
     /// ```no_run
-    /// # async fn run(host: patchcord::Host, listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn run(
+    /// #     host: patchcord::Host,
+    /// #     listener: tokio::net::TcpListener,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
     /// let app = host.service(axum::Router::new())?;
     /// axum::serve(listener, app)
     ///     .with_graceful_shutdown(async move {
@@ -722,7 +729,7 @@ impl Host {
         let state = &self.state;
         state.lifecycle.closing.cancel();
         let closed = async {
-            // A running reload is decided first. Clients that are connecting still run `on_connection`, so that every
+            // A running reload finishes first. Clients that are connecting still run `on_connection`, so that every
             // script that has seen a client also sees its disconnect.
             let permit = state.reloader.permit().await;
             let gate = state.lifecycle.close_gate().await;
@@ -738,7 +745,8 @@ impl Host {
             }
             self.wait_idle().await;
             state.namespaces.close().await;
-            // socketioxide forgets its namespaces before their sockets, and then the two hold each other.
+            // socketioxide drops its namespaces before their sockets. The two then reference each other, so each socket
+            // is disconnected explicitly.
             for link in links {
                 link.disconnect();
             }
@@ -748,7 +756,7 @@ impl Host {
             drop(gate);
             permit.forget();
         };
-        // Everything that has not left after this time is lost with the process.
+        // Data that is not sent within this time is lost when the process ends.
         let _ = timeout(state.options.transport.drain_timeout, closed).await;
     }
 
@@ -763,8 +771,8 @@ impl Host {
         namespace.map_or_else(rhai::Map::new, |namespace| namespace.data().to_map())
     }
 
-    /// Returns a call context without a client, for the REPL and for tests, in the served namespace whose path comes
-    /// first, such as `/`. Returns `None` if no namespace is served.
+    /// Returns a call context without a client, for the REPL and for tests. It belongs to the served namespace whose
+    /// path sorts first, such as `/`. Returns `None` if no namespace is served.
     pub(crate) fn turn(&self) -> Option<Turn> {
         let all = self.state.namespaces.all().into_iter();
         let served = all.filter(|namespace| namespace.version().is_some());

@@ -1,10 +1,11 @@
 //! Namespaces of a host, and the Socket.IO server that they are registered with.
 //!
-//! Invariant: a namespace is registered with the server once, also if later versions of its script are loaded.
+//! Invariant: a namespace is registered with the server once, even if later versions of its script are loaded.
 //!
 //! A dynamic namespace, such as `room/{id}.rhai`, has instances: `/room/1`, `/room/2` and so on. Each instance has
 //! connections and data of its own. The host registers an instance before socketioxide sees the first CONNECT to it.
-//! socketioxide can create namespaces on demand, but then loses one of two first clients that come at the same time.
+//! socketioxide can create namespaces on demand, but then loses one of the first two clients if they connect at the
+//! same time.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +26,7 @@ use crate::{
     event::{ConnectRefusal, HostEvent},
 };
 
-/// Error message for a client whose namespace has no version that serves it.
+/// Error message for a client of a namespace that no version serves.
 pub(super) const INVALID_NAMESPACE: &str = "Invalid namespace";
 
 /// Time for which an instance without clients is kept, for clients that are about to connect.
@@ -110,7 +111,7 @@ impl Namespaces {
         namespace
     }
 
-    /// Sets the server for the namespaces. Returns `false` if there is one already, or the host is closing.
+    /// Sets the server for the namespaces. Returns `false` if a server is already set, or the host is closing.
     pub(super) fn take_backend(&self, backend: Arc<dyn Backend>) -> bool {
         let mut current = self.backend.lock();
         let is_first = current.is_none() && !self.closing.is_cancelled();
@@ -143,15 +144,15 @@ impl Namespaces {
         drop(known);
     }
 
-    /// Closes the units of all namespaces, because a unit and its namespace hold each other.
+    /// Closes the units of all namespaces, because a unit and its namespace reference each other.
     pub(super) fn end_units(&self) {
         self.all()
             .iter()
             .for_each(|namespace| namespace.close_context());
     }
 
-    /// Assigns to a namespace the path that it is about to serve. If a dynamic namespace has served the path so far,
-    /// the clients of that instance are disconnected. `script` is the script that serves the path from now on.
+    /// Assigns to a namespace the path that it is about to serve. If a dynamic namespace has served the path until
+    /// then, the clients of that instance are disconnected. `script` is the script that serves the path from now on.
     pub(super) fn claim(&self, namespace: &Arc<Namespace>, script: &Arc<str>) {
         if namespace.is_dynamic() {
             return self.claim_all(namespace);
@@ -198,8 +199,8 @@ impl Namespaces {
         });
     }
 
-    /// Passes the path of a namespace that has no version any more to the dynamic namespace that matches it. Returns
-    /// the script of the dynamic namespace; `None` if there is none.
+    /// Passes the path of a namespace that no longer has a version to the dynamic namespace that matches the path.
+    /// Returns the script of the dynamic namespace; `None` if there is none.
     pub(super) fn release(&self, namespace: &Arc<Namespace>) -> Option<Arc<str>> {
         let path = namespace.path();
         let dynamic = self.dynamic_of(path).filter(|_| !namespace.is_dynamic())?;
@@ -292,9 +293,9 @@ impl Namespaces {
         }
     }
 
-    /// Returns the namespace for a CONNECT of a client, reserved for it. Creates an instance if a dynamic namespace
-    /// matches the path, and no other namespace has the path. Announces a rejected CONNECT, so it must be called only
-    /// once for each CONNECT.
+    /// Returns the namespace for a client's CONNECT, and reserves it for the client. Creates an instance if a dynamic
+    /// namespace matches the path, and no other namespace has the path. Announces a rejected CONNECT, so it must be
+    /// called only once for each CONNECT.
     pub(super) fn ensure(&self, path: &str) -> Option<Reserved> {
         self.ensure_for(path, None)
     }
@@ -331,7 +332,7 @@ impl Namespaces {
         }
         // A second request for the same path waits here until the instance is registered.
         let backend = self.backend.lock();
-        // Meanwhile, a file may have been loaded for the path.
+        // In the meantime, a file may have been loaded for the path.
         if let Some(named) = self.known.read().by_path.get(path) {
             return Ok(named.reserve());
         }
@@ -359,7 +360,8 @@ impl Namespaces {
             }
             drop(backend);
             instance.load(None);
-            // The client may still be rejected. Then no client ever leaves the instance, which would remove it.
+            // The client may still be rejected. Then no client ever leaves the instance, so nothing else would remove
+            // it.
             self.forget_later(path);
         }
         Ok(reserved)

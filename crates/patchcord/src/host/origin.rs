@@ -13,7 +13,7 @@ const MAX_LENGTH: usize = 290;
 const FILE: &str = "file";
 
 /// Origin of a page: a scheme, a host and perhaps a port, such as `https://example.com` or `http://localhost:8080`. It
-/// is parsed from a text, without regard to case.
+/// is parsed from text, and case is ignored.
 ///
 /// `*` stands for every page, and `null` for pages without an origin, such as a sandboxed frame, which every page can
 /// open. A page that only one of these allows connects without the credentials of its visitors: scripts see neither

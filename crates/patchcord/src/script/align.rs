@@ -2,9 +2,9 @@
 //!
 //! In: the [`Places`] of both. Out: an [`Alignment`].
 //!
-//! The passes run from certain to likely matches. Each pass considers only what the earlier passes left unpaired. A
-//! closure that stayed in its place is paired before equal code elsewhere, because when a handler is copied and the
-//! original is then edited, the equal code is the copy.
+//! The passes go from certain to likely matches. Each pass considers only what the earlier passes left unpaired. A
+//! closure that stayed in its position is paired before equal code elsewhere: when a handler is copied and the original
+//! is then edited, the equal code is the copy.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,7 +18,7 @@ use super::{
     tokens::hash,
 };
 
-/// Minimum similarity at which two closures are paired by their similarity alone, from 0 to 1.
+/// Minimum similarity, from 0 to 1, at which two closures are paired by their similarity alone.
 const THRESHOLD: f64 = 0.5;
 
 /// Maximum number of pairs that are compared token by token.
@@ -27,7 +27,7 @@ const MAX_EXACT_PAIRS: usize = 4096;
 /// Maximum number of pairs that are compared at all.
 const MAX_PAIRS: usize = 1 << 16;
 
-/// Minimum length of a closure that is paired by its code alone, in tokens.
+/// Minimum length, in tokens, of a closure that is paired by its code alone.
 const MIN_BODY: usize = 5;
 
 /// Counterparts of the closures and named functions of an old version in a new one.
@@ -135,22 +135,22 @@ fn unique<'a, K: Hash + Eq>(
 /// Properties by which a closure is found in the other version.
 #[derive(Debug, Clone, Copy)]
 struct Key {
-    /// Hash of the named function that encloses it, or of its file at top level.
+    /// Hash of the named function that encloses the closure, or of the file if the closure is at top level.
     function: u64,
-    /// Hash of the words and events of it and of all closures around it.
+    /// Hash of the words and events of the closure and of all enclosing closures.
     site: u64,
-    /// Hash of the statements of it and of all closures around it.
+    /// Hash of the statements of the closure and of all enclosing closures.
     statement: u64,
     word: u64,
-    /// Hash of its word and event; `None` if it has no event.
+    /// Hash of the closure's word and event; `None` if it has no event.
     event: Option<u64>,
-    /// `true` if it has an event, or is the value of a variable or a key.
+    /// `true` if the closure has an event, or is the value of a variable or a key.
     is_named: bool,
     slot: usize,
     body: u64,
     length: usize,
     parent: Option<usize>,
-    /// Number of closures before it with the same function, site and statement.
+    /// Number of earlier closures with the same function, site and statement.
     rank: usize,
 }
 
@@ -243,8 +243,8 @@ impl Aligning<'_> {
             .collect()
     }
 
-    /// Pairs closures with equal code, in order. If one version has more of them, those with equal places and ranks go
-    /// first.
+    /// Pairs closures with equal code, in order. If one version has more of them, those with equal sites and ranks are
+    /// paired first.
     fn equal<K: Ord>(&mut self, key: impl Fn(&Key) -> Option<K>) {
         for (old, new) in self.groups(key) {
             if old.len() != new.len() {
@@ -281,7 +281,7 @@ impl Aligning<'_> {
         }
     }
 
-    /// Pairs unpaired closures if no other closure of either version has their key, including the paired ones.
+    /// Pairs two unpaired closures if no other closure of either version, paired or unpaired, has their key.
     fn edited_where_nothing_else_is<K: Ord + Copy>(&mut self, key: impl Fn(&Key) -> K) {
         let count = |keys: &[Key]| {
             let mut counts = BTreeMap::<K, usize>::new();
@@ -297,7 +297,7 @@ impl Aligning<'_> {
         }
     }
 
-    /// Pairs closures at the same place. If there are several, the most similar ones go first.
+    /// Pairs closures at the same site. If there are several, the most similar ones are paired first.
     fn edited<K: Ord>(&mut self, key: impl Fn(&Key) -> Option<K>) {
         for (old, new) in self.groups(key) {
             if old.len() * new.len() > 1 {
@@ -379,7 +379,7 @@ impl Aligning<'_> {
         }
     }
 
-    /// Returns a bonus for an equal context, which decides between closures that are equally similar.
+    /// Returns a bonus for an equal context, as a tie-breaker between closures that are equally similar.
     fn nearness(&self, old: usize, new: usize) -> f64 {
         let (Some(old), Some(new)) = (self.old_keys.get(old), self.new_keys.get(new)) else {
             return 0.0;
@@ -393,7 +393,7 @@ impl Aligning<'_> {
     }
 }
 
-/// Tokens of a closure, in order and sorted.
+/// Tokens of a closure, in their original order and sorted.
 struct Text {
     tokens: Vec<u64>,
     sorted: Vec<u64>,

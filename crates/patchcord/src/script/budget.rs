@@ -1,9 +1,9 @@
 //! Budget of one script call: operations, time, memory and produced bytes, counted by the thread that runs the call.
 //!
-//! Rhai calls `on_progress` at every operation, also inside callbacks, and no `try` of a script can catch the end of
-//! its budget. Reading the system's clock costs more than an operation, so a separate thread keeps a coarse clock that
-//! costs nothing to read. While the coarse clock stands still, the system's clock is read. The duration of a call is
-//! measured by a cheap clock of the system, too.
+//! Rhai calls `on_progress` at every operation, also inside callbacks, and a script cannot catch the end of its budget
+//! with `try`. Reading the system clock costs more than an operation, so a separate thread updates a coarse clock that
+//! costs nothing to read. While the coarse clock is stopped, the system clock is read. The duration of a call is also
+//! measured with a cheap system clock.
 
 use std::{
     cell::Cell,
@@ -27,48 +27,48 @@ use super::{
 pub(crate) const OPERATIONS: &str = "operations";
 /// Token: the time of the call is over.
 pub(crate) const TIME: &str = "time";
-/// Token: native functions have made too many bytes for the call.
+/// Token: native functions have produced too many bytes for the call.
 pub(crate) const PRODUCED: &str = "produced";
-/// Token: the memory of the call has grown too much.
+/// Token: the memory use of the call has grown too much.
 pub(crate) const MEMORY: &str = "memory";
-/// Token: a value is nested too deep.
+/// Token: a value is nested too deeply.
 pub(crate) const DEPTH: &str = "depth";
 /// Token: the maps of a value have too many keys.
 pub(crate) const KEYS: &str = "keys";
-/// Token: a value has too many elements, or too many bytes of text.
+/// Token: a value has too many elements, or its strings have too many bytes.
 pub(crate) const LARGE: &str = "large";
-/// Beginning of a token: a native function panicked. The text of the panic follows.
+/// Prefix of a token: a native function panicked. The panic message follows.
 pub(crate) const PANIC: &str = "panic: ";
 
-/// Interval at which the system's clock is read, in operations, even if the coarse clock does not move.
+/// Interval, in operations, at which the system clock is read even if the coarse clock does not advance.
 const CLOCK_EVERY: u64 = 1024;
-/// Interval at which the coarse clock moves.
+/// Interval at which the coarse clock advances.
 const TICK: Duration = Duration::from_millis(2);
-/// Clock of the system that costs less to read than the exact one. It lags by a few milliseconds at most. The coarse
-/// clock may lag for as long as its thread waits for a processor on a busy machine.
+/// System clock that costs less to read than the exact one. It lags by a few milliseconds at most. The coarse clock, in
+/// contrast, may lag for as long as its thread waits for a CPU on a busy machine.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const COARSE_SYSTEM_CLOCK: ClockId = ClockId::MonotonicCoarse;
-/// The exact clock, because these systems have no cheap one.
+/// Exact system clock, because these systems have no cheap one.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const COARSE_SYSTEM_CLOCK: ClockId = ClockId::Monotonic;
-/// Threshold above which a call is slow and delays others, in microseconds.
+/// Threshold, in microseconds, above which a call counts as slow and delays others.
 const SLOW_CALL_MICROS: u64 = 10_000;
-/// Threshold for a starved call, in operations: a call that has done less when its time is over has waited for a
-/// processor instead of using one.
+/// Threshold for a starved call, in operations: a call that has executed fewer operations when its time is over was
+/// waiting for a CPU instead of using one.
 const STARVED_OPERATIONS: u64 = 1_000;
-/// Maximum time of a starved call, as a multiple of its time limit. Within it the call gets the processor time that it
-/// missed.
+/// Maximum time of a starved call, as a multiple of its time limit. Within this time, the call gets the CPU time that
+/// it missed.
 const MAX_TIME_FACTOR: u32 = 4;
-/// Delay after which a call records the processor time of its thread, in microseconds.
+/// Delay, in microseconds, after which a call records the CPU time of its thread.
 const FIRST_LOOK_MICROS: u64 = 4_000;
 /// Number of intervals without a call after which the coarse clock stops.
 const IDLE_TICKS: u32 = 500;
-/// Value of the coarse clock while it stands still and the system's clock must be read.
+/// Value of the coarse clock while it is stopped and the system clock must be read.
 const UNKNOWN: u64 = u64::MAX;
 
 thread_local! {
     static OPERATIONS_LEFT: Cell<u64> = const { Cell::new(0) };
-    /// Unlimited outside a call.
+    /// Number of bytes that native functions may still produce for the call; unlimited outside a call.
     static BYTES_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
     static GROWTH: Cell<Growth> = const { Cell::new(Growth::NONE) };
     /// Time of the next time check of the call.
@@ -82,7 +82,7 @@ thread_local! {
 
 /// Coarse clock, in microseconds of [`ClockId::Monotonic`].
 static NOW: AtomicU64 = AtomicU64::new(UNKNOWN);
-/// `true` if a call has begun since the coarse clock last moved.
+/// `true` if a call has started since the coarse clock last advanced.
 static CALLED: AtomicBool = AtomicBool::new(false);
 static CLOCK: OnceLock<Option<Thread>> = OnceLock::new();
 
@@ -91,9 +91,9 @@ static CLOCK: OnceLock<Option<Thread>> = OnceLock::new();
 struct Times {
     /// End of the call's time limit.
     deadline: u64,
-    /// Latest end of a starved call.
+    /// Latest possible end of a starved call.
     last: u64,
-    /// Processor time of its thread at which a starved call ends; `None` before the first check.
+    /// CPU time of the thread at which a starved call ends; `None` before the first check.
     processor: Option<u64>,
 }
 
@@ -126,8 +126,8 @@ impl Growth {
         })
     }
 
-    /// Returns `true` if `more` additional bytes exceed the limit. The growth of a call is negative if it has freed
-    /// what others allocated.
+    /// Returns `true` if `more` additional bytes would exceed the limit. The growth of a call is negative if it has
+    /// freed memory that others allocated.
     fn is_over(self, more: usize) -> bool {
         meter::allocated().is_some_and(|now| {
             let grown = now.wrapping_sub(self.from).cast_signed();
@@ -136,7 +136,7 @@ impl Growth {
     }
 }
 
-/// Starts the budget of a call. The guard restores the previous budget when it is dropped.
+/// Starts the budget of a call. Dropping the guard restores the previous budget.
 pub(crate) fn start(limits: &Limits) -> Guard {
     let started = now();
     let times = Times {
@@ -156,7 +156,7 @@ pub(crate) fn start(limits: &Limits) -> Guard {
     }
 }
 
-/// Counts one operation. Returns the token of the budget that is used up, if any.
+/// Counts one operation. Returns the token of the limit that is exceeded, if any.
 pub(crate) fn spend() -> Option<&'static str> {
     let left = OPERATIONS_LEFT.get();
     let looks = NOW.load(Ordering::Relaxed) >= NEXT_TIME_CHECK.get();
@@ -183,7 +183,7 @@ fn look(left: u64, at_time: bool) -> Option<&'static str> {
 
 /// Returns `true` if the time of a call with `left` operations left is over.
 fn is_over(left: u64) -> bool {
-    // The coarse clock may lag on a busy machine.
+    // On a busy machine, the coarse clock may lag.
     let now = exact_time();
     if now < NEXT_TIME_CHECK.get() {
         return false;
@@ -205,10 +205,10 @@ fn is_over(left: u64) -> bool {
     is_over
 }
 
-/// Counts bytes that a native function makes for the script, before it makes them.
+/// Counts bytes that a native function is about to produce for the script.
 ///
 /// # Errors
-/// Fails if the call may make no more bytes, exceeds its memory, or is over its time. No script can catch this error.
+/// Fails if the call exceeds its limit of produced bytes, of memory, or of time. A script cannot catch this error.
 pub(crate) fn produce(bytes: usize) -> Result<(), Box<EvalAltResult>> {
     match BYTES_LEFT.get().checked_sub(bytes) {
         Some(left) => BYTES_LEFT.set(left),
@@ -223,24 +223,25 @@ pub(crate) fn produce(bytes: usize) -> Result<(), Box<EvalAltResult>> {
     }
 }
 
-/// Returns an error that ends a call and that no script can catch.
+/// Returns an error that ends a call and that a script cannot catch.
 pub(crate) fn ended(why: &str) -> Box<EvalAltResult> {
     EvalAltResult::ErrorTerminated(why.into(), Position::NONE).into()
 }
 
 /// Returns `Some(true)` if a call on this thread has taken longer than 10 ms since the last query, and `None` if there
-/// was no call. Resets the answer.
+/// was no call. Resets the record.
 pub(crate) fn took_long() -> Option<bool> {
     TOOK_LONG.take()
 }
 
-/// Returns `true` if a call on this thread has taken longer than 10 ms since the last [`took_long`]. Keeps the answer.
+/// Returns `true` if a call on this thread has taken longer than 10 ms since the last [`took_long`]. Does not reset the
+/// record.
 pub(crate) fn has_taken_long() -> bool {
     TOOK_LONG.get() == Some(true)
 }
 
-/// Suspends the current budget, for work of the host in the middle of a call. The guard restores it when it is dropped,
-/// and extends the call's time by the duration of that work.
+/// Suspends the current budget while the host does work of its own within a call. Dropping the guard restores the
+/// budget, and extends the call's time by the duration of that work.
 pub(crate) fn suspend() -> Suspended {
     Suspended {
         began: now(),
@@ -309,12 +310,12 @@ fn now() -> u64 {
     read(ClockId::Monotonic)
 }
 
-/// Returns the time of a clock of the system, in microseconds.
+/// Returns the time of a system clock, in microseconds.
 fn read(clock: ClockId) -> u64 {
     Duration::try_from(clock_gettime(clock)).map_or(0, micros)
 }
 
-/// Returns the time in seconds, from 1, by a clock that is cheap to read.
+/// Returns the time in seconds, starting at 1, from a clock that is cheap to read.
 pub(crate) fn cheap_seconds() -> u32 {
     let time = match NOW.load(Ordering::Relaxed) {
         UNKNOWN => read(COARSE_SYSTEM_CLOCK),
@@ -324,7 +325,7 @@ pub(crate) fn cheap_seconds() -> u32 {
     u32::try_from(seconds).map_or(u32::MAX, |seconds| seconds.saturating_add(1))
 }
 
-/// Returns the time of the coarse clock, or of the system's clock while the coarse one stands still.
+/// Returns the time of the coarse clock, or of the system clock while the coarse clock is stopped.
 fn time() -> u64 {
     match NOW.load(Ordering::Relaxed) {
         UNKNOWN => exact_time(),
@@ -339,19 +340,19 @@ fn exact_time() -> u64 {
     now()
 }
 
-/// Returns the processor time that this thread has used, in microseconds.
+/// Returns the CPU time that this thread has used, in microseconds.
 fn processor_time() -> u64 {
     read(ClockId::ThreadCPUTime)
 }
 
-/// Keeps the coarse clock moving while calls run.
+/// Keeps the coarse clock running while calls run.
 fn wake_clock() {
     if !CALLED.load(Ordering::Relaxed) {
         CALLED.store(true, Ordering::Relaxed);
     }
     let clock = CLOCK.get_or_init(|| {
         let clock = thread::Builder::new().name("call clock".to_owned());
-        // If the thread cannot start, the system's clock is read at each operation.
+        // If the thread cannot start, the system clock is read at each operation.
         clock.spawn(tick).ok().map(|clock| clock.thread().clone())
     });
     if NOW.load(Ordering::Relaxed) == UNKNOWN

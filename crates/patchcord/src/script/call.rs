@@ -1,4 +1,4 @@
-//! One call of script code. It runs within its limits, and its failure ends nothing else.
+//! One call of script code. The call runs within its limits, and its failure affects nothing else.
 
 use std::{
     cell::RefCell,
@@ -14,9 +14,9 @@ use super::{Limits, Version, budget, hook::Hook};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The script threw, or Rhai rejected an operation of it.
+    /// The script threw an error, or Rhai rejected one of its operations.
     Script(Box<EvalAltResult>),
-    /// A native function panicked; with the text of the panic.
+    /// A native function panicked. The field is the panic message.
     Panic(String),
 }
 
@@ -77,15 +77,15 @@ pub(crate) fn run(
     }
 }
 
-/// Returns the file whose code runs at `context`. It is the file of the last library, because a closure keeps the file
-/// that it was made in, whichever file calls it.
+/// Returns the file whose code runs at `context`. It is the file of the last library, because a closure belongs to the
+/// file in which it was created, whichever file calls it.
 pub(crate) fn origin<'a>(context: &'a NativeCallContext<'_>) -> Option<&'a str> {
     let libraries = context.namespaces();
     let of_library = libraries.last().and_then(|library| library.id());
     of_library.or_else(|| context.call_source())
 }
 
-/// Returns the place of the call at `context` among those that `on_connection` makes.
+/// Returns the index of the call at `context` in the code that `on_connection` itself runs.
 pub(crate) fn place_of_call(context: &NativeCallContext<'_>) -> Option<u32> {
     let version = running()?;
     let at = context.call_position();
@@ -93,7 +93,7 @@ pub(crate) fn place_of_call(context: &NativeCallContext<'_>) -> Option<u32> {
     reach.place_at(origin(context)?, at.line()?, at.position()?)
 }
 
-/// Calls a function of the application. Its panic becomes an error that no script can catch.
+/// Calls a function of the application. If the function panics, the panic becomes an error that a script cannot catch.
 pub(crate) fn catch_panic(
     context: Option<NativeCallContext<'_>>,
     call: impl FnOnce(Option<NativeCallContext<'_>>) -> Result<Dynamic, Box<EvalAltResult>>,
@@ -117,7 +117,7 @@ pub(crate) fn catch_panic(
     })
 }
 
-/// Adds the position of the call that panicked, because Rhai drops the position of an error that no script can catch.
+/// Adds the position of the call that panicked, because Rhai drops the position of errors that a script cannot catch.
 fn with_place(error: EvalAltResult) -> Box<EvalAltResult> {
     match (PANICKED_AT.take(), error) {
         (Some((file, at)), EvalAltResult::ErrorTerminated(token, before)) => {

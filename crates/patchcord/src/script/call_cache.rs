@@ -1,8 +1,8 @@
 //! Per-thread cache of the evaluation state for calls into an entry file.
 //!
-//! Rhai copies the evaluation state for each call, and searches one library after the other for every function that the
-//! code calls. It remembers what it found only until the call ends. The cache keeps both between calls, separately for
-//! each thread.
+//! For each call, Rhai copies the evaluation state, and for every function that the code calls, it searches one library
+//! after the other. It remembers the results only until the call ends. The cache keeps both the state and the results
+//! between calls, separately for each thread.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,11 +18,12 @@ use super::{
     last_use::{self, LastUses},
 };
 
-/// Maximum number of cached function lookups. A script may make up any number of names, and Rhai also remembers names
-/// that it did not find.
+/// Maximum number of cached function lookups. A script may use any number of names, and Rhai also caches names that it
+/// did not find.
 const MAX_CACHED_FUNCTIONS: usize = 1024;
 
-/// Cache of one thread, or of a few. No two slots share a cache line, because each slot is written at every call.
+/// Cache of one thread, or of a few threads. No two slots share a CPU cache line, because a slot is written at every
+/// call.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Slot(Mutex<Option<Box<CachedCalls>>>);
@@ -32,12 +33,12 @@ struct CachedCalls {
     state: GlobalRuntimeState,
     caches: Caches,
     scope: Scope<'static>,
-    /// Frames by the addresses of their definitions, which the frames keep alive.
+    /// Frames, by the addresses of their definitions. The frames keep the definitions alive.
     frames: BTreeMap<usize, Frame>,
 }
 
-/// Closure that was called before, with a scope that already has the names of its parameters. Rhai would copy each name
-/// at each call.
+/// Closure that was called before, with a scope that already has the names of its parameters. Without it, Rhai would
+/// copy each name at each call.
 #[derive(Debug)]
 struct Frame {
     definition: Arc<ScriptFuncDef>,
@@ -61,7 +62,7 @@ impl Frame {
         }
     }
 
-    /// Returns the function that runs in the scope: the closure without its parameters.
+    /// Returns the function to run in the scope: the closure without its parameters.
     fn without_parameters(&self) -> ScriptFuncDef {
         ScriptFuncDef {
             name: self.name.as_str().into(),
@@ -85,8 +86,8 @@ impl Frame {
     }
 }
 
-/// Returns slots for the threads that call a script. A script with imports has none, because two of its files may have
-/// functions of the same name, and Rhai would use the cached function of one file for the other.
+/// Returns slots for the threads that call a script. A script with imports has no slots, because two of its files may
+/// have functions of the same name, and Rhai would use the cached function of one file in the other.
 pub(super) fn slots(is_plain: bool) -> Vec<Slot> {
     let count = if is_plain { COPIES } else { 0 };
     (0..count).map(|_| Slot::default()).collect()

@@ -1,7 +1,7 @@
 //! Variables that a closure has captured: their names, their cells, and their identity.
 //!
-//! Rhai passes them as the first parameters of the closure's function. A cell is the shared place that every closure
-//! over a variable reads and writes.
+//! Rhai passes them as the first arguments of the closure's function. A cell is the shared storage that all closures
+//! over a variable read and write.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use rhai::{
 
 use crate::value::same;
 
-/// Maximum number of arities that are tried to find a function by its name. No function has as many parameters.
+/// Maximum number of parameters with which a function is looked up by its name. No function has this many parameters.
 const MAX_PARAMETERS: usize = 32;
 
-/// Returns the address of a captured variable; clones of a shared value have the same address, because they are the
-/// same variable. Returns `None` for a value that is not shared, is in use, or was left unusable by a panic.
+/// Returns the address of a captured variable. Clones of a shared value have the same address, because they are the
+/// same variable. Returns `None` if the value is not shared, is in use, or was left unusable by a panic.
 pub(super) fn address(cell: &Dynamic) -> Option<usize> {
     if !cell.is_shared() {
         return None;
@@ -26,7 +26,7 @@ pub(super) fn address(cell: &Dynamic) -> Option<usize> {
 /// Writes a value into a captured variable.
 pub(super) fn write_cell(cell: &Dynamic, value: Dynamic) {
     let mut cell = cell.clone();
-    // The previous value is dropped after the lock is released, because it may hold the cell itself.
+    // The previous value is dropped after the lock is released, because it may contain the cell itself.
     let before = cell
         .write_lock::<Dynamic>()
         .map(|mut place| std::mem::replace(&mut *place, value));
@@ -42,7 +42,7 @@ pub(super) fn is_same_variable(a: &Dynamic, b: &Dynamic) -> bool {
     }
 }
 
-/// Returns `true` for the name of a closure, which Rhai makes up.
+/// Returns `true` for the name of a closure, which Rhai generates.
 pub(super) fn is_closure(name: &str) -> bool {
     name.starts_with("anon$")
 }
@@ -63,7 +63,7 @@ pub(super) fn split_value_name(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Returns an AST of one function alone, because Rhai shows the body of a function only to a walk over an AST.
+/// Returns an AST that has only this function, because Rhai exposes the body of a function only to a walk over an AST.
 pub(super) fn ast_of(function: &Shared<ScriptFuncDef>) -> AST {
     let mut library = Module::new();
     library.set_script_fn(function.clone());

@@ -1,12 +1,12 @@
-//! Differences between the code of two versions, for the report of an edit, each with its name and place.
+//! Differences between the code of two versions, each with its name and location, for the report of an edit.
 //!
 //! In: two versions. Out: a [`CodeChange`] for each listener, timer, function, captured variable and constant whose
-//! code differs. Code is compared by its tokens, so comments and layout make no difference. The place of a closure
-//! makes none either: a closure that moved with the same text is not a change.
+//! code differs. Code is compared by its tokens, so comments and layout make no difference. Nor does the location of a
+//! closure: a closure that moved with the same text is not a change.
 //!
-//! A part of a version is a named function, a closure that is called later or held by a variable or a key, or the rest
-//! of a file. Each part is compared without the parts inside it, so an edit of a listener is not an edit of the
-//! function around it.
+//! A part of a version is a named function, a closure that is called later or stored in a variable or a key, or the
+//! rest of a file. Each part is compared without the parts inside it, so an edit of a listener is not an edit of the
+//! enclosing function.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,11 +30,11 @@ use super::{
 pub enum ChangeKind {
     /// The code is different.
     Changed,
-    /// The code is the same or different, and has another name.
+    /// The code has another name, and may also be different.
     Renamed,
     /// The code is new.
     Added,
-    /// The code is gone.
+    /// The code has been removed.
     Removed,
 }
 
@@ -49,16 +49,15 @@ pub struct CodeChange {
     pub name: String,
     /// Previous name, if it was renamed.
     pub before: Option<String>,
-    /// File; the file of the older version if the code is gone.
+    /// File; the file of the older version if the code has been removed.
     pub file: Arc<str>,
-    /// Line; the line in the older version if the code is gone.
+    /// Line; the line in the older version if the code has been removed.
     pub line: usize,
-    /// Previous file and line, if the code is changed or renamed and is in another file or function now.
+    /// Previous file and line, if the code was changed or renamed and is now in another file or function.
     pub moved_from: Option<(Arc<str>, usize)>,
 }
 
-/// Returns the differences between two versions, in the order of the files and lines; removed code comes last in its
-/// file.
+/// Returns the differences between two versions, ordered by file and line. In each file, removed code comes last.
 pub(crate) fn changes(old: &Version, new: &Version) -> Vec<CodeChange> {
     let alignment = align(old.places(), new.places());
     let (old, new) = (Side::new(old), Side::new(new));
@@ -79,7 +78,7 @@ pub(crate) fn changes(old: &Version, new: &Version) -> Vec<CodeChange> {
     found
 }
 
-/// Returns the events that listeners of a version name by literals.
+/// Returns the event names that appear as literals in listener registrations of a version.
 pub(crate) fn events(version: &Version) -> BTreeSet<String> {
     let listeners = version
         .places()
@@ -90,8 +89,8 @@ pub(crate) fn events(version: &Version) -> BTreeSet<String> {
     events.map(ToString::to_string).collect()
 }
 
-/// Returns the names of captured variables that a function no longer has, each with the names that the same function
-/// has instead. Closures count as a part of the function that encloses them.
+/// Returns the names of captured variables that a function no longer has, each with the new names of the same function.
+/// Closures count as part of the enclosing function.
 pub(crate) fn renamed_variables(
     old: &Version,
     new: &Version,
@@ -112,7 +111,7 @@ pub(crate) fn renamed_variables(
     found
 }
 
-/// Returns the names that closures capture, by the functions that enclose them; `None` stands for the top level.
+/// Returns the names that closures capture, by enclosing function; `None` means the top level.
 fn captured(
     places: &Places,
     function: impl Fn(usize) -> Option<usize>,
@@ -137,24 +136,24 @@ struct Side<'a> {
     version: &'a Version,
     places: &'a Places,
     brackets: Vec<Brackets<'a>>,
-    /// Rows of each file, in the order of the text.
+    /// Rows of each file, in the order of their code.
     rows: Vec<Range<usize>>,
-    /// Tokens of each row with the statement that registers it; `None` if the row is not a separate part.
+    /// Tokens of each row, including the statement that registers it; `None` if the row is not a separate part.
     whole: Vec<Option<Range<usize>>>,
 }
 
 /// Code of a part, without the parts inside it.
 #[derive(Default)]
 struct Part {
-    /// Hashes of the tokens. The number of an inner part stands in its place.
+    /// Hashes of the tokens. An inner part is replaced with its number.
     code: Vec<u64>,
     variables: Variables,
 }
 
-/// Variables by name: the hashes of the tokens that declare each, and the line of the first of them.
+/// Variables by name: the hashes of the tokens that declare the variable, and the line of its first declaration.
 type Variables = BTreeMap<String, (Vec<u64>, usize)>;
 
-/// Ranges that are left out of a part, each with the number that stands in its place.
+/// Ranges that are left out of a part, each with the number that replaces it.
 type Cuts = Vec<(Range<usize>, Option<u64>)>;
 
 impl<'a> Side<'a> {
@@ -186,12 +185,12 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Returns a row that is a separate part, with its statement.
+    /// Returns a row, if it is a separate part, with the tokens of its statement.
     fn row(&self, index: usize) -> Option<(&'a Row, Range<usize>)> {
         Some((self.places.row(index)?, self.whole.get(index)?.clone()?))
     }
 
-    /// Returns the row around a row that is a separate part, if there is one.
+    /// Returns the enclosing row that is a separate part, if there is one.
     fn around(&self, row: &Row) -> Option<usize> {
         let mut parent = row.parent;
         while let Some(index) = parent {
@@ -203,7 +202,7 @@ impl<'a> Side<'a> {
         parent
     }
 
-    /// Returns the rows of a file that begin within a range.
+    /// Returns the rows of a file that start within a range.
     fn rows_within(&self, file: usize, range: &Range<usize>) -> Range<usize> {
         let all = self.rows.get(file).cloned().unwrap_or_default();
         let rows = self.places.rows().get(all.clone()).unwrap_or_default();
@@ -292,7 +291,7 @@ impl<'a> Side<'a> {
         part
     }
 
-    /// Returns the declarations of a name in a file, each from its `let` or `const` to its end.
+    /// Returns the declarations of a name in a file, each from `let` or `const` to its end.
     fn declarations(&self, file: usize, name: &str) -> impl Iterator<Item = Range<usize>> {
         let name = tokens::name(name);
         let (brackets, file) = (self.brackets.get(file), self.places.files.get(file));
@@ -351,7 +350,7 @@ impl<'a> Side<'a> {
         part
     }
 
-    /// Returns the name that is written at a place.
+    /// Returns the name at a position in the text.
     fn word_at(&self, file: &str, (line, column): Spot) -> String {
         let text = self.version.source(file).unwrap_or_default();
         let line = usize::from(line)
@@ -364,7 +363,7 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Returns the tokens of a closure that is a separate part, with the statement that registers it.
+/// Returns the tokens of a closure, including the statement that registers it, if the closure is a separate part.
 fn whole(places: &Places, row: &Row, brackets: &Brackets<'_>) -> Option<Range<usize>> {
     if row.word.starts_with("key ") {
         return Some(row.range.clone());
@@ -417,8 +416,8 @@ impl Comparing<'_> {
         }
     }
 
-    /// Returns the number that stands for a row of the old version; `None` if the row is not in the same place in the
-    /// new one.
+    /// Returns the number that replaces a row of the old version; `None` if the row is not in the same place in the new
+    /// version.
     fn old_number(&self, old: usize) -> Option<u64> {
         let new = self.alignment.new_row(old)?;
         self.stays(old, new).then_some(new as u64)

@@ -32,15 +32,15 @@ pub struct Code {
     begins_anew: bool,
     places: Places,
     reaches: Reaches,
-    /// Values that the top levels of this version and of earlier ones have made.
+    /// Values that the top levels of this version and of earlier ones have computed.
     made: Vec<RememberedValue>,
     program: Program,
 }
 
-/// Maximum number of values of earlier versions that are remembered for the undo of an edit.
+/// Maximum number of values of earlier versions that are remembered in case an edit is undone.
 const MAX_REMEMBERED: usize = 256;
 
-/// Value of a top level, with the code that has made it.
+/// Value of a top level, with the code that computed it.
 #[derive(Debug, Clone)]
 struct RememberedValue {
     file: Arc<str>,
@@ -55,8 +55,8 @@ impl RememberedValue {
     }
 }
 
-/// Sets the values of the top levels to what the same code has made before, so that a random value, or the time of the
-/// start, is made only once. Returns all remembered values.
+/// Sets the values of the top levels to the values that the same code computed before, so that a random value, or the
+/// time of the start, is computed only once. Returns all remembered values.
 fn made_once(loaded: &mut Entry, before: &[RememberedValue]) -> Vec<RememberedValue> {
     let Entry {
         code: files,
@@ -99,24 +99,24 @@ fn made_once(loaded: &mut Entry, before: &[RememberedValue]) -> Vec<RememberedVa
     made
 }
 
-/// Number of times that code runs for a connection or for a namespace.
+/// Number of times that a piece of code runs for a connection or for a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Runs {
-    /// The code is the hook itself.
+    /// The code is the hook itself, and runs once.
     Once,
-    /// The hook calls it, maybe several times.
+    /// The hook calls the code, perhaps several times.
     InHook,
-    /// Handlers may run it.
+    /// Handlers may run the code, any number of times.
     AnyTimes,
 }
 
 impl Code {
     /// Reads, compiles, checks and runs the top level of `entry` and its imports. `number` is the number of the new
-    /// version. Constants that the same code makes in the version `before` keep their values, unless the script resets
-    /// its state.
+    /// version. Constants that are computed by the same code in the version `before` keep their values, unless the
+    /// script resets its state.
     ///
     /// # Errors
-    /// Returns the diagnostics and the files that were read. Nothing has changed then.
+    /// Returns the diagnostics and the files that were read. In this case, nothing has changed.
     pub fn load(
         engine: &Arc<Engine>,
         known: &SymbolTable,
@@ -172,7 +172,8 @@ impl Code {
         &self.warnings
     }
 
-    /// Returns its closures and named functions, with what identifies each in another version.
+    /// Returns the closures and named functions of this version, with the data that identifies each of them in another
+    /// version.
     pub const fn places(&self) -> &Places {
         &self.places
     }
@@ -184,12 +185,12 @@ impl Code {
         self.reaches.get(hook, &self.places, entry)
     }
 
-    /// Returns the hash that identifies its text: see [`hash`].
+    /// Returns the hash that identifies the text of this version: see [`hash`].
     pub const fn hash(&self) -> &Arc<str> {
         &self.hash
     }
 
-    /// Returns the limits of its calls.
+    /// Returns the limits of calls of this version.
     pub const fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -198,12 +199,13 @@ impl Code {
         &self.engine
     }
 
-    /// Returns `true` if it resets the state of live connections: see [`reset_comments`](super::reset_comments).
+    /// Returns `true` if this version resets the state of live connections: see
+    /// [`reset_comments`](super::reset_comments).
     pub const fn begins_anew(&self) -> bool {
         self.begins_anew
     }
 
-    /// Returns the text of one of its files.
+    /// Returns the text of one of this version's files.
     pub fn source(&self, name: &str) -> Option<Arc<str>> {
         self.files
             .iter()
@@ -211,7 +213,7 @@ impl Code {
             .and_then(|f| f.text.clone())
     }
 
-    /// Returns the name of one of its files.
+    /// Returns the name of one of this version's files.
     pub(super) fn file(&self, name: &str) -> Option<Arc<str>> {
         let mut files = self.files.iter();
         files
@@ -240,18 +242,18 @@ impl Code {
         names.into_iter().collect()
     }
 
-    /// Returns `true` if the entry file defines a function; one that only an earlier version has does not count.
+    /// Returns `true` if the entry file defines a function. Functions that exist only in earlier versions do not count.
     pub(super) fn defines(&self, name: &str) -> bool {
         let mut functions = self.program.files().entry.functions.iter();
         functions.any(|function| function.name == name)
     }
 
-    /// Returns the code that its calls can reach, without that of earlier versions.
+    /// Returns the code that calls of this version can reach, without the code of earlier versions.
     pub(super) const fn program(&self) -> &Program {
         &self.program
     }
 
-    /// Returns the function with a name and at least `captured` parameters.
+    /// Returns the function with this name and at least `captured` parameters.
     pub(super) fn definition(&self, name: &str, captured: usize) -> Option<Arc<ScriptFuncDef>> {
         let state = self.program.state(&self.engine).ok()?;
         definition(state, name, captured)
@@ -265,7 +267,7 @@ impl Code {
         (row.named.is_some() || definition.params.len() == count).then_some(definition)
     }
 
-    /// Returns `true` if a name means the connection's own socket in the closure of a row.
+    /// Returns `true` if a name refers to the connection's own socket in the closure of a row.
     pub(super) fn is_own_socket(&self, row: usize, name: &str) -> bool {
         let registered = self.registered(Hook::Connection);
         let (hook, captured) = match registered {
@@ -287,7 +289,7 @@ impl Code {
             .is_own_socket(row, name, OwnSocket { hook, parameter })
     }
 
-    /// Returns how often a hook runs the code that makes a variable captured by the closure of a row.
+    /// Returns how often a hook runs the code that creates a variable captured by the closure of a row.
     pub(super) fn runs(&self, row: usize, name: &str, hook: Hook) -> Runs {
         let Some(owner) = self.places.owner(row, name) else {
             return Runs::AnyTimes;
@@ -324,7 +326,7 @@ impl Code {
         begins.is_some_and(|(file, (line, column))| reach.place_at(file, line, column).is_some())
     }
 
-    /// Returns a hash of the code, which comments and layout do not change.
+    /// Returns a hash of the code that does not depend on comments and layout.
     pub(crate) fn code(&self) -> u64 {
         self.places.code()
     }

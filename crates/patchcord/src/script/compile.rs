@@ -1,4 +1,4 @@
-//! Loads a script: reads, checks, compiles and runs its files. The result is the state that its code runs in.
+//! Loads a script: reads, checks, compiles and runs its files. The result is the state in which its code runs.
 
 use std::{
     cell::RefCell,
@@ -44,9 +44,9 @@ pub(super) fn capture(running: &GlobalRuntimeState) {
 pub(super) struct Entry {
     /// Code of its files.
     pub(super) code: Files,
-    /// Files that it was read from.
+    /// Files from which the script was read.
     pub(super) files: Vec<SourceFile>,
-    /// Closure that it passed to `io.on("connection", ...)`.
+    /// Closure that the script passed to `io.on("connection", ...)`.
     pub(super) on_connection: Option<FnPtr>,
     /// Warnings about code that probably does something unintended.
     pub(super) warnings: Vec<Diagnostic>,
@@ -88,7 +88,7 @@ pub(super) fn entry(
     }
 }
 
-/// Returns the diagnostics of a file that is only for `import` and that no script imports.
+/// Returns the diagnostics of a file that is meant only for `import`, but that no script imports.
 pub(crate) fn module(
     engine: &Engine,
     known: &SymbolTable,
@@ -151,7 +151,7 @@ impl<'a> Loading<'a> {
         }
     }
 
-    /// Returns `None` if the checks have found errors. Nothing runs then.
+    /// Returns `None` if the checks have found errors. In this case, no code runs.
     fn entry(&mut self, name: &str) -> Loads<Option<Serves>> {
         let ast = self.compile(name, None)?;
         if self.has_errors() {
@@ -168,7 +168,7 @@ impl<'a> Loading<'a> {
         Ok(Some((code, on_connection)))
     }
 
-    /// Adds a last statement to a file, which captures the state.
+    /// Appends a statement to a file that captures the state.
     fn probed(&self, name: &str, ast: &AST) -> Loads<AST> {
         let probe = self
             .engine
@@ -196,14 +196,14 @@ impl<'a> Loading<'a> {
         found.any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// Returns the AST of a file, after loading everything that it imports. `from` is the place of the import.
+    /// Returns the AST of a file, after loading everything that it imports. `from` is the location of the import.
     fn compile(&mut self, name: &str, from: Option<&Place>) -> Loads<AST> {
         if self.files.len() > self.limits.modules {
             let message = format!("the script imports more than {} files", self.limits.modules);
             return Err(at(Diagnostic::error(message), from));
         }
         let text = self.read(name, from)?;
-        // The checks see the code as it was written, because the engine does not optimize by itself.
+        // The checks see the original code, because the engine itself does not optimize.
         let (mut ast, tokens) = self.parse(&text, name)?;
         ast.set_source(name);
         self.stack.push(name.to_owned());
@@ -227,13 +227,13 @@ impl<'a> Loading<'a> {
         let mut optimized = self
             .engine
             .optimize_ast(&Scope::new(), ast, OptimizationLevel::Simple);
-        // Rhai drops the source name when it optimizes, and would report errors in the file that imports this one.
+        // Rhai drops the source name when it optimizes, and would attribute errors to the importing file.
         optimized.set_source(name);
         Ok(optimized)
     }
 
-    /// Reports an import name that stands for two files. A closure runs after the function that made it has ended, so
-    /// the name of an import applies to the whole file.
+    /// Reports an import name that refers to two files. A closure can run after the function that created it has
+    /// returned, so the name of an import applies to the whole file.
     fn check_aliases(&mut self, name: &str, imports: &[Import]) {
         let mut files = BTreeMap::new();
         let named = imports.iter().filter(|import| !import.alias.is_empty());
@@ -258,9 +258,9 @@ impl<'a> Loading<'a> {
         Ok((ast.map_err(|e| self.parse_error(&e, name))?, tokens))
     }
 
-    /// Compiles a file again if one of its closures has the name of a closure of another file. Rhai names a closure by
-    /// its code and its position, so an inserted space gives it another name. The text that is kept does not change, so
-    /// columns after the closure are off by one.
+    /// Compiles a file again if one of its closures has the same name as a closure of another file. Rhai derives the
+    /// name of a closure from its code and its position, so an inserted space changes the name. The stored text does
+    /// not change, so columns after the closure are off by one.
     fn with_own_names(
         &self,
         mut ast: AST,
@@ -272,11 +272,11 @@ impl<'a> Loading<'a> {
         let mut last = BTreeSet::new();
         loop {
             let same = self.places.same_names(&ast);
-            // Rhai counts columns only up to a maximum, so a space may change nothing.
+            // Rhai counts columns only up to a maximum, so an inserted space may have no effect.
             if same.is_empty() || same == last {
                 return Ok((ast, tokens));
             }
-            // Inserts from the end, because a space moves what follows in its line.
+            // Inserts from the end, because a space shifts the rest of its line.
             for at in same.iter().rev() {
                 if let Some(offset) = offset(&text, *at) {
                     text.insert(offset, ' ');
@@ -381,7 +381,7 @@ impl<'a> Loading<'a> {
         Ok(())
     }
 
-    /// Runs a top level within the limits of a call. Also returns its listener for connections, if it has one.
+    /// Runs a top level within the limits of a call. Also returns its connection listener, if it has one.
     fn run<T>(
         &self,
         name: &str,
@@ -397,7 +397,7 @@ impl<'a> Loading<'a> {
         }
     }
 
-    /// Returns the closure that was passed to `io.on("connection", ...)`, if every connection can call it.
+    /// Returns the closure that was passed to `io.on("connection", ...)`, if all connections can call it.
     fn listener(
         &self,
         name: &str,
@@ -455,7 +455,7 @@ fn offset(text: &str, position: Position) -> Option<usize> {
     Some(before + in_line)
 }
 
-/// Returns `true` if a path leads down from the scripts folder, so that no script can name a file outside it.
+/// Returns `true` if a path stays within the scripts folder, so that no script can import a file outside it.
 fn stays_inside(path: &str) -> bool {
     !path.is_empty()
         && !path.contains(['\\', ':', '\0'])
@@ -465,7 +465,7 @@ fn stays_inside(path: &str) -> bool {
 }
 
 struct Import {
-    /// `None` if the path is computed.
+    /// Path of the import; `None` if the path is computed.
     path: Option<String>,
     /// Name of the import in its file; empty if it has none.
     alias: String,

@@ -1,7 +1,7 @@
 //! Constants of a script, with a copy for each thread that calls it.
 //!
-//! Rhai locks the constants to read one (`global::NAME`). If another thread holds the lock, Rhai sleeps, and panics
-//! after a while.
+//! To read a constant (`global::NAME`), Rhai locks all constants. If another thread holds the lock, Rhai sleeps, and
+//! eventually panics.
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +31,7 @@ pub(super) fn read(constants: &Constants) -> BTreeMap<ImmutableString, Dynamic> 
     constants.clone()
 }
 
-/// Returns constants as a state stores them; `None` if there are none.
+/// Returns constants in the form in which a state stores them; `None` if there are none.
 pub(super) fn shared(constants: BTreeMap<ImmutableString, Dynamic>) -> Option<Constants> {
     (!constants.is_empty()).then(|| Arc::new(RwLock::new(constants)))
 }

@@ -1,4 +1,4 @@
-//! Copies of closures and of everything that they have captured, for the rehearsal of an adoption.
+//! Copies of closures and of all their captured variables, for the rehearsal of an adoption.
 //!
 //! Invariant: no copy captures a variable of an original, and copies of closures that share a variable share its copy.
 
@@ -23,12 +23,12 @@ pub struct Copies {
 }
 
 impl Copies {
-    /// Copies a handler. Its connection must not run a call meanwhile.
+    /// Copies a handler. Its connection must not run a call at the same time.
     pub fn handler(&mut self, handler: &Handler) -> Handler {
         handler.with(self.function(handler.fn_ptr(), 0))
     }
 
-    /// Empties every captured variable, so that closures that captured themselves are freed.
+    /// Clears every captured variable, so that closures that captured themselves are freed.
     pub fn release(self) {
         for cell in self.cells.values() {
             write_cell(cell, Dynamic::UNIT);
@@ -70,7 +70,7 @@ impl Copies {
 
     fn cell(&mut self, cell: &Dynamic, depth: usize) -> Dynamic {
         let copy = Dynamic::UNIT.into_shared();
-        // A cell that a panic has left unusable has no value.
+        // A cell that was left unusable by a panic has no value.
         let Some(place) = address(cell) else {
             return copy;
         };

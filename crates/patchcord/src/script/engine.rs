@@ -3,8 +3,8 @@
 //!
 //! In: limits, and functions that register what scripts can call. Out: an engine, and its symbols ([`SymbolTable`]).
 //!
-//! Invariant: every engine that reads scripts is assembled here, so that a script means the same to the host, its
-//! tests, the REPL and an editor.
+//! Invariant: every engine that reads scripts is assembled here, so that a script has the same meaning for the host,
+//! its tests, the REPL and an editor.
 
 use rhai::{Engine, Module};
 
@@ -36,7 +36,8 @@ pub struct EngineBuilder {
 }
 
 impl EngineBuilder {
-    /// Creates a builder with Rhai's standard packages, without their hazards, and enforces `limits`.
+    /// Creates a builder of an engine that enforces `limits`, with Rhai's standard packages, without their dangerous
+    /// functions.
     pub fn new(limits: &Limits) -> Self {
         Self {
             engine: sandbox::engine(limits),
@@ -52,7 +53,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Sets what the checks know besides the registered functions. By default they know nothing else.
+    /// Sets what the checks know in addition to the registered functions. By default, they know nothing else.
     #[must_use]
     pub fn vocabulary(mut self, vocabulary: Vocabulary) -> Self {
         self.vocabulary = vocabulary;

@@ -12,9 +12,9 @@ use super::{Ignored, LoadError, Loader, names, text};
 
 /// Scripts of a folder, or one file that serves the namespace `/`.
 ///
-/// Symbolic links in the folder are followed, also to files outside, because anyone who can create a link there can
-/// also write scripts. Pipes, sockets, devices, folders with the name of a script, and links without a target are never
-/// opened. A script has at most 4 MiB, and is UTF-8 text, with or without a byte order mark.
+/// Symbolic links in the folder are followed, even to files outside, because anyone who can create a link there can
+/// also write scripts. Pipes, sockets, devices, folders with the name of a script, and broken links are never opened. A
+/// script has at most 4 MiB, and is UTF-8 text, with or without a byte order mark.
 ///
 /// ```
 /// use patchcord::script::{Folder, Loader, LoadError};
@@ -29,12 +29,12 @@ pub struct Folder {
     target: PathBuf,
 }
 
-/// Maximum depth of folders that are searched, because a symbolic link to its own parent must end somewhere.
+/// Maximum depth of folders that are searched, because a symbolic link to its own parent would otherwise never end.
 const MAX_DEPTH: usize = 16;
 
 impl Folder {
-    /// Creates a loader of the scripts at `target`, a folder or one `.rhai` file. The folder is read by the other
-    /// methods, not here.
+    /// Creates a loader of the scripts at `target`, which is a folder or one `.rhai` file. Does not read the folder;
+    /// the other methods do.
     pub fn new(target: impl Into<PathBuf>) -> Self {
         Self {
             target: target.into(),
@@ -52,7 +52,7 @@ impl Folder {
         }
     }
 
-    /// Finds everything in the folder and below.
+    /// Finds everything in the folder and its subfolders.
     ///
     /// # Errors
     /// Fails if the folder itself cannot be read.
@@ -67,14 +67,14 @@ impl Folder {
     }
 }
 
-/// Entries of a folder and of the folders below it. Only folders are opened.
+/// Entries of a folder and its subfolders. Only folders are opened.
 #[derive(Default)]
 struct Walk {
     /// Files that may be scripts.
     names: Vec<String>,
     ignored: Vec<Ignored>,
     /// Folders on the path to the current one, by device and inode, because a symbolic link to one of them would be
-    /// followed for ever.
+    /// followed forever.
     above: Vec<(u64, u64)>,
 }
 
@@ -125,7 +125,7 @@ impl Walk {
                     self.names.push(name);
                 }
             },
-            // The entry may have been deleted meanwhile.
+            // The entry may have been deleted in the meantime.
             Err(error) if is_script && fs::symlink_metadata(&path).is_ok() => {
                 let reason = match error.kind() {
                     ErrorKind::NotFound => "the link leads to nothing".to_owned(),
@@ -175,8 +175,8 @@ impl Loader for Folder {
         }
     }
 
-    /// Returns `None` for the change of a folder, because it may change everything in it. If there are links, also
-    /// returns `None`, because a linked file has other paths, and its changes are reported at one of them.
+    /// Returns `None` if a folder has changed, because everything in it may have changed. Also returns `None` if there
+    /// are links, because a linked file has several paths, and its changes are reported at only one of them.
     fn changed(&self, paths: &BTreeSet<PathBuf>) -> Option<BTreeSet<String>> {
         if self.is_file() || paths.is_empty() || has_links(&self.target, 0) {
             return None;
@@ -195,7 +195,7 @@ impl Loader for Folder {
     }
 }
 
-/// Returns `true` if a file in a folder may have another path, by a symbolic link or as a hard link, or if the folder
+/// Returns `true` if a file in a folder may have another path through a symbolic link or a hard link, or if the folder
 /// cannot be read.
 fn has_links(folder: &Path, depth: usize) -> bool {
     let Ok(entries) = fs::read_dir(folder) else {
@@ -234,7 +234,7 @@ mod tests {
         let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
 
         assert_eq!(changed(&[at("chat.rhai")]), names(&["chat.rhai"]));
-        // The file may be gone.
+        // The file may have been removed.
         let both = [at("chat.rhai"), at("lib/words.rhai")];
         assert_eq!(changed(&both), names(&["chat.rhai", "lib/words.rhai"]));
         assert_eq!(changed(&[at("notes.txt")]), names(&["notes.txt"]));
@@ -247,7 +247,7 @@ mod tests {
         ] {
             assert_eq!(changed(&any), None, "{any:?}");
         }
-        // A file has two paths now, and its changes are reported at one of them.
+        // A file now has two paths, and its changes are reported at only one of them.
         symlink(at("chat.rhai"), at("lib/alias.rhai")).unwrap();
         assert_eq!(changed(&[at("chat.rhai")]), None);
         fs::remove_file(at("lib/alias.rhai")).unwrap();

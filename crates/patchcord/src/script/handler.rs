@@ -1,4 +1,4 @@
-//! Function or closure that a script has passed to the host, and its calls.
+//! Functions and closures that a script has passed to the host, and their calls.
 
 use std::{hash::Hash, sync::Arc};
 
@@ -16,20 +16,22 @@ use super::{
     tokens::hash,
 };
 
-/// Callable of a script: a closure with the variables that it has captured, or a named function.
+/// Callable of a script: a closure with its captured variables, or a named function.
 ///
-/// It accepts any number of arguments: surplus ones are dropped, missing ones are `()`.
+/// Accepts any number of arguments: surplus arguments are dropped, and missing ones are `()`.
 #[derive(Debug, Clone)]
 pub struct Handler {
     fn_ptr: FnPtr,
     version: Arc<Version>,
-    /// Code of the earlier version whose text it has; `None` if it has the text of the version that it runs in.
+    /// Code of the earlier version whose text the callable has; `None` if it has the text of the version in which it
+    /// runs.
     earlier: Option<Arc<Code>>,
     definition: Option<Arc<ScriptFuncDef>>,
 }
 
 impl Handler {
-    /// Creates a callable that a native function received at `context`. Returns `None` outside a script call.
+    /// Creates the callable for a function pointer that a native function received at `context`. Returns `None` outside
+    /// a script call.
     pub fn new(fn_ptr: FnPtr, context: &NativeCallContext<'_>) -> Option<Self> {
         let version = call::running()?;
         let file = origin(context).filter(|file| *file != &**version.entry());
@@ -56,7 +58,7 @@ impl Handler {
         Some(Self::build(FnPtr::new(name).ok()?, version.clone()))
     }
 
-    /// Creates a callable that was made in an imported file. Outside that file, a named function has another name.
+    /// Creates a callable that comes from an imported file. Outside that file, a named function has another name.
     fn imported(fn_ptr: FnPtr, version: Arc<Version>, file: &str) -> Self {
         let name = value_name(fn_ptr.fn_name(), file);
         let value = (!fn_ptr.is_anonymous())
@@ -95,7 +97,7 @@ impl Handler {
         }
     }
 
-    /// Returns the same callable in a newer version, with its present code.
+    /// Returns the same callable in a newer version, with its current code.
     pub(super) fn kept(&self, fn_ptr: FnPtr, version: &Arc<Version>) -> Self {
         Self {
             definition: self.definition.clone(),
@@ -113,7 +115,7 @@ impl Handler {
         }
     }
 
-    /// Calls it within the limits of its version.
+    /// Calls the callable within the limits of its version.
     ///
     /// # Errors
     /// Returns what the script threw, what Rhai rejected, or the panic of a native function.
@@ -121,7 +123,7 @@ impl Handler {
         self.call_on(|| None, args)
     }
 
-    /// Calls it with a value for `this`, which is made only if its code mentions `this`.
+    /// Calls the callable with a value for `this`. The value is created only if the code mentions `this`.
     ///
     /// # Errors
     /// Returns the errors of [`Handler::call`].
@@ -157,34 +159,34 @@ impl Handler {
         })
     }
 
-    /// Returns the cache for its calls, if they can use one.
+    /// Returns the cache for calls of this callable, if they can use one.
     fn cache<'a>(&self, program: &'a Program) -> Option<&'a Slot> {
         program.cache().filter(|_| self.is_defined())
     }
 
-    /// Returns the number of parameters that it declares, without captured variables; `None` for a native function,
-    /// which receives all arguments.
+    /// Returns the number of declared parameters, without captured variables; `None` for a native function, which
+    /// receives all arguments.
     pub fn parameters(&self) -> Option<usize> {
         let all = self.definition.as_ref()?.params.len();
         Some(all.saturating_sub(self.fn_ptr.curry().len()))
     }
 
-    /// Returns the version that it runs in.
+    /// Returns the version in which the callable runs.
     pub const fn version(&self) -> &Arc<Version> {
         &self.version
     }
 
-    /// Returns the code that it has: that of its version, or that of an earlier one.
+    /// Returns the code of the callable: that of its version, or that of an earlier one.
     pub fn code(&self) -> &Arc<Code> {
         self.earlier.as_ref().unwrap_or_else(|| self.version.own())
     }
 
-    /// Returns `true` if it has the code of an earlier version.
+    /// Returns `true` if the callable has the code of an earlier version.
     pub const fn is_stale(&self) -> bool {
         self.earlier.is_some()
     }
 
-    /// Returns the file that it was made in.
+    /// Returns the file in which the callable was created.
     pub fn file(&self) -> &str {
         let code = self.code();
         let name = self.fn_ptr.fn_name();
@@ -195,18 +197,18 @@ impl Handler {
         }
     }
 
-    /// Returns the line and column, from 1, at which its code begins.
+    /// Returns the line and column, counted from 1, at which the code starts.
     pub fn position(&self) -> Option<(usize, usize)> {
         let begins = self.definition.as_ref()?.body.start_position();
         Some((begins.line()?, begins.position().unwrap_or(1)))
     }
 
-    /// Returns the name of its function, if it is not a closure.
+    /// Returns the name of the function, if the callable is not a closure.
     pub fn name(&self) -> Option<&str> {
         (!self.fn_ptr.is_anonymous()).then(|| split_value_name(self.fn_ptr.fn_name()).0)
     }
 
-    /// Returns the name of its function; for a closure, the name that Rhai makes up.
+    /// Returns the name of the function; for a closure, the name that Rhai generates.
     pub fn function(&self) -> &str {
         self.fn_ptr.fn_name()
     }
@@ -219,7 +221,7 @@ impl Handler {
             && ours.iter().zip(theirs).all(|(a, b)| is_same_variable(a, b))
     }
 
-    /// Returns a hash of its code and of its use. It is the same again after an edit and its undo.
+    /// Returns a hash of the callable's code and of its use. After an edit is undone, the hash is the same as before.
     pub(crate) fn identity(&self, used: impl Hash) -> u64 {
         let name = self.fn_ptr.fn_name();
         let places = self.code().places();
@@ -227,7 +229,7 @@ impl Handler {
         hash(&(row.map(|row| row.body), row.is_none().then_some(name), used))
     }
 
-    /// Returns the strings that it has captured, which distinguish timers of the same line.
+    /// Returns the captured strings, which distinguish timers that are set in the same line.
     pub(crate) fn captured_texts(&self) -> Vec<(ImmutableString, String)> {
         let captured = self.captured().into_iter();
         let texts = captured.filter_map(|(name, value)| {
@@ -237,12 +239,12 @@ impl Handler {
         texts.collect()
     }
 
-    /// Returns the variables that it has captured, by name.
+    /// Returns the captured variables, by name.
     pub(crate) fn captured(&self) -> Vec<(ImmutableString, Dynamic)> {
         captures(self.definition.as_deref(), &self.fn_ptr)
     }
 
-    /// Returns the code whose run makes a variable that `closure` has captured. The closure runs in the same version.
+    /// Returns the code that creates a variable that `closure` has captured. The closure runs in the same version.
     pub(super) fn owner(&self, closure: &FnPtr, name: &str) -> Option<Owner> {
         let own = self.code().places().row_of(closure.fn_name());
         let of_code = own.map(|row| (self.code().clone(), row));
@@ -255,7 +257,7 @@ impl Handler {
         let (name, count) = (closure.fn_name(), closure.curry().len());
         let definition = match name == self.fn_ptr.fn_name() {
             true => self.definition.clone(),
-            // If the code of a closure is gone, only the closure's own version knows it.
+            // If the code of a closure has been removed, only the closure's own version knows it.
             false => self
                 .version
                 .definition(name, count)

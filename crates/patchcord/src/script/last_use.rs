@@ -1,9 +1,9 @@
 //! Parameters whose values are moved into a call instead of copied.
 //!
-//! Rhai copies a variable that is an argument of a call. If the only mention of a parameter is an argument of a
-//! function that sends it, the value itself is handed over, so that data sent by a client is not copied.
+//! Rhai copies a variable that is passed to a call. If a parameter is mentioned only once, as an argument of a function
+//! that sends it, its value is moved instead, so that data from a client is not copied.
 //!
-//! In: the definition of a closure. Out: a tag on such values, which the resolver of variables obeys.
+//! In: the definition of a closure. Out: a tag on such values, which the variable resolver checks.
 
 use std::mem;
 
@@ -14,11 +14,11 @@ use rhai::{
 
 use super::captures::ast_of;
 
-/// Functions of the host that read their arguments and keep none of them.
+/// Functions of the host that only read their arguments, and do not keep them.
 const SENDING: [&str; 2] = ["emit", "send"];
 /// Name of the host's function that implements an ack.
 const ACK: &str = "ack";
-/// Tag of a value that is handed over. Other values have other tags, unless a script sets this one itself.
+/// Tag of a value that is moved. Other values have other tags, unless a script sets this tag itself.
 const HANDED_OVER: i32 = i32::MIN + 1;
 
 /// Last use of a parameter.
@@ -26,17 +26,17 @@ const HANDED_OVER: i32 = i32::MIN + 1;
 enum LastUse {
     /// A function of the host sends it.
     Sent,
-    /// It is an argument in a call of the parameter with this name, which may be an ack.
+    /// The parameter is an argument in a call of the parameter with this name, which may be an ack.
     Answered(ImmutableString),
 }
 
-/// Parameters of a closure whose values are handed over.
+/// Parameters of a closure whose values are moved.
 #[derive(Debug, Default)]
 pub(super) struct LastUses(Vec<(ImmutableString, LastUse)>);
 
 impl LastUses {
-    /// Finds the last uses in the body of a closure. `is_script` returns `true` if scripts define a function of a name,
-    /// which is called instead of the host's.
+    /// Finds the last uses in the body of a closure. `is_script` returns `true` if scripts define a function with a
+    /// name, which is then called instead of the host's function.
     pub(super) fn new(closure: &Shared<ScriptFuncDef>, is_script: impl Fn(&str) -> bool) -> Self {
         let body = ast_of(closure);
         let uses = closure.params.iter().filter_map(|name| {
@@ -50,7 +50,7 @@ impl LastUses {
         Self(uses.filter(|(_, last_use)| is_host(last_use)).collect())
     }
 
-    /// Marks the values of these parameters, which have just been set.
+    /// Tags the values of these parameters, which have just been set.
     pub(super) fn mark(&self, scope: &mut Scope<'_>) {
         for (name, last_use) in &self.0 {
             let is_sent = match last_use {
@@ -67,8 +67,8 @@ impl LastUses {
     }
 }
 
-/// Returns `true` for an array or a map, whose copy costs more than the mark. What a closure has captured is shared, and
-/// is never moved.
+/// Returns `true` for an array or a map, because copying it costs more than tagging it. Captured variables are shared,
+/// and are never moved.
 pub(super) fn is_worth_moving(value: &Dynamic) -> bool {
     !value.is_shared() && (value.is_array() || value.is_map())
 }

@@ -8,15 +8,17 @@ use serde::{Deserialize, Serialize};
 use super::{InvalidOption, meter, option_value};
 use crate::value;
 
-/// Factor on the limits of a value that holds closures, counted with everything that the closures have captured.
+/// Factor by which the limits are larger for a value that contains closures, because everything that the closures have
+/// captured is counted too.
 pub(super) const CAPTURED: usize = 2;
 
-/// Maximum of [`Limits::call_levels`]: more could use up the stack of a thread of 8 MiB.
+/// Maximum of [`Limits::call_levels`]: a larger number could overflow a thread stack of 8 MiB.
 const MAX_CALL_LEVELS: usize = 64;
 /// Maximum of [`Limits::expression_depth`], for the same reason.
 const MAX_EXPRESSION_DEPTH: usize = 128;
 
-/// Limits of a script. Each limit ends only the call that exceeds it, with an error that names the place.
+/// Limits of a script. A call that exceeds a limit ends with an error that names the location; nothing else is
+/// affected.
 ///
 /// ```
 /// use patchcord::testing::{TestHost, options};
@@ -33,63 +35,64 @@ const MAX_EXPRESSION_DEPTH: usize = 128;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Limits {
-    /// Maximum operations of one call, including those in callbacks.
+    /// Maximum number of operations in one call, including those in callbacks.
     pub operations: u64,
-    /// Maximum wall-clock time of one call. A call that has done very little by then, and has not had a processor for
-    /// that long, was starved by others, and gets up to four times as much. A native function that runs is not
+    /// Maximum wall-clock time of one call. A call that has executed few operations by then, and has not had the CPU
+    /// for that long, was starved by others: it gets up to four times as much. A running native function is not
     /// interrupted.
     #[serde(with = "option_value::time")]
     pub time: Duration,
-    /// Maximum depth of nested calls of script functions, which use the stack of a thread; at most 64.
+    /// Maximum depth of nested calls of script functions, which use the thread's stack; at most 64.
     pub call_levels: usize,
-    /// Maximum nesting of expressions, at top level and in functions; at most 128.
+    /// Maximum nesting depth of expressions, at top level and in functions; at most 128.
     pub expression_depth: usize,
-    /// Maximum bytes of one string.
+    /// Maximum size of one string, in bytes.
     pub string_size: usize,
-    /// Maximum elements of one array, and maximum bytes of one blob.
+    /// Maximum number of elements in one array, and of bytes in one blob.
     pub array_size: usize,
-    /// Maximum keys of one map.
+    /// Maximum number of keys in one map.
     pub map_size: usize,
-    /// Maximum nesting of arrays and maps in data from clients and in JSON texts; at most 120.
+    /// Maximum nesting depth of arrays and maps in data from clients and in JSON; at most 120.
     pub nesting: usize,
-    /// Maximum variables in the scope of one function.
+    /// Maximum number of variables in the scope of one function.
     pub variables: usize,
-    /// Maximum functions and closures of one file.
+    /// Maximum number of functions and closures in one file.
     pub functions: usize,
-    /// Maximum files that one script imports, directly or not.
+    /// Maximum number of files that one script imports, directly or indirectly.
     pub modules: usize,
-    /// Maximum listeners of one socket.
+    /// Maximum number of listeners of one socket.
     pub listeners: usize,
-    /// Maximum timers of one socket at a time.
+    /// Maximum number of timers of one socket at a time.
     pub timers: usize,
-    /// Maximum bytes that native functions make for one call: strings, arrays and maps, including those that are
-    /// dropped again.
+    /// Maximum total size of the strings, arrays and maps that native functions produce for one call, in bytes,
+    /// including those that are already freed.
     pub produced: usize,
-    /// Maximum bytes by which the memory of one call may grow, whatever uses them. It is enforced only if the
-    /// application reports how much its threads have allocated: see [`set_memory_meter`](crate::set_memory_meter).
+    /// Maximum growth of memory during one call, in bytes, whatever allocates it. Enforced only if the application
+    /// reports how much its threads have allocated: see [`set_memory_meter`](crate::set_memory_meter).
     pub call_memory: usize,
-    /// Maximum bytes of `socket.data`.
+    /// Maximum size of `socket.data`, in bytes.
     pub socket_data: usize,
-    /// Maximum bytes of `io.data`.
+    /// Maximum size of `io.data`, in bytes.
     pub io_data: usize,
-    /// Maximum rooms that one socket is in.
+    /// Maximum number of rooms of one socket.
     pub rooms: usize,
-    /// Maximum acks that the closures of one socket wait for at a time.
+    /// Maximum number of acks for which closures of one socket wait at a time.
     pub acks: usize,
 }
 
-/// Bytes of an element in an array that has grown and has room for as many elements again.
+/// Size in bytes of an element in an array that has grown, and now has twice the capacity that it needs.
 const ELEMENT: usize = 2 * size_of::<Dynamic>();
-/// Bytes of a key in a map whose nodes are half full, without its text.
+/// Size in bytes of a key in a map whose nodes are half full, without the text of the key.
 const KEY: usize = 2 * size_of::<(rhai::Identifier, Dynamic)>();
 
 impl Limits {
-    /// Returns the maximum bytes of memory that one call can use: [`call_memory`](Self::call_memory), and what the call
-    /// can make between two checks of it.
+    /// Returns the maximum memory that one call can use, in bytes: [`call_memory`](Self::call_memory), and what the
+    /// call can allocate between two checks of this limit.
     ///
-    /// If memory is not measured, this is what its variables can use: the maximum number of variables, at each level of
-    /// calls, each with the largest possible value, and what native functions make. Intermediate values of expressions
-    /// come on top of that. In practice, the time limit of a call keeps its memory far below.
+    /// If memory is not measured, this is the memory that the call's variables can use (the maximum number of
+    /// variables, at each call level, each with the largest possible value), and what native functions produce.
+    /// Intermediate values of expressions come on top of that. In practice, the time limit of a call keeps its memory
+    /// far below.
     #[must_use]
     pub fn memory_of_a_call(&self) -> usize {
         let value = self.largest_value();
@@ -122,7 +125,7 @@ impl Limits {
             }
         }
         InvalidOption::check_times(&[("limits.time", self.time)])?;
-        // Rhai takes 0 for no limit at all in most of them.
+        // For most of these limits, Rhai interprets 0 as unlimited.
         InvalidOption::check_numbers(&[
             ("limits.operations", usize::from(self.operations > 0)),
             ("limits.call_levels", self.call_levels),
@@ -138,7 +141,7 @@ impl Limits {
         ])
     }
 
-    /// Returns the maximum bytes of one value, with everything that its closures have captured.
+    /// Returns the maximum size of one value, in bytes, including everything that its closures have captured.
     fn largest_value(&self) -> usize {
         let text = self.string_size.saturating_mul(CAPTURED);
         let elements = self.array_size.saturating_mul(CAPTURED);
@@ -146,7 +149,7 @@ impl Limits {
             .saturating_add(self.map_size.saturating_mul(KEY))
     }
 
-    /// Returns the limits for data from clients: those of a script's values.
+    /// Returns the limits for data from clients, which are the same as for values of scripts.
     pub(crate) fn decoding(&self) -> value::Limits {
         value::Limits {
             max_string: self.string_size,

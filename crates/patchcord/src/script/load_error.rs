@@ -9,12 +9,12 @@ pub enum LoadError {
     /// No script has this name.
     #[error("there is no file `{0}`")]
     NotFound(String),
-    /// The file is not valid text of a script: it is not UTF-8, or it has control characters.
+    /// The file is not valid script text: it is not UTF-8, or it contains control characters.
     #[error("`{name}` cannot be read as text: {problem}")]
     NotText {
         /// Name of the file.
         name: String,
-        /// Problem with its place, and the remedy.
+        /// Problem with its location, and the remedy.
         problem: String,
     },
     /// The root of the scripts, or one script, cannot be read.

@@ -1,4 +1,4 @@
-//! Sources of script text: a folder, memory, or a source of the embedder.
+//! Sources of scripts: a folder, memory, or a source of the embedder's own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,13 +11,13 @@ use futures_core::Stream;
 
 use super::{LoadError, names};
 
-/// Changes of a source of scripts, which [`Loader::changes`] returns.
+/// Stream of change notifications of a script source, as [`Loader::changes`] returns it.
 pub type Changes = Pin<Box<dyn Stream<Item = ()> + Send>>;
 
 /// Source of scripts.
 ///
-/// Names are paths relative to the root of the scripts, with `/` between folders and the ending `.rhai`: `chat.rhai`,
-/// `lib/names.rhai`. Nothing outside that root has a name.
+/// Names are paths relative to the root of the scripts, with `/` as the separator and the extension `.rhai`:
+/// `chat.rhai`, `lib/names.rhai`. Files outside the root have no name.
 ///
 /// ```
 /// use patchcord::script::{Loader, Memory};
@@ -28,7 +28,7 @@ pub type Changes = Pin<Box<dyn Stream<Item = ()> + Send>>;
 /// # Ok::<(), patchcord::script::LoadError>(())
 /// ```
 pub trait Loader: fmt::Debug + Send + Sync {
-    /// Returns the names of all scripts, including modules. Anything that cannot be a script is left out, and causes no
+    /// Returns the names of all scripts, including modules. Anything that cannot be a script is left out without an
     /// error.
     ///
     /// # Errors
@@ -38,17 +38,17 @@ pub trait Loader: fmt::Debug + Send + Sync {
     /// Returns the text of one script.
     ///
     /// # Errors
-    /// Fails if there is no script of that name, or it cannot be read as UTF-8 text.
+    /// Fails if there is no script of that name, or if it cannot be read as UTF-8 text.
     fn read(&self, name: &str) -> Result<String, LoadError>;
 
-    /// Returns the namespace that a script serves, by the layout of files; `None` for a script that is only for
-    /// `import`, or that is not a script of a namespace at all.
+    /// Returns the namespace that a script serves, according to its path; `None` for a script that is meant only for
+    /// `import`, or that serves no namespace for another reason.
     fn namespace(&self, name: &str) -> Option<String> {
         names::namespace(name)
     }
 
-    /// Returns everything that has the name of a script but serves nothing, with the reasons: copies made by editors
-    /// and file managers, and anything that is not a file.
+    /// Returns everything that has the name of a script but is not served, with the reasons: copies made by editors and
+    /// file managers, and anything that is not a file.
     fn ignored(&self) -> Vec<Ignored> {
         let names = self.list().unwrap_or_default();
         names
@@ -57,17 +57,18 @@ pub trait Loader: fmt::Debug + Send + Sync {
             .collect()
     }
 
-    /// Returns the names of the scripts that may have changed because of changes at `paths`, which are below
-    /// [`watched`](Loader::watched); `None` if any script may have changed. A load reads only these scripts again.
+    /// Returns the names of the scripts that may be affected by changes at `paths`, which are below
+    /// [`watched`](Loader::watched); `None` if any script may have changed. A reload reads only these scripts again.
     fn changed(&self, _paths: &BTreeSet<PathBuf>) -> Option<BTreeSet<String>> {
         None
     }
 
-    /// Returns a stream with an item for each change of the scripts, for a source that knows of its changes, such as a
-    /// database that notifies. [`Host::watch`](crate::Host::watch) reads all scripts again after each item. Changes that
-    /// come while it does cost one more load, however many they are. The watch goes on without the stream when it ends.
+    /// Returns a stream with one item for each change of the scripts. Implement it for a source that can announce its
+    /// changes, such as a database with notifications. [`Host::watch`](crate::Host::watch) reads all scripts again
+    /// after each item. All changes that arrive during such a load together cause one more load. When the stream ends,
+    /// the watch continues without it.
     ///
-    /// `None`, the default, means that the source does not announce changes.
+    /// The default, `None`, means that the source does not announce changes.
     ///
     /// ```
     /// use futures_util::{StreamExt, stream};
@@ -119,7 +120,7 @@ pub trait Loader: fmt::Debug + Send + Sync {
     }
 }
 
-/// File or folder that has the name of a script, and that the host ignores.
+/// File or folder that has the name of a script, but that the host ignores.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Ignored {
@@ -127,8 +128,8 @@ pub struct Ignored {
     pub name: String,
     /// Reason, with the remedy.
     pub reason: String,
-    /// `true` if there may be scripts at this name that the loader cannot see. Scripts that serve from there keep
-    /// serving.
+    /// `true` if there may be scripts under this name that the loader cannot see. Scripts that were loaded from there
+    /// keep serving.
     pub is_unseen: bool,
 }
 
@@ -151,7 +152,7 @@ impl Ignored {
     }
 }
 
-/// Scripts in memory: presets, tests, or strings of the embedder.
+/// Scripts in memory, such as presets, tests, or strings of the embedder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
     files: BTreeMap<String, String>,

@@ -1,4 +1,5 @@
-//! Three-way merge of values: what the old code made, what the new code makes, and what the connection holds.
+//! Three-way merge of values: the value that the old code produced, the value that the new code produces, and the value
+//! that the connection holds.
 //!
 //! Maps are merged key by key. Any other value follows the new code if the connection has not changed it.
 
@@ -7,22 +8,22 @@ use rhai::{Dynamic, FnPtr, Map};
 use super::{timer::TimerHandle, values::MAX_DEPTH};
 use crate::value::same;
 
-/// Outcome of a merge; `None` in it stands for no value.
+/// Outcome of a merge. A `None` in it means that there is no value.
 #[derive(Debug)]
 pub(crate) enum Merged {
     /// The edit did not change the value.
     Same,
-    /// The edit changed the value, and the connection keeps its own.
+    /// The edit changed the value, but the connection keeps its own value.
     Kept,
-    /// The connection had not changed the value, and has the new one.
+    /// The connection had not changed the value, and gets the new one.
     Followed(Option<Dynamic>),
-    /// Some keys of a map are the connection's own, and some have followed.
+    /// In a map, some keys keep the connection's own values, and others get the new ones.
     Both(Dynamic),
-    /// The connection had changed the value, whose type no longer fits, and has the new one.
+    /// The connection had changed the value, but its type no longer fits, so the connection gets the new value.
     Reset(Option<Dynamic>),
 }
 
-/// Merges one value. `None` stands for a key that does not exist.
+/// Merges one value. `None` means that the key does not exist.
 pub(crate) fn merge(
     base: Option<&Dynamic>,
     new: Option<&Dynamic>,
@@ -86,7 +87,7 @@ fn maps(base: Option<&Map>, new: &Map, live: &Map, depth: usize) -> Merged {
     }
 }
 
-/// Relation of a value to code that expects the type of another one.
+/// Relation between a value and code that expects the type of another value.
 enum Fit {
     Stays,
     Converts(Dynamic),
@@ -105,7 +106,8 @@ fn fit(new: &Dynamic, live: &Dynamic) -> Fit {
     }
 }
 
-/// Returns `true` for equal values. Closures are equal if they have the same code; timers, if they are the same.
+/// Returns `true` for equal values. Closures are equal if they have the same code, and timers if they are the same
+/// timer.
 pub(crate) fn is_same_value(a: &Dynamic, b: &Dynamic) -> bool {
     is_same_within(a, b, 0)
 }

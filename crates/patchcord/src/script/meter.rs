@@ -8,15 +8,15 @@ pub(super) const MEMORY_EVERY: u64 = 8;
 /// Function that returns the net bytes that the current thread has allocated.
 static METER: OnceLock<fn() -> u64> = OnceLock::new();
 
-/// Error of [`set_memory_meter`]: the process has a meter already.
+/// Error of [`set_memory_meter`]: the process already has a meter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the process has a meter of memory already")]
 #[non_exhaustive]
 pub struct MeterIsSet;
 
-/// Sets the meter of memory, for the limit [`call_memory`](crate::script::Limits::call_memory) of script calls. `meter`
-/// returns the bytes that the current thread has allocated, minus those that it has freed (wrapping). It is called
-/// often and must be fast. A process has one allocator, so the meter applies to all hosts of the process.
+/// Sets the memory meter, which the limit [`call_memory`](crate::script::Limits::call_memory) of script calls requires.
+/// `meter` returns the bytes that the current thread has allocated, minus those that it has freed (wrapping). `meter`
+/// is called often and must be fast. A process has one allocator, so the meter applies to all hosts of the process.
 ///
 /// ```
 /// use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
@@ -37,7 +37,7 @@ pub struct MeterIsSet;
 /// ```
 ///
 /// # Errors
-/// Returns [`MeterIsSet`] if the process has a meter, which stays.
+/// Returns [`MeterIsSet`] if the process already has a meter, which is not replaced.
 pub fn set_memory_meter(meter: fn() -> u64) -> Result<(), MeterIsSet> {
     METER.set(meter).map_err(|_| MeterIsSet)
 }

@@ -5,7 +5,7 @@
 //! functions that a version's code passes to the host.
 //!
 //! Two versions are compared by their code, not by their text: each has a table of its closures (`places`), `align`
-//! pairs two tables, and `swap` replaces live closures by their counterparts.
+//! pairs two tables, and `swap` replaces live closures with their counterparts.
 //!
 //! Invariants: the text of a version never changes; a handler is called in the newest version that its connection has
 //! adopted, even if the handler keeps an older text; no call exceeds its [`Limits`] or ends the process.
@@ -78,7 +78,7 @@ pub use folder::Folder;
 pub use handler::Handler;
 #[doc(hidden)]
 pub use hook::Hook;
-pub(crate) use library::{NoSum, shape_problem, sum};
+pub(crate) use library::{NoSum, pattern_problem, shape_problem, sum};
 pub use limits::Limits;
 pub use load_error::LoadError;
 pub use loader::{Changes, Ignored, Loader, Memory};

@@ -1,4 +1,4 @@
-//! Modules that top levels import while a script loads or is linked. A module is loaded before it is imported.
+//! Modules that top levels import while a script is loaded or linked. A module is loaded before it is imported.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -28,7 +28,7 @@ impl ModuleResolver for Loaded {
     }
 }
 
-/// Modules that code is linked with on this thread. The previous ones are restored on drop.
+/// Modules with which code is linked on this thread. The previous modules are restored on drop.
 pub(super) struct Modules {
     before: BTreeMap<String, Shared<Module>>,
 }

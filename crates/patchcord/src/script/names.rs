@@ -1,24 +1,24 @@
 //! Names of script files: which namespace a file serves, and which names serve none.
 
-/// Characters, besides letters and digits, that the path of a URL has as they are. A comma is not among them because it
-/// ends the name of a namespace on the wire, and parentheses because they occur in the names of copies.
+/// Characters, besides letters and digits, that a URL path may contain without escaping. A comma is not among them,
+/// because it ends the name of a namespace in the protocol; nor are parentheses, because they occur in the names of
+/// copies.
 const IN_PATHS: &str = "/-._~!$&'*+:;=@";
 
 /// Last words of the names of copies: `main.orig.rhai`, `main-copy.rhai`, `main_backup_2.rhai`.
 const COPY_WORDS: [&str; 7] = ["copy", "backup", "bak", "old", "orig", "temp", "tmp"];
 
-/// Words in front of a number in the names that git makes for the sides of a conflict: `main_LOCAL_4711.rhai`.
+/// Words before a number in the names that git creates for the sides of a conflict: `main_LOCAL_4711.rhai`.
 const CONFLICT_WORDS: [&str; 4] = ["BACKUP", "BASE", "LOCAL", "REMOTE"];
 
-/// Returns the namespace that a file serves: `/` for `main.rhai`, `/game/lobby` for `game/lobby.rhai`. Files in a
-/// folder `lib`, or with a part that begins with `_`, are for `import`. Tests and definitions do not concern a host,
-/// and copies serve nothing.
+/// Returns the namespace that a file serves: `/` for `main.rhai`, `/game/lobby` for `game/lobby.rhai`. Returns `None`
+/// for files in a folder `lib`, and for names with a part that begins with `_`, because these are for `import`; for
+/// tests and definitions, because they do not concern a host; and for copies.
 pub(super) fn namespace(name: &str) -> Option<String> {
     namespace_by_place(name).filter(|path| problem(path).is_none())
 }
 
-/// Returns the reason why the name of a file keeps it from serving a namespace, although it is in the place of a script
-/// that does.
+/// Returns the reason why a file does not serve a namespace because of its name, although scripts at its location do.
 pub(super) fn not_served(name: &str) -> Option<String> {
     problem(&namespace_by_place(name)?)
 }

@@ -1,11 +1,11 @@
-//! Checks for values that are nested without end (arrays in arrays, closures that captured closures), and for maps that
-//! grow key by key.
+//! Checks for unlimited nesting of values (arrays in arrays, closures that captured closures), and for maps that grow
+//! key by key.
 //!
-//! Rhai follows nested values on the stack when it copies, measures or drops them, and no limit of Rhai counts how deep
-//! they are. Closures that capture closures can even grow by one level at each event. Rhai also measures neither a map
-//! that gets one more key or value, nor what closures have captured. But Rhai reports variables that are read, and
-//! nothing grows without a read. Checking each read would cost too much, so some are picked at random: a value gets a
-//! little larger than allowed before it is noticed, but far less deep than a stack can hold.
+//! Rhai visits nested values recursively when it copies, measures or drops them, and has no limit for their depth.
+//! Closures that capture closures can even grow by one level with each event. Rhai also does not measure a map that
+//! gets one more key or value, nor what closures have captured. But Rhai reports each read of a variable, and nothing
+//! grows without a read. Checking each read would cost too much, so reads are sampled at random: a value can become a
+//! little larger than allowed before this is noticed, but it is then still far from overflowing the stack.
 
 use std::{cell::Cell, collections::BTreeMap};
 
@@ -19,9 +19,9 @@ use super::{
 
 /// Maximum nesting of arrays, maps and closures.
 const MAX_NESTING: usize = 128;
-/// Average number of reads for each read that is checked.
+/// Average number of reads per checked read.
 const LOOK_EVERY: u32 = 64;
-/// Maximum number of values that one check visits. A value with more is wide and not deep.
+/// Maximum number of values that one check visits. A value with more is wide rather than deep.
 const MAX_VALUES: usize = 100_000;
 
 /// Mark of a cell that is being visited: see [`Walk::cells`].
@@ -55,7 +55,7 @@ pub(super) fn excess(value: &Dynamic, room: Room) -> Option<&'static str> {
     }
 }
 
-/// Returns why a value from outside is larger than a script may have: the limit, with its option.
+/// Returns the reason why a value from outside is too large for a script: the exceeded limit, with its option.
 pub(crate) fn result_excess(value: &Dynamic, limits: &Limits) -> Option<String> {
     let room = Room {
         keys: limits.map_size.saturating_add(1),
@@ -70,8 +70,8 @@ pub(crate) fn result_excess(value: &Dynamic, limits: &Limits) -> Option<String> 
     Some(format!("the result {excess}"))
 }
 
-/// Room that the value of a variable has left, with everything that its closures have captured. Each count starts at
-/// its limit plus one, so that 0 means exceeded.
+/// Remaining size for the value of a variable, including everything that its closures have captured. Each count starts
+/// at its limit plus one, so that 0 means exceeded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     /// Keys of maps.
@@ -83,7 +83,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Returns the room that the limits of an engine allow. Rhai itself enforces these limits within one value without
+    /// Returns the sizes that the limits of an engine allow. Rhai itself enforces these limits within one value without
     /// closures, except for maps that grow.
     pub(super) fn new(engine: &Engine) -> Self {
         // For Rhai, 0 means unlimited.
@@ -107,7 +107,7 @@ impl Room {
     }
 }
 
-/// Replaces the value of a variable by `()`.
+/// Replaces the value of a variable with `()`.
 pub(super) fn empty(variable: &mut Dynamic) {
     match variable.is_shared() {
         true => write_cell(variable, Dynamic::UNIT),
@@ -116,7 +116,7 @@ pub(super) fn empty(variable: &mut Dynamic) {
 }
 
 struct Walk {
-    /// Visited cells, each with the depth that was left there; [`WITHIN`] for cells that are being visited.
+    /// Visited cells, each with the depth that remained there; [`WITHIN`] for cells that are being visited.
     cells: BTreeMap<usize, usize>,
     room: Room,
     left: usize,
@@ -169,7 +169,8 @@ impl Walk {
         let Some(place) = address(cell) else {
             return false;
         };
-        // A cell that is being visited holds itself. A cell that was visited with no more depth left is known.
+        // If the cell is already being visited, it contains itself. If it was visited with no more remaining depth than
+        // now, the result is known.
         if self.cells.get(&place).is_some_and(|room| *room <= depth) {
             return false;
         }

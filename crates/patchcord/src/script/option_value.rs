@@ -1,13 +1,13 @@
-//! Values of options: their checks, and their form in a configuration.
+//! Values of options: their validation, and their format in a configuration.
 
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Maximum length of a time: longer than anybody needs, and short enough to be added to any point in time.
+/// Maximum length of a duration: longer than anybody needs, and short enough to be added to any point in time.
 const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Error for an option with a value that a host cannot work with, returned by
+/// Error for an option with an invalid value, returned by
 /// [`Options::validate`](crate::Options::validate).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("option `{name}`: {reason}")]
@@ -15,7 +15,7 @@ const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub struct InvalidOption {
     /// Path of the option in [`Options`](crate::Options), such as `transport.ping_interval`.
     pub name: &'static str,
-    /// Reason why its value is invalid.
+    /// Reason why the value is invalid.
     pub reason: String,
 }
 
@@ -35,7 +35,7 @@ impl InvalidOption {
         }
     }
 
-    /// Checks times that must not be 0, and that can be added to any point in time.
+    /// Checks durations, which must not be 0, and must not be too long to be added to any point in time.
     pub(crate) fn check_times(times: &[(&'static str, Duration)]) -> Result<(), Self> {
         for &(name, time) in times {
             if time.is_zero() {
@@ -46,7 +46,7 @@ impl InvalidOption {
         Ok(())
     }
 
-    /// Checks a time that may be 0.
+    /// Checks a duration that may be 0.
     pub(crate) fn check_longest(name: &'static str, time: Duration) -> Result<(), Self> {
         match time > MAX_TIME {
             true => Err(Self::new(name, "at most 365 days is possible")),
@@ -55,7 +55,7 @@ impl InvalidOption {
     }
 }
 
-/// A time, written with a unit: `300ms`, `25s`, `1m`.
+/// Duration, written with a unit: `300ms`, `25s`, `1m`.
 struct Time(Duration);
 
 impl fmt::Display for Time {
@@ -114,8 +114,8 @@ pub(crate) mod optional_time {
     }
 }
 
-/// `#[serde(with)]` of a maximum, which is a number or `"none"`: not every format of configurations can write that
-/// there is no value.
+/// `#[serde(with)]` of a maximum, which is a number or `"none"`, because not every configuration format can express a
+/// missing value.
 pub(crate) mod maximum {
     use super::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,10 +1,12 @@
-//! Places of a version's code: its closures and named functions, with what identifies each in another version.
+//! Places in a version's code: its closures and named functions, with the data that identifies each of them in another
+//! version.
 //!
-//! In: the AST of each file, as it was written and not optimized, and its tokens. Out: [`Places`], a [`Row`] for each
-//! closure and a [`Function`] for each named function.
+//! In: the original AST of each file, before optimization, and its tokens. Out: [`Places`], a [`Row`] for each closure
+//! and a [`Function`] for each named function.
 //!
-//! An AST does not contain the nesting, because the body of a closure is a function beside the others. The nesting is
-//! read from the ranges of tokens: a closure whose range is within another's is made by it.
+//! An AST does not show how closures are nested, because the body of each closure is a separate function. The nesting
+//! is determined from the ranges of tokens: a closure whose range is within that of another closure is created by that
+//! closure.
 
 mod own_socket;
 mod owner;
@@ -27,7 +29,7 @@ use super::{
     tokens::{self, Brackets, Shape, Spot, Token, Tokens, hash, hash_all, spot},
 };
 
-/// Closure of a version and its use, or a use of a named function in place of a closure.
+/// Closure of a version and its use, or a use of a named function instead of a closure.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Row {
@@ -35,15 +37,15 @@ pub struct Row {
     pub file: Arc<str>,
     /// Rhai's name of the closure, `anon$...`, or that of the named function.
     pub name: ImmutableString,
-    /// Index of the named function that is used in place of a closure.
+    /// Index of the named function that is used instead of a closure.
     pub named: Option<usize>,
-    /// Line and column of its first `|`.
+    /// Line and column of the closure's first `|`.
     pub position: (usize, usize),
-    /// Index of the named function that encloses it; `None` at top level.
+    /// Index of the enclosing named function; `None` at top level.
     pub function: Option<usize>,
-    /// Row of the closure that encloses it.
+    /// Row of the enclosing closure.
     pub parent: Option<usize>,
-    /// Function or method that it is an argument of, or `let x`, `key k`, `[]`.
+    /// Function or method to which the closure is passed, or `let x`, `key k`, `[]`.
     pub word: ImmutableString,
     /// First string literal among the arguments of that call.
     pub event: Option<ImmutableString>,
@@ -51,27 +53,27 @@ pub struct Row {
     pub number: Option<INT>,
     /// Index among the arguments of that call, or among the elements of an array.
     pub slot: usize,
-    /// `true` if that call only registers it, and something else calls it later.
+    /// `true` if that call only registers the closure, and something else calls it later.
     pub later: bool,
-    /// Names that it captures, in the order of its first parameters.
+    /// Names of the captured variables, in the order of the closure's first parameters.
     pub captured: Vec<ImmutableString>,
-    /// Number of its own parameters.
+    /// Number of declared parameters, without captured variables.
     pub params: usize,
-    /// Hash of its tokens.
+    /// Hash of the closure's tokens.
     pub body: u64,
-    /// Hash of the tokens of its statement, without the closures in it.
+    /// Hash of the tokens of the closure's statement, without the closures in it.
     pub statement: u64,
     pub(super) file_index: usize,
     pub(super) range: Range<usize>,
 }
 
 impl Row {
-    /// Returns `true` for a listener of an event that clients send.
+    /// Returns `true` for a listener to an event that clients send.
     pub fn is_listener(&self) -> bool {
         self.later && matches!(self.word.as_str(), "on" | "once")
     }
 
-    /// Returns `true` if both are registered by words of different kinds, such as `on` and `set_timeout`.
+    /// Returns `true` if the two are registered by different kinds of functions, such as `on` and `set_timeout`.
     pub(super) fn is_registered_otherwise(&self, other: &Self) -> bool {
         let kind = |row: &Self| match row.word.as_str() {
             "once" => "on".into(),
@@ -82,8 +84,8 @@ impl Row {
         self.later && other.later && kind(self) != kind(other)
     }
 
-    /// Returns a readable name: the event of a listener, the function that a timer or an ack callback is passed to, or
-    /// the variable or key that holds the closure.
+    /// Returns a readable name: the event of a listener, the function to which a timer or an ack callback is passed, or
+    /// the variable or key that contains the closure.
     pub fn title(&self) -> String {
         let word = self.word.as_str();
         let variable = word.strip_prefix("let ").or(word.strip_prefix("key "));
@@ -107,9 +109,9 @@ pub struct Function {
     pub name: ImmutableString,
     /// Number of parameters.
     pub arity: usize,
-    /// Line and column of its `fn`.
+    /// Line and column of the keyword `fn`.
     pub position: (usize, usize),
-    /// Hash of its tokens after its name.
+    /// Hash of the tokens after the name.
     pub body: u64,
     pub(super) file_index: usize,
     pub(super) range: Range<usize>,
@@ -128,7 +130,7 @@ pub(super) struct Declared {
 pub(super) struct File {
     pub(super) name: Arc<str>,
     pub(super) tokens: Tokens,
-    /// Names of imports, as tokens, with the files that they stand for.
+    /// Names of imports, as tokens, with the files to which they refer.
     pub(super) imports: Vec<(u64, String)>,
     /// Variables and constants of the top level, as tokens, with the statements that declare them.
     pub(super) globals: Vec<(u64, Range<usize>)>,
@@ -138,7 +140,7 @@ pub(super) struct File {
 /// Closures and named functions of a version.
 #[derive(Debug, Default)]
 pub struct Places {
-    /// Files in the order of their compilation; the entry file is the last.
+    /// Files in the order of their compilation; the entry file comes last.
     pub(super) files: Vec<File>,
     rows: Vec<Row>,
     functions: Vec<Function>,
@@ -157,7 +159,7 @@ impl Places {
         &self.functions
     }
 
-    /// Returns the row of a closure by Rhai's name of it.
+    /// Returns the row of a closure by its name in Rhai.
     pub fn row_of(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
@@ -167,12 +169,13 @@ impl Places {
         self.rows.get(index)
     }
 
-    /// Returns the named function that a row is in.
+    /// Returns the named function that contains a row.
     pub fn function_of(&self, row: &Row) -> Option<&Function> {
         self.functions.get(row.function?)
     }
 
-    /// Returns the file and line of the first call that listens to an event by its name, with a closure or a function.
+    /// Returns the file and line of the first call that registers a closure or a function as a listener to an event
+    /// with this name.
     pub fn listening(&self, event: &str) -> Option<(Arc<str>, usize)> {
         let words = ["on", "once"].map(tokens::name);
         let event = tokens::text(event);
@@ -215,7 +218,7 @@ impl Places {
         }
     }
 
-    /// Returns the name by which the code of a row is called.
+    /// Returns the name under which the code of a row is called.
     pub(super) fn code_name(&self, row: &Row) -> String {
         let named = row.named.and_then(|function| self.functions.get(function));
         named.map_or_else(
@@ -224,14 +227,14 @@ impl Places {
         )
     }
 
-    /// Returns the uses of a named function, by the name that values have for it, with their rows.
+    /// Returns the uses of a named function, with their rows. `function` is the name by which values refer to it.
     pub(super) fn uses<'a>(&'a self, function: &'a str) -> impl Iterator<Item = (usize, &'a Row)> {
         let uses = self.rows.iter().enumerate();
         uses.filter(move |(_, row)| row.named.is_some() && self.code_name(row) == function)
     }
 
-    /// Returns `true` if the text may register a named function: by a use that fits, as the value of a variable, as an
-    /// argument of a helper, or by its name in a string.
+    /// Returns `true` if the text may register a named function: by a use that satisfies `fits`, as the value of a
+    /// variable, as an argument of a helper, or by its name in a string.
     pub(super) fn may_register(&self, function: &str, fits: &dyn Fn(&Row) -> bool) -> bool {
         let name = function.split('@').next().unwrap_or(function);
         let (as_name, as_text) = (tokens::name(name), tokens::text(name));
@@ -268,8 +271,8 @@ impl Places {
             .unwrap_or_default()
     }
 
-    /// Returns `true` if the code around a closure declares a name exactly once, and not in a loop. That code is its
-    /// named function, or else the outermost closure, with all closures in it.
+    /// Returns `true` if the code around a closure declares a name exactly once, and not in a loop. That code is the
+    /// enclosing named function, or else the outermost closure, including all closures in it.
     fn is_declared_once(&self, row: usize, name: &str) -> bool {
         let is_declared_once = || {
             let mut outermost = self.rows.get(row)?;
@@ -291,8 +294,8 @@ impl Places {
         is_declared_once().unwrap_or(false)
     }
 
-    /// Returns the positions of the closures of a file that have the names of closures of another file, in the order of
-    /// the text, because Rhai would confuse them.
+    /// Returns the positions, in the order of the text, of the closures of a file that have the same names as closures
+    /// of another file. Rhai would confuse these.
     pub(super) fn same_names(&self, ast: &AST) -> BTreeSet<Position> {
         let mut found = BTreeSet::new();
         ast.walk(&mut |nodes| {
@@ -307,7 +310,7 @@ impl Places {
         found
     }
 
-    /// Adds a file, with its AST as it was written and not optimized.
+    /// Adds a file, with its original AST, before optimization.
     pub(super) fn add(&mut self, name: &str, ast: &AST, tokens: Tokens, known: &SymbolTable) {
         let brackets = Brackets::new(&tokens);
         let mut gathering = Gathering::new(ast, &tokens, &brackets);
@@ -437,7 +440,7 @@ impl Nest {
         }
     }
 
-    /// Enters the next closure of the text, and returns the row of the closure around it.
+    /// Enters the next closure of the text, and returns the row of the enclosing closure.
     fn enter(&mut self, range: &Range<usize>) -> Option<usize> {
         while self.open.pop_if(|(_, end)| *end <= range.start).is_some() {}
         let parent = self.open.last().map(|(row, _)| *row);
@@ -485,13 +488,13 @@ struct Named {
     range: Range<usize>,
 }
 
-/// Closure, or a variable in place of one, that was found.
+/// Closure that was found, or a variable that is used instead of a closure.
 struct Found {
     name: ImmutableString,
     /// `true` for a variable, or the name of a function.
     is_named: bool,
     captured: Vec<ImmutableString>,
-    /// Names of its own parameters.
+    /// Names of the declared parameters.
     own: Vec<ImmutableString>,
     at: Spot,
     range: Range<usize>,
@@ -600,7 +603,7 @@ impl<'a> Gathering<'a> {
     fn statement(&mut self, statement: &Stmt, in_loop: bool) {
         match statement {
             Stmt::Var(variable, ..) => self.declare(&variable.0, in_loop),
-            // All turns of the loop share one variable.
+            // All iterations of the loop share one variable.
             Stmt::For(parts, _) => {
                 self.declare(&parts.0, true);
                 if let Some(counter) = &parts.1 {

@@ -1,13 +1,13 @@
-//! Code that calls of a version can reach, in one state that all of its functions run in.
+//! Code that calls of a version can reach, in one state in which all of its functions run.
 //!
-//! Rhai looks up the function of a closure only in the first library of the running state, whatever file called it, and
-//! a function runs with the constants and imports of its caller unless it carries its own. So the first library has the
-//! functions of the entry file and the closures of every file. If there are imports, each of these functions carries
-//! the environment of its file.
+//! Rhai looks up the function of a closure only in the first library of the running state, whichever file called it. A
+//! function runs with the constants and imports of its caller, unless it carries its own. Therefore the first library
+//! has the functions of the entry file and the closures of every file. If there are imports, each of these functions
+//! carries the environment of its file.
 //!
-//! Closures of earlier versions may still be alive. Their definitions are added to the new ones, with everything that
-//! they need and that the new version no longer has. If a function or a constant still exists, they use the new one,
-//! too.
+//! Closures of earlier versions may still be alive. Their definitions are added to the new ones, together with
+//! everything that they need and that the new version no longer has. If a function or a constant still exists, old
+//! closures use the new one, too.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,7 +35,8 @@ pub(super) struct FileCode {
     /// Path by which other files import it; `None` for the entry file.
     pub(super) path: Option<String>,
     pub(super) functions: Vec<Shared<ScriptFuncDef>>,
-    /// Every import of the file, those inside functions too, because a closure runs after its function has ended.
+    /// Every import of the file, including those inside functions, because a closure can run after its function has
+    /// returned.
     pub(super) imports: Vec<Stmt>,
     pub(super) constants: BTreeMap<ImmutableString, Dynamic>,
     /// Variables that other files can read.
@@ -47,24 +48,24 @@ pub(super) struct FileCode {
 pub(super) struct Files {
     pub(super) imported: Vec<FileCode>,
     pub(super) entry: FileCode,
-    /// State of the entry file's top level after it has run.
+    /// State after the top level of the entry file has run.
     pub(super) top_level: GlobalRuntimeState,
-    /// Names of the functions that mention `this`, as values refer to them.
+    /// Names of the functions that mention `this`, in the form by which values refer to them.
     pub(super) with_this: BTreeSet<String>,
 }
 
 /// State for calls, or the reason why the code cannot be linked.
 type State = Result<GlobalRuntimeState, Arc<str>>;
 
-/// Code that calls can reach. It never changes.
+/// Code that calls can reach. Immutable.
 #[derive(Debug)]
 pub(super) struct Program {
     files: Arc<Files>,
     /// Files of earlier versions whose closures are alive.
     earlier: Vec<Arc<Files>>,
-    /// One state for each group of threads if there are constants, because Rhai locks them to read one.
+    /// One state for each group of threads if there are constants, because Rhai locks all constants to read one.
     states: Vec<OnceLock<State>>,
-    /// Caches of calls; none for a program with imports.
+    /// Caches of calls; empty for a program with imports.
     caches: Vec<Slot>,
 }
 
@@ -92,7 +93,7 @@ impl FileCode {
         own.any(|own| own.name == function.name && own.params.len() == function.params.len())
     }
 
-    /// Adds the functions, constants and imports that an earlier text of the file has and this one has not.
+    /// Adds the functions, constants and imports that an earlier text of the file has and this one lacks.
     fn complete(&mut self, earlier: &Self) {
         let lost: Vec<_> = earlier
             .functions
@@ -129,7 +130,7 @@ impl FileCode {
         self
     }
 
-    /// Makes a module of the file whose functions carry their environment, without running its top level.
+    /// Creates a module from the file, whose functions carry their environment, without running its top level.
     fn link(&self, engine: &Engine) -> Result<Module, Box<EvalAltResult>> {
         let constants = self.constants.iter().map(|(name, value)| {
             let value = Expr::DynamicConstant(Box::new(value.clone()), Position::NONE);
@@ -226,7 +227,7 @@ impl Files {
         files.find(|file| &*file.name == name)
     }
 
-    /// Returns the state of a script without imports: one library, whose functions carry nothing.
+    /// Returns the state of a script without imports: one library, whose functions carry no environment.
     fn plain(&self, earlier: &[Arc<Self>]) -> GlobalRuntimeState {
         let mut state = self.top_level.clone();
         let mut entry = self.entry.clone();
@@ -255,7 +256,7 @@ impl Files {
     ) -> Result<GlobalRuntimeState, Box<EvalAltResult>> {
         let mut library = Module::new();
         let modules = Modules::begin();
-        // Only modules that the new version no longer has come from earlier ones.
+        // Earlier versions contribute only modules that the new version no longer has.
         let lost = earlier.iter().flat_map(|files| &files.imported);
         let lost: Vec<_> = lost
             .filter(|file| self.file(&file.name).is_none())
@@ -355,7 +356,7 @@ impl Program {
         }
     }
 
-    /// Links the code for this thread, and for all threads if that is cheap.
+    /// Links the code for this thread, and also for all other threads if that is cheap.
     ///
     /// # Errors
     /// Returns the reason why the code cannot be linked.

@@ -1,11 +1,11 @@
 //! Code that a hook itself runs: its own code, without the closures that it only registers, and the code of the
 //! functions and constants that it uses.
 //!
-//! In: the [`Places`] of a version. Out: a [`Reach`]. If two versions have equal ones, a hook does the same in both,
+//! In: the [`Places`] of a version. Out: a [`Reach`]. If two versions have equal reaches, a hook does the same in both,
 //! whatever else has changed.
 //!
 //! Code reaches a function if it mentions the function's name. So an edit may seem to change what a hook runs although
-//! it does not, but never the other way round.
+//! it does not, but a real change is never missed.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -31,24 +31,24 @@ pub struct Reach {
     /// Each token with the index of its file.
     tokens: Vec<(Token, u16)>,
     parts: Vec<Part>,
-    /// Places that call a function of a script, in the order of the tokens.
+    /// Sites that call a function of a script, in the order of the tokens.
     sites: Vec<Site>,
-    /// Indices of the tokens, sorted by place.
+    /// Indices of the tokens, sorted by position.
     sorted: Vec<u32>,
 }
 
 /// Function or constant in the sequence.
 #[derive(Debug)]
 struct Part {
-    /// Keys that identify it in another version, the most certain one first.
+    /// Keys that identify the part in another version, the most certain key first.
     keys: [u64; 3],
     range: Range<usize>,
-    /// File and name, if it is a function.
+    /// File and name, if the part is a function.
     function: Option<(usize, u64)>,
 }
 
 impl Reach {
-    /// Follows the code of a function of the entry file, or of a closure, by its name.
+    /// Follows the code of a function of the entry file, or of a closure, given its name.
     pub fn new(places: &Places, entry: &str) -> Self {
         let mut following = Following::new(places);
         following.enter(entry);
@@ -56,7 +56,7 @@ impl Reach {
         following.result.finish(places)
     }
 
-    /// Follows the code that makes a constant or a variable of the top level of a file.
+    /// Follows the code that computes a constant or a variable at the top level of a file.
     pub(super) fn of_global(places: &Places, file: &str, name: &str) -> Self {
         let mut following = Following::new(places);
         let found = places.files.iter().position(|known| *known.name == *file);
@@ -78,7 +78,7 @@ impl Reach {
         self
     }
 
-    /// Returns a hash that only a change of this code changes.
+    /// Returns a hash that changes only if this code changes.
     pub const fn hash(&self) -> u64 {
         self.hash
     }
@@ -93,7 +93,7 @@ impl Reach {
         self.tokens.is_empty()
     }
 
-    /// Returns the index of the token at a place, if it is in this code.
+    /// Returns the index of the token at a position, if the token is in this code.
     pub fn place_at(&self, file: &str, line: usize, column: usize) -> Option<u32> {
         let file = self.files.iter().position(|name| &**name == file)?;
         let spot: Spot = (line.try_into().ok()?, column.try_into().ok()?);
@@ -125,27 +125,27 @@ fn place(tokens: &[(Token, u16)], index: u32) -> Option<(u16, Spot)> {
     Some((*file, token.spot))
 }
 
-/// Returns `true` if a block is the code in an interpolated string.
+/// Returns `true` if a block is code in an interpolated string.
 fn is_in_text(file: &File, block: usize) -> bool {
     let before = block.checked_sub(1).and_then(|at| file.tokens.get(at));
     before.is_some_and(|token| token.shape == Shape::Text)
 }
 
-/// Returns `true` if a name is called, by the token that follows it.
+/// Returns `true` if the next token shows that a name is called.
 fn is_call(next: Option<Shape>) -> bool {
     matches!(next, Some(Shape::Open | Shape::Unit))
 }
 
-/// Place that calls a function of a script.
+/// Site that calls a function of a script.
 #[derive(Debug)]
 struct Site {
     /// Index of the name among the tokens.
     token: usize,
     /// File and name of the function.
     function: (usize, u64),
-    /// Token of the outermost loop, condition or closure around it, which may run any number of times.
+    /// Token of the outermost loop, condition or closure around the site, which may run any number of times.
     block: Option<usize>,
-    /// `true` if it runs once in each turn of the block.
+    /// `true` if the site runs once in each iteration of the block.
     is_direct: bool,
 }
 
@@ -154,9 +154,9 @@ struct Piece {
     file: usize,
     range: Range<usize>,
     keys: [u64; 2],
-    /// File and name, if it is a function.
+    /// File and name, if the part is a function.
     function: Option<(usize, u64)>,
-    /// `true` if it sees the variables of the top level without `global::`.
+    /// `true` if the code can read top-level variables without `global::`.
     is_top_level: bool,
 }
 
@@ -164,15 +164,15 @@ struct Following<'a> {
     places: &'a Places,
     /// Named functions of each file, by their names as tokens.
     functions: HashMap<(usize, u64), Vec<Piece>>,
-    /// Ends of the closures that are only registered, by their beginnings.
+    /// Ends of the closures that are only registered, by their starts.
     registered: HashMap<(usize, usize), usize>,
-    /// Ends of the closures that run at once, by their beginnings.
+    /// Ends of the closures that run immediately, by their starts.
     at_once: HashMap<(usize, usize), usize>,
     todo: VecDeque<Piece>,
     seen: BTreeSet<(usize, usize)>,
     /// Open brackets of the piece; `Some` is the first token of a block.
     open: Vec<Option<usize>>,
-    /// Ends of the open closures that run at once, each with its first token.
+    /// Ends of the open closures that run immediately, each with its first token.
     closures: Vec<(usize, usize)>,
     result: Reach,
 }
@@ -268,7 +268,7 @@ impl<'a> Following<'a> {
             if let (Some(token), Ok(number)) = (file.tokens.get(index), piece.file.try_into()) {
                 self.result.tokens.push((*token, number));
                 match token.shape {
-                    // Code in an interpolated string runs whenever the string is made.
+                    // Code in an interpolated string runs whenever the string is created.
                     Shape::Brace if !is_in_text(file, index) => self.open.push(Some(place)),
                     Shape::Open | Shape::Brace => self.open.push(None),
                     Shape::Close => drop(self.open.pop()),
@@ -279,7 +279,7 @@ impl<'a> Following<'a> {
         }
     }
 
-    /// Follows the function or constant that a token names.
+    /// Follows the function or constant to which a token refers.
     fn token(&mut self, piece: &Piece, file: &File, index: usize, token: Token) {
         let before = |count| index.checked_sub(count).and_then(|i| file.tokens.get(i));
         let shape = |token: Option<&Token>| token.map(|token| token.shape);

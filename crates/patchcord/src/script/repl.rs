@@ -1,7 +1,7 @@
-//! Session of a REPL: runs lines one after the other, with the variables and functions of earlier lines.
+//! REPL session: runs lines one after the other, with the variables and functions of earlier lines.
 //!
-//! In: the lines that a person types. Out: the value of each line, or its diagnostic. All lines form one text, so an
-//! error in a function of an earlier line is shown at that line.
+//! In: the lines that a user types. Out: the value of each line, or its diagnostic. All lines form one text, so an
+//! error in a function from an earlier line is shown at that line.
 //!
 //! Invariant: after a line that fails, the variables and functions of earlier lines still exist.
 
@@ -45,10 +45,10 @@ impl ReplSession {
         }
     }
 
-    /// Returns `true` if the text ends inside something that it begins: a block, a call, a comment.
+    /// Returns `true` if the text ends within an unfinished block, call or comment.
     pub(crate) fn is_unfinished(&self, text: &str) -> bool {
         let Err(error) = self.engine.compile(text) else {
-            // The end of a comment is valid only inside a comment.
+            // The end of a comment is valid only within a comment.
             return self.engine.compile(format!("{text}\n*/")).is_ok();
         };
         match error.err_type() {
@@ -61,7 +61,7 @@ impl ReplSession {
     /// Runs one line, or several lines that belong together.
     ///
     /// # Errors
-    /// Returns a diagnostic with its place.
+    /// Returns a diagnostic with its location.
     pub(crate) fn run(&mut self, text: &str) -> Result<Dynamic, Box<Diagnostic>> {
         let above = "\n".repeat(self.text.matches('\n').count());
         self.text += text;
@@ -97,7 +97,7 @@ impl ReplSession {
         }
     }
 
-    /// Returns the function whose name is most similar to a wrong one. A name that is known is not wrong.
+    /// Returns the function whose name is most similar to an unknown name. Returns `None` if the name is known.
     fn near(&self, name: &str) -> Option<&str> {
         let is_known = !self.known.named("", name).is_empty();
         let names = self.known.names("").filter(|_| !is_known);
@@ -108,14 +108,14 @@ impl ReplSession {
         self.text.as_str().into()
     }
 
-    /// Returns the variables that lines have made, the newest first.
+    /// Returns the variables that lines have declared, the newest first.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &Dynamic)> {
         let variables: Vec<_> = self.scope.iter_raw().collect();
         let variables = variables.into_iter().rev();
         variables.map(|(name, _, value)| (name, value))
     }
 
-    /// Returns where the name at the end of `text` begins, and its completions.
+    /// Returns the start of the name at the end of `text`, and its completions.
     pub(crate) fn complete(&self, text: &str) -> (usize, Vec<String>) {
         let before = text.trim_end_matches(is_of_name);
         let typed = text.strip_prefix(before).unwrap_or_default();
@@ -127,7 +127,7 @@ impl ReplSession {
         (before.len(), fitting.map(str::to_owned).collect())
     }
 
-    /// Returns the members that may follow the point of `text.`, if `text` ends with the name of a variable.
+    /// Returns the members that may follow the dot of `text.`, if `text` ends with the name of a variable.
     fn members(&self, text: &str) -> BTreeSet<&str> {
         let before = text.trim_end_matches(is_of_name);
         let name = text.strip_prefix(before).unwrap_or_default();
@@ -148,7 +148,7 @@ impl ReplSession {
         }
     }
 
-    /// Returns all names that are not called on a value.
+    /// Returns all names that are not methods.
     fn names(&self) -> BTreeSet<&str> {
         let known = self.known.names("");
         let known = known.filter(|name| !self.known.is_method_only(name));
@@ -168,7 +168,7 @@ fn is_of_name(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '_'
 }
 
-/// Returns `true` if only blanks follow a position.
+/// Returns `true` if only whitespace follows a position.
 fn is_at_end(text: &str, position: Position) -> bool {
     let Some(line) = position.line() else {
         return true;

@@ -36,7 +36,7 @@ impl Globals {
 pub(super) fn engine(limits: &Limits) -> Engine {
     let mut engine = Engine::new();
     limit(&mut engine, limits);
-    // Code is checked as it was written, and optimized later.
+    // Code is checked in its original form, and optimized later.
     engine.set_optimization_level(OptimizationLevel::None);
     without_hazards(&mut engine, limits);
     engine.set_module_resolver(modules::Loaded);
@@ -54,21 +54,21 @@ fn limit(engine: &mut Engine, limits: &Limits) {
         .set_max_variables(limits.variables)
         .set_max_functions(limits.functions)
         .set_max_modules(usize::MAX)
-        // Interned strings share one lock, which sleeps when it is contended.
+        // Interned strings share one lock, and threads sleep when they contend for it.
         .set_max_strings_interned(0);
 }
 
-/// Removes `eval` and `curry`, which can end the process by recursion or by a chain of closures; see [`bounded`] for
-/// the rest.
+/// Removes `eval` and `curry`, which can crash the process through recursion or through a chain of closures; see
+/// [`bounded`] for the rest.
 fn without_hazards(engine: &mut Engine, limits: &Limits) {
     engine.disable_symbol("eval").disable_symbol("curry");
     bounded::register(engine, limits);
     library::register(engine);
 }
 
-/// Makes `globals` known to every script.
+/// Makes `globals` available to every script.
 ///
-/// Rhai calls this resolver at every access to a variable. A value that the resolver returns is read-only, and does not
+/// Rhai calls the resolver at every access to a variable. A value that the resolver returns is read-only, and does not
 /// become shared when a closure captures it.
 #[allow(
     deprecated,
@@ -94,8 +94,8 @@ pub(super) fn resolve_variables(engine: &mut Engine, globals: Globals) {
     });
 }
 
-/// Returns a variable by its place, which Rhai counts back from the last one, or by its name if Rhai does not know the
-/// place.
+/// Returns a variable by its index, which Rhai counts backwards from the last variable, or by its name if Rhai does not
+/// know the index.
 fn variable<'a>(scope: &'a Scope<'_>, name: &str, back: usize) -> Option<&'a Dynamic> {
     match back.checked_sub(1) {
         Some(newer) => scope.iter_raw().nth(newer).map(|(_, _, value)| value),
@@ -103,7 +103,7 @@ fn variable<'a>(scope: &'a Scope<'_>, name: &str, back: usize) -> Option<&'a Dyn
     }
 }
 
-/// Ends a call that reads a variable whose value exceeds a limit. A value that is nested too deep is emptied, because
+/// Ends a call that reads a variable whose value exceeds a limit. A value that is nested too deeply is cleared, because
 /// the next call would read it again.
 fn check_value(
     name: &str,

@@ -1,6 +1,7 @@
 //! Readable values of a live connection: plain data of a bounded size.
 //!
-//! A closure is shown by its place, and a handle by its kind. Anything that is too long is cut, and the cut is marked.
+//! A closure is shown as its location, and a handle as its kind. Anything that is too long is truncated, and marked as
+//! truncated.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{Handler, Version, captures::split_value_name, code::Code, timer::TimerHandle};
 use crate::{diagnostic::type_word, value::Binary};
 
-/// Maximum length of a text, in characters.
+/// Maximum length of a string, in characters.
 const MAX_TEXT: usize = 200;
 /// Maximum number of elements of an array or a map that are shown.
 const MAX_ELEMENTS: usize = 32;
@@ -22,7 +23,7 @@ const MAX_DEPTH: usize = 8;
 /// File and line.
 pub type Spot = (Arc<str>, usize);
 
-/// Returns the place of the code of a handler.
+/// Returns the location of the code of a handler.
 pub fn place(handler: &Handler) -> Spot {
     let code = handler.code();
     let row = code.places().row_of(handler.function());
@@ -45,7 +46,7 @@ fn function(code: &Code, name: &str, file: &str) -> Option<usize> {
     Some(found.position.0)
 }
 
-/// Returns a value of a connection as plain data. `version` is the version of the connection.
+/// Converts a value of a connection to plain data. `version` is the version of the connection.
 pub fn shown(value: &Dynamic, version: &Arc<Version>) -> Value {
     let mut showing = Showing {
         version,

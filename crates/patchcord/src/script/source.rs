@@ -1,4 +1,4 @@
-//! Source files of a version: their texts, the hash that identifies them, and the reasons why they were rejected.
+//! Source files of a version: their texts, the hash that identifies them, and the reasons why a script was rejected.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use sha1::{Digest, Sha1};
 
 use crate::diagnostic::Diagnostic;
 
-/// File that a version was read from.
+/// File from which a version was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SourceFile {
@@ -16,8 +16,8 @@ pub struct SourceFile {
     pub text: Option<Arc<str>>,
 }
 
-/// Reasons why a script has no new version, and the files that were read. A change of any of these files is a reason to
-/// try again.
+/// Reasons why a script was rejected, and the files that were read. If any of these files changes, loading is tried
+/// again.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Rejected {

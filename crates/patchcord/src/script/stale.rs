@@ -13,20 +13,20 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct Stale {
-    /// Name of its file.
+    /// Name of the closure's file.
     pub file: Arc<str>,
-    /// Line at which it begins, in the older text.
+    /// Line at which the closure starts, in the older text.
     pub line: usize,
-    /// Readable name: the event of a listener, such as `"chat"`, or the function that it was passed to.
+    /// Readable name: the event of a listener, such as `"chat"`, or the function to which the closure was passed.
     pub what: String,
-    /// Number of the version whose text it has.
+    /// Number of the version whose text the closure has.
     pub version: u64,
-    /// Variable that its new text captures and that it does not have; `None` if its code is gone.
+    /// Variable that the new text captures and that the closure does not have; `None` if its code has been removed.
     pub lacks: Option<String>,
 }
 
 impl Stale {
-    /// Creates the entry of a closure of version number `version`.
+    /// Creates the entry for a closure of version number `version`.
     pub(super) fn new(row: &Row, version: u64, lacks: Option<&str>) -> Self {
         Self {
             file: row.file.clone(),
@@ -37,7 +37,7 @@ impl Stale {
         }
     }
 
-    /// Returns the version and the reason as a text: "version 3: its new code captures `room`, which it does not have".
+    /// Returns the version and the reason as text: "version 3: its new code captures `room`, which it does not have".
     pub fn reason(&self) -> String {
         let version = self.version;
         match &self.lacks {
@@ -55,7 +55,7 @@ pub fn of(handler: &Handler, has: &dyn Fn(&str) -> bool) -> Option<Stale> {
     closure(handler.version(), handler.fn_ptr(), has)
 }
 
-/// Returns the closures in a value that have an older text than the version that they run in.
+/// Returns the closures in a value that have an older text than the version in which they run.
 pub fn in_value(value: &Dynamic, version: &Arc<Version>, has: &dyn Fn(&str) -> bool) -> Vec<Stale> {
     let mut found = Vec::new();
     each_closure(value, 0, &mut |inner| {

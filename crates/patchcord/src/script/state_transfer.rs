@@ -1,9 +1,10 @@
-//! Transfers variables across an edit of `on_connection`: the three-way merge of what its closures captured.
+//! Transfers variables across an edit of `on_connection`, by a three-way merge of the variables that its closures
+//! captured.
 //!
-//! *Base* is what the old code makes for a connection, *new* is what the new code makes, and *live* is what the
-//! connection holds. All three have the new code already (see [`Swap`](super::Swap)). A variable keeps its cell, the
-//! shared place that every closure over it reads and writes. The value in the cell follows the code only if the
-//! connection has not changed it.
+//! *Base* is what the old code produces for a connection, *new* is what the new code produces, and *live* is what the
+//! connection holds. The closures of all three already have the new code (see [`Swap`](super::Swap)). A variable keeps
+//! its cell, which is the shared storage that all closures over the variable read and write. The value in the cell
+//! follows the code only if the connection has not changed it.
 
 pub(super) mod reset;
 
@@ -24,15 +25,16 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It has the new initial value.
+    /// The variable has the new initial value.
     Followed,
-    /// It keeps the value that the connection gave it, although the edit changed the initial one.
+    /// The variable keeps the value that the connection gave it, although the edit changed the initial value.
     Kept,
-    /// It is a map: some keys have followed, the others are kept.
+    /// The variable is a map: some keys have the new initial values, and the others are kept.
     Merged,
-    /// It had a value of the connection's own, and has the new initial one, because its type has changed.
+    /// The variable had a value of the connection's own, but now has the new initial value, because the type has
+    /// changed.
     Reset,
-    /// It had a value of the connection's own, and is no longer captured.
+    /// The variable had a value of the connection's own, and is no longer captured.
     Lost,
 }
 
@@ -43,11 +45,11 @@ pub type Initial = (Option<String>, Option<String>);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CarriedState {
-    /// Variables whose initial value the edit has changed. A name may stand for several variables.
+    /// Variables whose initial value the edit has changed. Several variables may have the same name.
     pub outcomes: BTreeMap<(String, Outcome), Initial>,
-    /// Types of the variables that are captured now, if variables are lost.
+    /// Types of the variables that are now captured, if variables are lost.
     pub captured: BTreeMap<String, &'static str>,
-    /// Types of variables that are lost: of the initial value, and of the last one.
+    /// Types of the variables that are lost: of the initial value, and of the last value.
     pub lost_types: BTreeMap<String, [&'static str; 2]>,
 }
 
@@ -79,8 +81,8 @@ impl CarriedState {
         self.outcomes.insert(kept, Initial::default());
     }
 
-    /// Records variables that no closure captures any more, with their last values, and their initial values if these
-    /// are known. `now` contains the variables that are captured instead.
+    /// Records variables that no closure captures any more, with their last values and, if known, their initial values.
+    /// `now` contains the variables that are captured instead.
     pub fn note_lost(
         &mut self,
         lost: Vec<(ImmutableString, Option<&Dynamic>, Dynamic)>,
@@ -99,8 +101,8 @@ impl CarriedState {
     }
 }
 
-/// Puts the variables of `live` into the handlers of `new`. Each handler comes with a key that identifies it in all
-/// three.
+/// Puts the variables of `live` into the handlers of `new`. Each handler has a key that identifies it in all three
+/// sets.
 ///
 /// Never fails, and changes only the values of cells in `live`.
 pub fn transfer_state<K: AsRef<str>>(
@@ -129,7 +131,7 @@ pub fn transfer_state<K: AsRef<str>>(
     (handlers, transfer.carried)
 }
 
-/// Empties every variable that these handlers captured, so that closures that captured themselves, or each other, are
+/// Clears every variable that these handlers captured, so that closures that captured themselves or each other are
 /// freed. The handlers must not be called any more.
 pub fn release<'a>(handlers: impl Iterator<Item = &'a Handler>) {
     let mut cells = Cells::default();
@@ -139,8 +141,8 @@ pub fn release<'a>(handlers: impl Iterator<Item = &'a Handler>) {
     cells.release();
 }
 
-/// Empties the variables with closures that `gone` captured and `live` did not, so that closures that captured
-/// themselves are freed.
+/// Clears the variables that contain closures, and that `gone` captured and `live` did not, so that closures that
+/// captured themselves are freed.
 pub fn release_lost<'a>(
     gone: impl Iterator<Item = &'a Handler>,
     live: impl Iterator<Item = &'a Handler>,
@@ -165,8 +167,8 @@ pub fn release_lost<'a>(
     lost.release();
 }
 
-/// Returns the variables that these handlers, and the closures in the variables, have captured, by name. Each variable
-/// occurs once; handles are left out.
+/// Returns the variables that these handlers have captured, and those that closures in these variables have captured,
+/// by name. Each variable occurs once; handles are left out.
 pub fn captured<'a>(
     handlers: impl Iterator<Item = &'a Handler>,
 ) -> Vec<(ImmutableString, Dynamic)> {
@@ -224,7 +226,7 @@ fn change_within(
     changed
 }
 
-/// Captured variable: its cell, its name, and the code whose run makes it.
+/// Captured variable: its cell, its name, and the code that creates it.
 struct Variable {
     name: String,
     cell: Dynamic,
@@ -241,7 +243,7 @@ impl Variable {
 #[derive(Default)]
 struct Cells {
     by_path: BTreeMap<String, Variable>,
-    /// Cells whose closures were visited, because closures that capture each other would be followed for ever.
+    /// Cells whose closures were visited, because closures that capture each other would be followed forever.
     seen: BTreeSet<usize>,
 }
 
@@ -299,7 +301,7 @@ impl Cells {
         cells
     }
 
-    /// Finds a variable by one of its paths, or else by its name and the code that makes it, if only one variable has
+    /// Finds a variable by one of its paths, or else by its name and the code that creates it, if only one variable has
     /// these. `counts` returns `true` for a cell that may be the variable.
     fn find(
         &self,
@@ -327,7 +329,7 @@ impl Cells {
 struct Fresh {
     /// All paths of each cell, by its address.
     paths: BTreeMap<usize, Vec<String>>,
-    /// Names of the variables, the code that makes them, and their addresses.
+    /// Names of the variables, the code that creates them, and their addresses.
     variables: Vec<(String, Owner, usize)>,
 }
 
@@ -343,8 +345,8 @@ impl Fresh {
         }
     }
 
-    /// Returns `true` if a name stands for only one variable that `owner` makes, because a second run of that code
-    /// makes a second variable.
+    /// Returns `true` if `owner` creates only one variable with this name. A second run of that code would create a
+    /// second variable.
     fn is_only(&self, name: &str, owner: Owner) -> bool {
         let mut places = self.variables.iter();
         let mut same = places
@@ -408,7 +410,7 @@ impl Transfer<'_> {
             name.as_str(),
             owner.filter(|owner| self.fresh.is_only(name, *owner)),
         );
-        // A variable that the draft has lent does not belong to the connection itself.
+        // A variable that was borrowed from the draft does not belong to the connection itself.
         let is_own = |cell: &Dynamic| {
             address(cell).is_none_or(|place| !self.fresh.paths.contains_key(&place))
         };
@@ -472,9 +474,9 @@ impl Transfer<'_> {
         }
     }
 
-    /// Empties the cells of both drafts that are no longer used, so that closures that captured themselves are freed.
+    /// Clears the cells of both drafts that are no longer used, so that closures that captured themselves are freed.
     fn release(&self) {
-        // A variable that the new draft has lent is in all three.
+        // A variable that was borrowed from the new draft is in all three.
         let live = self.live.by_path.values().map(|variable| &variable.cell);
         let live = live.chain(self.done.values().map(|(_, kept)| kept));
         let live: BTreeSet<_> = live.filter_map(address).collect();

@@ -1,10 +1,10 @@
-//! Replaces live closures by their counterparts in a newer version. They keep the variables that they have captured.
+//! Replaces live closures with their counterparts in a newer version. They keep their captured variables.
 //!
 //! In: the handlers of a connection. Out: the same handlers with the new code. Closures in captured variables, in maps
-//! and arrays there, and in other closures are replaced where they are.
+//! and arrays there, and in other closures are replaced in place.
 //!
-//! A closure keeps its text if it has no counterpart, or if its new text captures a variable that nothing can lend it.
-//! The newer version gets its definition, so it stays callable.
+//! A closure keeps its text if it has no counterpart, or if its new text captures a variable that it can get from
+//! nowhere. Its definition is then added to the newer version, so that it stays callable.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -31,12 +31,12 @@ pub enum Use<'a> {
     Listener(&'a str),
     /// Timer.
     Timer,
-    /// Callback that waits for an ack, or handler that is about to be called.
+    /// Callback that waits for an ack, or a handler that is about to be called.
     Answer,
 }
 
 impl Use<'_> {
-    /// Returns a key that handlers with the same code and the same use share in every version.
+    /// Returns a key that is the same, in every version, for handlers with the same code and the same use.
     pub fn group(self, code: &str) -> String {
         match self {
             Self::Listener(event) => format!("on {code} {event}"),
@@ -64,11 +64,11 @@ impl Use<'_> {
     reason = "whoever swaps decides about each outcome"
 )]
 pub enum Swapped {
-    /// It has the new code.
+    /// The handler has the new code.
     Replaced(Handler, Rewritten),
-    /// It keeps the older code.
+    /// The handler keeps the older code.
     Unchanged(Handler),
-    /// Its code is gone. The handler is for a value that still holds it.
+    /// The code has been removed. The handler is for a value that still refers to it.
     Removed(Handler),
 }
 
@@ -76,11 +76,11 @@ pub enum Swapped {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Rewritten {
-    /// Old and new event, where both are literals and differ.
+    /// Old and new event, if both are literals and differ.
     pub event: Option<(ImmutableString, ImmutableString)>,
-    /// Old and new period, where both are literals and differ.
+    /// Old and new period, if both are literals and differ.
     pub period: Option<(INT, INT)>,
-    /// New word, such as `once`, if it differs.
+    /// New function, such as `once`, if it differs.
     pub word: Option<ImmutableString>,
 }
 
@@ -96,7 +96,7 @@ impl Rewritten {
         }
     }
 
-    /// Returns the event that a listener of `event` listens to now.
+    /// Returns the event to which a listener to `event` now listens.
     pub fn renamed<'a>(&'a self, event: &'a str) -> &'a str {
         match &self.event {
             Some((old, new)) if old == event => new,
@@ -120,7 +120,7 @@ pub struct Handles {
     pub socket: Dynamic,
     /// Function that returns the value of a global name, such as `io`.
     pub resolve: fn(&str) -> Option<Dynamic>,
-    /// Hook that made the first closures.
+    /// Hook that created the first closures.
     pub hook: Hook,
 }
 
@@ -150,13 +150,13 @@ pub struct Swap<'a> {
     new: &'a Arc<Version>,
     handles: Handles,
     frames: Vec<Frame>,
-    /// Variables that the hook itself made in a draft of the new version.
+    /// Variables that the hook itself created in a draft of the new version.
     fresh: Vec<(ImmutableString, Dynamic)>,
     /// Variables of each handler of that draft, by its key.
     drafted: HashMap<String, Vec<(ImmutableString, Dynamic)>>,
     /// Number of handlers that have been swapped, by their groups.
     groups: HashMap<String, usize>,
-    /// Previous state of the handlers whose new code no longer captures all of their variables.
+    /// Previous states of the handlers whose new code no longer captures all of their variables.
     shed: Vec<Handler>,
     /// Addresses of captured variables that were visited.
     seen: BTreeSet<usize>,
@@ -172,7 +172,7 @@ impl std::fmt::Debug for Swap<'_> {
     }
 }
 
-/// The code that a function value gets.
+/// New code of a function value.
 enum NewCode {
     Replaced(FnPtr, Rewritten),
     Unchanged,
@@ -207,14 +207,14 @@ impl<'a> Swap<'a> {
         swap
     }
 
-    /// Adds the variables that a draft of the new version made, for closures that can get them from no other closure.
-    /// Each handler comes with its use.
+    /// Adds the variables that a draft of the new version created, for closures that cannot get them from another
+    /// closure. Each handler comes with its use.
     pub fn lend_from<'h>(&mut self, draft: impl Iterator<Item = (Use<'h>, &'h Handler)>) {
         let mut groups = HashMap::new();
         for (used, handler) in draft {
             let name = handler.fn_ptr().fn_name();
             let captured = handler.captured();
-            // Closures in these cells have the new code already.
+            // Closures in these cells already have the new code.
             let cells = captured.iter().filter_map(|(_, value)| address(value));
             self.seen.extend(cells);
             if let Some(row) = self.new.places().row_of(name) {
@@ -229,7 +229,8 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Adds copies of these variables instead, for a draft that is freed after the comparison.
+    /// Adds copies of a draft's variables, as [`lend_from`](Self::lend_from) adds the variables themselves, for a draft
+    /// that is freed after the comparison.
     pub fn lend_copies_from<'h>(&mut self, draft: impl Iterator<Item = (Use<'h>, &'h Handler)>) {
         self.lend_from(draft);
         let mut copies = HashMap::new();
@@ -273,7 +274,8 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Removes and returns the previous state of the handlers whose new code no longer captures all of their variables.
+    /// Removes and returns the previous states of the handlers whose new code no longer captures all of their
+    /// variables.
     pub fn take_shed(&mut self) -> Vec<Handler> {
         std::mem::take(&mut self.shed)
     }
@@ -295,8 +297,8 @@ impl<'a> Swap<'a> {
             return NewCode::Unchanged;
         }
         if self.new.places().row_of(name).is_some() && self.old.origin(name).is_none() {
-            // The closure is new already: a draft of the new version made it, or another closure that was swapped
-            // before.
+            // The closure is already new: it was created by a draft of the new version, or by another closure that was
+            // swapped before.
             return NewCode::Replaced(fn_ptr.clone(), Rewritten::default());
         }
         let Some((code, row)) = self.old.origin(name) else {
@@ -327,7 +329,7 @@ impl<'a> Swap<'a> {
         let mut found: Vec<_> = rows
             .filter_map(|row| Some((row, transition.row(row)?)))
             .collect();
-        // If the text has several uses, one that still registers the same function goes first.
+        // If the text has several uses, those that still register the same function come first.
         found.sort_by_key(|(_, to)| {
             let to = self.new.places().row(to.row);
             let is_same = to.is_some_and(|to| {
@@ -337,7 +339,7 @@ impl<'a> Swap<'a> {
         });
         match found.first() {
             Some((row, to)) => self.replace(fn_ptr, (&code, *row), to, Some(used)),
-            // The text may register the function in another way, such as through a variable.
+            // The text may register the function in another way, for example through a variable.
             None => {
                 let name = transition.function(name);
                 let fits = |row: &Row| used.fits(row);
@@ -349,7 +351,7 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Replaces the code of a function by that of its counterpart.
+    /// Replaces the code of a function with that of its counterpart.
     fn replace(
         &mut self,
         fn_ptr: &FnPtr,
@@ -386,7 +388,7 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Returns the counterpart of a listener by its event, if the old text names no event and the new text names
+    /// Returns the counterpart of a listener by its event, if the old text has no event name and the new text has
     /// several.
     fn of_event(
         &self,
@@ -424,8 +426,8 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Finds every variable that the new text of a closure captures. Fails with the name of a variable that it cannot
-    /// find.
+    /// Finds every variable that the new text of a closure captures. Fails with the name of the first variable that is
+    /// not found.
     fn captures(
         &self,
         fn_ptr: &FnPtr,
@@ -448,7 +450,7 @@ impl<'a> Swap<'a> {
         Ok(captured)
     }
 
-    /// Finds a variable that a closure did not capture: in a closure of the same run; in the same handler of the draft;
+    /// Finds a variable that a closure did not capture: in a closure of the same run, in the same handler of the draft,
     /// or in the hook, which has run once.
     fn lend(
         &self,
@@ -484,8 +486,9 @@ impl<'a> Swap<'a> {
             .or_else(fresh)
     }
 
-    /// Finds a variable in closures of the same run. These share a variable of that run with this closure, or with
-    /// another closure of the run. The hook runs once, so all closures with a variable of the hook are of the same run.
+    /// Finds a variable in closures of the same run. Such closures share a variable of that run with this closure, or
+    /// with another closure of the run. The hook runs once, so all closures that have a variable of the hook belong to
+    /// the same run.
     fn of_same_run(
         &self,
         (fn_ptr, (code, row)): (&FnPtr, (&Arc<Code>, usize)),
@@ -525,7 +528,7 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Returns a variable of a closure, if a run of `owner` has made it.
+    /// Returns a variable of a closure, if a run of `owner` created it.
     fn get(&self, frame: &Frame, owner: Owner, name: &str) -> Option<Dynamic> {
         let (_, value) = frame.names.iter().find(|(own, _)| own == name)?;
         let is_unique = frame.code.places().is_unique(frame.row, name);
@@ -533,7 +536,7 @@ impl<'a> Swap<'a> {
         (is_unique && of == Some(owner)).then(|| value.clone())
     }
 
-    /// Returns the addresses of a closure's variables that `owner`, or a closure inside it, has made.
+    /// Returns the addresses of a closure's variables that `owner`, or a closure inside it, created.
     fn cells(&self, frame: &Frame, owner: Owner) -> BTreeSet<usize> {
         let of_run = frame.names.iter().filter(|(name, _)| {
             let of = self.new.owner((&frame.code, frame.row), name);
@@ -637,7 +640,7 @@ impl<'a> Swap<'a> {
         replaced
     }
 
-    /// Records that something still holds a closure whose code is gone.
+    /// Records that something still refers to a closure whose code has been removed.
     pub fn still_held(&mut self, handler: &Handler) {
         self.held(handler.fn_ptr());
     }

@@ -1,7 +1,8 @@
-//! Symbols that scripts can use, as the engine lists them: functions of the host, of the embedder, and of Rhai.
+//! Symbols that scripts can use, according to the engine: functions of the host, of the embedder, and of Rhai.
 //!
-//! In: an engine with everything registered. Out: [`SymbolTable`], which answers questions about a script before it runs:
-//! whether a function exists, with this number of arguments, on this type of value, and which name is nearest.
+//! In: an engine with everything registered. Out: [`SymbolTable`], which answers questions about a script before it
+//! runs: whether a function exists, with this number of arguments, on this type of value, and which name is most
+//! similar.
 
 use std::{
     any::TypeId,
@@ -12,7 +13,7 @@ use rhai::{Array, Blob, Dynamic, Engine, FLOAT, FnPtr, FuncInfo, INT, ImmutableS
 
 use super::vocabulary::{Callback, Vocabulary};
 
-/// Words that Rhai's evaluator knows without a function of that name.
+/// Words that Rhai's evaluator knows, although there is no function of that name.
 const KEYWORDS: [&str; 9] = [
     "Fn",
     "call",
@@ -29,9 +30,9 @@ const KEYWORDS: [&str; 9] = [
 #[derive(Debug, Default)]
 pub struct SymbolTable {
     pub(super) vocabulary: Vocabulary,
-    /// Functions by namespace (`""` is the global one) and name.
+    /// Functions by namespace (`""` is the global namespace) and name.
     functions: BTreeMap<String, BTreeMap<String, Vec<Signature>>>,
-    /// Types whose functions are all known, because the types are not Rhai's own.
+    /// Types whose functions are all known, because they are not built-in types of Rhai.
     closed: BTreeSet<TypeId>,
 }
 
@@ -110,7 +111,7 @@ impl SymbolTable {
         known
     }
 
-    /// Returns the type that the name of a handle stands for.
+    /// Returns the type of the handle with this name.
     pub(super) fn handle(&self, name: &str) -> Option<TypeId> {
         let mut handles = self.vocabulary.handles.iter();
         handles
@@ -130,13 +131,13 @@ impl SymbolTable {
             .map(|(_, before)| *before)
     }
 
-    /// Returns `true` if a type is one of the host's own, and not one of an embedder.
+    /// Returns `true` if a type belongs to the host, and not to an embedder.
     pub(super) fn is_of_host(&self, id: TypeId) -> bool {
         let Vocabulary { handles, types, .. } = &self.vocabulary;
         !is_closure(id) && handles.iter().chain(*types).any(|(_, own)| own() == id)
     }
 
-    /// Returns the keys of the map that a property of this handle holds, if they are fixed.
+    /// Returns the keys of the map in a property of this handle, if the keys are fixed.
     pub(super) fn keys(&self, receiver: TypeId, property: &str) -> Option<&'static [&'static str]> {
         let mut maps = self.vocabulary.maps.iter();
         maps.find(|(handle, name, _)| *name == property && self.handle(handle) == Some(receiver))
@@ -207,7 +208,7 @@ impl SymbolTable {
             .filter(move |signature| signature.is_on(receiver))
     }
 
-    /// Returns the type that a method returns, if all functions that fit agree.
+    /// Returns the type that a method returns, if all applicable functions agree.
     pub(super) fn returns(&self, receiver: TypeId, name: &str, count: usize) -> Option<TypeId> {
         let mut fitting = self
             .methods(receiver, name)
@@ -218,7 +219,7 @@ impl SymbolTable {
             .then_some(first)?
     }
 
-    /// Returns `true` if any name is a key of this type.
+    /// Returns `true` if every name is a valid key of this type.
     pub(super) fn is_open(&self, receiver: TypeId) -> bool {
         self.methods(receiver, "index$get$").any(|signature| {
             signature
@@ -228,7 +229,7 @@ impl SymbolTable {
         })
     }
 
-    /// Returns `true` if every function of this name belongs to a type that is not Rhai's own.
+    /// Returns `true` if every function of this name belongs to a type that is not built into Rhai.
     pub(super) fn is_method_only(&self, name: &str) -> bool {
         let named = self.named("", name);
         !named.is_empty()
@@ -299,12 +300,12 @@ impl<'a> Member<'a> {
     }
 }
 
-/// Maximum length of a short name, in letters. A short name may be correct in another language: `env` is no misspelled
-/// `end`, and `hash` no misspelled `has`.
+/// Maximum length of a short name, in letters. A short name may come from another language: `env` is not a misspelled
+/// `end`, and `hash` is not a misspelled `has`.
 const SHORT: usize = 4;
 
-/// Returns the name that is most similar to a wrong one, if any is similar. A short wrong name must lack a letter, have
-/// two swapped, or be a plural.
+/// Returns the name that is most similar to a wrong name, if any is similar. If the wrong name is short, it must lack
+/// one letter, have two letters swapped, or be a plural.
 pub(crate) fn nearest<'a>(
     wrong: &str,
     names: impl IntoIterator<Item = &'a str>,
@@ -392,8 +393,8 @@ pub(super) fn is_closure(id: TypeId) -> bool {
     id == TypeId::of::<FnPtr>()
 }
 
-/// Returns `true` for Rhai's own types whose values have no keys. A member of such a value exists only if the script
-/// itself defines it, or if there is a function for it.
+/// Returns `true` for built-in types of Rhai whose values have no keys. A member of such a value exists only if the
+/// script itself defines it, or if there is a function for it.
 pub(super) fn is_plain(id: TypeId) -> bool {
     [
         TypeId::of::<bool>(),
@@ -405,8 +406,8 @@ pub(super) fn is_plain(id: TypeId) -> bool {
     .contains(&id)
 }
 
-/// Returns `true` for Rhai's own types. Scripts can add functions to them, and no list contains what Rhai itself does
-/// with them.
+/// Returns `true` for built-in types of Rhai. Scripts can add functions to them, and Rhai itself has operations on them
+/// that are in no list.
 fn is_of_rhai(id: TypeId) -> bool {
     [
         TypeId::of::<Dynamic>(),

@@ -1,6 +1,6 @@
 //! Reads the text of a script from a file: checks its kind, its size and its encoding.
 //!
-//! Invariant: reading never blocks, whatever is at the path, and reads a bounded number of bytes.
+//! Invariant: a read never blocks, whatever is at the path, and reads a bounded number of bytes.
 
 use std::{
     fs::{self, Metadata, OpenOptions},
@@ -22,7 +22,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Reads the text of a script; `name` is the name in errors.
 ///
 /// # Errors
-/// Fails if there is no regular file at the path, or the file has no valid text of a script.
+/// Fails if there is no regular file at the path, or if the file is not valid script text.
 pub(super) fn read(path: &Path, name: &str) -> Result<String, LoadError> {
     let bytes = bytes(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => LoadError::NotFound(name.to_owned()),
@@ -53,7 +53,7 @@ pub(super) fn read(path: &Path, name: &str) -> Result<String, LoadError> {
 }
 
 fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a device may have an effect, and opening a pipe may wait for its other end.
+    // Opening a device may have side effects, and opening a pipe may block until its other end is opened.
     check(&fs::metadata(path)?)?;
     let nonblocking = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let flags = i32::try_from(nonblocking.bits()).map_err(io::Error::other)?;
@@ -61,11 +61,11 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
         .read(true)
         .custom_flags(flags)
         .open(path)?;
-    // The path may lead to something else now.
+    // The path may now lead to something else.
     let found = file.metadata()?;
     check(&found)?;
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
-    // The file may grow meanwhile.
+    // The file may grow during the read.
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     match u64::try_from(bytes.len()) {
         Ok(length) if length <= MAX_BYTES => Ok(bytes),
@@ -101,8 +101,8 @@ pub(super) fn kind(found: &Metadata) -> Option<&'static str> {
     }
 }
 
-/// Returns the problem of bytes that are UTF-16 or UTF-32, with or without a byte order mark. If there is no mark, the
-/// bytes are recognized because every other byte of most scripts is zero.
+/// Returns the problem if bytes are UTF-16 or UTF-32, with or without a byte order mark. Without a mark, the encoding
+/// is recognized because, in most scripts, every other byte is zero.
 fn utf16(bytes: &[u8]) -> Option<&'static str> {
     const PROBLEM: &str = "the text is UTF-16; save it as UTF-8";
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
@@ -125,8 +125,8 @@ fn utf16(bytes: &[u8]) -> Option<&'static str> {
 /// Returns the text of a script without its byte order mark.
 ///
 /// # Errors
-/// Fails if the text has a control character that no script has. Rhai would report an unexpected character, and the
-/// reader would not see it.
+/// Fails if the text contains a control character that scripts must not contain. Rhai would report an unexpected
+/// character, which would be invisible to the reader.
 pub(crate) fn accept(name: &str, mut text: String) -> Result<String, LoadError> {
     if text.starts_with(BYTE_ORDER_MARK) {
         text.drain(..BYTE_ORDER_MARK.len_utf8());

@@ -1,6 +1,6 @@
 //! Handle of a timer.
 
-/// Handle that a script has of a timer: the timer's number. It stays valid across edits.
+/// Script handle for a timer: the timer's number, which stays valid across edits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimerHandle(pub u32);

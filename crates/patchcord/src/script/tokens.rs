@@ -1,9 +1,9 @@
-//! Tokens of a file as the parser sees them: without comments and layout, each with its place.
+//! Tokens of a file as the parser sees them: without comments and layout, each with its position.
 //!
-//! In: an engine that compiles a file. Out: [`Tokens`]. Equal code has equal hashes, wherever it stands.
+//! In: an engine that compiles a file. Out: [`Tokens`]. Equal code has equal hashes, wherever it is.
 //!
-//! Rhai's parser controls its lexer, for example within interpolated strings. So the tokens are recorded from the
-//! parser, and no second lexer reads the text.
+//! Rhai's parser controls its lexer, for example within interpolated strings. Therefore the tokens are recorded while
+//! the parser runs, instead of by a second lexer.
 
 use std::{
     cell::RefCell,
@@ -18,7 +18,7 @@ thread_local! {
     static RECORDED: RefCell<Option<Vec<Token>>> = const { RefCell::new(None) };
 }
 
-/// Line and column, from 1.
+/// Line and column, counted from 1.
 pub(super) type Spot = (u16, u16);
 
 /// Returns the line and the column of a position.
@@ -34,12 +34,12 @@ pub(super) fn hash(value: &(impl Hash + ?Sized)) -> u64 {
     hasher.finish()
 }
 
-/// Returns the hash of a name's token.
+/// Returns the hash of the token of a name.
 pub(super) fn name(name: &str) -> u64 {
     hash(&('n', name))
 }
 
-/// Returns the hash of a string literal's token.
+/// Returns the hash of the token of a string literal.
 pub(super) fn text(text: &str) -> u64 {
     hash(&('s', text))
 }
@@ -77,7 +77,7 @@ pub(super) enum Shape {
     Other,
 }
 
-/// Token: its hash, its place and its role.
+/// Token: its hash, its position and its role.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Token {
     pub(super) hash: u64,
@@ -117,7 +117,7 @@ impl Token {
             T::InterpolatedString(s) => hash(&('t', &***s)),
             T::Identifier(s) | T::Reserved(s) | T::Custom(s) => name(s),
             other if other.is_literal() => hash(&('x', other.literal_syntax())),
-            // `literal_syntax` panics on the others: errors, and kinds that belong to features of Rhai.
+            // `literal_syntax` panics on all other tokens: errors, and tokens of optional Rhai features.
             other => hash(&('o', format!("{other:?}"))),
         };
         let spot = spot(position);
@@ -175,7 +175,7 @@ impl Tokens {
         self.get(index).map(|token| token.shape)
     }
 
-    /// Returns the index of the token at a place.
+    /// Returns the index of the token at a position.
     pub(super) fn at(&self, spot: Spot) -> Option<usize> {
         let index = self.0.partition_point(|token| token.spot < spot);
         (self.get(index)?.spot == spot).then_some(index)
@@ -189,13 +189,13 @@ impl Tokens {
             .map(|(index, _)| index)
     }
 
-    /// Returns the hash of a range, without places.
+    /// Returns the hash of a range, ignoring positions.
     pub(super) fn hash(&self, range: Range<usize>) -> u64 {
         hash_all(self.slice(range))
     }
 }
 
-/// Returns the hash of a sequence of tokens, without places.
+/// Returns the hash of a sequence of tokens, ignoring positions.
 pub(super) fn hash_all<'a>(tokens: impl IntoIterator<Item = &'a Token>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for token in tokens {
@@ -204,7 +204,7 @@ pub(super) fn hash_all<'a>(tokens: impl IntoIterator<Item = &'a Token>) -> u64 {
     hasher.finish()
 }
 
-/// Brackets of a file: which one closes which, and which one encloses a token.
+/// Brackets of a file: the matching bracket of each, and the enclosing bracket of each token.
 pub(super) struct Brackets<'a> {
     tokens: &'a Tokens,
     /// Index of the matching bracket, for each bracket.
@@ -250,7 +250,7 @@ impl<'a> Brackets<'a> {
         self.enclosing.get(index).copied().flatten()
     }
 
-    /// Returns the range of the closure that begins at a place, from its `|` to the end of its body.
+    /// Returns the range of the closure that starts at a position, from its `|` to the end of its body.
     pub(super) fn closure(&self, at: Spot) -> Option<Range<usize>> {
         let from = self.tokens.at(at)?;
         let body = match self.tokens.shape(from)? {
@@ -275,7 +275,7 @@ impl<'a> Brackets<'a> {
     }
 
     /// Returns the index of the first token with one of these roles, or of the bracket that closes the enclosing one.
-    /// Brackets in between are skipped with their contents.
+    /// Brackets in between are skipped, including their contents.
     pub(super) fn end(&self, from: usize, ends: &[Shape]) -> usize {
         let mut index = from;
         while let Some(shape) = self.tokens.shape(index) {
@@ -287,8 +287,8 @@ impl<'a> Brackets<'a> {
         index
     }
 
-    /// Returns the range of the statement that contains `part`. A block inside a statement does not belong to it,
-    /// unless it is within other brackets.
+    /// Returns the range of the statement that contains `part`. A block inside a statement does not belong to the
+    /// statement, unless the block is within other brackets.
     pub(super) fn statement(&self, part: &Range<usize>) -> Range<usize> {
         let (mut first, mut after) = (part.start, part.end);
         while let Some(bracket) = self.enclosing(first) {

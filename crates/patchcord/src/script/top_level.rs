@@ -1,7 +1,7 @@
-//! Code that may stand at the top level of a script: constants, imports, and `io.on("connection", ...)`.
+//! Code that is allowed at the top level of a script: constants, imports, and `io.on("connection", ...)`.
 //!
-//! Connections share no variable of the top level, because their calls run at the same time, and an edit would lose the
-//! variable. So a variable that the listener uses is rejected while the script loads.
+//! Connections cannot share top-level variables, because their calls run concurrently, and an edit would lose the
+//! variables. So if the listener uses such a variable, the script is rejected when it is loaded.
 
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -21,20 +21,20 @@ thread_local! {
     static RUNNING: RefCell<Option<Option<Listener>>> = const { RefCell::new(None) };
 }
 
-/// Runs a top level. Also returns the closure that it registered for connections, if it has one.
+/// Runs a top level. Also returns the closure that the top level registered for connections, if any.
 pub(super) fn run<T>(top_level: impl FnOnce() -> T) -> (T, Option<Listener>) {
     let before = RUNNING.replace(Some(None));
     let result = top_level();
     (result, RUNNING.replace(before).flatten())
 }
 
-/// Returns `true` while a top level runs on this thread, and not a call.
+/// Returns `true` if a top level is running on this thread, rather than a call.
 pub(crate) fn is_running() -> bool {
     RUNNING.with_borrow(Option::is_some)
 }
 
-/// Registers `closure` to be called for each connection, for the top level that runs. Returns `false` if none runs, or
-/// if it has registered one before.
+/// Registers `closure` for the running top level, to be called for each connection. Returns `false` if no top level is
+/// running, or if it has already registered a closure.
 pub(crate) fn listen(closure: FnPtr, position: Position) -> bool {
     RUNNING.with_borrow_mut(|running| match running {
         Some(listener @ None) => {
@@ -45,7 +45,7 @@ pub(crate) fn listen(closure: FnPtr, position: Position) -> bool {
     })
 }
 
-/// Returns the closure of a listener, if it captured nothing but constants.
+/// Returns the closure of a listener, if it captured only constants.
 pub(super) fn callable_by_all(
     ast: &AST,
     listener: Listener,
@@ -78,7 +78,7 @@ fn would_be_shared(name: &str, is_closure: bool) -> Diagnostic {
     }
 }
 
-/// Returns the names of the variables of the top level, without constants and functions.
+/// Returns the names of the top-level variables, without constants and functions.
 fn variables(ast: &AST) -> BTreeSet<&str> {
     let declared = ast
         .statements()

@@ -20,7 +20,7 @@ use super::{
 /// Counterpart of a closure in a newer version.
 #[derive(Debug)]
 pub(super) struct Counterpart {
-    /// Its row in the newer version.
+    /// Row of the counterpart in the newer version.
     pub(super) row: usize,
     pub(super) definition: Arc<ScriptFuncDef>,
     /// Sources of the captured variables, in the order of the parameters.
@@ -52,9 +52,9 @@ impl Counterpart {
 /// Source of a captured variable.
 #[derive(Debug)]
 pub(super) enum Capture {
-    /// The older closure has it, at this index.
+    /// The older closure has the variable, at this index.
     Has(usize),
-    /// The older closure does not have it.
+    /// The older closure does not have the variable.
     Lacks(ImmutableString),
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Transition {
     /// New names of renamed functions, by their old names. Both are the names by which values refer to them.
     renamed: HashMap<String, String>,
     lends: bool,
-    /// Names that closures of the older version capture, and no closure of the newer one.
+    /// Names that closures of the older version capture, but no closure of the newer version.
     dropped: Arc<BTreeSet<ImmutableString>>,
     calls: OnceLock<Arc<CallMap>>,
 }
@@ -98,13 +98,13 @@ impl CallMap {
         }
     }
 
-    /// Returns the place of a call in the older version.
+    /// Returns the index of a call in the older version.
     pub fn old(&self, new: u32) -> Option<u32> {
         self.old.get(usize::try_from(new).ok()?).copied().flatten()
     }
 
-    /// Returns the run of the older version's code that a call belongs to when it is made for the `nth` time. The older
-    /// version has made it `recorded` times.
+    /// Returns the run of the older version's code to which a call belongs when it is made for the `nth` time. The
+    /// older version made the call `recorded` times.
     pub fn run(&self, new: u32, nth: usize, recorded: usize) -> Run {
         let token = usize::try_from(new).unwrap_or(usize::MAX);
         self.runs.run(token, nth, recorded)
@@ -117,7 +117,7 @@ impl CallMap {
 }
 
 impl Transition {
-    /// Aligns two versions. `define` finds the definition of the code of a row in the newer one.
+    /// Aligns two versions. `define` finds the definition of the code of a row in the newer version.
     pub(super) fn between(old: &Places, new: &Places, define: &Define<'_>) -> Self {
         let alignment = align(old, new);
         let counterpart = |(nth, from): (usize, &Row)| {
@@ -153,7 +153,7 @@ impl Transition {
         }
     }
 
-    /// Returns the code of the newer version whose run makes what a run of this code of the older version has made.
+    /// Returns the code of the newer version that creates what this code of the older version created.
     pub(super) fn owner(&self, old: Owner) -> Option<Owner> {
         match old {
             Owner::Closure(row) => Some(Owner::Closure(self.row(row)?.row)),
@@ -165,18 +165,18 @@ impl Transition {
         }
     }
 
-    /// Returns the counterpart of a row; `None` if its code is gone.
+    /// Returns the counterpart of a row; `None` if its code has been removed.
     pub(super) fn row(&self, old: usize) -> Option<&Counterpart> {
         self.rows.get(old)?.as_ref()
     }
 
-    /// Returns the name by which values refer to a named function now.
+    /// Returns the name by which values now refer to a named function.
     pub(super) fn function<'a>(&'a self, name: &'a str) -> &'a str {
         self.renamed.get(name).map_or(name, String::as_str)
     }
 
-    /// Returns the closures of the newer version that capture a variable which their older text does not, each with the
-    /// variable.
+    /// Returns the closures of the newer version that capture a variable that their older text does not capture, each
+    /// with the variable.
     pub(super) fn lacking(&self) -> impl Iterator<Item = (usize, &ImmutableString)> {
         self.rows.iter().flatten().flat_map(|to| {
             let lacks = to.captures.iter().filter_map(|capture| match capture {
@@ -187,7 +187,7 @@ impl Transition {
         })
     }
 
-    /// Returns the names that closures of the older version capture, and no closure of the newer one.
+    /// Returns the names that closures of the older version capture, but no closure of the newer version.
     pub(super) const fn dropped(&self) -> &Arc<BTreeSet<ImmutableString>> {
         &self.dropped
     }
@@ -197,7 +197,7 @@ impl Transition {
         self.calls.get_or_init(|| compare().into()).clone()
     }
 
-    /// Returns `true` if a closure captures a variable that its older text did not.
+    /// Returns `true` if a closure captures a variable that its older text did not capture.
     pub(super) const fn lends(&self) -> bool {
         self.lends
     }

@@ -5,7 +5,7 @@ use rhai::{Dynamic, FnPtr};
 /// Maximum depth at which closures in values are searched for.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// Returns the value of a captured variable; `None` for one that a panic has left unusable.
+/// Returns the value of a captured variable; `None` if it was left unusable by a panic.
 pub(super) fn read(cell: &Dynamic) -> Option<Dynamic> {
     cell.read_lock::<Dynamic>().map(|value| value.clone())
 }
@@ -24,7 +24,7 @@ pub(super) fn each_closure(value: &Dynamic, depth: usize, found: &mut impl FnMut
     }
 }
 
-/// Calls `found` for each closure in a value, with its path: the path of the value, then keys and indices.
+/// Calls `found` for each closure in a value, with its path: the path of the value, followed by keys and indices.
 pub(super) fn each_closure_at(
     value: &Dynamic,
     path: &str,

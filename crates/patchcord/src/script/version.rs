@@ -22,18 +22,18 @@ use super::{
     transition::{CallMap, Counterpart, Transition},
 };
 
-/// One version of a script. Its code never changes; the code of earlier versions is kept beside it while closures of
-/// them are alive. The list of earlier versions that an earlier version had is not kept, so code that nothing uses any
-/// more is freed.
+/// One version of a script. Its code never changes. The code of earlier versions is kept beside it while closures of
+/// theirs are alive. The lists of earlier versions that those versions had are not kept, so that code is freed when
+/// nothing uses it any more.
 #[derive(Debug)]
 pub struct Version {
     code: Arc<Code>,
-    /// Code that its calls can reach, if closures of earlier versions are alive.
+    /// Code that calls of this version can reach, if closures of earlier versions are alive.
     program_with_earlier: ArcSwapOption<Program>,
     has_earlier: AtomicBool,
     /// Earlier versions whose closures are alive.
     earlier: Mutex<Vec<Arc<Code>>>,
-    /// Transitions from the code of earlier versions to this one's.
+    /// Transitions from the code of earlier versions to the code of this version.
     transitions: Mutex<Vec<(Weak<Code>, Arc<Transition>)>>,
 }
 
@@ -75,14 +75,14 @@ impl From<Code> for Version {
 }
 
 impl Version {
-    /// Returns its code.
+    /// Returns the code of this version.
     pub(super) const fn own(&self) -> &Arc<Code> {
         &self.code
     }
 
-    /// Returns the code that its calls can reach.
+    /// Returns the code that calls of this version can reach.
     pub(super) fn program(&self) -> Reachable<'_> {
-        // Most versions have no code of earlier ones, so their calls should not pay for it.
+        // Most versions have no code of earlier versions, so their calls should not pay for the lookup.
         match self.has_earlier.load(Ordering::Acquire) {
             false => Reachable::Own(self.code.program()),
             true => match self.program_with_earlier.load_full() {
@@ -92,7 +92,7 @@ impl Version {
         }
     }
 
-    /// Returns the function with a name and at least `captured` parameters.
+    /// Returns the function with this name and at least `captured` parameters.
     pub(super) fn definition(&self, name: &str, captured: usize) -> Option<Arc<ScriptFuncDef>> {
         let program = self.program();
         let state = program.state(self.engine()).ok()?;
@@ -104,20 +104,20 @@ impl Version {
         self.find(|code| code.places().row_of(closure))
     }
 
-    /// Returns the code that defines a named function that is alive in this version, by the name that values have for
-    /// it.
+    /// Returns the code that defines a named function that is alive in this version. `name` is the name by which values
+    /// refer to it.
     pub(super) fn origin_of_function(&self, name: &str) -> Option<Arc<Code>> {
         let found = self.find(|code| code.definition(name, 0));
         found.map(|(code, _)| code)
     }
 
-    /// Searches its own code, and then that of earlier versions, the newest first.
+    /// Searches this version's own code, and then that of earlier versions, the newest first.
     fn find<T>(&self, look: impl Fn(&Code) -> Option<T>) -> Option<(Arc<Code>, T)> {
         let look = |code: &Arc<Code>| Some((code.clone(), look(code)?));
         look(&self.code).or_else(|| self.earlier.lock().iter().rev().find_map(look))
     }
 
-    /// Keeps the code of an earlier version callable in this one.
+    /// Keeps the code of an earlier version callable in this version.
     pub(super) fn keep(&self, earlier: &Arc<Code>) {
         let mut all = self.earlier.lock();
         if all.iter().any(|known| Arc::ptr_eq(known, earlier)) {
@@ -130,7 +130,7 @@ impl Version {
         all.push(earlier.clone());
     }
 
-    /// Returns the transition from the code of an earlier version to this one's.
+    /// Returns the transition from the code of an earlier version to the code of this version.
     pub(super) fn transition_from(&self, earlier: &Arc<Code>) -> Arc<Transition> {
         let mut transitions = self.transitions.lock();
         let known = transitions
@@ -158,7 +158,7 @@ impl Version {
         Counterpart::new(from, to, self.places(), &define)
     }
 
-    /// Returns the code in this version whose run makes a variable that a closure has captured. The closure is alive in
+    /// Returns the code in this version that creates a variable that a closure has captured. The closure is alive in
     /// this version.
     pub(super) fn owner(&self, (code, row): (&Arc<Code>, usize), name: &str) -> Option<Owner> {
         let owner = code.places().owner(row, name)?;
@@ -175,20 +175,20 @@ impl Version {
         self.transition_from(&earlier.code).calls(compare)
     }
 
-    /// Returns `true` if closures of this version may need variables of other closures when `new` serves.
+    /// Returns `true` if closures of this version may need variables of other closures once `new` serves.
     pub(super) fn lends_to(&self, new: &Self) -> bool {
         let mut alive = self.alive();
         alive.any(|code| new.transition_from(&code).lends())
     }
 
-    /// Returns all code that closures alive in this version can belong to.
+    /// Returns all code to which closures that are alive in this version can belong.
     fn alive(&self) -> impl Iterator<Item = Arc<Code>> + use<> {
         let earlier = self.earlier.lock().clone();
         earlier.into_iter().chain([self.code.clone()])
     }
 
-    /// Returns `true` if closures that live in an earlier version need variables of a hook that they have not captured.
-    /// A draft makes the variables that no other closure has.
+    /// Returns `true` if closures that are alive in an earlier version need variables of a hook that they have not
+    /// captured. A draft creates the variables that no other closure has.
     pub(crate) fn needs_variables(&self, earlier: &Self, hook: Hook) -> bool {
         earlier.alive().any(|code| {
             let transition = self.transition_from(&code);
@@ -198,7 +198,7 @@ impl Version {
         })
     }
 
-    /// Returns the names that closures of an earlier version capture, and no closure of this one.
+    /// Returns the names that closures of an earlier version capture, but no closure of this version.
     pub(crate) fn dropped_since(&self, earlier: &Self) -> Arc<BTreeSet<ImmutableString>> {
         self.transition_from(&earlier.code).dropped().clone()
     }

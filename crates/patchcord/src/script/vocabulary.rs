@@ -1,36 +1,37 @@
-//! Facts about an API that the functions of an engine do not show: handles, and how functions use their arguments.
+//! Facts about an API that cannot be derived from the functions of an engine: handles, and how functions use their
+//! arguments.
 
 use std::any::TypeId;
 
 /// `TypeId::of::<T>`
 pub type TypeOf = fn() -> TypeId;
 
-/// Facts about an API that the functions of an engine do not show.
+/// Facts about an API that cannot be derived from the functions of an engine.
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Vocabulary {
-    /// Names that stand for a handle: global ones, and parameters of hooks and callbacks.
+    /// Names that refer to a handle: global names, and parameters of hooks and callbacks.
     pub handles: &'static [(&'static str, TypeOf)],
-    /// Types of the host's own that functions return, by their names in signatures.
+    /// The host's own types that functions return, by their names in signatures.
     pub types: &'static [(&'static str, TypeOf)],
     /// Types of the elements in a `for` loop over another type.
     pub elements: &'static [(TypeOf, TypeOf)],
     /// Functions that accept a closure, with the names of the closure's parameters. If the first argument of the call
-    /// matters, an entry names it: the `disconnect` of `on`.
+    /// matters, the entry contains it, such as the `disconnect` of `on`.
     pub callbacks: &'static [Callback],
     /// Functions that send their arguments, each with the number of arguments before the data that is sent.
     pub sends: &'static [(&'static str, usize)],
     /// Maximum number of values that one call sends.
     pub most_sent: usize,
-    /// Function whose result stands for several values among those that are sent.
+    /// Function whose result is sent as several values.
     pub spread: &'static str,
-    /// Maps with fixed keys: the handle, its property, the keys.
+    /// Maps with fixed keys: the handle, its property, and the keys.
     pub maps: &'static [(&'static str, &'static str, &'static [&'static str])],
-    /// Global names, of those in `handles`.
+    /// Those names in `handles` that are global.
     pub globals: &'static [&'static str],
     /// Names of events that cannot be sent.
     pub reserved: &'static [&'static str],
-    /// Place where a script keeps data that all its calls share; `""` if there is none.
+    /// Name under which a script keeps data that all its calls share; `""` if there is none.
     pub shared: &'static str,
 }
 
@@ -59,11 +60,11 @@ pub struct Callback {
     pub word: &'static str,
     /// First argument of the call, if it matters.
     pub argument: Option<&'static str>,
-    /// Handle that the function is called on, if it matters.
+    /// Handle on which the function is called, if it matters.
     pub on: Option<&'static str>,
     /// Names of the closure's parameters.
     pub parameters: &'static [&'static str],
-    /// `true` if the function itself calls the closure, and keeps it for no event, timer or ack.
+    /// `true` if the function itself calls the closure, instead of keeping it for an event, a timer or an ack.
     pub at_once: bool,
 }
 
@@ -93,7 +94,7 @@ impl Callback {
         self
     }
 
-    /// Restricts the callback to calls whose first argument is this text.
+    /// Restricts the callback to calls whose first argument is this string.
     #[must_use]
     pub const fn of(mut self, argument: &'static str) -> Self {
         self.argument = Some(argument);

@@ -1,4 +1,4 @@
-//! Accepts connections and serves HTTP on them. Keeps within the limits of a server, whatever a client does.
+//! Accepts connections and serves HTTP on them. Stays within the limits of a server, whatever clients do.
 
 use std::{
     convert::Infallible,
@@ -104,7 +104,8 @@ impl Acceptor {
     }
 
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: Permit) {
-        // Events are small, and must not wait for each other in the kernel. A failure only makes the connection slower.
+        // Events are small, and must not wait for each other in the kernel. If the call fails, the connection is only
+        // slower.
         let _ = stream.set_nodelay(true);
         let stream = Stream::new(stream, self.host.options().transport.write_timeout, permit);
         let client = Client {
@@ -120,7 +121,8 @@ impl Acceptor {
         tokio::spawn(run(connection, self.ending.clone(), client));
     }
 
-    /// Rejects a connection at a limit, with an answer that has the reason, if the network accepts the answer at once.
+    /// Rejects a connection at a limit, with a response that states the reason, if the network accepts the response at
+    /// once.
     fn refuse(&self, stream: &TcpStream, peer: SocketAddr, over: Over) {
         let counters = self.host.counters();
         let (counter, status, reason) = match over {
@@ -160,8 +162,8 @@ impl Client {
     }
 }
 
-/// Serves one connection until it ends; during a shutdown, until the running request has ended. An error ends the
-/// connection only.
+/// Serves one connection until it ends, or during a shutdown until the running request has ended. An error ends only
+/// this connection.
 async fn run<S>(
     connection: http1::UpgradeableConnection<TokioIo<Stream>, S>,
     mut ending: watch::Receiver<()>,
@@ -214,7 +216,7 @@ async fn answer(
     Ok(response)
 }
 
-/// Returns `true` if the client gave up before its connection was accepted.
+/// Returns `true` if the client closed its connection before it was accepted.
 fn is_the_clients(error: &io::Error) -> bool {
     matches!(
         error.kind(),

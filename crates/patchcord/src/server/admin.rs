@@ -41,9 +41,9 @@ impl Admin {
         }
     }
 
-    /// Accepts no more requests, and returns when all running ones have ended, or after `timeout`.
+    /// Stops accepting requests, and returns when all running ones have ended, or after `timeout`.
     pub(super) async fn shutdown(self, timeout: Duration) {
-        // The receiver is gone when the listener has ended already.
+        // The receiver is gone if the listener has already ended.
         let _ = self.stop.send(());
         let _ = tokio::time::timeout(timeout, self.serving).await;
     }
@@ -67,7 +67,7 @@ fn ready(host: &Host) -> (StatusCode, &'static str) {
     }
 }
 
-/// Rejects requests whose host name is not one of this server.
+/// Rejects requests whose host name is not one of this server's.
 async fn checked(
     State(hosts): State<Option<Arc<HostCheck>>>,
     request: Request,

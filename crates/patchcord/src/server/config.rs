@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-/// Addresses of a server, and what it serves beside the scripts.
+/// Addresses of a server, and what it serves in addition to the scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
@@ -12,17 +12,17 @@ pub struct Config {
     pub port: u16,
     /// Address of a second listener for the operator, such as `127.0.0.1:9100`: `/metrics`, `/healthz` and `/readyz`.
     pub admin_listen: Option<String>,
-    /// Unix socket of the control channel, through which `patchcord ctl` controls the server. Only the user of the
-    /// server may use the socket.
+    /// Unix socket of the control channel, through which `patchcord ctl` controls the server. Only the user that runs
+    /// the server may use the socket.
     pub control: Option<ControlPlace>,
     /// Loopback address of a TCP port of the control channel, such as `127.0.0.1:3001`. Each request needs a token,
     /// which the server writes to a file that only its user can read.
     pub control_tcp: Option<String>,
-    /// Folder of static files in place of the built-in pages. Its regular files are public, except scripts, files and
-    /// folders whose names begin with a dot, files that are [`private`](Self::private), and files outside to which
-    /// links lead.
+    /// Folder of static files that replace the built-in pages. Its regular files are public, except scripts, files and
+    /// folders whose names begin with a dot, files that are [`private`](Self::private), and links to files outside the
+    /// folder.
     pub public: Option<PathBuf>,
-    /// Files that are never served, wherever they are: the file of options, for instance.
+    /// Files that are never served, wherever they are, such as the file of options.
     pub private: Vec<PathBuf>,
     /// Folder of the official client's bundle, served under the Socket.IO path to every page that may connect.
     pub client_dist: Option<PathBuf>,
@@ -32,21 +32,22 @@ pub struct Config {
     /// Maximum time for a client to send the head of a request, both the first one of its connection and later ones.
     pub header_timeout: Duration,
     /// Maximum number of open TCP connections; further connections are closed. `None` means as many as the file
-    /// descriptors of the process allow, with a tenth of these, 32 to 1,024, left for files and the watcher.
+    /// descriptors of the process allow. A tenth of the descriptors, but at least 32 and at most 1,024, are reserved
+    /// for files and the watcher.
     pub max_tcp_connections: Option<usize>,
-    /// Maximum number of open TCP connections of one address; further connections are closed. IPv6 addresses count by
-    /// their first 64 bits. Loopback addresses have no limit, and with
-    /// [`ClientOptions::trust_proxy`](crate::host::ClientOptions::trust_proxy) no address has one, because all connections are those of
-    /// the proxy. `None` means three quarters of the maximum of all addresses.
+    /// Maximum number of open TCP connections of one address; further connections are closed. IPv6 addresses with the
+    /// same first 64 bits count as one address. Loopback addresses have no limit, and with
+    /// [`ClientOptions::trust_proxy`](crate::host::ClientOptions::trust_proxy) no address has one, because all
+    /// connections are those of the proxy. `None` means three quarters of the maximum for all addresses together.
     pub max_tcp_connections_per_address: Option<usize>,
 }
 
-/// Place of the control socket.
+/// Location of the control socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ControlPlace {
-    /// `PORT.sock` in `$XDG_RUNTIME_DIR/patchcord`, or in `/tmp/patchcord-UID` without such a folder. If this place
-    /// cannot be used, the server serves without a control socket.
+    /// `PORT.sock` in `$XDG_RUNTIME_DIR/patchcord`, or in `/tmp/patchcord-UID` if that variable is not set to an
+    /// absolute path. If this location cannot be used, the server serves without a control socket.
     Default,
     /// This path. If it cannot be used, the server does not start.
     At(PathBuf),

@@ -1,7 +1,7 @@
 //! Control channel of a server: requests from the same machine, as lines of JSON, and their answers.
 //!
-//! In: a Unix socket that only the user of the server may use, and optionally a loopback TCP port that requires a
-//! token. Out: calls of the host by the [`commands`]. Invariant: bad input ends nothing but its own connection.
+//! In: a Unix socket that only the user that runs the server may use, and optionally a loopback TCP port that requires
+//! a token. Out: calls of the host by the [`commands`]. Invariant: bad input ends only its own connection.
 
 #![allow(
     clippy::exhaustive_enums,
@@ -51,16 +51,16 @@ pub(super) struct Control {
     pub(super) path: Option<PathBuf>,
     /// Address of the TCP port, and the file of its token.
     pub(super) tcp: Option<(SocketAddr, PathBuf)>,
-    /// Reason for which there is no Unix socket at the default place.
+    /// Reason why there is no Unix socket at the default location.
     pub(super) problem: Option<String>,
     _token: Option<Token>,
 }
 
 impl Control {
-    /// Opens the channel of a server that listens at `port`.
+    /// Opens the channel of a server that listens on `port`.
     ///
     /// # Errors
-    /// When a socket at a path that the operator chose, or the TCP port, cannot be opened.
+    /// Returns [`ServerError`] if a socket at a path that the operator chose, or the TCP port, cannot be opened.
     pub(super) async fn open(
         host: &Host,
         port: u16,
@@ -103,7 +103,7 @@ impl Control {
         Ok(this)
     }
 
-    /// Accepts no more requests, and returns when the running ones have ended, or after `timeout`.
+    /// Stops accepting requests, and returns when the running ones have ended, or after `timeout`.
     pub(super) async fn shutdown(self, timeout: Duration) {
         self.listeners.shutdown(timeout).await;
     }

@@ -2,13 +2,13 @@
 
 use rustix::process::{Resource, getrlimit};
 
-/// Minimum and maximum number of descriptors that connections leave for files, the watcher and the runtime. In between,
-/// it is a tenth of all descriptors.
+/// Minimum and maximum number of descriptors that are reserved for files, the watcher and the runtime. Within this
+/// range, a tenth of all descriptors is reserved.
 const RESERVE: std::ops::RangeInclusive<usize> = 32..=1_024;
 
 /// Returns the maximum number of connections that leaves descriptors for files and the watcher.
 pub(super) fn for_connections() -> usize {
-    // Without a limit of the process, the system itself limits the descriptors.
+    // If the process has no limit, the system itself limits the descriptors.
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     spared(usize::try_from(limit).unwrap_or(usize::MAX))
 }
@@ -18,8 +18,8 @@ fn spared(limit: usize) -> usize {
     limit.saturating_sub(reserve).max(1)
 }
 
-/// Raises the limit of descriptors as far as the process may. Shells and service managers start programs with 1,024,
-/// for compatibility with old ones.
+/// Raises the limit of descriptors as far as the process may. Shells and service managers start programs with a limit
+/// of 1,024, for compatibility with old programs.
 #[cfg(feature = "internals")]
 pub fn raise_limit() {
     use rustix::process::{Rlimit, setrlimit};

@@ -1,10 +1,10 @@
-//! Reasons for which a server does not serve.
+//! Reasons why a server does not serve.
 
 use std::path::PathBuf;
 
 use crate::{host::AttachError, watch::WatchError};
 
-/// Reason for which a server does not serve.
+/// Reason why a server does not serve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
@@ -14,7 +14,7 @@ pub enum ServerError {
     /// The server task panicked.
     #[error("the server has ended")]
     Ended(#[from] tokio::task::JoinError),
-    /// The host serves another app already.
+    /// The host already serves another app.
     #[error("the host cannot serve")]
     Attach(#[from] AttachError),
     /// The address cannot be bound.
@@ -22,7 +22,7 @@ pub enum ServerError {
     Bind {
         /// Address of the listener.
         address: String,
-        /// Cause, mostly the error of the system.
+        /// Cause, usually the error from the operating system.
         reason: String,
     },
     /// The control channel cannot be opened.

@@ -1,7 +1,7 @@
 //! Public files of a folder.
 //!
 //! In: requests for files. Out: regular files in the folder, with their type. Invariant: no file is served that is
-//! outside the folder, wherever links lead, that is hidden, or that contains what only the operator should see.
+//! outside the folder, even through a link, that is hidden, or that only the operator should see.
 
 use std::{
     ffi::OsStr,
@@ -30,10 +30,10 @@ const COPY_ENDS: [char; 2] = ['~', '#'];
 /// Folder that is public although its name begins with a dot (RFC 8615).
 const WELL_KNOWN: &str = ".well-known";
 
-/// Returns an app of the files of a folder, except the files at `private`.
+/// Returns an app that serves the files of a folder, except the files at `private`.
 ///
 /// # Errors
-/// When there is no such folder.
+/// Returns [`ServerError`] if there is no such folder.
 pub(super) fn router(folder: &Path, private: &[PathBuf]) -> Result<Router, ServerError> {
     let no_folder = |_| ServerError::NoFolder(folder.to_owned());
     let root = fs::canonicalize(folder).map_err(no_folder)?;
@@ -52,7 +52,7 @@ pub(super) fn router(folder: &Path, private: &[PathBuf]) -> Result<Router, Serve
         .layer(middleware::from_fn(described)))
 }
 
-/// Corrects the headers of an answer for browsers: the target of a redirect, and the content type.
+/// Corrects the headers of a response for browsers: the target of a redirect, and the content type.
 async fn described(request: Request, next: Next) -> Response<Body> {
     let uri = request.uri().clone();
     let mut response = next.run(request).await;
@@ -71,8 +71,8 @@ async fn described(request: Request, next: Next) -> Response<Body> {
     response
 }
 
-/// Returns the address of a folder, relative to the same address without a slash at its end. A browser would take an
-/// absolute `//folder/` for another server, and behind a proxy that removes a prefix, the prefix would be missing.
+/// Returns the address of a folder, relative to the same address without a trailing slash. A browser would interpret an
+/// absolute `//folder/` as another server, and behind a proxy that removes a prefix, the prefix would be missing.
 fn to_folder(uri: &Uri) -> Option<HeaderValue> {
     let folder = uri.path().rsplit('/').next()?;
     let query = uri
@@ -106,7 +106,7 @@ struct Public {
 }
 
 impl Public {
-    /// Returns the real path of a file or folder, if it is public. For clients, all other files do not exist.
+    /// Returns the real path of a file or folder, if it is public. To clients, all other files appear not to exist.
     fn find(&self, path: &Path) -> io::Result<(PathBuf, Metadata)> {
         let real = fs::canonicalize(path).map_err(|_| missing())?;
         let is_public = [path, &real].into_iter().all(|path| {
@@ -122,7 +122,7 @@ impl Public {
         }
     }
 
-    /// Returns the same, from a thread that may block on the disk.
+    /// Does the same as [`Public::find`], on a thread that may block on the disk.
     async fn found(self, path: PathBuf) -> io::Result<(PathBuf, Metadata)> {
         tokio::task::spawn_blocking(move || self.find(&path))
             .await

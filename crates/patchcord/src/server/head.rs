@@ -14,7 +14,7 @@ const REQUEST_LINE: usize = " ".len() * 2 + "HTTP/1.1\r\n".len();
 const HEADER_LINE: usize = ": \r\n".len();
 
 /// Returns `true` if the head of a request is larger than [`MAX_HEAD`]. hyper itself rejects only heads that do not fit
-/// into its buffer, and it reads more than the maximum of its buffer at once.
+/// into its buffer, and one read can exceed the maximum size of its buffer.
 pub(super) fn is_too_large<T>(request: &Request<T>) -> bool {
     let target = request.uri().path_and_query();
     let target = target.map_or(0, |target| target.as_str().len());

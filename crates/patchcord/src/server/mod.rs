@@ -1,7 +1,7 @@
 //! Stand-alone server: a listener, the pages, and a host.
 //!
-//! [`Server::bind`] returns when the address is bound and clients can connect; [`Server::join`] waits until the server
-//! fails; [`Server::shutdown`] ends the server gracefully.
+//! [`Server::bind`] returns when the address is bound and clients can connect. [`Server::join`] waits until the server
+//! fails. [`Server::shutdown`] shuts the server down gracefully.
 
 mod accept;
 mod admin;
@@ -34,8 +34,8 @@ use crate::host::{Host, HostCheck};
 use admin::Admin;
 use control::Control;
 
-/// Loads the scripts of a host, watches them, and serves them without an axum app around them, until the server fails.
-/// An application that has an app of its own uses [`Host::service`].
+/// Loads the scripts of a host, watches them, and serves them without an axum app, until the server fails. An
+/// application that has its own app uses [`Host::service`].
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), patchcord::server::ServerError> {
@@ -46,7 +46,7 @@ use control::Control;
 /// ```
 ///
 /// # Errors
-/// When the scripts cannot be watched, the address cannot be bound, or the host serves already.
+/// Returns [`ServerError`] if the scripts cannot be watched, the address cannot be bound, or the host already serves.
 pub async fn serve(host: Host, config: &Config) -> Result<(), ServerError> {
     // A script that does not load is announced; all others serve.
     let _ = host.load().await;
@@ -86,8 +86,8 @@ impl Server {
     /// Binds the address, and accepts clients from now on.
     ///
     /// # Errors
-    /// When an address cannot be bound, the control channel cannot be opened, a folder of files to serve does not
-    /// exist, or the host serves already.
+    /// Returns [`ServerError`] if an address cannot be bound, the control channel cannot be opened, a folder of files
+    /// to serve does not exist, or the host already serves.
     pub async fn bind(host: Host, config: &Config) -> Result<Self, ServerError> {
         let mut app = pages::router(config, &host)?;
         if config.metrics {
@@ -114,7 +114,7 @@ impl Server {
         })
     }
 
-    /// Returns the address at which the server listens.
+    /// Returns the address on which the server listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -135,7 +135,7 @@ impl Server {
         tcp.map(|(address, token)| (*address, token.as_path()))
     }
 
-    /// Returns the reason for which there is no control socket at the default place.
+    /// Returns the reason why there is no control socket at the default location.
     #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn control_problem(&self) -> Option<&str> {
@@ -145,13 +145,13 @@ impl Server {
     /// Waits until the server task ends, which happens only if it panics.
     ///
     /// # Errors
-    /// When the server task panicked.
+    /// Returns [`ServerError`] if the server task panicked.
     pub async fn join(&mut self) -> Result<(), ServerError> {
         Ok((&mut self.serving).await?)
     }
 
-    /// Accepts no more clients, disconnects the connected ones, so that scripts learn of it, and returns when
-    /// everything has ended, or after the drain timeouts.
+    /// Stops accepting clients, disconnects the connected ones, which scripts can observe, and returns when everything
+    /// has ended, or after the drain timeouts.
     pub async fn shutdown(self) {
         let Self {
             host,
@@ -162,7 +162,7 @@ impl Server {
             ..
         } = self;
         let drain_timeout = host.options().transport.drain_timeout;
-        // The receiver is gone when the server has ended already.
+        // The receiver is gone if the server has already ended.
         let _ = stop.send(());
         control.shutdown(drain_timeout).await;
         host.close().await;
@@ -187,8 +187,8 @@ async fn admin_at(host: &Host, config: &Config, place: &str) -> Result<Admin, Se
     Ok(Admin::serve(host, listener, address, hosts, config))
 }
 
-/// Returns the check of the host names by which clients may address a server that listens at `address`. A loopback
-/// address always has a check: pages of other sites, in browsers on this machine, can reach it too.
+/// Returns the check of the host names by which clients may address a server that listens on `address`. A loopback
+/// address always has a check, because pages of other sites, in browsers on this machine, can reach it too.
 fn hosts(host: &Host, name: &str, address: SocketAddr) -> Option<Arc<HostCheck>> {
     let default = || {
         let own = name.parse().ok();

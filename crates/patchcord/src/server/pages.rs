@@ -1,4 +1,4 @@
-//! Files that are served beside Socket.IO: the built-in pages or a folder, and the official client's bundle.
+//! Files that are served alongside Socket.IO: the built-in pages or a folder, and the official client's bundle.
 
 use std::sync::{
     Arc,
@@ -28,7 +28,7 @@ const WHITEBOARD: &str = include_str!("pages/whiteboard.html");
 const WHITEBOARD_SCRIPT: &str = include_str!("pages/whiteboard.js");
 const WHITEBOARD_STYLE: &str = include_str!("pages/whiteboard.css");
 
-/// Text of a page that has the path of the Socket.IO endpoint.
+/// Text in a page that contains the path of the Socket.IO endpoint.
 const SOCKET_IO: &str = "content=\"socket.io/\"";
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -49,13 +49,13 @@ const RESTRICTIONS: [(HeaderName, HeaderValue); 2] = [
         HeaderValue::from_static("no-referrer"),
     ),
 ];
-/// Header value that keeps browsers from guessing the type of an answer.
+/// Header value that keeps browsers from guessing the type of a response.
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Returns the app around the Socket.IO path of a host.
 ///
 /// # Errors
-/// When a path of files to serve is not a folder.
+/// Returns [`ServerError`] if a path of files to serve is not a folder.
 pub(super) fn router(config: &Config, host: &Host) -> Result<Router, ServerError> {
     let socket_io = &host.options().transport.path;
     let mut router = match &config.public {
@@ -74,7 +74,8 @@ pub(super) fn router(config: &Config, host: &Host) -> Result<Router, ServerError
     Ok(router.layer(middleware::map_response(unsniffed)))
 }
 
-/// State of the report that pages request the official client's bundle, which is not served. It is made once.
+/// State of the announcement that a page has requested the official client's bundle, which is not served. It is
+/// announced once.
 struct MissingBundle {
     host: Host,
     /// Prefix of the paths of the bundle's files.
@@ -110,8 +111,8 @@ async fn report_missing_bundle(
     response
 }
 
-/// Adds to the official client's bundle the compression, and the headers with which pages of other origins can load it,
-/// also as modules.
+/// Adds compression to the official client's bundle, and the headers with which pages of other origins can load it,
+/// even as a module.
 fn bundle(files: Router, cors: Arc<Cors>) -> Router {
     files
         .layer(CompressionLayer::new())
@@ -119,7 +120,7 @@ fn bundle(files: Router, cors: Arc<Cors>) -> Router {
         .layer(middleware::from_fn_with_state(cors, shared))
 }
 
-/// Marks the entity tag of a compressed answer as weak, because the same tag also identifies the uncompressed bytes.
+/// Marks the entity tag of a compressed response as weak, because the same tag also identifies the uncompressed bytes.
 async fn tagged(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     let is_compressed = headers.contains_key(header::CONTENT_ENCODING);
@@ -140,7 +141,7 @@ async fn shared(State(cors): State<Arc<Cors>>, request: Request, next: Next) -> 
         async { next.run(request).await }
     };
     let mut response = cors.around(request, answer).await;
-    // Caches must not reuse the answer to a request without an origin for a page of another origin.
+    // Caches must not reuse the response to a request without an origin for a page of another origin.
     let headers = response.headers_mut();
     let mut vary = headers.get_all(header::VARY).iter();
     if !vary.any(|names| names == header::ORIGIN.as_str()) {
@@ -176,7 +177,7 @@ async fn restricted(response: Response<Body>) -> impl IntoResponse {
     (RESTRICTIONS, response)
 }
 
-/// Keeps browsers from guessing the type of an answer.
+/// Keeps browsers from guessing the type of a response.
 pub(super) async fn unsniffed(response: Response<Body>) -> impl IntoResponse {
     ([(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF)], response)
 }

@@ -20,12 +20,12 @@ use tokio::{
 
 use super::tcp_limit::Permit;
 
-/// Error of a [`Stream`] whose client accepts nothing.
+/// Error of a [`Stream`] whose client accepts no data.
 #[derive(Debug, thiserror::Error)]
 #[error("the client accepted nothing within the time limit")]
 struct Unread;
 
-/// Returns `true` if a connection failed because its client accepted nothing.
+/// Returns `true` if a connection failed because its client accepted no data.
 pub(super) fn is_unread(error: &hyper::Error) -> bool {
     let error = error.source().and_then(|e| e.downcast_ref::<io::Error>());
     let inner = error.and_then(io::Error::get_ref);
@@ -34,7 +34,8 @@ pub(super) fn is_unread(error: &hyper::Error) -> bool {
 
 /// Stream that fails if the client does not accept a single byte within a time limit.
 ///
-/// After an upgrade the stream has no time limit, because the wire of the WebSocket limits what waits for its client.
+/// After an upgrade the stream has no time limit, because the wire of the WebSocket limits the data that waits for its
+/// client.
 #[derive(Debug)]
 pub(super) struct Stream {
     tcp: TcpStream,
@@ -75,7 +76,7 @@ impl Stream {
         }
     }
 
-    /// Returns the same for a write that waits, or has waited.
+    /// Does the same as [`timed`](Self::timed) for a write that waits, or has waited.
     fn after_waiting(
         &mut self,
         context: &mut Context<'_>,

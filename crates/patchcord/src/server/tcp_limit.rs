@@ -40,7 +40,7 @@ impl TcpLimit {
         let all = config
             .max_tcp_connections
             .unwrap_or_else(descriptors::for_connections);
-        // One address alone cannot use up all connections: it leaves a quarter to the others.
+        // One address alone cannot use up all connections: it leaves a quarter for the others.
         let per_address = config
             .max_tcp_connections_per_address
             .unwrap_or((all - all / 4).max(1));

@@ -1,4 +1,4 @@
-//! Client of a test.
+//! Clients of a test.
 
 use std::sync::{
     Arc,
@@ -77,7 +77,8 @@ impl TestClient {
         self.send(event, decode(&args), None);
     }
 
-    /// Sends an event that asks for an ack, and returns the answer as a JSON array; `None` if there is none yet.
+    /// Sends an event that asks for an ack, and returns the arguments of the ack as a JSON array; `None` if there is no
+    /// ack yet.
     pub fn ask(&self, event: &str, args: impl Serialize) -> Option<String> {
         let id = self.ask_values(event, decode(&args));
         self.answer_to(id).map(|answer| answer.text)
@@ -95,7 +96,7 @@ impl TestClient {
         self.inbox.take_ack(id)
     }
 
-    /// Returns the events that the client was sent since the last call, each as `event [arguments]`.
+    /// Returns the events that were sent to the client since the last call, each as `event [arguments]`.
     pub fn heard(&self) -> Vec<String> {
         let heard = self.inbox.take_all().into_iter();
         heard
@@ -103,23 +104,23 @@ impl TestClient {
             .collect()
     }
 
-    /// Returns the acks that arrived after [`TestClient::ask`] had returned, each as a JSON array.
+    /// Returns the acks that arrived after [`TestClient::ask`] had returned, the arguments of each as a JSON array.
     pub fn answers(&self) -> Vec<String> {
         let answers = self.inbox.take_acks().into_values();
         answers.map(|answer| answer.text).collect()
     }
 
-    /// Answers the oldest question of the server that is not answered yet; `args` is a tuple or an array.
+    /// Answers the oldest unanswered ack request of the server; `args` is a tuple or an array.
     pub fn answer(&self, args: impl Serialize) {
         self.answer_values(decode(&args));
     }
 
-    /// Answers the oldest question of the server. Returns `false` if there is none.
+    /// Answers the oldest unanswered ack request of the server. Returns `false` if there is none.
     pub(super) fn answer_values(&self, args: Vec<Dynamic>) -> bool {
         let Some(question) = self.inbox.take_question() else {
             return false;
         };
-        // The socket that asked may have left.
+        // The requesting socket may have disconnected.
         let _ = self.runtime.run(|| question.send(args));
         true
     }
@@ -140,12 +141,13 @@ impl TestClient {
             .run(|| self.connection.post(Work::Event(event)));
     }
 
-    /// Removes the first event of a name, with exactly the arguments `args` if there are any. Returns its arguments.
+    /// Removes the first event with this name and, if `args` is `Some`, with exactly these arguments. Returns its
+    /// arguments.
     pub(super) fn take(&self, event: &str, args: Option<&Packet>) -> Option<Packet> {
         self.inbox.take(event, args)
     }
 
-    /// Returns the events that the client was sent and that were not taken yet.
+    /// Returns the events that were sent to the client and not yet taken.
     pub(super) fn unheard(&self) -> Vec<(String, Packet)> {
         self.inbox.heard()
     }
@@ -158,7 +160,7 @@ impl TestClient {
         self.inbox.is_connected()
     }
 
-    /// Returns the names of the events that the client's socket listens to.
+    /// Returns the names of the events to which the client's socket listens.
     pub(super) fn handlers(&self) -> Vec<Dynamic> {
         let events = self.connection.events().into_iter();
         events.map(Dynamic::from).collect()

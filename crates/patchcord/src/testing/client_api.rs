@@ -49,7 +49,7 @@ pub(super) struct Client(pub(super) Arc<TestClient>);
 
 type Word = fn(&TestClient, Vec<Dynamic>) -> Fallible<Dynamic>;
 
-/// Registers a function of a client that accepts the arguments `first`, and up to eight more.
+/// Registers a function of a client that accepts the arguments `first` and up to eight more.
 fn word(
     module: &mut Module,
     name: &'static str,
@@ -125,7 +125,7 @@ fn ask_within(client: &TestClient, mut args: Vec<Dynamic>) -> Fallible<Dynamic> 
     }
 }
 
-/// Returns the value of an answer: `()`, one value, or an array of several.
+/// Returns the value of an ack: `()`, one value, or an array of several values.
 fn one_or_all(answer: &Packet) -> Dynamic {
     let mut values = parse(answer);
     match values.len() {
@@ -135,7 +135,7 @@ fn one_or_all(answer: &Packet) -> Dynamic {
     }
 }
 
-/// Advances the clock until `get` returns a value, but by at most `within` milliseconds.
+/// Advances the clock, by at most `within` milliseconds, until `get` returns a value.
 fn in_time<T>(within: INT, mut get: impl FnMut() -> Option<T>) -> Fallible<Option<T>> {
     for _ in 0..within {
         if let Some(found) = get() {

@@ -1,7 +1,7 @@
-//! Interactive test, written line by line.
+//! Interactive tests, which are written line by line.
 //!
-//! A line may call the functions of tests; `io` is the namespace `/`, or the first namespace if there is no `/`. Files
-//! are read again before each line, so an edit on disk takes effect on the clients of the console.
+//! A line may call the functions of tests. `io` is the namespace `/`, or the first namespace if there is no `/`. Files
+//! are read again before each line, so an edit on disk takes effect for the clients of the console.
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     script::{Limits, LoadError, Loader, ReplSession},
 };
 
-/// Maximum time of a line. It includes the calls that follow from the line.
+/// Maximum time of a line, including the calls that result from it.
 const TIME: Duration = Duration::from_secs(5);
 
 /// Interactive console: a host in memory, its clients, and the variables of the user.
@@ -42,27 +42,27 @@ pub struct Console {
     running: Rc<Running>,
 }
 
-/// Outcome of a line.
+/// Result of a line.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Answer {
-    /// Value of the line, if it has one, or the error.
+    /// Value of the line, if it has a value, or the error.
     pub value: Result<Option<String>, Box<Diagnostic>>,
-    /// Events that clients received, and clients that left, as one sentence each.
+    /// Events that clients received, and disconnects of clients, each as one sentence.
     pub heard: Vec<String>,
     /// Events that the host announced.
     pub events: Vec<HostEvent>,
 }
 
 impl Console {
-    /// Opens a console for the scripts of a loader.
+    /// Opens a console for the scripts from a loader.
     ///
     /// # Errors
-    /// When the scripts cannot be read.
+    /// Fails if the scripts cannot be read.
     pub fn open(scripts: Arc<dyn Loader>) -> Result<Self, LoadError> {
         scripts.list()?;
         let host = TestHost::over(scripts);
-        // The first call starts the recording of events of the clients.
+        // The first call starts recording the events of the clients.
         host.news();
         let limits = Limits {
             time: TIME,
@@ -85,12 +85,12 @@ impl Console {
         self.lines.is_unfinished(text)
     }
 
-    /// Returns the position at which the name at the end of `text` begins, and the completions of the name.
+    /// Returns the start of the name at the end of `text`, and the completions of the name.
     pub fn complete(&self, text: &str) -> (usize, Vec<String>) {
         self.lines.complete(text)
     }
 
-    /// Runs one line, or several that belong together, and then everything that follows from it.
+    /// Runs one line, or several lines that belong together, and then all work that results from it.
     pub fn run(&mut self, text: &str) -> Answer {
         let (runtime, turn) = {
             let host = self.running.host.borrow();

@@ -1,4 +1,4 @@
-//! Host of a test, and the scripts that the test edits.
+//! Hosts of tests, and the scripts that tests edit.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,15 +29,15 @@ use crate::{
     script::{LoadError, Loader, Memory},
 };
 
-/// Number of times that other tasks may run within one step of the clock: for the timer that is due, the work that it
+/// Number of times that other tasks may run in one step of the clock: for the timer that is due, the work that it
 /// posts, and the timer that is set again.
 const YIELDS: usize = 4;
 
 /// Maximum time of a script call in a test.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Returns the options with which a [`TestHost`] begins: the defaults, with a longer time limit of a call, so that a
-/// test does not fail on a busy machine.
+/// Returns the initial options of a [`TestHost`]: the defaults, with a longer time limit for calls, so that a test does
+/// not fail on a busy machine.
 ///
 /// ```
 /// use patchcord::testing::{TestHost, options};
@@ -52,7 +52,7 @@ pub fn options() -> Options {
     options
 }
 
-/// Host in memory.
+/// In-memory host for tests.
 #[derive(Debug)]
 pub struct TestHost {
     host: Host,
@@ -64,17 +64,17 @@ pub struct TestHost {
 }
 
 impl TestHost {
-    /// Creates a host of one script, which serves `/`.
+    /// Creates a host with one script, which serves `/`.
     pub fn new(script: &str) -> Self {
         Self::with([("main.rhai", script)])
     }
 
-    /// Creates a host of several scripts.
+    /// Creates a host with several scripts.
     pub fn with<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self::build(files, |builder| builder)
     }
 
-    /// Creates a host with functions or limits of its own. All scripts are loaded when this returns.
+    /// Creates a host with its own functions or options. All scripts are loaded when this function returns.
     pub fn build<'a>(
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
         build: impl FnOnce(HostBuilder) -> HostBuilder,
@@ -86,7 +86,7 @@ impl TestHost {
         Self::serve(scripts, build)
     }
 
-    /// Creates a host of the scripts of a loader. Edits overlay these scripts.
+    /// Creates a host with the scripts from a loader. Edits override these scripts.
     pub(super) fn over(scripts: Arc<dyn Loader>) -> Self {
         let scripts = Files::over(scripts);
         Self::serve(scripts, |builder| builder)
@@ -110,7 +110,7 @@ impl TestHost {
             network,
             connected: AtomicUsize::new(0),
         };
-        // The host announces what does not load.
+        // The host announces scripts that do not load.
         let _ = this.runtime.wait_for(this.host.load());
         this
     }
@@ -123,7 +123,7 @@ impl TestHost {
     /// Connects a client to a namespace.
     ///
     /// # Errors
-    /// When the namespace rejects the client.
+    /// Fails if the namespace rejects the client.
     pub fn connect(&self, namespace: &str) -> Result<TestClient, Refused> {
         self.connect_as(namespace, ())
     }
@@ -131,7 +131,7 @@ impl TestHost {
     /// Connects a client to a namespace, with `auth` in its handshake.
     ///
     /// # Errors
-    /// When the namespace rejects the client.
+    /// Fails if the namespace rejects the client.
     pub fn connect_as(&self, namespace: &str, auth: impl Serialize) -> Result<TestClient, Refused> {
         let given = decode(&[auth]).into_iter().next();
         let auth = given.filter(|auth| !auth.is_unit());
@@ -139,7 +139,7 @@ impl TestHost {
         self.connect_with(namespace, Map::from([("auth".into(), auth)]))
     }
 
-    /// Connects a client whose handshake has the `auth` and the `query` of a map.
+    /// Connects a client whose handshake has the `auth` and the `query` from a map.
     pub(super) fn connect_with(
         &self,
         namespace: &str,
@@ -191,7 +191,7 @@ impl TestHost {
         Saved::new(name, events.iter().skip(before))
     }
 
-    /// Returns the report that a save of a file would have, for the same namespace. Saves nothing.
+    /// Returns the report that saving a file would produce, for the same namespace. Saves nothing.
     pub(super) fn previewed(&self, name: &str, text: &str) -> Option<Saved> {
         let preview = self.preview_texts([(name, text)]);
         Saved::new(
@@ -218,7 +218,7 @@ impl TestHost {
     /// Restores the previous version of a namespace: see [`Host::rollback`].
     ///
     /// # Errors
-    /// When there is no previous version, or it fails on a live connection.
+    /// Fails if there is no previous version, or if that version fails on a live connection.
     pub fn rollback(&mut self, namespace: &str) -> Result<u64, RollbackError> {
         self.runtime.wait_for(self.host.rollback(namespace))
     }
@@ -226,7 +226,7 @@ impl TestHost {
     /// Undoes the last batch: see [`Host::roll_back_last`].
     ///
     /// # Errors
-    /// When nothing served before, or a version fails on a live connection.
+    /// Fails if nothing served before the batch, or if a version fails on a live connection.
     pub fn roll_back_last(&mut self) -> Result<RolledBack, RollbackError> {
         self.runtime.wait_for(self.host.roll_back_last())
     }
@@ -234,7 +234,7 @@ impl TestHost {
     /// Restores the versions that served after a batch: see [`Host::roll_back_to`].
     ///
     /// # Errors
-    /// When a version is forgotten, or fails on a live connection.
+    /// Fails if a version is no longer remembered, or if it fails on a live connection.
     pub fn roll_back_to(&mut self, batch: u64) -> Result<RolledBack, RollbackError> {
         self.runtime.wait_for(self.host.roll_back_to(batch))
     }
@@ -252,7 +252,7 @@ impl TestHost {
     /// Compares two versions: see [`Host::diff`].
     ///
     /// # Errors
-    /// When there is no such version.
+    /// Fails if there is no such version.
     pub fn diff(&self, namespace: &str, a: u64, b: u64) -> Result<String, DiffError> {
         self.runtime.wait_for(self.host.diff(namespace, a, b))
     }
@@ -260,7 +260,7 @@ impl TestHost {
     /// Returns the state of a connection: see [`Host::inspect`].
     ///
     /// # Errors
-    /// When no such socket is connected.
+    /// Fails if no such socket is connected.
     pub fn inspect(&self, socket: &str) -> Result<Inspection, SteerError> {
         self.runtime.wait_at_rest(self.host.inspect(socket))
     }
@@ -270,10 +270,10 @@ impl TestHost {
         self.host.connected()
     }
 
-    /// Explains why an event is listened to, or is not: see [`Host::why`].
+    /// Explains why an event has a listener, or has none: see [`Host::why`].
     ///
     /// # Errors
-    /// When no such socket is connected.
+    /// Fails if no such socket is connected.
     pub fn why(&self, event: &str, socket: Option<&str>) -> Result<Why, SteerError> {
         self.runtime.wait_for(self.host.why(event, socket))
     }
@@ -281,7 +281,7 @@ impl TestHost {
     /// Restores the initial values of a connection: see [`Host::reset`].
     ///
     /// # Errors
-    /// When there is no such socket or variable, or the initial values are not known.
+    /// Fails if there is no such socket or variable, or the initial values are not known.
     pub fn reset(&mut self, socket: &str, variable: Option<&str>) -> Result<Reset, SteerError> {
         self.runtime.wait_at_rest(self.host.reset(socket, variable))
     }
@@ -289,20 +289,20 @@ impl TestHost {
     /// Restores the initial values of all connections: see [`Host::reset_all`].
     ///
     /// # Errors
-    /// When no connection has such a variable.
+    /// Fails if no connection has such a variable.
     pub fn reset_all(&mut self, variable: Option<&str>) -> Result<Vec<Reset>, SteerError> {
         self.runtime.wait_at_rest(self.host.reset_all(variable))
     }
 
-    /// Makes a connection begin again: see [`Host::rebind`].
+    /// Runs `on_connection` again for a connection: see [`Host::rebind`].
     ///
     /// # Errors
-    /// When no such socket is connected.
+    /// Fails if no such socket is connected.
     pub fn rebind(&mut self, socket: &str) -> Result<Rebound, SteerError> {
         self.runtime.wait_at_rest(self.host.rebind(socket))
     }
 
-    /// Returns the report that a save would have: see [`Host::preview_texts`].
+    /// Returns the report that a save would produce: see [`Host::preview_texts`].
     pub fn preview_texts<'a>(
         &self,
         texts: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -310,10 +310,10 @@ impl TestHost {
         self.runtime.wait_for(self.host.preview_texts(texts))
     }
 
-    /// Saves files that serve some clients first: see [`Host::stage`].
+    /// Saves files whose versions serve some clients first: see [`Host::stage`].
     ///
     /// # Errors
-    /// Those of [`Host::stage`].
+    /// Returns the errors of [`Host::stage`].
     pub fn stage<'a>(
         &mut self,
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -328,7 +328,7 @@ impl TestHost {
     /// Makes the staged versions serve all clients: see [`Host::promote`].
     ///
     /// # Errors
-    /// Those of [`Host::promote`].
+    /// Returns the errors of [`Host::promote`].
     pub fn promote(&mut self) -> Result<u64, StageError> {
         self.runtime.wait_for(self.host.promote())
     }
@@ -336,14 +336,14 @@ impl TestHost {
     /// Abandons the staged versions: see [`Host::abandon`].
     ///
     /// # Errors
-    /// Those of [`Host::abandon`].
+    /// Returns the errors of [`Host::abandon`].
     pub fn abandon(&mut self) -> Result<Vec<StagedScript>, StageError> {
         self.runtime.wait_for(self.host.abandon())
     }
 
-    /// Advances the clock of timers, and runs everything that is due until then.
+    /// Advances the clock of timers, and runs everything that becomes due.
     pub fn advance(&self, milliseconds: u64) {
-        // In steps, so that a timer that repeats fires at each of its times.
+        // The clock advances in steps, so that a repeating timer fires at each of its times.
         self.runtime.wait_for(async {
             for _ in 0..milliseconds {
                 tokio::time::advance(Duration::from_millis(1)).await;
@@ -355,7 +355,7 @@ impl TestHost {
         });
     }
 
-    /// Runs calls after a slow one on the threads for slow calls, as a server does.
+    /// Runs calls that follow a slow call on the threads for slow calls, as a server does.
     #[cfg(feature = "internals")]
     #[doc(hidden)]
     pub fn separate_slow_calls(self) -> Self {
@@ -368,7 +368,7 @@ impl TestHost {
         std::mem::take(&mut self.events.lock())
     }
 
-    /// Returns the lines that scripts have logged since the last call of [`TestHost::events`]. Takes out all events, as
+    /// Returns the lines that scripts have logged since the last call of [`TestHost::events`]. Removes all events, as
     /// that function does.
     pub fn log(&self) -> Vec<String> {
         let logged = self.events().into_iter().filter_map(|event| match event {
@@ -379,7 +379,7 @@ impl TestHost {
     }
 
     /// Returns the rendered diagnostics of handlers that failed and saves that were rejected since the last call of
-    /// [`TestHost::events`]. Takes out all events, as that function does.
+    /// [`TestHost::events`]. Removes all events, as that function does.
     pub fn problems(&self) -> Vec<String> {
         let problems = self.events().into_iter().flat_map(|event| match event {
             HostEvent::HandlerFailed { diagnostic } => vec![diagnostic.to_string()],
@@ -391,7 +391,7 @@ impl TestHost {
         problems.collect()
     }
 
-    /// Ends every connection, as a server does at its shutdown.
+    /// Ends every connection, as a server does when it shuts down.
     pub fn close(&self) {
         self.runtime.wait_for(self.host.close());
     }
@@ -442,7 +442,7 @@ impl Saved {
     }
 }
 
-/// Texts that the test has written, over the scripts of a loader.
+/// Texts that the test has written, which override the scripts from a loader.
 #[derive(Debug, Clone)]
 struct Files {
     edits: Arc<Mutex<BTreeMap<String, Edit>>>,

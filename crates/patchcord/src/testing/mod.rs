@@ -1,6 +1,6 @@
-//! Host in memory: scripts, clients and edits without a network, for tests of scripts and of this crate.
+//! In-memory hosts: scripts, clients and edits without a network, for tests of scripts and of this crate.
 //!
-//! When a function returns, everything that follows from it has happened: there is nothing to wait for.
+//! When a function returns, everything that results from it has happened, so a test never has to wait.
 //!
 //! ```
 //! use patchcord::testing::TestHost;

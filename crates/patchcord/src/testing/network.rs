@@ -1,6 +1,6 @@
 //! In-memory network between the clients of a test and the host.
 //!
-//! In: what the host sends through its links. Out: the inboxes that [`TestClient`](super::TestClient)s read.
+//! In: packets that the host sends through its links. Out: the inboxes that [`TestClient`](super::TestClient)s read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,20 +25,21 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub(super) struct Network {
     inboxes: Arc<Mutex<Inboxes>>,
-    /// Namespaces and names of rooms, in the order of creation. Some rooms may be empty now.
+    /// Rooms, each with its namespace and name, in the order of creation. Some of them may now be empty.
     rooms: Arc<Mutex<Vec<(String, String)>>>,
-    /// Events of the clients; `None` until they are asked for, so that none are kept without a reader.
+    /// Events of the clients; `None` until they are requested for the first time, so that no events are stored without
+    /// a reader.
     news: Arc<Mutex<Option<Vec<ClientEvent>>>>,
-    /// `true` if calls after a slow one run on the threads for slow calls, as on a server.
+    /// `true` if calls that follow a slow call run on the threads for slow calls, as on a server.
     separates_slow_calls: Arc<AtomicBool>,
 }
 
-/// Id of a client, and a description of what happened to it.
+/// Event of a client: its id, and a description of what happened.
 pub(super) type ClientEvent = (String, String);
 
 type Inboxes = BTreeMap<(String, String), Arc<Inbox>>;
 
-/// Packets that a client was sent and has not taken yet, and its connection in the host.
+/// Packets that were sent to a client and not yet taken, and the client's connection in the host.
 #[derive(Default)]
 pub(super) struct Inbox {
     /// Events with their arguments.
@@ -64,7 +65,8 @@ impl Inbox {
         std::mem::take(&mut *self.heard.lock())
     }
 
-    /// Removes the first event of a name, with exactly the arguments `args` if there are any. Returns its arguments.
+    /// Removes the first event with this name and, if `args` is `Some`, with exactly these arguments. Returns its
+    /// arguments.
     pub(super) fn take(&self, event: &str, args: Option<&Packet>) -> Option<Packet> {
         let mut heard = self.heard.lock();
         let place = heard
@@ -73,7 +75,7 @@ impl Inbox {
         Some(heard.remove(place).1)
     }
 
-    /// Returns the events that were not taken yet.
+    /// Returns the events that were not yet taken.
     pub(super) fn heard(&self) -> Vec<(String, Packet)> {
         self.heard.lock().clone()
     }
@@ -88,7 +90,7 @@ impl Inbox {
         std::mem::take(&mut *self.acks.lock())
     }
 
-    /// Removes the oldest question of the server. Returns the sender of its answer.
+    /// Removes the oldest ack request of the server. Returns the sender for its ack.
     pub(super) fn take_question(&self) -> Option<oneshot::Sender<Vec<Dynamic>>> {
         let mut questions = self.questions.lock();
         (!questions.is_empty()).then(|| questions.remove(0))
@@ -154,7 +156,7 @@ impl Network {
             .collect()
     }
 
-    /// Notes the creation of those of `rooms` that have no members yet. A client is about to join them.
+    /// Records the creation of those `rooms` that have no members yet, because a client is about to join them.
     fn create(&self, path: &str, rooms: &[String]) {
         let filled = self.filled(path);
         let mut created = self.rooms.lock();
@@ -180,7 +182,7 @@ impl Network {
         inbox.heard.lock().push((event.to_owned(), args));
     }
 
-    /// Frees all connections, without a call of a script.
+    /// Frees all connections without calling a script.
     pub(super) fn clear(&self) {
         let inboxes = std::mem::take(&mut *self.inboxes.lock());
         for connection in inboxes
@@ -286,6 +288,7 @@ impl Link for InMemoryLink {
     fn handshake(&self) -> Map {
         Map::from([
             ("headers".into(), Dynamic::from_map(Map::new())),
+            ("cookies".into(), Dynamic::from_map(Map::new())),
             ("query".into(), Dynamic::from_map(self.query.clone())),
             ("address".into(), "127.0.0.1".into()),
             ("url".into(), "/socket.io/?EIO=4&transport=websocket".into()),
@@ -385,7 +388,7 @@ mod tests {
         );
         let clients = ["ada", "bob", "cleo"].map(|name| host.connect_as("/", name).unwrap());
         for word in ["one", "ask", "all", "volatile", "ask all"] {
-            // The clients of tests encode what they send, too.
+            // Clients in tests also encode what they send.
             ENCODED.set(0);
             clients[0].emit(word, ());
             assert_eq!(ENCODED.get(), 2, "{word}");

@@ -1,6 +1,6 @@
-//! Test that runs on this thread: its host, its output, and what was seen when it failed.
+//! Test that runs on this thread: its host, its output, and the hints for its failure.
 //!
-//! The functions of tests are native functions without a host among their arguments, so they find the host here.
+//! The functions of tests are native functions that do not receive the host as an argument, so they find it here.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -8,7 +8,7 @@ use rhai::{EvalAltResult, Position};
 
 use super::host::TestHost;
 
-/// State of the test that runs on this thread: its host, and what was seen when it failed.
+/// State of the test that runs on this thread: its host, and the hints for its failure.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) host: RefCell<TestHost>,
@@ -42,7 +42,7 @@ thread_local! {
 pub(super) struct Ran<T> {
     pub(super) result: T,
     pub(super) host: TestHost,
-    /// Hints about what was seen where the test failed.
+    /// Hints about what clients had received when the test failed.
     pub(super) seen: Vec<String>,
     /// Lines that the test itself printed.
     pub(super) printed: Vec<String>,
@@ -61,7 +61,8 @@ pub(super) fn with_host<T>(host: TestHost, test: impl FnOnce() -> T) -> Ran<T> {
     }
 }
 
-/// Keeps a line that a test prints, for the report, because the report may be data that a program reads.
+/// Stores a line that a test prints, and adds it to the report instead of printing it, because the report may be data
+/// that a program reads.
 pub(super) fn print(text: &str) {
     if let Some(running) = RUNNING.with_borrow(Clone::clone) {
         running.printed.borrow_mut().push(text.to_owned());

@@ -1,6 +1,6 @@
-//! Runtime of a host in memory: one thread, and a clock that moves only when a test moves it.
+//! Runtime of an in-memory host: one thread, and a clock that advances only when a test advances it.
 //!
-//! Invariant: when a step returns, everything that follows from it has happened.
+//! Invariant: when a step returns, everything that results from it has happened.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tokio::{
 use super::network::Network;
 use crate::host::Host;
 
-/// Error of a connect: the namespace rejected the client, for this reason.
+/// Error of a connection attempt: the namespace rejected the client, for this reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("connection refused: {0}")]
 #[non_exhaustive]
@@ -30,7 +30,7 @@ struct Driven {
 }
 
 impl Drop for Driven {
-    /// Frees the clients that are left, because they hold their connections, and these hold the network.
+    /// Frees the remaining clients, because they hold their connections, which hold the network.
     fn drop(&mut self) {
         let _runtime = self.runtime.enter();
         self.network.clear();
@@ -48,7 +48,7 @@ impl TestRuntime {
         }))
     }
 
-    /// Runs a future to its end, and then everything that follows from it.
+    /// Runs a future to completion, and then everything that results from it.
     pub(super) fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
         self.0.runtime.block_on(async {
             let done = future.await;
@@ -57,7 +57,7 @@ impl TestRuntime {
         })
     }
 
-    /// Does the same for a future that waits for a thread of the host, while the clock stands still.
+    /// Does the same for a future that waits for a thread of the host, while the clock is stopped.
     pub(super) fn wait_at_rest<T>(&self, future: impl Future<Output = T>) -> T {
         self.wait_for(async {
             let busy = async {
@@ -73,7 +73,7 @@ impl TestRuntime {
         })
     }
 
-    /// Runs `act`, and then everything that follows from it.
+    /// Runs `act`, and then everything that results from it.
     pub(super) fn run<T>(&self, act: impl FnOnce() -> T) -> T {
         let done = {
             let _runtime = self.0.runtime.enter();
@@ -83,8 +83,8 @@ impl TestRuntime {
         done
     }
 
-    /// Waits until the host is idle. Keeps the runtime busy meanwhile, because the clock of an idle runtime would move
-    /// by itself while threads of the host are still at work.
+    /// Waits until the host is idle. Keeps the runtime busy meanwhile, because the clock of an idle runtime would
+    /// advance by itself while threads of the host are still working.
     pub(super) async fn wait_idle(&self) {
         let busy = async {
             loop {

@@ -1,7 +1,7 @@
-//! Runner of the tests of scripts: functions `test_...` in files `*_test.rhai`, each against a host of its own.
+//! Runner for tests of scripts: functions `test_...` in files `*_test.rhai`, each of which has its own host.
 //!
-//! In: the scripts and their tests. Out: an [`Outcome`] for each test. Each test runs on one thread; tests run side by
-//! side.
+//! In: the scripts and their tests. Out: an [`Outcome`] for each test. Each test runs on one thread; tests run in
+//! parallel.
 
 use std::{
     sync::{
@@ -29,15 +29,15 @@ use crate::{
     },
 };
 
-/// Maximum time of a test. It is long because a test does more than one call of a script, and the machine may be busy.
+/// Maximum time of a test. It is long because a test does more than a single script call, and the machine may be busy.
 const TIME: Duration = Duration::from_secs(60);
 /// Maximum number of operations of a test.
 const OPERATIONS: u64 = 100_000_000;
-/// Maximum memory of a test, in bytes. It is large because the hosts and clients of a test are created in its call.
+/// Maximum memory of a test, in bytes. It is large because the hosts and clients of a test are created within its call.
 pub(super) const MEMORY: usize = 1 << 30;
-/// Stack size of a thread that runs tests, in bytes. It is large because script calls nest on that stack.
+/// Stack size of a thread that runs tests, in bytes. It is large because nested script calls use this stack.
 const STACK: usize = 8 << 20;
-/// Prefix of the names of functions that are tests.
+/// Prefix of the names of test functions.
 const PREFIX: &str = "test_";
 
 /// Tests of a set of scripts.
@@ -65,9 +65,9 @@ pub struct Outcome {
     pub name: String,
     /// Duration of the test, in milliseconds.
     pub milliseconds: u64,
-    /// Reasons for which the test failed; empty if it passed.
+    /// Reasons why the test failed; empty if it passed.
     pub problems: Vec<Diagnostic>,
-    /// Lines that the test printed, and that the scripts logged in it.
+    /// Lines that the test printed, and lines that the scripts logged during it.
     pub log: Vec<String>,
 }
 
@@ -79,8 +79,8 @@ impl Outcome {
 }
 
 impl Suite {
-    /// Reads all scripts, and compiles the tests for which `wanted` returns `true`; it receives the file and the name
-    /// of each.
+    /// Reads all scripts, and compiles the tests for which `wanted` returns `true`. `wanted` receives the file and the
+    /// name of each test.
     ///
     /// ```
     /// use patchcord::{script::Memory, testing::Suite};
@@ -95,7 +95,7 @@ impl Suite {
     /// ```
     ///
     /// # Errors
-    /// When the scripts cannot be read.
+    /// Fails if the scripts cannot be read.
     pub fn load(
         loader: &dyn Loader,
         wanted: impl Fn(&str, &str) -> bool,
@@ -148,7 +148,7 @@ impl Suite {
         }
     }
 
-    /// Returns the reasons for which some test files cannot be run.
+    /// Returns the reasons why some test files cannot be run.
     pub fn problems(&self) -> &[Diagnostic] {
         &self.problems
     }
@@ -163,12 +163,12 @@ impl Suite {
         self.tests.len()
     }
 
-    /// Returns `true` if there is no test.
+    /// Returns `true` if there are no tests.
     pub fn is_empty(&self) -> bool {
         self.tests.is_empty()
     }
 
-    /// Runs all tests, side by side, and returns their outcomes in the order of the tests. `done` receives each outcome
+    /// Runs all tests in parallel, and returns their outcomes in the order of the tests. `done` receives each outcome
     /// as soon as its test ends.
     pub fn run(&self, done: impl Fn(&Outcome) + Sync) -> Vec<Outcome> {
         let next = AtomicUsize::new(0);
@@ -187,7 +187,7 @@ impl Suite {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         thread::scope(|scope| {
             for _ in 0..threads.min(self.tests.len()) {
-                // If no further thread can be created, the others do its work.
+                // If no more threads can be created, the existing ones do the work.
                 let _ = thread::Builder::new()
                     .stack_size(STACK)
                     .spawn_scoped(scope, work);

@@ -1,4 +1,4 @@
-//! Functions of tests of scripts: clients that connect, emit and expect; edits, time and shared data.
+//! Functions for tests of scripts: clients that connect, emit and expect; edits, time and shared data.
 
 use rhai::{
     Array, Dynamic, Engine, EvalAltResult, FnPtr, INT, ImmutableString, Map, Module,
@@ -18,7 +18,7 @@ use crate::{
     value::{self, to_packet},
 };
 
-/// Creates an engine with the functions of tests, and its symbols.
+/// Creates an engine with the functions for tests, and its symbols.
 pub(super) fn test_engine(limits: &Limits) -> (Engine, SymbolTable) {
     let mut binary = Module::new();
     api::register_binary(&mut binary);
@@ -32,7 +32,7 @@ pub(super) fn test_engine(limits: &Limits) -> (Engine, SymbolTable) {
         .build()
 }
 
-/// Returns the reference of the functions that tests of scripts can call in addition to those of scripts, in Markdown.
+/// Returns the reference, in Markdown, of the functions that tests of scripts can call in addition to those of scripts.
 ///
 /// ```
 /// assert!(patchcord::testing::reference().contains("### `client.expect(event, ...)`"));
@@ -44,7 +44,7 @@ pub fn reference() -> String {
     words(&of_tests).without(&words(&of_scripts)).all()
 }
 
-/// Creates a session that can call the functions of tests and of scripts.
+/// Creates a REPL session that can call the functions of tests and of scripts.
 pub(super) fn lines(limits: Limits) -> ReplSession {
     let is_handle = |value: &Dynamic| is_client(value) || (api::GLOBALS.is_handle)(value);
     let (engine, known) = api::engine(&limits)
@@ -70,7 +70,7 @@ fn register(engine: &mut Engine) {
     engine.register_global_module(module.into());
 }
 
-/// Checks that a handshake has `auth` and `query` only.
+/// Checks that a handshake has only `auth` and `query`.
 fn check_handshake(with: &Map) -> Fallible {
     match with
         .keys()
@@ -84,8 +84,8 @@ fn check_handshake(with: &Map) -> Fallible {
     }
 }
 
-/// Returns `true` if both values have the same binary data in their encoded forms. They are of different types: a
-/// client receives a `Binary`, and a test writes a `blob`.
+/// Returns `true` if both values have the same binary data in their encoded forms. The values have different types: a
+/// client receives a `Binary`, and a test creates a `blob`.
 fn same_bytes(got: &Dynamic, expected: &Dynamic) -> bool {
     let packet = |value: &Dynamic| to_packet(None, std::slice::from_ref(value)).ok();
     packet(got).is_some_and(|got| {
@@ -93,12 +93,12 @@ fn same_bytes(got: &Dynamic, expected: &Dynamic) -> bool {
     })
 }
 
-/// Returns a value as JSON, or its type if it has no form in JSON.
+/// Returns a value as JSON, or its type if JSON cannot represent it.
 pub(super) fn shown(value: &Dynamic) -> String {
     value::to_json(value).unwrap_or_else(|_| type_word(value.type_name()))
 }
 
-/// Converts data of the host to a value of a script.
+/// Converts data of the host to a script value.
 fn as_data(data: &impl Serialize) -> Dynamic {
     let text = serde_json::to_string(data).unwrap_or_default();
     value::value(&text, &[], &value::Limits::default()).unwrap_or_default()
@@ -147,7 +147,7 @@ mod words {
         }
     }
 
-    /// Returns the reason for which a namespace rejects a client. The test fails if the client is accepted.
+    /// Returns the reason why a namespace rejects a client. The test fails if the client is accepted.
     ///
     /// ```rhai
     /// assert_eq(refused("/nowhere", #{}), "Invalid namespace");
@@ -175,7 +175,7 @@ mod words {
         client.0.id().into()
     }
 
-    /// `true` until the server or the client ends the connection.
+    /// `true` until the server or the client closes the connection.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -187,7 +187,7 @@ mod words {
         client.0.is_connected()
     }
 
-    /// Names of the events that the client's socket listens to.
+    /// Names of the events to which the client's socket listens on the server.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -209,8 +209,8 @@ mod words {
         client.0.disconnect();
     }
 
-    /// Returns all events that the client was sent and that no `expect` has taken, as an array of maps `#{ event, args
-    /// }`. Each event is returned once.
+    /// Returns all events that the client has received and no `expect` has consumed, as an array of maps
+    /// `#{ event, args }`. Each event is returned only once.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -228,7 +228,7 @@ mod words {
         heard
     }
 
-    /// Fails the test if such an event is among those that the client was sent and that no `expect` has taken.
+    /// Fails the test if the client has received an event with this name that no `expect` has consumed.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -246,7 +246,7 @@ mod words {
         }
     }
 
-    /// Advances the clock of timers by `ms` milliseconds, and runs everything that is due until then.
+    /// Advances the clock of timers by `ms` milliseconds, and runs everything that becomes due.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -271,8 +271,9 @@ mod words {
         on_host(|host| host.data(namespace))
     }
 
-    /// Saves a script and reloads, while clients are connected. Returns the report of the save as a map: `namespace`,
-    /// `version`, `rebound`, `code`, `variables` and so on. Returns `()` if the save was rejected, or changes nothing.
+    /// Saves a script and reloads it while clients are connected. Returns the report of the save as a map: `namespace`,
+    /// `version`, `rebound`, `code`, `variables` and so on. Returns `()` if the save was rejected, or if it changes
+    /// nothing.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -286,8 +287,8 @@ mod words {
         on_host(|host| as_data(&host.saved(file, text)))
     }
 
-    /// Replaces a text in a script, wherever the text occurs, saves the script, and returns the report as `edit` of a
-    /// whole text does. The test fails if the text does not occur.
+    /// Replaces every occurrence of `old` in a script, saves the script, and returns the report as `edit(file, text)`
+    /// does. The test fails if `old` does not occur.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -307,7 +308,7 @@ mod words {
         }
     }
 
-    /// Returns the report that a save of a script would have, as `edit` returns it. Saves nothing.
+    /// Returns the report that saving a script would produce, in the format of `edit`. Saves nothing.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -322,7 +323,7 @@ mod words {
     }
 
     /// Returns the state of a client's connection: `version`, `listeners`, `timers`, `acks`, `rooms`, `data`,
-    /// `variables`, and the values of the variables by name, `vars`.
+    /// `variables`, and `vars`, the values of the variables by name.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -346,7 +347,7 @@ mod words {
         }
     }
 
-    /// Explains as a text why an event of a client is listened to, or is not.
+    /// Explains, as a string, why an event of a client has a listener, or has none.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -378,8 +379,8 @@ mod words {
         }
     }
 
-    /// Returns the failures of handlers and the rejected saves since the last call, as texts. A failure that the test
-    /// does not take in this way fails the test.
+    /// Returns the failures of handlers and the rejected saves since the last call, as an array of strings. A failure
+    /// that the test does not retrieve in this way fails the test.
     ///
     /// ```rhai
     /// let ada = connect("/");
@@ -404,7 +405,7 @@ mod words {
         }
     }
 
-    /// Fails the test unless both values are the same.
+    /// Fails the test unless both values are equal.
     ///
     /// ```rhai
     /// assert_eq([1, 2].len(), 2);
@@ -420,7 +421,7 @@ mod words {
         }
     }
 
-    /// Calls a closure, and returns the text of what it throws. The test fails if it does not throw.
+    /// Calls a closure, and returns what it throws as a string. The test fails if the closure does not throw.
     ///
     /// ```rhai
     /// assert(throws(|| throw "no").contains("no"));

@@ -1,15 +1,16 @@
-//! Binary attachment as a script sees it.
+//! Binary attachments, as scripts see them.
 //!
-//! It wraps the bytes from the wire, is cloned and sliced without copying them, and is sent as an attachment again.
-//! Rhai's limits on arrays and blobs do not count it. Its script functions are registered in `api`.
+//! A [`Binary`] wraps the bytes that were received. It is cloned and sliced without copying the bytes, and it is sent
+//! as an attachment again. Rhai's limits on arrays and blobs do not apply to it. Its script functions are registered in
+//! `api`.
 
 use std::fmt;
 
 use bytes::Bytes;
 use rhai::{Blob, INT};
 
-/// Immutable binary data, cheap to clone. A function of the application receives an attachment as this type, and sends
-/// one by returning this type.
+/// Immutable binary data, cheap to clone. A function of the application receives an attachment as a value of this type,
+/// and sends one by returning such a value.
 ///
 /// ```
 /// use patchcord::{testing::TestHost, value::Binary};
@@ -27,7 +28,7 @@ use rhai::{Blob, INT};
 pub struct Binary(Bytes);
 
 impl Binary {
-    /// Returns the bytes; cloning them is cheap too.
+    /// Returns the bytes. Cloning them is cheap too.
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
@@ -45,8 +46,8 @@ impl Binary {
         self.0.is_empty()
     }
 
-    /// Returns the part of at most `len` bytes from `start` on, clamped as in Rhai: a negative `start` counts from the
-    /// end, and a `start` past the end or a negative `len` selects nothing. The bytes are shared with this value.
+    /// Returns at most `len` bytes from index `start`, clamped as in Rhai: a negative `start` counts from the end, and
+    /// a `start` past the end or a negative `len` selects nothing. The bytes are shared with this value.
     #[must_use]
     pub fn slice(&self, start: INT, len: INT) -> Self {
         let outside = if start < 0 { 0 } else { self.len() };
@@ -56,13 +57,13 @@ impl Binary {
         Self(self.0.slice(start..end))
     }
 
-    /// Returns the byte at `index`, or `None` outside the data. A negative index counts from the end.
+    /// Returns the byte at `index`, or `None` if there is no such byte. A negative index counts from the end.
     #[must_use]
     pub fn get(&self, index: INT) -> Option<INT> {
         self.0.get(self.offset(index)?).map(|byte| INT::from(*byte))
     }
 
-    /// Returns a copy as Rhai's own type for binary data.
+    /// Returns a copy as a blob, Rhai's own type for binary data.
     #[must_use]
     pub fn to_blob(&self) -> Blob {
         self.0.to_vec()

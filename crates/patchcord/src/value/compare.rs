@@ -1,7 +1,7 @@
 //! Equality of values, for merging live state when a script is replaced.
 //!
 //! In: two values. Out: `true` if an edit left them equal. Code and handles (closures, timestamps, types of the host)
-//! are no state, so only their types are compared. Rhai's own `Hash` panics on these.
+//! are not state, so only their types are compared. Rhai's own `Hash` panics on such values.
 
 use rhai::Dynamic;
 
@@ -12,14 +12,14 @@ use crate::value::{
 
 /// Returns `true` if `a` and `b` have the same type and content.
 ///
-/// `1` and `1.0` differ, NaN equals NaN, and shared cells are read through. Values that are nested too deep and
-/// variables that are in use equal nothing.
+/// `1` and `1.0` differ, NaN equals NaN, and shared cells are read through. Values that are nested too deeply, and
+/// variables that are in use, are equal to nothing.
 #[must_use]
 pub fn same(a: &Dynamic, b: &Dynamic) -> bool {
     same_within(a, b, MAX_DEPTH, &Cells::new())
 }
 
-/// Compares two values that may contain `depth` more levels of arrays, maps and cells in cells.
+/// Compares two values that may contain `depth` more levels of arrays, maps and nested cells.
 fn same_within(a: &Dynamic, b: &Dynamic, depth: usize, cells: &Cells) -> bool {
     let inside = depth.checked_sub(1);
     match (Shape::new(a), Shape::new(b)) {
@@ -53,7 +53,7 @@ fn same_within(a: &Dynamic, b: &Dynamic, depth: usize, cells: &Cells) -> bool {
     }
 }
 
-/// Returns the depth that is left for the content of a cell.
+/// Returns the remaining depth for the content of a cell.
 fn open(content: &Dynamic, depth: usize, cells: &Cells) -> Option<usize> {
     cells.open()?;
     if content.is_shared() {

@@ -1,7 +1,7 @@
-//! Decoding: from the wire to `Dynamic`, in one pass, with one function for each kind of payload.
+//! Decoding: from packets to `Dynamic` values, in one pass, with one function for each kind of payload.
 //!
 //! In: the JSON text of a packet and its attachments. Out: the arguments for a handler. The text is read once, strings
-//! are written directly into Rhai's own, and attachments are shared and never copied. The grammar of each payload is in
+//! are created directly as Rhai strings, and attachments are shared and never copied. The grammar of each payload is in
 //! `visit`; the limits and errors are those of [`Decoder`].
 
 use bytes::Bytes;
@@ -59,10 +59,10 @@ pub fn value(text: &str, attachments: &[Bytes], limits: &Limits) -> Result<Dynam
     decoder.read(text, ValueSeed::new(&decoder))
 }
 
-/// Reads the arguments of an answer from the deserializer of socketioxide, which does not provide the text.
+/// Reads the arguments of an ack from the deserializer of socketioxide, which does not provide the text.
 ///
 /// # Errors
-/// Returns an error if the answer is not an array, or exceeds the default limits.
+/// Returns an error if the payload of the ack is not an array, or exceeds the default limits.
 pub fn answer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Dynamic>, D::Error> {
     let decoder = Decoder::new(&[], &Limits::default());
     deserializer.deserialize_tuple_struct("Args", usize::MAX, ArgsSeed(&decoder))

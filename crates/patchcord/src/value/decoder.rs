@@ -1,7 +1,7 @@
-//! State of one decoding: limits, attachments, and the reason of a refusal.
+//! State of decoding one payload: limits, attachments, and the reason for a rejection.
 //!
-//! The visitors of the grammar ask the [`Decoder`] before they accept a value. Input is refused as soon as it exceeds a
-//! limit (a map at its end, because duplicate keys count once), and nothing is allocated because of a size that the
+//! The visitors of the grammar ask the [`Decoder`] before they accept a value. Input is rejected as soon as it exceeds
+//! a limit (a map at its end, because duplicate keys count once), and nothing is allocated based on a size that the
 //! input only claims. A string, array or map that was accepted is within [`Limits`].
 
 use std::{borrow::Cow, cell::Cell};
@@ -12,19 +12,19 @@ use serde::de::{DeserializeSeed, Error};
 
 use crate::value::{Binary, MAX_DEPTH, NUM, PLACEHOLDER};
 
-/// Maximum sizes of a decoded value. A limit of 0 allows only empty ones.
+/// Maximum sizes of a decoded value. A limit of 0 allows only empty values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// Maximum length of a string, a key or an event name, in bytes.
     pub max_string: usize,
-    /// Maximum elements of an array, and maximum arguments of a packet.
+    /// Maximum number of elements in an array, and of arguments in a packet.
     pub max_array: usize,
-    /// Maximum entries of a map.
+    /// Maximum number of entries in a map.
     pub max_map: usize,
-    /// Maximum nesting of arrays and maps, the arguments themselves not counted; at most [`MAX_DEPTH`].
+    /// Maximum nesting depth of arrays and maps, not counting the list of arguments itself; at most [`MAX_DEPTH`].
     pub max_depth: usize,
-    /// Maximum elements and entries of all arrays and maps together.
+    /// Maximum number of elements and entries in all arrays and maps together.
     pub max_values: usize,
 }
 
@@ -40,18 +40,18 @@ impl Default for Limits {
     }
 }
 
-/// Reason for which a payload was refused.
+/// Reason why a payload was rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The text is not JSON, or something follows it.
+    /// The text is not JSON, or has something after the JSON.
     #[error("malformed JSON at line {line}, column {column}")]
     Malformed {
         /// Line, counted from 1.
         line: usize,
         /// Column in bytes, counted from 1.
         column: usize,
-        /// Error of the JSON reader.
+        /// Error of the JSON parser.
         #[source]
         source: serde_json::Error,
     },
@@ -88,7 +88,7 @@ pub enum DecodeError {
         /// The limit.
         limit: usize,
     },
-    /// Arrays and maps are nested too deep.
+    /// Arrays and maps are nested too deeply.
     #[error("nested more than {limit} levels deep")]
     TooDeep {
         /// The limit.
@@ -97,7 +97,7 @@ pub enum DecodeError {
     /// The placeholder of an attachment has no valid number.
     #[error("placeholder whose `num` is not a whole number")]
     PlaceholderNum,
-    /// The placeholder stands for an attachment that did not arrive.
+    /// The placeholder refers to an attachment that did not arrive.
     #[error("placeholder for attachment {num} in a packet with {count}")]
     NoAttachment {
         /// Number of the attachment, counted from 0.
@@ -108,8 +108,8 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Returns `true` if the payload is invalid, whatever the limits. Half of a surrogate pair does not count: it is
-    /// JSON, which JavaScript clients send, but it is not text.
+    /// Returns `true` if the payload is invalid, whatever the limits are. A lone surrogate does not count as malformed:
+    /// it is valid JSON, and JavaScript clients send it, but it is not valid Unicode text.
     pub fn is_malformed(&self) -> bool {
         if let Self::Malformed { source, .. } = self {
             let problem = source.to_string();
@@ -136,12 +136,12 @@ pub struct Event<'t> {
     pub args: Vec<Dynamic>,
 }
 
-/// State that all values of one text share.
+/// Decoding state that all values of one text share.
 pub(super) struct Decoder<'a> {
     attachments: &'a [Bytes],
     pub(super) limits: Limits,
     values: Cell<usize>,
-    /// Error to report if the reader rejects well-formed data, because the reader's own errors are text only.
+    /// Error to report if the parser rejects well-formed data, because the parser's own errors are only text.
     pub(super) fault: Cell<Option<DecodeError>>,
 }
 
@@ -206,7 +206,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Returns the attachment for which a map is the placeholder, if it is one. The two keys are in the map's order.
+    /// Returns the attachment to which a map refers, if the map is a placeholder. The two keys are in the map's order.
     pub(super) fn attachment<E: Error>(&self, map: &Map) -> Result<Option<Binary>, E> {
         if self.attachments.is_empty() {
             return Ok(None);

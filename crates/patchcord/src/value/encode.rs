@@ -1,7 +1,7 @@
-//! Encoding: from `Dynamic` to the wire.
+//! Encoding: from `Dynamic` values to packets.
 //!
-//! In: the arguments that a script gave. Out: the JSON text of a packet with its attachments, written in one pass
-//! ([`to_packet`]). A value that has no equivalent in JavaScript is refused with its place.
+//! In: the arguments from a script. Out: the JSON text of a packet with its attachments, written in one pass
+//! ([`to_packet`]). A value that has no equivalent in JavaScript is rejected, and the error names its location.
 
 use std::cell::Cell;
 
@@ -16,30 +16,30 @@ use crate::value::{
 };
 
 thread_local! {
-    /// Buffer in which the next text is written. The text itself is then allocated with its exact size.
+    /// Buffer into which the next text is written. The text itself is then allocated with its exact size.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Maximum size of the buffer that a thread keeps, in bytes.
 const MAX_SPARE: usize = 64 * 1024;
 
-/// Reason for which a value was not sent.
+/// Reason why a value was not sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The value contains something that has no equivalent in JavaScript.
+    /// A part of the value has no equivalent in JavaScript.
     #[error("{what} cannot be sent{}", location(*.argument, .path))]
     Refused {
-        /// Kind of what cannot be sent.
+        /// Kind of the part that cannot be sent.
         what: Refusal,
-        /// Number of the argument, counted from 1; `None` for a single value.
+        /// Number of the argument, counted from 1; `None` if the value is not an argument.
         argument: Option<usize>,
-        /// Path in the argument, as a script would write it; empty for the argument itself.
+        /// Path to the part within the argument, as a script would write it; empty for the argument itself.
         path: String,
     },
 }
 
-/// JSON text of a packet, and the attachments for which its placeholders stand.
+/// JSON text of a packet, and the attachments to which its placeholders refer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Packet {
@@ -94,10 +94,10 @@ pub fn to_packet(event: Option<&str>, args: &[Dynamic]) -> Result<Packet, Encode
     })
 }
 
-/// Returns a value as JSON text. Binary data becomes an array of numbers.
+/// Converts a value to JSON text. Binary data becomes an array of numbers.
 ///
 /// # Errors
-/// Returns an error if something in the value has no form in JSON.
+/// Returns an error if a part of the value cannot be represented in JSON.
 pub fn to_json(value: &Dynamic) -> Result<String, EncodeError> {
     let cells = Cells::new();
     let mut writer = Writer::new(None);
@@ -105,7 +105,7 @@ pub fn to_json(value: &Dynamic) -> Result<String, EncodeError> {
     Ok(writer.finish())
 }
 
-// The error is boxed, because every step of the writer returns one.
+// The error is boxed, because every step of the writer returns a `Result` with it.
 impl From<Box<EncodeError>> for EncodeError {
     fn from(error: Box<Self>) -> Self {
         *error
@@ -117,8 +117,8 @@ struct Writer {
     text: Vec<u8>,
     /// Attachments of the packet; `None` if binary data is written as numbers.
     attachments: Option<Vec<Bytes>>,
-    /// The text contains a binary value. A text that also contains a map that looks like a placeholder is refused,
-    /// because a client could not tell them apart.
+    /// `true` if the text contains a binary value. If it also contains a map that looks like a placeholder, the packet
+    /// is rejected, because a client could not tell them apart.
     has_binary: bool,
     looks_like_binary: bool,
 }
@@ -133,9 +133,9 @@ impl Writer {
         }
     }
 
-    /// Returns the text, and gives the buffer back to the thread.
+    /// Returns the text, and returns the buffer to the thread.
     fn finish(&mut self) -> String {
-        // The check is fast, and the writer writes valid UTF-8 only.
+        // The check is fast, and the writer writes only valid UTF-8.
         let text = match std::str::from_utf8(&self.text) {
             Ok(text) => text.to_owned(),
             Err(_) => String::from_utf8_lossy(&self.text).into_owned(),
@@ -175,7 +175,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes a value that has a form in JSON.
+    /// Writes a value that JSON can represent.
     fn serialize(&mut self, value: &impl Serialize) {
         // Writing to memory does not fail.
         let _ = serde_json::to_writer(&mut self.text, value);
@@ -191,7 +191,8 @@ impl Writer {
         self.text.push(b'"');
     }
 
-    /// Writes a number as JavaScript does: a whole one without a fraction, and one that JSON does not have as null.
+    /// Writes a number as JavaScript does: without a fraction if it is an integer, and as null if JSON cannot represent
+    /// it.
     fn float(&mut self, float: FLOAT) {
         const END_OF_INT: FLOAT = -(INT::MIN as FLOAT);
         let is_int = float.fract() == 0.0 && (-END_OF_INT..END_OF_INT).contains(&float);

@@ -1,4 +1,4 @@
-//! Outgoing event, encoded once: all senders use this form, and none encodes the values again.
+//! Outgoing events, encoded once: all senders use this form, and none of them encodes the values again.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use rhai::Dynamic;
 
 use super::encode::{EncodeError, Packet, to_packet};
 
-/// Name of an event, and its packet.
+/// Event with its name and its encoded packet.
 #[derive(Debug, Clone)]
 pub struct EncodedEvent<'a> {
     name: Cow<'a, str>,
@@ -30,12 +30,12 @@ impl<'a> EncodedEvent<'a> {
         &self.name
     }
 
-    /// Returns the name and the arguments in their form on the wire.
+    /// Returns the name and the arguments in encoded form.
     pub const fn packet(&self) -> &Packet {
         &self.packet
     }
 
-    /// Returns a copy that owns its name, to be sent later.
+    /// Returns a copy that owns its name, so that it can be sent later.
     pub fn for_later(&self) -> EncodedEvent<'static> {
         EncodedEvent {
             name: Cow::Owned(self.name.clone().into_owned()),
@@ -43,7 +43,7 @@ impl<'a> EncodedEvent<'a> {
         }
     }
 
-    /// Returns the arguments in their form on the wire, without the name.
+    /// Returns the arguments in encoded form, without the name.
     pub fn arguments(&self) -> Packet {
         let name = serde_json::Value::from(self.name()).to_string();
         let behind = self.packet.text.get(1 + name.len()..).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! Check for strings that JSON contains without escapes.
+//! Check for strings that JSON can represent without escapes.
 
 /// Word with the value 1 in each byte.
 const EACH: u64 = 0x0101_0101_0101_0101;
 /// Word with the highest bit of each byte set.
 const HIGH: u64 = 0x80 * EACH;
 
-/// Returns `true` if JSON does not write a string as it is, because it has a quote, a backslash or a control character.
+/// Returns `true` if a string needs escapes in JSON, because it has a quote, a backslash or a control character.
 pub(super) fn needs_escape(string: &str) -> bool {
     let bytes = string.as_bytes();
     match bytes.last_chunk::<8>() {

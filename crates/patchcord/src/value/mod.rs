@@ -1,6 +1,6 @@
-//! Conversion of values between scripts and the wire: the only place that converts them.
+//! Conversion of values between scripts and packets. Values are converted only here.
 //!
-//! In: the JSON text of a packet with its attachments. Out: Rhai's `Dynamic`s. The same way back.
+//! In: the JSON text of a packet with its attachments. Out: Rhai's `Dynamic` values. And the other way round.
 //!
 //! | JSON / JavaScript | Rhai | back |
 //! |---|---|---|
@@ -15,11 +15,11 @@
 //! | - | closure, timestamp, any other type | refused, with its place |
 //!
 //! Invariants:
-//! * A round trip changes nothing: a decoded value is sent as equal JSON, or is refused.
-//! * A value without a row in this table is refused, and never replaced by something else.
+//! * A round trip changes nothing: a decoded value is sent as equal JSON, or is rejected.
+//! * A value without a row in this table is rejected, and never replaced with something else.
 //! * Neither input nor a value that contains itself can exhaust the stack, hang or panic. Shared variables are read
-//!   through, and a variable that is locked or poisoned is refused.
-//! * An attachment is copied only when it comes from or goes to a `blob`, or leaves through [`Written`].
+//!   through, and a variable that is locked or poisoned is rejected.
+//! * An attachment is copied only if it comes from a `blob`, becomes a `blob`, or is sent through [`Written`].
 
 mod binary;
 mod compare;
@@ -61,5 +61,5 @@ pub use written::Written;
 
 /// Key that marks an object as the placeholder of an attachment.
 const PLACEHOLDER: &str = "_placeholder";
-/// Key beside it, with the number of the attachment.
+/// Key of the number of the attachment in a placeholder.
 const NUM: &str = "num";

@@ -1,7 +1,7 @@
 //! Copies of values that a script stores in `io.data` or `socket.data`.
 //!
-//! In: any value. Out: a deep copy that shares no variable with the script, so that nothing changes it later and it
-//! contains no lock. A value that belongs to one version or one process is refused with its place.
+//! In: any value. Out: a deep copy that shares no variable with the script, so that nothing changes it later, and it
+//! contains no lock. A value that belongs to one version or one process is rejected, and the error names its location.
 
 use rhai::Dynamic;
 
@@ -10,7 +10,7 @@ use crate::value::{
     walk::{Cells, Place, Shape, location},
 };
 
-/// Part of a value that cannot be kept, and its place.
+/// Part of a value that cannot be stored, and its location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot be kept as data{}", location(None, .path))]
 #[non_exhaustive]
@@ -25,8 +25,8 @@ pub struct NotPlain {
 /// shared.
 ///
 /// # Errors
-/// Returns an error if the value contains a closure, a timestamp or another type, is nested too deep, or has a variable
-/// that is in use.
+/// Returns an error if the value contains a closure, a timestamp or another type, is nested too deeply, or has a
+/// variable that is in use.
 pub fn plain(value: &Dynamic) -> Result<Dynamic, NotPlain> {
     copy(value, Place::whole(&Cells::new()))
 }

@@ -1,7 +1,7 @@
-//! Grammar of the payloads: how the parts of the text become values.
+//! Grammar of the payloads, which defines how the parts of the text become values.
 //!
-//! serde_json passes one token after the other to these visitors. They build the values, and ask the [`Decoder`] if the
-//! limits allow them.
+//! serde_json passes one token after the other to these visitors. They build the values, and ask the [`Decoder`]
+//! whether the limits allow them.
 
 use std::{borrow::Cow, fmt};
 
@@ -120,7 +120,7 @@ impl<'a> ValueSeed<'a> {
         Self { decoder, depth: 0 }
     }
 
-    /// Reads the rest of an array whose elements are nested as deep as this value.
+    /// Reads the rest of an array whose elements have the same nesting depth as this value.
     fn elements<'de, A: SeqAccess<'de>>(self, mut seq: A) -> Result<Array, A::Error> {
         let limit = self.decoder.limits.max_array;
         let mut array = Array::new();
@@ -205,8 +205,8 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             self.decoder.count_value()?;
             read.push((key, entries.next_value_seed(inside)?));
         }
-        // The entries are sorted together, which costs less than inserting one after the other. The last of duplicate
-        // keys wins.
+        // All entries are sorted at once, which costs less than inserting one after the other. Of duplicate keys, the
+        // last one wins.
         let map = Map::from_iter(read);
         if map.len() > limit {
             return Err(self.decoder.refuse(DecodeError::MapTooLarge { limit }));
@@ -218,7 +218,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 }
 
-/// Seed for the key of a map's entry.
+/// Seed for the key of a map entry.
 struct KeySeed<'a>(&'a Decoder<'a>);
 
 impl<'de> DeserializeSeed<'de> for KeySeed<'_> {

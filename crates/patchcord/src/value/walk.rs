@@ -1,9 +1,9 @@
-//! Common parts of all walks through a `Dynamic`: they read its type without panicking, track the place, and end the
+//! Common parts of all walks through a `Dynamic`: they read types without panicking, track the location, and end the
 //! walk at its limits.
 //!
 //! A walk matches on the [`Shape`] of a value and descends with a [`Place`]. Shared cells are locked one at a time, and
-//! never with Rhai's own inspection functions, which recurse for ever in a cell that contains itself and panic on a
-//! poisoned one.
+//! never through Rhai's own inspection functions, which recurse forever in a cell that contains itself, and panic on a
+//! poisoned cell.
 
 use std::{cell::Cell, fmt};
 
@@ -13,20 +13,20 @@ use rhai::{
 
 use crate::value::Binary;
 
-/// Maximum nesting of arrays and maps, including the outermost one. serde_json stops at 128, with a message that names
-/// no limit.
+/// Maximum nesting depth of arrays and maps, including the outermost one. serde_json stops at 128, with a message that
+/// does not name the limit.
 pub const MAX_DEPTH: usize = 120;
 
-/// Maximum shared cells that one walk opens. Cells that share cells double the walk at each level, so that depth alone
-/// does not bound it.
+/// Maximum number of shared cells that one walk opens. Cells that share cells double the walk at each level, so a
+/// maximum depth alone does not bound it.
 const MAX_CELLS: usize = 4096;
 
-/// Maximum steps of a path that a message shows.
+/// Maximum number of steps of a path that a message shows.
 const MAX_STEPS: usize = 16;
-/// Maximum characters of a key that a message shows.
+/// Maximum number of characters of a key that a message shows.
 const MAX_KEY: usize = 40;
 
-/// Reason for which a value cannot leave its script.
+/// Reason why a value cannot leave its script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -34,13 +34,13 @@ pub enum Refusal {
     Closure,
     /// A point in time of this process.
     Timestamp,
-    /// A type of the host or the embedder, by its name.
+    /// A value of a type of the host or the embedder. The field is the name of the type.
     Custom(&'static str),
-    /// A captured variable that an outer part of the same call is using, or was using when that call panicked.
+    /// A captured variable that an outer part of the same call is using, or was using when the call panicked.
     Locked,
-    /// More than [`MAX_DEPTH`] nested arrays and maps; also a value that contains itself.
+    /// More than [`MAX_DEPTH`] nested arrays and maps, or a value that contains itself.
     TooDeep,
-    /// A value that contains the same variables again and again.
+    /// A value that contains the same variables too many times.
     TooShared,
     /// A map that the receiver would mistake for the placeholder of an attachment.
     Placeholder,
@@ -62,7 +62,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Returns the name of a type without its modules. A generic type keeps them, because modules also occur inside it.
+/// Returns the name of a type without its module path. The name of a generic type keeps it, because its parameters have
+/// module paths too.
 fn short_name(name: &str) -> &str {
     match name.rsplit_once("::") {
         Some((_, last)) if !name.contains('<') => last,
@@ -82,9 +83,9 @@ pub(super) enum Shape<'a> {
     Map(DynamicReadLock<'a, Map>),
     Blob(DynamicReadLock<'a, Blob>),
     Binary(DynamicReadLock<'a, Binary>),
-    /// A shared cell, locked for reading. [`Place::through`] returns the place of its content.
+    /// A shared cell, locked for reading. [`Place::through`] returns the location of its content.
     Shared(DynamicReadLock<'a, Dynamic>),
-    /// A value that has no form in JSON.
+    /// A value that JSON cannot represent.
     Foreign(Refusal),
 }
 
@@ -95,7 +96,7 @@ impl<'a> Shape<'a> {
                 .read_lock()
                 .map_or(Self::Foreign(Refusal::Locked), Self::Shared);
         }
-        // Rhai's `is_...` functions look at the kind of a value, and `read_lock` at the type that is requested.
+        // Rhai's `is_...` functions check the kind of a value, and `read_lock` checks the requested type.
         let known = if value.is_string() {
             value.read_lock().map(Self::Str)
         } else if value.is_int() {
@@ -139,14 +140,14 @@ impl Cells {
         Self(Cell::new(MAX_CELLS))
     }
 
-    /// Counts a cell. Returns `None` if there were too many.
+    /// Counts a cell. Returns `None` if there were too many cells.
     pub(super) fn open(&self) -> Option<()> {
         self.0.set(self.0.get().checked_sub(1)?);
         Some(())
     }
 }
 
-/// Place of a value in a walk: a list of steps that lives on the stack and costs nothing until it is shown.
+/// Location of a value in a walk: a list of steps on the stack, which costs nothing until it is shown.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     outer: Option<&'a Place<'a>>,
@@ -164,7 +165,7 @@ enum Step<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// Returns the place of the value itself.
+    /// Returns the location of the value itself.
     pub(super) fn whole(cells: &'a Cells) -> Self {
         Self {
             outer: None,
@@ -174,7 +175,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Returns the place of the argument with this index.
+    /// Returns the location of the argument with this index.
     pub(super) fn argument(index: usize, cells: &'a Cells) -> Self {
         Self {
             step: Step::Argument(index),
@@ -182,7 +183,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Checks that the value here may be an array or a map: it must not be nested too deep.
+    /// Checks that the value here may be an array or a map, which must not be nested too deeply.
     pub(super) fn enter(&self) -> Result<(), Refusal> {
         if self.depth < MAX_DEPTH {
             Ok(())
@@ -191,12 +192,12 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Returns the place of an element of the array here.
+    /// Returns the location of an element of the array here.
     pub(super) fn index(&'a self, index: usize) -> Self {
         self.inside(Step::Index(index))
     }
 
-    /// Returns the place of an entry of the map here.
+    /// Returns the location of an entry of the map here.
     pub(super) fn key(&'a self, key: &'a str) -> Self {
         self.inside(Step::Key(key))
     }
@@ -210,8 +211,8 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Returns the same place, for the content of the cell here. A cell in a cell counts as a level, because it may be
-    /// the same cell.
+    /// Returns the same location, for the content of the cell here. A cell in a cell counts as a level, because it may
+    /// be the same cell.
     pub(super) fn through(self, content: &Dynamic) -> Result<Self, Refusal> {
         self.cells.open().ok_or(Refusal::TooShared)?;
         let is_deeper = content.is_shared();
@@ -260,7 +261,7 @@ impl Step<'_> {
     }
 }
 
-/// Returns the end of a message about a value: its place.
+/// Returns the end of a message about a value: the location of the value.
 pub(super) fn location(argument: Option<usize>, path: &str) -> String {
     match (argument, path) {
         (None, "") => String::new(),

@@ -1,4 +1,4 @@
-//! Memory size of a value, for limits on what is kept or made.
+//! Memory size of a value, for limits on stored and produced values.
 
 use rhai::Dynamic;
 
@@ -12,7 +12,7 @@ const ONE: usize = size_of::<Dynamic>();
 /// Size of an entry of a map without its key and its value, in bytes.
 const ENTRY: usize = 32;
 
-/// Returns the approximate memory size of `value`, in bytes. A value that is nested too deep, or that belongs to the
+/// Returns the approximate memory size of `value`, in bytes. A value that is nested too deeply, or that belongs to the
 /// host, counts without its content.
 #[must_use]
 pub fn weight(value: &Dynamic) -> usize {

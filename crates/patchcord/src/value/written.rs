@@ -1,9 +1,9 @@
-//! Packet in the form that socketioxide accepts: values to serialize, and no text.
+//! Packets in the form that socketioxide accepts: values to serialize instead of text.
 //!
-//! socketioxide therefore receives the text of each argument as a value that writes itself, and nothing is encoded
+//! socketioxide receives the text of each argument as a value that serializes as this text, so nothing is encoded
 //! again. socketioxide itself writes the placeholders of attachments, because it counts them: in a packet with
-//! attachments, arrays and maps are taken apart down to the placeholders. socketioxide copies the attachments, because
-//! it sees them as slices.
+//! attachments, arrays and maps are therefore taken apart down to the placeholders. socketioxide copies the
+//! attachments, because it receives them as slices.
 
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ impl Serialize for Part<'_> {
                 serializer.collect_seq(elements.into_iter().map(|text| self.inner(text)))
             }
             Some(b'{') if !self.attachments.is_empty() => {
-                // The keys of a script's map are in this order.
+                // The keys of a script's map are in the same order.
                 let entries: BTreeMap<String, _> = self.read()?;
                 match self.attachment(&entries) {
                     Some(bytes) => serializer.serialize_bytes(bytes),
@@ -95,8 +95,8 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Returns the attachment for which a map is the placeholder. A packet with attachments contains no map that only
-    /// looks like a placeholder.
+    /// Returns the attachment to which a map refers, if the map is a placeholder. A packet with attachments contains no
+    /// map that only looks like a placeholder.
     fn attachment(&self, entries: &BTreeMap<String, &RawValue>) -> Option<&'a Bytes> {
         let field = |name| entries.get(name).map(|value| value.get());
         let num = field(NUM).filter(|_| field(PLACEHOLDER) == Some("true"))?;

@@ -28,16 +28,16 @@ pub enum WatchError {
     Io {
         /// Path that is not watched.
         path: PathBuf,
-        /// Reason for it.
+        /// Cause of the failure.
         #[source]
         source: io::Error,
     },
-    /// The watching itself failed.
+    /// The watcher itself failed.
     #[error("watching `{}` failed", path.display())]
     Failed {
         /// Path that is not watched.
         path: PathBuf,
-        /// Reason for it.
+        /// Cause of the failure.
         #[source]
         source: notify::Error,
     },
@@ -89,8 +89,8 @@ impl WatchError {
         }
     }
 
-    /// Returns `true` if there is only nothing to watch. This is no problem, because the watch waits for what is
-    /// missing.
+    /// Returns `true` if there is just nothing to watch. This is not a problem, because the watch waits for missing
+    /// paths.
     pub(super) fn is_absence(&self) -> bool {
         match self {
             Self::Io { source, .. } => is_absence(source),

@@ -1,4 +1,4 @@
-//! Watching by the events of the operating system.
+//! Watches paths by means of the events of the operating system.
 //!
 //! In: events of notify. Out: notes to the batches, and watches on every folder that matters. There are two kinds of
 //! watches. A *whole* folder is part of the target, and everything in it counts. A *look-out* waits for one *name* on
@@ -8,8 +8,8 @@
 //! notify's own recursion is not used where events come from inotify, because it misses what is written into a new
 //! folder before its watch exists, and does not see symbolic links that are swapped.
 //!
-//! Invariant: a folder is watched before it is read, and whenever a watch was added a further note follows, so that
-//! what happened there in the meantime is looked at.
+//! Invariant: a folder is watched before it is read, and after a watch is added, another note follows, so that changes
+//! that happened there in the meantime are noticed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -25,8 +25,9 @@ use super::error::WatchError;
 use super::folders::Folders;
 use super::notifier::{Notifier, Raw, is_change};
 
-/// `true` where events come from inotify. There a watch is for one folder and cheap, so every folder and every parent
-/// gets one. Elsewhere a watch covers everything below it, and watching `/` would report every change of the machine.
+/// `true` where events come from inotify. There, a watch covers one folder and is cheap, so every folder and every
+/// parent gets one. Elsewhere, a watch covers everything below it, so watching `/` would report every change on the
+/// machine.
 const INOTIFY: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Mode of the watch on a whole folder.
@@ -36,11 +37,11 @@ const WHOLE: RecursiveMode = if INOTIFY {
     RecursiveMode::Recursive
 };
 
-/// Maximum symbolic links on one path, as in Linux.
+/// Maximum number of symbolic links on one path, as in Linux.
 const MAX_LINKS: usize = 40;
 
-/// Maximum events that are handled before the watches are put in order, so that a flood of events cannot delay this for
-/// ever.
+/// Maximum number of events that are handled before the watches are updated, so that a flood of events cannot delay the
+/// update forever.
 const MAX_EVENTS: usize = 1024;
 
 #[derive(Debug)]
@@ -49,9 +50,9 @@ pub(super) struct Native {
     notifier: Notifier,
     folders: Folders,
     plan: Plan,
-    /// The watches may no longer be where they should be.
+    /// `true` if the watches may no longer be where they should be.
     stale: bool,
-    /// The current pass has added a watch.
+    /// `true` if the current pass has added a watch.
     added: bool,
     /// Problems of the current pass, by path or limit.
     problems: BTreeMap<PathBuf, WatchError>,
@@ -153,7 +154,7 @@ impl Native {
         }
     }
 
-    /// Returns `true` if the watches depend on what is at `path`. Saving a plain file moves none.
+    /// Returns `true` if the watches depend on what is at `path`. Saving a plain file moves no watch.
     fn may_move_watches(&self, path: &Path) -> bool {
         self.folders.contains(path)
             || self.plan.names.contains(path)
@@ -219,7 +220,7 @@ impl Native {
             return None;
         }
         let watched = self.folders.want(folder, RecursiveMode::NonRecursive);
-        // It is common that a parent may be passed but not read. This matters only where the watch must wait for
+        // A parent that can be traversed but not read is common. This matters only where the watch must wait for
         // something.
         self.note(folder, watched, !is_parent());
         let path = here.to_path_buf();

@@ -71,8 +71,8 @@ pub(super) fn forward(raw: &mpsc::Sender<Raw>) -> impl notify::EventHandler + us
     }
 }
 
-/// Returns `true` if an event can mean a change. Attributes count, because a file may have become readable; reading
-/// does not.
+/// Returns `true` if an event can mean a change. A change of attributes counts, because a file may have become
+/// readable; a read does not count.
 pub(super) fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),

@@ -1,9 +1,9 @@
-//! Watching by comparison of contents at an interval, for file systems without events.
+//! Watches paths by comparing contents at an interval, for file systems without events.
 //!
 //! In: events of notify's polling watcher, which follows symbolic links, and finds by itself what was replaced or comes
 //! back. Out: notes to the batches.
 //!
-//! Invariant: a missing target costs one look per interval; a problem that stays is reported once.
+//! Invariant: a missing target costs one check per interval; a persistent problem is reported once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ use notify::{Config, Event, EventHandler, PollWatcher, RecursiveMode, Watcher};
 use super::error::WatchError;
 use super::notifier::{Notifier, Raw, is_change};
 
-/// Minimum interval; it keeps an interval of zero from spinning.
+/// Minimum interval, so that an interval of zero does not become a busy loop.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Poll {
     notifier: Notifier,
     watcher: PollWatcher,
     interval: Duration,
-    /// The polling watcher has the target. It accepts only a target that exists.
+    /// `true` if the polling watcher has the target. It accepts only a target that exists.
     watching: bool,
     /// Paths whose problem was reported, and where nothing has changed since.
     reported: BTreeSet<PathBuf>,
@@ -95,10 +95,10 @@ impl Poll {
         }
     }
 
-    /// Reports a problem, once. Three failures are no problems. A missing target must only be passed to the polling
-    /// watcher again when it is back. A folder that contains itself through a link is the only failure without a cause:
-    /// everything in it is reached directly. Behind a link below the target that leads nowhere there is nothing to
-    /// watch.
+    /// Reports a problem, once. Three kinds of failures are not problems. A missing target only has to be passed to the
+    /// polling watcher again when it is back. A folder that contains itself through a link is the only failure without
+    /// a cause, and everything in it is reached directly. A broken link below the target leads to nothing that could be
+    /// watched.
     fn report(&mut self, problem: WatchError) {
         let path = problem.path();
         let leads_nowhere = path.is_symlink() && fs::metadata(path).is_err();

@@ -84,7 +84,7 @@ impl Reader {
         }
     }
 
-    /// Changes a file of its own until that is reported by name, so that all earlier changes are reported.
+    /// Changes a separate file until that change is reported by name, so that all earlier changes are reported too.
     async fn settle(&mut self) {
         let fence = self.target.join("fence");
         for _ in 0..2 {
@@ -98,7 +98,7 @@ impl Reader {
         }
     }
 
-    /// Changes a file when all is quiet, and waits until the reader has read it.
+    /// Changes a file when no other changes are pending, and waits until the reader has read it.
     async fn still_sees(&mut self, path: &Path) {
         self.settle().await;
         write(path, &format!("still seen {}", self.fences));

@@ -1,7 +1,7 @@
-//! Answers for which a connection's scripts wait.
+//! Acks for which a connection's scripts wait.
 //!
-//! Answers of a client arrive in the order of its packets, whichever of its sockets was asked, and the closures are
-//! called in that order: an answer wakes an [`AckWaker`], which posts work to the requesting connection before the next
+//! The acks of a client arrive in the order of its packets, whichever of its sockets was asked, and the closures are
+//! called in that order: an ack wakes an [`AckWaker`], which posts work to the requesting connection before the next
 //! packet is read.
 
 use std::{
@@ -22,13 +22,13 @@ use crate::{
     script::Handler,
 };
 
-/// Sockets that are asked.
+/// Sockets that are asked for an ack.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum AckTarget<'a> {
-    /// One socket: the closure receives the arguments of its answer.
+    /// One socket: the closure receives the arguments of its ack.
     One(&'a Arc<Connection>),
-    /// Many sockets: the closure receives an array of the first argument of each answer.
+    /// Many sockets: the closure receives an array with the first argument of each ack.
     Many(&'a [Arc<Connection>]),
 }
 
@@ -42,12 +42,13 @@ impl AckTarget<'_> {
 }
 
 impl Connection {
-    /// Sends an event that asks for an answer. `handler` is called with the answer in this connection's turn, whichever
-    /// socket is asked. With a `timeout`, the first parameter of `handler` is the error, and after that time `handler`
-    /// is called with one. Without a timeout it waits for ever, as in Node. Called in this connection's turn.
+    /// Sends an event that asks for an ack. `handler` is called with the ack in this connection's turn, whichever
+    /// socket is asked. With a `timeout`, the first parameter of `handler` is an error, and `handler` is called with an
+    /// error when the time is over. Without a timeout, it waits forever, as in Node. Called in this connection's turn.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or the one client that is asked cannot accept it; `handler` is not called then.
+    /// Fails if an argument cannot be sent, or if the only client that is asked cannot accept it. In this case,
+    /// `handler` is not called.
     pub fn ask(
         self: &Arc<Self>,
         audience: AckTarget<'_>,
@@ -110,8 +111,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Polls an answer, in this connection's turn. Returns the call that is due, if this was the last answer for which
-    /// its closure waited.
+    /// Polls an ack, in this connection's turn. Returns the call that is due, if this was the last ack for which its
+    /// closure waited.
     pub fn answered(self: &Arc<Self>, number: u64, nth: usize) -> Option<Answered> {
         let mut answer = self.state().acks.place(number, nth)?.take()?;
         let knock = Arc::new(AckWaker {
@@ -128,19 +129,19 @@ impl Connection {
         }
     }
 
-    /// Returns the number of closures that wait for answers.
+    /// Returns the number of closures that wait for acks.
     pub fn waiting_for(&self) -> usize {
         self.state().acks.len()
     }
 
-    /// Returns the calls that are due when this connection ends: closures that wait with a timeout receive an error at
-    /// once.
+    /// Returns the calls that are due when this connection ends: closures that wait with a timeout immediately receive
+    /// an error.
     pub fn unanswered(&self) -> Vec<Answered> {
         self.state().acks.leave()
     }
 }
 
-/// Waker that schedules the requesting connection to poll the answer.
+/// Waker that schedules the requesting connection to poll the ack.
 struct AckWaker {
     giver: Weak<Connection>,
     number: u64,
@@ -148,7 +149,7 @@ struct AckWaker {
 }
 
 impl AckWaker {
-    /// Waits for an answer. Called in the turn of the requesting connection.
+    /// Waits for an ack. Called in the turn of the requesting connection.
     fn listen(self: &Arc<Self>, mut answer: Answer) {
         match poll(&mut answer, self) {
             Poll::Pending => self.keep(answer),
@@ -156,7 +157,7 @@ impl AckWaker {
         }
     }
 
-    /// Waits for an answer. May be called outside of that turn: the answer is polled later, in it.
+    /// Waits for an ack. May be called outside that turn: the ack is polled later, in that turn.
     fn expect(&self, answer: Answer) {
         self.keep(answer);
         self.post();
@@ -181,7 +182,7 @@ impl Wake for AckWaker {
     }
 }
 
-/// Polls an answer, without use of the cooperative budget of the task that happens to run.
+/// Polls an ack without using the cooperative budget of the task that happens to be running.
 fn poll(answer: &mut Answer, knock: &Arc<AckWaker>) -> Poll<Result<Vec<Dynamic>, NoAnswer>> {
     let waker = Waker::from(knock.clone());
     Pin::new(&mut unconstrained(answer)).poll(&mut Context::from_waker(&waker))

@@ -1,7 +1,7 @@
-//! Unit of a namespace, beside its connections: `on_load`, its timers and its closures run in a turn of its own.
+//! Unit of a namespace, in addition to its connections: `on_load`, its timers and its closures run in a separate turn.
 //!
-//! That turn is a [`Connection`] without a client. It adopts an edit as a connection does; `on_load` runs again only
-//! when its own code has changed.
+//! The unit is a [`Connection`] without a client. It adopts an edit as a connection does, but `on_load` runs again only
+//! if its own code has changed.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Connection {
-    /// Creates the unit of a namespace itself: it has no client, and is not one of the namespace's connections.
+    /// Creates the unit of a namespace itself, which has no client, and is not one of the namespace's connections.
     pub(crate) fn for_namespace(namespace: Arc<Namespace>) -> Arc<Self> {
         Self::new("", namespace, rhai::Dynamic::UNIT, 0)
     }
@@ -27,7 +27,7 @@ impl Connection {
         self.state().version = Some(version.clone());
     }
 
-    /// Removes and returns the registrations of the unit, so that `on_load` registers again.
+    /// Removes and returns the registrations of the unit, before `on_load` registers again.
     pub fn take_registered(&self) -> Registered {
         std::mem::take(&mut self.state().registered)
     }

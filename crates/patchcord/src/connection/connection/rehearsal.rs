@@ -9,7 +9,8 @@ use crate::{
 };
 
 impl Connection {
-    /// Returns the effects that [`Connection::adopt`] would have, and changes nothing. Called in the connection's turn.
+    /// Returns the effects that [`Connection::adopt`] would have, without changing anything. Called in the connection's
+    /// turn.
     pub fn rehearse(
         &self,
         (old, new): (&Arc<Version>, &Arc<Version>),

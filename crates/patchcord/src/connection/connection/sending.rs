@@ -1,4 +1,4 @@
-//! Sends events for a connection, and manages the rooms in which it is reached.
+//! Sends events to a connection's client, and manages the connection's rooms.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -11,20 +11,19 @@ use crate::{
     value::{self, DecodeError, to_packet},
 };
 
-/// Maximum length of an event name in an announcement, in characters. There is a maximum because clients choose the
-/// name.
+/// Maximum length of an event name in a host event, in characters. It is limited because clients choose the name.
 const MAX_NAME: usize = 200;
 
 impl Connection {
-    /// Sends an event to the client; does nothing if the client has left.
+    /// Sends an event to the client. Does nothing if the client has disconnected.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or the client cannot accept it.
+    /// Fails if an argument cannot be sent, or the client cannot accept it.
     pub fn emit(self: &Arc<Self>, event: &OutgoingEvent<'_>) -> Result<(), SendError> {
         if self.phase() < Phase::Connected {
             let event = event.encoded()?.for_later();
             self.once_open(Box::new(move |link| {
-                // A client that cannot accept the event does not learn of it, as with any other event.
+                // If the client cannot accept the event, it does not receive it, as with any other event.
                 link.map(|link| link.emit(&event));
             }));
             return Ok(());
@@ -33,7 +32,7 @@ impl Connection {
         self.send(|link| link.emit(event.encoded()?))
     }
 
-    /// Uses the link to the client as soon as there is one; does nothing if the client has left.
+    /// Uses the link to the client as soon as there is one. Does nothing if the client has disconnected.
     fn reach(&self, with: impl FnOnce(&dyn Link) + Send + 'static) {
         match self.link() {
             Some(link) => with(&*link),
@@ -45,7 +44,8 @@ impl Connection {
         }
     }
 
-    /// Calls `send` now, or after the CONNECT is answered. `send` receives no link if the client leaves before.
+    /// Calls `send` now, or after the CONNECT is answered. `send` receives no link if the client disconnects before
+    /// that.
     pub(super) fn once_open(&self, send: Early) {
         let mut state = self.state();
         if self.phase() < Phase::Connected {
@@ -56,11 +56,11 @@ impl Connection {
         }
     }
 
-    /// Schedules the `on_any_outgoing` listeners for an event. This happens before the event is sent, so that they have
-    /// received it when the client answers.
+    /// Schedules the `on_any_outgoing` listeners for an event. This happens before the event is sent, so that the
+    /// listeners have received it before the client can answer.
     ///
     /// # Errors
-    /// When an argument cannot be sent.
+    /// Fails if an argument cannot be sent.
     pub(in crate::connection) fn tell(
         self: &Arc<Self>,
         event: &OutgoingEvent<'_>,
@@ -98,12 +98,12 @@ impl Connection {
     /// Sends the ack of an event.
     ///
     /// # Errors
-    /// When an argument cannot be sent, or the client cannot accept it.
+    /// Fails if an argument cannot be sent, or the client cannot accept it.
     pub fn ack(&self, id: i64, args: &[Dynamic]) -> Result<(), SendError> {
         self.send(|link| link.ack(id, &to_packet(None, args)?))
     }
 
-    /// Stops the handling of the client's events and all sends to it: the client is about to be disconnected.
+    /// Stops handling the client's events and sending to it, because the client is about to be disconnected.
     pub fn cut(&self) {
         self.cut.store(true, Ordering::Release);
     }
@@ -113,7 +113,8 @@ impl Connection {
         self.cut.load(Ordering::Acquire)
     }
 
-    /// Removes the client from the namespace. With `close`, removes it from all namespaces and closes its connection.
+    /// Disconnects the client from the namespace. With `close`, disconnects it from all namespaces and closes its
+    /// session.
     pub fn disconnect(&self, close: bool) {
         self.cut();
         if !close {
@@ -133,13 +134,13 @@ impl Connection {
         self.link().is_some_and(|link| link.is_stalled())
     }
 
-    /// Returns `socket.transport`; an empty text after the client has left.
+    /// Returns `socket.transport`, or an empty string after the client has disconnected.
     pub fn transport(&self) -> &'static str {
         self.link().map_or("", |link| link.transport())
     }
 
-    /// Joins rooms, unless the client has left. Returns `false`, and joins none, if the client would be in more than
-    /// `max` rooms then.
+    /// Joins rooms, unless the client has disconnected. If the client would then be in more than `max` rooms, joins
+    /// none of them and returns `false`.
     pub fn join(&self, rooms: &[String], max: usize) -> bool {
         let fits = self.fits(rooms, max);
         if fits {
@@ -152,8 +153,8 @@ impl Connection {
         fits
     }
 
-    /// Returns `true` if the client is in at most `max` rooms after it has joined `rooms`. The rooms are counted only
-    /// when the number of joins exceeds `max`, because counting takes long.
+    /// Returns `true` if the client would be in at most `max` rooms after joining `rooms`. The rooms are counted only
+    /// if the number of joins exceeds `max`, because counting is slow.
     fn fits(&self, rooms: &[String], max: usize) -> bool {
         let joined = self.joined.fetch_add(rooms.len(), Ordering::Relaxed);
         if joined + rooms.len() <= max {
@@ -179,13 +180,13 @@ impl Connection {
         self.reach(move |link| link.leave(&room));
     }
 
-    /// Leaves every room, including that of the client's own id.
+    /// Leaves every room, including the one named by the client's own id.
     pub fn leave_all(&self) {
         self.in_own_room.store(false, Ordering::Relaxed);
         self.reach(|link| link.leave_all());
     }
 
-    /// Returns the rooms that the client is in; while its `disconnecting` listeners run, those that it was in.
+    /// Returns the client's rooms. While its `disconnecting` listeners run, these are the rooms before the disconnect.
     pub fn rooms(&self) -> Vec<String> {
         let last = match self.phase() {
             Phase::Closed => self.state().last_rooms.clone(),
@@ -195,7 +196,7 @@ impl Connection {
             .unwrap_or_default()
     }
 
-    /// Returns `true` if the client is in the room of its own id.
+    /// Returns `true` if the client is in the room named by its own id.
     pub fn is_in_own_room(&self) -> bool {
         self.in_own_room.load(Ordering::Relaxed)
     }
@@ -207,13 +208,13 @@ impl Connection {
         rooms
     }
 
-    /// Records the rooms that a leaving client was in until now: `rooms`, and that of its own id.
+    /// Records the rooms of a disconnecting client: `rooms`, and the one named by its own id.
     pub fn remember_rooms(&self, rooms: Vec<String>) {
         self.state().last_rooms = Some(self.with_own_room(rooms));
         self.in_own_room.store(false, Ordering::Relaxed);
     }
 
-    /// Records that the client is in no room from now on.
+    /// Records that the client is no longer in any room.
     pub fn forget_rooms(&self) {
         self.state().last_rooms = Some(Vec::new());
     }

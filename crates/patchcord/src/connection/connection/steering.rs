@@ -1,5 +1,5 @@
-//! Inspects a connection, resets its state, and makes it begin again. Everything here happens in the connection's turn,
-//! except where a function says that it does not need the turn.
+//! Inspects a connection, resets its state, and restarts it. All functions here are called in the connection's turn,
+//! unless their comments say that they do not need the turn.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ impl Connection {
         self.state().registered.timers.look()
     }
 
-    /// Returns the closures that wait for answers, each with the number of answers that are still to come.
+    /// Returns the closures that wait for acks, each with the number of outstanding acks.
     pub fn look_at_acks(&self) -> Vec<(Arc<Handler>, usize)> {
         self.state().acks.look()
     }
@@ -79,14 +79,14 @@ impl Connection {
         carried
     }
 
-    /// Returns the number of times that the connection has begun again. Calls that were scheduled before the last time
-    /// have no effect.
+    /// Returns the number of times that the connection has been restarted. Calls that were scheduled before the last
+    /// restart have no effect.
     pub fn beginnings(&self) -> u32 {
         self.beginnings.load(Ordering::Relaxed)
     }
 
-    /// Removes everything that scripts have made of the connection since its handshake: listeners, timers, variables,
-    /// closures that wait, keys of `socket.data`, rooms. `on_connection` follows.
+    /// Removes everything that scripts have added to the connection since its handshake: listeners, timers, variables,
+    /// waiting closures, keys of `socket.data`, rooms. Then `on_connection` runs again.
     pub fn begin_anew(&self) {
         self.beginnings.fetch_add(1, Ordering::Relaxed);
         let (registered, acks, adoption) = {
@@ -97,7 +97,7 @@ impl Connection {
         };
         registered.release();
         adoption.iter().for_each(|adoption| adoption.release());
-        // Dropped without the lock, because a closure may hold anything, and its drop may take the lock.
+        // Dropped without holding the lock, because a closure may hold anything, and dropping it may take the lock.
         drop((registered, acks, adoption));
         let before = self.data_at_handshake();
         for key in self.data().keys() {
@@ -118,16 +118,16 @@ impl Connection {
         }
     }
 
-    /// Keeps `socket.data` as `on_handshake` has left it.
+    /// Stores the `socket.data` that `on_handshake` has left.
     pub fn keep_data_of_handshake(&self) {
         let data = self.data.get().map(|data| data.to_map());
         let data = data.filter(|data| !data.is_empty());
         self.state().data_at_handshake = data.map(Box::new);
     }
 
-    /// Makes a draft see `socket.data` as `on_handshake` has left it.
+    /// Makes a draft start with the `socket.data` that `on_handshake` has left.
     pub fn begin_data(&self, draft: &Draft) {
-        // A connection without `socket.data` has none now, and had none then.
+        // A connection without `socket.data` has never had any.
         if let Some(data) = self.data.get() {
             draft.begin_data(data, self.data_at_handshake());
         }

@@ -1,4 +1,5 @@
-//! Work loop of a connection: runs one work item after the other, but not so many in a row that other connections wait.
+//! Work loop of a connection: runs one work item after the other, but not so many in a row that other connections have
+//! to wait.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -11,15 +12,16 @@ use crate::{
     script::took_long,
 };
 
-/// Maximum number of work items in a row. The rest goes to a fresh task, so that other connections may use this thread.
+/// Maximum number of work items in a row. The rest goes to a new task, so that other connections can use this thread.
 const WORK_IN_A_ROW: usize = 64;
-/// Maximum time for work items in a row, for the same reason.
+/// Maximum total time of work items in a row, for the same reason.
 const TIME_IN_A_ROW: Duration = Duration::from_millis(5);
 
 impl Connection {
-    /// Posts work. The work runs here and now if the connection is idle, its last call was not slow, and this thread is
-    /// in no script call. Otherwise it runs in the turn of the thread that is busy with the connection, or on a task of
-    /// its own. Returns an event that the mailbox rejects because too much waits already.
+    /// Posts a work item. It runs immediately on this thread if the connection is idle, its last call was not slow, and
+    /// this thread is not in a script call. Otherwise it runs in the turn of the thread that is busy with the
+    /// connection, or on a separate task. If the mailbox rejects an event because too much is waiting, returns the
+    /// event.
     pub fn post(self: &Arc<Self>, work: Work) -> Option<Event> {
         match self.mailbox.post(work, &self.phase) {
             Posted::Run(work) if Turn::is_running() || self.is_slow() => {
@@ -33,7 +35,7 @@ impl Connection {
         None
     }
 
-    /// Posts work that runs on a task of its own, or in the turn of the thread that is busy with the connection.
+    /// Posts a work item that runs on a separate task, or in the turn of the thread that is busy with the connection.
     pub fn post_elsewhere(self: &Arc<Self>, work: Work) {
         if let Posted::Run(work) = self.mailbox.post(work, &self.phase) {
             self.mailbox.post_first(work);
@@ -41,7 +43,7 @@ impl Connection {
         }
     }
 
-    /// Runs `first` and the work that waits behind it, in the turn that the caller holds.
+    /// Runs `first` and the work that is queued after it, in the turn that the caller holds.
     pub(super) fn work(self: &Arc<Self>, first: Option<Work>) {
         let mut turn = HandOver {
             connection: self,
@@ -53,7 +55,8 @@ impl Connection {
         while let Some(work) = next {
             self.namespace().driver().run(self, work);
             let took_long = took_long();
-            // A work item without a call, such as a timer that another item has fired, says nothing about speed.
+            // A work item without a call, such as a timer that another item has already fired, says nothing about the
+            // speed of calls.
             if let Some(slow) = took_long.filter(|slow| *slow != self.is_slow()) {
                 let separates = || self.link().is_some_and(|link| link.separates_slow_calls());
                 self.slow.store(slow && separates(), Ordering::Relaxed);
@@ -81,7 +84,7 @@ impl Connection {
     }
 }
 
-/// Hands the turn to a fresh task when work ends before the mailbox is empty, even by a panic.
+/// Guard that hands the turn to a new task if the work ends before the mailbox is empty, even if it ends in a panic.
 struct HandOver<'a> {
     connection: &'a Arc<Connection>,
     armed: bool,

@@ -1,7 +1,7 @@
 //! Messages and hints for a call that failed.
 //!
-//! In: the innermost error of a call, its token, and the text of its file. Out: a diagnostic without a place. The
-//! message comes first, then the facts that can be stated about it.
+//! In: the innermost error of a call, its token, and the text of its file. Out: a diagnostic without a location: the
+//! message, and hints with known facts about the error.
 
 use rhai::{Dynamic, EvalAltResult};
 
@@ -17,7 +17,7 @@ pub(super) const CLOSURE: &str = "anon$";
 const DATA_RACE: &str = "a variable is used while it is being changed, for example an array that a closure given to \
                          one of its own methods changes";
 
-/// Returns message and hints for a failed call.
+/// Returns the message and the hints for a failed call.
 pub(super) fn explain(
     error: &EvalAltResult,
     token: Option<&Token<'_>>,
@@ -47,8 +47,8 @@ pub(super) fn explain(
     }
 }
 
-/// Returns the token at the place of `error`. A data race has no position: its token is the call that it names, if the
-/// text contains this call only once.
+/// Returns the token at the position of `error`. A data race error has no position: its token is the call that it
+/// names, if the text contains this call only once.
 pub(super) fn token<'a>(error: &EvalAltResult, source: &'a str) -> Option<Token<'a>> {
     match error {
         EvalAltResult::ErrorDataRace(why, at) if at.is_none() => Token::only(source, quoted(why)?),
@@ -160,7 +160,7 @@ fn unknown_function(
     ))
 }
 
-/// Returns the hint for a function of JavaScript, called on a value or alone.
+/// Returns the hint for a JavaScript function that is called on a value or without one.
 fn javascript_call(name: &str, on_something: bool, types: &[String]) -> Option<&'static str> {
     let receiver = types.first().filter(|_| on_something);
     match receiver.map(String::as_str) {
@@ -196,7 +196,7 @@ fn arguments(count: usize) -> String {
     }
 }
 
-/// Returns the number of parameters of the function `name`, if the text declares it once.
+/// Returns the number of parameters of the function `name`, if the text declares it exactly once.
 fn parameters(source: &str, name: &str) -> Option<usize> {
     let head = format!("fn {name}(");
     let mut declared = source
@@ -214,7 +214,7 @@ fn parameters(source: &str, name: &str) -> Option<usize> {
     )
 }
 
-/// Returns the diagnostic of a name that is no variable here.
+/// Returns the diagnostic for a name that is not a variable in scope.
 pub(crate) fn unknown_variable(name: &str, source: Option<&str>) -> Diagnostic {
     let error = Diagnostic::error(format!("unknown variable `{name}`"));
     let declared = |word: &str| {
@@ -343,7 +343,7 @@ fn too_large(what: &str) -> String {
 
 const PANICKED: &str = "a native function panicked";
 
-/// Returns the message for a call that ended with an error that no script can catch. The reasons of the host's limits
+/// Returns the message for a call that ended with an error that a script cannot catch. The reasons of the host's limits
 /// are single words.
 fn terminated(reason: &Dynamic) -> String {
     let word = reason.as_immutable_string_ref();
@@ -369,7 +369,7 @@ fn terminated(reason: &Dynamic) -> String {
     }
 }
 
-/// Returns the last text in Rhai's quotes.
+/// Returns the last part of `text` that Rhai has put in quotes.
 fn quoted(text: &str) -> Option<&str> {
     text.trim_end_matches('\'')
         .rsplit_once('\'')

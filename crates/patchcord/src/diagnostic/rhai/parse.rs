@@ -1,7 +1,7 @@
 //! Messages and hints for a script that does not compile.
 //!
-//! In: the kind of a syntax error, and its token. Out: a diagnostic without a place. The hints cover Rhai's own rules
-//! and the habits of people who come from JavaScript.
+//! In: the kind of a syntax error, and its token. Out: a diagnostic without a location. The hints cover Rhai's own
+//! rules and common JavaScript habits.
 
 use rhai::{LexError, ParseErrorType};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::diagnostic::Diagnostic;
 
-/// Returns message and hints for a syntax error.
+/// Returns the message and the hints for a syntax error.
 pub(super) fn explain(error: &ParseErrorType, token: Option<&Token<'_>>) -> Diagnostic {
     let mut diagnostic = match (error, token) {
         (ParseErrorType::BadInput(error), _) => lexical(error, token),
@@ -115,8 +115,8 @@ fn message(error: &ParseErrorType, token: Option<&Token<'_>>) -> String {
     }
 }
 
-/// Returns the separator that is expected. Rhai asks only for a comma, where a closing bracket is possible too and is
-/// mostly the one that is missing.
+/// Returns the expected separator. Rhai asks only for a comma, although a closing bracket is also possible, and is
+/// usually what is missing.
 fn separator(why: &str) -> String {
     let known = [
         ("arguments", "`,` or `)` after an argument"),
@@ -220,7 +220,7 @@ fn improper(symbol: &str, why: &str) -> Diagnostic {
     }
 }
 
-/// Explains a reserved word or a keyword where Rhai expects a name.
+/// Explains a reserved word or a keyword in a position where Rhai expects a name.
 fn reserved(word: &str, token: Option<&Token<'_>>) -> Diagnostic {
     let is_word = word.starts_with(|c: char| c.is_ascii_alphabetic());
     let Some(token) = token.filter(|_| is_word) else {

@@ -1,8 +1,8 @@
 //! Token at a position of a source text.
 //!
 //! In: a text and one of Rhai's positions (line and column from 1, in characters, no length). Out: the token at this
-//! position with the text around it. It answers how much to underline, what was found, and on what a method was called.
-//! A position that is not in the text has no token.
+//! position with the text around it. The token shows how much to underline, what was found, and on what a method was
+//! called. A position that is not in the text has no token.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) struct Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    /// Returns the token that begins at `position`.
+    /// Returns the token that starts at `position`.
     pub(super) fn at(source: &'a str, position: Position) -> Option<Self> {
         let line = position.line()?;
         let column = position.position().unwrap_or(1);
@@ -67,8 +67,8 @@ impl<'a> Token<'a> {
         })
     }
 
-    /// Returns an empty token directly behind the last written text, because Rhai's own position would be an empty
-    /// line.
+    /// Returns an empty token directly after the last text that is not whitespace, because Rhai's own position would be
+    /// on an empty line.
     fn end(source: &'a str) -> Self {
         Self {
             text: "",
@@ -87,13 +87,13 @@ impl<'a> Token<'a> {
         }
     }
 
-    /// Returns `true` if it is a name or a keyword.
+    /// Returns `true` if the token is a name or a keyword.
     pub(super) fn is_word(&self) -> bool {
         self.text
             .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
     }
 
-    /// Returns `true` if it follows the symbol or the whole word `text`, apart from blanks.
+    /// Returns `true` if the token follows the symbol or the whole word `text`, ignoring whitespace.
     pub(super) fn follows(&self, text: &str) -> bool {
         let before = self.before.trim_end().strip_suffix(text);
         before.is_some_and(|before| {
@@ -101,24 +101,24 @@ impl<'a> Token<'a> {
         })
     }
 
-    /// Returns `true` if `text` stands before it on its line.
+    /// Returns `true` if `text` occurs before the token on its line.
     pub(super) fn before_on_its_line(&self, text: &str) -> bool {
         let line = self.before.rsplit('\n').next();
         line.is_some_and(|line| line.contains(text))
     }
 
-    /// Returns `true` if `text` follows it, apart from blanks.
+    /// Returns `true` if `text` follows the token, ignoring whitespace.
     pub(super) fn precedes(&self, text: &str) -> bool {
         self.after.trim_start().starts_with(text)
     }
 
-    /// Returns `true` if a blank and a name follow it.
+    /// Returns `true` if whitespace and a name follow the token.
     pub(super) fn precedes_a_name(&self) -> bool {
         let after = self.after.trim_start_matches(' ');
         after.len() < self.after.len() && after.starts_with(is_word_char)
     }
 
-    /// Returns `true` if only blanks stand before it on its line, and there is text on the lines above.
+    /// Returns `true` if only whitespace precedes the token on its line, and there is text on the lines above.
     pub(super) fn begins_a_line(&self) -> bool {
         let blanks = self
             .before
@@ -127,7 +127,7 @@ impl<'a> Token<'a> {
         blanks.contains('\n') && !self.before.trim_end().is_empty()
     }
 
-    /// Returns the text before the dot for a property or a method: a chain of names, or empty if it is anything else.
+    /// Returns the text before the dot of a property or a method: a chain of names, or an empty text for anything else.
     /// Returns `None` if there is no dot.
     pub(super) fn receiver(&self) -> Option<&'a str> {
         let before = self.before.trim_end().strip_suffix('.')?;
@@ -138,7 +138,7 @@ impl<'a> Token<'a> {
         Some(if complete { receiver } else { "" })
     }
 
-    /// Returns the place of the token in `file`, from whose text it was made.
+    /// Returns the location of the token in `file`, whose text contains the token.
     pub(super) fn place(&self, file: &str, source: Arc<str>) -> Place {
         let line = self.before.matches('\n').count() + 1;
         let start = self.before.rfind('\n').map_or(0, |end| end + 1);
@@ -153,7 +153,7 @@ pub(super) fn is_word_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// Returns the byte at which a line and column begin. A column behind the last character is the end of the line.
+/// Returns the byte offset of a line and column. A column after the last character is the end of the line.
 fn offset(source: &str, line: usize, column: usize) -> Option<usize> {
     let mut lines = source.split_inclusive('\n');
     let skipped: usize = lines

@@ -1,14 +1,14 @@
-//! Texts of Rhai and Rust in the words of a script author.
+//! Translates texts of Rhai and Rust into the terms of a script author.
 //!
 //! In: type names, sentences and values from Rhai's errors. Out: the type names that `type_of` returns in a script,
 //! sentences in patchcord's style, and values as short text. Invariant: no function here follows a value without a
-//! bound, because a map that captured itself must not take the process down.
+//! bound, because a map that captured itself must not crash the process.
 
 use rhai::Dynamic;
 
-/// Maximum length of the text of a thrown value, in characters.
+/// Maximum length of the text of a thrown value that is shown, in characters.
 const MAX_TEXT: usize = 1000;
-/// Maximum levels of a thrown array or map, and maximum items of one level, that are shown.
+/// Maximum number of levels of a thrown array or map that are shown.
 const MAX_DEPTH: usize = 3;
 const MAX_ITEMS: usize = 8;
 

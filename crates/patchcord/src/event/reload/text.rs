@@ -1,19 +1,20 @@
-//! Report of a reload as text for people.
+//! Report of a reload as human-readable text.
 
 use std::collections::BTreeSet;
 
 use super::{Failure, Reload, Room, StaleCode, Variable};
 use crate::script::{ChangeKind, CodeChange};
 
-/// Maximum names of a list that are shown. Keys of data and names of rooms may come from clients, so there may be many.
+/// Maximum number of names shown in a list. Keys of data and names of rooms may come from clients, so there may be
+/// many.
 const SHOWN: usize = 20;
-/// Maximum length of a line that has several entries, in characters.
+/// Maximum length in characters of a line with several entries.
 const WIDTH: usize = 110;
 
 impl Reload {
     /// Returns the lines of the report after its first one: code, variables, rooms, resets, failures, and closures that
-    /// keep an older text. Places in `script`, the file of the namespace, may lack the file name. The texts come from
-    /// scripts and clients; [`visible`](crate::diagnostic::visible) makes them harmless.
+    /// keep an older text. Places in `script`, the file of the namespace, may omit the file name. The texts come from
+    /// scripts and clients; [`visible`](crate::diagnostic::visible) makes them safe to show.
     pub fn details(&self, script: &str) -> Vec<String> {
         let mut lines = rows(self.code_entries(script));
         lines.extend(rows(self.silent_entries()));
@@ -77,7 +78,7 @@ impl Reload {
         entries
     }
 
-    /// Returns a note with the number of clients that have just sent an event that no longer has a listener.
+    /// Returns a note with the number of clients that recently sent an event that no longer has a listener.
     fn senders(&self, change: &CodeChange) -> String {
         let event = match change.kind {
             ChangeKind::Removed => Some(&change.name),
@@ -94,7 +95,7 @@ impl Reload {
         }
     }
 
-    /// Returns the events that no longer have a listener, and that the entries of the code do not name.
+    /// Returns the events that no longer have a listener, and that no entry about the code names.
     fn silent_entries(&self) -> Vec<String> {
         let named: BTreeSet<_> = self
             .code
@@ -213,7 +214,7 @@ fn quoted(event: &str) -> String {
     format!("\"{event}\"")
 }
 
-/// Returns the lines into which the entries are put.
+/// Distributes the entries over lines, and returns the lines.
 fn rows(entries: Vec<String>) -> Vec<String> {
     let count = entries.len();
     let mut lines: Vec<String> = Vec::new();
@@ -229,7 +230,7 @@ fn rows(entries: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// Returns the entry that stands for all entries beyond the first ones.
+/// Returns the entry that stands for all entries after the first [`SHOWN`] ones.
 fn more(count: usize) -> Option<String> {
     let more = count.saturating_sub(SHOWN);
     (more > 0).then(|| format!("and {more} more"))

@@ -36,9 +36,9 @@ thread_local! {
     static RECORDED: RefCell<Option<Vec<HostEvent>>> = const { RefCell::new(None) };
 }
 
-/// Runs a load, and returns the events too that it has announced on this thread, without the logs of scripts.
+/// Runs a load. Returns its result, and the events that it has announced on this thread, without the logs of scripts.
 pub(in crate::host) fn record<T>(load: impl FnOnce() -> T) -> (T, Vec<HostEvent>) {
-    /// Ends the record, also after a panic: the thread does other work later.
+    /// Guard that ends the recording, even after a panic, because the thread does other work later.
     struct End;
     impl Drop for End {
         fn drop(&mut self) {
@@ -57,16 +57,16 @@ const MAX_QUEUED: usize = 1024;
 /// Listener of the application, which receives every event that is announced.
 pub(super) type Listener = Box<dyn Fn(&HostEvent) + Send + Sync>;
 
-/// Counter of events, which also announces them to all listeners.
+/// Announcer of events: counts them, and passes them to all listeners.
 #[derive(Default)]
 pub(crate) struct Announcer {
     listeners: Vec<Listener>,
-    /// Receivers of [`Announcer::subscribe`]; empty before the first one.
+    /// Sender to the receivers of [`Announcer::subscribe`]; empty before the first subscription.
     subscribers: OnceLock<broadcast::Sender<Arc<HostEvent>>>,
     counters: Counters,
     throttle: Throttle,
     unheard: Unheard,
-    /// Events whose ack no listener has answered, and that were announced for that.
+    /// Events that were announced because no listener answered their ack.
     unanswered: Once,
 }
 
@@ -145,7 +145,7 @@ impl Announcer {
     }
 
     /// Counts a client that has sent an event without a listener. The event is not announced if the code of the version
-    /// has a listener for it, because that listener is added later, or for other clients.
+    /// has a listener for it, because that listener may be added later, or only for other clients.
     pub(in crate::host) fn unheard(
         self: &Arc<Self>,
         version: &Version,
@@ -204,7 +204,7 @@ impl Announcer {
             let _ = subscribers.send(Arc::new(event.clone()));
         }
         for listener in &self.listeners {
-            // A listener that panics must not leave a connection half connected.
+            // A listener that panics must not leave a connection half-connected.
             let _ = catch_unwind(AssertUnwindSafe(|| listener(event)));
         }
     }

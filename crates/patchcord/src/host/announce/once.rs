@@ -1,20 +1,20 @@
-//! Remembers the names from outside that were announced, so that each is announced only once.
+//! Remembers which names from outside were announced, so that each is announced only once.
 
 use std::collections::HashSet;
 
 use parking_lot::Mutex;
 
-/// Maximum number of names that are announced, because they come from outside and must not fill the memory.
+/// Maximum number of announced names. They come from outside, and must not fill the memory.
 const MAX_ANNOUNCED: usize = 1000;
 /// Maximum length of an announced name, in characters.
 const MAX_LENGTH: usize = 300;
 
-/// Names that were announced already.
+/// Names that were already announced.
 #[derive(Debug, Default)]
 pub(in crate::host) struct Once(Mutex<HashSet<String>>);
 
 impl Once {
-    /// Returns `true` if a name is to be announced now, because it was not announced before. Remembers the name.
+    /// Returns `true` if a name was not announced before, and is to be announced now. Remembers the name.
     pub(in crate::host) fn is_new(&self, name: &str) -> bool {
         let mut announced = self.0.lock();
         announced.len() < MAX_ANNOUNCED && announced.insert(name.to_owned())

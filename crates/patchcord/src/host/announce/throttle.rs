@@ -21,7 +21,7 @@ pub(super) struct Throttle(Mutex<HashMap<u64, usize>>);
 
 /// Decision of the throttle on an event.
 pub(super) struct Admitted {
-    /// The event is announced now; otherwise it is only counted.
+    /// `true` if the event is announced now; `false` if it is only counted.
     pub(super) is_announced: bool,
     /// Key of the window that begins with the event. The caller ends the window after [`WINDOW`] with
     /// [`Throttle::end`].

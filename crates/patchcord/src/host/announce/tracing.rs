@@ -1,7 +1,7 @@
-//! Writes events as log lines when the application has no listener, so that nothing is lost in silence.
+//! Writes events as log lines when the application has no listener, so that nothing is lost silently.
 //!
-//! Invariant: no text of a client or a script gets into a line unescaped, because a subscriber may write it as it is.
-//! The [text](HostEvent::text) of an event has escaped it.
+//! Invariant: no text of a client or a script gets into a line unescaped, because a subscriber may write it verbatim.
+//! The [text](HostEvent::text) of an event is already escaped.
 
 use crate::event::{HostEvent, Level};
 
@@ -34,7 +34,7 @@ mod tests {
         event::samples::every,
     };
 
-    /// Subscriber that writes the fields of all events as they are.
+    /// Subscriber that writes the fields of all events verbatim.
     #[derive(Clone, Default)]
     struct Fields(Arc<Mutex<Vec<String>>>);
 

@@ -3,7 +3,7 @@
 //!
 //! In: the events whose listeners an edit has removed, and the events from clients for which the connection has no
 //! listener. Out: one announcement, [`HostEvent::Unheard`](crate::event::HostEvent::Unheard), for each event and
-//! version. An event that has a listener does not come here.
+//! version. An event that has a listener never reaches this module.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -26,7 +26,7 @@ pub(super) struct Unheard(Mutex<HashMap<Arc<str>, Events>>);
 
 #[derive(Debug, Default)]
 struct Events {
-    /// Events to which a former version listened.
+    /// Events to which an earlier version listened.
     former: BTreeMap<String, Former>,
     /// Other events without a listener that clients have sent.
     unknown: BTreeSet<String>,
@@ -35,13 +35,13 @@ struct Events {
 /// Announcement of an event without a listener.
 #[derive(Debug, PartialEq)]
 pub(super) enum Sent {
-    /// It follows at the end of a window: since the version of this number, the script does not listen to the event.
+    /// Made at the end of a window: the script has not listened to the event since the version of this number.
     Since(u64),
-    /// It is made at once: no version of the script has listened to the event.
+    /// Made at once: no version of the script has ever listened to the event.
     Unknown,
 }
 
-/// Event to which a former version listened.
+/// Event to which an earlier version listened.
 #[derive(Debug)]
 struct Former {
     /// Number of the first version that does not listen to it.
@@ -82,8 +82,8 @@ impl Unheard {
         }
     }
 
-    /// Counts a client that has sent an event. Returns the announcement that this event begins, or `None` if it was
-    /// begun before.
+    /// Counts a client that has sent an event. Returns the announcement that this event triggers, or `None` if an
+    /// earlier event has triggered it.
     pub(super) fn sent(&self, script: &Arc<str>, event: &str, socket: &Arc<str>) -> Option<Sent> {
         let mut scripts = self.0.lock();
         let Events { former, unknown } = events(&mut scripts, script)?;
@@ -108,7 +108,7 @@ impl Unheard {
     }
 
     /// Ends a window. Returns the number of clients that have sent the event, or `None` if a version has listened to it
-    /// meanwhile.
+    /// in the meantime.
     pub(super) fn end(&self, script: &str, event: &str, version: u64) -> Option<usize> {
         let mut scripts = self.0.lock();
         let former = scripts.get_mut(script)?.former.get_mut(event)?;

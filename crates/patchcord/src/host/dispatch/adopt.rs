@@ -1,4 +1,4 @@
-//! Lets a connection adopt a version, before its next script call after a switch.
+//! Makes a connection adopt the version that serves, before its first script call after a switch.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -108,8 +108,8 @@ impl Dispatcher {
         }
     }
 
-    /// Calls `on_reload`, the first call of a new version on a live connection. `before` has the number of the version
-    /// before, and the captured variables as they were then.
+    /// Calls `on_reload`, the first call of a new version on a live connection. `before` has the number of the previous
+    /// version, and the values that the captured variables had in it.
     fn reloaded(
         &self,
         connection: &Arc<Connection>,
@@ -133,7 +133,7 @@ impl Dispatcher {
 }
 
 /// Drafts a connection that was not connected when the others were drafted. Returns `None` if its new draft fails: the
-/// connection then keeps what the old code has registered, with the new code.
+/// connection then keeps everything that the old code has registered, but with the new code.
 fn late_drafts(
     connection: &Arc<Connection>,
     versions: (&Arc<Version>, &Arc<Version>),
@@ -181,7 +181,7 @@ fn what_was(
     let is_lost = |(name, _): &&(ImmutableString, Dynamic)| !now.contains(name);
     let lost = variables.iter().filter(is_lost);
     let lost: Array = lost.map(|(name, _)| name.clone().into()).collect();
-    // Closures and handles are left out, because they belong to the version before.
+    // Closures and handles are left out, because they belong to the previous version.
     let plain = variables.into_iter();
     let vars: Map = plain
         .filter_map(|(name, value)| Some((name.as_str().into(), value::plain(&value).ok()?)))
@@ -194,7 +194,7 @@ fn what_was(
     ])
 }
 
-/// Returns a handler that has waited, with the code of the version that its connection has now.
+/// Returns a handler that was queued, with the code of the current version of its connection.
 pub(super) fn current(connection: &Arc<Connection>, handler: Arc<Handler>) -> Arc<Handler> {
     let handles = handles(connection);
     Turn::new(connection.clone()).run(|| connection.current(handler, &handles))

@@ -20,7 +20,7 @@ impl Dispatcher {
             self.on_connection(connection, version);
         }
         connection.end_pass();
-        // Another version may serve now than at the handshake.
+        // The version that serves may have changed since the handshake.
         self.adopt(connection);
     }
 
@@ -54,8 +54,8 @@ impl Dispatcher {
         false
     }
 
-    /// Disconnects a client whose `on_connection` failed, because it does not have all of its handlers. `on_disconnect`
-    /// follows, as at any other disconnect.
+    /// Disconnects a client whose `on_connection` failed, because the connection lacks some of its handlers.
+    /// `on_disconnect` follows, as at any other disconnect.
     pub(super) fn disconnect_failed(&self, connection: &Connection) {
         if !connection.is_connected() {
             return;

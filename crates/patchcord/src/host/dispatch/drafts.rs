@@ -23,7 +23,7 @@ pub(in crate::host) struct Drafted {
 #[derive(Debug)]
 pub(in crate::host) enum Fails {
     No,
-    /// The new one fails, and the old one does, too.
+    /// The new one fails, and so does the old one.
     Still(Box<Diagnostic>),
     /// Only the new one fails.
     Now(Box<Diagnostic>),
@@ -68,11 +68,11 @@ pub(in crate::host) fn pair(
 }
 
 /// Runs the new `on_connection` once more, in the connection's turn, if it calls functions that return what they
-/// change, such as `io.data.incr`. In this run such calls are real: each connection gets a result of its own, and all
-/// connections see the changes.
+/// change, such as `io.data.incr`. In this run, these calls take effect: each connection gets a result of its own, and
+/// all connections see the changes.
 ///
 /// # Errors
-/// Returns the failure. Then nothing of the drafts is to be adopted.
+/// Returns the failure. In that case, nothing of the drafts must be adopted.
 pub(super) fn for_real(
     connection: &Arc<Connection>,
     new: &Arc<Version>,

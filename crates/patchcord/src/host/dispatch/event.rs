@@ -21,7 +21,7 @@ struct Dispatch {
     ack: Option<Ack>,
     handlers: Handlers,
     /// `true` if the return value of a listener answers the ack, because no listener declares the ack as a parameter. A
-    /// listener that declares it answers the ack by itself.
+    /// listener that declares it answers the ack itself.
     by_value: bool,
 }
 
@@ -210,7 +210,7 @@ impl Dispatcher {
                 let error = Map::from([("error".into(), reason.into())]);
                 self.answer(connection, handler, ack, error.into(), &call);
             }
-            // The failure was announced, so the missing answer is not announced, too.
+            // The failure was announced, so the missing answer is not announced as well.
             Err(_) if ack.is_dropped() => ack.end(),
             _ => {}
         }

@@ -237,8 +237,7 @@ pub(in crate::host) fn diagnose(
         CallError::Panic(text) => Diagnostic::error(format!("a native function panicked: {text}"))
             .hint("this is a bug in the host application, not in the script"),
     };
-    // Rhai drops the place of errors that no script can catch. The place of the handler is the nearest one that is
-    // known.
+    // Rhai drops the place of errors that no script can catch. The place of the handler is the nearest known one.
     let place = diagnostic.place.clone().or_else(|| place(handler));
     let origin = Origin::new(
         &**connection.namespace().path(),

@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-/// Number of threads. It is small, so that calls that run to their deadline again and again cannot occupy every core.
+/// Number of threads. It is small, so that calls that repeatedly run to their deadline cannot occupy every core.
 const THREADS: usize = 2;
 /// Size in bytes of the stack of a thread. Nested script calls need it.
 const STACK: usize = 8 << 20;
@@ -28,7 +28,7 @@ pub(super) struct SlowPool {
 }
 
 impl SlowPool {
-    /// Runs `job` on one of the threads, after the jobs that are queued already.
+    /// Runs `job` on one of the threads, after the jobs that are already queued.
     pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
         let jobs = self.jobs.get_or_init(start);
         if let Err(SendError((runtime, job))) = jobs.send((Handle::current(), Box::new(job))) {
@@ -46,7 +46,7 @@ fn start() -> Sender<Job> {
         let thread = thread::Builder::new()
             .name(NAME.to_owned())
             .stack_size(STACK);
-        // If a thread cannot start, the others do its work. Without any thread, the runtime does it.
+        // If a thread cannot start, the other threads do its work. If none can start, the runtime does it.
         let _ = thread.spawn(move || work(&jobs));
     }
     sender

@@ -1,8 +1,8 @@
-//! Runs work of several script calls, one after the other.
+//! Runs work that consists of several script calls, one after the other.
 //!
-//! Each call may use its full time limit. After a slow call, the remaining steps are queued as a work item of their
-//! own, which runs on the pool for slow calls, where it delays no other connection. No other work of this connection
-//! runs in between.
+//! Each call may use its full time limit. After a slow call, the remaining steps are queued as a separate work item,
+//! which runs on the pool for slow calls, where it delays no connection without slow calls. No other work of this
+//! connection runs in between.
 
 use std::sync::Arc;
 

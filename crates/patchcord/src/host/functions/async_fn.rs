@@ -16,10 +16,11 @@ use crate::{
     script::{Handler, result_excess},
 };
 
-/// Future of the result of an asynchronous function; an error as text.
+/// Future of the result of an asynchronous function. An error is its text.
 type Answer = Pin<Box<dyn Future<Output = Result<Dynamic, String>> + Send>>;
 
-/// Caller of an asynchronous function: an optional first parameter of the function, which scripts do not pass.
+/// Context of a call of an asynchronous function: its caller. It is an optional first parameter of the function, which
+/// scripts do not pass.
 ///
 /// ```
 /// use patchcord::{Host, host::AsyncContext};
@@ -55,13 +56,14 @@ impl AsyncContext {
         &self.namespace
     }
 
-    /// Returns the id of the socket whose call it is; `None` for a call of `on_load`, or of a timer of it.
+    /// Returns the id of the socket that made the call; `None` for a call from `on_load`, or from a timer that
+    /// `on_load` has set.
     pub fn socket(&self) -> Option<&str> {
         self.socket.as_deref()
     }
 
-    /// Waits until the socket has disconnected: nobody is left to hear the result. Without this, a function runs to its
-    /// end whatever happens to its caller.
+    /// Waits until the socket has disconnected, so that nothing waits for the result any more. A function that does not
+    /// use this runs to its end, whatever happens to its caller.
     pub async fn cancelled(&self) {
         self.cancellation.cancelled().await;
     }
@@ -72,9 +74,9 @@ impl AsyncContext {
     }
 }
 
-/// `async` function or closure of up to eight arguments that returns a `Result` whose error implements [`Display`]. Its
-/// first parameter may be an [`AsyncContext`], which is not counted. The trait is implemented for all such functions,
-/// and cannot be implemented for other types.
+/// `async` function or closure with up to eight parameters that returns a `Result` whose error implements [`Display`].
+/// Its first parameter may be an [`AsyncContext`], which is not counted. The trait is implemented for all such
+/// functions, and cannot be implemented for other types.
 ///
 /// ```
 /// use patchcord::Host;
@@ -92,7 +94,7 @@ impl<Args, F: sealed::Begin<Args>> AsyncFunction<Args> for F {}
 mod sealed {
     use super::{Answer, Connection, Dynamic, TypeId};
 
-    /// Function with these types of arguments.
+    /// Function with these argument types.
     pub trait Begin<Args>: Send + Sync + 'static {
         /// Returns the types of the arguments, with the names of the types.
         fn types() -> Vec<(TypeId, &'static str)>;

@@ -14,7 +14,7 @@ use crate::{api, connection::Turn, script};
 
 /// Name of a function that scripts can call, with the names of its parameters and a comment. Editors show all of them.
 ///
-/// A `&str` converts to a signature without a comment, with or without names of parameters: `"find_user(id)"`,
+/// A `&str` converts to a signature without a comment, with or without parameter names: `"find_user(id)"`,
 /// `"find_user"`.
 ///
 /// ```
@@ -138,7 +138,7 @@ impl Signature {
         let registration = FuncRegistration::new(self.name)
             .with_params_info(parameters.chain([returns.to_owned()]))
             .with_comments(doc);
-        // Scripts find a method by the type that it is called on, also if it is in a module.
+        // Scripts find a method by the type that it is called on, even if it is in a module.
         let registration = match function.is_method() {
             true => registration.in_global_namespace(),
             false => registration,
@@ -153,10 +153,10 @@ impl From<&str> for Signature {
     }
 }
 
-/// Function or closure that [`HostBuilder::function`](crate::HostBuilder::function) accepts: its parameters and its result
-/// are [`Clone`], `Send` and `Sync`, and its result may be a `Result` with a `Box<EvalAltResult>`. The first parameter
-/// may be a `&mut` reference, or Rhai's `NativeCallContext`. The trait is implemented for all such functions, and cannot
-/// be implemented for other types.
+/// Function or closure that [`HostBuilder::function`](crate::HostBuilder::function) accepts: its parameters and its
+/// result are [`Clone`], `Send` and `Sync`, and its result may be a `Result` with a `Box<EvalAltResult>`. The first
+/// parameter may be a `&mut` reference, or Rhai's `NativeCallContext`. The trait is implemented for all such functions,
+/// and cannot be implemented for other types.
 pub trait Function<Args>: sealed::Native<Args> {}
 
 impl<Args, F: sealed::Native<Args>> Function<Args> for F {}
@@ -164,7 +164,7 @@ impl<Args, F: sealed::Native<Args>> Function<Args> for F {}
 mod sealed {
     use super::{RhaiFunc, RhaiNativeFunc, TypeId, Variant};
 
-    /// Types of a function, as Rhai tells them apart.
+    /// Types of a function, as far as Rhai distinguishes them.
     #[derive(Debug)]
     pub struct Types<A, const N: usize, const X: bool, R, const F: bool>(
         std::marker::PhantomData<(A, R)>,
@@ -175,7 +175,7 @@ mod sealed {
         /// Returns the types of the parameters, their names, and the name of the result's type.
         fn types() -> (Vec<TypeId>, Vec<&'static str>, &'static str);
 
-        /// Converts it to a function of Rhai.
+        /// Converts this function to one that Rhai can call.
         fn into_native(self) -> RhaiFunc;
     }
 
@@ -220,7 +220,7 @@ impl Functions {
         Self::default()
     }
 
-    /// Adds a function that changes nothing outside: see [`HostBuilder::function`](crate::HostBuilder::function).
+    /// Adds a function without side effects: see [`HostBuilder::function`](crate::HostBuilder::function).
     #[must_use]
     pub fn function<Args: 'static>(
         mut self,
@@ -231,7 +231,7 @@ impl Functions {
         self
     }
 
-    /// Adds a function that changes something outside: see [`HostBuilder::effect`](crate::HostBuilder::effect).
+    /// Adds a function with side effects: see [`HostBuilder::effect`](crate::HostBuilder::effect).
     #[must_use]
     pub fn effect<Args: 'static>(
         mut self,
@@ -275,7 +275,7 @@ impl Functions {
     }
 }
 
-/// Returns the result of a call that skips the function; `None` if the function is to be called.
+/// Function that returns the result of a skipped call; `None` if the call is not skipped.
 type Instead = fn() -> Option<Result<Dynamic, Box<EvalAltResult>>>;
 
 fn skipped_in_drafts() -> Option<Result<Dynamic, Box<EvalAltResult>>> {

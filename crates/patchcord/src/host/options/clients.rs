@@ -1,4 +1,4 @@
-//! Options of the clients.
+//! Options for clients.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,60 +7,60 @@ use crate::{
     script::{InvalidOption, option_value},
 };
 
-/// Default maximum number of connected clients: this many idle ones use about 400 MB together.
+/// Default maximum number of connected clients: this many idle clients use about 400 MB in total.
 const MAX_CONNECTIONS: usize = 20_000;
-/// Minimum of the default for [`ClientOptions::max_unconnected`], for servers with a low maximum of connections.
+/// Minimum of the default for [`ClientOptions::max_unconnected`], for servers with a low maximum number of connections.
 const MIN_UNCONNECTED: usize = 100;
 
-/// Options of the clients: who may connect, how many, and how much each of them may do.
+/// Options for clients: which ones may connect, how many, and how much each of them may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct ClientOptions {
     /// Origins whose pages may connect, in addition to the pages that the server itself serves. By default none.
     pub origins: Vec<Origin>,
-    /// Names that clients may send in `Host`, in addition to IP addresses, `localhost` and the names below it. A
-    /// request with any other name is rejected, on every path. Otherwise the page of another site could point its own
-    /// name at this server, and use the server through its visitors (DNS rebinding). `None`, the default, allows every
-    /// name; but a [`Server`](crate::server::Server) at a loopback address then accepts only these names and the one
-    /// that it listens at.
+    /// Names that clients may send in `Host`, in addition to IP addresses, `localhost` and its subdomains. A request
+    /// with any other name is rejected, on every path. Otherwise another site could point its own name at this server,
+    /// and its pages could use the server through their visitors (DNS rebinding). `None`, the default, allows every
+    /// name. With `None`, a [`Server`](crate::server::Server) that listens on a loopback address still accepts only IP
+    /// addresses, `localhost` and its subdomains, and the name that it listens on.
     pub allowed_hosts: Option<Vec<AllowedHost>>,
-    /// Number of trusted proxies in front of the server. The host uses what the outermost of them says in
+    /// Number of trusted proxies in front of the server. The host uses what the outermost of them has written to
     /// `X-Forwarded-For` and `X-Forwarded-Host`. By default 0: no proxy is trusted.
     pub trust_proxy: usize,
-    /// Maximum number of clients connected at once, with or without a socket. Further ones are rejected with status
+    /// Maximum number of clients connected at once, with or without a socket. Further clients are rejected with status
     /// 503. By default 20,000. `None` means unlimited.
     #[serde(with = "option_value::maximum")]
     pub max_connections: Option<usize>,
-    /// Maximum number of clients of one address connected at once. Further ones are rejected with status 429. By
+    /// Maximum number of clients of one address connected at once. Further clients are rejected with status 429. By
     /// default 10,000, half of [`ClientOptions::max_connections`]. `None` means unlimited.
     ///
     /// In this option and the next ones, the address is the one that [`ClientOptions::trust_proxy`] determines. IPv6
-    /// addresses count by their first 64 bits. There is no limit for loopback addresses, nor for clients whose address
-    /// the host does not know: an app around [`Host::service`](crate::Host::service) needs axum's
-    /// `ConnectInfo<SocketAddr>`. Clients behind a proxy that is not trusted share its address, so this limit does not
-    /// hold for them: [`HostEvent::UntrustedProxy`](crate::HostEvent::UntrustedProxy) reports the proxy.
+    /// addresses with the same first 64 bits count as one address. There is no limit for loopback addresses, nor for
+    /// clients whose address the host does not know. To know it, [`Host::service`](crate::Host::service) needs an app
+    /// with axum's `ConnectInfo<SocketAddr>`. Clients behind a proxy that is not trusted share its address, so this
+    /// limit does not apply to them: [`HostEvent::UntrustedProxy`](crate::HostEvent::UntrustedProxy) reports the proxy.
     #[serde(with = "option_value::maximum")]
     pub max_connections_per_address: Option<usize>,
-    /// Maximum number of clients that open a connection per second, all together; a burst of ten times as many may come
-    /// at once, because all clients return together when a server restarts. Further ones are rejected with status 429.
-    /// A proxy that is not trusted may use half of it. By default 5,000. `None` means unlimited.
+    /// Maximum number of clients in total that open a connection per second. A burst of ten times as many may come at
+    /// once, because all clients reconnect at the same time when a server restarts. Further clients are rejected with
+    /// status 429. A proxy that is not trusted may use half of this limit. By default 5,000. `None` means unlimited.
     #[serde(with = "option_value::maximum")]
     pub max_connects_per_second: Option<usize>,
-    /// Maximum number of clients of one address that open a connection per second; a burst of ten times as many may
-    /// come at once. Further ones are rejected with status 429. By default 1,000. `None` means unlimited.
+    /// Maximum number of clients of one address that open a connection per second. A burst of ten times as many may
+    /// come at once. Further clients are rejected with status 429. By default 1,000. `None` means unlimited.
     #[serde(with = "option_value::maximum")]
     pub max_connects_per_second_per_address: Option<usize>,
-    /// Maximum number of clients without a socket: clients that have opened a connection, and whose CONNECT was not
-    /// accepted so far. Further ones are rejected with status 503. Clients of one address may use a third of this
-    /// limit; further ones are rejected with status 429. `None`, the default, means half of
+    /// Maximum number of clients without a socket: clients that have opened a connection, but have had no CONNECT
+    /// accepted yet. Further clients are rejected with status 503. Clients of one address may use a third of this
+    /// limit; further clients of the address are rejected with status 429. `None`, the default, means half of
     /// [`ClientOptions::max_connections`], and at least 100.
     pub max_unconnected: Option<usize>,
-    /// Maximum number of instances of one dynamic namespace at a time; clients of further ones are rejected. An
-    /// instance without clients is removed to make room for another one. By default 10,000.
+    /// Maximum number of instances of one dynamic namespace at a time. Clients that would need another instance are
+    /// rejected. An instance without clients is removed to make room for another one. By default 10,000.
     pub max_namespaces: usize,
-    /// Maximum number of namespaces that one client may be in at once; CONNECTs to further ones are rejected. A client
-    /// that connects and disconnects again and again may send the same number of CONNECTs at once, and then 10 per
+    /// Maximum number of namespaces that one client may be in at once; CONNECTs to further namespaces are rejected. A
+    /// client that repeatedly connects and disconnects may send the same number of CONNECTs at once, and then 10 per
     /// second, or a tenth of [`ClientOptions::max_events_per_second`] if that is less. By default 32.
     pub max_namespaces_per_client: usize,
     /// Maximum number of events per second from each client; a burst of the same number may come at once. Pongs, and
@@ -68,8 +68,8 @@ pub struct ClientOptions {
     /// the limit is disconnected. `None`, the default, means unlimited.
     #[serde(with = "option_value::maximum")]
     pub max_events_per_second: Option<usize>,
-    /// A handler that throws answers the ack of its event with `{ error: text }`. By default `false`: the ack gets no
-    /// answer.
+    /// `true` answers the ack of an event whose handler throws with `{ error: text }`. By default `false`: the ack gets
+    /// no answer.
     pub ack_errors: bool,
 }
 

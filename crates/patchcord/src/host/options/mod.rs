@@ -19,8 +19,8 @@ use crate::script::{InvalidOption, Limits};
 const OWN_PACKETS: usize = 1 << 10;
 /// Maximum number of packets in socketioxide's queue for a client. The queue allocates its memory only as it fills.
 const MAX_QUEUE: usize = 1 << 30;
-/// Size in bytes of the buffer that socketioxide keeps for each WebSocket, during its whole life. It may be small,
-/// because the host's stream reads more at once.
+/// Size in bytes of the buffer that socketioxide keeps for each WebSocket as long as the WebSocket is open. It may be
+/// small, because the host's stream reads more at once.
 const READ_BUFFER: usize = 1 << 8;
 /// Size in bytes of the same buffer for the host's own `SocketIo`, which reads little more than CONNECTs.
 const SMALL_READ_BUFFER: usize = 1 << 6;
@@ -40,8 +40,9 @@ const SMALL_READ_BUFFER: usize = 1 << 6;
 /// # Ok::<(), patchcord::host::BadOrigin>(())
 /// ```
 ///
-/// Or read them from the configuration of the application by serde, and validate them. Names have hyphens, as the flags
-/// have; times have a unit; a maximum that does not exist is `"none"`; what is left out has its default:
+/// Alternatively, read them from the configuration of the application with serde, and validate them. Names have
+/// hyphens, like the flags. Times have a unit. `"none"` means that there is no maximum. Options that are left out have
+/// their defaults:
 ///
 /// ```
 /// use patchcord::Options;
@@ -62,17 +63,17 @@ const SMALL_READ_BUFFER: usize = 1 << 6;
 pub struct Options {
     /// Options of the transports.
     pub transport: TransportOptions,
-    /// Options of the clients.
+    /// Options for clients.
     pub clients: ClientOptions,
-    /// Options of the reload.
+    /// Options for reloads.
     pub reload: ReloadOptions,
     /// Limits of each script call: time, operations, memory and sizes.
     pub limits: Limits,
 }
 
 impl Options {
-    /// Checks the values of all options. [`HostBuilder::build`](crate::HostBuilder::build) does it too, and panics; so
-    /// an application that reads its options from a configuration calls this method first.
+    /// Checks the values of all options. [`HostBuilder::build`](crate::HostBuilder::build) makes the same check, but
+    /// panics. An application that reads its options from a configuration should therefore call this method first.
     ///
     /// ```
     /// let mut options = patchcord::Options::default();
@@ -82,7 +83,7 @@ impl Options {
     /// ```
     ///
     /// # Errors
-    /// Returns the first option that has a value with which a host cannot work.
+    /// Returns the first option that has an invalid value.
     pub fn validate(&self) -> Result<(), InvalidOption> {
         self.transport.validate()?;
         self.clients.validate()?;
@@ -91,8 +92,8 @@ impl Options {
     }
 
     /// Returns a builder of a `SocketIo` with the path, times, payload limits and transports of these options, and with
-    /// queues that hold what one script call can send. It is meant for [`Host::attach`](crate::Host::attach); the
-    /// application can set an adapter.
+    /// queues that can hold everything that one script call can send. It is meant for
+    /// [`Host::attach`](crate::Host::attach); the application can set an adapter.
     ///
     /// ```
     /// let (layer, io) = patchcord::Options::default().socket_io().build_layer();

@@ -1,4 +1,4 @@
-//! Options of the reload.
+//! Options for reloads.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::script::{InvalidOption, option_value};
 
-/// Reaction to an edit whose `on_connection` fails on a live connection, where the version before did not fail.
+/// Reaction to an edit whose `on_connection` fails on a live connection where that of the previous version did not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum OnRebindFailure {
-    /// The edit is rejected for all connections, and they keep the version before.
+    /// The edit is rejected for all connections, and they keep the previous version.
     #[default]
     Reject,
     /// The clients of these connections are disconnected, and all others get the new version.
     Disconnect,
 }
 
-/// Options of the reload: how edits are found, and when they take effect.
+/// Options for reloads: how edits are found, and when they take effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -34,9 +34,9 @@ pub struct ReloadOptions {
     pub missing_grace: Duration,
     /// Reaction to an edit that fails on a live connection. By default the edit is rejected.
     pub on_rebind_failure: OnRebindFailure,
-    /// The host automatically rolls back a version whose handlers fail at places where the version before did not: on
-    /// at least five connections, and on at least one in twenty, within 30 seconds. A value that a script throws on
-    /// purpose (`throw "too long"`) is an answer, and does not count. The whole batch is rolled back, as by
+    /// `true` automatically rolls back a version whose handlers fail at places where those of the previous version did
+    /// not: on at least five connections, and on at least one in twenty, within 30 seconds. A value that a script
+    /// throws on purpose (`throw "too long"`) is an answer, and does not count. The whole batch is rolled back, as by
     /// [`Host::rollback`](crate::Host::rollback). By default `false`.
     pub rollback_on_errors: bool,
     /// Folder in which the host keeps versions with their texts, so that it knows them after a restart: the last 100

@@ -32,7 +32,7 @@ impl Transport {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct TransportOptions {
-    /// Path of the Socket.IO endpoint, without a slash at its end. By default `/socket.io`.
+    /// Path of the Socket.IO endpoint, without a trailing slash. By default `/socket.io`.
     pub path: String,
     /// Transports that clients may use. By default both.
     pub transports: Vec<Transport>,
@@ -50,8 +50,8 @@ pub struct TransportOptions {
     /// Maximum time for an upgrade from polling to WebSocket. By default 10 seconds.
     #[serde(with = "option_value::time")]
     pub upgrade_timeout: Duration,
-    /// Maximum time in which a client accepts no byte of a response or a WebSocket; then its connection is closed. By
-    /// default 30 seconds.
+    /// Maximum time for which a client may accept no byte of a response or a WebSocket. After that, its connection is
+    /// closed. By default 30 seconds.
     #[serde(with = "option_value::time")]
     pub write_timeout: Duration,
     /// Maximum time that [`Host::close`](crate::Host::close) waits for running script calls, and for clients to read
@@ -60,10 +60,11 @@ pub struct TransportOptions {
     pub drain_timeout: Duration,
     /// Maximum size of one message from a client in bytes, by either transport. By default 1,000,000.
     pub max_payload: usize,
-    /// Maximum number of binary attachments of one packet from a client, each of up to [`TransportOptions::max_payload`] bytes.
-    /// By default 16, so 16 MB together.
+    /// Maximum number of binary attachments of one packet from a client, each of up to
+    /// [`TransportOptions::max_payload`] bytes. By default 16, so 16 MB together.
     pub max_attachments: usize,
-    /// Maximum bytes that wait in the send queue of a client; a client with more is disconnected. By default 16 MiB.
+    /// Maximum number of bytes that wait in the send queue of a client; a client with more is disconnected. By default
+    /// 16 MiB.
     pub max_backlog: usize,
     /// Maximum number of packets that wait in the send queue of a client; a client with more is disconnected. It should
     /// be higher than the number of packets that one script call sends to a client. By default 131,072.

@@ -1,4 +1,4 @@
-//! Batches of scripts that take effect together or not at all: drafts them on live connections, and decides the vote.
+//! Batches of scripts that take effect together or not at all: drafts them on live connections, and holds the vote.
 
 use std::{
     sync::Arc,
@@ -18,10 +18,10 @@ use crate::{
 };
 
 /// Maximum time for drafts on clients that have connected while others were drafted. It is short, because clients that
-/// connect meanwhile have to wait.
+/// connect in the meantime have to wait.
 const NEWCOMERS: Duration = Duration::from_millis(100);
 
-/// Reason why versions are to serve.
+/// Reason for making versions serve.
 #[derive(Debug, Clone)]
 pub(super) enum Cause {
     /// Their files are new or have changed.
@@ -129,7 +129,7 @@ impl Failed {
             let Some(script) = scripts.by_namespace.get_mut(path) else {
                 continue;
             };
-            // A failed rollback is no failed attempt to load the files, so it is not recorded as one.
+            // A failed rollback is not a failed attempt to load the files, so it is not recorded as one.
             if matches!(cause, Cause::Edit) {
                 script.rejected(bounds);
             }

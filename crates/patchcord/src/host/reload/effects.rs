@@ -17,8 +17,8 @@ use crate::{
 /// Text for a value that differs between connections.
 const VARIOUS: &str = "various";
 
-/// Returns the effects of a switch. `reported` has the files whose changes the report of the same save contains
-/// already. The files of this version are added.
+/// Returns the effects of a switch. `reported` contains the files whose changes are already in the report of the same
+/// save. The files of this version are added to it.
 pub(super) fn effects(
     switched: Switched,
     before: Option<&Version>,
@@ -170,7 +170,7 @@ impl Counts {
     }
 }
 
-/// Adds the value of a further connection: a different value makes it [`VARIOUS`].
+/// Adds the value of another connection: if the values differ, the result is [`VARIOUS`].
 fn agree(known: &mut Option<String>, value: Option<&String>) {
     if known.as_ref() != value {
         *known = Some(VARIOUS.to_owned());

@@ -1,4 +1,4 @@
-//! Counts failed calls of scripts, to find versions that fail where the version before did not.
+//! Counts failed calls of scripts, to find versions that fail where the previous version did not.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,11 +21,12 @@ const MAX_PLACES: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     version: u64,
-    /// Places where the version before failed.
+    /// Places where the previous version failed.
     known: BTreeSet<Fault>,
     /// Places where this version failed.
     seen: BTreeSet<Fault>,
-    /// Sockets on which this version failed at other places than the version before, with the time of the last failure.
+    /// Sockets on which this version failed at places where the previous version did not, with the time of the last
+    /// failure.
     sockets: HashMap<Arc<str>, Instant>,
 }
 
@@ -41,7 +42,7 @@ impl Failures {
     }
 
     /// Adds a failure of a version. Returns the number of connections on which the version has recently failed at
-    /// places where the version before did not; 0 if this failure does not count.
+    /// places where the previous version did not; 0 if this failure does not count.
     pub(super) fn add(&mut self, version: u64, fault: Fault, socket: &Arc<str>) -> usize {
         if self.version != version {
             *self = Self {

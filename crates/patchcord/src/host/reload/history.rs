@@ -1,4 +1,4 @@
-//! State of the scripts between two loads: the last attempts with their outcomes, and the versions that served.
+//! State of the scripts between two loads: the last attempts with their outcomes, and the versions that have served.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -24,8 +24,8 @@ use crate::{
 /// Maximum number of versions of a script that stay compiled, including the one that serves. Other versions are
 /// compiled again for a rollback.
 const KEPT_COMPILED: usize = 9;
-/// Maximum number of records of rejected versions of a script, so that rejected saves do not push out the versions that
-/// served.
+/// Maximum number of records of rejected versions of a script, so that rejected saves do not displace the versions that
+/// have served.
 const KEPT_REJECTED: usize = 16;
 
 /// Maximum numbers of versions and records of one script.
@@ -57,9 +57,9 @@ impl Bounds {
 #[derive(Debug, Default)]
 pub(super) struct Scripts {
     pub(super) by_namespace: BTreeMap<String, Script>,
-    /// Saves that have not taken effect. Each of them is tried again with every later load.
+    /// Saves that have not taken effect yet. Every later load tries each of them again.
     pub(super) pending: Vec<Pending>,
-    /// Files that are ignored, with the reasons; they are announced already.
+    /// Ignored files, with the reasons; they were already announced.
     pub(super) ignored: BTreeMap<String, String>,
     /// Number of the last batch that took effect.
     pub(super) batch: u64,
@@ -87,7 +87,8 @@ pub(super) struct Script {
     pub(super) tried: Vec<SourceFile>,
     /// `true` if the last attempt was rejected.
     pub(super) is_rejected: bool,
-    /// Version that serves, if a save has restored its files after a rejected save, and this is not announced so far.
+    /// Version that serves, if a save has restored its files after a rejected save, and this has not been announced
+    /// yet.
     pub(super) undone_save: Option<Arc<Version>>,
     /// Number of the version that served before the restart of the host; `None` once a version serves.
     pub(super) served_last: Option<u64>,
@@ -133,7 +134,7 @@ impl Loader for TextsOf<'_> {
 }
 
 impl Served {
-    /// Creates the entry of a staged version, which has no batch so far.
+    /// Creates the entry of a staged version, which has no batch yet.
     pub(super) fn staged(version: &Arc<Version>) -> Self {
         Self {
             number: version.number(),
@@ -174,8 +175,8 @@ impl Served {
 }
 
 impl Scripts {
-    /// Records that a version serves a namespace since a batch, and which version it replaced. Returns the number of
-    /// the batch. If the same version served before a restart, this is the number of its last batch then.
+    /// Records that a version serves a namespace from a batch on, and which version it replaced. Returns the number of
+    /// the batch, or, if the same version served before a restart, the number of its last batch before the restart.
     pub(super) fn serving(
         &mut self,
         (path, version): (&str, &Arc<Version>),
@@ -244,7 +245,7 @@ impl Scripts {
         undone.collect()
     }
 
-    /// Forgets the batches that were rolled back and have no version that is kept.
+    /// Forgets the batches that were rolled back, and of which no version is kept.
     pub(super) fn forget_undone(&mut self) {
         let versions = self.by_namespace.values().flat_map(|one| &one.versions);
         let kept: BTreeSet<_> = versions.map(|served| served.batch).collect();
@@ -297,7 +298,7 @@ impl Script {
         self.history.iter().rev().find_map(|record| record.batch)
     }
 
-    /// Records that a version serves now, since a batch.
+    /// Records that a version serves from a batch on.
     pub(super) fn serving(
         &mut self,
         served: Served,

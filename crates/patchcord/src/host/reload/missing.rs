@@ -51,7 +51,7 @@ impl Present<'_> {
 /// Outcome of the search for missing files.
 #[derive(Default)]
 pub(super) struct Missing {
-    /// Time at which the files are to be loaded again, if a file is missing.
+    /// Time at which to load the files again, if a file is missing.
     pub(super) look_again: Option<Instant>,
     /// Paths of the namespaces whose files are back.
     returned: BTreeSet<String>,

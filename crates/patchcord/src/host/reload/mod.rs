@@ -111,9 +111,9 @@ pub(super) enum Trigger {
 /// Outcome of a load.
 #[derive(Default)]
 pub(super) struct Loaded {
-    /// Problems of the rejected scripts, which are announced already.
+    /// Problems of the rejected scripts, which were already announced.
     pub(super) rejected: Vec<Diagnostic>,
-    /// Time at which the files are to be loaded again, if a file is missing or half-written.
+    /// Time at which to load the files again, if a file is missing or half-written.
     pub(super) look_again: Option<Instant>,
     /// Number of the batch that took effect; `None` if nothing did.
     pub(super) batch: Option<u64>,

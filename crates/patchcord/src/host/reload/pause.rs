@@ -6,7 +6,7 @@ use super::{Loaded, Reloader, Trigger, snapshot::Changed};
 use crate::event::HostEvent;
 
 impl Reloader {
-    /// Pauses the loading of saves. Returns `false` if it is paused already.
+    /// Pauses the loading of saves. Returns `false` if it is already paused.
     pub(in crate::host) async fn pause(&self) -> bool {
         let was_paused = std::mem::replace(&mut self.scripts.lock().await.is_paused, true);
         if !was_paused {
@@ -15,7 +15,7 @@ impl Reloader {
         !was_paused
     }
 
-    /// Resumes, and loads what was saved meanwhile. Returns `None` if the loading was not paused.
+    /// Resumes, and loads everything that was saved in the meantime. Returns `None` if the loading was not paused.
     pub(in crate::host) async fn resume(self: &Arc<Self>) -> Option<Loaded> {
         let mut scripts = self.scripts.lock().await;
         let was_paused = std::mem::take(&mut scripts.is_paused);

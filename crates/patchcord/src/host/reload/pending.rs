@@ -1,8 +1,8 @@
-//! Saves that have not taken effect, from one load to the next.
+//! Saves that have not taken effect yet, kept from one load to the next.
 
 use std::{collections::BTreeSet, time::Instant};
 
-/// Save that has not taken effect.
+/// Save that has not taken effect yet.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pending {
     /// Paths of the namespaces of its scripts.

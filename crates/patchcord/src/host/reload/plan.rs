@@ -27,7 +27,7 @@ pub(super) struct Plan {
     /// Scripts that are tried, at most one for each namespace.
     pub(super) attempts: Vec<Attempt>,
     /// Paths of those attempts that are new or have changed since they were tried last. All other attempts are tried
-    /// again, because they have not taken effect so far.
+    /// again, because they have not taken effect yet.
     pub(super) fresh: BTreeSet<String>,
     /// Paths of attempts whose entry files the system could not read, so that it is not known what was saved.
     pub(super) unread: BTreeSet<String>,
@@ -36,7 +36,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Compiles each script that is new, has changed, or has not taken effect so far.
+    /// Compiles each script that is new, has changed, or has not taken effect yet.
     pub(super) fn new(
         scripting: &Scripting,
         scripts: &mut Scripts,

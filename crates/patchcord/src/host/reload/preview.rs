@@ -54,7 +54,7 @@ pub struct Preview {
 }
 
 impl Preview {
-    /// Returns the problems for which a load would reject scripts of the save; none if it would reject nothing.
+    /// Returns the problems because of which a load would reject scripts of the save; empty if it would reject nothing.
     ///
     /// ```
     /// use patchcord::testing::TestHost;
@@ -80,12 +80,12 @@ impl Preview {
     }
 }
 
-/// Texts of which a preview is made.
+/// Texts that a preview uses.
 #[derive(Debug, Clone)]
 pub(in crate::host) enum Saved {
     /// All files as they are now.
     Files,
-    /// These files as they are now, by name, and all other files as they were loaded last.
+    /// These files as they are now, by name, and all other files as they were last loaded.
     Only(BTreeSet<String>),
     /// All files as they are now, with these texts in place of those of the same names.
     Texts(BTreeMap<String, String>),
@@ -155,7 +155,7 @@ impl Loader for Overlay<'_> {
 }
 
 impl Reloader {
-    /// Returns the events that a load would announce. Loads wait meanwhile.
+    /// Returns the events that a load would announce. Loads wait until this method returns.
     pub(in crate::host) async fn preview(self: &Arc<Self>, saved: Saved) -> Preview {
         let scripts = self.scripts.clone().lock_owned().await;
         let reloader = self.clone();

@@ -52,7 +52,7 @@ pub(super) struct Switched {
     pub(super) adopted: Vec<Adopted>,
     /// Problems of connections on which `on_connection` fails, as it did before; one for each connection.
     pub(super) failing: Vec<Diagnostic>,
-    /// Problems for which other connections were disconnected; one for each connection.
+    /// Problems because of which other connections were disconnected; one for each connection.
     pub(super) disconnected: Vec<Diagnostic>,
 }
 
@@ -62,8 +62,8 @@ const PARALLEL: usize = 32;
 /// Prepares all live connections of a candidate's namespace. Runs drafts if `on_connection` itself has changed.
 ///
 /// # Errors
-/// Returns diagnostics if the new draft fails on connections where the old one does not, and `on_failure` rejects the
-/// version for that.
+/// Returns diagnostics if the new draft fails on connections where the old one does not, and `on_failure` therefore
+/// rejects the version.
 pub(super) fn draft(
     candidate: &Candidate,
     on_failure: OnRebindFailure,
@@ -109,7 +109,7 @@ pub(super) fn draft_on(
     accept(prepared, on_failure)
 }
 
-/// Prepares the connections that are not among the `known` ones, until a point in time.
+/// Prepares the connections that are not among the `known` ones, but not beyond the time `until`.
 ///
 /// # Errors
 /// Returns the same diagnostics as [`draft`].
@@ -139,7 +139,7 @@ fn connected(candidate: &Candidate) -> Vec<Arc<Connection>> {
     connections
 }
 
-/// Returns the prepared connections, or diagnostics if drafts fail and `on_failure` rejects the version for that.
+/// Returns the prepared connections, or diagnostics if drafts fail and `on_failure` therefore rejects the version.
 fn accept(
     prepared: Vec<Prepared>,
     on_failure: OnRebindFailure,
@@ -170,8 +170,8 @@ fn prepare(connection: Arc<Connection>, version: &Arc<Version>) -> Prepared {
     }
 }
 
-/// Returns a diagnostic for each distinct problem with which drafts fail that did not fail before, with the number of
-/// connections.
+/// Returns a diagnostic for each distinct problem of the drafts that fail now and did not fail before, with the number
+/// of connections.
 fn failing(prepared: &[Prepared]) -> Vec<Diagnostic> {
     let mut reasons: Vec<(&Diagnostic, usize)> = Vec::new();
     for prepared in prepared {

@@ -49,8 +49,8 @@ impl Reloader {
     }
 
     /// Replaces versions that are tried for the first time after a restart. If the version that served before the
-    /// restart has the same files, it takes their place, and so keeps its number. It also does if the version of the
-    /// files was rolled back. Returns the events to announce.
+    /// restart has the same files, it takes their place, and so keeps its number. It also takes their place if the
+    /// version of the files was rolled back. Returns the events to announce.
     pub(super) fn serve_as_before(
         &self,
         scripts: &Scripts,
@@ -84,7 +84,7 @@ impl Reloader {
         kept
     }
 
-    /// Writes the batches that are not written so far. A batch that cannot be written is tried again with the next one.
+    /// Writes the batches that are not written yet. A batch that cannot be written is tried again with the next one.
     pub(super) fn save(&self, scripts: &mut Scripts) {
         let present = scripts.by_namespace.values().filter(|one| one.is_present());
         let needed = present.filter_map(Script::last_batch).collect();

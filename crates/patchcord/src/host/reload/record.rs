@@ -42,7 +42,7 @@ pub enum Outcome {
     Loaded,
     /// The version replaced another one.
     Replaced,
-    /// The version is staged: it serves some clients, and has not served all of them so far.
+    /// The version is staged: it serves some clients, and has not served all of them yet.
     Staged,
     /// The version was rejected, and never served.
     Rejected,

@@ -26,7 +26,7 @@ use crate::{
 pub struct LoadReport {
     /// Number of the batch that has taken effect; `None` if nothing has.
     pub batch: Option<u64>,
-    /// Events that the host has announced meanwhile, without the logs of scripts: [`HostEvent::Loaded`],
+    /// Events that the host has announced during the load, without the logs of scripts: [`HostEvent::Loaded`],
     /// [`HostEvent::Replaced`], [`HostEvent::Warnings`] and the like, in order.
     pub events: Vec<HostEvent>,
 }
@@ -45,8 +45,8 @@ impl LoadReport {
     }
 }
 
-/// Error of a load that has rejected scripts: their earlier versions keep serving, and nothing of what was saved together
-/// has taken effect. It is written with the file, the line and an excerpt of each problem.
+/// Error of a load that has rejected scripts: their earlier versions keep serving, and no script that was saved
+/// together with them has taken effect. Its text has the file, the line and an excerpt of each problem.
 ///
 /// ```
 /// use patchcord::{Host, script::Memory};
@@ -62,7 +62,7 @@ impl LoadReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScriptsRejected {
-    /// Reasons for the rejection, which are announced already.
+    /// Reasons for the rejection, which were already announced.
     pub diagnostics: Vec<Diagnostic>,
     /// Effects of the scripts that were not rejected.
     pub report: LoadReport,

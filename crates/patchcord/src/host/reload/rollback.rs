@@ -23,7 +23,7 @@ use crate::{
     script::Version,
 };
 
-/// Reason why nothing was rolled back. Then nothing has changed.
+/// Reason why a rollback failed. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RollbackError {
@@ -44,7 +44,7 @@ pub enum RollbackError {
         /// Number of the batch.
         batch: u64,
     },
-    /// The versions that served after the batch serve now.
+    /// The versions that served after the batch already serve now.
     #[error("the versions of batch {0} serve already")]
     ServesAlready(u64),
     /// The host is closing.
@@ -155,7 +155,7 @@ impl Targets {
             Goal::Last => {
                 let served = scripts.by_namespace.iter();
                 let served = served.filter_map(|(path, one)| Some((one.served()?.batch, path)));
-                // New namespaces of a batch that was rolled back still serve.
+                // Namespaces that a rolled-back batch has added still serve.
                 let served = served.filter(|(batch, _)| !scripts.undone.contains(batch));
                 let nothing = || RollbackError::NotServed("/".to_owned());
                 let (batch, path) = served.max().ok_or_else(nothing)?;
@@ -188,7 +188,7 @@ impl Targets {
         targets
     }
 
-    /// Returns the targets that restore in every namespace the version that served after a batch.
+    /// Returns the targets that restore, in every namespace, the version that served after a batch.
     fn as_of(scripts: &Scripts, batch: u64) -> Result<Self, RollbackError> {
         let mut targets = Self::default();
         let records = scripts.by_namespace.values().flat_map(|one| &one.history);
@@ -370,7 +370,7 @@ impl Reloader {
             reason: RollbackReason::Errors { connections },
         };
         let rollback = async move {
-            // The outcome is announced in any case.
+            // The outcome is announced in either case.
             drop(reloader.rollback(what).await);
         };
         self.lifecycle.work.spawn(rollback);

@@ -4,8 +4,8 @@
 //! as a whole or not at all.
 //!
 //! A script that does not serve yet is a save of its own, so it never holds back another script. The same holds for a
-//! script that the system cannot read now. A save that was rejected, or that an editor is in the middle of, is kept as
-//! a whole: every later load tries it again, and a change of one of its scripts joins it.
+//! script that the system cannot read now. A save that was rejected, or that an editor is still writing, is kept as a
+//! whole: every later load tries it again, and a change of one of its scripts joins it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,7 +43,7 @@ pub(super) fn of_plan(plan: Plan, scripts: &mut Scripts) -> Vec<Save> {
     };
     let pending = std::mem::take(&mut scripts.pending);
     for mut saved in std::iter::once(fresh).chain(pending) {
-        // The other scripts of the save serve their files again, or are gone.
+        // The files of the other scripts of the save equal those of the versions that serve, or are gone.
         saved.paths.retain(|path| attempts.contains_key(path));
         let serving = saved
             .paths
@@ -108,14 +108,14 @@ fn join(saves: &mut Vec<Pending>, saved: Pending) {
 }
 
 impl Save {
-    /// Returns `true` if its outcome is to be announced, because one of its scripts has changed, or nothing was
-    /// announced so far.
+    /// Returns `true` if its outcome is to be announced, because one of its scripts has changed, or nothing has been
+    /// announced yet.
     pub(super) fn has_changed(&self) -> bool {
         !self.fresh.is_empty() || self.pending.written_since.is_some()
     }
 
-    /// Returns `true` if an editor seems to be in the middle of the save: one of its scripts fails, and has a file that
-    /// is empty or missing, or has changed since it was read. After the grace period, the save counts as finished.
+    /// Returns `true` if an editor seems to be still writing the save: one of its scripts fails, and has a file that is
+    /// empty or missing, or has changed since it was read. After the grace period, the save counts as finished.
     pub(super) fn is_being_written(
         &mut self,
         scripts: &Scripts,

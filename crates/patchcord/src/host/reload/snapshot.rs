@@ -36,8 +36,8 @@ impl Changed {
     }
 }
 
-/// Scripts, each as it was when this load first read it, so that the whole load sees one state. Files that have not
-/// changed since the last load are not read again.
+/// Scripts, each as it was when this load first read it, so that the whole load sees one consistent state. Files that
+/// have not changed since the last load are not read again.
 #[derive(Debug)]
 pub(super) struct Snapshot<'a> {
     loader: &'a dyn Loader,

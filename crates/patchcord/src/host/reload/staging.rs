@@ -66,7 +66,7 @@ pub enum BadAudience {
     /// The choice names no clients.
     #[error("a share such as `10%`, or the ids of sockets are needed")]
     Nobody,
-    /// The choice has a share together with other words.
+    /// The choice combines a share with other words.
     #[error("either one share or sockets, and not both")]
     Both,
 }
@@ -131,7 +131,7 @@ pub enum StageError {
     /// The scripts cannot be read.
     #[error("{0}")]
     Unreadable(String),
-    /// A script does not load, or a version fails on a live connection; then nothing has changed.
+    /// A script does not load, or a version fails on a live connection. In both cases, nothing has changed.
     #[error("rejected; what served before keeps serving")]
     Rejected(Vec<Diagnostic>),
     /// The host is closing.
@@ -198,8 +198,8 @@ impl Reloader {
         abandoned
     }
 
-    /// Runs `decide` with the permit and a closed gate, on a thread that may block. Clients that connect wait
-    /// meanwhile.
+    /// Runs `decide` with the permit and a closed gate, on a thread that may block. Clients that connect wait until
+    /// `decide` has returned.
     async fn decide<T: Send + 'static>(
         self: &Arc<Self>,
         decide: impl FnOnce(&Self, &mut Scripts) -> Result<T, StageError> + Send + 'static,
@@ -243,7 +243,7 @@ impl Reloader {
         for Candidate { namespace, version } in &staged.versions {
             namespace.stage(version.clone(), staged.stage.clone());
         }
-        // It is recorded before any client has the versions, so that it can be abandoned in any case.
+        // It is recorded before any client has the versions, so that it can always be abandoned.
         scripts.staged = Some(staged.clone());
         let moved = match self.choose(&staged, chosen) {
             Ok(moved) => moved,
@@ -327,7 +327,7 @@ impl Reloader {
     /// chosen go back to the versions that serve.
     ///
     /// # Errors
-    /// Returns the diagnostics of connections on which a version fails; then nothing has changed.
+    /// Returns the diagnostics of connections on which a version fails. In that case, nothing has changed.
     fn choose(&self, staged: &StagedBatch, chosen: Chosen) -> Result<Moved, Vec<Diagnostic>> {
         let before = staged.stage.chosen();
         let (mut ready, mut joins) = (Vec::new(), Vec::new());
@@ -422,8 +422,8 @@ impl Reloader {
         }
     }
 
-    /// Compiles the scripts whose files differ from those of the versions that serve, whether they were tried since or
-    /// not. Scripts that do not serve yet, and files that are gone, are left to the next load.
+    /// Compiles the scripts whose files differ from those of the versions that serve, even if they were tried before.
+    /// Scripts that do not serve yet, and files that are gone, are left to the next load.
     ///
     /// # Errors
     /// Returns [`StageError`] if no script differs, or if one does not load.
@@ -488,7 +488,7 @@ impl Reloader {
     }
 
     /// Counts a failed call of a staged version, and abandons the stage if there are too many failures. A failure does
-    /// not count if the version that serves fails at the same place, too.
+    /// not count if the version that serves fails at the same place as well.
     pub(super) fn count_staged_failure(
         &self,
         connection: &Connection,

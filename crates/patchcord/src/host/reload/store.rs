@@ -28,7 +28,7 @@ pub(super) struct Stored {
     /// `true` once the host has read them, or has tried to.
     pub(super) is_read: bool,
     pub(super) store: Option<Store>,
-    /// Batches that are not written so far.
+    /// Batches that are not written yet.
     pub(super) unwritten: VecDeque<StoredBatch>,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Store {
     _lock: File,
 }
 
-/// Batch, as it is on disk.
+/// Batch, as it is stored on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredBatch {
     pub(super) batch: u64,

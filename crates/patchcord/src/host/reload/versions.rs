@@ -16,7 +16,7 @@ use super::{
     record::{Outcome, Record},
 };
 
-/// Maximum time for the comparison of two texts. Beyond it, the result is correct, but longer than necessary.
+/// Maximum time for the comparison of two texts. After that, the result is still correct, but longer than necessary.
 const MAX_COMPARING: Duration = Duration::from_millis(500);
 
 /// Attempt to make a version of a script serve, with its current state. Returned by
@@ -33,8 +33,8 @@ pub struct VersionInfo {
     pub record: Record,
     /// `true` if the version has served since this attempt, and serves now.
     pub serves: bool,
-    /// Number of live connections that have this version now. A connection may have the version before until it adopts
-    /// the one that serves.
+    /// Number of live connections that have this version now. A connection may have the previous version until it
+    /// adopts the one that serves.
     pub connections: usize,
 }
 
@@ -58,7 +58,7 @@ pub enum DiffError {
 }
 
 impl Reloader {
-    /// Returns the records of all namespaces, the latest at the end.
+    /// Returns the records of all namespaces, the latest one last.
     pub(in crate::host) async fn versions(&self) -> Vec<VersionInfo> {
         let scripts = self.scripts.lock().await;
         let all = scripts.by_namespace.iter();
@@ -118,7 +118,7 @@ fn infos(path: &str, script: &Script, staged: Option<Record>) -> Vec<VersionInfo
             connections: 0,
         })
         .collect();
-    // A version serves since its last attempt that was not rejected.
+    // A version has served since its last attempt that was not rejected.
     for info in infos.iter_mut().rev() {
         if info.record.outcome != Outcome::Rejected {
             info.connections = connections.remove(&info.record.number).unwrap_or_default();

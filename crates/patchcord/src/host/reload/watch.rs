@@ -92,8 +92,7 @@ async fn next(changes: &mut Changes) -> Option<()> {
     poll_fn(|context| changes.as_mut().poll_next(context)).await
 }
 
-/// Loads the scripts after each batch of changes, and at the time at which a missing or half-written file is to be
-/// loaded again.
+/// Loads the scripts after each batch of changes, and whenever it is time to load a missing or half-written file again.
 async fn follow(reloader: Weak<Reloader>, mut sources: Sources, stop: Arc<Notify>) {
     // The first load finds changes that were saved before the watch started.
     let mut changed = Changed::Everything;

@@ -38,7 +38,7 @@ pub(in crate::host) enum Owner {
 pub(in crate::host) struct SocketIoBackend<A: Adapter> {
     io: SocketIo<A>,
     owner: Owner,
-    /// Weak, because the namespaces, which the context holds, hold this backend in turn.
+    /// Weak, to avoid a reference cycle: the context holds the namespaces, which hold this backend.
     context: Weak<ServerContext>,
     /// Paths, and shapes of patterns, that the host serves.
     served: Mutex<BTreeSet<String>>,
@@ -165,7 +165,7 @@ impl<A: Adapter + DefinedAdapter> Backend for SocketIoBackend<A> {
         self.served().insert(instance.path().to_string());
         match self.owner {
             Owner::Host => self.serve(instance),
-            // socketioxide has created the namespace already.
+            // socketioxide has already created the namespace.
             Owner::Program => self.link(instance),
         }
     }

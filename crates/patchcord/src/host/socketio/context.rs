@@ -54,7 +54,7 @@ impl ServerContext {
     /// Returns a namespace if it is served.
     ///
     /// # Errors
-    /// The reason that the client receives.
+    /// Returns the reason that the client receives.
     pub(super) fn served(
         &self,
         namespace: &Weak<Namespace>,
@@ -69,7 +69,7 @@ impl ServerContext {
     /// Checks that a namespace still has its path. A file may have taken the path over during a handshake.
     ///
     /// # Errors
-    /// The reason that the client receives. The rejection is announced.
+    /// Returns the reason that the client receives. The rejection is announced.
     pub(super) fn still_served(&self, namespace: &Arc<Namespace>) -> Result<(), &'static str> {
         let path = namespace.path();
         let now = self.namespaces.find(path);
@@ -82,7 +82,7 @@ impl ServerContext {
         Err(INVALID_NAMESPACE)
     }
 
-    /// Returns the address of a client that has no wire. (A wire knows the address.)
+    /// Returns the address of a client that has no wire. A wire knows the address itself.
     pub(super) fn peer<A: Adapter>(&self, socket: &Socket<A>) -> Option<SocketAddr> {
         let parts = socket.req_parts();
         let proxies = self.options.clients.trust_proxy;
@@ -92,7 +92,7 @@ impl ServerContext {
     /// Decodes the `auth` of a CONNECT.
     ///
     /// # Errors
-    /// The reason that the client receives.
+    /// Returns the reason that the client receives.
     pub(super) fn auth(&self, auth: Option<&Value>) -> Result<Dynamic, String> {
         let problem = match auth {
             None => return Ok(Dynamic::from_map(rhai::Map::new())),
@@ -108,10 +108,10 @@ impl ServerContext {
         Err(format!("the auth of the client cannot be read: {problem}"))
     }
 
-    /// Hands an event of a client to its connection.
+    /// Passes an event of a client to its connection.
     ///
     /// # Errors
-    /// The problem, if the packet cannot be read.
+    /// Returns the problem if the packet cannot be read.
     pub(super) fn event(
         &self,
         connection: &Arc<Connection>,
@@ -129,8 +129,8 @@ impl ServerContext {
         Ok(())
     }
 
-    /// Waits until no reload is being decided, and returns the pass to connect. Calls `postponed` with `true` before a
-    /// wait, and with `false` after it.
+    /// Waits until the gate is open, and returns a pass to connect. Calls `postponed` with `true` before a wait, and
+    /// with `false` after it.
     pub(super) async fn pass(&self, postponed: impl Fn(bool) + Send + Sync) -> Pass {
         if let Some(pass) = self.lifecycle.try_pass() {
             return pass;

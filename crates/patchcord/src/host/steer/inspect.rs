@@ -40,7 +40,7 @@ pub struct Inspection {
     pub variables: Vec<Variable>,
 }
 
-/// Timer of a connection that has not fired for the last time.
+/// Timer of a connection that is still due to fire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TimerInfo {
@@ -63,7 +63,7 @@ pub struct TimerInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AckInfo {
-    /// Number of acks that have not arrived so far.
+    /// Number of acks that have not arrived yet.
     pub missing: usize,
     /// File of its code.
     pub file: Arc<str>,

@@ -81,7 +81,8 @@ impl Host {
     ///
     /// # Errors
     /// Returns [`SteerError`] if no such socket is connected, if it has no such variable, if the variable holds a
-    /// timer, or if `on_connection` fails, so that the initial values are not known. Then nothing has changed.
+    /// timer, or if `on_connection` fails, so that the initial values are not known. In all of these cases, nothing has
+    /// changed.
     pub async fn reset(&self, socket: &str, variable: Option<&str>) -> Result<Reset, SteerError> {
         let connection = find(&self.state.namespaces, socket)?;
         let variable = variable.map(str::to_owned);
@@ -97,8 +98,8 @@ impl Host {
     /// variable, or whose initial values are not known, stays as it is. Returns the connections that have changed.
     ///
     /// # Errors
-    /// Returns [`SteerError`] if there are connections, and the reset fails on all of them; then it is the first
-    /// failure.
+    /// Returns [`SteerError`] if there are connections, and the reset fails on all of them. The error is that of the
+    /// first failure.
     pub async fn reset_all(&self, variable: Option<&str>) -> Result<Vec<Reset>, SteerError> {
         let (mut all, mut failure, mut found) = (Vec::new(), None, false);
         for connection in self.live() {
@@ -122,7 +123,7 @@ impl Host {
     /// Starts a connection over without disconnecting the client. `socket` is the id of the socket, or `NAMESPACE#ID`.
     /// Its listeners, timers, rooms, variables, `socket.data` and closures that wait for acks are removed;
     /// `socket.data` is restored to what `on_handshake` has written. Then `on_connection` of the version that serves
-    /// runs, with all of its effects: other clients see them. The client itself receives only what the script sends.
+    /// runs, with all of its effects, which other clients see. The client itself receives only what the script sends.
     ///
     /// A client whose `on_connection` fails is disconnected, as at a connect.
     ///

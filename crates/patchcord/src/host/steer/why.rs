@@ -23,8 +23,8 @@ const MAX_EXAMPLES: usize = 3;
 pub struct Why {
     /// Name of the event.
     pub event: String,
-    /// Answers, in the order of the namespaces; within a namespace, the answer for most sockets comes first. Empty if
-    /// no known version has ever listened to the event, and no socket is connected.
+    /// Answers, ordered by namespace; within a namespace, the answer for most sockets comes first. Empty if no known
+    /// version has ever listened to the event, and no socket is connected.
     pub answers: Vec<WhyAnswer>,
 }
 

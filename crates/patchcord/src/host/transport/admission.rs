@@ -60,7 +60,7 @@ impl Admission {
     /// Returns a permit for the session that a request of the client at `peer` opens.
     ///
     /// # Errors
-    /// The reason why the session is rejected; it is announced and counted already.
+    /// Returns the reason why the session is rejected, which was already announced and counted.
     pub(super) fn admit(
         self: &Arc<Self>,
         request: &Request<Body>,
@@ -133,7 +133,7 @@ fn target_length(request: &Request<Body>) -> usize {
     target.map_or(0, |target| target.as_str().len())
 }
 
-/// Permit for a session. Its drop makes room for another session.
+/// Permit for a session. Dropping it makes room for another session.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     admission: Arc<Admission>,

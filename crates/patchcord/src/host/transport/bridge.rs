@@ -15,7 +15,7 @@ use super::wire::Wire;
 /// Side of a [`Wire`] that socketioxide uses.
 pub(super) struct Bridge {
     wire: Arc<Wire>,
-    /// Bytes from the inbox of the wire that socketioxide reads.
+    /// Bytes from the inbox of the wire, which socketioxide reads.
     handing: Vec<u8>,
     /// Number of bytes of `handing` that socketioxide has read.
     handed: usize,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Speed at which a bucket fills, and its size.
+/// Rate at which a bucket fills, and its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refill {
     /// Time in which one token is added.

@@ -1,4 +1,4 @@
-//! WebSocket frames of a client, which are read and unmasked in the buffer that contains them.
+//! WebSocket frames of a client, which are read and unmasked in place, in the buffer that contains them.
 
 use std::io::Cursor;
 

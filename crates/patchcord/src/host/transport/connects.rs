@@ -1,11 +1,11 @@
 //! CONNECTs of one client that are in progress.
 //!
-//! Packets of a client behind a CONNECT wait until its socket exists. A CONNECT is requested, a reload may postpone it,
-//! and then either its socket opens or it is rejected.
+//! Packets that a client sends after a CONNECT wait until the socket exists. A CONNECT is requested, a reload may
+//! postpone it, and then either its socket opens or it is rejected.
 
 use std::{any::Any, time::Duration};
 
-/// Maximum time that packets wait behind an unanswered CONNECT.
+/// Maximum time that packets are held behind an unanswered CONNECT.
 pub(super) const CONNECT_HOLD: Duration = Duration::from_millis(50);
 
 /// State of a client, kept until its CONNECT has ended.
@@ -14,15 +14,15 @@ pub(in crate::host) type Kept = Box<dyn Any + Send>;
 #[derive(Debug)]
 struct Connect {
     namespace: Box<str>,
-    /// Packet of the CONNECT, until socketioxide begins to handle it. Kept, because socketioxide ignores a CONNECT that
-    /// comes too soon after a rejected one.
+    /// Packet of the CONNECT, until socketioxide begins to handle it. It is kept because socketioxide ignores a CONNECT
+    /// that comes too soon after a rejected one.
     packet: Option<Box<[u8]>>,
     accepted: Option<Kept>,
     /// Reservation of the namespace.
     _reserved: Kept,
-    /// `true` while the CONNECT waits until a reload is decided. The time of [`CONNECT_HOLD`] does not run meanwhile.
+    /// `true` while the CONNECT waits for a reload. The time limit [`CONNECT_HOLD`] does not apply while it waits.
     is_postponed: bool,
-    /// `true` if packets no longer wait for the CONNECT, because their time is over.
+    /// `true` if packets no longer wait for the CONNECT, because [`CONNECT_HOLD`] is over.
     is_overdue: bool,
 }
 
@@ -31,7 +31,7 @@ struct Connect {
 pub(super) struct Connects(Vec<Connect>);
 
 impl Connects {
-    /// Records a CONNECT that the host hands to socketioxide.
+    /// Records a CONNECT that the host passes to socketioxide.
     pub(super) fn request(&mut self, namespace: &str, packet: &[u8], reserved: Kept) {
         self.0.push(Connect {
             namespace: namespace.into(),
@@ -81,7 +81,7 @@ impl Connects {
         connect.accepted.take()
     }
 
-    /// Records whether the CONNECT to a namespace waits until a reload is decided.
+    /// Records whether the CONNECT to a namespace waits for a reload.
     pub(super) fn postpone(&mut self, namespace: &str, is_postponed: bool) {
         if let Some(connect) = self.0.iter_mut().find(|one| &*one.namespace == namespace) {
             connect.is_postponed = is_postponed;
@@ -105,8 +105,8 @@ impl Connects {
         self.0.iter().any(|one| !one.is_overdue)
     }
 
-    /// Stops holding packets, because their time is over. Returns `false` if they still wait, because a reload is being
-    /// decided.
+    /// Stops holding packets, because [`CONNECT_HOLD`] is over. Returns `false` if they still wait, because a CONNECT
+    /// waits for a reload.
     pub(super) fn give_up(&mut self) -> bool {
         let is_postponed = self.0.iter().any(|one| one.is_postponed);
         if !is_postponed {

@@ -1,12 +1,12 @@
-//! Decides which pages may connect, over polling and WebSocket alike.
+//! Decides which pages may connect, over both polling and WebSocket.
 //!
 //! A browser names in `Origin` the page that a request comes from. Pages that this server serves may connect, and so
 //! may pages of listed origins. A client that sends no `Origin` is not a page, and may connect too. The response must
 //! have the headers of CORS, or the browser does not let the page read it.
 //!
-//! A page that may connect only because every page may must not act for the accounts of its visitors. So its requests
-//! reach scripts without cookies and without `Authorization`. The same holds for `null`, because every page can open a
-//! frame whose origin is `null`.
+//! Some pages may connect only because every page may. Such a page must not act on behalf of its visitors' accounts, so
+//! its requests reach scripts without cookies and without `Authorization`. The same holds for `null`, because every
+//! page can open a frame whose origin is `null`.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -45,7 +45,7 @@ pub(crate) struct Cors {
     any: CorsLayer,
 }
 
-/// Reason for which a page may connect.
+/// Reason why a page may connect.
 enum Grant {
     /// The origin is listed, or is the server's own.
     Listed,
@@ -102,7 +102,7 @@ impl Cors {
         }
     }
 
-    /// Returns the reason for which the page of a request may connect; `None` if the request comes from no page.
+    /// Returns the reason why the page of a request may connect; `None` if the request comes from no page.
     fn check(&self, request: &Request<Body>) -> Result<Option<Grant>, Refused> {
         let Some(header) = request.headers().get(ORIGIN) else {
             return Ok(None);
@@ -121,8 +121,8 @@ impl Cors {
         }
     }
 
-    /// Returns `true` if the page comes from this server. Ignores the scheme, because a proxy may speak TLS in place of
-    /// the server.
+    /// Returns `true` if the page comes from this server. Ignores the scheme, because a proxy may terminate TLS for the
+    /// server.
     fn is_own(&self, origin: &Origin, request: &Request<Body>) -> bool {
         let (scheme, authority) = origin.parts();
         let headers = request.headers();
@@ -145,7 +145,8 @@ impl Cors {
 }
 
 /// Removes the credentials of a page's visitor from its request. With polling, the browser hides the response from a
-/// page that sends them without permission. But it sends them with every WebSocket, whichever page opens it.
+/// page that sends credentials without permission. But it sends credentials with every WebSocket, whichever page opens
+/// it.
 fn without_credentials(request: &mut Request<Body>) {
     for name in [COOKIE, AUTHORIZATION] {
         request.headers_mut().remove(name);

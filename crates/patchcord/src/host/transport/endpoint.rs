@@ -51,7 +51,7 @@ impl Endpoint {
         &self.context.options
     }
 
-    /// Returns the session with an id, unless it is over.
+    /// Returns the session with an id, unless it has ended.
     pub(super) fn session(&self, sid: &str) -> Option<Arc<Wire>> {
         let session = self.context.sessions.find(sid);
         session.filter(|wire| !wire.is_over())
@@ -78,7 +78,7 @@ impl Endpoint {
     /// Creates the wire of a new session.
     ///
     /// # Errors
-    /// The reason why the session is rejected; it is announced already.
+    /// Returns the reason why the session is rejected, which was already announced.
     pub(super) fn new_wire(
         &self,
         request: &Request<Body>,
@@ -88,8 +88,8 @@ impl Endpoint {
         let permit = self.admission.admit(request, peer)?;
         let opening = Opening {
             peer,
-            // Copied, because the original would keep a part of the connection's read buffer in memory as long as the
-            // session lives.
+            // Copied, because the original would keep a part of the connection's read buffer in memory for as long as
+            // the session lives.
             uri: request.uri().to_string().into(),
             headers: self.admission.keep_headers(request.headers(), peer),
         };

@@ -5,7 +5,8 @@ use std::{
     sync::Arc,
 };
 
-/// Maximum number of clients to which the sending thread writes itself. Tasks write to the rest, each to as many.
+/// Maximum number of clients that the sending thread itself writes to. Tasks write to the rest, each to at most this
+/// many clients.
 const MAX_INLINE_FLUSHES: usize = 64;
 
 /// Queue whose data waits to be written.

@@ -1,5 +1,5 @@
 //! Headers in which proxies describe the client behind them. Any client can send these headers, so the host reads only
-//! what a trusted proxy has written.
+//! the values that a trusted proxy has written.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,8 +1,8 @@
 //! Rejects requests for host names that are not the server's.
 //!
 //! A page of another site can point its own name at this machine (DNS rebinding). The browser then regards this server
-//! as that site: the page reads every answer, and its `Origin` is the server's own. But the browser still sends the
-//! name of the site in `Host`, so the host rejects names that are not the server's, on every path.
+//! as that site: the page can read every response, and its `Origin` is the server's own. But the browser still sends
+//! the name of the site in `Host`, so the host rejects names that are not the server's, on every path.
 
 use std::sync::Arc;
 

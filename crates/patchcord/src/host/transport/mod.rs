@@ -4,13 +4,13 @@
 //! and bytes to the client. The host speaks Engine.IO itself, for both transports. socketioxide sees each client as a
 //! WebSocket: see [`wire`] and [`bridge`].
 //!
-//! | | |
+//! | subject | modules |
 //! |---|---|
-//! | a request | [`service`], [`host_check`], [`cors`], [`endpoint`], [`request`], [`response`], [`forwarded`] |
-//! | a request that opens a session | [`admission`] |
-//! | a WebSocket | [`upgrade`], [`client_frames`], [`server_frames`] |
+//! | requests | [`service`], [`host_check`], [`cors`], [`endpoint`], [`request`], [`response`], [`forwarded`] |
+//! | requests that open a session | [`admission`] |
+//! | WebSockets | [`upgrade`], [`client_frames`], [`server_frames`] |
 //! | polling | [`polling`], [`requests`] |
-//! | a session | [`wire`], [`sessions`], [`secret`], [`reader`], [`bridge`] |
+//! | sessions | [`wire`], [`sessions`], [`secret`], [`reader`], [`bridge`] |
 //! | the CONNECTs and sockets of a session | [`connects`], [`sockets`] |
 //! | the rate limit of a session | [`rate`], [`bucket`] |
 //! | data that waits for a client | [`send_queue`], [`flush`] |
@@ -19,7 +19,7 @@
 
 use std::time::Duration;
 
-/// Maximum time for the packets of one client in a row, so that other clients have their turn on this thread.
+/// Maximum time for handling packets of one client in a row, so that other clients get their turn on this thread.
 const TIME_IN_A_ROW: Duration = Duration::from_millis(5);
 
 mod admission;

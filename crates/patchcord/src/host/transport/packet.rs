@@ -13,7 +13,7 @@ use super::protocol::{
 pub(super) enum Kind {
     /// Request to connect to a namespace.
     Connect,
-    /// End of a socket by the client.
+    /// End of a socket, requested by the client.
     Disconnect,
     /// Event of the client.
     Event,
@@ -28,7 +28,7 @@ pub(super) struct Packet<'a> {
     /// Number of attachments that follow the packet.
     pub(super) attachments: usize,
     pub(super) namespace: &'a str,
-    /// Id of the ack: of an event that asks for one, or of the ack itself.
+    /// Ack id: that of an event that asks for an ack, or of the ack itself.
     pub(super) id: Option<i64>,
     /// JSON text, which may be empty.
     pub(super) payload: &'a str,
@@ -108,7 +108,7 @@ pub(super) fn refused(namespace: &str, reason: &str) -> String {
     format!("{message}{kind}{end}{reason}")
 }
 
-/// Returns the text of a namespace in a packet, with its end.
+/// Returns the text of a namespace in a packet, with the character that ends it.
 fn end_of(namespace: &str) -> String {
     match namespace {
         ROOT => String::new(),

@@ -1,4 +1,4 @@
-//! Polling transport: requests that open a session, wait for packets, or bring some.
+//! Polling transport: requests that open a session, wait for packets, or deliver packets.
 
 use std::{sync::Arc, time::Duration};
 
@@ -64,7 +64,7 @@ async fn open(endpoint: &Endpoint, wire: Arc<Wire>) -> Response<Body> {
     text(open.into())
 }
 
-/// Answers a request that brings packets, when all of them are handled.
+/// Answers a request that delivers packets, after all of them are handled.
 async fn post(endpoint: &Endpoint, wire: &Arc<Wire>, request: Request<Body>) -> Response<Body> {
     let Some(posting) = wire.begin_post() else {
         return status(StatusCode::BAD_REQUEST);
@@ -94,12 +94,12 @@ async fn post(endpoint: &Endpoint, wire: &Arc<Wire>, request: Request<Body>) -> 
         return status(StatusCode::BAD_REQUEST);
     }
     let wire = wire.clone();
-    // Runs in a task of its own, because the packets must be handled even if the client does not wait for the answer.
+    // Runs in its own task, because the packets must be handled even if the client does not wait for the response.
     let taken = tokio::spawn(async move {
         wire.take_payload(&payload).await;
         drop(posting);
     });
-    // An error means that a panic was announced already.
+    // An error means that a panic was already announced.
     let _ = taken.await;
     let mut response = text(Body::from("ok"));
     let html = HeaderValue::from_static("text/html");

@@ -1,5 +1,5 @@
-//! Format of Engine.IO and Socket.IO on the wire. An Engine.IO packet begins with its type. In a message, a Socket.IO
-//! packet follows, which begins with a type of its own: `42["event"]` is an event in a message.
+//! Format of Engine.IO and Socket.IO on the wire. An Engine.IO packet begins with its type. If the type is that of a
+//! message, a Socket.IO packet follows, which begins with its own type: `42["event"]` is an event in a message.
 
 /// Version of Engine.IO, as `EIO` in the query of a request.
 pub(super) const VERSION: &str = "4";
@@ -28,24 +28,24 @@ pub(super) const ATTACHMENT: u8 = b'b';
 /// Separator of the packets in a payload of the polling transport.
 pub(super) const SEPARATOR: u8 = 0x1e;
 
-/// Type behind [`MESSAGE`]: a client connects to a namespace, or the server accepts that.
+/// Type after [`MESSAGE`]: a client connects to a namespace, or the server accepts that.
 pub(super) const CONNECT: u8 = b'0';
-/// Type behind [`MESSAGE`]: either side ends a socket.
+/// Type after [`MESSAGE`]: either side ends a socket.
 pub(super) const DISCONNECT: u8 = b'1';
-/// Type behind [`MESSAGE`]: an event.
+/// Type after [`MESSAGE`]: an event.
 pub(super) const EVENT: u8 = b'2';
-/// Type behind [`MESSAGE`]: the answer to an event.
+/// Type after [`MESSAGE`]: the answer to an event.
 pub(super) const ACK: u8 = b'3';
-/// Type behind [`MESSAGE`]: the server rejects a CONNECT.
+/// Type after [`MESSAGE`]: the server rejects a CONNECT.
 pub(super) const CONNECT_ERROR: u8 = b'4';
-/// Type behind [`MESSAGE`]: an event with attachments, whose number comes next.
+/// Type after [`MESSAGE`]: an event with attachments, whose number comes next.
 pub(super) const BINARY_EVENT: u8 = b'5';
-/// Type behind [`MESSAGE`]: an answer with attachments, whose number comes next.
+/// Type after [`MESSAGE`]: an answer with attachments, whose number comes next.
 pub(super) const BINARY_ACK: u8 = b'6';
 
-/// Character behind the number of attachments.
+/// Character after the number of attachments.
 pub(super) const ATTACHMENTS_END: char = '-';
-/// Byte behind the name of a namespace.
+/// Byte after the name of a namespace.
 pub(super) const NAMESPACE_END: u8 = b',';
 /// Namespace of a packet that names none. The names of all other namespaces begin with it.
 pub(super) const ROOT: &str = "/";

@@ -1,4 +1,4 @@
-//! Reads the WebSocket of a client, in a task of its own, so that an event does not touch socketioxide.
+//! Reads the WebSocket of a client, in its own task, so that events bypass socketioxide.
 
 use std::{
     cell::Cell,
@@ -20,8 +20,8 @@ use super::{
 
 /// Maximum size of one read from the network, in bytes.
 const READ_SIZE_BYTES: usize = 16 * 1024;
-/// Threshold in bytes: when this many have been handled, the answers leave. They leave sooner if nothing more has been
-/// read.
+/// Threshold in bytes: once this many have been handled, the answers to them are sent. The answers are sent sooner if
+/// no more data has been read.
 const ANSWERED_AT_ONCE: usize = 1024;
 
 thread_local! {
@@ -29,14 +29,14 @@ thread_local! {
     static READ: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Time for which packets of one client have come in a row.
+/// Time for which the reader has handled packets without waiting.
 #[derive(Clone, Copy)]
 enum Busy {
     /// The reader has just waited.
     No,
-    /// The reader has handled something since it waited. The clock was not read for that.
+    /// The reader has handled one packet since it last waited, and has not read the clock yet.
     Once,
-    /// Time from which the reader has not waited.
+    /// The reader has not waited since this time.
     Since(Instant),
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Starts the task that reads the WebSocket of `wire`. `received` are the bytes that were read already.
+    /// Starts the task that reads the WebSocket of `wire`. `received` contains the bytes that were already read.
     pub(super) fn start(wire: Arc<Wire>, received: Vec<u8>) {
         let mut reader = Self {
             wire,
@@ -66,7 +66,7 @@ impl Reader {
         tokio::spawn(async move { reader.read().await });
     }
 
-    /// Reads until the session is over, or the network has ended.
+    /// Reads until the session or the network connection has ended.
     async fn read(&mut self) {
         loop {
             self.wire.write_waiting();
@@ -80,7 +80,7 @@ impl Reader {
                 }
                 continue;
             }
-            // Boxed, because the wait is rare, and its memory would be part of the task as long as the connection
+            // Boxed, because the wait is rare, and its memory would be part of the task for as long as the connection
             // lives.
             Box::pin(self.wire.handled(State::poll_free)).await;
             if self.wire.lock().is_over() {
@@ -90,14 +90,14 @@ impl Reader {
         }
     }
 
-    /// Reads the available bytes, and handles the packets in them. Returns an error if no more bytes can come.
+    /// Reads the available bytes, and handles the packets in them. Returns an error if no more bytes can arrive.
     fn poll_network(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut bytes = READ.take();
         bytes.resize(READ_SIZE_BYTES, 0);
         let mut read = ReadBuf::new(&mut bytes);
         let polled = self.wire.lock().poll_network(context, &mut read);
         let has_read = !read.filled().is_empty();
-        // Bytes behind those in `received` are handled together with them.
+        // Bytes that follow those in `received` are handled together with them.
         let done = match self.received.is_empty() {
             true => self.handle(read.filled_mut()),
             false => 0,
@@ -175,8 +175,8 @@ impl Reader {
         done
     }
 
-    /// Returns `true` if it is the turn of other tasks on this thread. Reads the clock only from the second packet in a
-    /// row on, because that is not worth it for a single one.
+    /// Returns `true` if other tasks on this thread should get their turn. Reads the clock only from the second packet
+    /// in a row on, because reading it is not worth the cost for a single packet.
     fn is_due(&mut self) -> bool {
         match self.busy {
             Busy::No => self.busy = Busy::Once,

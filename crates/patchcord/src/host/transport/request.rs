@@ -6,14 +6,16 @@ use axum::{
     extract::ConnectInfo,
     http::{
         Extensions, HeaderMap, Uri,
-        header::{ORIGIN, UPGRADE},
+        header::{COOKIE, ORIGIN, UPGRADE},
     },
 };
+use percent_encoding::percent_decode_str;
 use rhai::{Dynamic, Identifier, Map};
 
 use super::forwarded;
 
-/// Maximum size of a request's headers that the host keeps, in bytes; also of its path and query.
+/// Maximum size in bytes of the headers of a request that the host keeps. The same maximum applies to its path and
+/// query.
 pub(super) const MAX_KEPT: usize = 8 << 10;
 /// Maximum number of header names in an announcement.
 const MAX_NAMES: usize = 8;
@@ -32,7 +34,7 @@ impl Headers {
     }
 
     /// Returns the headers up to [`MAX_KEPT`] bytes, and the names of the first ones that are left out. A header that
-    /// does not fit is left out, and headers behind it that fit are kept.
+    /// does not fit is left out, but later headers that fit are kept.
     pub(super) fn keep(headers: &HeaderMap) -> (Self, Vec<String>) {
         let (mut lines, mut left_out) = (String::new(), Vec::new());
         for (name, value) in headers {
@@ -48,6 +50,19 @@ impl Headers {
 
     fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.lines().filter_map(|line| line.split_once(':'))
+    }
+
+    /// Returns the cookies of the request. Of several cookies with one name, the first one counts: browsers send the
+    /// most specific one first.
+    fn cookies(&self) -> Map {
+        let headers = self.iter().filter(|(name, _)| COOKIE == *name);
+        let cookies = headers.flat_map(|(_, all)| all.split(';'));
+        let mut map = Map::new();
+        for (name, value) in cookies.filter_map(|cookie| cookie.split_once('=')) {
+            map.entry(name.trim().into())
+                .or_insert_with(|| cookie_value(value.trim()).into());
+        }
+        map
     }
 
     /// Returns the headers as a map. Names are in lower case, and the values of one name are joined, as in Node.
@@ -66,11 +81,22 @@ impl Headers {
     }
 }
 
+/// Returns a cookie's value without its quotes, and with its escapes decoded if they are UTF-8.
+fn cookie_value(value: &str) -> String {
+    let quoted = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'));
+    let value = quoted.unwrap_or(value);
+    let decoded = percent_decode_str(value).decode_utf8();
+    decoded.map_or_else(|_| value.to_owned(), Cow::into_owned)
+}
+
 /// Returns the description of a request that scripts read as `socket.handshake`.
 pub(in crate::host) fn describe(uri: &Uri, headers: &Headers, peer: Option<SocketAddr>) -> Map {
     let url = uri.path_and_query().map_or("/", |url| url.as_str());
     let text = |text: &str| Dynamic::from(text.to_owned());
-    let fields: [(&str, Dynamic); 6] = [
+    let fields: [(&str, Dynamic); 7] = [
+        ("cookies", headers.cookies().into()),
         ("headers", headers.map().into()),
         ("query", query(uri.query().unwrap_or_default()).into()),
         (
@@ -113,7 +139,7 @@ pub(super) struct Requested<'a> {
     pub(super) version: Option<Cow<'a, str>>,
     /// Value of `transport`.
     pub(super) transport: Option<Cow<'a, str>>,
-    /// Value of `sid`; an empty one counts as none.
+    /// Value of `sid`; `None` if it is missing or empty.
     pub(super) session: Option<Cow<'a, str>>,
 }
 

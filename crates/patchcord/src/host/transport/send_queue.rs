@@ -3,10 +3,10 @@
 //! In: whole WebSocket frames, from the host or from socketioxide. Out: slices for a vectored write, or whole packets
 //! for the answer to a poll. A queue always knows its size, in packets and in bytes.
 //!
-//! Small frames are joined in one buffer, so that one write sends many packets. A buffer of [`SHARED_FROM`] bytes or
+//! Small frames are joined into one buffer, so that one write sends many packets. A buffer of [`SHARED_FROM`] bytes or
 //! more is not copied: the queues of all clients of a broadcast hold the same one. An empty queue has no memory on the
 //! heap, and a queue of one packet or of several small ones has only their buffer. Only a queue that holds more, or
-//! that the network has accepted in part, has a list of segments.
+//! that the network has partly accepted, has a list of segments.
 
 mod frames;
 mod segments;
@@ -34,7 +34,7 @@ thread_local! {
 /// Amount that waits, or the maximum that may wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Amount {
-    /// Number of packets. A packet that has left in part does not count, and an attachment is part of its packet.
+    /// Number of packets. A packet that is partly sent does not count, and an attachment is part of its packet.
     pub(crate) packets: usize,
     /// Number of bytes.
     pub(crate) bytes: usize,
@@ -51,11 +51,11 @@ impl Amount {
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
     content: Content,
-    /// Number of text frames that have not begun to leave.
+    /// Number of text frames of which nothing has been sent.
     packets: usize,
 }
 
-/// Frames of a queue. Only [`Content::Several`] can have left in part.
+/// Frames of a queue. Only those of [`Content::Several`] can be partly sent.
 #[derive(Debug, Default)]
 enum Content {
     #[default]
@@ -64,7 +64,7 @@ enum Content {
     One(Frames),
     /// Frames that were copied into one buffer.
     Joined(Vec<u8>),
-    /// Several buffers, or the rest of a buffer that has left in part.
+    /// Several buffers, or the rest of a buffer that is partly sent.
     Several(Box<Segments>),
 }
 
@@ -80,8 +80,8 @@ impl Content {
 }
 
 impl SendQueue {
-    /// Appends the frames of one packet. Control frames count in bytes, and not as packets. A buffer of [`SHARED_FROM`]
-    /// bytes or more is not copied.
+    /// Appends the frames of one packet. Control frames count only in bytes, and not as packets. A buffer of
+    /// [`SHARED_FROM`] bytes or more is not copied.
     pub(super) fn push(&mut self, frames: impl Into<Frames>) {
         let frames = frames.into();
         let bytes = frames.bytes();
@@ -110,7 +110,7 @@ impl SendQueue {
         matches!(self.content, Content::Empty)
     }
 
-    /// Returns the amount that waits: the packets that have not begun to leave, and all bytes.
+    /// Returns the amount that waits: the packets of which nothing has been sent, and all bytes.
     pub(super) fn amount(&self) -> Amount {
         let bytes = match &self.content {
             Content::Empty => 0,
@@ -124,7 +124,7 @@ impl SendQueue {
         }
     }
 
-    /// Returns the memory that this queue holds, in bytes, without the buffers that count elsewhere
+    /// Returns the memory that this queue holds, in bytes, without the buffers that are counted elsewhere
     /// ([`Frames::Shared`]).
     pub(super) fn owned(&self) -> usize {
         match &self.content {
@@ -157,7 +157,7 @@ impl SendQueue {
         }
     }
 
-    /// Removes bytes that have left. A packet counts as waiting until its first byte has left.
+    /// Removes bytes that have been sent. A packet counts as waiting until its first byte has been sent.
     pub(super) fn advance(&mut self, bytes: usize) {
         if bytes >= self.amount().bytes {
             self.clear();
@@ -170,7 +170,7 @@ impl SendQueue {
 
     /// Removes whole packets for the answer to a poll, and calls `each` with the opcode and the payload of each frame,
     /// in order. Removes the first packet, and further packets while the frames of all fit in `limit` bytes. Does not
-    /// separate a text frame from its attachments. Removes nothing while a frame has left in part, because only a write
+    /// separate a text frame from its attachments. Removes nothing while a frame is partly sent, because only a write
     /// can continue it.
     pub(super) fn take_packets(&mut self, limit: usize, mut each: impl FnMut(OpCode, &[u8])) {
         if matches!(&self.content, Content::Several(segments) if segments.is_within_frame()) {
@@ -235,8 +235,8 @@ impl SendQueue {
         end
     }
 
-    /// Returns the waiting bytes in parts of whole frames. Only the first frame may be incomplete, because it has left
-    /// in part.
+    /// Returns the waiting bytes in parts of whole frames. Only the first frame may be incomplete, because it is partly
+    /// sent.
     fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let (one, several): (Option<&[u8]>, _) = match &self.content {
             Content::Empty => (None, None),

@@ -52,7 +52,7 @@ pub(super) fn classify(frame: &[u8]) -> Frame<'_> {
     }
 }
 
-/// Returns the namespace at the start of a packet, behind its type.
+/// Returns the namespace at the start of a packet, after its type.
 fn namespace(packet: &[u8]) -> &str {
     let name = match packet.starts_with(ROOT.as_bytes()) {
         true => packet.split(|byte| *byte == NAMESPACE_END).next(),

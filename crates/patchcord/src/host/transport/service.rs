@@ -80,7 +80,7 @@ impl Service<Request<Body>> for HostService {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         if request.headers().get_all(HOST).iter().count() > 1 {
-            // A proxy and a server may choose different ones (RFC 9112, 3.2).
+            // A proxy and a server may choose different ones of several `Host` headers (RFC 9112, 3.2).
             return Box::pin(async { Ok(refuse(3, "Bad request")) });
         }
         let refusal = |check: &Arc<HostCheck>| check.refusal(&request);
@@ -109,7 +109,7 @@ pub struct HostLayer {
 }
 
 impl HostLayer {
-    /// Creates the layer from the service of an app, which is replaced in each use.
+    /// Creates the layer from a service, whose app is replaced in each use.
     pub(in crate::host) const fn new(service: HostService) -> Self {
         Self { service }
     }

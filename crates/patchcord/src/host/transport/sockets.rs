@@ -12,13 +12,13 @@ pub(in crate::host) trait Receiver: Send + Sync {
     /// Handles an event: JSON text, attachments, and the id of its ack if the client asks for one.
     ///
     /// # Errors
-    /// The problem, if the text is no event. The caller then disconnects the client.
+    /// Returns the problem if the text is not an event. The caller then disconnects the client.
     fn event(&self, text: &str, attachments: &[Bytes], ack: Option<i64>) -> Result<(), String>;
 
     /// Handles the answer to an event of the server. Returns `false` if nothing waits for it.
     ///
     /// # Errors
-    /// The problem, if the text is no answer. The caller then disconnects the client.
+    /// Returns the problem if the text is not an answer. The caller then disconnects the client.
     fn answer(&self, id: i64, text: &str, attachments: &[Bytes]) -> Result<bool, String>;
 
     /// Announces that an event of the client is dropped.
@@ -29,7 +29,7 @@ pub(in crate::host) trait Receiver: Send + Sync {
 }
 
 /// Sockets of one client. The name of a namespace whose socket the server has ended stays here, because packets for it
-/// may be on their way.
+/// may still be on their way.
 #[derive(Default)]
 pub(super) struct Sockets(Vec<Entry>);
 
@@ -59,7 +59,7 @@ impl Sockets {
     /// Adds the socket of a namespace.
     pub(super) fn add(&mut self, namespace: &Arc<str>, socket: Arc<dyn Receiver>) {
         self.0.retain(|entry| entry.namespace != *namespace);
-        // Reserves no more, because most clients have one socket.
+        // Reserves room for exactly one more socket, because most clients have only one.
         self.0.reserve_exact(1);
         self.0.push(Entry {
             namespace: namespace.clone(),
@@ -68,7 +68,8 @@ impl Sockets {
     }
 
     /// Ends the socket with this id in a namespace, and remembers the names of the last `keep` namespaces whose sockets
-    /// have ended. Returns the socket, which the caller must drop without a lock; `None` if it has ended already.
+    /// have ended. Returns the socket, which the caller must drop without holding a lock; `None` if it has already
+    /// ended.
     pub(super) fn end(
         &mut self,
         namespace: &str,
@@ -93,7 +94,7 @@ impl Sockets {
     }
 
     /// Removes the socket of a namespace that its client leaves, because no packet of the client may follow. Returns
-    /// the socket, which the caller must drop without a lock; `None` if it has ended already.
+    /// the socket, which the caller must drop without holding a lock; `None` if it has already ended.
     pub(super) fn forget(&mut self, namespace: &str) -> Option<Arc<dyn Receiver>> {
         let at = self.live_at(namespace)?;
         self.0.remove(at).socket

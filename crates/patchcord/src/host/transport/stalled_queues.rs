@@ -7,16 +7,16 @@
 //! The total is memory, and not the sum of the waiting bytes: a queue counts the memory that it owns
 //! ([`SendQueue::owned`]), and a buffer of a broadcast ([`StalledQueues::share`]) counts once, until the last queue has
 //! dropped it. So 14 broadcasts of 1 MB to 60 clients that do not read count as 14 MB, which is the memory that they
-//! use, and not as 840 MB. The sum would disconnect clients while there is memory, and an operator could not derive a
-//! limit from the size of a machine. But the order of the disconnects follows the bytes that wait for each client,
-//! because these show how slow it is.
+//! use, and not as 840 MB. With the sum, clients would be disconnected although memory is available, and an operator
+//! could not derive the limit from the memory of the machine. But the order of the disconnects follows the bytes that
+//! wait for each client, because these show how slow it is.
 //!
 //! Each report above the limit disconnects as few clients as would free the excess if no other queue held their
 //! buffers. If others do, the total remains above the limit, and the next report disconnects more. A report does not
 //! continue until the total has fallen, because the thread that sends a broadcast holds its buffer anyway.
 //!
 //! No lock is held while a client is disconnected. [`Ticket::report`] may be called under the lock of the client's
-//! queue, [`StalledQueues::relieve`] may not.
+//! queue, but [`StalledQueues::relieve`] may not.
 
 #[cfg(test)]
 mod tests;
@@ -47,7 +47,7 @@ pub(super) trait SlowClient: Send + Sync {
 pub(in crate::host) struct StalledQueues {
     /// Maximum of `total`.
     limit: usize,
-    /// Number of bytes that the stalled queues own, and of those in buffers that queues share.
+    /// Number of bytes that the stalled queues own, plus the bytes in buffers that queues share.
     total: AtomicUsize,
     members: Mutex<Members>,
     /// Number of calls of [`StalledQueues::relieve`] that wait for the one thread that serves them all. Two threads
@@ -57,7 +57,7 @@ pub(in crate::host) struct StalledQueues {
 
 #[derive(Debug, Default)]
 struct Members {
-    /// Number of queues that have entered.
+    /// Number of queues that have been added so far.
     entered: u64,
     all: BTreeMap<u64, Arc<Member>>,
 }
@@ -130,7 +130,8 @@ impl StalledQueues {
     }
 
     /// Disconnects the slowest clients if the total exceeds the limit. The caller may be one of them, and must hold no
-    /// lock that [`SlowClient::disconnect_slow`] needs. Leaves the work to another thread if one does it already.
+    /// lock that [`SlowClient::disconnect_slow`] needs. If another thread is already doing this, leaves the work to
+    /// that thread.
     pub(super) fn relieve(&self) {
         if !self.is_exceeded() || self.requests.fetch_add(1, Ordering::AcqRel) > 0 {
             return;

@@ -89,7 +89,7 @@ pub(super) fn answer(endpoint: Arc<Endpoint>, mut request: Request<Body>) -> Res
 /// upgrade.
 async fn upgrade(endpoint: &Endpoint, wire: &Arc<Wire>, mut io: TokioIo<Upgraded>) {
     let Some(_probing) = wire.begin_upgrade() else {
-        // The client has a WebSocket already; the second one is closed, as in Node.
+        // The client already has a WebSocket; the second one is closed, as in Node.
         let _ = close(&mut io).await;
         return;
     };
@@ -108,7 +108,7 @@ async fn upgrade(endpoint: &Endpoint, wire: &Arc<Wire>, mut io: TokioIo<Upgraded
     }
 }
 
-/// Answers the probe of a client, and waits for the end of its upgrade. Bytes that the client sent behind that stay in
+/// Answers the probe of a client, and waits for the end of its upgrade. Bytes that the client sent after that stay in
 /// `read`.
 async fn probe(wire: &Wire, io: &mut TokioIo<Upgraded>, read: &mut Vec<u8>) -> Option<()> {
     if next_text(io, read).await? != PROBE {
@@ -144,7 +144,7 @@ async fn close(io: &mut TokioIo<Upgraded>) -> std::io::Result<()> {
     io.shutdown().await
 }
 
-/// Returns the error response to an invalid query, in Node's words.
+/// Returns the error response to an invalid query, in Node's wording.
 fn check(asked: &Requested<'_>) -> Option<Response<Body>> {
     match (asked.transport.as_deref(), asked.version.as_deref()) {
         (Some("websocket"), Some(VERSION)) => None,

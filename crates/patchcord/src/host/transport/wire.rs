@@ -2,10 +2,10 @@
 //!
 //! In: the packets of the client, by polling or by a WebSocket. The wire passes events and acks to the sockets of the
 //! client, and everything else (CONNECT, DISCONNECT, pongs) to socketioxide, which sees each client as a WebSocket: see
-//! [`Bridge`](super::bridge::Bridge). Packets behind a CONNECT wait until the socket exists.
+//! [`Bridge`](super::bridge::Bridge). Packets that follow a CONNECT wait until the socket exists.
 //!
 //! Out: one send queue for both transports. Sending never waits: data that the network does not accept, or that the
-//! client does not poll, stays in the queue and is counted there. A client for which too much data waits is
+//! client does not poll, stays in the queue and is counted there. If too much data waits for a client, the client is
 //! disconnected.
 
 mod cutoff;
@@ -59,7 +59,7 @@ use crate::{
 
 /// Threshold in bytes: a queue of this size is written before the call that sends to it has ended.
 const FLUSH_THRESHOLD_BYTES: usize = 64 * 1024;
-/// Maximum time for waiting packets to leave when the host closes a session.
+/// Maximum time for sending the waiting packets when the host closes a session.
 const CLOSING: Duration = Duration::from_millis(200);
 /// Maximum time for a client to receive the waiting data when its session ends.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -113,8 +113,8 @@ pub(in crate::host) struct Opening {
 
 /// Session of one client.
 ///
-/// The fields that an event needs come first and next to each other, here and in [`State`]. With many clients they are
-/// in no cache of the processor, and the processor fetches 64 bytes at a time.
+/// The fields that an event needs come first and next to each other, here and in [`State`]. With many clients, they are
+/// in none of the processor's caches, and the processor fetches 64 bytes at a time.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Wire {
@@ -148,9 +148,9 @@ pub(super) struct State {
     polling: Option<Box<Requests>>,
     /// Waker of the task that reads the WebSocket.
     reader: Option<Waker>,
-    /// Number of sockets whose `on_connection` is running. Nothing leaves while there are any.
+    /// Number of sockets whose `on_connection` is running. Nothing is sent while there are any.
     held: u32,
-    /// `true` while socketioxide has handled everything that the wire has handed to it.
+    /// `true` while socketioxide has handled everything that the wire has passed to it.
     is_idle: bool,
     /// `true` while the WebSocket holds written bytes in a buffer of its own, as TLS does.
     unflushed: bool,
@@ -158,9 +158,9 @@ pub(super) struct State {
     draining: bool,
     /// `true` while a flush of the queue is scheduled.
     flushes_later: bool,
-    /// `true` after socketioxide has closed or dropped its stream: only the rest of the queue is still written.
+    /// `true` after socketioxide has closed or dropped its stream: after that, only the rest of the queue is written.
     ending: bool,
-    /// `true` while the session closes: it ends as soon as nothing waits any more.
+    /// `true` while the session closes: it ends as soon as no data waits any more.
     closing: bool,
     /// `true` after the session has ended and its queue was discarded.
     dead: bool,
@@ -180,7 +180,7 @@ pub(super) struct State {
     drainer: Option<Waker>,
     /// Number of sockets that the server has ended, and whose DISCONNECT socketioxide has not written yet.
     unwritten_ends: usize,
-    /// Reason for which the host has ended the session, in Node's words.
+    /// Reason why the host has ended the session, in Node's wording.
     reason: Option<&'static str>,
     /// Permit of the session, held until the client disconnects or the wire is dropped.
     permit: Option<ConnectionPermit>,
@@ -240,7 +240,7 @@ impl Wire {
         state.dead || state.ending && state.queue.is_empty()
     }
 
-    /// Returns the reason for which the host has ended the session, if it has.
+    /// Returns the reason why the host has ended the session, if it has.
     pub(in crate::host) fn reason(&self) -> Option<&'static str> {
         self.lock().reason
     }
@@ -272,7 +272,7 @@ impl Wire {
 
     // --- sockets ---
 
-    /// Records whether a CONNECT waits until a reload is decided.
+    /// Records whether a CONNECT waits for a reload.
     pub(in crate::host) fn connect_postponed(&self, namespace: &str, is_postponed: bool) {
         self.lock().connects.postpone(namespace, is_postponed);
     }
@@ -288,7 +288,7 @@ impl Wire {
         if let Some(permit) = &mut state.permit {
             permit.connected();
         }
-        // A session that is over would hold the state for ever, because the state refers back to the session.
+        // A session that is over would hold the state forever, because the state refers back to the session.
         let unwanted = match state.is_over() {
             true => Some(kept),
             false => state.connects.accept(namespace, kept),
@@ -302,13 +302,13 @@ impl Wire {
         self.lock().connects.take_accepted(namespace)
     }
 
-    /// Records the end of a CONNECT: its socket is open, or the client has left. The packets behind it are no longer
-    /// held. A rejected CONNECT ends when socketioxide writes the rejection.
+    /// Records the end of a CONNECT: its socket is open, or the client has left. The packets that follow it are no
+    /// longer held. A rejected CONNECT ends when socketioxide writes the rejection.
     pub(in crate::host) fn connect_ended(&self, namespace: &str) {
         self.lock().end_connect(namespace);
     }
 
-    /// Answers a CONNECT, and adds its socket. Nothing leaves until the returned guard is dropped, so the client
+    /// Answers a CONNECT, and adds its socket. Nothing is sent until the returned guard is dropped, so the client
     /// receives the answer after `on_connection` has run. Returns `None` if the client has left.
     pub(in crate::host) fn open_socket(
         self: &Arc<Self>,
@@ -326,7 +326,7 @@ impl Wire {
         Some(Hold(self.clone()))
     }
 
-    /// Ends the socket with this id in a namespace. Returns `false` if it has ended already.
+    /// Ends the socket with this id in a namespace. Returns `false` if it has already ended.
     pub(in crate::host) fn end_socket(&self, namespace: &str, id: &str) -> bool {
         let keep = self.options().clients.max_namespaces_per_client;
         let socket = self.lock().sockets.end(namespace, id, keep);
@@ -334,9 +334,9 @@ impl Wire {
     }
 
     /// Claims the end of a socket for the server, just before socketioxide receives it. Returns `false` if the socket
-    /// has ended already: the client may have left the namespace a moment ago, and socketioxide would disconnect the
-    /// client from all namespaces if it were told of both ends. Returns `true` if the session is over, because
-    /// socketioxide may still hold the socket.
+    /// has already ended: the client may have just left the namespace, and socketioxide would disconnect the client
+    /// from all namespaces if it received both ends. Returns `true` if the session is over, because socketioxide may
+    /// still hold the socket.
     pub(in crate::host) fn claim_end(&self, namespace: &str, id: &str) -> bool {
         let keep = self.options().clients.max_namespaces_per_client;
         let mut state = self.lock();
@@ -351,8 +351,8 @@ impl Wire {
 
     // --- sending ---
 
-    /// Returns `true` if a volatile event would wait: something else is on its way to the client, or the client does
-    /// not poll.
+    /// Returns `true` if a volatile event would wait: other data still waits to be sent to the client, or the client
+    /// does not poll.
     pub(in crate::host) fn is_busy(&self) -> bool {
         let state = self.lock();
         let is_ready = match &state.polling {
@@ -362,8 +362,8 @@ impl Wire {
         !is_ready || !state.queue.is_empty()
     }
 
-    /// Sends the frames of a packet. They leave when the call that sends them has ended, or earlier if much data waits.
-    /// Returns `false` if the client has disconnected.
+    /// Sends the frames of a packet. They are written when the call that sends them has ended, or earlier if much data
+    /// waits. Returns `false` if the client has disconnected.
     pub(in crate::host) fn send(self: &Arc<Self>, frames: impl Into<Frames>) -> bool {
         let mut state = self.lock();
         if state.dead {
@@ -389,7 +389,7 @@ impl Wire {
     pub(super) fn send_text(self: &Arc<Self>, text: &[u8]) {
         let mut state = self.lock();
         state.push_text(text);
-        // The error is ignored, because the reader notices a broken connection, too.
+        // The error is ignored, because the reader also notices a broken connection.
         let _ = self.flush_now(state);
     }
 
@@ -400,12 +400,12 @@ impl Wire {
         if state.queue.is_empty() {
             return;
         }
-        // The error is ignored, because the reader notices a broken connection, too.
+        // The error is ignored, because the reader also notices a broken connection.
         let _ = self.flush_now(state);
     }
 
     /// Accepts what socketioxide writes. Frames about the session itself do not reach the client, because the host has
-    /// sent the same already, or because the client must not see them.
+    /// already sent the same, or because the client must not see them.
     pub(super) fn write(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.lock();
         if state.dead {
@@ -427,10 +427,11 @@ impl Wire {
                 }
                 Frame::Refused(namespace) => {
                     state.queue.push_slice(frame);
-                    // The CONNECT does not end sooner, because until about now socketioxide would ignore the next one.
+                    // The CONNECT does not end sooner, because socketioxide would have ignored another CONNECT until
+                    // about now.
                     state.end_connect(namespace);
                 }
-                // A client that polls has no WebSocket to control.
+                // A polling client has no WebSocket to control.
                 Frame::Control | Frame::Close if state.polling.is_some() => {}
                 Frame::Close => {
                     state.has_closed = true;
@@ -472,8 +473,8 @@ impl Wire {
         self.bounded(state)
     }
 
-    /// Disconnects the client if too much data waits for it, and the slowest clients if too much waits for all
-    /// together.
+    /// Disconnects the client if too much data waits for it, and the slowest clients if too much data waits for all
+    /// clients together.
     fn bounded(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> io::Result<()> {
         if !state.queue.amount().is_within(self.context.max_backlog()) {
             drop(state);
@@ -500,8 +501,7 @@ impl Wire {
 
     // --- end of the session ---
 
-    /// Ends all sockets of the client, and then the session: when everything that was sent has left, or after
-    /// [`CLOSING`].
+    /// Ends all sockets of the client, and then the session: when all queued data has been sent, or after [`CLOSING`].
     pub(in crate::host) fn close(self: &Arc<Self>) {
         let sockets: Vec<_> = self.lock().sockets.live().cloned().collect();
         for socket in sockets {
@@ -526,7 +526,7 @@ impl Wire {
         }
         if state.polling.is_some() {
             (state.closing, state.lingers) = (false, true);
-            // The next poll receives what waits.
+            // The next poll receives the waiting data.
             state.push_text(&[CLOSE]);
             state.hand_text(&[CLOSE]);
             state.wake_poll();
@@ -541,12 +541,12 @@ impl Wire {
         self.lock().permit = None;
     }
 
-    /// Ends the session at once, for a reason in Node's words, and discards what waits for the client.
+    /// Ends the session at once, for a reason in Node's wording, and discards the data that waits for the client.
     pub(in crate::host) fn abort(&self, reason: &'static str) {
         self.lock().abort_now(Some(reason));
     }
 
-    /// Ends the session, because socketioxide has closed or dropped its stream. Waiting data may still leave, for at
+    /// Ends the session, because socketioxide has closed or dropped its stream. Waiting data may still be sent, for at
     /// most [`LAST_WORDS`].
     pub(super) fn end(self: &Arc<Self>) {
         self.write_waiting();
@@ -559,7 +559,7 @@ impl Wire {
         state.wake_poster();
         wake(&mut state.reader);
         let waits = match &state.polling {
-            // A poll receives what waits, and ends the session for the client.
+            // A poll receives the waiting data, and ends the session for the client.
             Some(polling) => !state.queue.is_empty() && (state.lingers || polling.is_polled),
             None => state.draining,
         };
@@ -621,19 +621,19 @@ impl Drop for Hold {
 }
 
 impl State {
-    /// Returns the public id of the client's first socket, for announcements.
+    /// Returns the public id of one of the client's sockets, for announcements: the first one that has not ended.
     fn socket_id(&self) -> Option<String> {
         let first = self.sockets.live().next();
         first.map(|socket| socket.id().to_owned())
     }
 
-    /// Returns `true` if the session has ended, or is ending and sends only what waits already.
+    /// Returns `true` if the session has ended, or is ending and sends only the data that already waits.
     pub(super) const fn is_over(&self) -> bool {
         self.dead || self.ending
     }
 
-    /// Ends the session at once. `reason` is set if the host ends it, in Node's words. Returns `false` if the session
-    /// has ended already.
+    /// Ends the session at once. `reason` is set if the host ends it, in Node's wording. Returns `false` if the session
+    /// has already ended.
     fn abort_now(&mut self, reason: Option<&'static str>) -> bool {
         let is_first = !std::mem::replace(&mut self.dead, true);
         self.reason = self.reason.or(reason);
@@ -669,13 +669,13 @@ impl State {
     fn close_websocket(&mut self) {
         if let Some(io) = &mut self.io {
             let mut context = Context::from_waker(Waker::noop());
-            // An error is ignored, because the end of the connection tells the client the same.
+            // An error is ignored, because the end of the connection has the same meaning for the client.
             let _ = Pin::new(io).poll_write(&mut context, &server_frames::CLOSE);
         }
     }
 
-    /// Stops holding packets behind CONNECTs, because their time is over. Returns `false` if the packets still wait:
-    /// for a reload, or because socketioxide has ignored a CONNECT, which is handed to it again.
+    /// Stops holding packets behind CONNECTs, because the time limit is over. Returns `false` if the packets still
+    /// wait: for a reload, or because socketioxide has ignored a CONNECT, which is passed to it again.
     pub(super) fn end_gate(&mut self) -> bool {
         let ignored = self.connects.ignored();
         if ignored.is_empty() {
@@ -701,19 +701,19 @@ impl State {
         self.queue.push_slice(&frame);
     }
 
-    /// Hands a text packet to socketioxide.
+    /// Passes a text packet to socketioxide.
     fn hand_text(&mut self, text: &[u8]) {
         self.hand(|inbox| client_frames::push(inbox, OpCode::Data(Data::Text), text));
     }
 
-    /// Hands frames to socketioxide.
+    /// Passes frames to socketioxide.
     fn hand(&mut self, push: impl FnOnce(&mut Vec<u8>)) {
         push(&mut self.inbox);
         self.is_idle = false;
         wake(&mut self.bridge);
     }
 
-    /// Returns the frames that wait for socketioxide. If there are none, socketioxide has handled everything before.
+    /// Returns the frames that wait for socketioxide. If there are none, socketioxide has handled all earlier ones.
     pub(super) fn poll_inbox(&mut self, context: &Context<'_>) -> Poll<io::Result<Vec<u8>>> {
         if !self.inbox.is_empty() {
             return Poll::Ready(Ok(std::mem::take(&mut self.inbox)));
@@ -758,12 +758,12 @@ impl State {
         Poll::Pending
     }
 
-    /// Returns `true` if socketioxide has handled everything that the wire has handed to it.
+    /// Returns `true` if socketioxide has handled everything that the wire has passed to it.
     const fn is_idle(&self) -> bool {
         self.is_idle && self.inbox.is_empty()
     }
 
-    /// Stores the waker of the reader, which changes of the session wake.
+    /// Stores the waker of the reader, so that changes of the session wake the reader.
     fn wait(&mut self, context: &Context<'_>) {
         let waker = context.waker();
         if !self.reader.as_ref().is_some_and(|one| one.will_wake(waker)) {

@@ -1,4 +1,4 @@
-//! Edits, with the new closure that each old closure must be paired with.
+//! Edits, with the new closure with which each old closure must be paired.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ fn on_connection(socket) { let score = 0;
   let map = #{ add: |a, b| a + b, sub: |a, b| a - b };
 }"#;
 
-/// Returns `true` if the text of a row begins with `code`.
+/// Returns `true` if the text of a row starts with `code`.
 fn begins(version: &Version, index: usize, code: &str) -> bool {
     let row = version.places().row(index).unwrap();
     let text = version.source(&row.file).unwrap();
@@ -306,7 +306,7 @@ fn what_is_new_or_gone_has_no_counterpart() {
     assert_eq!((alignment.new_row(7), alignment.old_row(7)), (None, None));
 }
 
-/// Returns timers that only their code distinguishes.
+/// Returns timers that differ only in their code.
 fn timers(count: usize, name: &str) -> String {
     let timers = (0..count).map(|n| {
         format!("set_timeout(|| {{ {name} += {n}; if {name} > {n} {{ {name} = 0; }} }}, 5);\n")
@@ -322,7 +322,7 @@ fn two_hundred_edited_closures_are_found_by_similarity() {
     assert!((0..200).all(|index| alignment.new_row(index) == Some(index)));
 }
 
-/// All pairs of them would be 29 million, and would take minutes to compare.
+/// There would be 29 million pairs, which would take minutes to compare.
 #[test]
 fn thousands_of_edited_closures_are_left_alone_instead_of_comparing_all_pairs() {
     let load = |name: &str| {

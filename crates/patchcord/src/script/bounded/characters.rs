@@ -1,5 +1,5 @@
-//! Functions on single characters of a string. Rhai's own rebuild the string one character at a time, which takes many
-//! times longer than copying it.
+//! Functions on single characters of a string. Rhai's own functions rebuild the string one character at a time, which
+//! takes many times longer than copying it.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -28,8 +28,8 @@ pub(super) fn register(engine: &mut Engine) {
     );
 }
 
-/// Returns the byte offset of a character, or of the end if there is no such character. A negative place counts from
-/// the end; one before the beginning returns `None`.
+/// Returns the byte offset of a character, or of the end if there is no such character. A negative index counts from
+/// the end. Returns `None` for an index before the start.
 fn place(text: &str, place: INT) -> Option<usize> {
     let place = match usize::try_from(place) {
         Ok(place) => place,
@@ -41,13 +41,13 @@ fn place(text: &str, place: INT) -> Option<usize> {
     Some(after(text, place))
 }
 
-/// Returns the length in bytes of the first `characters` characters, or of the whole text if it is shorter.
+/// Returns the length in bytes of the first `characters` characters, or of the whole string if it is shorter.
 fn after(text: &str, characters: usize) -> usize {
     let place = text.char_indices().nth(characters);
     place.map_or(text.len(), |(place, _)| place)
 }
 
-/// Keeps only a part of the text. Also returns the changed text.
+/// Keeps only a part of the string. Also returns the changed string.
 fn crop(text: &mut ImmutableString, start: INT, len: INT) -> Fallible<ImmutableString> {
     let begin = place(text, start).unwrap_or_default();
     let rest = text.get(begin..).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Arrays and maps: removal of equal neighbours, comparison, search and padding.
+//! Arrays and maps: removal of adjacent equal elements, comparison, search and padding.
 
 use std::iter;
 
@@ -17,7 +17,7 @@ pub(super) fn register(engine: &mut Engine, limits: &Limits) {
     filling(engine, limits.array_size);
 }
 
-/// Registers `dedup`. Rhai's own continues when the closure fails, or when the call has used up its budget.
+/// Registers `dedup`. Rhai's own function continues when the closure fails, or when the call has used up its budget.
 fn deduplicating(engine: &mut Engine) {
     engine.register_fn(
         "dedup",
@@ -51,7 +51,7 @@ fn dedup(list: &mut Array, mut same: impl FnMut(&Dynamic, &Dynamic) -> Fallible<
     Ok(())
 }
 
-/// Registers `==` and `!=`. Rhai's own recurse as deep as the values are nested.
+/// Registers `==` and `!=`. Rhai's own operators recurse as deeply as the values are nested.
 fn comparing(engine: &mut Engine) {
     type Context<'a> = NativeCallContext<'a>;
     engine.register_fn("==", |context: Context<'_>, a: &mut Array, b: Array| {
@@ -68,7 +68,7 @@ fn comparing(engine: &mut Engine) {
     });
 }
 
-/// Registers searches. Rhai's own copy the wanted value for each element.
+/// Registers searches. Rhai's own functions copy the wanted value for each element.
 fn finding(engine: &mut Engine) {
     type Context<'a> = NativeCallContext<'a>;
     engine.register_fn(
@@ -91,8 +91,8 @@ fn finding(engine: &mut Engine) {
     );
 }
 
-/// Returns the place of the first element from `start` on that equals `value`, or -1. A negative start counts from the
-/// end.
+/// Returns the index of the first element, starting at `start`, that is equal to `value`, or -1 if there is none. A
+/// negative `start` counts from the end.
 fn position(
     context: &NativeCallContext<'_>,
     list: &Array,
@@ -168,7 +168,8 @@ pub(in crate::script) fn equal(
     }
 }
 
-/// Registers `pad`. Rhai's own multiplies sizes without an overflow check, and then requests more memory than there is.
+/// Registers `pad`. Rhai's own function multiplies sizes without an overflow check, and then requests more memory than
+/// there is.
 fn filling(engine: &mut Engine, max: usize) {
     engine.register_fn(
         "pad",

@@ -1,10 +1,10 @@
-//! Replacements within the limits, for functions of Rhai's standard packages that could run long, grow large or nest
-//! without end.
+//! Bounded replacements for functions of Rhai's standard packages that could run too long, or whose results could grow
+//! or nest without limit.
 //!
-//! Rhai checks a size only after it has built the value, counts no operation inside a native function, and follows
+//! Rhai checks a size only after it has built the value, counts no operations inside a native function, and follows
 //! nested values to any depth. For a script, the functions here behave like Rhai's own. But they check a size before
-//! they build a value, stop at the limits, charge the call for their results, and end at a maximum depth.
-//! `tests/fixtures/functions.txt` lists every function of the engine, so that no new one comes in unnoticed.
+//! they build a value, stop at the limits, charge the call for their results, and stop at a maximum depth.
+//! `tests/fixtures/functions.txt` lists every function of the engine, so that no new function goes unnoticed.
 
 mod characters;
 mod lists;
@@ -25,14 +25,14 @@ pub(super) fn register(engine: &mut Engine, limits: &Limits) {
     lists::register(engine, limits);
 }
 
-/// Returns Rhai's error for a value that is too large. `what` is in Rhai's words: [`STRING`] or [`ARRAY`].
+/// Returns Rhai's error for a value that is too large. `what` is in Rhai's wording: [`STRING`] or [`ARRAY`].
 fn too_large<T>(what: &str) -> Fallible<T> {
     Err(EvalAltResult::ErrorDataTooLarge(what.to_owned(), Position::NONE).into())
 }
 
-/// Rhai's words for the length of a string, for [`too_large`].
+/// Rhai's wording for the length of a string, for [`too_large`].
 const STRING: &str = "Length of string";
-/// Rhai's words for the size of an array, for [`too_large`].
+/// Rhai's wording for the size of an array, for [`too_large`].
 const ARRAY: &str = "Size of array/BLOB";
 
 /// Size of one array element, in bytes.

@@ -1,4 +1,4 @@
-//! Strings: functions that build and split them, and values as text.
+//! Strings: functions that build and split them, and the conversion of values to strings.
 
 use std::fmt::Write;
 
@@ -62,7 +62,7 @@ fn building(engine: &mut Engine, max: usize) {
     });
 }
 
-/// Replaces every `find` in a string. Also returns the changed string.
+/// Replaces every occurrence of `find` in a string. Also returns the changed string.
 fn replace(
     text: &mut ImmutableString,
     find: &str,
@@ -82,8 +82,8 @@ fn replace(
     Ok(text.clone())
 }
 
-/// Pads a string to a length of `len` characters. Also returns it. Rejects an empty `with`, because Rhai's own function
-/// never ends with it.
+/// Pads a string to a length of `len` characters. Also returns it. Rejects an empty `with`, with which Rhai's own
+/// function would never end.
 fn pad(text: &mut ImmutableString, len: INT, with: &str, max: usize) -> Fallible<ImmutableString> {
     let len = usize::try_from(len).unwrap_or_default();
     let missing = len.saturating_sub(text.chars().count());
@@ -157,8 +157,8 @@ fn pieces(text: &str, mut found: impl Iterator<Item = Dynamic>, max: usize) -> F
     Ok(pieces)
 }
 
-/// Text of an array or a map, in Rhai's format. What is nested too deep, or exceeds the maximum size, is shown as
-/// `...`. An error instead would make Rhai fall back to its own function, which has no limit.
+/// Array or map as text, in Rhai's format. Parts that are nested too deeply, or that exceed the maximum size, are shown
+/// as `...`. If this returned an error instead, Rhai would fall back to its own function, which has no limit.
 struct Shown<'a, 'c> {
     context: &'a NativeCallContext<'c>,
     text: String,
@@ -205,7 +205,8 @@ impl<'a, 'c> Shown<'a, 'c> {
         self.text.push('}');
     }
 
-    /// Writes the separator, and returns `true` if one more element may follow. Otherwise writes `...`.
+    /// Writes the separator and returns `true` if one more element may follow. Otherwise writes `...` and returns
+    /// `false`.
     fn goes_on(&mut self, place: usize, depth: usize) -> bool {
         if place > 0 {
             self.text.push_str(", ");

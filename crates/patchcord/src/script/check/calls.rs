@@ -8,7 +8,7 @@ use super::{Check, Type, expressions::closure, takes};
 use crate::{
     diagnostic::{Diagnostic, javascript},
     script::{
-        shape_problem,
+        pattern_problem, shape_problem,
         symbols::{SymbolTable, nearest},
     },
 };
@@ -41,6 +41,7 @@ impl Check<'_> {
             return None;
         }
         self.shape(call);
+        self.pattern(call);
         let types = self.given(None, call, !self.functions.contains_key(name));
         let known = self.known;
         let own = self.functions.get(name).into_iter().flatten();
@@ -74,8 +75,21 @@ impl Check<'_> {
         None
     }
 
-    /// Reports an invalid shape, such as `valid(value, #{ title: "strin" })`, and a shape that is the first argument
-    /// instead of the second.
+    /// Reports an invalid pattern, such as `re("[a-z")`.
+    fn pattern(&mut self, call: &FnCallExpr) {
+        let [pattern] = &call.args[..] else { return };
+        if call.name != "re" || self.functions.contains_key("re") {
+            return;
+        }
+        let literal = pattern.get_literal_value(None);
+        let literal = literal.and_then(|pattern| pattern.into_immutable_string().ok());
+        if let Some(problem) = literal.and_then(|pattern| pattern_problem(&pattern)) {
+            self.report(Diagnostic::error(problem), pattern.start_position(), "");
+        }
+    }
+
+    /// Reports an invalid shape, such as `valid(value, #{ title: "strin" })`, and a shape that is passed as the first
+    /// argument instead of the second.
     fn shape(&mut self, call: &FnCallExpr) {
         let [_, shape] = &call.args[..] else { return };
         if call.name != "valid" || self.functions.contains_key("valid") {
@@ -93,8 +107,8 @@ impl Check<'_> {
         }
     }
 
-    /// Reports a function that belongs to a handle and is called without one: `emit("hello")`. Returns `true` if it
-    /// reports.
+    /// Reports a function that belongs to a handle but is called without one: `emit("hello")`. Returns `true` if it has
+    /// reported a problem.
     fn receiver_of(&mut self, call: &FnCallExpr, position: Position, types: &[Type]) -> bool {
         let name = call.name.as_str();
         let is_without = types.first().copied().flatten().is_some_and(|first| {
@@ -241,8 +255,8 @@ impl Check<'_> {
         known.returns(id, name, count)
     }
 
-    /// Reports what cannot be sent: too many values, closures except as the last argument, handles, characters as event
-    /// names, and reserved events of the protocol. The first `before` arguments are not values.
+    /// Reports arguments that cannot be sent: too many values, closures except as the last argument, handles,
+    /// characters as event names, and reserved events of the protocol. The first `before` arguments are not values.
     fn payload(
         &mut self,
         word: &str,

@@ -1,4 +1,4 @@
-//! Changes of copies that have no effect, methods that are hidden by functions of the file, and variables that all
+//! Changes to copies, which have no effect, methods that are hidden by functions of the file, and variables that all
 //! iterations of a loop share.
 
 use rhai::{ASTNode, Expr, FnCallExpr, ImmutableString, Position, Stmt};
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::diagnostic::Diagnostic;
 
-/// Methods that change a text in place, and also return it.
+/// Methods that change a string in place and also return it.
 const CHANGES_TEXT: &[&str] = &[
     "replace",
     "trim",
@@ -52,7 +52,7 @@ impl Check<'_> {
         !self.is_handle(element)
     }
 
-    /// Reports `io.data.get("list", []).push(x);`: the array is a copy that nothing keeps.
+    /// Reports `io.data.get("list", []).push(x);`: the array is a copy that is not stored.
     pub(super) fn changed_result(&mut self, statement: &Stmt) {
         let Stmt::Expr(expression) = statement else {
             return;
@@ -243,7 +243,7 @@ impl Check<'_> {
     }
 }
 
-/// Returns the method that a chain ends with.
+/// Returns the last method of a chain.
 fn last_method(expression: &Expr) -> Option<&str> {
     match expression {
         Expr::Dot(dot, ..) => last_method(&dot.rhs),
@@ -290,7 +290,7 @@ fn only_changed(name: &ImmutableString, body: &[Stmt]) -> Option<Position> {
     (!captures && !uses.iter().any(is_seen)).then_some(first)
 }
 
-/// Returns the position of a variable, if a method call changes it as a statement of its own.
+/// Returns the position of a variable, if a separate statement changes it by a method call.
 fn method_on(expression: &Expr, name: &ImmutableString) -> Option<Position> {
     let Expr::Dot(dot, ..) = expression else {
         return None;

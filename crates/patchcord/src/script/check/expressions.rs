@@ -12,14 +12,14 @@ use crate::{
     script::symbols::{Member, is_closure as is_closure_type, nearest},
 };
 
-/// Closure, as it is written in the text.
+/// Closure in the text.
 pub(in crate::script) struct Closure<'a> {
     pub(in crate::script) name: String,
     pub(in crate::script) captured: &'a [Expr],
     pub(in crate::script) position: Position,
 }
 
-/// Returns the closure, if an expression is one.
+/// Returns the closure, if an expression is a closure.
 pub(in crate::script) fn closure(expression: &Expr) -> Option<Closure<'_>> {
     match expression {
         Expr::DynamicConstant(value, position) => {
@@ -268,7 +268,7 @@ impl Check<'_> {
         self.known.is_open(data).then_some("data")
     }
 
-    /// Adds a hint that names what the receiver has instead.
+    /// Adds a hint that names a similar member of the receiver.
     pub(super) fn with_member(
         &self,
         error: Diagnostic,

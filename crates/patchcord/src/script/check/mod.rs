@@ -1,9 +1,10 @@
 //! Static checks of a file, before it runs. Rhai itself finds an unknown function only when a call reaches it.
 //!
-//! In: the AST of a file, as written and not optimized, and the symbols ([`SymbolTable`]). Out: diagnostics. An error is code
-//! that fails whenever it runs; a warning is code that probably does not do what its author meant.
+//! In: the original AST of a file, before optimization, and the symbols ([`SymbolTable`]). Out: diagnostics. An error
+//! means that the code fails whenever it runs; a warning means that the code probably does not do what its author
+//! intended.
 //!
-//! Invariant: no false alarm. The type of a value is known only if the value is a literal or comes from a handle (a
+//! Invariant: no false positives. The type of a value is known only if the value is a literal or comes from a handle (a
 //! parameter of a hook, a global name, or a chain that starts at one). The checks ignore all other values.
 
 mod calls;
@@ -84,7 +85,7 @@ struct Variable {
     name: ImmutableString,
     type_of: Type,
     position: Position,
-    /// `true` if it is worth a warning that no code reads the variable.
+    /// `true` if there should be a warning when no code reads the variable.
     declared: bool,
     used: bool,
 }
@@ -93,7 +94,7 @@ struct Variable {
 #[derive(Clone)]
 struct Function {
     definition: Arc<ScriptFuncDef>,
-    /// Statements of its body.
+    /// Statements of the function's body.
     body: Arc<[Stmt]>,
 }
 
@@ -145,9 +146,9 @@ struct Check<'a> {
     /// Names that the file reads: variables, functions as values, and modules before `::`. A call is stored as
     /// `name()`.
     mentioned: BTreeSet<String>,
-    /// Variables that are assigned somewhere: the type of their first value may not last.
+    /// Variables to which some code assigns: the type of the first value may change.
     assigned: BTreeSet<String>,
-    /// `true` if a function assigns to `this`, which may change the type of the value that it is called on.
+    /// `true` if a function assigns to `this`, which may change the type of the value on which it is called.
     assigns_this: bool,
     /// Functions that see the variables of their callers: `name!(...)`.
     capturing: BTreeSet<String>,
@@ -282,8 +283,8 @@ impl<'a> Check<'a> {
         self.found.push(diagnostic.at(place));
     }
 
-    /// Returns the place of a name. It is at `position` or, where Rhai reports the start of a larger expression, after
-    /// it in the same line.
+    /// Returns the location of a name. It is at `position` or, where Rhai reports the start of a larger expression,
+    /// later in the same line.
     fn place(&self, position: Position, marked: &str) -> Option<Place> {
         let (line, from) = (position.line()?, position.position().unwrap_or(1));
         let text = self.file.text.split('\n').nth(line.checked_sub(1)?)?;
@@ -308,7 +309,7 @@ fn arguments(count: usize) -> String {
     }
 }
 
-/// Describes the argument counts that the functions of a name accept, for a message about a call with `found`
+/// Describes the argument counts that the functions with a name accept, for a message about a call with `found`
 /// arguments.
 fn takes(counts: impl Iterator<Item = usize>, found: usize) -> String {
     let counts: Vec<_> = counts.collect::<BTreeSet<_>>().into_iter().collect();

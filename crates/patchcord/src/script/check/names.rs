@@ -41,8 +41,8 @@ impl Check<'_> {
         None
     }
 
-    /// Reports a variable around a closure that has the name of a function defined above: in the closure, Rhai takes
-    /// the function.
+    /// Reports a variable around a closure that has the same name as a function that is defined above: in the closure,
+    /// the name refers to the function.
     fn taken_for_function(&mut self, name: &str, position: rhai::Position) {
         let mut around = self.around.iter_mut().flatten();
         let Some(variable) = around.find(|variable| variable.name == name) else {

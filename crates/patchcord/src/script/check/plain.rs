@@ -1,4 +1,4 @@
-//! Functions and properties that values of Rhai's own types do not have, and unknown keys of the host's maps.
+//! Functions and properties that values of Rhai's built-in types do not have, and unknown keys of the host's maps.
 
 use std::any::TypeId;
 
@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Check<'_> {
-    /// Reports a function that exists for no value at all: `list.forEach(...)`. On a value that has no keys this is an
-    /// error. On a value of unknown type it is a warning, unless the value may be a map with a closure of that name.
+    /// Reports a function that exists for no type at all: `list.forEach(...)`. On a value that has no keys, this is an
+    /// error. On a value of unknown type, it is a warning, unless the value may be a map with a closure of that name.
     pub(super) fn plain_call(&mut self, on: Type, shown: &str, name: &str, position: Position) {
         let is_own = self.functions.contains_key(name) || SymbolTable::is_keyword(name);
         if is_own || !self.known.named("", name).is_empty() {
@@ -36,7 +36,7 @@ impl Check<'_> {
         self.report(error, position, name);
     }
 
-    /// Reports a property that exists for no value at all: `list.length`.
+    /// Reports a property that exists for no type at all: `list.length`.
     pub(super) fn plain_property(&mut self, on: Type, shown: &str, name: &str, position: Position) {
         let getter = format!("get${name}");
         if !self.is_plain(on) || !self.known.named("", &getter).is_empty() {
@@ -59,12 +59,12 @@ impl Check<'_> {
     }
 
     /// Returns `true` if a map may have a closure of this name. Other files may create it, and so may this file if it
-    /// contains the name as a key or as a text.
+    /// contains the name as a key or as a string.
     fn may_be_key(&self, name: &str) -> bool {
         !self.file.is_entry || !self.aliases.is_empty() || self.is_written(name)
     }
 
-    /// Returns `true` if this file contains a name as a key or as a text, or stores closures under computed keys.
+    /// Returns `true` if this file contains a name as a key or as a string, or stores closures under computed keys.
     pub(super) fn is_written(&self, name: &str) -> bool {
         let mut is_written = false;
         self.file.ast.walk(&mut |nodes| {
@@ -82,7 +82,7 @@ impl Check<'_> {
         is_written
     }
 
-    /// Returns `true` if a value has one of Rhai's own types and keeps it. A function that assigns to `this` may change
+    /// Returns `true` if a value has a built-in type of Rhai and keeps it. A function that assigns to `this` may change
     /// the type.
     fn is_plain(&self, on: Type) -> bool {
         on.is_some_and(is_plain) && !self.assigns_this

@@ -44,8 +44,8 @@ impl Calls {
         Self(calls)
     }
 
-    /// Returns the functions that are called here and are other functions in `other`, each with its name and the
-    /// position of a call here.
+    /// Returns the functions that are called here and that are different functions in `other`, each with its name and
+    /// the position of a call here.
     pub(crate) fn ambiguous<'a>(
         &'a self,
         other: &'a Self,

@@ -1,4 +1,4 @@
-//! Statements, and the variables that are in scope at each.
+//! Statements, and the variables that are in scope at each of them.
 
 use rhai::{ASTFlags, Expr, FlowControl, ImmutableString, Position, Stmt};
 
@@ -11,7 +11,8 @@ impl Check<'_> {
         for statement in ast.statements() {
             self.statement(statement);
         }
-        // Other code may read top-level variables, as `global::name` or through an import: none of them is unused.
+        // Other code may read top-level variables, as `global::name` or through an import, so none of them counts as
+        // unused.
         self.scope.clear();
     }
 
@@ -187,7 +188,7 @@ impl Check<'_> {
         }
     }
 
-    /// Returns `true` if a value is a handle: the host provides it, and closures capture it as it is.
+    /// Returns `true` if a value is a handle, which the host provides, and which closures capture by value.
     pub(super) fn is_handle(&self, type_of: Type) -> bool {
         let mut handles = self.known.vocabulary.handles.iter();
         type_of.is_some_and(|id| !is_closure_type(id) && handles.any(|(_, handle)| handle() == id))

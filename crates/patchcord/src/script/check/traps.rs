@@ -1,5 +1,5 @@
-//! Valid code that does something else than it seems to do: methods that return nothing, shared keys that two calls
-//! change at the same time, divisions that lose their remainder.
+//! Valid code that does not do what it seems to do: methods that return nothing, shared keys that two calls change at
+//! the same time, divisions that lose their remainder.
 
 use std::any::TypeId;
 
@@ -67,7 +67,7 @@ impl Check<'_> {
         }
     }
 
-    /// Reports a division of whole numbers that loses its remainder: `5 / 2`.
+    /// Reports a division of integers that loses its remainder: `5 / 2`.
     pub(super) fn division(&mut self, call: &FnCallExpr, position: Position) {
         let is_division = call.op_token.is_some() && call.name == "/";
         if let [Expr::IntegerConstant(a, _), Expr::IntegerConstant(b, _)] = &*call.args
@@ -84,8 +84,8 @@ impl Check<'_> {
         }
     }
 
-    /// Reports a comparison with a property `len`: `changed.len > 0`. A map has no such property, and `()` is not above
-    /// 0.
+    /// Reports a comparison with a property `len`: `changed.len > 0`. A map has no such property, and `()` is not
+    /// greater than 0.
     pub(super) fn compared_len(&mut self, call: &FnCallExpr) {
         let is_comparison = matches!(call.name.as_str(), "<" | "<=" | ">" | ">=" | "==" | "!=");
         for operand in call
@@ -115,7 +115,7 @@ impl Check<'_> {
         }
     }
 
-    /// Reports `if valid(...)`: the result is `()` or a text, and not a condition.
+    /// Reports `if valid(...)`: the result is `()` or a string, not a boolean.
     pub(super) fn validity(&mut self, condition: &Expr) {
         if let Expr::FnCall(call, position) = condition
             && call.name == "valid"
@@ -243,7 +243,7 @@ struct SharedKey {
     name: String,
     /// `true` if the script changes a part of the value, and not the whole value.
     is_deeper: bool,
-    /// Target of the change, for the hint: in it, a variable with the name of the key stands for the value.
+    /// Target of the change, for the hint. In the target, a variable with the name of the key replaces the value.
     change: String,
 }
 

@@ -1,5 +1,5 @@
-//! Arguments of types that a function does not accept, names of types that no value has, and texts that were meant to
-//! be interpolated.
+//! Arguments of types that a function does not accept, type names that no value has, and strings that were meant to be
+//! interpolated.
 
 use std::any::TypeId;
 
@@ -38,7 +38,7 @@ const MAX_CALLS: usize = 4;
 
 impl Check<'_> {
     /// Reports arguments of wrong types, if the function exists for other types: `set_timeout(100, || ...)`. The types
-    /// of a method begin with its receiver.
+    /// of a method start with its receiver.
     pub(super) fn takes_types(
         &mut self,
         signatures: &[&Signature],
@@ -57,7 +57,7 @@ impl Check<'_> {
             format!("({})", words.join(", "))
         };
         let skip = usize::from(is_method);
-        // Signatures that do not accept the first argument are no help.
+        // Signatures that do not accept the first argument do not help.
         let is_near = |signature: &&&Signature| {
             let first = signature
                 .types()
@@ -113,7 +113,7 @@ impl Check<'_> {
         }
     }
 
-    /// Reports a comparison with the name of a type that no value has: `type_of(m) == "object"`.
+    /// Reports a comparison with a type name that no value has: `type_of(m) == "object"`.
     pub(super) fn compared_type(&mut self, call: &FnCallExpr) {
         let is_comparison = call.op_token.is_some() && matches!(call.name.as_str(), "==" | "!=");
         if !is_comparison || !call.args.iter().any(is_type_of) {
@@ -131,7 +131,7 @@ impl Check<'_> {
         }
     }
 
-    /// Reports `"hello ${name}"`: a text in double quotes is not interpolated.
+    /// Reports `"hello ${name}"`: a string in double quotes is not interpolated.
     pub(super) fn interpolation(&mut self, text: &ImmutableString, position: Position) {
         let Some((_, rest)) = text.split_once("${") else {
             return;

@@ -32,7 +32,7 @@ fn parse(text: &str) -> Fallible<Dynamic> {
         max_depth: limit(|l| l.nesting),
         max_array,
         max_map,
-        // Rhai rejects a value with more than this in any case, once the value is built.
+        // Rhai would reject a value with more elements anyway, after building the value.
         max_values: max_array.saturating_add(max_map),
         ..value::Limits::default()
     };
@@ -46,7 +46,7 @@ fn written(value: &Dynamic) -> Fallible<String> {
     Ok(text)
 }
 
-/// Maximum number of spaces of an indent, as in JavaScript.
+/// Maximum indentation per level, in spaces, as in JavaScript.
 const MAX_INDENT: usize = 10;
 
 #[export_module]
@@ -55,8 +55,8 @@ const MAX_INDENT: usize = 10;
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Parses JSON (RFC 8259): objects become maps, `null` becomes `()`, and whole numbers stay whole. Throws if the
-    /// text is not valid JSON. In Node it is `JSON.parse`.
+    /// Parses JSON (RFC 8259): objects become maps, `null` becomes `()`, and integers stay integers. Throws if the
+    /// string is not valid JSON. The equivalent in Node is `JSON.parse`.
     ///
     /// ```rhai
     /// let settings = json::parse(`{"sound": true, "volume": 7}`);
@@ -66,8 +66,8 @@ mod words {
         parse(text)
     }
 
-    /// Returns a value as JSON. Throws if the value contains a closure, a handle or a timestamp, which have no JSON
-    /// form. Node leaves them out.
+    /// Returns a value as JSON. Throws if the value contains a closure, a handle or a timestamp, which JSON cannot
+    /// represent. The equivalent in Node, `JSON.stringify`, leaves out functions.
     ///
     /// ```rhai
     /// print(json::stringify([1, "two", #{ three: () }]));
@@ -77,7 +77,7 @@ mod words {
         written(&value).map(Into::into)
     }
 
-    /// Returns a value as JSON on several lines, with `indent` spaces for each level.
+    /// Returns a value as JSON on several lines, indented by `indent` spaces for each level.
     ///
     /// ```rhai
     /// print(json::stringify(#{ name: "Ada", scores: [3, 5] }, 2));

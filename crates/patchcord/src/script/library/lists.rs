@@ -1,4 +1,4 @@
-//! Functions on arrays. The elements are values: an array that a function returns has copies of them.
+//! Functions on arrays. Elements are values: an array that a function returns contains copies of them.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -22,8 +22,8 @@ pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "lists", words);
 }
 
-/// Returns `true` if `a` comes after `b`. The closure returns either a number, which is above 0 in this case, or a
-/// boolean, which is `true` if `a` comes first.
+/// Returns `true` if `a` comes after `b`. The closure returns either a number, which is greater than 0 in this case, or
+/// a boolean, which is `true` if `a` comes first.
 fn comes_after(
     context: &NativeCallContext<'_>,
     order: &FnPtr,
@@ -51,7 +51,7 @@ fn by(context: &NativeCallContext<'_>, list: Array, order: &FnPtr) -> Fallible<A
     sorted(list, &mut |a, b| comes_after(context, order, a, b))
 }
 
-/// Sorts the values: in ascending order if `last` is `Greater`, in descending order if it is `Less`.
+/// Sorts the values, in ascending order if `last` is `Greater`, in descending order if it is `Less`.
 fn in_order(list: Array, last: Ordering) -> Fallible<Array> {
     sorted(list, &mut |a, b| Ok(compare(a, b)? == last))
 }
@@ -62,13 +62,13 @@ fn copy(list: &Array) -> Fallible<Array> {
     Ok(list.clone())
 }
 
-/// Calls a closure with an element. Returns `true` if the closure returned `true`, and not another value.
+/// Calls a closure with an element. Returns `true` only if the closure returned the boolean `true`.
 fn holds(context: &NativeCallContext<'_>, test: &FnPtr, element: &Dynamic) -> Fallible<bool> {
     let answer = test.call_raw(context, None, [element.clone()])?;
     Ok(answer.as_bool().unwrap_or(false))
 }
 
-/// Replaces nested arrays by their elements, `depth` levels deep.
+/// Flattens nested arrays up to `depth` levels deep.
 fn flat(list: &Array, depth: INT) -> Fallible<Array> {
     let mut found = Array::new();
     for element in list {
@@ -87,7 +87,7 @@ fn flat(list: &Array, depth: INT) -> Fallible<Array> {
     Ok(found)
 }
 
-/// Returns a value as a text, as `${value}` does.
+/// Returns a value as a string, as `${value}` does.
 fn text(context: &NativeCallContext<'_>, value: &Dynamic) -> Fallible<ImmutableString> {
     if let Ok(text) = value.as_immutable_string_ref() {
         return Ok(text.clone());
@@ -103,9 +103,9 @@ fn text(context: &NativeCallContext<'_>, value: &Dynamic) -> Fallible<ImmutableS
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Sorts the array in place, in ascending order. It may contain numbers (whole numbers and floats), texts,
-    /// characters or booleans. Returns nothing; `sorted` returns a sorted copy. Node compares numbers as texts; here
-    /// they are compared as numbers.
+    /// Sorts the array in place, in ascending order. The elements may be numbers (integers and floats), strings,
+    /// characters or booleans. Returns nothing; `sorted` returns a sorted copy. Node sorts numbers as strings by
+    /// default; here they are sorted as numbers.
     ///
     /// ```rhai
     /// let scores = [30, 4.5, 100]; scores.sort();
@@ -116,9 +116,9 @@ mod words {
         Ok(())
     }
 
-    /// Sorts the array in place with a closure. The closure compares two elements: it returns a number above 0, or
-    /// `false`, if the first one comes after the second. The sort itself returns nothing; `sorted` returns a sorted
-    /// copy.
+    /// Sorts the array in place with a closure. The closure compares two elements: it must return a number greater than
+    /// 0, or `false`, if the first element comes after the second. `sort` itself returns nothing; `sorted` returns a
+    /// sorted copy.
     ///
     /// ```rhai
     /// let players = [#{ score: 3 }, #{ score: 7.5 }];
@@ -134,7 +134,7 @@ mod words {
         Ok(())
     }
 
-    /// Sorts the array in place, the largest element first. Returns nothing.
+    /// Sorts the array in place, in descending order. Returns nothing.
     ///
     /// ```rhai
     /// let scores = [30, 4.5, 100]; scores.sort_desc();
@@ -145,8 +145,8 @@ mod words {
         Ok(())
     }
 
-    /// Returns the element at a place, or `()` if there is none. Negative places count from the end. In Node it is
-    /// `at`.
+    /// Returns the element at an index, or `()` if there is none. A negative index counts from the end. The equivalent
+    /// in Node is `at`.
     ///
     /// ```rhai
     /// let last = ["Ada", "Bob"].get(-1);
@@ -165,8 +165,8 @@ mod words {
             .unwrap_or_default()
     }
 
-    /// Returns the elements in ascending order. They may be numbers (whole numbers and floats), texts, characters or
-    /// booleans. In Node it is `toSorted`.
+    /// Returns a copy of the array, sorted in ascending order. The elements may be numbers (integers and floats),
+    /// strings, characters or booleans. The equivalent in Node is `toSorted`.
     ///
     /// ```rhai
     /// let names = ["Bob", "Ada"].sorted();
@@ -176,7 +176,7 @@ mod words {
         in_order(copy(list)?, Ordering::Greater)
     }
 
-    /// Returns the elements, sorted with a closure as in `sort`.
+    /// Returns a copy of the array, sorted with a closure as in `sort`.
     ///
     /// ```rhai
     /// let best = [#{ score: 3 }, #{ score: 7.5 }].sorted(|a, b| b.score - a.score)[0];
@@ -190,7 +190,7 @@ mod words {
         by(&context, copy(list)?, &order)
     }
 
-    /// Returns the elements in descending order, the largest first.
+    /// Returns a copy of the array, sorted in descending order.
     ///
     /// ```rhai
     /// print([1, 2.5, 3].order_desc());
@@ -200,7 +200,7 @@ mod words {
         in_order(copy(list)?, Ordering::Less)
     }
 
-    /// Returns the elements from the last to the first. `reverse` reverses the array in place. In Node it is
+    /// Returns a copy of the array in reverse order. `reverse` reverses the array in place. The equivalent in Node is
     /// `toReversed`.
     ///
     /// ```rhai
@@ -213,7 +213,7 @@ mod words {
         Ok(reversed)
     }
 
-    /// Returns the elements as one text, with `separator` between them.
+    /// Joins the elements into one string, with `separator` between them.
     ///
     /// ```rhai
     /// socket.emit("online", ["Ada", "Bob"].join(", "));
@@ -239,7 +239,7 @@ mod words {
         Ok(joined.into())
     }
 
-    /// Returns the elements as one text, with commas between them.
+    /// Joins the elements into one string, with commas between them.
     ///
     /// ```rhai
     /// print([1, 2, 3].join());
@@ -252,7 +252,7 @@ mod words {
         join(context, list, ",")
     }
 
-    /// Returns the elements from a place to the end. A negative place counts from the end.
+    /// Returns the elements from index `start` to the end. A negative index counts from the end.
     ///
     /// ```rhai
     /// let last = io.data.get("history", []).slice(-10);
@@ -262,7 +262,8 @@ mod words {
         slice_of(list, start, INT::MAX)
     }
 
-    /// Returns the elements from `start` up to, but not including, `end`. Negative places count from the end.
+    /// Returns the elements from index `start` up to, but not including, index `end`. A negative index counts from the
+    /// end.
     ///
     /// ```rhai
     /// print(["a", "b", "c", "d"].slice(1, 3));
@@ -277,7 +278,7 @@ mod words {
         copy(&list.get(range).unwrap_or_default().to_vec())
     }
 
-    /// Returns the elements, with each nested array replaced by its elements.
+    /// Returns a copy of the array in which each nested array is replaced with its elements, one level deep.
     ///
     /// ```rhai
     /// print([1, [2, 3], [[4]]].flat());
@@ -287,7 +288,7 @@ mod words {
         flat(list, 1)
     }
 
-    /// Returns the elements, with nested arrays replaced by their elements, `depth` levels deep.
+    /// Returns a copy of the array in which nested arrays are replaced with their elements, up to `depth` levels deep.
     ///
     /// ```rhai
     /// print([1, [2, [3, [4]]]].flat(2));
@@ -297,7 +298,7 @@ mod words {
         flat(list, depth)
     }
 
-    /// Returns `true` if an element is equal to `value`, the same as `contains` and `value in list`.
+    /// Returns `true` if an element is equal to `value`, as `contains` and `value in list` do.
     ///
     /// ```rhai
     /// if !["red", "blue"].includes(socket.handshake.query.team) { socket.disconnect(); }
@@ -316,7 +317,7 @@ mod words {
         Ok(false)
     }
 
-    /// Returns the place of the first element for which a closure returns `true`, or -1 if there is none.
+    /// Returns the index of the first element for which a closure returns `true`, or -1 if there is none.
     ///
     /// ```rhai
     /// let place = [#{ id: 1 }, #{ id: 2 }].find_index(|item| item.id == 2);
@@ -335,7 +336,7 @@ mod words {
         Ok(-1)
     }
 
-    /// Returns `true` if a closure returns `true` for every element, the same as `all`.
+    /// Returns `true` if a closure returns `true` for every element, as `all` does.
     ///
     /// ```rhai
     /// let is_ready = [#{ ready: true }, #{ ready: true }].every(|player| player.ready);
@@ -354,8 +355,8 @@ mod words {
         Ok(true)
     }
 
-    /// Returns the elements without those that are equal to an earlier one. `dedup` removes only equal neighbours, and
-    /// does so in place.
+    /// Returns a copy of the array without the elements that are equal to an earlier one. `dedup` removes only adjacent
+    /// equal elements, and changes the array in place.
     ///
     /// ```rhai
     /// print(["a", "b", "a"].unique());
@@ -379,8 +380,8 @@ mod words {
         Ok(found)
     }
 
-    /// Returns the sum of the numbers, or 0 for an empty array. The sum is a whole number if all elements are, and a
-    /// float if it is too large for that.
+    /// Returns the sum of the numbers, or 0 for an empty array. The sum is an integer if all elements are integers,
+    /// unless it is too large for an integer: then it is a float.
     ///
     /// ```rhai
     /// let average = [3, 4.5].sum() / 2.0;
@@ -403,8 +404,8 @@ mod words {
         Ok(sum.into())
     }
 
-    /// Groups the elements by what a closure returns for each. Returns a map of arrays, whose keys are texts. In Node
-    /// it is `Object.groupBy`.
+    /// Groups the elements by the key that a closure returns for each element. Returns a map from each key, as a
+    /// string, to an array of elements. The equivalent in Node is `Object.groupBy`.
     ///
     /// ```rhai
     /// let teams = [#{ name: "Ada", team: "red" }, #{ name: "Bob", team: "blue" }].group_by(|player| player.team);

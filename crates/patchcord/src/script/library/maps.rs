@@ -12,7 +12,7 @@ pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "maps", words);
 }
 
-/// Converts an array of keys to texts.
+/// Converts an array of keys to strings.
 fn keys(keys: &Array) -> Fallible<Vec<ImmutableString>> {
     let key = |key: &Dynamic| {
         key.as_immutable_string_ref()
@@ -25,7 +25,7 @@ fn keys(keys: &Array) -> Fallible<Vec<ImmutableString>> {
     keys.iter().map(key).collect()
 }
 
-/// Returns the entries whose keys pass the test `fits`.
+/// Returns the entries whose keys satisfy the predicate `fits`.
 fn having(map: &Map, fits: impl Fn(&str) -> bool) -> Fallible<Map> {
     let found = map.iter().filter(|(key, _)| fits(key));
     produce(
@@ -45,7 +45,7 @@ fn having(map: &Map, fits: impl Fn(&str) -> bool) -> Fallible<Map> {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Returns the entries of the map, as an array of arrays with a key and its value. In Node it is `Object.entries`.
+    /// Returns the entries of the map as an array of `[key, value]` arrays. The equivalent in Node is `Object.entries`.
     ///
     /// ```rhai
     /// for entry in #{ ada: 3, bob: 5 }.entries() { print(`${entry[0]} has ${entry[1]}`); }
@@ -63,7 +63,7 @@ mod words {
         Ok(map.iter().map(entry).collect())
     }
 
-    /// Returns a map with the same keys, where each value is what a closure returns for the old value.
+    /// Returns a map with the same keys. Each value is the result of calling a closure with the old value.
     ///
     /// ```rhai
     /// let doubled = #{ ada: 3, bob: 5 }.map_values(|score| score * 2);
@@ -82,7 +82,7 @@ mod words {
         Ok(changed)
     }
 
-    /// Returns the entries with these keys. Keys that the map does not have are ignored.
+    /// Returns a map with only the entries that have one of these keys. Keys that are not in the map are ignored.
     ///
     /// ```rhai
     /// let shown = #{ id: 7, name: "Ada", secret: "x" }.pick(["id", "name"]);
@@ -93,7 +93,7 @@ mod words {
         having(map, |key| wanted.iter().any(|wanted| wanted == key))
     }
 
-    /// Returns the entries without these keys.
+    /// Returns a map without the entries that have one of these keys.
     ///
     /// ```rhai
     /// let shown = #{ id: 7, name: "Ada", secret: "x" }.omit(["secret"]);

@@ -1,15 +1,20 @@
-//! Functions on texts, arrays, maps and numbers that Rhai does not have, or that behave differently there.
+//! Functions on strings, arrays, maps and numbers that Rhai lacks, or that behave differently in Rhai.
 //!
-//! In: an engine. Out: the same engine with the functions. They charge the call for their results, as those of
-//! `bounded` do. A function that changes a text in place also returns the changed text.
+//! In: an engine. Out: the same engine with the functions. They charge the call for their results, as the functions of
+//! `bounded` do. A function that changes a string in place also returns the changed string.
 
+mod bytes;
+mod hash;
 mod json;
 mod lists;
 mod maps;
 mod numbers;
 mod order;
+mod regex;
 mod shape;
 mod text;
+mod time;
+mod url;
 mod valid;
 
 use std::ops::Range;
@@ -17,12 +22,13 @@ use std::ops::Range;
 use rhai::{Engine, EvalAltResult, INT, Module};
 
 pub(crate) use order::{NoSum, sum};
+pub(crate) use regex::pattern_problem;
 pub(crate) use valid::shape_problem;
 
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
-/// Registers the functions, which take precedence over Rhai's own of the same names. All are in one module, because
-/// Rhai searches one module after the other for a function.
+/// Registers the functions, which take precedence over Rhai's own functions of the same names. All are in one module,
+/// because Rhai looks for a function in one module after the other.
 pub(super) fn register(engine: &mut Engine) {
     let mut module = Module::new();
     text::register(&mut module);
@@ -30,11 +36,16 @@ pub(super) fn register(engine: &mut Engine) {
     maps::register(&mut module);
     numbers::register(engine, &mut module);
     valid::register(&mut module);
+    regex::register(&mut module);
     engine.register_global_module(module.into());
     json::register(engine);
+    bytes::register(engine);
+    hash::register(engine);
+    time::register(engine);
+    url::register(engine);
 }
 
-/// Returns the range from `start` up to, but not including, `end`. Negative places count from the end.
+/// Returns the range from `start` up to, but not including, `end`. A negative index counts from the end.
 fn part(len: usize, start: INT, end: INT) -> Range<usize> {
     let place = |place: INT| match usize::try_from(place) {
         Ok(place) => place.min(len),

@@ -1,4 +1,4 @@
-//! Functions on numbers. A client sends 2.0 as 2, so every function on floats also exists for whole numbers.
+//! Functions on numbers. A client sends 2.0 as 2, so every function on floats also exists for integers.
 
 use rhai::{
     Dynamic, Engine, EvalAltResult, FLOAT, INT, ImmutableString, Module,
@@ -16,7 +16,7 @@ pub(super) fn register(engine: &mut Engine, module: &mut Module) {
 type OfOne = fn(FLOAT) -> FLOAT;
 type OfTwo = fn(FLOAT, FLOAT) -> FLOAT;
 
-/// Registers for whole numbers the functions that Rhai has only for floats.
+/// Registers, for integers, the functions that Rhai has only for floats.
 #[expect(
     clippy::cast_precision_loss,
     reason = "functions of floats have results of that precision"
@@ -65,11 +65,12 @@ fn of_floats(engine: &mut Engine) {
 
 /// Maximum number of digits after the decimal point, as in JavaScript.
 const MAX_DIGITS: usize = 100;
-/// Number of further digits that decide whether a number is exactly halfway between two results: a float has 53 bits.
+/// Number of further digits that are examined to decide whether a number is exactly halfway between two results: a
+/// float has 53 bits.
 const BEYOND: usize = 60;
 
-/// Formats a float with `digits` digits after the decimal point. A number that is exactly halfway is rounded away from
-/// zero, as in JavaScript.
+/// Formats a float with `digits` digits after the decimal point. A number exactly halfway between two results is
+/// rounded away from zero, as in JavaScript.
 fn fixed(number: FLOAT, digits: usize) -> String {
     let exact = format!("{number:.*}", digits + BEYOND);
     let beyond = exact.get(exact.len() - BEYOND..).unwrap_or_default();
@@ -96,7 +97,7 @@ fn away_from_zero(number: FLOAT) -> FLOAT {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Returns the number as a text with `digits` digits after the decimal point.
+    /// Returns the number as a string with `digits` digits after the decimal point.
     ///
     /// ```rhai
     /// print(`${(2.0 / 3).to_fixed(2)} seconds`);
@@ -115,7 +116,7 @@ mod words {
         }
     }
 
-    /// Returns the whole number as a text with `digits` zeros after the decimal point.
+    /// Returns the integer as a string with `digits` zeros after the decimal point.
     ///
     /// ```rhai
     /// print(3.to_fixed(2));
@@ -134,7 +135,8 @@ mod words {
         }
     }
 
-    /// Limits a number to the range from `low` to `high`. Returns the number, or the limit that it exceeds.
+    /// Limits a number to the range from `low` to `high`. Returns `low` if the number is smaller, `high` if it is
+    /// larger, and otherwise the number itself.
     ///
     /// ```rhai
     /// socket.on("move", |x| { socket.data.x = clamp(x, 0, 100); });

@@ -1,4 +1,5 @@
-//! Order of values: numbers of both kinds together, texts, characters, booleans.
+//! Order of values. Integers and floats are compared with each other; strings, characters and booleans only with their
+//! own kind.
 
 use std::cmp::Ordering;
 
@@ -7,7 +8,7 @@ use rhai::{Array, Dynamic};
 use super::Fallible;
 use crate::diagnostic::type_word;
 
-/// Returns the number of a value, if it is a whole number or a float.
+/// Returns a value as a float, if it is an integer or a float.
 #[expect(
     clippy::cast_precision_loss,
     reason = "beyond 2^53 the nearest float is compared, as in JavaScript"
@@ -17,18 +18,18 @@ pub(super) fn number(value: &Dynamic) -> Option<f64> {
     value.as_float().ok().or_else(int)
 }
 
-/// Reason why two values have no sum.
+/// Reason why two values cannot be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NoSum {
-    /// The sum is outside the range of whole numbers.
+    /// The sum is outside the range of integers.
     TooLarge,
-    /// The first value is not a number, but of this type.
+    /// The first value is not a number; its type is the field.
     First(String),
-    /// The second value is not a number, but of this type.
+    /// The second value is not a number; its type is the field.
     Second(String),
 }
 
-/// Adds two numbers. The sum is a whole number if both are.
+/// Adds two numbers. The sum is an integer if both numbers are integers.
 pub(crate) fn sum(a: &Dynamic, b: &Dynamic) -> Result<Dynamic, NoSum> {
     if let (Ok(a), Ok(b)) = (a.as_int(), b.as_int()) {
         return a.checked_add(b).map(Dynamic::from).ok_or(NoSum::TooLarge);
@@ -62,11 +63,10 @@ pub(super) fn compare(a: &Dynamic, b: &Dynamic) -> Fallible<Ordering> {
     Err(format!("{problem}: sort by a closure, as in `sort(|a, b| a.age - b.age)`").into())
 }
 
-/// Comparison that returns `true` if the first value comes after the second.
+/// Comparison function that returns `true` if the first value comes after the second.
 pub(super) type ComesAfter<'a> = &'a mut dyn FnMut(&Dynamic, &Dynamic) -> Fallible<bool>;
 
-/// Sorts an array. Equal values keep their order. Stops at the first error, and also terminates if the answers of the
-/// comparison are inconsistent.
+/// Sorts an array. The sort is stable. Stops at the first error, and terminates even if the comparison is inconsistent.
 pub(super) fn sorted(mut list: Array, comes_after: ComesAfter<'_>) -> Fallible<Array> {
     if list.len() < 2 {
         return Ok(list);

@@ -1,6 +1,6 @@
 //! Shapes of values that come from clients: `#{ title: "string 1..256", tags: ["string"] }`.
 //!
-//! In: a shape as a script writes it, and a value. Out: the problems of the value, one line for each place.
+//! In: a shape as a script writes it, and a value. Out: the problems of the value, one line for each path.
 
 use std::fmt::{self, Write as _};
 
@@ -9,17 +9,17 @@ use rhai::{Array, Dynamic, Map};
 use super::order::number;
 use crate::{diagnostic::type_word, value::Binary};
 
-/// Maximum number of lines about one value.
+/// Maximum number of problems that are reported for one value.
 const MAX_PROBLEMS: usize = 10;
-/// Maximum number of characters of a key or a text that a line shows.
+/// Maximum number of characters of a key or a string that a line shows.
 const MAX_SHOWN: usize = 40;
-/// Key of a map's shape that stands for all other keys.
+/// Key in the shape of a map that stands for all other keys.
 const OTHERS: &str = "*";
 
 /// Shape of a value.
 pub(super) struct Shape {
     what: What,
-    /// `true` if the value may be `()`, and its key may be missing in a map.
+    /// `true` if the value may be `()`, and if its key may be missing in a map.
     is_optional: bool,
 }
 
@@ -55,7 +55,7 @@ const KINDS: [(&str, Kind); 8] = [
     ("binary", Kind::Binary),
 ];
 
-/// Limits of a number, or of the length of a value; both are inclusive.
+/// Inclusive limits of a number, or of the length of a value.
 #[derive(Clone, Copy, Default)]
 struct Bounds {
     least: Option<f64>,
@@ -66,7 +66,7 @@ impl Shape {
     /// Parses a shape.
     ///
     /// # Errors
-    /// If it is not a valid shape; the text names the reason.
+    /// Fails if the shape is not valid; the error text names the reason.
     pub(super) fn new(shape: &Dynamic) -> Result<Self, String> {
         if let Ok(text) = shape.as_immutable_string_ref() {
             return Self::of_text(&text);
@@ -155,7 +155,7 @@ impl Shape {
         })
     }
 
-    /// Returns the problems of a value, one line for each place, or `None` if it has this shape.
+    /// Returns the problems of a value, one line for each path, or `None` if it has this shape.
     pub(super) fn problems(&self, value: &Dynamic) -> Option<String> {
         let mut found = Vec::new();
         self.check(value, &mut String::new(), &mut found);
@@ -187,15 +187,15 @@ impl Shape {
     fn check_elements(&self, list: &Array, path: &mut String, found: &mut Vec<String>) {
         let len = path.len();
         for (place, element) in list.iter().enumerate() {
-            // Writing to a text does not fail.
+            // Writing to a `String` does not fail.
             let _ = write!(path, "[{place}]");
             self.check(element, path, found);
             path.truncate(len);
         }
     }
 
-    /// Returns `true` if a value has this shape. Shapes of lists and maps never fit: `check` goes through their
-    /// elements.
+    /// Returns `true` if a value has this shape. Returns `false` for shapes of lists and maps, because `check` visits
+    /// their elements.
     fn fits(&self, value: &Dynamic) -> bool {
         match &self.what {
             What::Kind(kind, bounds) => kind
@@ -261,7 +261,8 @@ fn place(path: &str) -> String {
 }
 
 impl Kind {
-    /// Returns the number that limits apply to: the value itself, or its length. `None` for values of other kinds.
+    /// Returns the number that the limits apply to: the value itself, or its length. Returns `None` for values of other
+    /// kinds.
     fn measure(self, value: &Dynamic) -> Option<f64> {
         let count = match self {
             Self::Any => 0,
@@ -280,7 +281,7 @@ impl Kind {
         Some(length(count))
     }
 
-    /// Returns the name of the kind in messages, and the unit of its length.
+    /// Returns the name of the kind for messages, and the unit of its length.
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Any => ("any value", ""),
@@ -316,7 +317,7 @@ impl Bounds {
         }
     }
 
-    /// Parses limits of a length, which are whole and not negative.
+    /// Parses limits of a length, which are non-negative integers.
     fn of_length(text: &str) -> Result<Self, String> {
         let bounds = Self::new(text)?;
         let mut limits = bounds.least.into_iter().chain(bounds.most);
@@ -333,7 +334,7 @@ impl Bounds {
             && self.most.is_none_or(|most| measure <= most)
     }
 
-    /// Writes the limits, of a number or of a length in `unit`s.
+    /// Writes the limits of a number, or of a length in `unit`s.
     fn write(self, f: &mut fmt::Formatter<'_>, unit: &'static str) -> fmt::Result {
         let from = if unit.is_empty() { "from" } else { "of" };
         let counted = |number| Counted(number, unit);
@@ -387,7 +388,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// Describes a value: a short text, a number or a boolean as it is, any other value by its kind and length.
+/// Describes a value: shows a short string, a number or a boolean itself, and any other value by its kind and length.
 fn described(value: &Dynamic) -> String {
     if value.is_unit() {
         return "nothing".to_owned();

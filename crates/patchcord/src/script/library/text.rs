@@ -1,4 +1,4 @@
-//! Functions on texts. Positions count characters, not UTF-16 units as in JavaScript.
+//! Functions on strings. Indexes and lengths count characters, not UTF-16 units as in JavaScript.
 
 use rhai::{
     Array, Dynamic, EvalAltResult, INT, ImmutableString, Module, combine_with_exported_module,
@@ -15,7 +15,7 @@ pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "text", words);
 }
 
-/// Returns a text or a character as a text.
+/// Returns a string or a character as a string.
 fn as_text(value: &Dynamic) -> Fallible<ImmutableString> {
     if let Ok(text) = value.as_immutable_string_ref() {
         return Ok(text.clone());
@@ -29,7 +29,7 @@ fn as_text(value: &Dynamic) -> Fallible<ImmutableString> {
     }
 }
 
-/// Charges the call for a text of `bytes` bytes. Fails if a text may not be that long.
+/// Charges the call for a string of `bytes` bytes. Fails if this exceeds the maximum length of a string.
 fn room(bytes: usize) -> Fallible {
     let max = limit(|limits| limits.string_size);
     if bytes > max {
@@ -40,7 +40,7 @@ fn room(bytes: usize) -> Fallible {
     produce(bytes)
 }
 
-/// Returns the characters that `text` needs to reach a length of `len`: `with`, repeated.
+/// Returns the padding that extends `text` to a length of `len` characters: `with`, repeated.
 fn padding(text: &str, len: INT, with: &str) -> Fallible<String> {
     let len = usize::try_from(len).unwrap_or_default();
     let missing = len.saturating_sub(text.chars().count());
@@ -63,7 +63,7 @@ fn slice(text: &str, start: INT, end: INT) -> Fallible<ImmutableString> {
     Ok(found.into())
 }
 
-/// Replaces a text by `new`, and returns it.
+/// Replaces the content of a string with `new`, and returns the string.
 fn change(text: &mut ImmutableString, new: &str) -> Fallible<ImmutableString> {
     if new.len() != text.len() || new != text.as_str() {
         produce(new.len())?;
@@ -78,7 +78,8 @@ fn change(text: &mut ImmutableString, new: &str) -> Fallible<ImmutableString> {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Removes whitespace at both ends. Changes the text itself, and also returns it; Node only returns a changed copy.
+    /// Removes whitespace from both ends. Changes the string in place and returns it; in Node, `trim` only returns a
+    /// copy.
     ///
     /// ```rhai
     /// let name = " Ada ".trim();
@@ -89,7 +90,7 @@ mod words {
         change(text, &new)
     }
 
-    /// Returns the text without whitespace at its beginning.
+    /// Returns a copy of the string without whitespace at the start.
     ///
     /// ```rhai
     /// print("  indented".trim_start());
@@ -101,7 +102,7 @@ mod words {
         change(&mut text.clone(), text.trim_start())
     }
 
-    /// Returns the text without whitespace at its end.
+    /// Returns a copy of the string without whitespace at the end.
     ///
     /// ```rhai
     /// print("a line\n".trim_end());
@@ -113,8 +114,7 @@ mod words {
         change(&mut text.clone(), text.trim_end())
     }
 
-    /// Makes all letters upper case. Changes the text itself, and also returns it; `to_upper` leaves the text
-    /// unchanged.
+    /// Converts the string to upper case. Changes the string in place and returns it; `to_upper` only returns a copy.
     ///
     /// ```rhai
     /// let code = "abc"; code.make_upper();
@@ -127,8 +127,7 @@ mod words {
         change(text, &new)
     }
 
-    /// Makes all letters lower case. Changes the text itself, and also returns it; `to_lower` leaves the text
-    /// unchanged.
+    /// Converts the string to lower case. Changes the string in place and returns it; `to_lower` only returns a copy.
     ///
     /// ```rhai
     /// let name = "ADA"; name.make_lower();
@@ -141,7 +140,7 @@ mod words {
         change(text, &new)
     }
 
-    /// Shortens the text to its first `len` characters. Changes the text itself, and also returns it.
+    /// Truncates the string to its first `len` characters. Changes the string in place and returns it.
     ///
     /// ```rhai
     /// let title = "a long title".truncate(6);
@@ -155,7 +154,7 @@ mod words {
         change(text, &new)
     }
 
-    /// Removes a text or a character wherever it occurs. Changes the text itself, and also returns it.
+    /// Removes every occurrence of a substring or a character. Changes the string in place and returns it.
     ///
     /// ```rhai
     /// let digits = "12 345".remove(" ");
@@ -181,7 +180,7 @@ mod words {
         change(text, &new)
     }
 
-    /// Returns the text, repeated `times` times.
+    /// Returns the string repeated `times` times.
     ///
     /// ```rhai
     /// print("-".repeat(20));
@@ -196,7 +195,7 @@ mod words {
         Ok(text.repeat(times).into())
     }
 
-    /// Returns the part from a character to the end. A negative position counts from the end.
+    /// Returns the substring from index `start` to the end. A negative index counts from the end.
     ///
     /// ```rhai
     /// print("file.txt".slice(-3));
@@ -209,7 +208,8 @@ mod words {
         slice(text, start, INT::MAX)
     }
 
-    /// Returns the part from `start` up to, but not including, `end`. Negative positions count from the end.
+    /// Returns the substring from index `start` up to, but not including, index `end`. A negative index counts from the
+    /// end.
     ///
     /// ```rhai
     /// let id = socket.id.slice(0, 6);
@@ -223,7 +223,7 @@ mod words {
         slice(text, start, end)
     }
 
-    /// Returns the text with spaces before it, up to a length of `len` characters.
+    /// Returns the string, padded at the start with spaces to a length of `len` characters.
     ///
     /// ```rhai
     /// print("7".pad_start(3));
@@ -236,7 +236,8 @@ mod words {
         Ok(format!("{}{text}", padding(text, len, " ")?).into())
     }
 
-    /// Returns the text with `filler` before it, repeated up to a length of `len` characters.
+    /// Returns the string, padded at the start with `filler`, which is repeated as needed, to a length of `len`
+    /// characters.
     ///
     /// ```rhai
     /// let hour = 7.to_string().pad_start(2, "0");
@@ -250,7 +251,7 @@ mod words {
         Ok(format!("{}{text}", padding(text, len, &as_text(&filler)?)?).into())
     }
 
-    /// Returns the text with spaces after it, up to a length of `len` characters.
+    /// Returns the string, padded at the end with spaces to a length of `len` characters.
     ///
     /// ```rhai
     /// print("name".pad_end(10) + "score");
@@ -263,8 +264,8 @@ mod words {
         Ok(format!("{text}{}", padding(text, len, " ")?).into())
     }
 
-    /// Returns the text with `filler` after it, repeated up to a length of `len` characters. `pad` does the same in
-    /// place.
+    /// Returns the string, padded at the end with `filler`, which is repeated as needed, to a length of `len`
+    /// characters. `pad` does the same in place.
     ///
     /// ```rhai
     /// print("name".pad_end(10, "."));
@@ -278,7 +279,7 @@ mod words {
         Ok(format!("{text}{}", padding(text, len, &as_text(&filler)?)?).into())
     }
 
-    /// Returns `true` if the text contains `part`, a text or a character, the same as `contains`.
+    /// Returns `true` if the string contains `part`, which is a string or a character, as `contains` does.
     ///
     /// ```rhai
     /// socket.on("chat message", |text| { if text.includes("http") { return "no links, please"; } });
@@ -291,7 +292,7 @@ mod words {
         Ok(text.contains(as_text(&part)?.as_str()))
     }
 
-    /// Returns the lines of the text, without the characters that end them.
+    /// Returns the lines of the string as an array, without line endings.
     ///
     /// ```rhai
     /// for line in "first\nsecond".lines() { print(line); }
@@ -307,8 +308,8 @@ mod words {
         Ok(text.lines().map(|line| line.to_owned().into()).collect())
     }
 
-    /// Escapes the text for an HTML page: returns it with `&`, `<`, `>`, `"` and `'` written as HTML requires. Better
-    /// still, let the page set `textContent`, which needs no escaping.
+    /// Returns a copy of the string with `&`, `<`, `>`, `"` and `'` escaped for HTML. Better still, let the page set
+    /// `textContent`, which needs no escaping.
     ///
     /// ```rhai
     /// socket.on("chat message", |text| { io.emit("chat message", text.escape_html()); });

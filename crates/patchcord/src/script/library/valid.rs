@@ -1,4 +1,4 @@
-//! `valid`: checks what a client has sent, before a script uses it.
+//! `valid`: checks data from a client before a script uses it.
 
 use rhai::{Dynamic, EvalAltResult, Module, combine_with_exported_module, plugin::export_module};
 
@@ -9,7 +9,7 @@ pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "valid", words);
 }
 
-/// Returns the problem with a shape that a script has written, if the shape is not valid.
+/// Returns the problem of a shape that a script has written, or `None` if the shape is valid.
 pub(crate) fn shape_problem(shape: &Dynamic) -> Option<String> {
     Shape::new(shape).err()
 }
@@ -20,17 +20,18 @@ pub(crate) fn shape_problem(shape: &Dynamic) -> Option<String> {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod words {
-    /// Compares a value with a shape. Returns `()` if the value has the shape, otherwise a text with the problems: one
-    /// line for each place, at most 10 lines. A shape is a text, an array or a map.
+    /// Checks a value against a shape. Returns `()` if the value has the shape, otherwise a string with the problems:
+    /// one line for each problem, at most 10 lines. A shape is a string, an array or a map.
     ///
-    /// A text names the type: `"string"`, `"int"`, `"number"`, `"bool"`, `"array"`, `"map"`, `"binary"` or `"any"`. An
-    /// `int` is a whole number; a client that sends `2.0` sends one. Inclusive limits may follow, for numbers or for
-    /// lengths in characters, elements, keys or bytes: `"string 1..256"`, `"int 0.."`, `"array ..10"`, `"string 8"`.
-    /// `"string?"` may be missing, and `"'red' | 'blue' | int"` is one of several.
+    /// A string names the type: `"string"`, `"int"`, `"number"`, `"bool"`, `"array"`, `"map"`, `"binary"` or `"any"`.
+    /// An `int` is an integer; a client that sends `2.0` sends one. Inclusive limits may follow. They apply to a
+    /// number, or to a length in characters, elements, keys or bytes: `"string 1..256"`, `"int 0.."`, `"array ..10"`,
+    /// `"string 8"`. The question mark in `"string?"` means that the value may be missing, and `"'red' | 'blue' | int"`
+    /// means one of these.
     ///
-    /// `[shape]` is an array whose elements have a shape, and `[shape, "1..10"]` one with 1 to 10 elements.
-    /// `#{ key: shape }` is a map with these keys and no others. A key with a question mark, `"key?"`, may be missing,
-    /// and the key `"*"` is the shape of all others. In Node a library does this.
+    /// `[shape]` is an array whose elements have this shape, and `[shape, "1..10"]` is such an array with 1 to 10
+    /// elements. `#{ key: shape }` is a map with these keys and no others. A key with a question mark, `"key?"`, may be
+    /// missing, and the key `"*"` has the shape of all other values. In Node you would use a validation library.
     ///
     /// ```rhai
     /// fn on_connection(socket) {

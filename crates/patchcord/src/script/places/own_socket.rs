@@ -15,7 +15,7 @@ pub(in crate::script) struct OwnSocket<'a> {
 }
 
 impl Places {
-    /// Returns `true` if a name means the connection's own socket in the closure of a row.
+    /// Returns `true` if a name refers to the connection's own socket in the closure of a row.
     pub(in crate::script) fn is_own_socket(
         &self,
         row: usize,

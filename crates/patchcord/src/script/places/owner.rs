@@ -1,9 +1,9 @@
-//! Owner of a captured variable: the closure or the function whose run creates the variable.
+//! Owner of a captured variable: the closure or the function that creates the variable when it runs.
 
 use super::{Declared, Places};
 use crate::script::tokens;
 
-/// Code whose run creates a variable.
+/// Code that creates a variable when it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::script) enum Owner {
     /// Closure, by its row.
@@ -15,7 +15,7 @@ pub(in crate::script) enum Owner {
 }
 
 impl Places {
-    /// Returns the code whose run creates a variable that the closure of a row has captured.
+    /// Returns the code that creates a variable that the closure of a row has captured.
     pub(in crate::script) fn owner(&self, row: usize, name: &str) -> Option<Owner> {
         let mut at = self.rows.get(row)?;
         while let Some(parent) = at.parent {
@@ -54,7 +54,7 @@ impl Places {
     }
 
     /// Returns `true` if the code that creates a variable declares its name exactly once, and not in a loop. Only such
-    /// a variable is the same one for all closures of a run.
+    /// a variable is shared by all closures of a run.
     pub fn is_unique(&self, row: usize, name: &str) -> bool {
         let is_unique = || {
             let owner = self.owner(row, name)?;
@@ -78,7 +78,7 @@ impl Places {
         let rows = self.rows.iter().enumerate().rev();
         let mut around =
             rows.filter(|(_, row)| row.file_index == file && row.range.contains(&declared.at));
-        // The row of a closure comes after the row of the closure around it.
+        // The row of a closure comes after the row of the enclosing closure.
         if let Some((row, _)) = around.next() {
             return Owner::Closure(row);
         }

@@ -112,7 +112,7 @@ fn on_connection(socket) {
     assert_eq!(places.row_of("anon$0"), None);
 }
 
-/// A closure has the same code as when it is the only one, also where its end is hard to find.
+/// A closure has the same code as when it is the only one, even if its end is hard to find.
 #[test]
 fn a_closure_ends_where_the_parser_ends_it() {
     let text = r#"

@@ -10,7 +10,7 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 use super::{Part, Reach};
 use crate::script::tokens::{Shape, Token, hash_all};
 
-/// Token, with the variable whose value it is a part of.
+/// Token, with the variable whose value it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct ByVariable {
     hash: u64,
@@ -33,8 +33,8 @@ impl Reach {
         map
     }
 
-    /// Returns the tokens of a part. The tokens of a variable's value carry the variable: if two statements change
-    /// places, each keeps its own calls.
+    /// Returns the tokens of a part. The tokens of a variable's value are marked with the variable, so that if two
+    /// statements are swapped, each keeps its own calls.
     fn by_variable(&self, range: &Range<usize>) -> Vec<ByVariable> {
         let tokens = self.tokens.get(range.clone()).unwrap_or_default();
         let mut variable = None;

@@ -2,30 +2,30 @@
 //!
 //! A native function does not know the caller of the function that calls it. But code without conditions runs in the
 //! order of its text, and code in one loop or condition runs as often as in the older version. So the order of the runs
-//! identifies them. If several loops or conditions decide, it does not.
+//! identifies them, unless several loops or conditions decide how often the function runs.
 
 use std::{collections::HashMap, ops::Range};
 
 use super::Reach;
 use crate::script::tokens::Shape;
 
-/// Maximum number of places that run a function; with more, its runs are unknown.
+/// Maximum number of sites that run a function; if there are more, its runs are unknown.
 const MAX_RUNS: usize = 64;
 
 /// Calls that lead to a run, the outermost first, as indices of tokens.
 type Path = Vec<usize>;
 
-/// Place in the text where a function is run.
+/// Site in the text where a function is run.
 #[derive(Debug, Clone)]
 struct Step {
     path: Path,
-    /// Token of the outermost block around the place. A block runs any number of times.
+    /// Token of the outermost block around the site. A block may run any number of times.
     block: Option<usize>,
-    /// `true` if the place runs once in each turn of the block.
+    /// `true` if the site runs once in each iteration of the block.
     is_direct: bool,
 }
 
-/// Places where one function is run in a version, in the order of the runs.
+/// Sites where one function is run in a version, in the order of the runs.
 #[derive(Debug)]
 struct Steps {
     all: Vec<Step>,
@@ -58,7 +58,7 @@ impl Steps {
     }
 }
 
-/// Run of a function that a call belongs to.
+/// Run of a function to which a call belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Run {
@@ -173,8 +173,8 @@ impl RunMap {
         }
     }
 
-    /// Returns the run that a call at a token of the newer version belongs to, when it is made for the `nth` time. The
-    /// older version made it `recorded` times.
+    /// Returns the run to which a call at a token of the newer version belongs when it is made for the `nth` time. The
+    /// older version made the call `recorded` times.
     pub(in crate::script) fn run(&self, token: usize, nth: usize, recorded: usize) -> Run {
         let part = self.parts.partition_point(|(end, _)| *end <= token);
         let runs = self.parts.get(part).and_then(|(_, runs)| runs.as_ref());
@@ -185,7 +185,7 @@ impl RunMap {
 /// Search for the steps of each part of a reach.
 struct Search<'a> {
     reach: &'a Reach,
-    /// Steps of each part, or `None` while a part is being searched and if its steps cannot be determined.
+    /// Steps of each part; `None` while the part is being searched, or if its steps cannot be determined.
     found: HashMap<usize, Option<Vec<Step>>>,
 }
 
@@ -250,7 +250,7 @@ impl<'a> Search<'a> {
                 step.is_direct = false;
             }
         }
-        // The arguments of a call run before it.
+        // The arguments of a call are evaluated before it.
         let end = |token: &usize| reach.end_of_call(*token);
         steps.sort_by_cached_key(|step| step.path.iter().map(end).collect::<Path>());
         Some(steps)

@@ -204,7 +204,7 @@ fn a_place_in_the_code_is_found_in_the_new_code() {
     }
     let gone = place(&old, "main.rhai", "as_value);").unwrap();
     assert_eq!(map[gone as usize], None);
-    // Only registered, and not run.
+    // This code is only registered, and not run.
     assert_eq!(place(&old, "main.rhai", "late() });"), None);
     assert_eq!(
         old.reach(Hook::Connection).place_at("lib/u.rhai", 99, 1),

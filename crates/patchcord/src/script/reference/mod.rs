@@ -1,7 +1,7 @@
-//! API of scripts as text: definitions for editors, and a reference to read.
+//! Script API as text: definitions for editors, and the reference.
 //!
 //! In: the functions of an engine with their comments, and the host's [`Vocabulary`]. Out: `.d.rhai` text and Markdown.
-//! Both come from the same comments, also for the functions of an embedder.
+//! Both are generated from the same comments, including those of an embedder's functions.
 
 mod page;
 mod rhai;
@@ -36,7 +36,7 @@ struct ApiFunction {
 /// Entry of the reference: the forms of a function, its parameters and result, and its comment.
 type Entry = (Vec<String>, String, String);
 
-/// Functions of an engine, except Rhai's own.
+/// Functions of an engine, except Rhai's built-in ones.
 #[derive(Debug)]
 pub struct ApiReference {
     words: Vec<ApiFunction>,
@@ -44,7 +44,7 @@ pub struct ApiReference {
 }
 
 impl ApiReference {
-    /// Collects all functions that are registered in `engine`, except Rhai's own.
+    /// Collects all functions that are registered in `engine`, except Rhai's built-in ones.
     pub fn new(engine: &Engine, vocabulary: Vocabulary) -> Self {
         let rhai = Engine::new();
         let of_rhai: BTreeSet<_> = rhai
@@ -58,7 +58,7 @@ impl ApiReference {
         let documented = words.iter().filter(|word| !word.doc.is_empty());
         let documented: BTreeSet<_> = documented.map(|word| word.name.clone()).collect();
         words.retain(|word| {
-            // Leaves out forms that exist only to explain an error, and bounded versions of Rhai's own functions.
+            // Leaves out forms that exist only to explain an error, and bounded versions of Rhai's built-in functions.
             let bare = word.parameters.iter().any(|(name, _)| name == "_");
             match (word.doc.is_empty(), documented.contains(&word.name)) {
                 (false, _) => true,
@@ -93,7 +93,7 @@ impl ApiReference {
         text
     }
 
-    /// Returns all pages, one after the other, in Markdown.
+    /// Returns all pages in sequence, in Markdown.
     pub fn reference(&self) -> String {
         let pages = Page::ALL.map(|page| {
             let text = self.page(page);
@@ -106,8 +106,7 @@ impl ApiReference {
     pub fn page(&self, page: Page) -> String {
         let mut text = String::new();
         if page == Page::Hooks {
-            text +=
-                "\nFunctions that the host calls by their names, at the top level of a script.\n";
+            text += "\nThe host calls these functions by name. Define them at the top level of a script.\n";
             for hook in Hook::ALL {
                 let _ = write!(text, "\n### `fn {}`\n\n{}\n", hook.signature(), hook.doc());
             }
@@ -115,7 +114,7 @@ impl ApiReference {
         text += &self.listed(|on| on == page);
         let of_rhai = rhai::on(page);
         if !of_rhai.is_empty() {
-            text += "\n## Rhai's own\n\n| | | for example | is |\n|---|---|---|---|\n";
+            text += "\n## Built into Rhai\n\n| function | description | example | result |\n|---|---|---|---|\n";
         }
         for RhaiFunction([forms, meaning, example, value]) in of_rhai {
             let cell = |code: &str| format!("`{}`", code.replace('|', "\\|"));
@@ -161,8 +160,8 @@ impl ApiReference {
         self
     }
 
-    /// Returns the functions by receiver, with the page of each receiver. Each entry has the forms of a function and
-    /// its comment.
+    /// Returns the functions by receiver, with the page of each receiver. Each entry has the forms of a function, its
+    /// parameters and result, and its comment.
     fn sections(&self) -> Vec<(String, Page, Vec<Entry>)> {
         let mut by_doc = BTreeMap::<&str, Vec<&ApiFunction>>::new();
         for word in self.words.iter().filter(|word| !word.doc.is_empty()) {
@@ -207,7 +206,7 @@ impl ApiReference {
             .map_or(100, |place| 10 * place)
     }
 
-    /// Formats a function as it is written: `socket.emit(event, ...)`.
+    /// Formats a function as a script calls it: `socket.emit(event, ...)`.
     fn form(&self, word: &ApiFunction) -> String {
         let names = word.parameters.iter().map(|(name, _)| name.as_str());
         let is_longer = |other: &&ApiFunction| {

@@ -29,7 +29,7 @@ pub enum Page {
 }
 
 impl Page {
-    /// All pages, in the order in which they are read.
+    /// All pages, in reading order.
     pub const ALL: [Self; 11] = [
         Self::Hooks,
         Self::Socket,
@@ -44,7 +44,7 @@ impl Page {
         Self::Binary,
     ];
 
-    /// Returns the name of the page, as in its address.
+    /// Returns the name of the page, as in its URL.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hooks => "hooks",
@@ -86,7 +86,7 @@ impl Page {
             Some("socket") => Self::Socket,
             Some("io" | "rooms" | "sockets") => Self::Namespace,
             Some("data") => Self::Data,
-            Some("text") => Self::Strings,
+            Some("text" | "regex") => Self::Strings,
             Some("list") => Self::Arrays,
             Some("map") => Self::Maps,
             Some("number") => Self::Numbers,

@@ -23,12 +23,12 @@ pub struct Captured {
     pub name: String,
     /// Live value.
     pub value: Dynamic,
-    /// Initial value, if it is a variable of `on_connection`.
+    /// Initial value, if the variable was created by `on_connection`.
     pub initial: Option<Dynamic>,
 }
 
 impl Captured {
-    /// Creates the entry of a named value.
+    /// Creates the entry for a named value.
     pub fn new(name: &str, value: Dynamic, initial: Option<Dynamic>) -> Self {
         Self {
             name: name.to_owned(),
@@ -62,7 +62,7 @@ pub fn compare<K: AsRef<str>>(live: &[(K, Handler)], initial: &[(K, Handler)]) -
 }
 
 /// Resets the variables of `live` handlers to their initial values, if `wants` accepts their names. Closures in these
-/// values capture the live variables. A variable that holds a timer stays unchanged, and counts as kept.
+/// values capture the live variables. A variable that contains a timer stays unchanged, and counts as kept.
 pub fn reset<K: AsRef<str>>(
     initial: &[(K, Handler)],
     live: &[(K, Handler)],

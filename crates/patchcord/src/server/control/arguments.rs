@@ -54,7 +54,7 @@ impl Arguments {
     /// Checks that the arguments are those of the command `of`.
     ///
     /// # Errors
-    /// Describes the first argument that is wrong.
+    /// Returns a description of the first argument that is wrong.
     pub(super) fn checked(
         of: &str,
         known: &[Argument],

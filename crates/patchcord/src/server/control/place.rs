@@ -1,4 +1,4 @@
-//! Places of control sockets.
+//! Locations of control sockets.
 
 use std::{
     env, fs, io,
@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Returns the folder of control sockets: `$XDG_RUNTIME_DIR/patchcord`, or `/tmp/patchcord-UID` without such a folder.
+/// Returns the folder of control sockets: `$XDG_RUNTIME_DIR/patchcord`, or `/tmp/patchcord-UID` if that variable is not
+/// set to an absolute path.
 pub fn runtime_folder() -> PathBuf {
     let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     match runtime.filter(|folder| folder.is_absolute()) {
@@ -18,7 +19,7 @@ pub fn runtime_folder() -> PathBuf {
     }
 }
 
-/// Returns the sockets in the runtime folder at which servers listen.
+/// Returns the sockets in the runtime folder on which servers listen.
 #[cfg(feature = "internals")]
 pub fn running() -> Vec<PathBuf> {
     let Ok(folder) = private(&runtime_folder()) else {

@@ -26,7 +26,7 @@ pub struct Request {
 pub(crate) struct Reply {
     /// Result as data.
     pub(super) result: Value,
-    /// Result as text for people.
+    /// Result as human-readable text.
     pub(super) text: String,
 }
 
@@ -53,14 +53,14 @@ pub(crate) struct Refusal {
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
-    /// The request itself is wrong.
+    /// The request itself is invalid.
     Usage,
     /// The host rejected the request, or the request failed.
     Refused,
 }
 
 impl Refusal {
-    /// Creates the answer to a request that itself is wrong.
+    /// Creates the answer to a request that is invalid itself.
     pub(super) fn usage(error: impl Into<String>) -> Self {
         Self {
             kind: Kind::Usage,
@@ -86,7 +86,7 @@ impl Refusal {
         }
     }
 
-    /// Adds details, as data and as text for people.
+    /// Adds details, as data and as human-readable text.
     pub(super) fn details(self, result: impl Serialize, text: impl Into<String>) -> Self {
         let Reply { result, text } = Reply::new(result, text);
         Self {

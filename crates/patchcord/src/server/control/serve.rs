@@ -105,7 +105,7 @@ impl Listeners {
         let (this, seat) = (self.clone(), self.seats.clone().try_acquire_owned());
         self.tasks.spawn(async move {
             match seat {
-                // On an error, the client is gone or accepts nothing.
+                // On an error, the client is gone or accepts no data.
                 Ok(_seat) => drop(this.talk(stream, token.as_deref()).await),
                 Err(_) => {
                     let refusal = Refusal::new("too many control connections are open");
@@ -204,10 +204,10 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, line: &str) -> io::Result<(
     sent.await?
 }
 
-/// Ends a connection in such a way that its client receives the last answer.
+/// Ends a connection so that its client still receives the last answer.
 async fn hang_up<S: AsyncRead + AsyncWrite + Unpin>(mut stream: BufReader<S>) -> io::Result<()> {
     stream.shutdown().await?;
-    // A client that sends for longer loses its connection.
+    // A client that sends for longer than this loses its connection.
     let _ = timeout(LINGER, copy(&mut stream, &mut sink())).await;
     Ok(())
 }

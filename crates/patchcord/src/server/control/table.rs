@@ -1,10 +1,10 @@
-//! Tables, and other texts for people, that several commands need.
+//! Tables, and other human-readable texts, that several commands need.
 
 use std::time::SystemTime;
 
 use crate::diagnostic::{Diagnostic, Style, render};
 
-/// Formats rows as a table. Columns whose heads begin with a blank are aligned to the right.
+/// Formats rows as a table. Columns whose headings begin with a space are right-aligned.
 pub(super) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize, head: &str| {
         let cells = rows.iter().filter_map(|row| row.get(column));

@@ -32,7 +32,7 @@ impl Token {
     pub(super) fn write(path: &Path) -> Result<Self, String> {
         private(&runtime_folder())?;
         let text = Alphanumeric.sample_string(&mut rand::rng(), LENGTH);
-        // A server may have ended without removing its file.
+        // An earlier server may have ended without removing its file.
         let _ = fs::remove_file(path);
         let file = File::options()
             .write(true)
@@ -54,7 +54,7 @@ impl Token {
 
 impl Drop for Token {
     fn drop(&mut self) {
-        // The file may be gone already.
+        // The file may already be gone.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -26,10 +26,11 @@ pub(super) struct UnixSocket {
 }
 
 impl UnixSocket {
-    /// Listens at a path, and replaces a socket at which no server listens any more.
+    /// Listens at a path, and replaces a socket on which no server listens any more.
     ///
     /// # Errors
-    /// Describes the problem: another server listens there, something else is there, or the system rejects the socket.
+    /// Returns a description of the problem: another server listens there, something else is there, or the system
+    /// rejects the socket.
     pub(super) fn bind(path: &Path) -> Result<Self, String> {
         if path.as_os_str().as_bytes().len() > MAX_PATH {
             return Err(format!(
@@ -52,7 +53,7 @@ impl UnixSocket {
             listener,
             _lock: lock,
         };
-        // Until then, clients of other users are rejected by their user ids.
+        // Until this call, only the check of user ids rejects clients of other users.
         let mode = fs::set_permissions(path, Permissions::from_mode(0o600));
         mode.map_err(|error| error.to_string())?;
         Ok(this)
@@ -63,7 +64,7 @@ impl UnixSocket {
     }
 }
 
-/// Removes the sockets in a folder at which no server listens any more.
+/// Removes the sockets in a folder on which no server listens any more.
 pub(super) fn remove_stale(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten();
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
@@ -79,7 +80,7 @@ pub(super) fn remove_stale(folder: &Path) {
 
 /// Removes a socket and its lock, which is held.
 fn remove(path: &Path) {
-    // Another process may have removed them already.
+    // Another process may have already removed them.
     let _ = fs::remove_file(path);
     let _ = fs::remove_file(path.with_extension("lock"));
 }

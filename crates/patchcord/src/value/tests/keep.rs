@@ -1,4 +1,4 @@
-//! Tests of copying, of comparing, and of `Binary`.
+//! Tests of copying and comparing values, and of `Binary`.
 
 use bytes::Bytes;
 use rhai::{Array, Dynamic, Map};

@@ -1,4 +1,5 @@
-//! Tests of the rules in the module's table, one file per direction, and of the properties that hold for any value.
+//! Tests of the rules in the module's table, with one file for each direction, and of properties that hold for every
+//! value.
 
 mod decode;
 mod encode;
@@ -10,7 +11,7 @@ use rhai::{Array, Dynamic, FnPtr, Instant, Map};
 
 use crate::value::Binary;
 
-/// Type as the host or an embedder registers it.
+/// Type that the host or an embedder could register.
 #[derive(Debug, Clone)]
 struct Handle;
 
@@ -35,7 +36,7 @@ fn binary(bytes: &'static [u8]) -> Dynamic {
     Dynamic::from(Binary::from(Bytes::from_static(bytes)))
 }
 
-/// Returns `depth` arrays, one inside the other.
+/// Returns `depth` nested arrays.
 fn nested(depth: usize) -> Dynamic {
     (0..depth).fold(Dynamic::from_int(1), |value, _| array([value]))
 }
@@ -56,14 +57,14 @@ fn self_cell() -> Dynamic {
     cell
 }
 
-/// Returns an array of two cells with arrays of two cells and so on: 2^60 leaves in 60 cells.
+/// Returns an array of two cells, which contain arrays of two cells, and so on: 2^60 leaves in 60 cells.
 fn doubling() -> Dynamic {
     (0..60).fold(Dynamic::from_int(1).into_shared(), |cell, _| {
         array([cell.clone(), cell]).into_shared()
     })
 }
 
-/// Returns a variable that a panicking call held.
+/// Returns a variable that a panicking call was using.
 fn poisoned() -> Dynamic {
     let cell = Dynamic::from_int(1).into_shared();
     let mut held = cell.clone();

@@ -1,4 +1,4 @@
-//! Properties that hold for any value and any input.
+//! Properties that hold for every value and every input.
 
 use bytes::Bytes;
 use proptest::{collection, prelude::*};
@@ -10,7 +10,7 @@ use crate::value::{
     to_json, to_packet, value,
 };
 
-/// Value that a script may send, as a description from which both sides are built.
+/// Model of a value that a script may send, from which both sides are built.
 #[derive(Debug, Clone)]
 enum Model {
     Null,
@@ -75,7 +75,7 @@ impl Model {
     }
 }
 
-/// Returns the JSON of a value, by rules that are written a second time. Appends its attachments in order.
+/// Returns the JSON of a value, by a second, independent implementation of the rules. Appends its attachments in order.
 fn as_json(value: &Dynamic, attachments: &mut Vec<Bytes>) -> Value {
     let mut attach = |bytes: Bytes| {
         attachments.push(bytes);
@@ -126,7 +126,7 @@ fn limits() -> Limits {
     limits
 }
 
-/// Decodes a text in all three ways. The results can be sent or are refused, but nothing panics.
+/// Decodes a text in all three ways. The results can be sent or are rejected, but nothing panics.
 fn decode_all(text: &str, attachments: &[Bytes]) {
     for limits in [limits(), Limits::default()] {
         if let Ok(event) = event(text, attachments, &limits) {
@@ -200,7 +200,7 @@ proptest! {
         prop_assert_eq!(&event.arguments(), &packet);
         let written = serde_json::to_string(&Written::event(&event)).unwrap();
         prop_assert_eq!(&serde_json::to_string(&Written::ack(&packet)).unwrap(), &written);
-        // serde_json writes the bytes where a packet has the placeholders of attachments.
+        // serde_json writes the bytes themselves, where a packet has the placeholders of attachments.
         let bytes: Vec<_> = sent.iter().map(|value| to_json(value).unwrap()).collect();
         prop_assert_eq!(written, format!("[{}]", bytes.join(",")));
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Returns the effects that [`switch`](super::switch) would have, and switches nothing. Each connection computes its
-/// effects in its turn, so no call of its script runs meanwhile.
+/// effects in its turn, so no call of its script runs at the same time.
 pub(in crate::host::reload) fn rehearse(batch: Vec<(Candidate, Vec<Prepared>)>) -> Vec<Switched> {
     batch.into_iter().map(rehearse_one).collect()
 }

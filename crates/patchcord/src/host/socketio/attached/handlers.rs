@@ -25,8 +25,8 @@ use crate::{
     },
 };
 
-/// Handler that accepts the clients of a namespace. socketioxide keeps it as long as the `SocketIo` lives. The
-/// `SocketIo` may outlive the host, so the handler keeps nothing of the host alive.
+/// Handler that accepts the clients of a namespace. socketioxide keeps the handler for as long as the `SocketIo` lives.
+/// The `SocketIo` may outlive the host, so the handler keeps nothing of the host alive.
 #[derive(Clone)]
 pub(in crate::host::socketio) struct Connects {
     context: Weak<ServerContext>,
@@ -68,14 +68,15 @@ impl Connects {
     /// disconnect may follow at once.
     ///
     /// # Errors
-    /// The reason that the client receives.
+    /// Returns the reason that the client receives.
     async fn accept<A: Adapter>(
         &self,
         socket: &Arc<Socket<A>>,
         auth: Option<&Value>,
     ) -> Result<(), String> {
         let context = self.context.upgrade().ok_or(INVALID_NAMESPACE)?;
-        // A handshake may take long and must not delay a reload: only its beginning and its end wait at the gate.
+        // A handshake may take a long time and must not delay a reload: only its beginning and its end wait at the
+        // gate.
         drop(context.pass(|_| {}).await);
         let namespace = self.namespace(&context, socket.ns())?;
         namespace.ready().await;
@@ -110,7 +111,7 @@ impl Connects {
         Ok(())
     }
 
-    /// Opens the connection of a client, unless the client has left already.
+    /// Opens the connection of a client, unless the client has already left.
     fn open<A: Adapter>(&self, socket: &Arc<Socket<A>>) {
         let Some(context) = self.context.upgrade() else {
             return;
@@ -128,7 +129,8 @@ impl Connects {
 }
 
 impl<A: Adapter> ConnectHandler<A, HostMarker> for Connects {
-    /// Runs `on_connection` after the CONNECT was answered, and then handles what the client has sent meanwhile.
+    /// Runs `on_connection` after the CONNECT was answered, and then handles everything that the client has sent in the
+    /// meantime.
     fn call(&self, socket: Arc<Socket<A>>, _: Option<Value>) {
         self.open(&socket);
     }
@@ -161,7 +163,7 @@ impl<A: Adapter> MessageHandler<A, HostMarker> for Messages {
 impl Messages {
     fn receive(&self, packet: Value, ack: Option<i64>) {
         let connection = &self.connection;
-        // Packets behind the end of a client are not reported as lost.
+        // Packets that follow the end of a client are not reported as lost.
         if connection.is_cut() || !self.is_in_time() {
             return;
         }

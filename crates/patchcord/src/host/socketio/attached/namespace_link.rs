@@ -116,7 +116,7 @@ fn is_in<A: Adapter>(socket: &Socket<A>, rooms: &[String]) -> bool {
             .any(|room| rooms.iter().any(|one| one == room))
 }
 
-/// Polls a future once. That is enough, because operations on sockets of this process do not wait.
+/// Polls a future once. Once is enough, because operations on sockets of this process do not wait.
 fn poll_now<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),

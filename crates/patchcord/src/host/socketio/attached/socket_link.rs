@@ -69,7 +69,8 @@ impl<A: Adapter> SocketLink<A> {
         stalled::disconnect_stalled(self.socket.clone().into());
     }
 
-    /// Converts an error. Disconnects a client whose queue is full: it does not read, and would miss what is sent now.
+    /// Converts an error. Disconnects a client whose queue is full: it does not read, and would miss the data that is
+    /// sent now.
     fn error(&self, error: CrateError) -> SendError {
         match error {
             CrateError::Socket(SocketError::Closed) => SendError::Left,
@@ -132,7 +133,7 @@ impl<A: Adapter> Link for SocketLink<A> {
         }
         self.socket.join(rooms.to_vec());
         if !self.handshaking && !self.socket.connected() {
-            // The client has left meanwhile, and socketioxide has emptied its rooms already.
+            // The client has left in the meantime, and socketioxide has already emptied its rooms.
             self.socket.leave_all();
         }
     }

@@ -1,4 +1,5 @@
-//! Reports the promises of the host that a `SocketIo` of the application cannot keep, when a host is attached to it.
+//! Reports the guarantees of the host that do not hold on a `SocketIo` of the application, when a host is attached to
+//! it.
 
 use socketioxide::{SocketIoConfig, TransportType};
 
@@ -8,11 +9,11 @@ use crate::host::options::Options;
 /// limits.
 const MIN_PACKETS: usize = 10_000;
 
-/// Reason for which a host cannot be attached.
+/// Reason why a host cannot be attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachError {
-    /// The host serves already: [`Host::service`](crate::Host::service) or [`Host::attach`](crate::Host::attach) was
+    /// The host already serves: [`Host::service`](crate::Host::service) or [`Host::attach`](crate::Host::attach) was
     /// called before.
     #[error("the host serves already; a host has one server")]
     ServesAlready,
@@ -28,7 +29,7 @@ pub(in crate::host) fn has_other_parser(config: &SocketIoConfig) -> bool {
     config.contains("parser: ") && !config.contains("parser: Common")
 }
 
-/// Returns a warning for each promise that does not hold on a `SocketIo` with this configuration.
+/// Returns a warning for each guarantee that does not hold on a `SocketIo` with this configuration.
 pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> Vec<String> {
     let engine = &config.engine_config;
     let mut warnings = Vec::new();

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::connection::{Answer, NoAnswer};
 
-/// Pending acks of one socket, by the ids that the client answers to.
+/// Pending acks of one socket, by the ids that the client sends back.
 #[derive(Debug, Default)]
 pub(super) struct PendingAcks(Mutex<Open>);
 
@@ -27,7 +27,7 @@ struct Open {
     is_closed: bool,
 }
 
-/// Guard that removes a pending ack when its answer is no longer waited for.
+/// Guard that removes a pending ack when nothing waits for its answer any more.
 struct Pending {
     asks: Weak<PendingAcks>,
     id: i64,

@@ -21,8 +21,8 @@ use crate::{
     value,
 };
 
-/// Handler that accepts the clients of a namespace. socketioxide keeps it as long as the `SocketIo` lives. The
-/// `SocketIo` may outlive the host, so the handler keeps nothing of the host alive.
+/// Handler that accepts the clients of a namespace. socketioxide keeps the handler for as long as the `SocketIo` lives.
+/// The `SocketIo` may outlive the host, so the handler keeps nothing of the host alive.
 #[derive(Clone)]
 pub(in crate::host::socketio) struct Connects {
     context: Weak<ServerContext>,
@@ -53,7 +53,7 @@ impl Connects {
     /// disconnect may follow at once.
     ///
     /// # Errors
-    /// The reason that the client receives.
+    /// Returns the reason that the client receives.
     async fn accept<A: Adapter>(
         &self,
         socket: &Arc<Socket<A>>,
@@ -64,7 +64,8 @@ impl Connects {
         wire.connect_begun(path);
         let postponed = |is_postponed| wire.connect_postponed(path, is_postponed);
         let context = self.context.upgrade().ok_or(INVALID_NAMESPACE)?;
-        // A handshake may take long and must not delay a reload: only its beginning and its end wait at the gate.
+        // A handshake may take a long time and must not delay a reload: only its beginning and its end wait at the
+        // gate.
         drop(context.pass(postponed).await);
         let namespace = context.served(&self.namespace)?;
         namespace.ready().await;
@@ -90,7 +91,7 @@ impl Connects {
         Ok(())
     }
 
-    /// Answers the CONNECT of a client, and runs `on_connection`, unless the client has left already.
+    /// Answers the CONNECT of a client, and runs `on_connection`, unless the client has already left.
     fn open<A: Adapter>(&self, socket: &Arc<Socket<A>>, wire: &Arc<Wire>) {
         let path = self.members.path();
         let accepted = wire.take_accepted(path);
@@ -110,7 +111,7 @@ impl Connects {
             let link = WireLink::new(self.members.clone(), member.clone(), socket.clone());
             connection.open(Arc::new(link));
         }
-        // socketioxide may have ended the socket meanwhile, before it was in any list.
+        // socketioxide may have ended the socket in the meantime, before it was in any list.
         if connection.phase() == Phase::Closed {
             self.members.leave(&member);
             wire.end_socket(path, &member.id);
@@ -120,7 +121,8 @@ impl Connects {
 }
 
 impl<A: Adapter> ConnectHandler<A, HostMarker> for Connects {
-    /// Runs `on_connection` after the CONNECT was accepted, and then handles what the client has sent meanwhile.
+    /// Runs `on_connection` after the CONNECT was accepted, and then handles everything that the client has sent in the
+    /// meantime.
     fn call(&self, socket: Arc<Socket<A>>, _: Option<Value>) {
         if let Some(wire) = wire(&socket) {
             self.open(&socket, wire);
@@ -154,7 +156,7 @@ impl Receiver for Inbound {
     }
 
     fn event(&self, text: &str, attachments: &[Bytes], ack: Option<i64>) -> Result<(), String> {
-        // Packets behind the end of a client are not reported as lost.
+        // Packets that follow the end of a client are not reported as lost.
         if self.connection.is_cut() {
             return Ok(());
         }

@@ -105,7 +105,7 @@ impl<A: Adapter> Link for WireLink<A> {
 
     fn handshake(&self) -> Map {
         let opening = self.member.wire.opening();
-        // The text was a URI before, so it can be parsed.
+        // The text was created from a URI, so it can be parsed.
         let uri = opening.uri.parse().unwrap_or_default();
         describe(&uri, &opening.headers, opening.peer)
     }

@@ -39,7 +39,7 @@ struct Room {
     members: Listed,
 }
 
-/// Sockets in order, and a list of them for broadcasts, which go through the list without a lock.
+/// Sockets in order, and a list of them for broadcasts, which iterate over the list without a lock.
 #[derive(Debug, Default)]
 struct Listed {
     by_number: BTreeMap<u64, Arc<Member>>,
@@ -195,7 +195,7 @@ impl Members {
 }
 
 impl Table {
-    /// Returns the name of a room, in the memory that all its sockets share.
+    /// Returns the name of a room, in memory that all sockets of the room share.
     fn name(&self, room: &str) -> Arc<str> {
         match self.rooms.get_key_value(room) {
             Some((name, _)) => name.clone(),
@@ -251,7 +251,7 @@ impl NamespaceLink for Members {
     }
 }
 
-/// Frees the unused memory of a table that most entries have left.
+/// Frees the unused memory of a table from which most entries were removed.
 fn shrink<V>(table: &mut HashMap<Arc<str>, V>) {
     if table.len() < table.capacity() / 8 {
         let few = 2 * table.len();

@@ -1,4 +1,4 @@
-//! Finds the client for which a new session counts.
+//! Determines which client a new session counts for.
 
 use std::net::SocketAddr;
 
@@ -22,7 +22,8 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    /// Returns the client at `peer`, which [`ClientOptions::trust_proxy`](crate::host::ClientOptions::trust_proxy) determines.
+    /// Returns the client at `peer`, which [`ClientOptions::trust_proxy`](crate::host::ClientOptions::trust_proxy)
+    /// determines.
     pub(super) fn from_headers(
         headers: &HeaderMap,
         peer: Option<SocketAddr>,

@@ -12,7 +12,8 @@ use crate::{
     host::transport::response::refuse_with,
 };
 
-/// Delay after which a client may try again, for limits without a refill: the end of a session cannot be predicted.
+/// Delay after which a client may try again, for limits that do not refill with time: the end of a session cannot be
+/// predicted.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Limit that one more session would exceed.

@@ -1,4 +1,4 @@
-//! Counts the sessions of a host, in total and for each address, and decides if one more may open.
+//! Counts the sessions of a host, in total and for each address, and decides whether one more may open.
 
 use std::{collections::HashMap, time::Instant};
 
@@ -11,12 +11,13 @@ use crate::host::{
     transport::bucket::{Bucket, Refill},
 };
 
-/// Burst of new sessions, as seconds of the limit per second, because all clients of a server come back at the same
+/// Burst of new sessions, as a multiple of the limit per second, because all clients of a server reconnect at the same
 /// time when it restarts.
 const BURST: usize = 10;
 
-/// Number of equal shares of the sessions without a socket, of which one address may have one. A client may invent the
-/// header that makes it [`Caller::Behind`], and so has two shares; the third one is left for all others.
+/// Number of equal shares into which the limit on sessions without a socket is divided. One address may use one share.
+/// A client can forge the header that makes it [`Caller::Behind`], and thereby use two shares; the third one remains
+/// for all others.
 const SHARES: usize = 3;
 
 /// Limits on sessions, for clients that are counted together.
@@ -88,7 +89,7 @@ fn refill(per_second: usize) -> Refill {
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
     sessions: usize,
-    /// Number of those sessions that have had no socket yet.
+    /// Number of those sessions that have not had a socket yet.
     unconnected: usize,
     bucket: Bucket,
 }

@@ -11,7 +11,7 @@ pub(in crate::host::transport) const SHARED_FROM: usize = 1024;
 pub(in crate::host) enum Frames {
     /// Buffer whose memory counts for each queue that holds it.
     Owned(Bytes),
-    /// Buffer of at least [`SHARED_FROM`] bytes, whose memory counts elsewhere, once for all queues that hold it.
+    /// Buffer of at least [`SHARED_FROM`] bytes, whose memory is counted elsewhere, once for all queues that hold it.
     Shared(Bytes),
 }
 

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use super::frames::Frames;
 use crate::host::transport::server_frames;
 
-/// Maximum size of a buffer in which small frames are joined, in bytes. Its memory is freed when all of it has left.
+/// Maximum size of a buffer in which small frames are joined, in bytes. Its memory is freed when all of it has been
+/// sent.
 pub(super) const CHUNK: usize = 16 * 1024;
 
-/// Frames in order, of which the first may have left in part.
+/// Frames in order, of which the first may be partly sent.
 #[derive(Debug, Default)]
 pub(super) struct Segments {
     segments: VecDeque<Segment>,
@@ -16,9 +17,9 @@ pub(super) struct Segments {
     bytes: usize,
     /// Memory that counts for this queue, in bytes.
     owned: usize,
-    /// Number of bytes of the first segment that have left.
+    /// Number of bytes of the first segment that have been sent.
     left: usize,
-    /// Number of remaining bytes of the frame that has left in part.
+    /// Number of remaining bytes of the frame that is partly sent.
     begun: usize,
 }
 
@@ -39,8 +40,8 @@ impl Segment {
         }
     }
 
-    /// Returns the memory that counts for this segment, in bytes: its entry in the queue, and its buffer unless that
-    /// counts elsewhere.
+    /// Returns the memory that counts for this segment, in bytes: its entry in the queue, and its buffer unless that is
+    /// counted elsewhere.
     fn owned(&self) -> usize {
         let buffer = match self {
             Self::Pushed(frames) => frames.owned(),
@@ -74,7 +75,7 @@ impl Segments {
                 self.bytes += frames.len();
                 return;
             }
-            // The next buffer will become full, too, so it gets its full capacity at once.
+            // The next buffer will probably become full as well, so it gets its full capacity at once.
             Some(Segment::Copied(full)) if full.capacity() == CHUNK => CHUNK,
             _ => 0,
         };
@@ -88,13 +89,13 @@ impl Segments {
         self.bytes
     }
 
-    /// Returns the memory of the segments in bytes, without the buffers that count elsewhere. A buffer counts until all
-    /// of it has left.
+    /// Returns the memory of the segments in bytes, without the buffers that are counted elsewhere. A buffer counts
+    /// until all of it has been sent.
     pub(super) const fn owned(&self) -> usize {
         self.owned
     }
 
-    /// Returns `true` if a frame has left in part.
+    /// Returns `true` if a frame is partly sent.
     pub(super) const fn is_within_frame(&self) -> bool {
         self.begun > 0
     }
@@ -108,7 +109,7 @@ impl Segments {
         })
     }
 
-    /// Removes bytes that have left. Returns the number of text frames that have begun to leave with them.
+    /// Removes bytes that have been sent. Returns the number of text frames whose first bytes are among them.
     pub(super) fn advance(&mut self, bytes: usize) -> usize {
         let (mut rest, mut texts) = (bytes, 0);
         while rest > 0

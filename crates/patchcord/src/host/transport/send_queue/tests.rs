@@ -256,11 +256,11 @@ fn incomplete_frames_do_no_harm() {
 struct Waiting {
     kind: OpCode,
     bytes: Vec<u8>,
-    /// Number of bytes that have left.
+    /// Number of bytes that have been sent.
     left: usize,
 }
 
-/// Simplest possible queue, which a send queue is compared with.
+/// Simplest possible queue, with which a send queue is compared.
 #[derive(Debug, Default)]
 struct Model(VecDeque<Waiting>);
 
@@ -333,7 +333,7 @@ impl Waiting {
 enum Step {
     Push(Vec<Waiting>),
     PushSlice(Vec<Waiting>),
-    /// Bytes that leave, in thousandths of the next write.
+    /// Bytes that are sent, in thousandths of the next write.
     Advance(usize),
     Take(usize),
     Clear,

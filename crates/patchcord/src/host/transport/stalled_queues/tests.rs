@@ -14,7 +14,7 @@ fn text(length: u16) -> Vec<u8> {
     frame
 }
 
-/// Client whose queue shrinks only when a test says so.
+/// Client whose queue shrinks only when a test requests it.
 struct Client {
     queues: Arc<StalledQueues>,
     state: Mutex<State>,

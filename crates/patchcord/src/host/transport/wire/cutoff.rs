@@ -29,8 +29,8 @@ impl Wire {
         self.cut_off("a WebSocket frame that no client may send");
     }
 
-    /// Disconnects a client for a reason in Node's words, and announces the problem, unless the session has ended
-    /// already.
+    /// Disconnects a client for a reason in Node's wording, and announces the problem, unless the session has already
+    /// ended.
     pub(super) fn disconnect_for(self: &Arc<Self>, reason: &'static str, problem: &str) {
         // Written first, so that answers to earlier packets are not lost.
         self.write_waiting();

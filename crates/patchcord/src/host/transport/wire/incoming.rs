@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Maximum length of the `auth` of a CONNECT in bytes, because it is kept as long as the socket exists.
+/// Maximum length of the `auth` of a CONNECT in bytes, because it is kept for as long as the socket exists.
 const MAX_AUTH: usize = 64 * 1024;
 /// Maximum time for the attachments of a packet to arrive.
 const ATTACHMENTS: Duration = Duration::from_secs(30);
@@ -76,7 +76,7 @@ impl Wire {
         self.is_in_time();
     }
 
-    /// Hands a control frame of the WebSocket to socketioxide, which answers pings and closes.
+    /// Passes a control frame of the WebSocket to socketioxide, which answers pings and closes.
     pub(in crate::host::transport) fn receive_control(self: &Arc<Self>, frame: &[u8]) {
         self.is_in_time();
         self.lock().hand(|inbox| inbox.extend_from_slice(frame));
@@ -121,8 +121,8 @@ impl Wire {
         }
     }
 
-    /// Handles a DISCONNECT, unless the server ends the socket at the same time, because socketioxide may be told of
-    /// only one end.
+    /// Handles a DISCONNECT, unless the server ends the socket at the same time, because socketioxide must receive only
+    /// one of the two ends.
     fn leave(&self, namespace: &str, whole: &[u8]) {
         let mut state = self.lock();
         let socket = state.sockets.forget(namespace);
@@ -143,7 +143,7 @@ impl Wire {
         }
     }
 
-    /// Hands an event or an ack to its socket.
+    /// Passes an event or an ack to its socket.
     fn deliver(self: &Arc<Self>, packet: &Packet<'_>, attachments: &[Bytes]) {
         let Some(socket) = self.find(packet.namespace) else {
             return;
@@ -188,7 +188,7 @@ impl Wire {
         }
     }
 
-    /// Handles a CONNECT: rejects it, or hands it to socketioxide.
+    /// Handles a CONNECT: rejects it, or passes it to socketioxide.
     fn connect(self: &Arc<Self>, packet: &Packet<'_>, whole: &[u8]) {
         let namespace = packet.namespace;
         if namespace.len() > MAX_NAMESPACE {

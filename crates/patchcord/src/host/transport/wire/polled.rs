@@ -1,4 +1,4 @@
-//! Polling transport of a wire: at most one request that waits for packets, and one that brings packets.
+//! Polling transport of a wire: at most one request that waits for packets, and one that delivers packets.
 
 use std::{
     future::poll_fn,
@@ -29,14 +29,14 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.wire.lock();
-        // The session continues if a WebSocket has replaced polling meanwhile.
+        // The session continues if a WebSocket has replaced polling in the meantime.
         if !self.is_over && state.polling.is_some() {
             state.abort_now(Some("transport error"));
         }
     }
 }
 
-/// Request that brings packets.
+/// Request that delivers packets.
 pub(in crate::host::transport) struct Posting(Arc<Wire>);
 
 impl Drop for Posting {
@@ -59,7 +59,7 @@ impl Drop for Probing {
 }
 
 impl Wire {
-    /// Waits for packets, and returns them as a payload. If another request waits already, ends the session, as Node
+    /// Waits for packets, and returns them as a payload. If another request already waits, ends the session, as Node
     /// does, and returns `None`.
     pub(in crate::host::transport) async fn poll(self: &Arc<Self>) -> Option<Vec<u8>> {
         let is_free = match &mut self.lock().polling {
@@ -79,8 +79,8 @@ impl Wire {
         Some(payload)
     }
 
-    /// Begins to receive packets from a request. If another request brings packets already, or a WebSocket has replaced
-    /// polling, ends the session, as Node does, and returns `None`.
+    /// Begins to receive packets from a request. If another request already delivers packets, or a WebSocket has
+    /// replaced polling, ends the session, as Node does, and returns `None`.
     pub(in crate::host::transport) fn begin_post(self: &Arc<Self>) -> Option<Posting> {
         let is_free = match &mut self.lock().polling {
             Some(polling) => !std::mem::replace(&mut polling.is_posted, true),
@@ -131,7 +131,7 @@ impl Wire {
         }
     }
 
-    /// Begins an upgrade. Returns `None` if the client has a WebSocket already, or if another upgrade is in progress.
+    /// Begins an upgrade. Returns `None` if the client already has a WebSocket, or if another upgrade is in progress.
     pub(in crate::host::transport) fn begin_upgrade(self: &Arc<Self>) -> Option<Probing> {
         let mut state = self.lock();
         let polling = state.polling.as_mut()?;
@@ -139,8 +139,8 @@ impl Wire {
         is_free.then(|| Probing(self.clone()))
     }
 
-    /// Ends the request that waits for packets, because the client's WebSocket works. If this came earlier, the client
-    /// would poll again and again.
+    /// Ends the request that waits for packets, because the client's WebSocket works. If this happened earlier, the
+    /// client would keep sending new polls.
     pub(in crate::host::transport) fn release_poll(&self) {
         let mut state = self.lock();
         if let Some(polling) = &mut state.polling {
@@ -186,7 +186,7 @@ impl State {
         }
     }
 
-    /// Returns the payload of a poll, as soon as there is anything to answer.
+    /// Returns the payload of the response to a poll, as soon as there is one.
     fn poll_payload(&mut self, context: &Context<'_>) -> Poll<Vec<u8>> {
         let is_over = self.is_over();
         let payload = match &mut self.polling {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::align;
 use crate::script::{Version, places::tests::version};
 
-/// Statement with its closures, at most one of which has a literal of its own.
+/// Statement with its closures, at most one of which has its own literal.
 #[derive(Debug, Clone)]
 struct Piece {
     id: usize,
@@ -20,7 +20,7 @@ struct Piece {
 /// Position of each closure in the text, with its identity.
 type Identities = Vec<((String, (usize, usize)), (usize, usize))>;
 
-/// Writer that records where closures begin: each `\u{1}` marks the start of the next closure of a piece.
+/// Writer that records where closures start: each `\u{1}` marks the start of the next closure of a piece.
 struct Writer {
     text: String,
     identities: Vec<(usize, (usize, usize))>,
@@ -36,7 +36,7 @@ impl Writer {
         }
     }
 
-    /// Returns the places of closures as the parser counts them.
+    /// Returns the positions of closures as the parser counts them.
     fn places(&self, file: &str) -> Identities {
         let place = |offset: usize| {
             let before = &self.text[..offset];
@@ -91,7 +91,7 @@ impl Piece {
     }
 }
 
-/// Writes the pieces into two files, in one layout.
+/// Writes the pieces into two files, with one layout.
 fn write(pieces: &[Piece], gaps: &[usize]) -> (Version, Identities) {
     let gap = |n: usize| ["\n", "\n\n// c\n", " /* x */ ", "\n\t", " "][gaps[n % gaps.len()] % 5];
     let mut main = Writer {

@@ -1,0 +1,135 @@
+//! Bytes as text, and text as bytes: `base64` and `hex`.
+
+use data_encoding::{
+    BASE64, BASE64URL_NOPAD, DecodeError, Encoding, HEXLOWER, HEXLOWER_PERMISSIVE,
+};
+use rhai::{
+    Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Module, combine_with_exported_module,
+    plugin::export_module,
+};
+
+use super::Fallible;
+use crate::{diagnostic::type_word, script::budget::produce, value::Binary};
+
+pub(super) fn register(engine: &mut Engine) {
+    let mut module = Module::new();
+    combine_with_exported_module!(&mut module, "base64", base64);
+    engine.register_static_module("base64", module.into());
+    let mut module = Module::new();
+    combine_with_exported_module!(&mut module, "hex", hex);
+    engine.register_static_module("hex", module.into());
+}
+
+/// Passes the bytes of a value to `read`: those of a string in UTF-8, or of binary data. Charges the call for them.
+pub(super) fn with_bytes<T>(
+    function: &str,
+    value: &Dynamic,
+    read: impl FnOnce(&[u8]) -> T,
+) -> Fallible<T> {
+    let read = |bytes: &[u8]| produce(bytes.len()).map(|()| read(bytes));
+    if let Some(text) = value.read_lock::<ImmutableString>() {
+        return read(text.as_bytes());
+    }
+    if let Some(binary) = value.read_lock::<Binary>() {
+        return read(binary.as_bytes());
+    }
+    if let Some(blob) = value.read_lock::<Blob>() {
+        return read(&blob);
+    }
+    let got = type_word(value.type_name());
+    Err(format!("`{function}` takes a string or binary data, and got {got}").into())
+}
+
+fn encode(function: &str, value: &Dynamic, encoding: &Encoding) -> Fallible<ImmutableString> {
+    let length = with_bytes(function, value, |bytes| encoding.encode_len(bytes.len()))?;
+    produce(length)?;
+    with_bytes(function, value, |bytes| encoding.encode(bytes).into())
+}
+
+fn decode(function: &str, text: &[u8], encoding: &Encoding) -> Fallible<Binary> {
+    produce(text.len())?;
+    let wrong = |error: DecodeError| {
+        let index = error.position;
+        format!("`{function}`: the text is not valid at index {index}")
+    };
+    Ok(encoding.decode(text).map(Binary::from).map_err(wrong)?)
+}
+
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod base64 {
+    /// Returns the bytes of a string (in UTF-8) or of binary data as Base64 (RFC 4648, section 4), with padding. In Node
+    /// it is `Buffer.from(value).toString("base64")`.
+    ///
+    /// ```rhai
+    /// print(base64::encode("hello"));    // aGVsbG8=
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn encode(value: Dynamic) -> Result<ImmutableString, Box<EvalAltResult>> {
+        super::encode("base64::encode", &value, &BASE64)
+    }
+
+    /// Returns the bytes of a string or of binary data as Base64 for URLs and file names (RFC 4648, section 5), without
+    /// padding. In Node it is `Buffer.from(value).toString("base64url")`.
+    ///
+    /// ```rhai
+    /// print(base64::encode_url("a?b>c"));    // YT9iPmM
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn encode_url(value: Dynamic) -> Result<ImmutableString, Box<EvalAltResult>> {
+        super::encode("base64::encode_url", &value, &BASE64URL_NOPAD)
+    }
+
+    /// Returns the bytes that a Base64 text stands for, as binary data. Both alphabets are accepted, with and without
+    /// padding. Throws if the text is not valid; Node leaves out what it cannot read.
+    ///
+    /// ```rhai
+    /// socket.on("upload", |text| socket.emit("file", base64::decode(text)));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn decode(text: &str) -> Result<Binary, Box<EvalAltResult>> {
+        let text = text.trim_end_matches('=').bytes();
+        let text: Vec<u8> = text
+            .map(|byte| match byte {
+                b'+' => b'-',
+                b'/' => b'_',
+                other => other,
+            })
+            .collect();
+        super::decode("base64::decode", &text, &BASE64URL_NOPAD)
+    }
+}
+
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod hex {
+    /// Returns the bytes of a string (in UTF-8) or of binary data as hexadecimal digits in lower case. In Node it is
+    /// `Buffer.from(value).toString("hex")`.
+    ///
+    /// ```rhai
+    /// print(hex::encode("hi"));    // 6869
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn encode(value: Dynamic) -> Result<ImmutableString, Box<EvalAltResult>> {
+        super::encode("hex::encode", &value, &HEXLOWER)
+    }
+
+    /// Returns the bytes that hexadecimal digits stand for, as binary data. Upper and lower case are accepted. Throws if
+    /// the text is not valid; Node stops at what it cannot read.
+    ///
+    /// ```rhai
+    /// print(hex::decode("6869").to_text());    // hi
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn decode(text: &str) -> Result<Binary, Box<EvalAltResult>> {
+        super::decode("hex::decode", text.as_bytes(), &HEXLOWER_PERMISSIVE)
+    }
+}

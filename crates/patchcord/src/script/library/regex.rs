@@ -1,0 +1,262 @@
+//! Regular expressions: `re`.
+
+use std::{cell::RefCell, collections::HashMap};
+
+use regex::{Captures, Regex, RegexBuilder};
+use rhai::{
+    Array, Dynamic, EvalAltResult, ImmutableString, Map, Module, combine_with_exported_module,
+    plugin::export_module,
+};
+
+use super::Fallible;
+use crate::script::{budget::produce, limit};
+
+/// Maximum length of a pattern, in bytes.
+const MAX_PATTERN: usize = 4 << 10;
+/// Maximum size of a compiled pattern, in bytes.
+const MAX_COMPILED: usize = 4 << 20;
+/// Maximum length of a text that is searched, in bytes. A search takes time in proportion to the text and to the
+/// pattern, and nothing can interrupt it.
+const MAX_TEXT: usize = 64 << 10;
+/// Maximum number of compiled patterns that a thread keeps.
+const MAX_KEPT: usize = 32;
+
+thread_local! {
+    /// Compiled patterns of this thread.
+    static COMPILED: RefCell<HashMap<ImmutableString, Regex>> = RefCell::default();
+}
+
+pub(super) fn register(module: &mut Module) {
+    module.set_custom_type::<Pattern>("Regex");
+    combine_with_exported_module!(module, "regex", functions);
+}
+
+/// Returns the problem with a pattern that a script has written, if the pattern is not valid.
+pub(crate) fn pattern_problem(pattern: &str) -> Option<String> {
+    compile(pattern).err()
+}
+
+fn compile(pattern: &str) -> Result<Regex, String> {
+    if pattern.len() > MAX_PATTERN {
+        return Err(format!("a pattern has at most {MAX_PATTERN} bytes"));
+    }
+    let compiled = RegexBuilder::new(pattern).size_limit(MAX_COMPILED).build();
+    compiled.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => {
+            format!("the pattern takes more than {MAX_COMPILED} bytes when it is compiled")
+        }
+        error => {
+            let text = error.to_string();
+            let reason = text.rsplit("error: ").next().unwrap_or_default();
+            format!("`{pattern}` is not a valid pattern: {reason}")
+        }
+    })
+}
+
+/// Regular expression, as scripts see it: its pattern. Each thread compiles a pattern once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pattern(ImmutableString);
+
+impl Pattern {
+    fn compiled(&self) -> Fallible<Regex> {
+        let kept = COMPILED.with_borrow(|compiled| compiled.get(&self.0).cloned());
+        if let Some(kept) = kept {
+            return Ok(kept);
+        }
+        // Compiling takes far longer than reading the pattern.
+        produce(64 * self.0.len())?;
+        let compiled = compile(&self.0).map_err(|problem| format!("`re`: {problem}"))?;
+        COMPILED.with_borrow_mut(|all| {
+            if all.len() >= MAX_KEPT {
+                all.clear();
+            }
+            all.insert(self.0.clone(), compiled.clone());
+        });
+        Ok(compiled)
+    }
+
+    /// Returns the compiled pattern for a search of this text, which is charged.
+    fn for_text(&self, text: &str) -> Fallible<Regex> {
+        produce(text.len())?;
+        match text.len() <= MAX_TEXT {
+            true => self.compiled(),
+            false => Err(format!("a pattern searches a text of at most {MAX_TEXT} bytes").into()),
+        }
+    }
+}
+
+/// Returns the groups of a match: the whole match as `0`, others by their number and by their name.
+fn groups(regex: &Regex, found: &Captures<'_>) -> Fallible<Map> {
+    let mut groups = Map::new();
+    for (number, name) in regex.capture_names().enumerate() {
+        let text = found.get(number).map_or(Dynamic::UNIT, |group| {
+            ImmutableString::from(group.as_str()).into()
+        });
+        produce(found.get(number).map_or(0, |group| group.len()))?;
+        if let Some(name) = name {
+            groups.insert(name.into(), text.clone());
+        }
+        groups.insert(number.to_string().into(), text);
+    }
+    Ok(groups)
+}
+
+fn texts<'t>(found: impl Iterator<Item = &'t str>) -> Fallible<Array> {
+    let most = limit(|limits| limits.array_size);
+    let mut texts = Array::new();
+    for text in found {
+        if texts.len() >= most {
+            return Err(format!("the pattern makes more than {most} texts").into());
+        }
+        produce(text.len() + size_of::<Dynamic>())?;
+        texts.push(text.to_owned().into());
+    }
+    Ok(texts)
+}
+
+fn replaced(
+    pattern: &Pattern,
+    text: &str,
+    replacement: &str,
+    most: usize,
+) -> Fallible<ImmutableString> {
+    let regex = pattern.for_text(text)?;
+    let max = limit(|limits| limits.string_size);
+    let (mut result, mut end) = (String::new(), 0);
+    let all = regex.captures_iter(text);
+    for found in all.take(most) {
+        let Some(whole) = found.get(0) else { continue };
+        result.push_str(text.get(end..whole.start()).unwrap_or_default());
+        found.expand(replacement, &mut result);
+        end = whole.end();
+        if result.len() > max {
+            return Err(format!("a text has at most {max} bytes").into());
+        }
+    }
+    result.push_str(text.get(end..).unwrap_or_default());
+    produce(result.len())?;
+    Ok(result.into())
+}
+
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod functions {
+    /// Returns a regular expression in the syntax of Rust's crate `regex`, for texts of at most 64 KiB. Throws if the
+    /// pattern is not valid; `check` reports a pattern that is a literal. Write it in backticks, so that `\d` need not be
+    /// escaped. A search takes linear time, so no text of a client can make it slow; this is why there are no
+    /// look-arounds and back-references. In Node it is `new RegExp(pattern)`.
+    ///
+    /// ```rhai
+    /// socket.on("set name", |name| {
+    ///     if !re(`^[\w -]{1,30}$`).is_match(name) { return #{ error: "letters, digits, `-` and spaces" }; }
+    ///     socket.data.name = name;
+    ///     #{ ok: true }
+    /// });
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn re(pattern: ImmutableString) -> Result<Pattern, Box<EvalAltResult>> {
+        let pattern = Pattern(pattern);
+        pattern.compiled()?;
+        Ok(pattern)
+    }
+
+    /// Returns `true` if a part of the text matches. In Node it is `pattern.test(text)`.
+    ///
+    /// ```rhai
+    /// if re(`(?i)^https?://`).is_match("HTTPS://example.com") { print("a link"); }
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn is_match(regex: &mut Pattern, text: &str) -> Result<bool, Box<EvalAltResult>> {
+        Ok(regex.for_text(text)?.is_match(text))
+    }
+
+    /// Returns the first match, or `()`.
+    ///
+    /// ```rhai
+    /// let number = re(`\d+`).find("room 12");    // "12"
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn find(regex: &mut Pattern, text: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+        let found = regex.for_text(text)?;
+        let found = found
+            .find(text)
+            .map(|found| ImmutableString::from(found.as_str()));
+        Ok(found.map_or(Dynamic::UNIT, Dynamic::from))
+    }
+
+    /// Returns all matches, which do not overlap. In Node it is `text.match(/.../g)`.
+    ///
+    /// ```rhai
+    /// let mentions = re(`@\w+`).find_all("@ada and @bob");    // ["@ada", "@bob"]
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn find_all(regex: &mut Pattern, text: &str) -> Result<Array, Box<EvalAltResult>> {
+        let found = regex.for_text(text)?;
+        texts(found.find_iter(text).map(|found| found.as_str()))
+    }
+
+    /// Returns the groups of the first match as a map, or `()`. The key `"0"` is the whole match; groups have their
+    /// number, and their name if they have one (`(?<name>...)`). A group that does not take part is `()`. In Node it is
+    /// `pattern.exec(text)`.
+    ///
+    /// ```rhai
+    /// let command = re(`^/(?<name>\w+)\s+(?<rest>.*)$`).captures("/nick Ada");
+    /// if command != () { print(`${command.name}: ${command.rest}`); }
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn captures(regex: &mut Pattern, text: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+        let regex = regex.for_text(text)?;
+        match regex.captures(text) {
+            Some(found) => Ok(groups(&regex, &found)?.into()),
+            None => Ok(Dynamic::UNIT),
+        }
+    }
+
+    /// Returns the text with its first match replaced. In the replacement, `$1` and `${name}` are groups, and `$$` is
+    /// `$`. In Node it is `text.replace(pattern, with)`.
+    ///
+    /// ```rhai
+    /// print(re(`(\w+) (\w+)`).replace("Ada Lovelace", "$2, $1"));
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn replace(
+        regex: &mut Pattern,
+        text: &str,
+        replacement: &str,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        replaced(regex, text, replacement, 1)
+    }
+
+    /// Returns the text with all matches replaced.
+    ///
+    /// ```rhai
+    /// let clean = re(`(?i)darn`).replace_all("Darn it, darn!", "***");
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn replace_all(
+        regex: &mut Pattern,
+        text: &str,
+        replacement: &str,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        replaced(regex, text, replacement, usize::MAX)
+    }
+
+    /// Returns the parts of the text between the matches. In Node it is `text.split(pattern)`.
+    ///
+    /// ```rhai
+    /// let words = re(`\s+`).split("a  b c");    // ["a", "b", "c"]
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn split(regex: &mut Pattern, text: &str) -> Result<Array, Box<EvalAltResult>> {
+        let found = regex.for_text(text)?;
+        texts(found.split(text))
+    }
+
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub(crate) fn to_string(regex: &mut Pattern) -> ImmutableString {
+        regex.0.clone()
+    }
+}

@@ -1,0 +1,184 @@
+//! Points in time as text: `time`. A point in time is a number of milliseconds since 1970, as `now_ms()` returns it.
+
+use jiff::{
+    Span, Timestamp, ZonedDateTime, civil, fmt::rfc2822, fmt::strtime::BrokenDownTime, tz::TimeZone,
+};
+use rhai::{
+    Dynamic, Engine, EvalAltResult, INT, ImmutableString, Map, Module,
+    combine_with_exported_module, plugin::export_module,
+};
+
+use super::Fallible;
+use crate::script::budget::produce;
+
+/// Maximum length of a format, of a time as text, and of a span, in bytes.
+const MAX_TEXT: usize = 128;
+
+pub(super) fn register(engine: &mut Engine) {
+    let mut module = Module::new();
+    combine_with_exported_module!(&mut module, "time", functions);
+    engine.register_static_module("time", module.into());
+}
+
+fn bounded<'t>(function: &str, text: &'t str) -> Fallible<&'t str> {
+    produce(text.len())?;
+    match text.len() <= MAX_TEXT {
+        true => Ok(text),
+        false => Err(format!("`{function}` takes a text of at most {MAX_TEXT} bytes").into()),
+    }
+}
+
+fn zoned(function: &str, ms: INT, zone: &str) -> Fallible<ZonedDateTime> {
+    let time = Timestamp::from_millisecond(ms)
+        .map_err(|_| format!("`{function}`: {ms} ms is not in the years -9999 to 9999"))?;
+    let zone = match bounded(function, zone)? {
+        "UTC" => TimeZone::UTC,
+        name => TimeZone::get(name).map_err(|_| {
+            format!("`{function}`: there is no time zone `{name}`; an example is `Europe/Berlin`")
+        })?,
+    };
+    Ok(time.to_zoned_datetime(zone))
+}
+
+fn formatted(function: &str, ms: INT, format: &str, zone: &str) -> Fallible<ImmutableString> {
+    let time = zoned(function, ms, zone)?;
+    let text = BrokenDownTime::from(&time).to_string(bounded(function, format)?);
+    let text = text.map_err(|error| format!("`{function}`: {error}"))?;
+    produce(text.len())?;
+    Ok(text.into())
+}
+
+fn added(function: &str, ms: INT, span: &str, zone: &str) -> Fallible<INT> {
+    let time = zoned(function, ms, zone)?;
+    let span: Span = bounded(function, span)?.parse().map_err(|_| {
+        format!(
+            "`{function}` takes a span such as `1 month`, `2h 30m` or `-7 days`, and got `{span}`"
+        )
+    })?;
+    let sum = time.checked_add(span);
+    let sum =
+        sum.map_err(|_| format!("`{function}`: the sum is not in the years -9999 to 9999"))?;
+    Ok(sum.timestamp().as_millisecond())
+}
+
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod functions {
+    /// Returns a time as text in UTC (RFC 3339): `2026-11-30T18:04:11.250Z`. In Node it is `new Date(ms).toISOString()`.
+    ///
+    /// ```rhai
+    /// socket.emit("time", time::iso(now_ms()));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn iso(ms: INT) -> Result<ImmutableString, Box<EvalAltResult>> {
+        formatted("time::iso", ms, "%Y-%m-%dT%H:%M:%S.%3fZ", "UTC")
+    }
+
+    /// Returns the time that a text means, in milliseconds since 1970. It reads RFC 3339 (`2026-11-30T18:04:11Z`, with
+    /// any offset), a date (`2026-11-30`, at midnight in UTC), and RFC 2822, which HTTP and mail use (`Mon, 30 Nov 2026
+    /// 18:04:11 GMT`). Throws if the text is none of these. In Node it is `Date.parse`, which returns `NaN` then, and
+    /// guesses what other texts mean.
+    ///
+    /// ```rhai
+    /// let issued = time::parse(socket.handshake.time);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn parse(text: &str) -> Result<INT, Box<EvalAltResult>> {
+        let text = bounded("time::parse", text)?.trim();
+        let time = text
+            .parse::<Timestamp>()
+            .or_else(|_| rfc2822::parse(text).map(|time| time.timestamp()))
+            .or_else(|_| {
+                let date = text.parse::<civil::Date>()?;
+                Ok::<_, jiff::Error>(date.to_zoned_datetime(TimeZone::UTC)?.timestamp())
+            });
+        let time = time.map_err(|_| {
+            format!("`time::parse` takes a time such as `2026-11-30T18:04:11Z`, and got `{text}`")
+        })?;
+        Ok(time.as_millisecond())
+    }
+
+    /// Returns a time as text in UTC, by a format of `strftime`: `%Y-%m-%d %H:%M:%S`, `%A, %e %B`. The names of months
+    /// and days are English.
+    ///
+    /// ```rhai
+    /// print(time::format(now_ms(), "%H:%M"));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn format(ms: INT, format: &str) -> Result<ImmutableString, Box<EvalAltResult>> {
+        formatted("time::format", ms, format, "UTC")
+    }
+
+    /// Returns a time as text in a time zone of the IANA database, such as `Europe/Berlin`.
+    ///
+    /// ```rhai
+    /// print(time::format(now_ms(), "%a %H:%M %Z", "Europe/Berlin"));
+    /// ```
+    #[rhai_fn(name = "format", return_raw)]
+    pub(crate) fn format_in(
+        ms: INT,
+        format: &str,
+        zone: &str,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        formatted("time::format", ms, format, zone)
+    }
+
+    /// Returns a time plus a span: `"1 month"`, `"2h 30m"`, `"-7 days"`, or a duration of ISO 8601 (`"P1DT12H"`). Months
+    /// and years are those of the calendar: 31 January plus one month is the last day of February.
+    ///
+    /// ```rhai
+    /// let trial_ends = time::add(now_ms(), "14 days");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn add(ms: INT, span: &str) -> Result<INT, Box<EvalAltResult>> {
+        added("time::add", ms, span, "UTC")
+    }
+
+    /// Returns a time plus a span in a time zone: a day has 23 or 25 hours there when the clocks change.
+    ///
+    /// ```rhai
+    /// let tomorrow = time::add(now_ms(), "1 day", "Europe/Berlin");
+    /// ```
+    #[rhai_fn(name = "add", return_raw)]
+    pub(crate) fn add_in(ms: INT, span: &str, zone: &str) -> Result<INT, Box<EvalAltResult>> {
+        added("time::add", ms, span, zone)
+    }
+
+    /// Returns the parts of a time in UTC as a map: `year`, `month` (1 to 12), `day`, `hour`, `minute`, `second`,
+    /// `millisecond`, and `weekday` (1 is Monday, 7 is Sunday). In Node, months begin at 0 and Sunday is 0.
+    ///
+    /// ```rhai
+    /// let is_weekend = time::parts(now_ms()).weekday > 5;
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn parts(ms: INT) -> Result<Map, Box<EvalAltResult>> {
+        parts_in(ms, "UTC")
+    }
+
+    /// Returns the parts of a time in a time zone.
+    ///
+    /// ```rhai
+    /// if time::parts(now_ms(), "Europe/Berlin").hour < 8 { print("early"); }
+    /// ```
+    #[rhai_fn(name = "parts", return_raw)]
+    pub(crate) fn parts_in(ms: INT, zone: &str) -> Result<Map, Box<EvalAltResult>> {
+        let time = zoned("time::parts", ms, zone)?;
+        let parts = [
+            ("year", INT::from(time.year())),
+            ("month", time.month().into()),
+            ("day", time.day().into()),
+            ("hour", time.hour().into()),
+            ("minute", time.minute().into()),
+            ("second", time.second().into()),
+            ("millisecond", time.millisecond().into()),
+            ("weekday", time.weekday().to_monday_one_offset().into()),
+        ];
+        let parts = parts.into_iter();
+        Ok(parts
+            .map(|(name, part)| (name.into(), Dynamic::from(part)))
+            .collect())
+    }
+}

@@ -1,0 +1,151 @@
+//! URLs: `url`.
+
+use form_urlencoded::{Serializer, parse as pairs};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use rhai::{
+    Dynamic, Engine, EvalAltResult, INT, ImmutableString, Map, Module,
+    combine_with_exported_module, plugin::export_module,
+};
+
+use super::Fallible;
+use crate::{
+    diagnostic::type_word,
+    script::{budget::produce, limit},
+};
+
+/// Characters that JavaScript's `encodeURIComponent` escapes.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+pub(super) fn register(engine: &mut Engine) {
+    let mut module = Module::new();
+    combine_with_exported_module!(&mut module, "url", functions);
+    engine.register_static_module("url", module.into());
+}
+
+/// Reads a query. Of several values with one name, the last one counts, as in `socket.handshake.query`.
+fn query_map(query: &str) -> Fallible<Map> {
+    produce(query.len())?;
+    let most = limit(|limits| limits.map_size);
+    let mut map = Map::new();
+    for (name, value) in pairs(query.as_bytes()) {
+        map.insert((&*name).into(), value.into_owned().into());
+        if map.len() > most {
+            return Err(format!("`url::parse_query`: more than {most} names").into());
+        }
+    }
+    Ok(map)
+}
+
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod functions {
+    /// Escapes a text as one part of a path or one value of a query. In Node it is `encodeURIComponent`.
+    ///
+    /// ```rhai
+    /// print("https://example.com/search?q=" + url::encode("fish & chips"));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn encode(text: &str) -> Result<ImmutableString, Box<EvalAltResult>> {
+        produce(3 * text.len())?;
+        Ok(utf8_percent_encode(text, COMPONENT).to_string().into())
+    }
+
+    /// Replaces the escapes of a text (`%20`) by the characters that they stand for. Throws if the result is not UTF-8.
+    /// In Node it is `decodeURIComponent`.
+    ///
+    /// ```rhai
+    /// print(url::decode("fish%20%26%20chips"));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn decode(text: &str) -> Result<ImmutableString, Box<EvalAltResult>> {
+        produce(text.len())?;
+        let decoded = percent_decode_str(text).decode_utf8();
+        let decoded = decoded.map_err(|_| "`url::decode`: the text is not UTF-8")?;
+        Ok(decoded.as_ref().into())
+    }
+
+    /// Returns a map as a query, in the order of its keys. Strings, numbers and booleans are possible values. In Node it
+    /// is `new URLSearchParams(map).toString()`.
+    ///
+    /// ```rhai
+    /// print("https://example.com/search?" + url::query(#{ q: "fish & chips", page: 2 }));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn query(map: Map) -> Result<ImmutableString, Box<EvalAltResult>> {
+        let mut query = Serializer::new(String::new());
+        for (name, value) in &map {
+            let text = value.to_string();
+            if !(value.is_string() || value.is_int() || value.is_float() || value.is_bool()) {
+                let got = type_word(value.type_name());
+                return Err(format!("`url::query`: the value of `{name}` is {got}").into());
+            }
+            produce(3 * (name.len() + text.len()))?;
+            query.append_pair(name, &text);
+        }
+        Ok(query.finish().into())
+    }
+
+    /// Returns the names and values of a query as a map of strings. Of several values with one name, the last one
+    /// counts. In Node it is `Object.fromEntries(new URLSearchParams(query))`.
+    ///
+    /// ```rhai
+    /// let page = url::parse_query("q=fish+%26+chips&page=2").page;
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn parse_query(query: &str) -> Result<Map, Box<EvalAltResult>> {
+        query_map(query.strip_prefix('?').unwrap_or(query))
+    }
+
+    /// Returns the parts of a URL (RFC 3986) as a map: `scheme`, `host`, `port` (`()` if the URL has none), `path`,
+    /// `query` (a map) and `fragment`. Throws if the text is not an absolute URL. In Node it is `new URL(text)`, which
+    /// also accepts and normalizes what is not valid.
+    ///
+    /// ```rhai
+    /// if url::parse("https://example.com:8080/a?b=c").host == "example.com" { print("it is ours"); }
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn parse(text: &str) -> Result<Map, Box<EvalAltResult>> {
+        produce(text.len())?;
+        let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
+        let parsed = address.parse::<axum::http::Uri>().ok();
+        let absolute = parsed.and_then(|uri| {
+            let scheme = uri.scheme_str()?.to_ascii_lowercase();
+            let host = uri
+                .host()
+                .filter(|host| !host.is_empty())?
+                .to_ascii_lowercase();
+            Some((scheme, host, uri))
+        });
+        let Some((scheme, host, uri)) = absolute else {
+            return Err(
+                "`url::parse` takes an absolute URL, such as `https://example.com/path`".into(),
+            );
+        };
+        let port = uri
+            .port_u16()
+            .map_or(Dynamic::UNIT, |port| Dynamic::from(INT::from(port)));
+        Ok(Map::from([
+            ("scheme".into(), scheme.into()),
+            ("host".into(), host.into()),
+            ("port".into(), port),
+            ("path".into(), uri.path().to_owned().into()),
+            (
+                "query".into(),
+                query_map(uri.query().unwrap_or_default())?.into(),
+            ),
+            ("fragment".into(), fragment.to_owned().into()),
+        ]))
+    }
+}
