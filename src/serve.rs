@@ -26,7 +26,7 @@ use super::{
 };
 use patchcord::{
     event::HostEvent,
-    host::{Host, clients_gone},
+    host::{Host, clients_disconnected},
     script::{Limits, is_measured},
     server::{Server, raise_limit},
 };
@@ -50,7 +50,7 @@ pub(super) fn run(
     let cores = std::thread::available_parallelism().map_or(MIN_WORKERS, usize::from);
     let mut runtime = Builder::new_multi_thread();
     if let Some(Allocator { release_memory, .. }) = allocator {
-        runtime.on_thread_park(move || rest(release_memory));
+        runtime.on_thread_park(move || on_idle(release_memory));
     }
     let runtime = runtime
         .worker_threads(cores.max(MIN_WORKERS))
@@ -67,8 +67,8 @@ thread_local! {
 }
 
 /// Runs when a thread becomes idle: returns the memory of clients that have disconnected.
-fn rest(release_memory: fn()) {
-    let gone = clients_gone();
+fn on_idle(release_memory: fn()) {
+    let gone = clients_disconnected();
     if gone - GONE.get() >= CLIENTS_PER_RELEASE {
         GONE.set(gone);
         release_memory();
@@ -76,7 +76,7 @@ fn rest(release_memory: fn()) {
 }
 
 /// Returns a suggestion for a path that does not exist.
-fn instead(path: &Path, command: &clap::Command) -> String {
+fn suggestion(path: &Path, command: &clap::Command) -> String {
     match path.to_str().and_then(|word| usage::like(word, command)) {
         Some(name) => format!("; there is a command `{name}`"),
         None => "; `patchcord new DIR` writes a folder to begin with".to_owned(),
@@ -87,10 +87,10 @@ fn instead(path: &Path, command: &clap::Command) -> String {
 fn memory(limits: &Limits) -> String {
     let most = limits.memory_of_a_call() / 1_000_000;
     match is_measured() {
-        true => format!("one call takes {most} MB of memory at most, as its limits are"),
+        true => format!("one call uses at most {most} MB of memory"),
         false => format!(
-            "the variables of one call take {most} MB of memory at most, as its limits are; this program has been built \
-             without `jemalloc` and does not hold `--max-call-memory`"
+            "the variables of one call use at most {most} MB of memory; `--max-call-memory` has no effect, because this \
+             program was built without `jemalloc`"
         ),
     }
 }
@@ -122,7 +122,7 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
         })
         .build();
     if let Err(error) = host.scripts() {
-        bail!("{error}{}", instead(&options.scripts, command));
+        bail!("{error}{}", suggestion(&options.scripts, command));
     }
     // A script that does not load is announced; all others serve.
     let _ = host.load().await;

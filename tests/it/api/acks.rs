@@ -9,7 +9,7 @@ fn answer(handlers: &str, args: impl serde::Serialize) -> Option<String> {
 }
 
 #[test]
-fn by_the_ack_that_is_the_last_argument() {
+fn handler_answers_through_trailing_ack_argument() {
     assert_eq!(
         answer("socket.on(\"x\", |a, ack| { ack.call(a, \"two\"); });", [1]).as_deref(),
         Some("[1,\"two\"]")
@@ -71,12 +71,12 @@ fn a_handler_that_neither_calls_the_ack_nor_keeps_it_answers_by_what_it_returns(
 }
 
 #[test]
-fn a_handler_that_fails_gives_none() {
+fn failed_handler_sends_no_ack() {
     assert_eq!(answer("socket.on(\"x\", || { throw \"no\" });", ()), None);
 }
 
 #[test]
-fn later_from_another_handler() {
+fn ack_kept_for_later_is_answered_from_another_handler() {
     let host = TestHost::new(
         r#"fn on_connection(socket) {
             let waiting = [];
@@ -91,7 +91,7 @@ fn later_from_another_handler() {
 }
 
 #[test]
-fn on_any_gets_it_last_and_answers_only_by_calling_it() {
+fn on_any_receives_ack_as_last_argument() {
     assert_eq!(answer("socket.on_any(|event, args| 1);", ()), None);
     assert_eq!(
         answer(

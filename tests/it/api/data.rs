@@ -176,7 +176,7 @@ fn handles_that_closures_captured_stay_on_the_real_data_after_an_edit() {
 }
 
 #[test]
-fn what_many_remove_at_once_only_one_is_given() {
+fn concurrent_removes_return_each_value_once() {
     const JOBS: usize = 20_000;
     let jobs: Vec<_> = (0..JOBS).map(|job| job.to_string()).collect();
     let data = patchcord::connection::Data::default();
@@ -238,7 +238,7 @@ fn a_chained_write_that_another_call_overtook_is_an_error_and_writes_nothing() {
 
 /// Rhai writes a property back after each method call on it.
 #[test]
-fn a_chained_look_that_another_call_overtook_is_no_error_and_writes_nothing() {
+fn stale_chained_read_writes_nothing() {
     let gate = Gate::default();
     let pass = gate.clone();
     let host = TestHost::build(

@@ -49,7 +49,7 @@ fn next_answers_later() {
 }
 
 #[test]
-fn who_is_never_answered_is_refused_after_the_connect_timeout() {
+fn handshake_without_answer_is_rejected_after_connect_timeout() {
     let mut options = patchcord::testing::options();
     options.transport.connect_timeout = std::time::Duration::from_millis(50);
     let script = "fn on_handshake(socket, next) { set_timeout(|| next.call(), 3600000); }

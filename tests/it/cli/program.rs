@@ -34,7 +34,7 @@ fn a_hangup_looks_at_the_files_now_and_ends_nothing() {
 }
 
 #[test]
-fn what_was_sent_leaves_before_it_ends() {
+fn shutdown_flushes_queued_data() {
     let place = Place::new(&[("scripts/main.rhai", FLOOD)]);
     let mut serving = place.serve(
         &[
@@ -61,7 +61,7 @@ fn what_was_sent_leaves_before_it_ends() {
 }
 
 #[test]
-fn who_does_not_read_does_not_hold_up_its_end() {
+fn slow_client_does_not_delay_shutdown() {
     let place = Place::new(&[("scripts/main.rhai", FLOOD)]);
     let mut serving = place.serve(
         &[
@@ -162,7 +162,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn without_file_descriptors_it_waits_and_serves_again() {
+fn accept_recovers_from_descriptor_exhaustion() {
     let place = Place::new(&[]);
     let serving = place.serve_with_descriptors("-n 40", "--max-tcp-connections 1000");
     let clients: Vec<_> = (0..60)

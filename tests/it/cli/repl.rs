@@ -264,7 +264,7 @@ fn lines_can_be_given_as_arguments() {
 }
 
 #[test]
-fn the_session_in_the_readme_is_what_one_gets() {
+fn readme_repl_session_matches_output() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let (_, session) = readme.split_once("```text\n> let ada").unwrap();

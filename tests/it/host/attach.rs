@@ -157,7 +157,7 @@ async fn dynamic_namespaces_are_made_on_an_attached_server() {
 }
 
 #[tokio::test]
-async fn what_does_not_hold_on_a_server_of_the_programs_own_is_told() {
+async fn attach_warns_about_missing_guarantees() {
     let script = "fn on_connection(socket) { }";
     let mut options = patchcord::testing::options();
     options.clients.max_connections = Some(10);
@@ -247,7 +247,7 @@ async fn another_parser_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_does_not_read_is_parted_with_and_others_are_not() {
+async fn attached_host_disconnects_only_slow_clients() {
     let script = "fn on_connection(socket) {
         let big = \"x\"; big.pad(60000, 'x');
         socket.on(\"flood\", || { for i in 0..20 { io.emit(\"big\", big); } });

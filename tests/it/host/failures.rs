@@ -74,7 +74,7 @@ fn the_same_error_again_and_again_is_announced_a_few_times_and_then_counted() {
 }
 
 #[test]
-fn a_client_makes_no_errors_of_one_by_names_of_its_own() {
+fn client_chosen_names_do_not_defeat_error_throttling() {
     let host = TestHost::new(
         "fn on_connection(socket) { socket.on_any(|event, args| { throw `no ${event}`; }); }",
     );

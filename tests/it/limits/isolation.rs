@@ -142,7 +142,7 @@ async fn answer(mut client: Client) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn timers_and_acks_that_run_away_run_apart_and_others_are_answered_meanwhile() {
+async fn runaway_callbacks_run_on_slow_pool() {
     let script = "fn ask(socket) { socket.emit(\"question\", |answer| { ask(socket); note(\"ack\"); loop { } }); }
         fn on_connection(socket) {
             socket.on(\"timers\", || { for i in 0..3 { set_interval(|| { note(\"timer\"); loop { } }, 1); } });
@@ -334,7 +334,7 @@ async fn many_handlers_of_any_kind_run_apart_after_the_first_that_takes_long() {
 }
 
 #[tokio::test]
-async fn what_takes_long_keeps_its_order_and_nothing_comes_between() {
+async fn slow_work_keeps_order() {
     let script = "fn say(text) { print(text); spin(15); }
     fn listen(socket, i) {
         socket.middleware(|event, args| { say(`middleware ${i} ${args}`); [args[0] + 1] });

@@ -47,7 +47,7 @@ fn serve(place: &Place, limits: &[&str]) -> (Serving, usize) {
     let arguments = ["serve", "-v", "--port", "0", "--max-call-time", "60s"];
     let serving = place.serve(&[&arguments, limits].concat(), &[]);
     let line = serving.line();
-    let reported = line.split_once(" MB of memory at most").expect(&line).0;
+    let reported = line.split_once(" MB of memory").expect(&line).0;
     let reported = reported
         .rsplit_once(' ')
         .unwrap()

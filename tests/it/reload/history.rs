@@ -293,7 +293,7 @@ fn what_cannot_be_read_is_announced_and_harms_nothing() {
 }
 
 #[test]
-fn versions_that_lead_in_a_circle_end_nothing() {
+fn cyclic_version_links_are_harmless() {
     let place = tempfile::tempdir().unwrap();
     let mut host = start(place.path(), &[("main.rhai", &script(1))]);
     host.edit("main.rhai", &script(2));

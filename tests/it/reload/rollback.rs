@@ -99,7 +99,7 @@ fn a_roll_back_that_fails_on_a_live_connection_changes_nothing() {
 }
 
 #[test]
-fn the_history_tells_what_became_of_each_version() {
+fn history_records_each_outcome() {
     let mut host = TestHost::with([
         (
             "main.rhai",
@@ -485,7 +485,7 @@ fn roll_backs_go_to_any_batch_and_forward_again() {
 }
 
 #[test]
-fn mistakes_do_not_push_the_versions_out_to_which_one_can_go_back() {
+fn rejected_saves_do_not_evict_rollback_targets() {
     let mut host = TestHost::new(&script(1));
     host.edit("main.rhai", &script(2));
     for n in 0..100 {

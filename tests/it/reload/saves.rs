@@ -102,7 +102,7 @@ async fn a_new_file_that_cannot_be_loaded_is_reported_and_holds_back_no_save() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_file_is_named_once_and_harms_nothing() {
+async fn non_regular_entries_are_announced_once() {
     for poll in [None, Some(Duration::from_millis(10))] {
         for (reason, make) in NO_SCRIPTS {
             let mut watched = Watched::with(poll, one).await;
@@ -281,7 +281,7 @@ fn a_save_that_a_client_rejects_takes_effect_when_that_client_has_left() {
 }
 
 #[test]
-fn a_new_file_stands_for_itself() {
+fn new_script_takes_effect_independently() {
     let lib = |word: &str| format!("fn word() {{ \"{word}\" }}");
     let main = "import \"lib/word\" as word; fn on_connection(socket) { socket.on(\"v\", || word::word()); }";
     let mut host = TestHost::with([("main.rhai", main), ("lib/word.rhai", &lib("one"))]);

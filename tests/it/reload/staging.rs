@@ -302,7 +302,7 @@ fn a_choice_of_clients_is_read_from_words() {
         (&[], Err(BadAudience::Nobody)),
     ] {
         assert_eq!(
-            Audience::from_words(words.iter().copied()),
+            Audience::from_args(words.iter().copied()),
             expected,
             "{words:?}"
         );

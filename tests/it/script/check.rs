@@ -68,7 +68,7 @@ fn every_script_is_told_what_is_wrong() {
 }
 
 #[test]
-fn nothing_is_told_of_the_scripts_that_are_shipped() {
+fn shipped_scripts_have_no_warnings() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for folder in [
         "scripts",
@@ -129,7 +129,7 @@ const TRAPS: [(&str, &str, &str, &str); 11] = [
         "todos.rhai",
         "valid(todo, global::TODO)",
         "valid(todo, #{ title: \"text\" })",
-        "`text` is no shape",
+        "`text` is not a shape",
     ),
     (
         "game/{room}.rhai",

@@ -100,21 +100,21 @@ fn base64_and_hexadecimal_digits_are_written_and_read() {
         ),
         (
             "base64::decode(\"Zm 9\")",
-            "\"`base64::decode`: the text is not valid at index 2\"",
+            "\"`base64::decode`: the string is not valid at index 2\"",
         ),
         (
             "base64::decode(\"Z\")",
-            "\"`base64::decode`: the text is not valid at index 0\"",
+            "\"`base64::decode`: the string is not valid at index 0\"",
         ),
         ("hex::encode(\"hi ü\")", "\"686920c3bc\""),
         ("hex::decode(\"686920C3bc\").to_text()", "\"hi ü\""),
         (
             "hex::decode(\"6g\")",
-            "\"`hex::decode`: the text is not valid at index 1\"",
+            "\"`hex::decode`: the string is not valid at index 1\"",
         ),
         (
             "hex::decode(\"686\")",
-            "\"`hex::decode`: the text is not valid at index 2\"",
+            "\"`hex::decode`: the string is not valid at index 2\"",
         ),
         (
             "hex::decode(\"61ff\").to_text()",
@@ -133,7 +133,7 @@ fn urls_are_escaped_and_taken_apart_as_in_javascript() {
         ("url::decode(\"a%20b%2F%C3%BC+%zz\")", "\"a b/ü+%zz\""),
         (
             "url::decode(\"%ff\")",
-            "\"`url::decode`: the text is not UTF-8\"",
+            "\"`url::decode`: the result is not UTF-8\"",
         ),
         (
             "url::query(#{ q: \"fish & chips\", page: 2, all: true })",
@@ -235,7 +235,7 @@ fn times_are_written_read_and_added_with_the_calendar_and_time_zones() {
     let long = format!("time::format(0, \"{}\")", "%A".repeat(100));
     assert_eq!(
         value(&long),
-        "\"`time::format` takes a text of at most 128 bytes\""
+        "\"`time::format` takes a string of at most 128 bytes\""
     );
 }
 
@@ -278,7 +278,7 @@ fn regular_expressions_find_replace_and_split() {
         ),
         (
             "let t = \"\"; t.pad(65537, 'a'); re(`a`).is_match(t)",
-            "\"a pattern searches a text of at most 65536 bytes\"",
+            "\"a pattern searches a string of at most 65536 bytes\"",
         ),
         (
             "let p = \"\"; p.pad(4097, 'a'); re(p)",

@@ -88,7 +88,7 @@ async fn it_closes_with_the_server_whatever_its_clients_do() {
 }
 
 #[test]
-fn it_is_announced_behind_the_servers_own_address() {
+fn admin_address_is_printed_after_server_address() {
     let place = Place::new(&[]);
     let running = place.start(&["--port", "0", "--admin-listen", "127.0.0.1:0"]);
     let lines = running.first(2);

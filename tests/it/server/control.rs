@@ -490,7 +490,7 @@ fn a_stale_socket_is_replaced_and_nothing_else() {
     let _other = UnixListener::bind(place.path().join("other.sock")).unwrap();
     assert!(refused(&place, "other.sock").ends_with(taken));
     place.write("file.sock", "text");
-    assert!(refused(&place, "file.sock").ends_with("a file that is no socket is there"));
+    assert!(refused(&place, "file.sock").ends_with("a file at this path is not a socket"));
     assert_eq!(
         fs::read_to_string(place.path().join("file.sock")).unwrap(),
         "text"

@@ -83,7 +83,7 @@ fn an_inspection_has_listeners_timers_rooms_data_acks_and_variables_with_their_i
     let timers: Vec<_> = seen
         .timers
         .iter()
-        .map(|one| (one.word, one.due_in, one.period, one.line))
+        .map(|one| (one.function, one.due_in, one.period, one.line))
         .collect();
     assert_eq!(
         timers,

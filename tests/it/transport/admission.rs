@@ -260,7 +260,7 @@ async fn a_proxy_that_is_not_trusted_is_told_once_and_its_clients_are_not_limite
 }
 
 #[tokio::test]
-async fn who_invents_a_proxy_leaves_room_for_others() {
+async fn forged_proxy_header_leaves_capacity() {
     let door = Door::new(|options| options.clients.max_unconnected = Some(30)).await;
     let invented = [("x-forwarded-for", "198.51.100.1")];
     let (count, refusal) = door.fill(CLIENT, &invented).await;

@@ -184,7 +184,7 @@ async fn who_goes_during_the_handshake_is_never_connected() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_goes_unseen_during_the_handshake_is_connected_and_gone() {
+async fn unnoticed_disconnect_during_handshake_runs_both_hooks() {
     let mut scene = Scene::new().await;
     drop(scene.shaking().await);
     scene.handshakes.add_permits(1);

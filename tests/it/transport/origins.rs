@@ -320,7 +320,7 @@ async fn no_more_clients_connect_than_may_and_one_that_leaves_makes_room() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_refused_takes_no_seat() {
+async fn rejected_handshake_releases_permit() {
     let running = running(|options| options.clients.max_connections = Some(1)).await;
     for _ in 0..3 {
         let answer = running.get("/socket.io/?EIO=3&transport=polling").await;

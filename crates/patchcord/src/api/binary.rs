@@ -48,8 +48,8 @@ mod functions {
         binary.slice(start, len)
     }
 
-    /// Returns the text that the bytes are in UTF-8. Throws if they are not UTF-8. In Node it is
-    /// `new TextDecoder("utf-8", { fatal: true }).decode(bytes)`.
+    /// Decodes the bytes as UTF-8, and returns them as a string. Throws if they are not UTF-8. The equivalent in Node
+    /// is `new TextDecoder("utf-8", { fatal: true }).decode(bytes)`.
     ///
     /// ```rhai
     /// socket.on("upload", |bytes| bytes.to_text());

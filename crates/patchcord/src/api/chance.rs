@@ -86,7 +86,8 @@ mod functions {
         })
     }
 
-    /// Returns a random UUID (version 4 of RFC 9562), which cannot be guessed. In Node it is `crypto.randomUUID()`.
+    /// Returns a random UUID (version 4 of RFC 9562), which cannot be guessed. The equivalent in Node is
+    /// `crypto.randomUUID()`.
     ///
     /// ```rhai
     /// socket.on("create", |title| #{ id: uuid(), title: title });
@@ -101,8 +102,8 @@ mod functions {
         })
     }
 
-    /// Returns a UUID that begins with the time (version 7 of RFC 9562), so that later ids sort after earlier ones. It
-    /// shows when it was made.
+    /// Returns a UUID that starts with the current time (version 7 of RFC 9562), so that later ids sort after earlier
+    /// ones. Everyone who sees the id can tell when it was created.
     ///
     /// ```rhai
     /// io.data.push("messages", #{ id: uuid_v7(), text: "hi" }, 100);

@@ -291,10 +291,10 @@ const ROOM_WORDS: [(&str, &[&str], Aim); 3] = [
 ];
 
 const EMIT: &[&str] = &[
-    "/// Sends an event, with up to eight arguments of any type that can be sent. If the last argument is a closure, the",
-    "/// client is asked for an ack, and the closure is called with its arguments. After `timeout(ms)`, the first argument",
-    "/// of the closure is an error, or `()` if there is none. A broadcast with a closure requires `timeout(ms)`, and the",
-    "/// closure receives the acks of all clients as an array.",
+    "/// Sends an event, with up to eight arguments of any type that can be sent. If the last argument is a closure,",
+    "/// the client is asked for an ack, and the closure is called with its arguments. After `timeout(ms)`, the first",
+    "/// argument of the closure is an error, or `()` if there is none. A broadcast with a closure requires",
+    "/// `timeout(ms)`, and the closure receives the acks of all clients as an array.",
     "///",
     "/// ```rhai",
     "/// socket.emit(\"welcome\", \"Hello!\", #{ online: 3 });",
@@ -319,8 +319,8 @@ const BROADCAST: &[&str] = &[
     "/// ```",
 ];
 const TO: &[&str] = &[
-    "/// Selects the sockets in a room, or in any of an array of rooms. Several calls of `to` add up. If the chain starts",
-    "/// with a socket, that socket is left out. Every socket is in the room named by its own id.",
+    "/// Selects the sockets in a room, or in any of an array of rooms. Several calls of `to` add up. If the chain",
+    "/// starts with a socket, that socket is left out. Every socket is in the room named by its own id.",
     "///",
     "/// ```rhai",
     "/// socket.to(\"lobby\").emit(\"hello\");",
@@ -351,16 +351,17 @@ const LOCAL: &[&str] = &[
     "/// ```",
 ];
 const VOLATILE: &[&str] = &[
-    "/// Skips the event for each client that cannot receive it now: other data is still on its way to the client, even",
-    "/// data from the same call, or the client uses polling and no poll is waiting. A skipped event is never sent later.",
+    "/// Skips the event for each client that cannot receive it now: other data is still on its way to the client,",
+    "/// even data from the same call, or the client uses polling and no poll is waiting. A skipped event is never",
+    "/// sent later.",
     "///",
     "/// ```rhai",
     "/// socket.volatile.emit(\"position\", 12, 34);",
     "/// ```",
 ];
 const TIMEOUT: &[&str] = &[
-    "/// Limits the time in which the client can answer, in milliseconds. The closure then receives an error as its first",
-    "/// argument, or `()` if the client has answered in time.",
+    "/// Limits the time in which the client can answer, in milliseconds. The closure then receives an error as its",
+    "/// first argument, or `()` if the client has answered in time.",
     "///",
     "/// ```rhai",
     "/// socket.timeout(5000).emit(\"your name?\", |err, name| {",

@@ -83,7 +83,7 @@ struct ConnectionState {
     acks: Acks,
     /// Outside reads of `on_connection`.
     tape: Option<Box<Tape>>,
-    /// Pass of the gate, held until `on_connection` has run: meanwhile, no reload takes a decision.
+    /// Pass of the gate, held until `on_connection` has run: meanwhile, no reload decides.
     pass: Option<Box<dyn Any + Send>>,
     /// Packets for the client that were sent before its CONNECT was answered.
     early: Vec<Early>,
@@ -247,7 +247,7 @@ impl Connection {
 
     /// Enters the namespace, because the connection is accepted. From now on, other connections can find it, and what
     /// they send waits until its CONNECT is answered. The connection keeps `pass` until `on_connection` has run, or
-    /// will never run, so that no reload takes a decision before that.
+    /// will never run, so that no reload decides before that.
     pub fn enter(self: &Arc<Self>, pass: Box<dyn Any + Send>) {
         static ENTERED: AtomicU64 = AtomicU64::new(0);
         self.state().pass = Some(pass);
@@ -334,7 +334,7 @@ impl Connection {
         token
     }
 
-    /// Releases the pass, because `on_connection` has run, or will never run: reloads may take decisions again.
+    /// Releases the pass, because `on_connection` has run, or will never run: reloads may decide again.
     pub fn end_pass(&self) {
         let pass = self.state().pass.take();
         drop(pass);

@@ -348,7 +348,8 @@ impl Listeners {
         (changes, gone)
     }
 
-    /// Returns the listeners that `on_reload` registered in its last run, and those of `run`, which it removes.
+    /// Returns copies of the listeners that `on_reload` registered in its previous run, and the listeners of `run`,
+    /// which are removed.
     pub(super) fn take_reloaded(&mut self, run: u32) -> (Self, Self) {
         let list = std::mem::take(&mut self.list);
         let (fresh, live) = list

@@ -58,8 +58,8 @@ pub(super) fn merge_data(
     }
 }
 
-/// Returns the rooms to join (`true`) and to leave, for a connection that is in the rooms `live`: rooms that only the
-/// new code joins are joined, and rooms that only the old code joined are left.
+/// Returns the rooms to join (`true`) and to leave, for a connection that is in the rooms `live`. Where the new code
+/// differs from the old code, what the new code does is done, and what only the old code did is undone.
 pub(super) fn merge_rooms(
     live: impl FnOnce() -> Vec<String>,
     base: &BTreeMap<String, bool>,

@@ -130,7 +130,7 @@ struct Identities(VecDeque<u64>);
 const MAX_PAST: usize = 256;
 
 impl Past {
-    /// Remembers an identity, if the registration that it identifies is over.
+    /// Remembers an identity, if what it identifies is over.
     pub(super) fn remember(&mut self, is_over: bool, identity: impl FnOnce() -> u64) {
         if is_over {
             let Identities(past) = &mut **self.0.get_or_insert_default();
@@ -141,7 +141,8 @@ impl Past {
         }
     }
 
-    /// Forgets an identity. Returns `true` if it was remembered: the registration that comes back is then still over.
+    /// Forgets an identity. Returns `true` if it was remembered: what it identifies then comes back in the remembered
+    /// state.
     pub(super) fn forget(&mut self, identity: impl FnOnce() -> u64) -> bool {
         let Some(Identities(past)) = self.0.as_deref_mut() else {
             return false;

@@ -295,8 +295,8 @@ impl Timers {
         (changes, gone)
     }
 
-    /// Returns the keys of the timers that `on_reload` set in its previous run, with their delays, and the timers of
-    /// `run`. Removes both.
+    /// Removes and returns the timers that `on_reload` set in `run`. Also returns the keys of the timers of its
+    /// previous run, with their delays; those timers are not removed.
     pub(super) fn take_reloaded(&mut self, run: u32) -> (HashMap<String, (Duration, bool)>, Self) {
         let list = std::mem::take(&mut self.list);
         let (fresh, live): (Vec<_>, Vec<_>) = list

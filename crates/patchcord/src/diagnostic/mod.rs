@@ -199,7 +199,7 @@ pub fn in_order(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
     found
 }
 
-/// Writes the same text as [`render()`] without colours.
+/// Writes the same text as [`render()`] without colors.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&render(self, Style::Plain))

@@ -51,44 +51,44 @@ counters! {
     /// Ignored by the host, as in Node.
     events_unhandled: "events that nobody listened to",
     /// See [`HostEvent::Unanswered`].
-    events_unanswered: "events whose ack a listener had and did not call",
+    events_unanswered: "events whose ack no listener called",
     /// Ignored by the host, as in Node.
-    sends_after_disconnect: "what was sent to sockets that had left",
+    sends_after_disconnect: "sends to sockets that had disconnected",
     /// See [`HostEvent::EventDropped`].
-    events_dropped: "events and packets that did not arrive",
-    handler_failures: "calls of scripts that failed",
+    events_dropped: "events and packets that were dropped",
+    handler_failures: "script calls that failed",
     slow_consumers: "clients that were disconnected because they did not read",
     /// See [`HostEvent::ClientDisconnected`].
     clients_disconnected: "clients that were disconnected because they exceeded a limit, or their `on_connection` failed",
     /// See [`HostEvent::RequestRejected`].
-    requests_rejected: "clients and requests that were not taken",
+    requests_rejected: "clients and requests that were rejected",
     /// `requests_rejected` also includes everything that this counter and the following ones count, up to
     /// `over_max_tcp_connections_per_address`.
-    over_max_connections: "clients that were refused at `max-connections`",
-    over_max_connections_per_address: "clients that were refused at `max-connections-per-address`",
-    over_max_connects_per_second: "clients that were refused at `max-connects-per-second`",
-    over_max_connects_per_second_per_address: "clients that were refused at `max-connects-per-second-per-address`",
-    over_max_unconnected: "clients that were refused at `max-unconnected`, or at the third of it for one address",
+    over_max_connections: "clients that were rejected at `max-connections`",
+    over_max_connections_per_address: "clients that were rejected at `max-connections-per-address`",
+    over_max_connects_per_second: "clients that were rejected at `max-connects-per-second`",
+    over_max_connects_per_second_per_address: "clients that were rejected at `max-connects-per-second-per-address`",
+    over_max_unconnected: "clients that were rejected at `max-unconnected`, or at the third of it for one address",
     requests_too_long: "requests whose path and query, or whose head, were too long",
-    over_max_tcp_connections: "TCP connections that were refused at `max-tcp-connections`",
-    over_max_tcp_connections_per_address: "TCP connections that were refused at `max-tcp-connections-per-address`",
+    over_max_tcp_connections: "TCP connections that were rejected at `max-tcp-connections`",
+    over_max_tcp_connections_per_address: "TCP connections that were rejected at `max-tcp-connections-per-address`",
     /// See [`HostEvent::ResponseUnread`].
-    responses_unread: "connections that were closed because the client did not take a response",
+    responses_unread: "connections that were closed because the client did not read a response",
     /// See [`HostEvent::HeadersLeftOut`].
-    headers_left_out: "clients of whose headers some are too long for scripts",
+    headers_left_out: "clients with headers that are too long for scripts",
     /// Counts every request; [`HostEvent::OriginRefused`] is announced once for each origin.
-    origins_refused: "requests of pages that may not connect",
+    origins_refused: "requests from pages that may not connect",
     /// Counts every request; [`HostEvent::HostRefused`] is announced once for each host.
     hosts_refused: "requests for a host that is not the server",
     /// See [`HostEvent::AcceptFailed`].
-    accept_errors: "times that the system gave no further connection",
+    accept_errors: "failures to accept a connection",
     versions_replaced: "versions that replaced one that was serving",
-    batches_rejected: "batches of changes that were refused",
+    batches_rejected: "batches of changes that were rejected",
     versions_rolled_back: "versions that were rolled back",
     versions_staged: "times that versions were staged for some clients",
     versions_promoted: "times that staged versions began to serve all clients",
-    stages_abandoned: "times that staged versions were taken back",
-    namespaces_removed: "namespaces whose file was gone",
+    stages_abandoned: "times that a stage was abandoned",
+    namespaces_removed: "namespaces whose file was removed",
     script_read_errors: "times that the scripts could not be read or watched",
 }
 

@@ -64,7 +64,7 @@ pub use steer::{
 pub use transport::service::{HostLayer, HostService};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
-pub use transport::wire::clients_gone;
+pub use transport::wire::clients_disconnected;
 pub(crate) use transport::{cors::Cors, host_check::HostCheck};
 
 use crate::{
@@ -140,7 +140,11 @@ impl Host {
     /// # }
     /// ```
     pub async fn load(&self) -> Result<LoadReport, ScriptsRejected> {
-        self.state.reloader.load(Trigger::Asked).await.into_result()
+        self.state
+            .reloader
+            .load(Trigger::Requested)
+            .await
+            .into_result()
     }
 
     /// Loads the scripts that have changed since the last load, and makes their new versions serve, on live connections
@@ -160,18 +164,22 @@ impl Host {
     /// # }
     /// ```
     pub async fn reload(&self) -> Result<LoadReport, ScriptsRejected> {
-        self.state.reloader.load(Trigger::Asked).await.into_result()
+        self.state
+            .reloader
+            .load(Trigger::Requested)
+            .await
+            .into_result()
     }
 
     /// Does the same as [`Host::reload`], and also returns the number of the batch that took effect.
     pub(crate) async fn look(&self) -> (Option<u64>, Vec<Diagnostic>) {
-        let loaded = self.state.reloader.load(Trigger::Asked).await;
+        let loaded = self.state.reloader.load(Trigger::Requested).await;
         (loaded.batch, loaded.rejected)
     }
 
     /// Does the same as [`Host::resume`], and also returns the number of the batch that took effect. Returns `None` if
     /// the host was not paused.
-    pub(crate) async fn look_and_resume(&self) -> Option<(Option<u64>, Vec<Diagnostic>)> {
+    pub(crate) async fn reload_and_resume(&self) -> Option<(Option<u64>, Vec<Diagnostic>)> {
         let loaded = self.state.reloader.resume().await?;
         Some((loaded.batch, loaded.rejected))
     }
@@ -256,7 +264,7 @@ impl Host {
     /// let host = Host::builder().loader(scripts).build();
     /// host.load().await.unwrap(); // batch 1
     /// let error = host.roll_back_to(1).await.unwrap_err();
-    /// assert_eq!(error.to_string(), "the versions of batch 1 serve already");
+    /// assert_eq!(error.to_string(), "batch 1 is already serving");
     /// # }
     /// ```
     ///
@@ -475,7 +483,7 @@ impl Host {
     }
 
     /// Announces that the server temporarily cannot accept connections.
-    pub(crate) fn no_connection(&self, problem: &std::io::Error) {
+    pub(crate) fn accept_failed(&self, problem: &std::io::Error) {
         self.announce(HostEvent::AcceptFailed {
             error: problem.to_string(),
         });

@@ -29,7 +29,7 @@ pub struct Code {
     engine: Arc<Engine>,
     limits: Limits,
     warnings: Vec<Diagnostic>,
-    begins_anew: bool,
+    starts_over: bool,
     places: Places,
     reaches: Reaches,
     /// Values that the top levels of this version and of earlier ones have computed.
@@ -127,8 +127,8 @@ impl Code {
         before: Option<&Self>,
     ) -> Result<Self, Rejected> {
         let mut loaded = compile::entry(engine, known, limits, loader, entry)?;
-        let begins_anew = !reset_comments(&loaded.files).is_empty();
-        let before = before.filter(|_| !begins_anew);
+        let starts_over = !reset_comments(&loaded.files).is_empty();
+        let before = before.filter(|_| !starts_over);
         let made = made_once(&mut loaded, before.map_or(&[], |before| &before.made));
         let program = Program::new(loaded.code.into());
         program.prepare(engine).map_err(|error| Rejected {
@@ -139,7 +139,7 @@ impl Code {
             number,
             entry: entry.into(),
             hash: hash(&loaded.files),
-            begins_anew,
+            starts_over,
             files: loaded.files,
             on_connection: loaded.on_connection,
             engine: engine.clone(),
@@ -201,8 +201,8 @@ impl Code {
 
     /// Returns `true` if this version resets the state of live connections: see
     /// [`reset_comments`](super::reset_comments).
-    pub const fn begins_anew(&self) -> bool {
-        self.begins_anew
+    pub const fn starts_over(&self) -> bool {
+        self.starts_over
     }
 
     /// Returns the text of one of this version's files.

@@ -7,8 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Maximum length of a duration: longer than anybody needs, and short enough to be added to any point in time.
 const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Error for an option with an invalid value, returned by
-/// [`Options::validate`](crate::Options::validate).
+/// Error for an option with an invalid value, returned by [`Options::validate`](crate::Options::validate).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("option `{name}`: {reason}")]
 #[non_exhaustive]

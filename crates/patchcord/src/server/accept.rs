@@ -63,7 +63,7 @@ pub(super) async fn serve(
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    server.host.no_connection(&error);
+                    server.host.accept_failed(&error);
                 }
                 sleep_until(Instant::now() + PAUSE).await;
             }

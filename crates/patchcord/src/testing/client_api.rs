@@ -254,8 +254,8 @@ const EMIT: &[&str] = &[
     "/// ```",
 ];
 const ASK: &[&str] = &[
-    "/// Sends an event that asks for an ack, and returns the answer: one value, or an array of several. The test fails if",
-    "/// there is none.",
+    "/// Sends an event that asks for an ack, and returns the value of the ack, or an array if there are several",
+    "/// values. The test fails if there is no ack.",
     "///",
     "/// ```rhai",
     "/// let ada = connect(\"/\");",
@@ -263,7 +263,7 @@ const ASK: &[&str] = &[
     "/// ```",
 ];
 const ASK_WITHIN: &[&str] = &[
-    "/// Does the same as `ask`, and moves the clock by up to `ms` milliseconds until the answer is there.",
+    "/// Does the same as `ask`, but advances the clock until the ack arrives, by at most `ms` milliseconds.",
     "///",
     "/// ```rhai",
     "/// let ada = connect(\"/\");",
@@ -271,7 +271,7 @@ const ASK_WITHIN: &[&str] = &[
     "/// ```",
 ];
 const ANSWER: &[&str] = &[
-    "/// Answers the oldest question of the server that waits for an ack.",
+    "/// Answers the oldest event from the server that is waiting for an ack.",
     "///",
     "/// ```rhai",
     "/// let ada = connect(\"/\");",
@@ -281,8 +281,9 @@ const ANSWER: &[&str] = &[
     "/// ```",
 ];
 const EXPECT: &[&str] = &[
-    "/// Removes the next event of this name from those that the client was sent, whatever came before it, and returns",
-    "/// its arguments. If arguments are given, the event must have exactly these.",
+    "/// Consumes the next event of this name that the client has received, and returns its arguments. Other events",
+    "/// before it do not matter. If you pass arguments, consumes the next event of this name with exactly these",
+    "/// arguments. The test fails if there is no such event.",
     "///",
     "/// ```rhai",
     "/// let ada = connect(\"/\");",
@@ -291,7 +292,7 @@ const EXPECT: &[&str] = &[
     "/// ```",
 ];
 const EXPECT_WITHIN: &[&str] = &[
-    "/// Does the same as `expect`, and moves the clock by up to `ms` milliseconds until the event is there.",
+    "/// Does the same as `expect`, but advances the clock until the event arrives, by at most `ms` milliseconds.",
     "///",
     "/// ```rhai",
     "/// let ada = connect(\"/\");",

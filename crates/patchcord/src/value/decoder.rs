@@ -95,7 +95,7 @@ pub enum DecodeError {
         limit: usize,
     },
     /// The placeholder of an attachment has no valid number.
-    #[error("placeholder whose `num` is not a whole number")]
+    #[error("placeholder whose `num` is not an integer")]
     PlaceholderNum,
     /// The placeholder refers to an attachment that did not arrive.
     #[error("placeholder for attachment {num} in a packet with {count}")]

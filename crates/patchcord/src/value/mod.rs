@@ -2,17 +2,17 @@
 //!
 //! In: the JSON text of a packet with its attachments. Out: Rhai's `Dynamic` values. And the other way round.
 //!
-//! | JSON / JavaScript | Rhai | back |
+//! | JSON / JavaScript | Rhai | back to JSON |
 //! |---|---|---|
 //! | `null` | `()` | `null` |
 //! | `true`, `false` | `bool` | the same |
-//! | whole number of `i64` | `i64` | the same |
-//! | any other number | `f64` | a whole one as `3`, as `JSON.stringify` does; `-0` as `0`; NaN and infinities as `null` |
+//! | integer in the range of `i64` | `i64` | the same |
+//! | any other number | `f64` | an integer as `3`, `-0` as `0`, NaN and infinities as `null`, like `JSON.stringify` |
 //! | string | string | the same; a `char` as a string |
 //! | array | array | the same |
-//! | object | map | the same, keys sorted; the last of duplicate keys wins |
-//! | `Buffer`, `ArrayBuffer` (an attachment) | [`Binary`] | an attachment; a `blob` too |
-//! | - | closure, timestamp, any other type | refused, with its place |
+//! | object | map | the same, keys sorted; of duplicate keys, the last one wins |
+//! | `Buffer`, `ArrayBuffer` (an attachment) | [`Binary`] | an attachment, also from a `blob` |
+//! | - | closure, timestamp, any other type | rejected, with its location |
 //!
 //! Invariants:
 //! * A round trip changes nothing: a decoded value is sent as equal JSON, or is rejected.

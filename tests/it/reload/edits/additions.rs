@@ -152,7 +152,7 @@ fn an_edited_limit_applies_to_newcomers_and_leaves_those_who_are_in() {
 }
 
 #[test]
-fn a_new_condition_is_asked_of_today_and_only_once() {
+fn new_condition_reads_current_state_once() {
     let script = |check: &str| {
         format!(
             r#"fn on_connection(socket) {{

@@ -37,7 +37,7 @@ fn on_reload_is_told_the_version_and_the_variables_before_and_what_is_lost() {
 }
 
 #[test]
-fn on_reload_can_bring_a_lost_value_home() {
+fn on_reload_can_restore_lost_value() {
     let before = r#"fn on_connection(socket) { let nick = "none";
         socket.on("nick", |n| { nick = n; }); socket.on("who", || nick); }"#;
     let after = r#"fn on_reload(socket, before) { if "nick" in before.lost { socket.data.name = before.vars.nick; } }

@@ -170,7 +170,7 @@ fn a_taken_name_is_not_refused_to_the_one_who_has_it() {
 }
 
 #[test]
-fn a_seat_number_is_not_drawn_again() {
+fn edit_does_not_redraw_random_value() {
     used_up(r#"if io.data.incr("seats", 1) > 1 { throw "full"; }"#);
     used_up(r#"if io.data.incr("seats", 1) > 1 { return; }"#);
     used_up(r#"io.data.update("seats", 0, |n| n + 1); if io.data.seats > 1 { throw "full"; }"#);

@@ -1,7 +1,7 @@
 //! Unit of a namespace, in addition to its connections: `on_load`, its timers and its closures run in a separate turn.
 //!
 //! The unit is a [`Connection`] without a client. It adopts an edit as a connection does, but `on_load` runs again only
-//! if its own code has changed.
+//! if the code that it itself runs has changed.
 
 use std::sync::Arc;
 

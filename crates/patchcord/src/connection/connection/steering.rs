@@ -87,7 +87,7 @@ impl Connection {
 
     /// Removes everything that scripts have added to the connection since its handshake: listeners, timers, variables,
     /// waiting closures, keys of `socket.data`, rooms. Then `on_connection` runs again.
-    pub fn begin_anew(&self) {
+    pub fn start_over(&self) {
         self.beginnings.fetch_add(1, Ordering::Relaxed);
         let (registered, acks, adoption) = {
             let mut state = self.state();

@@ -10,6 +10,7 @@ use rhai::Dynamic;
 const MAX_TEXT: usize = 1000;
 /// Maximum number of levels of a thrown array or map that are shown.
 const MAX_DEPTH: usize = 3;
+/// Maximum number of items in one level of a thrown array or map that are shown.
 const MAX_ITEMS: usize = 8;
 
 /// Returns the name of a type as a script author knows it: `i64` is `int`, `&str | ImmutableString | String` is

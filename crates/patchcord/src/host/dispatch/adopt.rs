@@ -31,9 +31,9 @@ impl Dispatcher {
             Some(adoption) => (adoption.drafts, Some(adoption.report)),
             None => (None, None),
         };
-        if new.begins_anew() && connection.is_connected() {
+        if new.starts_over() && connection.is_connected() {
             drafts.iter().for_each(Drafts::release);
-            self.begin_anew(connection, new);
+            self.start_over(connection, new);
             if let Some(report) = report {
                 // The reload may have stopped waiting for the report.
                 let _ = report.send(Adopted::anew());
@@ -126,7 +126,7 @@ impl Dispatcher {
                 .into_iter()
                 .map(|(name, _)| name)
                 .collect();
-            what_was(number, variables, &now).into()
+            previous_state(number, variables, &now).into()
         }));
         connection.reload(|| self.call(connection, &hook, args, "`on_reload`"));
     }
@@ -156,7 +156,7 @@ pub(in crate::host) fn rehearse(
     drafts: Option<Drafts>,
 ) -> Option<Adopted> {
     let old = connection.version()?;
-    if new.begins_anew() {
+    if new.starts_over() {
         drafts.iter().for_each(Drafts::release);
         return Some(Adopted::anew());
     }
@@ -173,7 +173,7 @@ fn wants_before(version: &Arc<Version>) -> bool {
 }
 
 /// Returns the second argument of `on_reload`: a map with `version`, `vars` and `lost`.
-fn what_was(
+fn previous_state(
     version: u64,
     variables: Vec<(ImmutableString, Dynamic)>,
     now: &BTreeSet<ImmutableString>,

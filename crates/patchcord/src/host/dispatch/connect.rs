@@ -27,12 +27,12 @@ impl Dispatcher {
     /// Starts a live connection over with a version: removes everything that scripts have added to it, and runs
     /// `on_connection` with its effects. It must be called in the connection's turn. Returns `false` if `on_connection`
     /// fails; then the client is disconnected.
-    pub(in crate::host) fn begin_anew(
+    pub(in crate::host) fn start_over(
         &self,
         connection: &Arc<Connection>,
         version: Arc<Version>,
     ) -> bool {
-        connection.begin_anew();
+        connection.start_over();
         self.on_connection(connection, version)
     }
 

@@ -41,11 +41,11 @@ impl Dispatcher {
             Err(_) => Err(TOO_LATE.to_owned()),
         };
         connection.shaken(verdict.is_ok());
-        verdict.inspect_err(|reason| self.not_let_in(connection, &*link, reason))
+        verdict.inspect_err(|reason| self.announce_rejected(connection, &*link, reason))
     }
 
     /// Announces that a client was rejected.
-    fn not_let_in(&self, connection: &Connection, link: &dyn Link, reason: &str) {
+    fn announce_rejected(&self, connection: &Connection, link: &dyn Link, reason: &str) {
         let address = link.handshake().remove("address");
         let address = address.and_then(|address| address.into_immutable_string().ok());
         self.announcer.announce(HostEvent::ConnectRefused {

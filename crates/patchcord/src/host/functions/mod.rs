@@ -35,7 +35,7 @@ pub struct Signature {
 /// Error for a text that is not a [`Signature`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no signature: {reason}; write a name, and the names of all parameters: `find_user(id)`"
+    "`{text}` is not a signature: {reason}; write a name, and the names of all parameters: `find_user(id)`"
 )]
 #[non_exhaustive]
 pub struct BadSignature {
@@ -68,7 +68,7 @@ impl FromStr for Signature {
             .strip_prefix("get$")
             .or_else(|| name.strip_prefix("set$"));
         if !is_valid_function_name(plain.unwrap_or(name)) {
-            return Err(bad("the name of the function is no name of Rhai"));
+            return Err(bad("the name of the function is not a name in Rhai"));
         }
         let parameters = parameters.split(',').map(str::trim);
         let parameters: Vec<_> = match parameters.clone().eq([""]) {
@@ -77,7 +77,7 @@ impl FromStr for Signature {
         };
         let is_name = |name: &String| name == "_" || is_valid_function_name(name);
         if !parameters.iter().all(is_name) {
-            return Err(bad("the name of a parameter is no name of Rhai"));
+            return Err(bad("the name of a parameter is not a name in Rhai"));
         }
         Ok(Self {
             name: name.to_owned(),

@@ -19,7 +19,7 @@ use crate::{
 
 /// Maximum time for drafts on clients that have connected while others were drafted. It is short, because clients that
 /// connect in the meantime have to wait.
-const NEWCOMERS: Duration = Duration::from_millis(100);
+const NEWCOMER_DRAFT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Reason for making versions serve.
 #[derive(Debug, Clone)]
@@ -84,13 +84,13 @@ impl Batch {
         Err(Failed { failed, fine })
     }
 
-    /// Drafts the versions on clients that have connected since [`Batch::draft`], for at most [`NEWCOMERS`]. The
+    /// Drafts the versions on clients that have connected since [`Batch::draft`], for at most [`NEWCOMER_DRAFT_TIMEOUT`]. The
     /// remaining clients are drafted when they adopt the version.
     ///
     /// # Errors
     /// Returns the rejected batch if a version fails on one of them.
     pub(super) fn draft_newcomers(mut self, on_failure: OnRebindFailure) -> Result<Self, Failed> {
-        let until = Instant::now() + NEWCOMERS;
+        let until = Instant::now() + NEWCOMER_DRAFT_TIMEOUT;
         let mut failed = Vec::new();
         for (candidate, prepared) in &mut self.ready {
             match rebind::draft_newcomers(candidate, prepared, on_failure, until) {

@@ -78,7 +78,7 @@ use crate::{
 };
 
 /// Delay before files that look half-written are read again.
-const WRITING: Duration = Duration::from_millis(50);
+const HALF_WRITTEN_DELAY: Duration = Duration::from_millis(50);
 
 /// Loader of scripts, which makes their versions serve, and rolls them back.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ pub(crate) struct Reloader {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trigger {
     /// The application requests the load, at the start or later.
-    Asked,
+    Requested,
     /// The watcher reports a change in the folder.
     Watched(Changed),
 }
@@ -229,14 +229,14 @@ impl Reloader {
         }
         if permit.scripts.staged.is_some() {
             return match &trigger {
-                Trigger::Asked => self.reject_while_staged(),
+                Trigger::Requested => self.reject_while_staged(),
                 Trigger::Watched(changed) => {
                     self.wait_for_promote(changed);
                     Loaded::default()
                 }
             };
         }
-        let is_asked = trigger == Trigger::Asked;
+        let is_asked = trigger == Trigger::Requested;
         let loaded = self.load_with(permit, trigger).await;
         if is_asked && loaded.look_again.is_some() {
             self.look.notify_one();
@@ -278,7 +278,7 @@ impl Reloader {
     fn reload(&self, scripts: &mut Scripts, trigger: Trigger) -> Loaded {
         let began = Instant::now();
         let (is_watched, changed) = match trigger {
-            Trigger::Asked => (false, Changed::Everything),
+            Trigger::Requested => (false, Changed::Everything),
             Trigger::Watched(changed) => (true, changed),
         };
         let snapshot = Snapshot::new(&*self.scripting.loader, &changed, &mut scripts.texts);
@@ -315,12 +315,12 @@ impl Reloader {
         // Everything that takes effect in one load has one batch number, although a new file takes effect
         // independently.
         let number = scripts.batch + 1;
-        for mut save in saves::of_plan(plan, scripts) {
+        for mut save in saves::saves_of(plan, scripts) {
             let (loader, grace) = (&*self.scripting.loader, self.options.reload.missing_grace);
             if is_watched && save.is_being_written(scripts, loader, grace) {
                 scripts.pending.push(save.postponed());
                 scripts.texts.clear();
-                loaded.look_again = Some(began + WRITING);
+                loaded.look_again = Some(began + HALF_WRITTEN_DELAY);
                 continue;
             }
             let has_changed = save.has_changed();

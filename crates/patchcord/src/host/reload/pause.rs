@@ -29,7 +29,7 @@ impl Reloader {
             // The saves wait until the stage ends.
             return Some(Loaded::default());
         }
-        Some(self.load(Trigger::Asked).await)
+        Some(self.load(Trigger::Requested).await)
     }
 
     /// Announces the scripts that wait until the host is resumed.

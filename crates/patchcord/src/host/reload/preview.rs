@@ -224,7 +224,7 @@ impl Reloader {
         events.extend(self.serve_as_before(&scripts, &mut plan.attempts));
         let mut warnings = Vec::new();
         let number = scripts.batch + 1;
-        for save in saves::of_plan(plan, &mut scripts) {
+        for save in saves::saves_of(plan, &mut scripts) {
             let has_changed = save.has_changed();
             warnings.extend(has_changed.then(|| save.warnings()).into_iter().flatten());
             let (_, attempts) = save.begin();

@@ -57,7 +57,7 @@ pub(super) struct Switched {
 }
 
 /// Minimum number of connections that one thread drafts.
-const PARALLEL: usize = 32;
+const MIN_DRAFTS_PER_THREAD: usize = 32;
 
 /// Prepares all live connections of a candidate's namespace. Runs drafts if `on_connection` itself has changed.
 ///
@@ -78,7 +78,10 @@ pub(super) fn draft_on(
     on_failure: OnRebindFailure,
 ) -> Result<Vec<Prepared>, Vec<Diagnostic>> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let size = connections.len().div_ceil(threads).max(PARALLEL);
+    let size = connections
+        .len()
+        .div_ceil(threads)
+        .max(MIN_DRAFTS_PER_THREAD);
     let prepare_all = |connections: &[Arc<Connection>]| -> Vec<_> {
         let connections = connections.iter().cloned();
         connections

@@ -45,13 +45,13 @@ pub enum RollbackError {
         batch: u64,
     },
     /// The versions that served after the batch already serve now.
-    #[error("the versions of batch {0} serve already")]
+    #[error("batch {0} is already serving")]
     ServesAlready(u64),
     /// The host is closing.
     #[error("the host is closing")]
     Closing,
     /// `on_connection` of an earlier version fails on a live connection, or the version no longer compiles.
-    #[error("the version before fails on a connection of `{namespace}`")]
+    #[error("the previous version fails on a connection of `{namespace}`")]
     Rejected {
         /// Path of the namespace.
         namespace: String,

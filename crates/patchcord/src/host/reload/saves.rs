@@ -33,7 +33,7 @@ pub(super) struct Save {
 }
 
 /// Returns the saves of the plan. The scripts that do not serve yet come first, each as a save of its own.
-pub(super) fn of_plan(plan: Plan, scripts: &mut Scripts) -> Vec<Save> {
+pub(super) fn saves_of(plan: Plan, scripts: &mut Scripts) -> Vec<Save> {
     let by_path = plan.attempts.into_iter().map(|one| (one.path.clone(), one));
     let mut attempts: BTreeMap<_, _> = by_path.collect();
     let (mut alone, mut together) = (Vec::new(), Vec::new());

@@ -43,7 +43,7 @@ use crate::{
 /// use patchcord::host::Audience;
 ///
 /// assert_eq!("10%".parse(), Ok(Audience::Percent(10.0)));
-/// assert_eq!(Audience::from_words(["a7", "b8"]), Ok(Audience::Sockets(vec!["a7".into(), "b8".into()])));
+/// assert_eq!(Audience::from_args(["a7", "b8"]), Ok(Audience::Sockets(vec!["a7".into(), "b8".into()])));
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -75,7 +75,7 @@ impl FromStr for Audience {
     type Err = BadAudience;
 
     fn from_str(text: &str) -> Result<Self, BadAudience> {
-        Self::from_words([text])
+        Self::from_args([text])
     }
 }
 
@@ -84,7 +84,7 @@ impl Audience {
     ///
     /// # Errors
     /// Returns [`BadAudience`] if the words are neither.
-    pub fn from_words<T: Into<String>>(
+    pub fn from_args<T: Into<String>>(
         words: impl IntoIterator<Item = T>,
     ) -> Result<Self, BadAudience> {
         let words: Vec<String> = words.into_iter().map(Into::into).collect();

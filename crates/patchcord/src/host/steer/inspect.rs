@@ -45,7 +45,7 @@ pub struct Inspection {
 #[non_exhaustive]
 pub struct TimerInfo {
     /// Function that has set it: `set_timeout` or `set_interval`.
-    pub word: &'static str,
+    pub function: &'static str,
     /// Time until it fires, in milliseconds.
     pub due_in: u64,
     /// Period in milliseconds; `None` if it does not repeat.
@@ -225,7 +225,7 @@ fn variable(captured: Captured, version: &Arc<Version>) -> Variable {
 fn timer(timer: &Pending) -> TimerInfo {
     let (file, line) = script::place(&timer.handler);
     TimerInfo {
-        word: match timer.period {
+        function: match timer.period {
             Some(_) => "set_interval",
             None => "set_timeout",
         },

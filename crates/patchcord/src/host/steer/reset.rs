@@ -228,7 +228,7 @@ fn known(connection: &Connection, initial: &DraftResult) -> BTreeSet<String> {
 fn rebind(dispatcher: &Dispatcher, connection: &Arc<Connection>) -> Option<Rebound> {
     let version = connection.version().filter(|_| connection.is_connected())?;
     let number = version.number();
-    dispatcher.begin_anew(connection, version);
+    dispatcher.start_over(connection, version);
     Some(Rebound {
         socket: connection.id().to_string(),
         namespace: connection.namespace().path().clone(),

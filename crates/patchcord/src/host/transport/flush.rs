@@ -40,7 +40,7 @@ pub(in crate::host) fn collect<T>(reader: Option<&dyn Flush>, work: impl FnOnce(
 }
 
 /// Schedules a flush for the end of this thread's current work. Returns `false` if there is no such work.
-pub(super) fn flushes_later(one: &Arc<impl Flush + 'static>) -> bool {
+pub(super) fn schedule_flush(one: &Arc<impl Flush + 'static>) -> bool {
     WAITING.with_borrow_mut(|waiting| match waiting {
         Some(all) => {
             all.push(one.clone());

@@ -25,7 +25,7 @@ pub(in crate::host) enum RateDecision {
 pub(in crate::host) struct Rate {
     refill: Refill,
     /// Maximum number of packets that are rejected before the client is disconnected.
-    patience: usize,
+    max_rejected: usize,
     state: Mutex<State>,
 }
 
@@ -46,7 +46,7 @@ impl Rate {
     pub(in crate::host) fn with_burst(per_second: usize, burst: usize) -> Self {
         Self {
             refill: Refill::new(per_second, burst),
-            patience: per_second.saturating_mul(ABUSE_GRACE.as_secs() as usize),
+            max_rejected: per_second.saturating_mul(ABUSE_GRACE.as_secs() as usize),
             state: Mutex::default(),
         }
     }
@@ -62,7 +62,7 @@ impl Rate {
             return RateDecision::Passes;
         }
         state.refused += 1;
-        match state.refused > self.patience {
+        match state.refused > self.max_rejected {
             true => RateDecision::Abuse,
             false => RateDecision::Refused,
         }

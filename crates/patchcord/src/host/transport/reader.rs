@@ -22,7 +22,7 @@ use super::{
 const READ_SIZE_BYTES: usize = 16 * 1024;
 /// Threshold in bytes: once this many have been handled, the answers to them are sent. The answers are sent sooner if
 /// no more data has been read.
-const ANSWERED_AT_ONCE: usize = 1024;
+const MAX_EVENTS_PER_FLUSH: usize = 1024;
 
 thread_local! {
     /// Buffer for the current read.
@@ -164,7 +164,7 @@ impl Reader {
             };
             done += length;
             unanswered += length;
-            if unanswered >= ANSWERED_AT_ONCE {
+            if unanswered >= MAX_EVENTS_PER_FLUSH {
                 self.wire.write_waiting();
                 unanswered = 0;
             }

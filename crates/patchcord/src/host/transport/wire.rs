@@ -39,7 +39,7 @@ use super::{
     admission::ConnectionPermit,
     client_frames,
     connects::{Connects, Kept},
-    flush::{Flush, flushes_later},
+    flush::{Flush, schedule_flush},
     packet::{self, Partial},
     protocol::{CLOSE, PONG},
     rate::Rate,
@@ -62,7 +62,7 @@ const FLUSH_THRESHOLD_BYTES: usize = 64 * 1024;
 /// Maximum time for sending the waiting packets when the host closes a session.
 const CLOSING: Duration = Duration::from_millis(200);
 /// Maximum time for a client to receive the waiting data when its session ends.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const FINAL_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum number of CONNECTs of a client per second, after the burst for its first namespaces. The maximum is a tenth
 /// of `max-events-per-second` if that is less, and at least 1.
@@ -73,7 +73,7 @@ static GONE: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the number of clients that have disconnected and whose memory is freed.
 #[cfg(feature = "internals")]
-pub fn clients_gone() -> u64 {
+pub fn clients_disconnected() -> u64 {
     GONE.load(Ordering::Relaxed)
 }
 
@@ -157,7 +157,7 @@ pub(super) struct State {
     /// `true` while a task writes the queue.
     draining: bool,
     /// `true` while a flush of the queue is scheduled.
-    flushes_later: bool,
+    schedule_flush: bool,
     /// `true` after socketioxide has closed or dropped its stream: after that, only the rest of the queue is written.
     ending: bool,
     /// `true` while the session closes: it ends as soon as no data waits any more.
@@ -337,7 +337,7 @@ impl Wire {
     /// has already ended: the client may have just left the namespace, and socketioxide would disconnect the client
     /// from all namespaces if it received both ends. Returns `true` if the session is over, because socketioxide may
     /// still hold the socket.
-    pub(in crate::host) fn claim_end(&self, namespace: &str, id: &str) -> bool {
+    pub(in crate::host) fn claim_disconnect(&self, namespace: &str, id: &str) -> bool {
         let keep = self.options().clients.max_namespaces_per_client;
         let mut state = self.lock();
         if state.is_over() {
@@ -370,11 +370,11 @@ impl Wire {
             return false;
         }
         state.queue.push(frames);
-        state.flushes_later = state.flushes_later || flushes_later(self);
+        state.schedule_flush = state.schedule_flush || schedule_flush(self);
         let waiting = state.queue.amount();
         let is_little =
             waiting.bytes < FLUSH_THRESHOLD_BYTES && waiting.is_within(self.context.max_backlog());
-        if state.flushes_later && is_little {
+        if state.schedule_flush && is_little {
             return true;
         }
         self.flush_now(state).is_ok()
@@ -396,7 +396,7 @@ impl Wire {
     /// Writes the queued data, as far as the network accepts it.
     pub(super) fn write_waiting(self: &Arc<Self>) {
         let mut state = self.lock();
-        state.flushes_later = false;
+        state.schedule_flush = false;
         if state.queue.is_empty() {
             return;
         }
@@ -547,7 +547,7 @@ impl Wire {
     }
 
     /// Ends the session, because socketioxide has closed or dropped its stream. Waiting data may still be sent, for at
-    /// most [`LAST_WORDS`].
+    /// most [`FINAL_DRAIN_TIMEOUT`].
     pub(super) fn end(self: &Arc<Self>) {
         self.write_waiting();
         let mut state = self.lock();
@@ -568,7 +568,7 @@ impl Wire {
         } else {
             let wire = self.clone();
             tokio::spawn(async move {
-                sleep_until(Instant::now() + LAST_WORDS).await;
+                sleep_until(Instant::now() + FINAL_DRAIN_TIMEOUT).await;
                 wire.lock().abort_now(None);
             });
         }
@@ -676,7 +676,7 @@ impl State {
 
     /// Stops holding packets behind CONNECTs, because the time limit is over. Returns `false` if the packets still
     /// wait: for a reload, or because socketioxide has ignored a CONNECT, which is passed to it again.
-    pub(super) fn end_gate(&mut self) -> bool {
+    pub(super) fn end_connect_hold(&mut self) -> bool {
         let ignored = self.connects.ignored();
         if ignored.is_empty() {
             return self.connects.give_up();

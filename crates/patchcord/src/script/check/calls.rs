@@ -285,7 +285,7 @@ impl Check<'_> {
         if let Some(Expr::CharConstant(event, position)) = args.get(..before).and_then(|a| a.last())
         {
             let error = Diagnostic::error(format!("`'{event}'` is a character, and no event"));
-            let hint = format!("a text is written in double quotes: `\"{event}\"`");
+            let hint = format!("a string is written in double quotes: `\"{event}\"`");
             self.report(error.hint(hint), *position, "");
         }
         let last = args.len().saturating_sub(1);
@@ -298,7 +298,7 @@ impl Check<'_> {
             } else if self.is_handle(*type_of) {
                 let shown = super::names::shown(argument);
                 let error = Diagnostic::error(format!("`{shown}` is a handle and cannot be sent"))
-                    .hint("the id of a socket is a text that can");
+                    .hint("the id of a socket is a string that can");
                 self.report(error, argument.start_position(), &shown);
             }
         }

@@ -76,7 +76,7 @@ impl Check<'_> {
             && a % b != 0
         {
             let message = format!(
-                "`{a} / {b}` is {}: whole numbers are divided without a rest",
+                "`{a} / {b}` is {}: integers are divided without a remainder",
                 a / b
             );
             let hint = format!("`{a}.0 / {b}` is a number with a fraction");
@@ -109,7 +109,7 @@ impl Check<'_> {
                 let on = shown(&dot.lhs);
                 let warning =
                     Diagnostic::warning(format!("`{on}.{name}` is `()` if `{on}` is a map"));
-                let hint = format!("`{on}.len()` is the length of arrays, texts and maps");
+                let hint = format!("`{on}.len()` is the length of arrays, strings and maps");
                 self.report(warning.hint(hint), *position, name);
             }
         }
@@ -122,7 +122,8 @@ impl Check<'_> {
             && call.args.len() == 2
             && !self.functions.contains_key("valid")
         {
-            let warning = Diagnostic::warning("`valid` returns `()` or a text, and no boolean");
+            let warning =
+                Diagnostic::warning("`valid` returns `()` or a string, and not a boolean");
             let hint = "`if valid(value, shape) != ()` is true for what is wrong";
             self.report(warning.hint(hint), *position, "valid");
         }

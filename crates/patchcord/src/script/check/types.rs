@@ -15,17 +15,17 @@ const TYPE_NAMES: &[(&str, &str)] = &[
     ("object", "a map is `\"map\"`, and an array is `\"array\"`"),
     (
         "number",
-        "a whole number is `\"i64\"`, and any other one `\"f64\"`",
+        "an integer is `\"i64\"`, and any other one `\"f64\"`",
     ),
-    ("int", "a whole number is `\"i64\"`"),
-    ("integer", "a whole number is `\"i64\"`"),
+    ("int", "an integer is `\"i64\"`"),
+    ("integer", "an integer is `\"i64\"`"),
     ("float", "a number with a fraction is `\"f64\"`"),
     ("boolean", "`true` and `false` are `\"bool\"`"),
     ("function", "a closure is `\"Fn\"`"),
     ("closure", "a closure is `\"Fn\"`"),
     ("undefined", "nothing is `\"()\"`"),
     ("null", "nothing is `\"()\"`"),
-    ("String", "a text is `\"string\"`"),
+    ("String", "a string is `\"string\"`"),
     ("Array", "an array is `\"array\"`"),
     ("Object", "a map is `\"map\"`"),
 ];
@@ -145,9 +145,9 @@ impl Check<'_> {
         let is_there = self.scope.iter().any(|variable| variable.name == *name);
         if is_there && rest.contains('}') {
             let warning = Diagnostic::warning(format!(
-                "`${{{name}` in double quotes is text, and no value"
+                "`${{{name}` in double quotes is text, and not a value"
             ));
-            let hint = "a text in backticks has the values of its `${...}`";
+            let hint = "a string in backticks has the values of its `${...}`";
             self.report(warning.hint(hint), position, "");
         }
     }

@@ -1,4 +1,4 @@
-//! Bytes as text, and text as bytes: `base64` and `hex`.
+//! Conversion of bytes to strings and back: `base64` and `hex`.
 
 use data_encoding::{
     BASE64, BASE64URL_NOPAD, DecodeError, Encoding, HEXLOWER, HEXLOWER_PERMISSIVE,
@@ -20,7 +20,7 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_static_module("hex", module.into());
 }
 
-/// Passes the bytes of a value to `read`: those of a string in UTF-8, or of binary data. Charges the call for them.
+/// Passes the bytes of a value to `read`: the UTF-8 bytes of a string, or binary data. Charges the call for them.
 pub(super) fn with_bytes<T>(
     function: &str,
     value: &Dynamic,
@@ -50,7 +50,7 @@ fn decode(function: &str, text: &[u8], encoding: &Encoding) -> Fallible<Binary> 
     produce(text.len())?;
     let wrong = |error: DecodeError| {
         let index = error.position;
-        format!("`{function}`: the text is not valid at index {index}")
+        format!("`{function}`: the string is not valid at index {index}")
     };
     Ok(encoding.decode(text).map(Binary::from).map_err(wrong)?)
 }
@@ -62,8 +62,8 @@ fn decode(function: &str, text: &[u8], encoding: &Encoding) -> Fallible<Binary> 
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod base64 {
-    /// Returns the bytes of a string (in UTF-8) or of binary data as Base64 (RFC 4648, section 4), with padding. In Node
-    /// it is `Buffer.from(value).toString("base64")`.
+    /// Encodes a string (in UTF-8) or binary data as Base64 (RFC 4648, section 4), with padding. The equivalent in Node
+    /// is `Buffer.from(value).toString("base64")`.
     ///
     /// ```rhai
     /// print(base64::encode("hello"));    // aGVsbG8=
@@ -73,8 +73,8 @@ mod base64 {
         super::encode("base64::encode", &value, &BASE64)
     }
 
-    /// Returns the bytes of a string or of binary data as Base64 for URLs and file names (RFC 4648, section 5), without
-    /// padding. In Node it is `Buffer.from(value).toString("base64url")`.
+    /// Encodes a string or binary data as Base64 for URLs and file names (RFC 4648, section 5), without padding. The
+    /// equivalent in Node is `Buffer.from(value).toString("base64url")`.
     ///
     /// ```rhai
     /// print(base64::encode_url("a?b>c"));    // YT9iPmM
@@ -84,8 +84,8 @@ mod base64 {
         super::encode("base64::encode_url", &value, &BASE64URL_NOPAD)
     }
 
-    /// Returns the bytes that a Base64 text stands for, as binary data. Both alphabets are accepted, with and without
-    /// padding. Throws if the text is not valid; Node leaves out what it cannot read.
+    /// Decodes a Base64 string to binary data. Accepts both alphabets, with or without padding. Throws if the string is
+    /// not valid; Node ignores invalid characters.
     ///
     /// ```rhai
     /// socket.on("upload", |text| socket.emit("file", base64::decode(text)));
@@ -111,7 +111,7 @@ mod base64 {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod hex {
-    /// Returns the bytes of a string (in UTF-8) or of binary data as hexadecimal digits in lower case. In Node it is
+    /// Encodes a string (in UTF-8) or binary data as lower-case hexadecimal digits. The equivalent in Node is
     /// `Buffer.from(value).toString("hex")`.
     ///
     /// ```rhai
@@ -122,8 +122,8 @@ mod hex {
         super::encode("hex::encode", &value, &HEXLOWER)
     }
 
-    /// Returns the bytes that hexadecimal digits stand for, as binary data. Upper and lower case are accepted. Throws if
-    /// the text is not valid; Node stops at what it cannot read.
+    /// Decodes a string of hexadecimal digits, in upper or lower case, to binary data. Throws if the string is not
+    /// valid; Node stops at the first invalid character.
     ///
     /// ```rhai
     /// print(hex::decode("6869").to_text());    // hi

@@ -30,8 +30,8 @@ fn digest<D: Digest>(function: &str, value: &Dynamic) -> Fallible<ImmutableStrin
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod functions {
-    /// Returns the SHA-256 hash (FIPS 180-4) of a string in UTF-8 or of binary data, as 64 hexadecimal digits. It is not
-    /// for passwords, because it can be computed too fast. In Node it is
+    /// Returns the SHA-256 hash (FIPS 180-4) of a string (in UTF-8) or of binary data, as 64 hexadecimal digits. Do not
+    /// use it for passwords, because it is too fast to compute. The equivalent in Node is
     /// `crypto.createHash("sha256").update(value).digest("hex")`.
     ///
     /// ```rhai
@@ -42,7 +42,7 @@ mod functions {
         digest::<Sha256>("hash::sha256", &value)
     }
 
-    /// Returns the SHA-512 hash (FIPS 180-4) of a string in UTF-8 or of binary data, as 128 hexadecimal digits.
+    /// Returns the SHA-512 hash (FIPS 180-4) of a string (in UTF-8) or of binary data, as 128 hexadecimal digits.
     ///
     /// ```rhai
     /// print(hash::sha512("hello"));
@@ -52,8 +52,8 @@ mod functions {
         digest::<Sha512>("hash::sha512", &value)
     }
 
-    /// Returns the HMAC (RFC 2104) of a value with SHA-256, as 64 hexadecimal digits. The key and the value are strings
-    /// or binary data. Use it to sign values that come back from a client. In Node it is
+    /// Returns the HMAC-SHA-256 (RFC 2104) of a value, as 64 hexadecimal digits. The key and the value are strings or
+    /// binary data. Use it to sign values that a client sends back later. The equivalent in Node is
     /// `crypto.createHmac("sha256", key).update(value).digest("hex")`.
     ///
     /// ```rhai
@@ -74,9 +74,9 @@ mod functions {
         Ok(HEXLOWER.encode(&mac.finalize().into_bytes()).into())
     }
 
-    /// Returns `true` if two strings or binary values have the same bytes. The time that it takes does not depend on
-    /// where they differ, so that nobody can guess a signature byte by byte; `==` has no such guarantee. In Node it is
-    /// `crypto.timingSafeEqual`, which throws if the lengths differ.
+    /// Returns `true` if two strings or binary values have the same bytes. The comparison takes the same time wherever
+    /// the values differ, so that an attacker cannot guess a signature byte by byte; `==` does not guarantee this. The
+    /// equivalent in Node is `crypto.timingSafeEqual`, which throws if the lengths differ.
     ///
     /// ```rhai
     /// socket.on("confirm", |seat, signature| {

@@ -19,7 +19,7 @@ pub(super) fn register(engine: &mut Engine) {
         written(&Dynamic::from_map(map.clone()))
     });
     let mut module = Module::new();
-    combine_with_exported_module!(&mut module, "json", words);
+    combine_with_exported_module!(&mut module, "json", functions);
     engine.register_static_module("json", module.into());
 }
 
@@ -54,7 +54,7 @@ const MAX_INDENT: usize = 10;
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Parses JSON (RFC 8259): objects become maps, `null` becomes `()`, and integers stay integers. Throws if the
     /// string is not valid JSON. The equivalent in Node is `JSON.parse`.
     ///

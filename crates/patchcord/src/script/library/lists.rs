@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(super) fn register(module: &mut Module) {
-    combine_with_exported_module!(module, "lists", words);
+    combine_with_exported_module!(module, "lists", functions);
 }
 
 /// Returns `true` if `a` comes after `b`. The closure returns either a number, which is greater than 0 in this case, or
@@ -102,7 +102,7 @@ fn text(context: &NativeCallContext<'_>, value: &Dynamic) -> Fallible<ImmutableS
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Sorts the array in place, in ascending order. The elements may be numbers (integers and floats), strings,
     /// characters or booleans. Returns nothing; `sorted` returns a sorted copy. Node sorts numbers as strings by
     /// default; here they are sorted as numbers.
@@ -232,7 +232,7 @@ mod words {
             }
             joined.push_str(&text(&context, element)?);
             if joined.len() > max {
-                return Err(format!("a text has at most {max} bytes").into());
+                return Err(format!("a string has at most {max} bytes").into());
             }
         }
         produce(joined.len())?;

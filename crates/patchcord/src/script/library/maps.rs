@@ -9,7 +9,7 @@ use super::Fallible;
 use crate::{diagnostic::type_word, script::budget::produce, value::weight};
 
 pub(super) fn register(module: &mut Module) {
-    combine_with_exported_module!(module, "maps", words);
+    combine_with_exported_module!(module, "maps", functions);
 }
 
 /// Converts an array of keys to strings.
@@ -19,7 +19,7 @@ fn keys(keys: &Array) -> Fallible<Vec<ImmutableString>> {
             .map(|key| key.clone())
             .map_err(|got| {
                 let got = type_word(got);
-                format!("a key is a text, and this one is {got}").into()
+                format!("a key is a string, and this one is {got}").into()
             })
     };
     keys.iter().map(key).collect()
@@ -44,7 +44,7 @@ fn having(map: &Map, fits: impl Fn(&str) -> bool) -> Fallible<Map> {
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Returns the entries of the map as an array of `[key, value]` arrays. The equivalent in Node is `Object.entries`.
     ///
     /// ```rhai

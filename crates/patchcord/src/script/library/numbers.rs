@@ -10,7 +10,7 @@ use crate::{diagnostic::type_word, script::budget::produce};
 
 pub(super) fn register(engine: &mut Engine, module: &mut Module) {
     of_floats(engine);
-    combine_with_exported_module!(module, "numbers", words);
+    combine_with_exported_module!(module, "numbers", functions);
 }
 
 type OfOne = fn(FLOAT) -> FLOAT;
@@ -96,7 +96,7 @@ fn away_from_zero(number: FLOAT) -> FLOAT {
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Returns the number as a string with `digits` digits after the decimal point.
     ///
     /// ```rhai

@@ -15,10 +15,10 @@ use crate::script::{budget::produce, limit};
 const MAX_PATTERN: usize = 4 << 10;
 /// Maximum size of a compiled pattern, in bytes.
 const MAX_COMPILED: usize = 4 << 20;
-/// Maximum length of a text that is searched, in bytes. A search takes time in proportion to the text and to the
-/// pattern, and nothing can interrupt it.
+/// Maximum length of a searched string, in bytes. The time of a search is proportional to the lengths of the string and
+/// of the pattern, and nothing can interrupt it.
 const MAX_TEXT: usize = 64 << 10;
-/// Maximum number of compiled patterns that a thread keeps.
+/// Maximum number of compiled patterns that a thread caches.
 const MAX_KEPT: usize = 32;
 
 thread_local! {
@@ -31,7 +31,7 @@ pub(super) fn register(module: &mut Module) {
     combine_with_exported_module!(module, "regex", functions);
 }
 
-/// Returns the problem with a pattern that a script has written, if the pattern is not valid.
+/// Returns the problem of a pattern that a script has written, or `None` if the pattern is valid.
 pub(crate) fn pattern_problem(pattern: &str) -> Option<String> {
     compile(pattern).err()
 }
@@ -53,7 +53,7 @@ fn compile(pattern: &str) -> Result<Regex, String> {
     })
 }
 
-/// Regular expression, as scripts see it: its pattern. Each thread compiles a pattern once.
+/// Regular expression as a script value: its pattern. Each thread compiles a pattern once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern(ImmutableString);
 
@@ -63,7 +63,7 @@ impl Pattern {
         if let Some(kept) = kept {
             return Ok(kept);
         }
-        // Compiling takes far longer than reading the pattern.
+        // Compiling takes much longer than reading the pattern.
         produce(64 * self.0.len())?;
         let compiled = compile(&self.0).map_err(|problem| format!("`re`: {problem}"))?;
         COMPILED.with_borrow_mut(|all| {
@@ -75,17 +75,17 @@ impl Pattern {
         Ok(compiled)
     }
 
-    /// Returns the compiled pattern for a search of this text, which is charged.
+    /// Returns the compiled pattern for a search in `text`. Charges the call for the search.
     fn for_text(&self, text: &str) -> Fallible<Regex> {
         produce(text.len())?;
         match text.len() <= MAX_TEXT {
             true => self.compiled(),
-            false => Err(format!("a pattern searches a text of at most {MAX_TEXT} bytes").into()),
+            false => Err(format!("a pattern searches a string of at most {MAX_TEXT} bytes").into()),
         }
     }
 }
 
-/// Returns the groups of a match: the whole match as `0`, others by their number and by their name.
+/// Returns the groups of a match: the whole match as `0`, all other groups by number and by name.
 fn groups(regex: &Regex, found: &Captures<'_>) -> Fallible<Map> {
     let mut groups = Map::new();
     for (number, name) in regex.capture_names().enumerate() {
@@ -106,7 +106,7 @@ fn texts<'t>(found: impl Iterator<Item = &'t str>) -> Fallible<Array> {
     let mut texts = Array::new();
     for text in found {
         if texts.len() >= most {
-            return Err(format!("the pattern makes more than {most} texts").into());
+            return Err(format!("the result has more than {most} strings").into());
         }
         produce(text.len() + size_of::<Dynamic>())?;
         texts.push(text.to_owned().into());
@@ -130,7 +130,7 @@ fn replaced(
         found.expand(replacement, &mut result);
         end = whole.end();
         if result.len() > max {
-            return Err(format!("a text has at most {max} bytes").into());
+            return Err(format!("a string has at most {max} bytes").into());
         }
     }
     result.push_str(text.get(end..).unwrap_or_default());
@@ -144,10 +144,11 @@ fn replaced(
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod functions {
-    /// Returns a regular expression in the syntax of Rust's crate `regex`, for texts of at most 64 KiB. Throws if the
-    /// pattern is not valid; `check` reports a pattern that is a literal. Write it in backticks, so that `\d` need not be
-    /// escaped. A search takes linear time, so no text of a client can make it slow; this is why there are no
-    /// look-arounds and back-references. In Node it is `new RegExp(pattern)`.
+    /// Returns a regular expression in the syntax of the Rust crate `regex`, for strings of at most 64 KiB. Throws if
+    /// the pattern is not valid; `patchcord check` reports invalid patterns that are literals. Write the pattern in
+    /// backticks, so that you need not escape `\d`. A search takes linear time, so a client's input cannot make it
+    /// slow; for this reason, there are no lookarounds and backreferences. The equivalent in Node is
+    /// `new RegExp(pattern)`.
     ///
     /// ```rhai
     /// socket.on("set name", |name| {
@@ -163,7 +164,7 @@ mod functions {
         Ok(pattern)
     }
 
-    /// Returns `true` if a part of the text matches. In Node it is `pattern.test(text)`.
+    /// Returns `true` if a part of the string matches. The equivalent in Node is `pattern.test(text)`.
     ///
     /// ```rhai
     /// if re(`(?i)^https?://`).is_match("HTTPS://example.com") { print("a link"); }
@@ -173,7 +174,7 @@ mod functions {
         Ok(regex.for_text(text)?.is_match(text))
     }
 
-    /// Returns the first match, or `()`.
+    /// Returns the first match as a string, or `()` if there is none.
     ///
     /// ```rhai
     /// let number = re(`\d+`).find("room 12");    // "12"
@@ -187,7 +188,7 @@ mod functions {
         Ok(found.map_or(Dynamic::UNIT, Dynamic::from))
     }
 
-    /// Returns all matches, which do not overlap. In Node it is `text.match(/.../g)`.
+    /// Returns all non-overlapping matches as an array of strings. The equivalent in Node is `text.match(/.../g)`.
     ///
     /// ```rhai
     /// let mentions = re(`@\w+`).find_all("@ada and @bob");    // ["@ada", "@bob"]
@@ -198,9 +199,9 @@ mod functions {
         texts(found.find_iter(text).map(|found| found.as_str()))
     }
 
-    /// Returns the groups of the first match as a map, or `()`. The key `"0"` is the whole match; groups have their
-    /// number, and their name if they have one (`(?<name>...)`). A group that does not take part is `()`. In Node it is
-    /// `pattern.exec(text)`.
+    /// Returns the capture groups of the first match as a map, or `()` if there is no match. The key `"0"` has the
+    /// whole match; each group has its number as a key, and its name if it has one (`(?<name>...)`). A group that does
+    /// not participate in the match is `()`. The equivalent in Node is `pattern.exec(text)`.
     ///
     /// ```rhai
     /// let command = re(`^/(?<name>\w+)\s+(?<rest>.*)$`).captures("/nick Ada");
@@ -215,8 +216,8 @@ mod functions {
         }
     }
 
-    /// Returns the text with its first match replaced. In the replacement, `$1` and `${name}` are groups, and `$$` is
-    /// `$`. In Node it is `text.replace(pattern, with)`.
+    /// Returns a copy of the string with the first match replaced. In the replacement, `$1` and `${name}` stand for
+    /// capture groups, and `$$` for `$`. The equivalent in Node is `text.replace(pattern, with)`.
     ///
     /// ```rhai
     /// print(re(`(\w+) (\w+)`).replace("Ada Lovelace", "$2, $1"));
@@ -230,7 +231,7 @@ mod functions {
         replaced(regex, text, replacement, 1)
     }
 
-    /// Returns the text with all matches replaced.
+    /// Returns a copy of the string with all matches replaced.
     ///
     /// ```rhai
     /// let clean = re(`(?i)darn`).replace_all("Darn it, darn!", "***");
@@ -244,7 +245,7 @@ mod functions {
         replaced(regex, text, replacement, usize::MAX)
     }
 
-    /// Returns the parts of the text between the matches. In Node it is `text.split(pattern)`.
+    /// Returns the parts of the string between the matches. The equivalent in Node is `text.split(pattern)`.
     ///
     /// ```rhai
     /// let words = re(`\s+`).split("a  b c");    // ["a", "b", "c"]

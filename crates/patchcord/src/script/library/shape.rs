@@ -78,7 +78,9 @@ impl Shape {
                     Ok(bounds) => (of, Bounds::of_length(&bounds)?),
                     Err(got) => {
                         let got = type_word(got);
-                        return Err(format!("limits are a text, such as \"1..10\", found {got}"));
+                        return Err(format!(
+                            "limits are a string, such as \"1..10\", found {got}"
+                        ));
                     }
                 },
                 _ => {
@@ -101,7 +103,9 @@ impl Shape {
             What::Map(keys.collect::<Result<_, String>>()?, others)
         } else {
             let got = type_word(shape.type_name());
-            return Err(format!("a shape is a text, an array or a map, found {got}"));
+            return Err(format!(
+                "a shape is a string, an array or a map, found {got}"
+            ));
         };
         Ok(Self {
             what,
@@ -139,7 +143,7 @@ impl Shape {
         let Some((_, kind)) = known else {
             let kinds = KINDS.map(|(name, _)| name).join("`, `");
             return Err(format!(
-                "`{part}` is no shape: it is one of `{kinds}`, or a text in quotes, such as `'red'`"
+                "`{part}` is not a shape: it is one of `{kinds}`, or a string in quotes, such as `'red'`"
             ));
         };
         if !bounds.is_empty() && matches!(kind, Kind::Any | Kind::Bool) {
@@ -286,7 +290,7 @@ impl Kind {
         match self {
             Self::Any => ("any value", ""),
             Self::String => ("a string", "character"),
-            Self::Int => ("a whole number", ""),
+            Self::Int => ("an integer", ""),
             Self::Number => ("a number", ""),
             Self::Bool => ("a boolean", ""),
             Self::Array => ("an array", "element"),
@@ -323,9 +327,7 @@ impl Bounds {
         let mut limits = bounds.least.into_iter().chain(bounds.most);
         match limits.all(|limit| limit >= 0.0 && limit.fract() == 0.0) {
             true => Ok(bounds),
-            false => Err(format!(
-                "a length is a whole number from 0, and no limit is `{text}`"
-            )),
+            false => Err(format!("a length is an integer from 0 on, not `{text}`")),
         }
     }
 

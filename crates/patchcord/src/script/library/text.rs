@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(super) fn register(module: &mut Module) {
-    combine_with_exported_module!(module, "text", words);
+    combine_with_exported_module!(module, "text", functions);
 }
 
 /// Returns a string or a character as a string.
@@ -24,7 +24,7 @@ fn as_text(value: &Dynamic) -> Fallible<ImmutableString> {
         Ok(letter) => Ok(letter.to_string().into()),
         Err(_) => {
             let got = type_word(value.type_name());
-            Err(format!("expected a text or a character, got {got}").into())
+            Err(format!("expected a string or a character, got {got}").into())
         }
     }
 }
@@ -34,7 +34,7 @@ fn room(bytes: usize) -> Fallible {
     let max = limit(|limits| limits.string_size);
     if bytes > max {
         return Err(
-            format!("a text has at most {max} bytes, and this one would have {bytes}").into(),
+            format!("a string has at most {max} bytes, and this one would have {bytes}").into(),
         );
     }
     produce(bytes)
@@ -45,7 +45,7 @@ fn padding(text: &str, len: INT, with: &str) -> Fallible<String> {
     let len = usize::try_from(len).unwrap_or_default();
     let missing = len.saturating_sub(text.chars().count());
     if missing > 0 && with.is_empty() {
-        return Err("there is nothing to pad with: the text is empty".into());
+        return Err("there is nothing to pad with: the string is empty".into());
     }
     let widest = with.chars().map(char::len_utf8).max().unwrap_or_default();
     room(text.len().saturating_add(missing.saturating_mul(widest)))?;
@@ -77,7 +77,7 @@ fn change(text: &mut ImmutableString, new: &str) -> Fallible<ImmutableString> {
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Removes whitespace from both ends. Changes the string in place and returns it; in Node, `trim` only returns a
     /// copy.
     ///

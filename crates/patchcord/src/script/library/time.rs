@@ -1,4 +1,5 @@
-//! Points in time as text: `time`. A point in time is a number of milliseconds since 1970, as `now_ms()` returns it.
+//! Formatting, parsing and calculation of times: `time`. A time is a number of milliseconds since 1970, as `now_ms()`
+//! returns it.
 
 use jiff::{
     Span, Timestamp, ZonedDateTime, civil, fmt::rfc2822, fmt::strtime::BrokenDownTime, tz::TimeZone,
@@ -11,7 +12,7 @@ use rhai::{
 use super::Fallible;
 use crate::script::budget::produce;
 
-/// Maximum length of a format, of a time as text, and of a span, in bytes.
+/// Maximum length of a format, of a time as a string, and of a time span, in bytes.
 const MAX_TEXT: usize = 128;
 
 pub(super) fn register(engine: &mut Engine) {
@@ -24,7 +25,7 @@ fn bounded<'t>(function: &str, text: &'t str) -> Fallible<&'t str> {
     produce(text.len())?;
     match text.len() <= MAX_TEXT {
         true => Ok(text),
-        false => Err(format!("`{function}` takes a text of at most {MAX_TEXT} bytes").into()),
+        false => Err(format!("`{function}` takes a string of at most {MAX_TEXT} bytes").into()),
     }
 }
 
@@ -67,7 +68,8 @@ fn added(function: &str, ms: INT, span: &str, zone: &str) -> Fallible<INT> {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod functions {
-    /// Returns a time as text in UTC (RFC 3339): `2026-11-30T18:04:11.250Z`. In Node it is `new Date(ms).toISOString()`.
+    /// Formats a time in UTC (RFC 3339): `2026-11-30T18:04:11.250Z`. The equivalent in Node is
+    /// `new Date(ms).toISOString()`.
     ///
     /// ```rhai
     /// socket.emit("time", time::iso(now_ms()));
@@ -77,10 +79,10 @@ mod functions {
         formatted("time::iso", ms, "%Y-%m-%dT%H:%M:%S.%3fZ", "UTC")
     }
 
-    /// Returns the time that a text means, in milliseconds since 1970. It reads RFC 3339 (`2026-11-30T18:04:11Z`, with
-    /// any offset), a date (`2026-11-30`, at midnight in UTC), and RFC 2822, which HTTP and mail use (`Mon, 30 Nov 2026
-    /// 18:04:11 GMT`). Throws if the text is none of these. In Node it is `Date.parse`, which returns `NaN` then, and
-    /// guesses what other texts mean.
+    /// Parses a time, and returns it in milliseconds since 1970. Accepts RFC 3339 (`2026-11-30T18:04:11Z`, with any
+    /// offset), a date (`2026-11-30`, which means midnight UTC), and RFC 2822, which HTTP and email use
+    /// (`Mon, 30 Nov 2026 18:04:11 GMT`). Throws if the string has none of these formats. The equivalent in Node is
+    /// `Date.parse`, which returns `NaN` instead of throwing, and guesses the meaning of other formats.
     ///
     /// ```rhai
     /// let issued = time::parse(socket.handshake.time);
@@ -101,8 +103,8 @@ mod functions {
         Ok(time.as_millisecond())
     }
 
-    /// Returns a time as text in UTC, by a format of `strftime`: `%Y-%m-%d %H:%M:%S`, `%A, %e %B`. The names of months
-    /// and days are English.
+    /// Formats a time in UTC, according to a `strftime` format: `%Y-%m-%d %H:%M:%S`, `%A, %e %B`. The names of months
+    /// and days are in English.
     ///
     /// ```rhai
     /// print(time::format(now_ms(), "%H:%M"));
@@ -112,7 +114,7 @@ mod functions {
         formatted("time::format", ms, format, "UTC")
     }
 
-    /// Returns a time as text in a time zone of the IANA database, such as `Europe/Berlin`.
+    /// Formats a time in a time zone from the IANA database, such as `Europe/Berlin`.
     ///
     /// ```rhai
     /// print(time::format(now_ms(), "%a %H:%M %Z", "Europe/Berlin"));
@@ -126,8 +128,8 @@ mod functions {
         formatted("time::format", ms, format, zone)
     }
 
-    /// Returns a time plus a span: `"1 month"`, `"2h 30m"`, `"-7 days"`, or a duration of ISO 8601 (`"P1DT12H"`). Months
-    /// and years are those of the calendar: 31 January plus one month is the last day of February.
+    /// Adds a time span to a time: `"1 month"`, `"2h 30m"`, `"-7 days"`, or an ISO 8601 duration (`"P1DT12H"`). Months
+    /// and years are calendar months and years: 31 January plus one month is the last day of February.
     ///
     /// ```rhai
     /// let trial_ends = time::add(now_ms(), "14 days");
@@ -137,7 +139,8 @@ mod functions {
         added("time::add", ms, span, "UTC")
     }
 
-    /// Returns a time plus a span in a time zone: a day has 23 or 25 hours there when the clocks change.
+    /// Adds a time span to a time in a time zone. A day there has 23 or 25 hours when daylight saving time starts or
+    /// ends.
     ///
     /// ```rhai
     /// let tomorrow = time::add(now_ms(), "1 day", "Europe/Berlin");
@@ -147,8 +150,8 @@ mod functions {
         added("time::add", ms, span, zone)
     }
 
-    /// Returns the parts of a time in UTC as a map: `year`, `month` (1 to 12), `day`, `hour`, `minute`, `second`,
-    /// `millisecond`, and `weekday` (1 is Monday, 7 is Sunday). In Node, months begin at 0 and Sunday is 0.
+    /// Returns the components of a time in UTC as a map: `year`, `month` (1 to 12), `day`, `hour`, `minute`, `second`,
+    /// `millisecond`, and `weekday` (1 is Monday, 7 is Sunday). In Node, January is month 0, and Sunday is weekday 0.
     ///
     /// ```rhai
     /// let is_weekend = time::parts(now_ms()).weekday > 5;
@@ -158,7 +161,7 @@ mod functions {
         parts_in(ms, "UTC")
     }
 
-    /// Returns the parts of a time in a time zone.
+    /// Returns the components of a time in a time zone.
     ///
     /// ```rhai
     /// if time::parts(now_ms(), "Europe/Berlin").hour < 8 { print("early"); }

@@ -31,7 +31,7 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_static_module("url", module.into());
 }
 
-/// Reads a query. Of several values with one name, the last one counts, as in `socket.handshake.query`.
+/// Parses a query string. If a name occurs several times, the last value counts, as in `socket.handshake.query`.
 fn query_map(query: &str) -> Fallible<Map> {
     produce(query.len())?;
     let most = limit(|limits| limits.map_size);
@@ -51,7 +51,8 @@ fn query_map(query: &str) -> Fallible<Map> {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod functions {
-    /// Escapes a text as one part of a path or one value of a query. In Node it is `encodeURIComponent`.
+    /// Percent-encodes a string as one segment of a path or one value in a query string. The equivalent in Node is
+    /// `encodeURIComponent`.
     ///
     /// ```rhai
     /// print("https://example.com/search?q=" + url::encode("fish & chips"));
@@ -62,8 +63,8 @@ mod functions {
         Ok(utf8_percent_encode(text, COMPONENT).to_string().into())
     }
 
-    /// Replaces the escapes of a text (`%20`) by the characters that they stand for. Throws if the result is not UTF-8.
-    /// In Node it is `decodeURIComponent`.
+    /// Decodes the percent-encoded characters (`%20`) of a string. Throws if the result is not UTF-8. The equivalent in
+    /// Node is `decodeURIComponent`.
     ///
     /// ```rhai
     /// print(url::decode("fish%20%26%20chips"));
@@ -72,12 +73,12 @@ mod functions {
     pub(crate) fn decode(text: &str) -> Result<ImmutableString, Box<EvalAltResult>> {
         produce(text.len())?;
         let decoded = percent_decode_str(text).decode_utf8();
-        let decoded = decoded.map_err(|_| "`url::decode`: the text is not UTF-8")?;
+        let decoded = decoded.map_err(|_| "`url::decode`: the result is not UTF-8")?;
         Ok(decoded.as_ref().into())
     }
 
-    /// Returns a map as a query, in the order of its keys. Strings, numbers and booleans are possible values. In Node it
-    /// is `new URLSearchParams(map).toString()`.
+    /// Converts a map to a query string, in the order of its keys. The values may be strings, numbers and booleans. The
+    /// equivalent in Node is `new URLSearchParams(map).toString()`.
     ///
     /// ```rhai
     /// print("https://example.com/search?" + url::query(#{ q: "fish & chips", page: 2 }));
@@ -97,8 +98,8 @@ mod functions {
         Ok(query.finish().into())
     }
 
-    /// Returns the names and values of a query as a map of strings. Of several values with one name, the last one
-    /// counts. In Node it is `Object.fromEntries(new URLSearchParams(query))`.
+    /// Parses a query string, and returns its names and values as a map of strings. If a name occurs several times, the
+    /// last value counts. The equivalent in Node is `Object.fromEntries(new URLSearchParams(query))`.
     ///
     /// ```rhai
     /// let page = url::parse_query("q=fish+%26+chips&page=2").page;
@@ -109,8 +110,8 @@ mod functions {
     }
 
     /// Returns the parts of a URL (RFC 3986) as a map: `scheme`, `host`, `port` (`()` if the URL has none), `path`,
-    /// `query` (a map) and `fragment`. Throws if the text is not an absolute URL. In Node it is `new URL(text)`, which
-    /// also accepts and normalizes what is not valid.
+    /// `query` (a map) and `fragment`. Throws if the string is not an absolute URL. The equivalent in Node is
+    /// `new URL(text)`, which also accepts and normalizes some invalid URLs.
     ///
     /// ```rhai
     /// if url::parse("https://example.com:8080/a?b=c").host == "example.com" { print("it is ours"); }

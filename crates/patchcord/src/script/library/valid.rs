@@ -6,7 +6,7 @@ use super::shape::Shape;
 use crate::script::budget::produce;
 
 pub(super) fn register(module: &mut Module) {
-    combine_with_exported_module!(module, "valid", words);
+    combine_with_exported_module!(module, "valid", functions);
 }
 
 /// Returns the problem of a shape that a script has written, or `None` if the shape is valid.
@@ -19,7 +19,7 @@ pub(crate) fn shape_problem(shape: &Dynamic) -> Option<String> {
     clippy::unwrap_used,
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
-mod words {
+mod functions {
     /// Checks a value against a shape. Returns `()` if the value has the shape, otherwise a string with the problems:
     /// one line for each problem, at most 10 lines. A shape is a string, an array or a map.
     ///

@@ -38,7 +38,7 @@ pub fn running() -> Vec<PathBuf> {
 /// Creates a folder that only this user may use, if there is none, and checks that it is such a folder.
 pub(super) fn private(folder: &Path) -> Result<PathBuf, String> {
     let shown = folder.display();
-    make(folder).map_err(|error| format!("`{shown}` cannot be made: {error}"))?;
+    make(folder).map_err(|error| format!("`{shown}` cannot be created: {error}"))?;
     let about = fs::symlink_metadata(folder).map_err(|error| format!("`{shown}`: {error}"))?;
     let user = rustix::process::getuid().as_raw();
     if !about.is_dir() || about.uid() != user {
@@ -57,7 +57,7 @@ pub(super) fn make_parent(path: &Path) -> Result<(), String> {
         .filter(|folder| !folder.as_os_str().is_empty())
     {
         Some(folder) if !folder.is_dir() => {
-            make(folder).map_err(|error| format!("its folder cannot be made: {error}"))
+            make(folder).map_err(|error| format!("its folder cannot be created: {error}"))
         }
         _ => Ok(()),
     }

@@ -22,7 +22,7 @@ pub(super) async fn pause(host: Host) -> Result<Reply, Refusal> {
 }
 
 pub(super) async fn resume(host: Host) -> Result<Reply, Refusal> {
-    match host.look_and_resume().await {
+    match host.reload_and_resume().await {
         Some(loaded) => outcome(&host, loaded).await,
         None => Ok(Reply::new(json!({ "batch": null }), "saves do not wait")),
     }

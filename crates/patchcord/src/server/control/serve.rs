@@ -133,14 +133,14 @@ impl Listeners {
                 Line::TooLong => {
                     let error = format!("a request is longer than {MAX_REQUEST} bytes");
                     send(&mut stream, &answer(Err(Refusal::usage(error)))).await?;
-                    return hang_up(stream).await;
+                    return close_gracefully(stream).await;
                 }
                 Line::Request if line.trim_ascii().is_empty() => {}
                 Line::Request => {
                     let (answer, is_trusted) = self.answer(&line, token).await;
                     send(&mut stream, &answer).await?;
                     if !is_trusted {
-                        return hang_up(stream).await;
+                        return close_gracefully(stream).await;
                     }
                 }
             }
@@ -205,7 +205,9 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, line: &str) -> io::Result<(
 }
 
 /// Ends a connection so that its client still receives the last answer.
-async fn hang_up<S: AsyncRead + AsyncWrite + Unpin>(mut stream: BufReader<S>) -> io::Result<()> {
+async fn close_gracefully<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: BufReader<S>,
+) -> io::Result<()> {
     stream.shutdown().await?;
     // A client that sends for longer than this loses its connection.
     let _ = timeout(LINGER, copy(&mut stream, &mut sink())).await;

@@ -59,7 +59,7 @@ fn lines(of: &Inspection) -> Vec<String> {
         let when = format!("in {} ms{}", timer.due_in, every.unwrap_or_default());
         let place = format!("{}:{}", timer.file, timer.line);
         vec![
-            timer.word.to_owned(),
+            timer.function.to_owned(),
             when,
             place,
             reason(timer.stale.as_ref()),

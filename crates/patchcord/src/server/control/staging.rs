@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(super) async fn stage(host: Host, arguments: Arguments) -> Result<Reply, Refusal> {
-    let audience = Audience::from_words(arguments.texts("audience"));
+    let audience = Audience::from_args(arguments.texts("audience"));
     let audience = audience.map_err(|error| Refusal::usage(error.to_string()))?;
     let staged = host.stage(audience).await.map_err(refusal)?;
     let connections = many(staged.connections, "connection");

@@ -42,7 +42,7 @@ impl UnixSocket {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error.to_string()),
             Ok(about) if !about.file_type().is_socket() => {
-                return Err("a file that is no socket is there".to_owned());
+                return Err("a file at this path is not a socket".to_owned());
             }
             Ok(_) if UnixStream::connect(path).is_ok() => return Err(taken()),
             Ok(_) => fs::remove_file(path).map_err(|error| error.to_string())?,

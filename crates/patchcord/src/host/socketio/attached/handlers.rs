@@ -164,7 +164,7 @@ impl Messages {
     fn receive(&self, packet: Value, ack: Option<i64>) {
         let connection = &self.connection;
         // Packets that follow the end of a client are not reported as lost.
-        if connection.is_cut() || !self.is_in_time() {
+        if connection.is_cut() || !self.is_within_rate() {
             return;
         }
         let Value::Str(text, attachments) = packet else {
@@ -179,7 +179,7 @@ impl Messages {
 
     /// Returns `true` if the client may send one more event now. Otherwise announces that the event is dropped, or
     /// disconnects the client.
-    fn is_in_time(&self) -> bool {
+    fn is_within_rate(&self) -> bool {
         let Some(rate) = &self.rate else {
             return true;
         };

@@ -71,7 +71,7 @@ impl<A: Adapter> Link for WireLink<A> {
 
     fn disconnect(&self) {
         let wire = &self.member.wire;
-        if !wire.claim_end(self.members.path(), &self.member.id) {
+        if !wire.claim_disconnect(self.members.path(), &self.member.id) {
             return;
         }
         if self.socket.clone().disconnect().is_err() {

@@ -20,7 +20,7 @@ pub(super) struct Segments {
     /// Number of bytes of the first segment that have been sent.
     left: usize,
     /// Number of remaining bytes of the frame that is partly sent.
-    begun: usize,
+    frame_remaining: usize,
 }
 
 /// Buffer of whole frames.
@@ -97,7 +97,7 @@ impl Segments {
 
     /// Returns `true` if a frame is partly sent.
     pub(super) const fn is_within_frame(&self) -> bool {
-        self.begun > 0
+        self.frame_remaining > 0
     }
 
     /// Returns the waiting bytes of each segment.
@@ -116,14 +116,14 @@ impl Segments {
             && let Some(first) = self.segments.front()
         {
             let waiting = first.bytes().get(self.left..).unwrap_or_default();
-            if self.begun == 0 {
+            if self.frame_remaining == 0 {
                 let frame = server_frames::all(waiting).next().unwrap_or_default();
-                self.begun = frame.len();
+                self.frame_remaining = frame.len();
                 texts += usize::from(server_frames::begins_with_text(frame));
             }
-            let now = rest.min(self.begun);
+            let now = rest.min(self.frame_remaining);
             rest -= now;
-            self.begun -= now;
+            self.frame_remaining -= now;
             self.bytes -= now;
             self.left += now;
             if now == waiting.len() {

@@ -39,7 +39,7 @@ impl Wire {
                 Err(_) => self.malformed("a text that is not UTF-8"),
             },
             Some((&PONG, _)) => {
-                self.is_in_time();
+                self.is_within_rate();
                 let is_late = |partial: &Partial| partial.since.elapsed() > ATTACHMENTS;
                 if self.partial.lock().as_deref().is_some_and(is_late) {
                     return self.cut_off("the attachments of a packet did not come in time");
@@ -73,12 +73,12 @@ impl Wire {
 
     /// Counts a frame that continues a message toward the limit of the client.
     pub(in crate::host::transport) fn count_frame(self: &Arc<Self>) {
-        self.is_in_time();
+        self.is_within_rate();
     }
 
     /// Passes a control frame of the WebSocket to socketioxide, which answers pings and closes.
     pub(in crate::host::transport) fn receive_control(self: &Arc<Self>, frame: &[u8]) {
-        self.is_in_time();
+        self.is_within_rate();
         self.lock().hand(|inbox| inbox.extend_from_slice(frame));
     }
 
@@ -159,7 +159,7 @@ impl Wire {
                 });
                 answered.map(|was_asked_for| {
                     if !was_asked_for {
-                        self.is_in_time();
+                        self.is_within_rate();
                     }
                 })
             }
@@ -214,12 +214,12 @@ impl Wire {
         if is_coming {
             return;
         }
-        let is_in_time = !self.has_connected.swap(true, Ordering::Relaxed)
+        let is_within_rate = !self.has_connected.swap(true, Ordering::Relaxed)
             || self.is_within(self.connect_rate(), "it goes on to connect and disconnect");
         if count >= self.options().clients.max_namespaces_per_client {
             return self.refuse_connect(namespace, ConnectRefusal::TooManyNamespaces);
         }
-        if !is_in_time {
+        if !is_within_rate {
             return self.refuse_connect(namespace, ConnectRefusal::TooOften);
         }
         let namespaces = self.context.namespaces.upgrade();
@@ -248,7 +248,7 @@ impl Wire {
 
     /// Returns `true` if the client may send one more event now. Otherwise announces that the event is dropped.
     fn takes(self: &Arc<Self>, socket: &dyn Receiver) -> bool {
-        let takes = self.is_in_time();
+        let takes = self.is_within_rate();
         if !takes {
             socket.dropped("rate limit exceeded (`max-events-per-second`)");
         }
@@ -256,7 +256,7 @@ impl Wire {
     }
 
     /// Counts a packet. Returns `true` if the client may send it now.
-    fn is_in_time(self: &Arc<Self>) -> bool {
+    fn is_within_rate(self: &Arc<Self>) -> bool {
         let problem = "rate limit exceeded repeatedly (`max-events-per-second`)";
         let rate = self.rate.as_ref();
         rate.is_none_or(|rate| self.is_within(rate, problem))

@@ -125,7 +125,7 @@ impl Wire {
         let handled = || poll_fn(|context| poll(&mut self.lock(), context));
         while timeout(CONNECT_HOLD, handled()).await.is_err() {
             let mut state = self.lock();
-            if state.is_idle() && state.end_gate() {
+            if state.is_idle() && state.end_connect_hold() {
                 return;
             }
         }
