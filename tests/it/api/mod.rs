@@ -9,6 +9,7 @@ mod data;
 mod dynamic_namespaces;
 pub(crate) mod handshake;
 mod hooks;
+mod limit;
 mod namespaces;
 mod rooms;
 mod scripts;

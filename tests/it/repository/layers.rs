@@ -24,7 +24,8 @@ const ROW: [&str; 10] = [
 ];
 
 /// Modules of `host/`, with the same rule. `mod` is `Host` itself, and `live` and `steer` have further methods of it.
-const HOST: [&str; 18] = [
+const HOST: [&str; 19] = [
+    "bucket",
     "address",
     "allowed_host",
     "origin",

@@ -288,6 +288,13 @@ fn regular_expressions_find_replace_and_split() {
 }
 
 #[test]
+fn a_replacement_that_inserts_a_long_match_many_times_is_an_error() {
+    let expression =
+        "let t = \"a\".repeat(60000); let r = \"$0\".repeat(200000); re(`a+`).replace(t, r)";
+    assert_eq!(value(expression), "\"a string has at most 1048576 bytes\"");
+}
+
+#[test]
 fn a_pattern_that_catches_other_engines_is_fast() {
     let text = "a".repeat(60_000);
     let expression = format!("re(`^(a+)+$`).is_match(\"{text}!\")");
@@ -361,4 +368,34 @@ fn ids_have_the_form_of_rfc_9562_and_an_edit_draws_no_other_ones() {
     host.edit("main.rhai", &script("two"));
     assert_eq!(client.ask("text", ()).as_deref(), Some("[\"two\"]"));
     assert_eq!(client.ask("ids", ()).unwrap(), ids);
+}
+
+#[test]
+fn an_error_of_a_function_in_a_module_has_the_place_of_its_call() {
+    for call in [
+        "json::parse(\"{\")",
+        "hash::sha256(1)",
+        "base64::decode(\"*\")",
+        "hex::decode(\"*\")",
+        "url::parse(\"*\")",
+        "time::parse(\"*\")",
+        "limit::allow(\"a\", 0, 1)",
+        "own::fail(1)",
+        "own::later(1, 2)",
+    ] {
+        let script = format!("fn on_connection(socket) {{\n    let n = 1;\n    {call};\n}}");
+        let own = patchcord::Functions::new()
+            .function("fail(n)", |n: i64| {
+                Err::<i64, Box<rhai::EvalAltResult>>(format!("not {n}").into())
+            })
+            .async_function("later(n)", |n: i64| async move { Ok::<_, String>(n) });
+        let host = TestHost::build([("main.rhai", &*script)], |builder| {
+            builder.module("own", own)
+        });
+        let _client = host.connect("/");
+        let problems = host.problems();
+        let module = call.split("::").next().unwrap();
+        let place = format!("main.rhai:3:{}", 5 + module.len() + 2);
+        assert!(problems[0].contains(&place), "{call}: {problems:?}");
+    }
 }

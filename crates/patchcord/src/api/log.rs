@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     event::{HostEvent, Level},
-    script::origin,
+    script::{origin, placed},
 };
 
 /// Types for which Rhai has its own `print`, which would take precedence over a function for any type.
@@ -91,9 +91,11 @@ fn add(
         };
         let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
             if let (Some(context), Some(value)) = (context, args.first()) {
-                let value = value.flatten_clone();
-                let text: ImmutableString = context.call_native_fn(convert, (value,))?;
-                write(name, &context, level, text.to_string())?;
+                placed(&context, || {
+                    let value = value.flatten_clone();
+                    let text: ImmutableString = context.call_native_fn(convert, (value,))?;
+                    write(name, &context, level, text.to_string())
+                })?;
             }
             Ok(ImmutableString::new().into())
         };

@@ -12,6 +12,7 @@ mod data;
 mod emit;
 mod handshake;
 mod io;
+mod limit;
 mod log;
 mod operator;
 mod outside;
@@ -113,6 +114,7 @@ fn register(engine: &mut Engine) {
     log::register(engine, &mut module);
     timers::register(&mut module);
     chance::register(&mut module);
+    limit::register(engine);
     engine.register_global_module(module.into());
     // At each method call, Rhai searches one module after the other for the name of the receiver's type. The engine's
     // own module comes first.

@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
         mpsc,
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -45,6 +46,9 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Records that an instance of a dynamic namespace no longer has any connection.
     fn unused(&self, path: &str);
+
+    /// Returns `true` if a key has been used fewer than `times` times within `period`, and counts this use.
+    fn allow(&self, key: &str, times: u32, period: Duration) -> bool;
 
     /// Disconnects the client with an id from every namespace.
     fn disconnect_client(&self, id: &str);

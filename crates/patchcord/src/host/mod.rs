@@ -9,6 +9,7 @@
 mod address;
 mod allowed_host;
 mod announce;
+mod bucket;
 mod builder;
 mod dispatch;
 mod functions;

@@ -93,6 +93,28 @@ pub(crate) fn place_of_call(context: &NativeCallContext<'_>) -> Option<u32> {
     reach.place_at(origin(context)?, at.line()?, at.position()?)
 }
 
+/// Runs a native function of a module. Its errors get the position of the call, which Rhai does not add for functions
+/// that are called with a namespace.
+pub(crate) fn placed<T>(
+    context: &NativeCallContext<'_>,
+    call: impl FnOnce() -> Result<T, Box<EvalAltResult>>,
+) -> Result<T, Box<EvalAltResult>> {
+    call().map_err(|error| with_position(error, context.call_position()))
+}
+
+/// Returns the position of a call, if it is known.
+pub(crate) fn call_position(context: Option<&NativeCallContext<'_>>) -> Position {
+    context.map_or(Position::NONE, NativeCallContext::call_position)
+}
+
+/// Returns the error with this position, unless it has one.
+pub(crate) fn with_position(mut error: Box<EvalAltResult>, at: Position) -> Box<EvalAltResult> {
+    if error.position().is_none() {
+        error.set_position(at);
+    }
+    error
+}
+
 /// Calls a function of the application. If the function panics, the panic becomes an error that a script cannot catch.
 pub(crate) fn catch_panic(
     context: Option<NativeCallContext<'_>>,

@@ -63,7 +63,9 @@ pub use align::{Alignment, align};
 pub(crate) use budget::{cheap_seconds, has_taken_long, produce, took_long};
 #[doc(hidden)]
 pub use call::CallError;
-pub(crate) use call::{catch_panic, limit, origin, place_of_call};
+pub(crate) use call::{
+    call_position, catch_panic, limit, origin, place_of_call, placed, with_position,
+};
 pub use changes::{ChangeKind, CodeChange};
 pub(crate) use changes::{changes, events, renamed_variables};
 #[doc(hidden)]

@@ -6,15 +6,20 @@ mod disconnect;
 pub(super) mod drafts;
 mod event;
 mod handshake;
+mod keyed_limits;
 mod slow_pool;
 mod steps;
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use rhai::Dynamic;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use self::slow_pool::SlowPool;
+use self::{keyed_limits::KeyedLimits, slow_pool::SlowPool};
 use crate::{
     api::{self, Socket},
     connection::{Connection, Driver, Namespace, Phase, Turn, Work},
@@ -40,6 +45,7 @@ pub(crate) struct Dispatcher {
     /// Tracker of the work that was handed over to other tasks or threads.
     handed_over: TaskTracker,
     slow: SlowPool,
+    keyed_limits: KeyedLimits,
     on_failure: OnFailure,
 }
 
@@ -88,6 +94,11 @@ impl Driver for Dispatcher {
         self.announcer.counters()
     }
 
+    fn allow(&self, key: &str, times: u32, period: Duration) -> bool {
+        let now = Instant::now().into_std();
+        self.keyed_limits.allow(key, times, period, now)
+    }
+
     fn announce(&self, event: HostEvent) {
         self.announcer.announce(event);
     }
@@ -108,6 +119,7 @@ impl Dispatcher {
             namespaces: Arc::downgrade(namespaces),
             handed_over: lifecycle.work.clone(),
             slow: SlowPool::default(),
+            keyed_limits: KeyedLimits::default(),
             on_failure,
         })
     }

@@ -7,13 +7,13 @@ use std::{
     sync::Arc,
 };
 
-use rhai::{Dynamic, EvalAltResult, FnPtr, NativeCallContext, RhaiFunc, Variant};
+use rhai::{Dynamic, FnPtr, NativeCallContext, RhaiFunc, Variant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     connection::{Call, Connection, Turn, Work},
-    script::{Handler, result_excess},
+    script::{Handler, call_position, result_excess, with_position},
 };
 
 /// Future of the result of an asynchronous function. An error is its text.
@@ -155,6 +155,8 @@ pub(super) fn native<Args: 'static>(
     let types = types_of(&function);
     let name = name.to_owned();
     let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
+        let at = call_position(context.as_ref());
+        let refuse = |message: String| Err(with_position(message.into(), at));
         let Some(turn) = Turn::current() else {
             return refuse(format!(
                 "`{name}` has no place at top level: call it in `on_load` or `on_connection`"
@@ -211,8 +213,4 @@ async fn deliver(turn: Turn, (handler, of): (Arc<Handler>, u32), answer: Answer)
     };
     let call = Call::new(handler, args, "closure of an asynchronous function", of);
     turn.connection.post_elsewhere(Work::Call(call));
-}
-
-fn refuse(message: String) -> Result<Dynamic, Box<EvalAltResult>> {
-    Err(message.into())
 }

@@ -297,6 +297,7 @@ fn isolated(function: RhaiFunc, instead: Instead) -> RhaiFunc {
         return function;
     };
     let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
+        let at = script::call_position(context.as_ref());
         let read = context
             .as_ref()
             .filter(|_| Turn::is_taped())
@@ -307,10 +308,11 @@ fn isolated(function: RhaiFunc, instead: Instead) -> RhaiFunc {
         let call = || {
             instead().unwrap_or_else(|| script::catch_panic(context, |context| func(context, args)))
         };
-        match read {
+        let result = match read {
             Some(read) => read.read(call),
             None => call(),
-        }
+        };
+        result.map_err(|error| script::with_position(error, at))
     };
     let (func, has_context, is_volatile) = (Arc::new(call), true, true);
     match by_reference {

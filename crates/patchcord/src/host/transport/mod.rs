@@ -12,7 +12,7 @@
 //! | polling | [`polling`], [`requests`] |
 //! | sessions | [`wire`], [`sessions`], [`secret`], [`reader`], [`bridge`] |
 //! | the CONNECTs and sockets of a session | [`connects`], [`sockets`] |
-//! | the rate limit of a session | [`rate`], [`bucket`] |
+//! | the rate limit of a session | [`rate`] |
 //! | data that waits for a client | [`send_queue`], [`flush`] |
 //! | data that waits for all clients together | [`stalled_queues`] |
 //! | the format of packets | [`protocol`], [`packet`], [`encode`] |
@@ -24,7 +24,6 @@ const TIME_IN_A_ROW: Duration = Duration::from_millis(5);
 
 mod admission;
 mod bridge;
-mod bucket;
 mod client_frames;
 mod connects;
 pub(super) mod cors;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::bucket::{Bucket, Refill};
+use crate::host::bucket::{Bucket, Refill};
 
 /// Time after which a client that sends at twice its limit is disconnected; at higher rates it is disconnected sooner.
 const ABUSE_GRACE: Duration = Duration::from_secs(10);

@@ -4,12 +4,16 @@ use data_encoding::{
     BASE64, BASE64URL_NOPAD, DecodeError, Encoding, HEXLOWER, HEXLOWER_PERMISSIVE,
 };
 use rhai::{
-    Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Module, combine_with_exported_module,
-    plugin::export_module,
+    Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Module, NativeCallContext,
+    combine_with_exported_module, plugin::export_module,
 };
 
 use super::Fallible;
-use crate::{diagnostic::type_word, script::budget::produce, value::Binary};
+use crate::{
+    diagnostic::type_word,
+    script::{budget::produce, placed},
+    value::Binary,
+};
 
 pub(super) fn register(engine: &mut Engine) {
     let mut module = Module::new();
@@ -69,8 +73,13 @@ mod base64 {
     /// print(base64::encode("hello"));    // aGVsbG8=
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn encode(value: Dynamic) -> Result<ImmutableString, Box<EvalAltResult>> {
-        super::encode("base64::encode", &value, &BASE64)
+    pub(crate) fn encode(
+        context: NativeCallContext<'_>,
+        value: Dynamic,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        placed(&context, || {
+            super::encode("base64::encode", &value, &BASE64)
+        })
     }
 
     /// Encodes a string or binary data as Base64 for URLs and file names (RFC 4648, section 5), without padding. The
@@ -80,8 +89,13 @@ mod base64 {
     /// print(base64::encode_url("a?b>c"));    // YT9iPmM
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn encode_url(value: Dynamic) -> Result<ImmutableString, Box<EvalAltResult>> {
-        super::encode("base64::encode_url", &value, &BASE64URL_NOPAD)
+    pub(crate) fn encode_url(
+        context: NativeCallContext<'_>,
+        value: Dynamic,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        placed(&context, || {
+            super::encode("base64::encode_url", &value, &BASE64URL_NOPAD)
+        })
     }
 
     /// Decodes a Base64 string to binary data. Accepts both alphabets, with or without padding. Throws if the string is
@@ -91,16 +105,21 @@ mod base64 {
     /// socket.on("upload", |text| socket.emit("file", base64::decode(text)));
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn decode(text: &str) -> Result<Binary, Box<EvalAltResult>> {
-        let text = text.trim_end_matches('=').bytes();
-        let text: Vec<u8> = text
-            .map(|byte| match byte {
-                b'+' => b'-',
-                b'/' => b'_',
-                other => other,
-            })
-            .collect();
-        super::decode("base64::decode", &text, &BASE64URL_NOPAD)
+    pub(crate) fn decode(
+        context: NativeCallContext<'_>,
+        text: &str,
+    ) -> Result<Binary, Box<EvalAltResult>> {
+        placed(&context, || {
+            let text = text.trim_end_matches('=').bytes();
+            let text: Vec<u8> = text
+                .map(|byte| match byte {
+                    b'+' => b'-',
+                    b'/' => b'_',
+                    other => other,
+                })
+                .collect();
+            super::decode("base64::decode", &text, &BASE64URL_NOPAD)
+        })
     }
 }
 
@@ -118,8 +137,11 @@ mod hex {
     /// print(hex::encode("hi"));    // 6869
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn encode(value: Dynamic) -> Result<ImmutableString, Box<EvalAltResult>> {
-        super::encode("hex::encode", &value, &HEXLOWER)
+    pub(crate) fn encode(
+        context: NativeCallContext<'_>,
+        value: Dynamic,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        placed(&context, || super::encode("hex::encode", &value, &HEXLOWER))
     }
 
     /// Decodes a string of hexadecimal digits, in upper or lower case, to binary data. Throws if the string is not
@@ -129,7 +151,12 @@ mod hex {
     /// print(hex::decode("6869").to_text());    // hi
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn decode(text: &str) -> Result<Binary, Box<EvalAltResult>> {
-        super::decode("hex::decode", text.as_bytes(), &HEXLOWER_PERMISSIVE)
+    pub(crate) fn decode(
+        context: NativeCallContext<'_>,
+        text: &str,
+    ) -> Result<Binary, Box<EvalAltResult>> {
+        placed(&context, || {
+            super::decode("hex::decode", text.as_bytes(), &HEXLOWER_PERMISSIVE)
+        })
     }
 }

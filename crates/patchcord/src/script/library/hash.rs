@@ -3,13 +3,14 @@
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
 use rhai::{
-    Dynamic, Engine, EvalAltResult, ImmutableString, Module, combine_with_exported_module,
-    plugin::export_module,
+    Dynamic, Engine, EvalAltResult, ImmutableString, Module, NativeCallContext,
+    combine_with_exported_module, plugin::export_module,
 };
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
 use super::{Fallible, bytes::with_bytes};
+use crate::script::placed;
 
 pub(super) fn register(engine: &mut Engine) {
     let mut module = Module::new();
@@ -38,8 +39,11 @@ mod functions {
     /// socket.on("upload", |bytes| hash::sha256(bytes));
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn sha256(value: Dynamic) -> Result<ImmutableString, Box<EvalAltResult>> {
-        digest::<Sha256>("hash::sha256", &value)
+    pub(crate) fn sha256(
+        context: NativeCallContext<'_>,
+        value: Dynamic,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        placed(&context, || digest::<Sha256>("hash::sha256", &value))
     }
 
     /// Returns the SHA-512 hash (FIPS 180-4) of a string (in UTF-8) or of binary data, as 128 hexadecimal digits.
@@ -48,8 +52,11 @@ mod functions {
     /// print(hash::sha512("hello"));
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn sha512(value: Dynamic) -> Result<ImmutableString, Box<EvalAltResult>> {
-        digest::<Sha512>("hash::sha512", &value)
+    pub(crate) fn sha512(
+        context: NativeCallContext<'_>,
+        value: Dynamic,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        placed(&context, || digest::<Sha512>("hash::sha512", &value))
     }
 
     /// Returns the HMAC-SHA-256 (RFC 2104) of a value, as 64 hexadecimal digits. The key and the value are strings or
@@ -65,13 +72,16 @@ mod functions {
     /// ```
     #[rhai_fn(return_raw)]
     pub(crate) fn hmac_sha256(
+        context: NativeCallContext<'_>,
         key: Dynamic,
         value: Dynamic,
     ) -> Result<ImmutableString, Box<EvalAltResult>> {
-        let mac = with_bytes("hash::hmac_sha256", &key, Hmac::<Sha256>::new_from_slice)?;
-        let mut mac = mac.map_err(|error| error.to_string())?;
-        with_bytes("hash::hmac_sha256", &value, |bytes| mac.update(bytes))?;
-        Ok(HEXLOWER.encode(&mac.finalize().into_bytes()).into())
+        placed(&context, || {
+            let mac = with_bytes("hash::hmac_sha256", &key, Hmac::<Sha256>::new_from_slice)?;
+            let mut mac = mac.map_err(|error| error.to_string())?;
+            with_bytes("hash::hmac_sha256", &value, |bytes| mac.update(bytes))?;
+            Ok(HEXLOWER.encode(&mac.finalize().into_bytes()).into())
+        })
     }
 
     /// Returns `true` if two strings or binary values have the same bytes. The comparison takes the same time wherever
@@ -84,9 +94,15 @@ mod functions {
     /// });
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn equal(a: Dynamic, b: Dynamic) -> Result<bool, Box<EvalAltResult>> {
-        with_bytes("hash::equal", &a, |a| {
-            with_bytes("hash::equal", &b, |b| bool::from(a.ct_eq(b)))
-        })?
+    pub(crate) fn equal(
+        context: NativeCallContext<'_>,
+        a: Dynamic,
+        b: Dynamic,
+    ) -> Result<bool, Box<EvalAltResult>> {
+        placed(&context, || {
+            with_bytes("hash::equal", &a, |a| {
+                with_bytes("hash::equal", &b, |b| bool::from(a.ct_eq(b)))
+            })?
+        })
     }
 }

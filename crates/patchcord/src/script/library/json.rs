@@ -1,7 +1,7 @@
 //! JSON: `json::parse` and `json::stringify`.
 
 use rhai::{
-    Dynamic, Engine, EvalAltResult, INT, ImmutableString, Map, Module,
+    Dynamic, Engine, EvalAltResult, INT, ImmutableString, Map, Module, NativeCallContext,
     combine_with_exported_module, plugin::export_module,
 };
 use serde::Serialize;
@@ -9,7 +9,7 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 
 use super::Fallible;
 use crate::{
-    script::{budget::produce, limit},
+    script::{budget::produce, limit, placed},
     value,
 };
 
@@ -62,8 +62,11 @@ mod functions {
     /// let settings = json::parse(`{"sound": true, "volume": 7}`);
     /// ```
     #[rhai_fn(name = "parse", return_raw)]
-    pub(crate) fn parse_text(text: &str) -> Result<Dynamic, Box<EvalAltResult>> {
-        parse(text)
+    pub(crate) fn parse_text(
+        context: NativeCallContext<'_>,
+        text: &str,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        placed(&context, || parse(text))
     }
 
     /// Returns a value as JSON. Throws if the value contains a closure, a handle or a timestamp, which JSON cannot
@@ -73,8 +76,11 @@ mod functions {
     /// print(json::stringify([1, "two", #{ three: () }]));
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn stringify(value: Dynamic) -> Result<ImmutableString, Box<EvalAltResult>> {
-        written(&value).map(Into::into)
+    pub(crate) fn stringify(
+        context: NativeCallContext<'_>,
+        value: Dynamic,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        placed(&context, || written(&value).map(Into::into))
     }
 
     /// Returns a value as JSON on several lines, indented by `indent` spaces for each level.
@@ -84,24 +90,27 @@ mod functions {
     /// ```
     #[rhai_fn(name = "stringify", return_raw)]
     pub(crate) fn stringify_with(
+        context: NativeCallContext<'_>,
         value: Dynamic,
         indent: INT,
     ) -> Result<ImmutableString, Box<EvalAltResult>> {
-        let text = written(&value)?;
-        let indent = usize::try_from(indent).unwrap_or_default().min(MAX_INDENT);
-        if indent == 0 {
-            return Ok(text.into());
-        }
-        let parsed = serde_json::from_str::<serde_json::Value>(&text);
-        let parsed = parsed.map_err(|error| error.to_string())?;
-        let spaces = " ".repeat(indent);
-        let mut pretty = Vec::new();
-        let formatter = PrettyFormatter::with_indent(spaces.as_bytes());
-        let mut serializer = Serializer::with_formatter(&mut pretty, formatter);
-        let result = parsed.serialize(&mut serializer);
-        result.map_err(|error| error.to_string())?;
-        produce(pretty.len())?;
-        let pretty = String::from_utf8(pretty).map_err(|error| error.to_string())?;
-        Ok(pretty.into())
+        placed(&context, || {
+            let text = written(&value)?;
+            let indent = usize::try_from(indent).unwrap_or_default().min(MAX_INDENT);
+            if indent == 0 {
+                return Ok(text.into());
+            }
+            let parsed = serde_json::from_str::<serde_json::Value>(&text);
+            let parsed = parsed.map_err(|error| error.to_string())?;
+            let spaces = " ".repeat(indent);
+            let mut pretty = Vec::new();
+            let formatter = PrettyFormatter::with_indent(spaces.as_bytes());
+            let mut serializer = Serializer::with_formatter(&mut pretty, formatter);
+            let result = parsed.serialize(&mut serializer);
+            result.map_err(|error| error.to_string())?;
+            produce(pretty.len())?;
+            let pretty = String::from_utf8(pretty).map_err(|error| error.to_string())?;
+            Ok(pretty.into())
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Regular expressions: `re`.
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use regex::{Captures, Regex, RegexBuilder};
 use rhai::{
@@ -23,7 +23,7 @@ const MAX_KEPT: usize = 32;
 
 thread_local! {
     /// Compiled patterns of this thread.
-    static COMPILED: RefCell<HashMap<ImmutableString, Regex>> = RefCell::default();
+    static COMPILED: RefCell<HashMap<ImmutableString, Rc<Regex>>> = RefCell::default();
 }
 
 pub(super) fn register(module: &mut Module) {
@@ -58,7 +58,7 @@ fn compile(pattern: &str) -> Result<Regex, String> {
 pub(crate) struct Pattern(ImmutableString);
 
 impl Pattern {
-    fn compiled(&self) -> Fallible<Regex> {
+    fn compiled(&self) -> Fallible<Rc<Regex>> {
         let kept = COMPILED.with_borrow(|compiled| compiled.get(&self.0).cloned());
         if let Some(kept) = kept {
             return Ok(kept);
@@ -66,6 +66,7 @@ impl Pattern {
         // Compiling takes much longer than reading the pattern.
         produce(64 * self.0.len())?;
         let compiled = compile(&self.0).map_err(|problem| format!("`re`: {problem}"))?;
+        let compiled = Rc::new(compiled);
         COMPILED.with_borrow_mut(|all| {
             if all.len() >= MAX_KEPT {
                 all.clear();
@@ -76,7 +77,7 @@ impl Pattern {
     }
 
     /// Returns the compiled pattern for a search in `text`. Charges the call for the search.
-    fn for_text(&self, text: &str) -> Fallible<Regex> {
+    fn for_text(&self, text: &str) -> Fallible<Rc<Regex>> {
         produce(text.len())?;
         match text.len() <= MAX_TEXT {
             true => self.compiled(),
@@ -122,16 +123,19 @@ fn replaced(
 ) -> Fallible<ImmutableString> {
     let regex = pattern.for_text(text)?;
     let max = limit(|limits| limits.string_size);
+    let groups = replacement.matches('$').count();
     let (mut result, mut end) = (String::new(), 0);
     let all = regex.captures_iter(text);
     for found in all.take(most) {
         let Some(whole) = found.get(0) else { continue };
         result.push_str(text.get(end..whole.start()).unwrap_or_default());
-        found.expand(replacement, &mut result);
-        end = whole.end();
-        if result.len() > max {
+        // Checked before, because a short replacement can insert a long match many times.
+        let inserted = groups.saturating_mul(whole.len());
+        if inserted.saturating_add(replacement.len() + result.len()) > max {
             return Err(format!("a string has at most {max} bytes").into());
         }
+        found.expand(replacement, &mut result);
+        end = whole.end();
     }
     result.push_str(text.get(end..).unwrap_or_default());
     produce(result.len())?;

@@ -5,12 +5,12 @@ use jiff::{
     Span, Timestamp, ZonedDateTime, civil, fmt::rfc2822, fmt::strtime::BrokenDownTime, tz::TimeZone,
 };
 use rhai::{
-    Dynamic, Engine, EvalAltResult, INT, ImmutableString, Map, Module,
+    Dynamic, Engine, EvalAltResult, INT, ImmutableString, Map, Module, NativeCallContext,
     combine_with_exported_module, plugin::export_module,
 };
 
 use super::Fallible;
-use crate::script::budget::produce;
+use crate::script::{budget::produce, placed};
 
 /// Maximum length of a format, of a time as a string, and of a time span, in bytes.
 const MAX_TEXT: usize = 128;
@@ -62,6 +62,24 @@ fn added(function: &str, ms: INT, span: &str, zone: &str) -> Fallible<INT> {
     Ok(sum.timestamp().as_millisecond())
 }
 
+fn parts_of(ms: INT, zone: &str) -> Fallible<Map> {
+    let time = zoned("time::parts", ms, zone)?;
+    let parts = [
+        ("year", INT::from(time.year())),
+        ("month", time.month().into()),
+        ("day", time.day().into()),
+        ("hour", time.hour().into()),
+        ("minute", time.minute().into()),
+        ("second", time.second().into()),
+        ("millisecond", time.millisecond().into()),
+        ("weekday", time.weekday().to_monday_one_offset().into()),
+    ];
+    let parts = parts.into_iter();
+    Ok(parts
+        .map(|(name, part)| (name.into(), Dynamic::from(part)))
+        .collect())
+}
+
 #[export_module]
 #[allow(
     clippy::unwrap_used,
@@ -75,8 +93,13 @@ mod functions {
     /// socket.emit("time", time::iso(now_ms()));
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn iso(ms: INT) -> Result<ImmutableString, Box<EvalAltResult>> {
-        formatted("time::iso", ms, "%Y-%m-%dT%H:%M:%S.%3fZ", "UTC")
+    pub(crate) fn iso(
+        context: NativeCallContext<'_>,
+        ms: INT,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        placed(&context, || {
+            formatted("time::iso", ms, "%Y-%m-%dT%H:%M:%S.%3fZ", "UTC")
+        })
     }
 
     /// Parses a time, and returns it in milliseconds since 1970. Accepts RFC 3339 (`2026-11-30T18:04:11Z`, with any
@@ -88,19 +111,26 @@ mod functions {
     /// let issued = time::parse(socket.handshake.time);
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn parse(text: &str) -> Result<INT, Box<EvalAltResult>> {
-        let text = bounded("time::parse", text)?.trim();
-        let time = text
-            .parse::<Timestamp>()
-            .or_else(|_| rfc2822::parse(text).map(|time| time.timestamp()))
-            .or_else(|_| {
-                let date = text.parse::<civil::Date>()?;
-                Ok::<_, jiff::Error>(date.to_zoned_datetime(TimeZone::UTC)?.timestamp())
-            });
-        let time = time.map_err(|_| {
-            format!("`time::parse` takes a time such as `2026-11-30T18:04:11Z`, and got `{text}`")
-        })?;
-        Ok(time.as_millisecond())
+    pub(crate) fn parse(
+        context: NativeCallContext<'_>,
+        text: &str,
+    ) -> Result<INT, Box<EvalAltResult>> {
+        placed(&context, || {
+            let text = bounded("time::parse", text)?.trim();
+            let time = text
+                .parse::<Timestamp>()
+                .or_else(|_| rfc2822::parse(text).map(|time| time.timestamp()))
+                .or_else(|_| {
+                    let date = text.parse::<civil::Date>()?;
+                    Ok::<_, jiff::Error>(date.to_zoned_datetime(TimeZone::UTC)?.timestamp())
+                });
+            let time = time.map_err(|_| {
+                format!(
+                    "`time::parse` takes a time such as `2026-11-30T18:04:11Z`, and got `{text}`"
+                )
+            })?;
+            Ok(time.as_millisecond())
+        })
     }
 
     /// Formats a time in UTC, according to a `strftime` format: `%Y-%m-%d %H:%M:%S`, `%A, %e %B`. The names of months
@@ -110,8 +140,12 @@ mod functions {
     /// print(time::format(now_ms(), "%H:%M"));
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn format(ms: INT, format: &str) -> Result<ImmutableString, Box<EvalAltResult>> {
-        formatted("time::format", ms, format, "UTC")
+    pub(crate) fn format(
+        context: NativeCallContext<'_>,
+        ms: INT,
+        format: &str,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        placed(&context, || formatted("time::format", ms, format, "UTC"))
     }
 
     /// Formats a time in a time zone from the IANA database, such as `Europe/Berlin`.
@@ -121,11 +155,12 @@ mod functions {
     /// ```
     #[rhai_fn(name = "format", return_raw)]
     pub(crate) fn format_in(
+        context: NativeCallContext<'_>,
         ms: INT,
         format: &str,
         zone: &str,
     ) -> Result<ImmutableString, Box<EvalAltResult>> {
-        formatted("time::format", ms, format, zone)
+        placed(&context, || formatted("time::format", ms, format, zone))
     }
 
     /// Adds a time span to a time: `"1 month"`, `"2h 30m"`, `"-7 days"`, or an ISO 8601 duration (`"P1DT12H"`). Months
@@ -135,8 +170,12 @@ mod functions {
     /// let trial_ends = time::add(now_ms(), "14 days");
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn add(ms: INT, span: &str) -> Result<INT, Box<EvalAltResult>> {
-        added("time::add", ms, span, "UTC")
+    pub(crate) fn add(
+        context: NativeCallContext<'_>,
+        ms: INT,
+        span: &str,
+    ) -> Result<INT, Box<EvalAltResult>> {
+        placed(&context, || added("time::add", ms, span, "UTC"))
     }
 
     /// Adds a time span to a time in a time zone. A day there has 23 or 25 hours when daylight saving time starts or
@@ -146,8 +185,13 @@ mod functions {
     /// let tomorrow = time::add(now_ms(), "1 day", "Europe/Berlin");
     /// ```
     #[rhai_fn(name = "add", return_raw)]
-    pub(crate) fn add_in(ms: INT, span: &str, zone: &str) -> Result<INT, Box<EvalAltResult>> {
-        added("time::add", ms, span, zone)
+    pub(crate) fn add_in(
+        context: NativeCallContext<'_>,
+        ms: INT,
+        span: &str,
+        zone: &str,
+    ) -> Result<INT, Box<EvalAltResult>> {
+        placed(&context, || added("time::add", ms, span, zone))
     }
 
     /// Returns the components of a time in UTC as a map: `year`, `month` (1 to 12), `day`, `hour`, `minute`, `second`,
@@ -157,8 +201,11 @@ mod functions {
     /// let is_weekend = time::parts(now_ms()).weekday > 5;
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn parts(ms: INT) -> Result<Map, Box<EvalAltResult>> {
-        parts_in(ms, "UTC")
+    pub(crate) fn parts(
+        context: NativeCallContext<'_>,
+        ms: INT,
+    ) -> Result<Map, Box<EvalAltResult>> {
+        placed(&context, || parts_of(ms, "UTC"))
     }
 
     /// Returns the components of a time in a time zone.
@@ -167,21 +214,11 @@ mod functions {
     /// if time::parts(now_ms(), "Europe/Berlin").hour < 8 { print("early"); }
     /// ```
     #[rhai_fn(name = "parts", return_raw)]
-    pub(crate) fn parts_in(ms: INT, zone: &str) -> Result<Map, Box<EvalAltResult>> {
-        let time = zoned("time::parts", ms, zone)?;
-        let parts = [
-            ("year", INT::from(time.year())),
-            ("month", time.month().into()),
-            ("day", time.day().into()),
-            ("hour", time.hour().into()),
-            ("minute", time.minute().into()),
-            ("second", time.second().into()),
-            ("millisecond", time.millisecond().into()),
-            ("weekday", time.weekday().to_monday_one_offset().into()),
-        ];
-        let parts = parts.into_iter();
-        Ok(parts
-            .map(|(name, part)| (name.into(), Dynamic::from(part)))
-            .collect())
+    pub(crate) fn parts_in(
+        context: NativeCallContext<'_>,
+        ms: INT,
+        zone: &str,
+    ) -> Result<Map, Box<EvalAltResult>> {
+        placed(&context, || parts_of(ms, zone))
     }
 }

@@ -3,14 +3,14 @@
 use form_urlencoded::{Serializer, parse as pairs};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use rhai::{
-    Dynamic, Engine, EvalAltResult, INT, ImmutableString, Map, Module,
+    Dynamic, Engine, EvalAltResult, INT, ImmutableString, Map, Module, NativeCallContext,
     combine_with_exported_module, plugin::export_module,
 };
 
 use super::Fallible;
 use crate::{
     diagnostic::type_word,
-    script::{budget::produce, limit},
+    script::{budget::produce, limit, placed},
 };
 
 /// Characters that JavaScript's `encodeURIComponent` escapes.
@@ -58,9 +58,14 @@ mod functions {
     /// print("https://example.com/search?q=" + url::encode("fish & chips"));
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn encode(text: &str) -> Result<ImmutableString, Box<EvalAltResult>> {
-        produce(3 * text.len())?;
-        Ok(utf8_percent_encode(text, COMPONENT).to_string().into())
+    pub(crate) fn encode(
+        context: NativeCallContext<'_>,
+        text: &str,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        placed(&context, || {
+            produce(3 * text.len())?;
+            Ok(utf8_percent_encode(text, COMPONENT).to_string().into())
+        })
     }
 
     /// Decodes the percent-encoded characters (`%20`) of a string. Throws if the result is not UTF-8. The equivalent in
@@ -70,11 +75,16 @@ mod functions {
     /// print(url::decode("fish%20%26%20chips"));
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn decode(text: &str) -> Result<ImmutableString, Box<EvalAltResult>> {
-        produce(text.len())?;
-        let decoded = percent_decode_str(text).decode_utf8();
-        let decoded = decoded.map_err(|_| "`url::decode`: the result is not UTF-8")?;
-        Ok(decoded.as_ref().into())
+    pub(crate) fn decode(
+        context: NativeCallContext<'_>,
+        text: &str,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        placed(&context, || {
+            produce(text.len())?;
+            let decoded = percent_decode_str(text).decode_utf8();
+            let decoded = decoded.map_err(|_| "`url::decode`: the result is not UTF-8")?;
+            Ok(decoded.as_ref().into())
+        })
     }
 
     /// Converts a map to a query string, in the order of its keys. The values may be strings, numbers and booleans. The
@@ -84,18 +94,23 @@ mod functions {
     /// print("https://example.com/search?" + url::query(#{ q: "fish & chips", page: 2 }));
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn query(map: Map) -> Result<ImmutableString, Box<EvalAltResult>> {
-        let mut query = Serializer::new(String::new());
-        for (name, value) in &map {
-            let text = value.to_string();
-            if !(value.is_string() || value.is_int() || value.is_float() || value.is_bool()) {
-                let got = type_word(value.type_name());
-                return Err(format!("`url::query`: the value of `{name}` is {got}").into());
+    pub(crate) fn query(
+        context: NativeCallContext<'_>,
+        map: Map,
+    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+        placed(&context, || {
+            let mut query = Serializer::new(String::new());
+            for (name, value) in &map {
+                let text = value.to_string();
+                if !(value.is_string() || value.is_int() || value.is_float() || value.is_bool()) {
+                    let got = type_word(value.type_name());
+                    return Err(format!("`url::query`: the value of `{name}` is {got}").into());
+                }
+                produce(3 * (name.len() + text.len()))?;
+                query.append_pair(name, &text);
             }
-            produce(3 * (name.len() + text.len()))?;
-            query.append_pair(name, &text);
-        }
-        Ok(query.finish().into())
+            Ok(query.finish().into())
+        })
     }
 
     /// Parses a query string, and returns its names and values as a map of strings. If a name occurs several times, the
@@ -105,8 +120,13 @@ mod functions {
     /// let page = url::parse_query("q=fish+%26+chips&page=2").page;
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn parse_query(query: &str) -> Result<Map, Box<EvalAltResult>> {
-        query_map(query.strip_prefix('?').unwrap_or(query))
+    pub(crate) fn parse_query(
+        context: NativeCallContext<'_>,
+        query: &str,
+    ) -> Result<Map, Box<EvalAltResult>> {
+        placed(&context, || {
+            query_map(query.strip_prefix('?').unwrap_or(query))
+        })
     }
 
     /// Returns the parts of a URL (RFC 3986) as a map: `scheme`, `host`, `port` (`()` if the URL has none), `path`,
@@ -117,36 +137,41 @@ mod functions {
     /// if url::parse("https://example.com:8080/a?b=c").host == "example.com" { print("it is ours"); }
     /// ```
     #[rhai_fn(return_raw)]
-    pub(crate) fn parse(text: &str) -> Result<Map, Box<EvalAltResult>> {
-        produce(text.len())?;
-        let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
-        let parsed = address.parse::<axum::http::Uri>().ok();
-        let absolute = parsed.and_then(|uri| {
-            let scheme = uri.scheme_str()?.to_ascii_lowercase();
-            let host = uri
-                .host()
-                .filter(|host| !host.is_empty())?
-                .to_ascii_lowercase();
-            Some((scheme, host, uri))
-        });
-        let Some((scheme, host, uri)) = absolute else {
-            return Err(
-                "`url::parse` takes an absolute URL, such as `https://example.com/path`".into(),
-            );
-        };
-        let port = uri
-            .port_u16()
-            .map_or(Dynamic::UNIT, |port| Dynamic::from(INT::from(port)));
-        Ok(Map::from([
-            ("scheme".into(), scheme.into()),
-            ("host".into(), host.into()),
-            ("port".into(), port),
-            ("path".into(), uri.path().to_owned().into()),
-            (
-                "query".into(),
-                query_map(uri.query().unwrap_or_default())?.into(),
-            ),
-            ("fragment".into(), fragment.to_owned().into()),
-        ]))
+    pub(crate) fn parse(
+        context: NativeCallContext<'_>,
+        text: &str,
+    ) -> Result<Map, Box<EvalAltResult>> {
+        placed(&context, || {
+            produce(text.len())?;
+            let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
+            let parsed = address.parse::<axum::http::Uri>().ok();
+            let absolute = parsed.and_then(|uri| {
+                let scheme = uri.scheme_str()?.to_ascii_lowercase();
+                let host = uri
+                    .host()
+                    .filter(|host| !host.is_empty())?
+                    .to_ascii_lowercase();
+                Some((scheme, host, uri))
+            });
+            let Some((scheme, host, uri)) = absolute else {
+                return Err(
+                    "`url::parse` takes an absolute URL, such as `https://example.com/path`".into(),
+                );
+            };
+            let port = uri
+                .port_u16()
+                .map_or(Dynamic::UNIT, |port| Dynamic::from(INT::from(port)));
+            Ok(Map::from([
+                ("scheme".into(), scheme.into()),
+                ("host".into(), host.into()),
+                ("port".into(), port),
+                ("path".into(), uri.path().to_owned().into()),
+                (
+                    "query".into(),
+                    query_map(uri.query().unwrap_or_default())?.into(),
+                ),
+                ("fragment".into(), fragment.to_owned().into()),
+            ]))
+        })
     }
 }

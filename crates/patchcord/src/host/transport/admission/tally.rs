@@ -7,8 +7,8 @@ use super::{
     refusal::{Over, Refusal, Scope},
 };
 use crate::host::{
+    bucket::{Bucket, Refill},
     options::Options,
-    transport::bucket::{Bucket, Refill},
 };
 
 /// Burst of new sessions, as a multiple of the limit per second, because all clients of a server reconnect at the same

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Rate at which a bucket fills, and its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refill {
+pub(in crate::host) struct Refill {
     /// Time in which one token is added.
     interval: Duration,
     /// Time in which an empty bucket becomes full.
@@ -13,7 +13,7 @@ pub(super) struct Refill {
 
 impl Refill {
     /// Creates the refill of a bucket for `burst` tokens, with at least one token per second.
-    pub(super) fn new(per_second: usize, burst: usize) -> Self {
+    pub(in crate::host) fn new(per_second: usize, burst: usize) -> Self {
         let number = |count| u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let interval = Duration::from_secs(1) / number(per_second);
         Self {
@@ -21,37 +21,45 @@ impl Refill {
             whole: interval.saturating_mul(number(burst)),
         }
     }
+
+    /// Creates the refill of a bucket for `times` tokens, which becomes full within `period`.
+    pub(in crate::host) fn within(times: u32, period: Duration) -> Self {
+        Self {
+            interval: period / times.max(1),
+            whole: period,
+        }
+    }
 }
 
 /// Token bucket; full at first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Bucket {
+pub(in crate::host) struct Bucket {
     full_at: Option<Instant>,
 }
 
 impl Bucket {
     /// Returns the time until a token is available; zero if one is available now.
-    pub(super) fn wait(self, refill: Refill, now: Instant) -> Duration {
+    pub(in crate::host) fn wait(self, refill: Refill, now: Instant) -> Duration {
         (self.filling(now) + refill.interval).saturating_sub(refill.whole)
     }
 
     /// Removes a token.
-    pub(super) fn take(&mut self, refill: Refill, now: Instant) {
+    pub(in crate::host) fn take(&mut self, refill: Refill, now: Instant) {
         self.full_at = Some(now + self.filling(now) + refill.interval);
     }
 
     /// Returns `true` if the bucket is full, as a new one is.
-    pub(super) fn is_full(self, now: Instant) -> bool {
+    pub(in crate::host) fn is_full(self, now: Instant) -> bool {
         self.filling(now).is_zero()
     }
 
     /// Returns `true` if the bucket is at least half full.
-    pub(super) fn is_half_full(self, refill: Refill, now: Instant) -> bool {
+    pub(in crate::host) fn is_half_full(self, refill: Refill, now: Instant) -> bool {
         self.filling(now) <= refill.whole / 2
     }
 
     /// Returns the time until the bucket is full.
-    fn filling(self, now: Instant) -> Duration {
+    pub(in crate::host) fn filling(self, now: Instant) -> Duration {
         self.full_at
             .map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
