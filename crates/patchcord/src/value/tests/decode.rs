@@ -180,15 +180,15 @@ fn a_wrong_placeholder_is_refused() {
     );
     assert_eq!(
         refused("0.5"),
-        "placeholder whose `num` is not a whole number"
+        "placeholder whose `num` is not an integer"
     );
     assert_eq!(
         refused("\"0\""),
-        "placeholder whose `num` is not a whole number"
+        "placeholder whose `num` is not an integer"
     );
     assert_eq!(
         refused("null"),
-        "placeholder whose `num` is not a whole number"
+        "placeholder whose `num` is not an integer"
     );
 }
 
