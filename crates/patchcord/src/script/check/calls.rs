@@ -34,9 +34,9 @@ impl Check<'_> {
                 .for_each(|variable| variable.used = true);
         }
         if let Some(root) = call.namespace.path.first() {
-            self.values(&call.args);
+            let types = self.given(None, call, false);
             if self.namespace(&call.namespace, &root.name) && call.namespace.path.len() == 1 {
-                self.qualified_call(&root.name, call, position);
+                return self.qualified_call(&root.name, call, position, &types);
             }
             return None;
         }
@@ -176,27 +176,40 @@ impl Check<'_> {
         self.report(error, position, &call.name);
     }
 
-    fn qualified_call(&mut self, root: &str, call: &FnCallExpr, position: Position) {
+    fn qualified_call(
+        &mut self,
+        root: &str,
+        call: &FnCallExpr,
+        position: Position,
+        types: &[Type],
+    ) -> Type {
         let name = call.name.as_str();
+        let shown = format!("{root}::{name}");
         let alias = self.aliases.get(root);
         let (names, counts): (Vec<&str>, Vec<usize>) = match alias {
             Some(alias) => {
                 let path = alias.path.as_ref();
-                let Some(exports) = path.and_then(|path| self.file.modules.get(path)) else {
-                    return;
-                };
+                let exports = path.and_then(|path| self.file.modules.get(path))?;
                 let counts = exports.get(name).cloned().unwrap_or_default();
                 (exports.keys().map(String::as_str).collect(), counts)
             }
             None => {
-                let counts = self.known.named(root, name).iter().map(|f| f.count());
-                (self.known.names(root).collect(), counts.collect())
+                let known = self.known;
+                let native = known.named(root, name);
+                let fitting = native.iter().filter(|f| f.count() == call.args.len());
+                let fitting: Vec<_> = fitting.collect();
+                if let Some((first, others)) = fitting.split_first() {
+                    self.takes_types(&fitting, (&shown, position), (types, false));
+                    let agree = others.iter().all(|f| f.returns() == first.returns());
+                    return first.returns().filter(|_| agree);
+                }
+                let counts = native.iter().map(|f| f.count());
+                (known.names(root).collect(), counts.collect())
             }
         };
         if counts.contains(&call.args.len()) {
-            return;
+            return None;
         }
-        let shown = format!("{root}::{name}");
         if counts.is_empty() {
             let mut error = Diagnostic::error(format!("unknown function `{shown}`"));
             if let Some(near) = nearest(name, names) {
@@ -206,6 +219,7 @@ impl Check<'_> {
         } else {
             self.wrong_count(&shown, counts.into_iter(), call, position);
         }
+        None
     }
 
     /// Checks `receiver.name(...)`.

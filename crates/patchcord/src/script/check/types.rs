@@ -84,7 +84,8 @@ impl Check<'_> {
             true => warning,
             false => warning.hint(format!("the call is {}", takes.join(" or "))),
         };
-        self.report(warning, position, name);
+        let marked = name.rsplit("::").next().unwrap_or(name);
+        self.report(warning, position, marked);
     }
 
     /// Returns the name of a type, as in the documentation.

@@ -178,18 +178,12 @@ fn a_wrong_placeholder_is_refused() {
         refused("-1"),
         "placeholder for attachment -1 in a packet with 1"
     );
-    assert_eq!(
-        refused("0.5"),
-        "placeholder whose `num` is not an integer"
-    );
+    assert_eq!(refused("0.5"), "placeholder whose `num` is not an integer");
     assert_eq!(
         refused("\"0\""),
         "placeholder whose `num` is not an integer"
     );
-    assert_eq!(
-        refused("null"),
-        "placeholder whose `num` is not an integer"
-    );
+    assert_eq!(refused("null"), "placeholder whose `num` is not an integer");
 }
 
 #[test]
