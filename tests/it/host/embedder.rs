@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -602,4 +605,46 @@ async fn a_source_that_announces_its_changes_is_watched() {
     drop(script);
     host.pause().await;
     assert_eq!(events.recv().await.unwrap().kind(), "paused");
+}
+
+/// Source that announces many changes at once, and then those of [`Sent`]. Counts how often it is read.
+#[derive(Debug)]
+struct Bursts {
+    sent: Sent,
+    reads: Arc<AtomicUsize>,
+}
+
+impl Loader for Bursts {
+    fn list(&self) -> Result<Vec<String>, LoadError> {
+        self.sent.list()
+    }
+
+    fn read(&self, name: &str) -> Result<String, LoadError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.sent.read(name)
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        let burst = stream::iter([(); 1_000]);
+        Some(burst.chain(self.sent.changes()?).boxed())
+    }
+}
+
+#[tokio::test]
+async fn changes_that_are_announced_together_are_read_once() {
+    let greeting = |text| format!("fn on_connection(socket) {{ socket.emit(\"{text}\"); }}");
+    let (script, sent) = watch::channel(greeting("one"));
+    let reads = Arc::new(AtomicUsize::new(0));
+    let bursts = Bursts {
+        sent: Sent(sent),
+        reads: reads.clone(),
+    };
+    let host = Host::builder().loader(bursts).build();
+    host.load().await.unwrap();
+    let mut events = host.subscribe();
+    let _watching = host.watch().unwrap();
+    script.send(greeting("two")).unwrap();
+    assert_eq!(events.recv().await.unwrap().kind(), "replaced");
+    let reads = reads.load(Ordering::Relaxed);
+    assert!(reads < 10, "read {reads} times");
 }

@@ -102,8 +102,8 @@ mod functions {
         })
     }
 
-    /// Returns a UUID that starts with the current time (version 7 of RFC 9562), so that later ids sort after earlier
-    /// ones. Everyone who sees the id can tell when it was created.
+    /// Returns a UUID that starts with the current time (version 7 of RFC 9562), so that ids of a later millisecond
+    /// sort after earlier ones. Everyone who sees the id can tell when it was created.
     ///
     /// ```rhai
     /// io.data.push("messages", #{ id: uuid_v7(), text: "hi" }, 100);

@@ -29,9 +29,8 @@ pub(super) fn register(engine: &mut Engine) {
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod functions {
-    /// Returns `true` if a key has been used fewer than `times` times in the last `per_ms` milliseconds, and counts this
-    /// use. The limit is a token bucket: after a burst of `times`, a further use is allowed every `per_ms / times`
-    /// milliseconds. All namespaces of the host share the keys, so that a limit can apply to a user with several
+    /// Returns `true` if a key may be used, and counts the use. The limit is a token bucket: after a burst of `times`
+    /// uses, a further use is allowed every `per_ms / times` milliseconds. All namespaces of the host share the keys, so that a limit can apply to a user with several
     /// connections. The host keeps at most 100,000 keys of at most 256 bytes, and forgets the least busy ones first.
     /// In Node a library does this, such as rate-limiter-flexible. `--max-events-per-second` limits all events of a
     /// client.

@@ -47,7 +47,8 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Records that an instance of a dynamic namespace no longer has any connection.
     fn unused(&self, path: &str);
 
-    /// Returns `true` if a key has been used fewer than `times` times within `period`, and counts this use.
+    /// Returns `true` if a token is left in the bucket of a key, and takes it. The bucket has `times` tokens, and becomes
+    /// full within `period`.
     fn allow(&self, key: &str, times: u32, period: Duration) -> bool;
 
     /// Disconnects the client with an id from every namespace.

@@ -66,7 +66,8 @@ pub trait Loader: fmt::Debug + Send + Sync {
     /// Returns a stream with one item for each change of the scripts. Implement it for a source that can announce its
     /// changes, such as a database with notifications. [`Host::watch`](crate::Host::watch) reads all scripts again
     /// after each item. All changes that arrive during such a load together cause one more load. When the stream ends,
-    /// the watch continues without it.
+    /// the watch continues without it. Subscribe to the source before this method returns, because the watch reads the
+    /// scripts once before it polls the stream.
     ///
     /// The default, `None`, means that the source does not announce changes.
     ///

@@ -145,9 +145,9 @@ pub(crate) mod maximum {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<usize>, D::Error> {
-        Ok(match Written::deserialize(from)? {
-            Written::Number(number) => Some(number),
-            Written::Unlimited(Unlimited::None) => None,
+        Ok(match Option::deserialize(from)? {
+            Some(Written::Number(number)) => Some(number),
+            Some(Written::Unlimited(Unlimited::None)) | None => None,
         })
     }
 }

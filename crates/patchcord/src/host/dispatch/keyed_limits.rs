@@ -14,17 +14,21 @@ const MAX_KEYS: usize = 100_000;
 
 /// Token buckets of the keys that scripts limit.
 #[derive(Debug, Default)]
-pub(super) struct KeyedLimits(Mutex<HashMap<Box<str>, Bucket>>);
+pub(super) struct KeyedLimits(Mutex<HashMap<Key, Bucket>>);
+
+/// Key of a script with its limit: after an edit of the limit, a key has a new bucket.
+type Key = (Box<str>, u32, Duration);
 
 impl KeyedLimits {
     /// Removes a token from the bucket of a key. Returns `false` if the bucket is empty.
     pub(super) fn allow(&self, key: &str, times: u32, period: Duration, now: Instant) -> bool {
         let refill = Refill::within(times, period);
         let mut buckets = self.0.lock();
-        if buckets.len() >= MAX_KEYS && !buckets.contains_key(key) {
+        let key = (key.into(), times, period);
+        if buckets.len() >= MAX_KEYS && !buckets.contains_key(&key) {
             make_room(&mut buckets, now);
         }
-        let bucket = buckets.entry(key.into()).or_default();
+        let bucket = buckets.entry(key).or_default();
         let is_allowed = bucket.wait(refill, now).is_zero();
         if is_allowed {
             bucket.take(refill, now);
@@ -35,7 +39,7 @@ impl KeyedLimits {
 
 /// Removes the full buckets, which are like new ones. If most buckets are in use, also removes the half that will be
 /// full first.
-fn make_room(buckets: &mut HashMap<Box<str>, Bucket>, now: Instant) {
+fn make_room(buckets: &mut HashMap<Key, Bucket>, now: Instant) {
     buckets.retain(|_, bucket| !bucket.is_full(now));
     if buckets.len() <= MAX_KEYS / 2 {
         return;

@@ -5,10 +5,12 @@ use std::{
     future::{pending, poll_fn},
     path::PathBuf,
     sync::{Arc, Weak},
+    task::Poll,
 };
 
 use tokio::{
     sync::Notify,
+    task::unconstrained,
     time::{Instant, sleep_until},
 };
 
@@ -59,6 +61,9 @@ impl Reloader {
     }
 }
 
+/// Maximum number of announced changes that one load serves.
+const MAX_ANNOUNCED: usize = 10_000;
+
 /// Sources of changes.
 struct Sources {
     files: Option<(Watcher, Batches)>,
@@ -68,28 +73,40 @@ struct Sources {
 impl Sources {
     /// Waits for the next batch of changes. Returns `None` when the watcher of the files has ended. Safe to cancel.
     async fn next(&mut self) -> Option<Batch> {
-        loop {
-            match (&mut self.files, &mut self.announced) {
-                (None, None) => pending().await,
-                (Some((_, batches)), None) => return batches.next().await,
-                (None, Some(announced)) => match next(announced).await {
-                    Some(()) => return Some(Batch::default()),
-                    None => self.announced = None,
-                },
-                (Some((_, batches)), Some(announced)) => tokio::select! {
-                    batch = batches.next() => return batch,
-                    item = next(announced) => match item {
-                        Some(()) => return Some(Batch::default()),
-                        None => self.announced = None,
-                    },
-                },
-            }
+        tokio::select! {
+            batch = changed_files(&mut self.files) => batch,
+            () = announced(&mut self.announced) => Some(Batch::default()),
         }
     }
 }
 
-async fn next(changes: &mut Changes) -> Option<()> {
-    poll_fn(|context| changes.as_mut().poll_next(context)).await
+async fn changed_files(files: &mut Option<(Watcher, Batches)>) -> Option<Batch> {
+    match files {
+        Some((_, batches)) => batches.next().await,
+        None => pending().await,
+    }
+}
+
+/// Waits for an announced change, and takes further ones that have been announced already, because one load serves
+/// them all. The stream is dropped when it ends.
+async fn announced(changes: &mut Option<Changes>) {
+    // Without tokio's budget, which would end a burst after some of its items.
+    unconstrained(poll_fn(|context| {
+        let mut is_changed = false;
+        for _ in 0..MAX_ANNOUNCED {
+            let Some(stream) = changes else { break };
+            match stream.as_mut().poll_next(context) {
+                Poll::Ready(Some(())) => is_changed = true,
+                Poll::Ready(None) => *changes = None,
+                Poll::Pending => break,
+            }
+        }
+        match is_changed {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }))
+    .await;
 }
 
 /// Loads the scripts after each batch of changes, and whenever it is time to load a missing or half-written file again.

@@ -1,7 +1,7 @@
 //! Conversion of bytes to strings and back: `base64` and `hex`.
 
 use data_encoding::{
-    BASE64, BASE64URL_NOPAD, DecodeError, Encoding, HEXLOWER, HEXLOWER_PERMISSIVE,
+    BASE64, BASE64URL_NOPAD, DecodeError, DecodeKind, Encoding, HEXLOWER, HEXLOWER_PERMISSIVE,
 };
 use rhai::{
     Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Module, NativeCallContext,
@@ -54,7 +54,10 @@ fn decode(function: &str, text: &[u8], encoding: &Encoding) -> Fallible<Binary> 
     produce(text.len())?;
     let wrong = |error: DecodeError| {
         let index = error.position;
-        format!("`{function}`: the string is not valid at index {index}")
+        match error.kind {
+            DecodeKind::Length => format!("`{function}`: the end of the string is missing"),
+            _ => format!("`{function}`: the string is not valid at index {index}"),
+        }
     };
     Ok(encoding.decode(text).map(Binary::from).map_err(wrong)?)
 }
@@ -110,7 +113,8 @@ mod base64 {
         text: &str,
     ) -> Result<Binary, Box<EvalAltResult>> {
         placed(&context, || {
-            let text = text.trim_end_matches('=').bytes();
+            let padded = text.strip_suffix('=').unwrap_or(text);
+            let text = padded.strip_suffix('=').unwrap_or(padded).bytes();
             let text: Vec<u8> = text
                 .map(|byte| match byte {
                     b'+' => b'-',

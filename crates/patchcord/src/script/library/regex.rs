@@ -1,6 +1,6 @@
 //! Regular expressions: `re`.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::{borrow::Cow, cell::RefCell, collections::HashMap, rc::Rc};
 
 use regex::{Captures, Regex, RegexBuilder};
 use rhai::{
@@ -12,7 +12,12 @@ use super::Fallible;
 use crate::script::{budget::produce, limit};
 
 /// Maximum length of a pattern, in bytes.
-const MAX_PATTERN: usize = 4 << 10;
+const MAX_PATTERN: usize = 1 << 10;
+/// Maximum number of groups of a pattern, including the whole match. A search may keep the groups of every state of the
+/// pattern.
+const MAX_GROUPS: usize = 32;
+/// Maximum size of the tables that a search builds from a compiled pattern, in bytes.
+const MAX_TABLES: usize = 1 << 20;
 /// Maximum size of a compiled pattern, in bytes.
 const MAX_COMPILED: usize = 4 << 20;
 /// Maximum length of a searched string, in bytes. The time of a search is proportional to the lengths of the string and
@@ -40,8 +45,11 @@ fn compile(pattern: &str) -> Result<Regex, String> {
     if pattern.len() > MAX_PATTERN {
         return Err(format!("a pattern has at most {MAX_PATTERN} bytes"));
     }
-    let compiled = RegexBuilder::new(pattern).size_limit(MAX_COMPILED).build();
-    compiled.map_err(|error| match error {
+    let compiled = RegexBuilder::new(pattern)
+        .size_limit(MAX_COMPILED)
+        .dfa_size_limit(MAX_TABLES)
+        .build();
+    let compiled = compiled.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => {
             format!("the pattern takes more than {MAX_COMPILED} bytes when it is compiled")
         }
@@ -50,7 +58,11 @@ fn compile(pattern: &str) -> Result<Regex, String> {
             let reason = text.rsplit("error: ").next().unwrap_or_default();
             format!("`{pattern}` is not a valid pattern: {reason}")
         }
-    })
+    })?;
+    match compiled.captures_len() > MAX_GROUPS {
+        true => Err(format!("a pattern has at most {} groups", MAX_GROUPS - 1)),
+        false => Ok(compiled),
+    }
 }
 
 /// Regular expression as a script value: its pattern. Each thread compiles a pattern once.
@@ -115,6 +127,29 @@ fn texts<'t>(found: impl Iterator<Item = &'t str>) -> Fallible<Array> {
     Ok(texts)
 }
 
+/// Returns a replacement in which the number of a group ends with its digits, as in JavaScript: `$1px` becomes
+/// `${1}px`.
+fn with_braces(replacement: &str) -> Cow<'_, str> {
+    let mut parts = replacement.split('$');
+    let first = parts.next().unwrap_or_default();
+    if first.len() == replacement.len() {
+        return replacement.into();
+    }
+    let mut result = first.to_owned();
+    let mut is_escaped = false;
+    for part in parts {
+        let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, rest) = part.split_at_checked(digits).unwrap_or_default();
+        match number.is_empty() || is_escaped {
+            true => result.extend(["$", part]),
+            false => result.extend(["${", number, "}", rest]),
+        }
+        // The second of two dollar signs stands for itself.
+        is_escaped = part.is_empty() && !is_escaped;
+    }
+    result.into()
+}
+
 fn replaced(
     pattern: &Pattern,
     text: &str,
@@ -123,12 +158,14 @@ fn replaced(
 ) -> Fallible<ImmutableString> {
     let regex = pattern.for_text(text)?;
     let max = limit(|limits| limits.string_size);
+    let replacement = &*with_braces(replacement);
     let groups = replacement.matches('$').count();
     let (mut result, mut end) = (String::new(), 0);
     let all = regex.captures_iter(text);
     for found in all.take(most) {
         let Some(whole) = found.get(0) else { continue };
         result.push_str(text.get(end..whole.start()).unwrap_or_default());
+        produce(whole.len() + size_of::<Dynamic>())?;
         // Checked before, because a short replacement can insert a long match many times.
         let inserted = groups.saturating_mul(whole.len());
         if inserted.saturating_add(replacement.len() + result.len()) > max {
@@ -150,9 +187,11 @@ fn replaced(
 mod functions {
     /// Returns a regular expression in the syntax of the Rust crate `regex`, for strings of at most 64 KiB. Throws if
     /// the pattern is not valid; `patchcord check` reports invalid patterns that are literals. Write the pattern in
-    /// backticks, so that you need not escape `\d`. A search takes linear time, so a client's input cannot make it
-    /// slow; for this reason, there are no lookarounds and backreferences. The equivalent in Node is
-    /// `new RegExp(pattern)`.
+    /// backticks, so that you need not escape `\d`. Finding one match takes time in proportion to the length
+    /// of the string, so that a client's input cannot make it slow; for this reason, there are no lookarounds and
+    /// backreferences. The equivalent in Node is `new RegExp(pattern)`; here, `\d`, `\w` and `\s` also match the digits,
+    /// letters and spaces of other scripts, and `[0-9]` only the ten digits. Use `re_escape` for a client's string in a
+    /// pattern.
     ///
     /// ```rhai
     /// socket.on("set name", |name| {
@@ -166,6 +205,19 @@ mod functions {
         let pattern = Pattern(pattern);
         pattern.compiled()?;
         Ok(pattern)
+    }
+
+    /// Returns a string with a backslash before each character that has a meaning in patterns, so that a string of a client
+    /// can be a part of a pattern. JavaScript has `RegExp.escape`.
+    ///
+    /// ```rhai
+    /// let word = "a.b";
+    /// print(re(`\b${re_escape(word)}\b`).is_match("a.b c"));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub(crate) fn re_escape(text: &str) -> Result<ImmutableString, Box<EvalAltResult>> {
+        produce(2 * text.len())?;
+        Ok(regex::escape(text).into())
     }
 
     /// Returns `true` if a part of the string matches. The equivalent in Node is `pattern.test(text)`.

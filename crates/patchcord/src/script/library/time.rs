@@ -29,9 +29,16 @@ fn bounded<'t>(function: &str, text: &'t str) -> Fallible<&'t str> {
     }
 }
 
+/// Parses a date without a time of day, which is at midnight in UTC. jiff also reads a time without a zone as its date.
+fn bare_date(text: &str) -> Option<Timestamp> {
+    let date = text.parse::<civil::Date>().ok()?;
+    let midnight = date.to_zoned_datetime(TimeZone::UTC).ok()?;
+    (date.to_string() == text).then(|| midnight.timestamp())
+}
+
 fn zoned(function: &str, ms: INT, zone: &str) -> Fallible<ZonedDateTime> {
     let time = Timestamp::from_millisecond(ms)
-        .map_err(|_| format!("`{function}`: {ms} ms is not in the years -9999 to 9999"))?;
+        .map_err(|_| format!("`{function}`: {ms} ms is not between the years -9999 and 9999"))?;
     let zone = match bounded(function, zone)? {
         "UTC" => TimeZone::UTC,
         name => TimeZone::get(name).map_err(|_| {
@@ -58,7 +65,7 @@ fn added(function: &str, ms: INT, span: &str, zone: &str) -> Fallible<INT> {
     })?;
     let sum = time.checked_add(span);
     let sum =
-        sum.map_err(|_| format!("`{function}`: the sum is not in the years -9999 to 9999"))?;
+        sum.map_err(|_| format!("`{function}`: the sum is not between the years -9999 and 9999"))?;
     Ok(sum.timestamp().as_millisecond())
 }
 
@@ -117,14 +124,10 @@ mod functions {
     ) -> Result<INT, Box<EvalAltResult>> {
         placed(&context, || {
             let text = bounded("time::parse", text)?.trim();
-            let time = text
-                .parse::<Timestamp>()
-                .or_else(|_| rfc2822::parse(text).map(|time| time.timestamp()))
-                .or_else(|_| {
-                    let date = text.parse::<civil::Date>()?;
-                    Ok::<_, jiff::Error>(date.to_zoned_datetime(TimeZone::UTC)?.timestamp())
-                });
-            let time = time.map_err(|_| {
+            let rfc = || rfc2822::parse(text).map(|time| time.timestamp());
+            let time = text.parse::<Timestamp>().or_else(|_| rfc()).ok();
+            let time = time.or_else(|| bare_date(text));
+            let time = time.ok_or_else(|| {
                 format!(
                     "`time::parse` takes a time such as `2026-11-30T18:04:11Z`, and got `{text}`"
                 )

@@ -31,6 +31,37 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_static_module("url", module.into());
 }
 
+/// Returns a value of a query as JavaScript writes it.
+fn query_value(name: &str, value: &Dynamic) -> Fallible<String> {
+    if let Ok(number) = value.as_float() {
+        return Ok(number.to_string());
+    }
+    if value.is_string() || value.is_char() || value.is_int() || value.is_bool() {
+        return Ok(value.to_string());
+    }
+    let got = type_word(value.type_name());
+    Err(format!("`url::query`: the value of `{name}` is {got}").into())
+}
+
+/// Returns `true` if each `%` of a string is followed by two hexadecimal digits.
+fn has_whole_escapes(text: &str) -> bool {
+    text.split('%').skip(1).all(|rest| {
+        let digits = rest.bytes().take(2).filter(u8::is_ascii_hexdigit);
+        digits.count() == 2
+    })
+}
+
+/// Returns `true` if nothing but a valid port follows the host of a URL.
+fn has_valid_port(uri: &axum::http::Uri) -> bool {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let address = authority.rsplit('@').next().unwrap_or_default();
+    let rest = address.strip_prefix(uri.host().unwrap_or_default());
+    rest.is_some_and(|rest| {
+        let port = rest.strip_prefix(':').unwrap_or_default();
+        rest.is_empty() || rest == ":" || port.parse::<u16>().is_ok()
+    })
+}
+
 /// Parses a query string. If a name occurs several times, the last value counts, as in `socket.handshake.query`.
 fn query_map(query: &str) -> Fallible<Map> {
     produce(query.len())?;
@@ -81,6 +112,9 @@ mod functions {
     ) -> Result<ImmutableString, Box<EvalAltResult>> {
         placed(&context, || {
             produce(text.len())?;
+            if !has_whole_escapes(text) {
+                return Err("`url::decode`: `%` is not followed by two hexadecimal digits".into());
+            }
             let decoded = percent_decode_str(text).decode_utf8();
             let decoded = decoded.map_err(|_| "`url::decode`: the result is not UTF-8")?;
             Ok(decoded.as_ref().into())
@@ -101,11 +135,7 @@ mod functions {
         placed(&context, || {
             let mut query = Serializer::new(String::new());
             for (name, value) in &map {
-                let text = value.to_string();
-                if !(value.is_string() || value.is_int() || value.is_float() || value.is_bool()) {
-                    let got = type_word(value.type_name());
-                    return Err(format!("`url::query`: the value of `{name}` is {got}").into());
-                }
+                let text = query_value(name, value)?;
                 produce(3 * (name.len() + text.len()))?;
                 query.append_pair(name, &text);
             }
@@ -146,7 +176,8 @@ mod functions {
             let (address, fragment) = text.split_once('#').unwrap_or((text, ""));
             let parsed = address.parse::<axum::http::Uri>().ok();
             let absolute = parsed.and_then(|uri| {
-                let scheme = uri.scheme_str()?.to_ascii_lowercase();
+                let scheme = uri.scheme_str().filter(|_| has_valid_port(&uri))?;
+                let scheme = scheme.to_ascii_lowercase();
                 let host = uri
                     .host()
                     .filter(|host| !host.is_empty())?
