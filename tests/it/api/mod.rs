@@ -1,4 +1,4 @@
-//! What scripts can call, as clients see it.
+//! Script API, as clients see it.
 
 mod acks;
 mod async_functions;

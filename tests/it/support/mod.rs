@@ -1,4 +1,4 @@
-//! What the tests have in common.
+//! Helpers that several tests share.
 
 pub(crate) mod application;
 pub(crate) mod gate;

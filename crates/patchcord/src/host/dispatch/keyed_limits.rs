@@ -75,6 +75,16 @@ mod tests {
     }
 
     #[test]
+    fn an_edit_of_a_limit_gives_its_keys_new_buckets() {
+        let (limits, now) = (KeyedLimits::default(), Instant::now());
+        let (week, second) = (Duration::from_secs(604_800), Duration::from_secs(1));
+        assert!(limits.allow("ada", 1, week, now));
+        assert!(!limits.allow("ada", 1, week, now));
+        assert!(limits.allow("ada", 5, second, now));
+        assert!(!limits.allow("ada", 1, week, now));
+    }
+
+    #[test]
     fn the_number_of_keys_is_bounded_and_the_busiest_ones_are_kept() {
         let (limits, now) = (KeyedLimits::default(), Instant::now());
         let busy = Duration::from_secs(1_000);

@@ -45,9 +45,10 @@ pub(super) fn with_bytes<T>(
 }
 
 fn encode(function: &str, value: &Dynamic, encoding: &Encoding) -> Fallible<ImmutableString> {
-    let length = with_bytes(function, value, |bytes| encoding.encode_len(bytes.len()))?;
-    produce(length)?;
-    with_bytes(function, value, |bytes| encoding.encode(bytes).into())
+    with_bytes(function, value, |bytes| {
+        produce(encoding.encode_len(bytes.len()))?;
+        Ok(encoding.encode(bytes).into())
+    })?
 }
 
 fn decode(function: &str, text: &[u8], encoding: &Encoding) -> Fallible<Binary> {

@@ -187,8 +187,8 @@ fn replaced(
 mod functions {
     /// Returns a regular expression in the syntax of the Rust crate `regex`, for strings of at most 64 KiB. Throws if
     /// the pattern is not valid; `patchcord check` reports invalid patterns that are literals. Write the pattern in
-    /// backticks, so that you need not escape `\d`. Finding one match takes time in proportion to the length
-    /// of the string, so that a client's input cannot make it slow; for this reason, there are no lookarounds and
+    /// backticks, so that you need not escape `\d`. Finding one match takes time in proportion to the length of the
+    /// string, so that a client's input cannot make it slow; for this reason, there are no lookarounds and
     /// backreferences. The equivalent in Node is `new RegExp(pattern)`; here, `\d`, `\w` and `\s` also match the digits,
     /// letters and spaces of other scripts, and `[0-9]` only the ten digits. Use `re_escape` for a client's string in a
     /// pattern.
@@ -207,7 +207,7 @@ mod functions {
         Ok(pattern)
     }
 
-    /// Returns a string with a backslash before each character that has a meaning in patterns, so that a string of a client
+    /// Returns a string with a backslash before each character that has a meaning in patterns, so that a client's string
     /// can be a part of a pattern. JavaScript has `RegExp.escape`.
     ///
     /// ```rhai
