@@ -59,7 +59,7 @@ impl FromStr for Size {
             .or(unit.is_empty().then_some(1));
         let number = digits.trim_end().parse::<usize>().ok();
         match (number, factor) {
-            (Some(0), _) => Err("it must be more than nothing".to_owned()),
+            (Some(0), _) => Err("it must be greater than zero".to_owned()),
             (Some(number), Some(factor)) => number
                 .checked_mul(factor)
                 .map(Self)
