@@ -9,10 +9,10 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use serde_json::Map;
 
-use super::{ctl, exit::PROBLEMS, report, test};
+use super::{ctl, exit::PROBLEMS, options::PermissionFlags, report, test};
 use patchcord::{
     diagnostic::{self, Diagnostic, Severity},
-    host::Host,
+    host::{Host, Options},
     script::Folder,
     testing::Suite,
 };
@@ -49,6 +49,12 @@ pub(super) struct CheckOptions {
     /// Format of the findings: for people (`text`), or one JSON array (`json`)
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Read the permissions of scripts from this TOML file of `patchcord serve`. The default is `patchcord.toml` in the
+    /// current folder, if that file exists; `none` reads no file
+    #[arg(long, value_name = "FILE", env = "PATCHCORD_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    permissions: PermissionFlags,
     /// Exit with code 1 for warnings too
     #[arg(long)]
     strict: bool,
@@ -60,7 +66,10 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
         return live(options);
     }
     let path = options.path.as_deref().unwrap_or(Path::new("scripts"));
-    let (scripts, found) = check(path)?;
+    let mut host = Options::default();
+    host.permissions = options.permissions.for_host();
+    host.validate()?;
+    let (scripts, found) = check(path, host)?;
     if scripts == 0 {
         bail!("there is no script in `{}`", path.display());
     }
@@ -93,7 +102,7 @@ fn live(options: &CheckOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// Returns the number of scripts, and the problems of scripts and tests; tests have additional functions of their own.
-fn check(path: &Path) -> anyhow::Result<(usize, Vec<Diagnostic>)> {
+fn check(path: &Path, options: Options) -> anyhow::Result<(usize, Vec<Diagnostic>)> {
     if let (folder, Some(file)) = test::place(path) {
         let mut found = findings(&Folder::new(folder))?;
         found.retain(|problem| {
@@ -104,7 +113,7 @@ fn check(path: &Path) -> anyhow::Result<(usize, Vec<Diagnostic>)> {
         });
         return Ok((1, found));
     }
-    let host = Host::builder().scripts(path).build();
+    let host = Host::builder().options(options).scripts(path).build();
     let mut found = host.check()?;
     if path.is_dir() {
         match findings(&Folder::new(path)) {

@@ -12,7 +12,7 @@ use super::usage;
 const FLAGS_ONLY: [&str; 4] = ["config", "help", "no-watch", "version"];
 
 /// Returns the arguments for the keys of a file. Checks every key, and omits those that a flag or the environment has
-/// already set.
+/// already set, and those that the command of `set` does not have.
 pub(super) fn arguments(
     file: &Path,
     command: &Command,
@@ -30,6 +30,9 @@ pub(super) fn arguments(
         let at = line(key.span().start);
         let (id, given) = option(command, key.get_ref(), value.get_ref())
             .with_context(|| format!("{name}:{at}"))?;
+        if set.try_contains_id(&id).is_err() {
+            continue;
+        }
         let by_default = set
             .value_source(&id)
             .is_none_or(|source| source == ValueSource::DefaultValue);

@@ -153,6 +153,7 @@ fn parse(mut arguments: Vec<OsString>) -> anyhow::Result<Cli> {
         .map_err(refuse)?;
     let (set, place) = match matches.subcommand() {
         Some(("serve", serve)) => (serve, 2),
+        Some(("check", check)) => (check, 2),
         None => (&matches, 1),
         Some(_) => return Cli::from_arg_matches(&matches).map_err(refuse),
     };
@@ -163,7 +164,7 @@ fn parse(mut arguments: Vec<OsString>) -> anyhow::Result<Cli> {
         .filter(|file| *file != Path::new("none"))
     {
         let mut more = file::arguments(file, &options, set)?;
-        if named.is_none() {
+        if named.is_none() && set.try_contains_id("port").is_ok() {
             more.push(format!("--config={OPTIONS}").into());
         }
         arguments.splice(place..place, more);

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use clap::{ArgAction::Set, Args, builder::BoolishValueParser};
 
-use super::values::{self, Count, LogFormat, Maximum, OnRebindFailure, Size, Time, Transport};
+use super::values::{
+    self, Count, EnvRules, LogFormat, Maximum, OnRebindFailure, Size, Time, Transport,
+};
 use patchcord::{
-    host::{AllowedHost, Options, Origin},
+    host::{AllowedHost, Options, Origin, PermissionOptions},
     script::Limits,
     server::{Config, ControlPlace},
 };
@@ -115,6 +117,8 @@ pub(super) struct ServeOptions {
     pub(super) strict: bool,
     #[command(flatten)]
     clients: ClientOptions,
+    #[command(flatten)]
+    permissions: PermissionFlags,
     #[command(flatten)]
     limits: LimitOptions,
 }
@@ -265,6 +269,26 @@ struct ClientOptions {
     drain_timeout: Time,
 }
 
+/// Permissions of scripts, for `serve` and `check`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Permissions of scripts")]
+pub(super) struct PermissionFlags {
+    /// Let scripts read this variable of the environment with `env`, or all variables that begin with a text:
+    /// `JWT_SECRET,APP_*`. Can be repeated. `NAME=@FILE` takes the value from a file, such as a mounted secret, and
+    /// `NAME=VALUE` is the value itself
+    #[arg(long, value_name = "LIST", env = "PATCHCORD_ALLOW_ENV")]
+    allow_env: Vec<EnvRules>,
+}
+
+impl PermissionFlags {
+    pub(super) fn for_host(&self) -> PermissionOptions {
+        let mut permissions = PermissionOptions::default();
+        let rules = self.allow_env.iter().flat_map(|rules| rules.0.clone());
+        permissions.allow_env = rules.collect();
+        permissions
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits of scripts")]
 struct LimitOptions {
@@ -343,6 +367,11 @@ struct LimitOptions {
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().acks),
         env = "PATCHCORD_MAX_ACKS")]
     max_acks: Count,
+    /// Maximum number of calls of asynchronous functions, such as `http::get`, that the closures of one socket may wait
+    /// for at a time
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().pending_calls),
+        env = "PATCHCORD_MAX_PENDING_CALLS")]
+    max_pending_calls: Count,
 }
 
 impl ServeOptions {
@@ -415,6 +444,7 @@ impl ServeOptions {
         options.reload.on_rebind_failure = self.on_rebind_failure.into();
         options.reload.rollback_on_errors = self.rollback_on_errors;
         options.reload.history = self.history.clone();
+        options.permissions = self.permissions.for_host();
         options.limits = self.limits.for_scripts();
         options
     }
@@ -442,6 +472,7 @@ impl LimitOptions {
         limits.io_data = self.max_io_data.0;
         limits.rooms = self.max_rooms.0;
         limits.acks = self.max_acks.0;
+        limits.pending_calls = self.max_pending_calls.0;
         limits
     }
 }

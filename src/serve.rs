@@ -26,7 +26,7 @@ use super::{
 };
 use patchcord::{
     event::HostEvent,
-    host::{Host, clients_disconnected},
+    host::{Host, PermissionOptions, clients_disconnected},
     script::{Limits, is_measured},
     server::{Server, raise_limit},
 };
@@ -95,9 +95,28 @@ fn memory(limits: &Limits) -> String {
     }
 }
 
+/// Lists what scripts may reach.
+fn permissions(permissions: &PermissionOptions, log: &Log) {
+    let variables: Vec<_> = permissions
+        .allow_env
+        .iter()
+        .map(|rule| format!("`{rule}`"))
+        .collect();
+    if !variables.is_empty() {
+        log.detail(&format!(
+            "scripts may read the variables {}",
+            variables.join(", ")
+        ));
+    }
+    for rule in permissions.allow_env.iter().filter(|rule| rule.is_unset()) {
+        log.warning(&format!("`--allow-env {rule}`: this variable is not set"));
+    }
+}
+
 async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Result<ExitCode> {
     // Registered before the scripts are loaded, because a signal that arrives during the load must not end the process.
     let mut hangup = signal(SignalKind::hangup()).context("signals cannot be received")?;
+    options.for_host().validate()?;
     let broken = Arc::new(AtomicBool::new(false));
     let seen = broken.clone();
     let log = Log::new(options.log_format, options.verbose, options.quiet_reloads);
@@ -107,6 +126,7 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
         ));
     }
     log.detail(&memory(&options.for_host().limits));
+    permissions(&options.for_host().permissions, &log);
     let builder = match &options.preset {
         Some(name) => Host::builder().loader(new::preset(name)?.scripts()),
         None => Host::builder().scripts(&options.scripts),

@@ -130,6 +130,34 @@ impl fmt::Display for Maximum {
     }
 }
 
+/// Rules of `--allow-env`, separated by commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EnvRules(pub(super) Vec<host::EnvRule>);
+
+impl FromStr for EnvRules {
+    type Err = host::BadEnvRule;
+
+    fn from_str(mut text: &str) -> Result<Self, host::BadEnvRule> {
+        let mut rules = Vec::new();
+        while !text.is_empty() {
+            let (rule, rest) = split_rule(text);
+            rules.push(rule.parse()?);
+            text = rest;
+        }
+        Ok(Self(rules))
+    }
+}
+
+/// Splits a list of rules after its first rule. A value, as in `NAME=VALUE`, may contain commas, so it extends to the
+/// end.
+fn split_rule(text: &str) -> (&str, &str) {
+    let is_value = |rule: &str| rule.contains('=') && !rule.contains("=@");
+    match text.split_once(',') {
+        Some((rule, rest)) if !is_value(rule) => (rule, rest),
+        _ => (text, ""),
+    }
+}
+
 /// Parses a [`Count`] of at most `MOST`.
 pub(super) fn at_most<const MOST: usize>(text: &str) -> Result<Count, String> {
     match text.parse() {

@@ -223,6 +223,7 @@ pub use host::{
     ScriptsRejected, Signature,
 };
 pub use script::{MeterIsSet, set_memory_meter};
+pub use value::Secret;
 pub use watch::WatchError;
 /// Crates whose types appear in the public API, re-exported in the versions that this crate uses.
 pub use {axum, rhai, socketioxide};

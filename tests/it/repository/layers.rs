@@ -24,7 +24,7 @@ const ROW: [&str; 10] = [
 ];
 
 /// Modules of `host/`, with the same rule. `mod` is `Host` itself, and `live` and `steer` have further methods of it.
-const HOST: [&str; 19] = [
+const HOST: [&str; 20] = [
     "bucket",
     "address",
     "allowed_host",
@@ -32,6 +32,7 @@ const HOST: [&str; 19] = [
     "options",
     "announce",
     "functions",
+    "services",
     "lifecycle",
     "scripting",
     "namespaces",

@@ -99,6 +99,8 @@ struct ConnectionState {
     past: Past,
     /// Signal to asynchronous functions that the connection has ended; `None` if none of them is waiting for it.
     cancellation: Option<CancellationToken>,
+    /// Number of asynchronous functions for whose results closures wait.
+    pending_calls: usize,
 }
 
 /// Callback that sends something once the CONNECT is answered. Receives no link if the client has disconnected before
@@ -321,6 +323,21 @@ impl Connection {
             cancellation.cancel();
         }
         drop((state, link));
+    }
+
+    /// Counts a call of an asynchronous function. Returns `false` if as many as `most` are pending.
+    pub fn begin_pending_call(&self, most: usize) -> bool {
+        let pending = &mut self.state().pending_calls;
+        let is_free = *pending < most;
+        *pending += usize::from(is_free);
+        is_free
+    }
+
+    /// Ends a call that [`Connection::begin_pending_call`] has counted.
+    pub fn end_pending_call(&self) {
+        let pending = &mut self.state().pending_calls;
+        // A connection that has ended has forgotten its calls.
+        *pending = pending.saturating_sub(1);
     }
 
     /// Returns the token that is cancelled when the connection ends.

@@ -89,6 +89,10 @@ counters! {
     versions_promoted: "times that staged versions began to serve all clients",
     stages_abandoned: "times that a stage was abandoned",
     namespaces_removed: "namespaces whose file was removed",
+    /// See [`HostEvent::ServiceFailed`].
+    service_calls: "calls of services by scripts, such as `http::get`",
+    /// See [`HostEvent::ServiceFailed`].
+    service_failures: "calls of services that failed",
     script_read_errors: "times that the scripts could not be read or watched",
 }
 
@@ -142,6 +146,7 @@ impl Counters {
             HostEvent::Promoted { .. } => self.versions_promoted.add_many(times),
             HostEvent::Abandoned { .. } => self.stages_abandoned.add_many(times),
             HostEvent::Removed { .. } => self.namespaces_removed.add_many(times),
+            HostEvent::ServiceFailed { .. } => self.service_failures.add_many(times),
             HostEvent::ScriptsUnreadable { .. } => self.script_read_errors.add_many(times),
             // Only the first request from an origin, or for a host, is announced. The code that rejects the requests
             // counts all of them.

@@ -424,6 +424,19 @@ pub enum HostEvent {
         /// Reason for the rejection. A script may have chosen it.
         reason: String,
     },
+    /// A service that a script called, such as `http::get`, failed. The closure of the call received the error.
+    ServiceFailed {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// Id of the socket whose handler made the call; `None` for a call from `on_load`.
+        socket: Option<String>,
+        /// Name of the function.
+        service: String,
+        /// Other side of the call, such as the name of a host or of a database.
+        target: String,
+        /// The error.
+        error: String,
+    },
     /// Events of one kind occurred repeatedly. They were announced a few times, and then only counted.
     Suppressed {
         /// The first event of the kind.

@@ -44,6 +44,7 @@ impl HostEvent {
             | Self::BundleMissing { .. }
             | Self::UntrustedProxy { .. }
             | Self::ConnectRefused { .. }
+            | Self::ServiceFailed { .. }
             | Self::OriginRefused { .. }
             | Self::HostRefused { .. }
             | Self::AttachWarning { .. } => Level::Warn,
@@ -80,6 +81,9 @@ impl HostEvent {
             | Self::RequestRejected { reason, .. }
             | Self::ClientDisconnected { reason, .. } => without_details(reason).hash(&mut hasher),
             Self::ConnectRefused { kind, .. } => kind.hash(&mut hasher),
+            Self::ServiceFailed {
+                service, target, ..
+            } => (service, target).hash(&mut hasher),
             Self::SlowConsumer { .. }
             | Self::OriginRefused { .. }
             | Self::HeadersLeftOut { .. }

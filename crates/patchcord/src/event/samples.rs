@@ -202,7 +202,14 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
             peer: ([127, 0, 0, 1], 7).into(),
             header: owned(),
         },
-        Some(HostEvent::UntrustedProxy { .. }) => connect_refused(ConnectRefusal::Handshake, text),
+        Some(HostEvent::UntrustedProxy { .. }) => HostEvent::ServiceFailed {
+            namespace: name(),
+            socket: socket(),
+            service: owned(),
+            target: owned(),
+            error: owned(),
+        },
+        Some(HostEvent::ServiceFailed { .. }) => connect_refused(ConnectRefusal::Handshake, text),
         Some(HostEvent::ConnectRefused { .. }) => HostEvent::Suppressed {
             event: Box::new(HostEvent::OriginRefused { origin: owned() }),
             count: 7,

@@ -159,6 +159,15 @@ impl Lines<'_> {
                 ));
                 self.line("hint: call it on every way through the listener, or return a value and declare no ack");
             }
+            HostEvent::ServiceFailed {
+                namespace,
+                service,
+                target,
+                error,
+                ..
+            } => self.line(&format!(
+                "warning: {namespace}: `{service}` of `{target}` failed: {error}"
+            )),
             HostEvent::HandlerFailed { diagnostic } => self.diagnostic(diagnostic),
             HostEvent::HandlerFailuresSuppressed {
                 diagnostic,

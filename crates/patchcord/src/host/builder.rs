@@ -8,10 +8,10 @@ use super::{
     functions::{Function, Functions, Signature, async_fn::AsyncFunction},
     options::Options,
     scripting::Scripting,
+    services::Services,
     state::HostState,
 };
 use crate::{
-    api,
     event::HostEvent,
     script::{Folder, Loader},
 };
@@ -31,6 +31,7 @@ pub struct HostBuilder {
     listeners: Vec<Listener>,
     functions: Functions,
     modules: Vec<(String, Functions)>,
+    in_test: bool,
 }
 
 impl std::fmt::Debug for HostBuilder {
@@ -186,6 +187,13 @@ impl HostBuilder {
         self
     }
 
+    /// Replaces the services that scripts call, such as `env`, with stand-ins that a test sets.
+    #[cfg(feature = "testing")]
+    pub(crate) fn in_test(mut self) -> Self {
+        self.in_test = true;
+        self
+    }
+
     /// Builds the host. The host does not load or serve anything yet: see [`Host::load`] and [`Host::service`].
     ///
     /// # Panics
@@ -198,8 +206,9 @@ impl HostBuilder {
         if let Err(invalid) = self.options.validate() {
             panic!("{invalid}");
         }
-        let limits = &self.options.limits;
-        let mut engine = api::engine(limits).functions(self.functions.into_module());
+        let services = Services::new(&self.options, self.in_test);
+        let engine = services.engine(&self.options);
+        let mut engine = engine.functions(self.functions.into_module());
         for (name, functions) in self.modules {
             engine = engine.module(&name, functions.into_module());
         }
@@ -207,13 +216,18 @@ impl HostBuilder {
         let scripting = Scripting {
             engine: Arc::new(engine),
             known,
-            limits: limits.clone(),
+            limits: self.options.limits.clone(),
             loader: self
                 .loader
                 .unwrap_or_else(|| Arc::new(Folder::new("scripts"))),
         };
         Host {
-            state: Arc::new(HostState::new(scripting, self.options, self.listeners)),
+            state: Arc::new(HostState::new(
+                scripting,
+                services,
+                self.options,
+                self.listeners,
+            )),
         }
     }
 }

@@ -20,6 +20,7 @@ mod options;
 mod origin;
 mod reload;
 mod scripting;
+mod services;
 mod socketio;
 mod state;
 mod steer;
@@ -41,7 +42,8 @@ pub use functions::{
     async_fn::{AsyncContext, AsyncFunction},
 };
 pub use options::{
-    ClientOptions, OnRebindFailure, Options, ReloadOptions, Transport, TransportOptions,
+    BadEnvRule, ClientOptions, EnvRule, OnRebindFailure, Options, PermissionOptions, ReloadOptions,
+    Transport, TransportOptions,
 };
 pub use origin::{BadOrigin, Origin};
 pub use reload::{
@@ -81,6 +83,7 @@ use reload::{
     Trigger,
     rollback::{Goal, Rollback},
 };
+use services::Services;
 use socketio::{
     attached::warnings::{has_other_parser, warnings},
     backend::{Owner, SocketIoBackend},
@@ -772,6 +775,12 @@ impl Host {
     /// Waits until all work that was handed over to other tasks has ended.
     pub(crate) async fn wait_idle(&self) {
         self.state.lifecycle.work.wait().await;
+    }
+
+    /// Returns the services that scripts call.
+    #[cfg(feature = "testing")]
+    pub(crate) fn services(&self) -> &Arc<Services> {
+        &self.state.services
     }
 
     /// Returns a copy of the data that the connections of a namespace share now.

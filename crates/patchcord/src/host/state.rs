@@ -10,6 +10,7 @@ use super::{
     options::Options,
     reload::Reloader,
     scripting::Scripting,
+    services::Services,
     socketio::context::ServerContext,
     transport::cors::Cors,
 };
@@ -31,12 +32,19 @@ pub(crate) struct HostState {
     pub(super) server: Arc<ServerContext>,
     /// Check that decides which pages may connect.
     pub(super) cors: Arc<Cors>,
+    /// Services that scripts call.
+    pub(super) services: Arc<Services>,
     /// Signal to close, and the work that a close waits for.
     pub(super) lifecycle: Lifecycle,
 }
 
 impl HostState {
-    pub(super) fn new(scripting: Scripting, options: Options, listeners: Vec<Listener>) -> Self {
+    pub(super) fn new(
+        scripting: Scripting,
+        services: Arc<Services>,
+        options: Options,
+        listeners: Vec<Listener>,
+    ) -> Self {
         let options = Arc::new(options);
         let announcer = Announcer::new(listeners);
         let lifecycle = Lifecycle::new();
@@ -71,6 +79,7 @@ impl HostState {
             reloader,
             server: Arc::new(server),
             cors: Arc::new(cors),
+            services,
             lifecycle,
         }
     }

@@ -9,12 +9,14 @@
 use rhai::{Engine, Module};
 
 use super::{
+    library::pattern_problem,
     limits::Limits,
     sandbox::{self, Globals},
-    symbols::SymbolTable,
+    symbols::{ArgumentCheck, SymbolTable},
     tokens,
     vocabulary::Vocabulary,
 };
+use crate::diagnostic::Diagnostic;
 
 /// Builder of an engine. The engine runs code only within the budget of a call, such as that of a
 /// [`Handler`](super::Handler). Outside a call it only compiles, and lists its functions.
@@ -33,6 +35,7 @@ pub struct EngineBuilder {
     engine: Engine,
     globals: Globals,
     vocabulary: Vocabulary,
+    checks: Vec<(&'static str, ArgumentCheck)>,
 }
 
 impl EngineBuilder {
@@ -43,6 +46,7 @@ impl EngineBuilder {
             engine: sandbox::engine(limits),
             globals: Globals::NONE,
             vocabulary: Vocabulary::NONE,
+            checks: vec![("re", ArgumentCheck::new(pattern_check))],
         }
     }
 
@@ -83,16 +87,32 @@ impl EngineBuilder {
         })
     }
 
+    /// Adds a check of the calls of a function, such as `http::get`, by their first argument.
+    #[must_use]
+    pub fn argument_check(mut self, function: &'static str, check: ArgumentCheck) -> Self {
+        self.checks.push((function, check));
+        self
+    }
+
     /// Returns the engine and its symbols.
     pub fn build(self) -> (Engine, SymbolTable) {
         let Self {
             mut engine,
             globals,
             vocabulary,
+            checks,
         } = self;
         sandbox::resolve_variables(&mut engine, globals);
         tokens::record(&mut engine);
-        let known = SymbolTable::new(&engine, vocabulary);
+        let mut known = SymbolTable::new(&engine, vocabulary);
+        for (function, check) in checks {
+            known.check_argument(function, check);
+        }
         (engine, known)
     }
+}
+
+/// Returns the problem of a pattern of `re`.
+fn pattern_check(pattern: Option<&str>) -> Option<Diagnostic> {
+    pattern_problem(pattern?).map(Diagnostic::error)
 }

@@ -78,6 +78,9 @@ pub struct Limits {
     pub rooms: usize,
     /// Maximum number of acks for which closures of one socket wait at a time.
     pub acks: usize,
+    /// Maximum number of calls of asynchronous functions, such as `http::get`, for whose results the closures of one
+    /// socket wait at a time.
+    pub pending_calls: usize,
 }
 
 /// Size in bytes of an element in an array that has grown, and now has twice the capacity that it needs.
@@ -183,6 +186,7 @@ impl Default for Limits {
             io_data: 16 << 20,
             rooms: 1_000,
             acks: 1_000,
+            pending_calls: 32,
         }
     }
 }

@@ -80,7 +80,7 @@ pub use folder::Folder;
 pub use handler::Handler;
 #[doc(hidden)]
 pub use hook::Hook;
-pub(crate) use library::{NoSum, pattern_problem, shape_problem, sum};
+pub(crate) use library::{NoSum, shape_problem, sum};
 pub use limits::Limits;
 pub use load_error::LoadError;
 pub use loader::{Changes, Ignored, Loader, Memory};
@@ -114,9 +114,9 @@ pub use state_transfer::{
 };
 #[doc(hidden)]
 pub use swap::{Handles, Rewritten, Swap, Swapped, Use};
-#[doc(hidden)]
-pub use symbols::SymbolTable;
 pub(crate) use symbols::nearest;
+#[doc(hidden)]
+pub use symbols::{ArgumentCheck, SymbolTable};
 pub(crate) use text::accept as accept_text;
 #[doc(hidden)]
 pub use timer::TimerHandle;

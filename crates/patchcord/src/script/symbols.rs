@@ -7,11 +7,14 @@
 use std::{
     any::TypeId,
     collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
 };
 
 use rhai::{Array, Blob, Dynamic, Engine, FLOAT, FnPtr, FuncInfo, INT, ImmutableString, Map};
 
 use super::vocabulary::{Callback, Vocabulary};
+use crate::diagnostic::Diagnostic;
 
 /// Words that Rhai's evaluator knows, although there is no function of that name.
 const KEYWORDS: [&str; 9] = [
@@ -34,6 +37,30 @@ pub struct SymbolTable {
     functions: BTreeMap<String, BTreeMap<String, Vec<Signature>>>,
     /// Types whose functions are all known, because they are not built-in types of Rhai.
     closed: BTreeSet<TypeId>,
+    /// Checks of calls, by the name of the function, with its namespace.
+    argument_checks: BTreeMap<String, ArgumentCheck>,
+}
+
+/// Check of a call before the script runs, by its first argument.
+#[derive(Clone)]
+pub struct ArgumentCheck(Arc<ProblemOf>);
+
+type ProblemOf = dyn Fn(Option<&str>) -> Option<Diagnostic> + Send + Sync;
+
+impl ArgumentCheck {
+    /// Creates a check. `problem` receives the first argument if it is a literal string, or the part before the first
+    /// `${` of an interpolated string.
+    pub fn new(
+        problem: impl Fn(Option<&str>) -> Option<Diagnostic> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(problem))
+    }
+}
+
+impl fmt::Debug for ArgumentCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArgumentCheck").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +136,21 @@ impl SymbolTable {
             }
         }
         known
+    }
+
+    /// Adds a check of the calls of a function, such as `re` or `http::get`.
+    pub(super) fn check_argument(&mut self, function: &str, check: ArgumentCheck) {
+        self.argument_checks.insert(function.to_owned(), check);
+    }
+
+    /// Returns the problem of a call with this first argument.
+    pub(super) fn argument_problem(
+        &self,
+        function: &str,
+        argument: Option<&str>,
+    ) -> Option<Diagnostic> {
+        let ArgumentCheck(problem) = self.argument_checks.get(function)?;
+        problem(argument)
     }
 
     /// Returns the type of the handle with this name.

@@ -70,7 +70,7 @@ impl Console {
             ..Limits::default()
         };
         Ok(Self {
-            lines: lines(limits),
+            lines: lines(&host, limits),
             running: Running::new(host),
         })
     }

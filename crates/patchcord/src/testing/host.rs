@@ -26,7 +26,7 @@ use crate::{
         Reset, RollbackError, RolledBack, SocketInfo, StageError, Staged, SteerError, VersionInfo,
         Why,
     },
-    script::{LoadError, Loader, Memory},
+    script::{EngineBuilder, LoadError, Loader, Memory},
 };
 
 /// Number of times that other tasks may run in one step of the clock: for the timer that is due, the work that it
@@ -96,6 +96,7 @@ impl TestHost {
         let events = Arc::<Mutex<Vec<HostEvent>>>::default();
         let heard = events.clone();
         let host = build(Host::builder().options(options()))
+            .in_test()
             .loader(scripts.clone())
             .on_event(move |event| {
                 heard.lock().push(event.clone());
@@ -167,6 +168,26 @@ impl TestHost {
     /// Returns the current text of a script.
     pub(super) fn script(&self, name: &str) -> Option<String> {
         self.scripts.read(name).ok()
+    }
+
+    /// Sets a variable of the environment, as scripts read it with `env`.
+    ///
+    /// ```
+    /// use patchcord::testing::TestHost;
+    ///
+    /// let script = "fn on_connection(socket) { socket.emit(\"ok\", env(\"TOKEN\") == \"open sesame\"); }";
+    /// let host = TestHost::new(script);
+    /// host.set_env("TOKEN", "open sesame");
+    /// assert_eq!(host.connect("/")?.heard(), ["ok [true]"]);
+    /// # Ok::<(), patchcord::testing::Refused>(())
+    /// ```
+    pub fn set_env(&self, name: &str, value: &str) {
+        self.host.services().environment.stand_in(name, value);
+    }
+
+    /// Creates the engine of a console, whose lines call the services of this host.
+    pub(super) fn engine(&self) -> EngineBuilder {
+        self.host.services().engine(self.host.options())
     }
 
     /// Saves a file and reloads.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{
     client_api::{self, Client, parse, written},
+    host::TestHost,
     running::{Fallible, fail, on_host, print},
     runtime::Refused,
 };
@@ -38,16 +39,17 @@ pub(super) fn test_engine(limits: &Limits) -> (Engine, SymbolTable) {
 /// assert!(patchcord::testing::reference().contains("### `client.expect(event, ...)`"));
 /// ```
 pub fn reference() -> String {
-    let limits = Limits::default();
-    let (of_tests, of_scripts) = (test_engine(&limits).0, api::engine(&limits).build().0);
+    let of_tests = test_engine(&Limits::default()).0;
+    let of_scripts = TestHost::with([]).engine().build().0;
     let words = |engine| ApiReference::new(engine, Vocabulary::default());
     words(&of_tests).without(&words(&of_scripts)).all()
 }
 
 /// Creates a REPL session that can call the functions of tests and of scripts.
-pub(super) fn lines(limits: Limits) -> ReplSession {
+pub(super) fn lines(host: &TestHost, limits: Limits) -> ReplSession {
     let is_handle = |value: &Dynamic| is_client(value) || (api::GLOBALS.is_handle)(value);
-    let (engine, known) = api::engine(&limits)
+    let engine = host.engine();
+    let (engine, known) = engine
         .globals(Globals::new(api::GLOBALS.resolve, is_handle))
         .register(register)
         .build();
@@ -257,6 +259,18 @@ mod words {
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn advance(ms: INT) -> Result<(), Box<EvalAltResult>> {
         on_host(|host| host.advance(u64::try_from(ms).unwrap_or_default()))
+    }
+
+    /// Sets a variable of the environment, as scripts read it with `env`. The variables of the real environment are not
+    /// used in tests.
+    ///
+    /// ```rhai
+    /// env_is("CHAT_TOKEN", "open sesame");
+    /// let ada = connect("/");
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub(super) fn env_is(name: &str, value: &str) -> Result<(), Box<EvalAltResult>> {
+        on_host(|host| host.set_env(name, value))
     }
 
     /// Returns the `io.data` of a namespace, which its connections share.

@@ -29,6 +29,7 @@ mod encode;
 mod encoded;
 mod escape;
 mod plain;
+mod secret;
 mod visit;
 mod walk;
 mod weight;
@@ -52,6 +53,8 @@ pub use encode::{EncodeError, Packet, to_json, to_packet};
 pub use encoded::EncodedEvent;
 #[doc(hidden)]
 pub use plain::{NotPlain, plain};
+pub(crate) use secret::HIDDEN;
+pub use secret::Secret;
 #[doc(hidden)]
 pub use walk::{MAX_DEPTH, Refusal};
 #[doc(hidden)]

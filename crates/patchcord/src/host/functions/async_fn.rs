@@ -12,7 +12,8 @@ use rhai::{Dynamic, FnPtr, NativeCallContext, RhaiFunc, Variant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    connection::{Call, Connection, Turn, Work},
+    connection::{Call, Connection, Namespace, Turn, Work},
+    event::HostEvent,
     script::{Handler, call_position, result_excess, with_position},
 };
 
@@ -37,7 +38,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Dynamic, String>> + Send>>;
 /// ```
 #[derive(Debug)]
 pub struct AsyncContext {
-    namespace: Arc<str>,
+    namespace: Arc<Namespace>,
     socket: Option<Arc<str>>,
     cancellation: CancellationToken,
 }
@@ -45,7 +46,7 @@ pub struct AsyncContext {
 impl AsyncContext {
     fn new(connection: &Connection) -> Self {
         Self {
-            namespace: connection.namespace().path().clone(),
+            namespace: connection.namespace().clone(),
             socket: connection.socket().map(|_| connection.id().clone()),
             cancellation: connection.cancellation(),
         }
@@ -53,7 +54,7 @@ impl AsyncContext {
 
     /// Returns the path of the namespace whose script has called the function, such as `/chat`.
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        self.namespace.path()
     }
 
     /// Returns the id of the socket that made the call; `None` for a call from `on_load`, or from a timer that
@@ -71,6 +72,26 @@ impl AsyncContext {
     /// Returns `true` once the socket has disconnected.
     pub fn is_cancelled(&self) -> bool {
         self.cancellation.is_cancelled()
+    }
+
+    /// Counts a call of a service, such as `http::get`, and announces its failure. `target` names the other side.
+    pub(in crate::host) fn served<T>(
+        &self,
+        service: &'static str,
+        target: &str,
+        result: Result<T, String>,
+    ) -> Result<T, String> {
+        let driver = self.namespace.driver();
+        driver.counters().service_calls.add();
+        result.inspect_err(|error| {
+            driver.announce(HostEvent::ServiceFailed {
+                namespace: self.namespace.path().clone(),
+                socket: self.socket.as_deref().map(str::to_owned),
+                service: service.to_owned(),
+                target: target.to_owned(),
+                error: error.clone(),
+            });
+        })
     }
 }
 
@@ -147,6 +168,24 @@ async_function!(A, B, C, D, G, H);
 async_function!(A, B, C, D, G, H, I);
 async_function!(A, B, C, D, G, H, I, J);
 
+/// Call for whose result a closure waits. It counts until it is dropped.
+struct PendingCall(Arc<Connection>);
+
+impl PendingCall {
+    /// Counts a call. Returns `None` if as many calls as `most` are pending.
+    fn begin(connection: &Arc<Connection>, most: usize) -> Option<Self> {
+        connection
+            .begin_pending_call(most)
+            .then(|| Self(connection.clone()))
+    }
+}
+
+impl Drop for PendingCall {
+    fn drop(&mut self) {
+        self.0.end_pending_call();
+    }
+}
+
 /// Returns the native function of the name, and the types of its parameters. Its last parameter is the closure.
 pub(super) fn native<Args: 'static>(
     name: &str,
@@ -170,14 +209,21 @@ pub(super) fn native<Args: 'static>(
         let handler = closure
             .zip(context)
             .and_then(|(closure, context)| Handler::new(closure, &context));
-        match (handler, function.begin(&turn.connection, values)) {
-            (Some(handler), Some(answer)) => {
-                let of = turn.connection.beginnings();
-                tokio::spawn(deliver(turn, (Arc::new(handler), of), answer));
-                Ok(Dynamic::UNIT)
-            }
-            _ => refuse(format!("`{name}` takes a closure as its last argument")),
-        }
+        let Some(handler) = handler else {
+            return refuse(format!("`{name}` takes a closure as its last argument"));
+        };
+        let most = handler.version().limits().pending_calls;
+        let Some(pending) = PendingCall::begin(&turn.connection, most) else {
+            return refuse(format!(
+                "`{name}`: {most} calls of this socket wait for their results already, which is the limit"
+            ));
+        };
+        let Some(answer) = function.begin(&turn.connection, values) else {
+            return refuse(format!("`{name}` takes other types of arguments"));
+        };
+        let of = turn.connection.beginnings();
+        tokio::spawn(deliver(turn, (Arc::new(handler), of), pending, answer));
+        Ok(Dynamic::UNIT)
     };
     let func = RhaiFunc::Pure {
         func: Arc::new(call),
@@ -196,8 +242,14 @@ fn types_of<Args, F: AsyncFunction<Args>>(_: &F) -> Vec<(TypeId, &'static str)> 
 
 /// Waits for the result, and calls the closure in the turn of the connection that passed it: with the error and `()`,
 /// or with `()` and the value.
-async fn deliver(turn: Turn, (handler, of): (Arc<Handler>, u32), answer: Answer) {
+async fn deliver(
+    turn: Turn,
+    (handler, of): (Arc<Handler>, u32),
+    pending: PendingCall,
+    answer: Answer,
+) {
     let answer = tokio::spawn(answer).await;
+    drop(pending);
     let answer = answer.unwrap_or_else(|_| Err("the function panicked".to_owned()));
     let limits = turn
         .connection

@@ -1,6 +1,7 @@
 //! Options of a host, which the flags of `patchcord serve` set.
 
 mod clients;
+mod permissions;
 mod reload;
 mod transport;
 
@@ -9,6 +10,7 @@ use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
 pub use self::{
     clients::ClientOptions,
+    permissions::{BadEnvRule, EnvRule, PermissionOptions},
     reload::{OnRebindFailure, ReloadOptions},
     transport::{Transport, TransportOptions},
 };
@@ -25,7 +27,7 @@ const READ_BUFFER: usize = 1 << 8;
 /// Size in bytes of the same buffer for the host's own `SocketIo`, which reads little more than CONNECTs.
 const SMALL_READ_BUFFER: usize = 1 << 6;
 
-/// Options of a host, in four groups. The flags of `patchcord serve` set them.
+/// Options of a host, in five groups. The flags of `patchcord serve` set them.
 ///
 /// Start from [`Options::default`], and change fields.
 ///
@@ -67,6 +69,8 @@ pub struct Options {
     pub clients: ClientOptions,
     /// Options for reloads.
     pub reload: ReloadOptions,
+    /// Permissions: what scripts may reach beyond their clients.
+    pub permissions: PermissionOptions,
     /// Limits of each script call: time, operations, memory and sizes.
     pub limits: Limits,
 }
@@ -88,6 +92,7 @@ impl Options {
         self.transport.validate()?;
         self.clients.validate()?;
         self.reload.validate()?;
+        self.permissions.validate()?;
         self.limits.validate()
     }
 

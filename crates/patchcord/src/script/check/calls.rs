@@ -8,7 +8,7 @@ use super::{Check, Type, expressions::closure, takes};
 use crate::{
     diagnostic::{Diagnostic, javascript},
     script::{
-        pattern_problem, shape_problem,
+        shape_problem,
         symbols::{SymbolTable, nearest},
     },
 };
@@ -41,7 +41,9 @@ impl Check<'_> {
             return None;
         }
         self.shape(call);
-        self.pattern(call);
+        if !self.functions.contains_key(name) {
+            self.argument(name, call, position);
+        }
         let types = self.given(None, call, !self.functions.contains_key(name));
         let known = self.known;
         let own = self.functions.get(name).into_iter().flatten();
@@ -75,16 +77,20 @@ impl Check<'_> {
         None
     }
 
-    /// Reports an invalid pattern, such as `re("[a-z")`.
-    fn pattern(&mut self, call: &FnCallExpr) {
-        let [pattern] = &call.args[..] else { return };
-        if call.name != "re" || self.functions.contains_key("re") {
-            return;
-        }
-        let literal = pattern.get_literal_value(None);
-        let literal = literal.and_then(|pattern| pattern.into_immutable_string().ok());
-        if let Some(problem) = literal.and_then(|pattern| pattern_problem(&pattern)) {
-            self.report(Diagnostic::error(problem), pattern.start_position(), "");
+    /// Reports a first argument that cannot work, such as the pattern of `re("[a-z")`.
+    fn argument(&mut self, function: &str, call: &FnCallExpr, position: Position) {
+        let first = call.args.first();
+        let literal = first.and_then(|first| match first {
+            Expr::StringConstant(text, _) => Some(text.as_str()),
+            Expr::InterpolatedString(parts, _) => match parts.first() {
+                Some(Expr::StringConstant(text, _)) => Some(text.as_str()),
+                _ => None,
+            },
+            _ => None,
+        });
+        if let Some(problem) = self.known.argument_problem(function, literal) {
+            let at = first.map_or(position, Expr::start_position);
+            self.report(problem, at, "");
         }
     }
 
@@ -199,6 +205,7 @@ impl Check<'_> {
                 let fitting = native.iter().filter(|f| f.count() == call.args.len());
                 let fitting: Vec<_> = fitting.collect();
                 if let Some((first, others)) = fitting.split_first() {
+                    self.argument(&shown, call, position);
                     self.takes_types(&fitting, (&shown, position), (types, false));
                     let agree = others.iter().all(|f| f.returns() == first.returns());
                     return first.returns().filter(|_| agree);

@@ -10,6 +10,7 @@ use super::{Check, Type, arguments, is_closure, names::shown};
 use crate::{
     diagnostic::{Diagnostic, javascript},
     script::symbols::{Member, is_closure as is_closure_type, nearest},
+    value::Secret,
 };
 
 /// Closure in the text.
@@ -59,7 +60,11 @@ impl Check<'_> {
                 Some(TypeId::of::<ImmutableString>())
             }
             Expr::InterpolatedString(parts, _) => {
-                self.all(parts.iter());
+                for part in parts {
+                    if self.expression(part) == Some(TypeId::of::<Secret>()) {
+                        self.interpolated_secret(part.start_position());
+                    }
+                }
                 Some(TypeId::of::<ImmutableString>())
             }
             Expr::Array(elements, _) => {

@@ -132,6 +132,13 @@ impl Check<'_> {
         }
     }
 
+    /// Reports a secret in an interpolated string, which shows `[secret]` in its place.
+    pub(super) fn interpolated_secret(&mut self, position: Position) {
+        let warning = Diagnostic::warning("a secret is not shown in an interpolated string");
+        let hint = "`\"Bearer \" + secret` is a secret that contains it";
+        self.report(warning.hint(hint), position, "");
+    }
+
     /// Reports `"hello ${name}"`: a string in double quotes is not interpolated.
     pub(super) fn interpolation(&mut self, text: &ImmutableString, position: Position) {
         let Some((_, rest)) = text.split_once("${") else {

@@ -12,7 +12,7 @@ use super::Fallible;
 use crate::{
     diagnostic::type_word,
     script::{budget::produce, placed},
-    value::Binary,
+    value::{Binary, Secret},
 };
 
 pub(super) fn register(engine: &mut Engine) {
@@ -33,6 +33,9 @@ pub(super) fn with_bytes<T>(
     let read = |bytes: &[u8]| produce(bytes.len()).map(|()| read(bytes));
     if let Some(text) = value.read_lock::<ImmutableString>() {
         return read(text.as_bytes());
+    }
+    if let Some(secret) = value.read_lock::<Secret>() {
+        return read(secret.reveal()?.as_bytes());
     }
     if let Some(binary) = value.read_lock::<Binary>() {
         return read(binary.as_bytes());

@@ -11,6 +11,7 @@ mod maps;
 mod numbers;
 mod order;
 mod regex;
+mod secret;
 mod shape;
 mod text;
 mod time;
@@ -37,6 +38,7 @@ pub(super) fn register(engine: &mut Engine) {
     numbers::register(engine, &mut module);
     valid::register(&mut module);
     regex::register(&mut module);
+    secret::register(&mut module);
     engine.register_global_module(module.into());
     json::register(engine);
     bytes::register(engine);

@@ -1,0 +1,37 @@
+//! Services: what scripts reach beyond their clients, as far as [`PermissionOptions`](super::PermissionOptions) allow
+//! it.
+//!
+//! In: the permissions. Out: an engine whose scripts can call the services. They are built with the same [`Functions`]
+//! as those of an application. In tests of scripts, stand-ins that a test sets take the place of the real services.
+
+mod env;
+
+use std::sync::Arc;
+
+use self::env::Environment;
+use super::{functions::Functions, options::Options};
+use crate::{api, script::EngineBuilder};
+
+/// Services of a host.
+#[derive(Debug)]
+pub(crate) struct Services {
+    /// Variables of the environment.
+    pub(crate) environment: Environment,
+}
+
+impl Services {
+    /// Creates the services that the options allow. `in_test` replaces them with stand-ins.
+    pub(super) fn new(options: &Options, in_test: bool) -> Arc<Self> {
+        Arc::new(Self {
+            environment: Environment::new(&options.permissions.allow_env, in_test),
+        })
+    }
+
+    /// Returns the builder of an engine whose scripts can call the API and the services.
+    pub(crate) fn engine(self: &Arc<Self>, options: &Options) -> EngineBuilder {
+        let functions = env::register(self, Functions::new());
+        api::engine(&options.limits)
+            .functions(functions.into_module())
+            .argument_check("env", env::check(self))
+    }
+}
