@@ -21,11 +21,13 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Returns the value that the script threw, if it threw one.
+    /// Returns the value that the script threw, or a function that refuses what a client has sent, if there is one.
     pub fn thrown(&self) -> Option<Dynamic> {
         match self {
             Self::Script(error) => match error.unwrap_inner() {
-                EvalAltResult::ErrorRuntime(thrown, _) => Some(thrown.clone()),
+                EvalAltResult::ErrorRuntime(thrown, _) if thrown.tag() != MISUSE => {
+                    Some(thrown.clone())
+                }
                 _ => None,
             },
             Self::Panic(_) => None,
@@ -44,6 +46,17 @@ impl CallError {
             .as_immutable_string_ref()
             .is_ok_and(|token| *token == budget::TIME)
     }
+}
+
+/// Tag of a thrown value that clients must not see: see [`misuse`].
+const MISUSE: i32 = 0x3157;
+
+/// Returns the error of a native function that the script or the configuration calls wrongly. Unlike a value that a
+/// script throws, and the refusal of what a client has sent, it is not told to clients.
+pub(crate) fn misuse(problem: String) -> Box<EvalAltResult> {
+    let mut value = Dynamic::from(problem);
+    value.set_tag(MISUSE);
+    EvalAltResult::ErrorRuntime(value, Position::NONE).into()
 }
 
 thread_local! {

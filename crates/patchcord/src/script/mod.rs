@@ -64,7 +64,7 @@ pub(crate) use budget::{cheap_seconds, has_taken_long, produce, took_long};
 #[doc(hidden)]
 pub use call::CallError;
 pub(crate) use call::{
-    call_position, catch_panic, limit, origin, place_of_call, placed, with_position,
+    call_position, catch_panic, limit, misuse, origin, place_of_call, placed, with_position,
 };
 pub use changes::{ChangeKind, CodeChange};
 pub(crate) use changes::{changes, events, renamed_variables};
@@ -80,7 +80,7 @@ pub use folder::Folder;
 pub use handler::Handler;
 #[doc(hidden)]
 pub use hook::Hook;
-pub(crate) use library::{NoSum, shape_problem, sum};
+pub(crate) use library::{NoSum, parse_json, shape_problem, sum};
 pub use limits::Limits;
 pub use load_error::LoadError;
 pub use loader::{Changes, Ignored, Loader, Memory};

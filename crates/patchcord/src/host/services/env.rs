@@ -12,7 +12,7 @@ use crate::{
         functions::{Functions, Signature},
         options::EnvRule,
     },
-    script::ArgumentCheck,
+    script::{ArgumentCheck, misuse},
     value::Secret,
 };
 
@@ -90,7 +90,7 @@ fn on_handshake(socket) {
 pub(super) fn register(services: &Arc<Services>, functions: Functions) -> Functions {
     let services = services.clone();
     let env = move |name: &str| -> Result<Secret, Box<EvalAltResult>> {
-        Ok(services.environment.variable(name)?)
+        services.environment.variable(name).map_err(misuse)
     };
     functions.function(Signature::new("env(name)").doc(DOC), env)
 }

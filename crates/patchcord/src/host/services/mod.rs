@@ -5,6 +5,10 @@
 //! as those of an application. In tests of scripts, stand-ins that a test sets take the place of the real services.
 
 mod env;
+#[cfg(feature = "jwt")]
+mod given;
+#[cfg(feature = "jwt")]
+mod jwt;
 
 use std::sync::Arc;
 
@@ -30,8 +34,11 @@ impl Services {
     /// Returns the builder of an engine whose scripts can call the API and the services.
     pub(crate) fn engine(self: &Arc<Self>, options: &Options) -> EngineBuilder {
         let functions = env::register(self, Functions::new());
-        api::engine(&options.limits)
+        let engine = api::engine(&options.limits)
             .functions(functions.into_module())
-            .argument_check("env", env::check(self))
+            .argument_check("env", env::check(self));
+        #[cfg(feature = "jwt")]
+        let engine = engine.module("jwt", jwt::functions().into_module());
+        engine
     }
 }

@@ -13,6 +13,17 @@ use crate::{
     value::Secret,
 };
 
+/// Returns the expression in a block that has no other statement, such as the part of an interpolated string.
+fn alone(expression: &Expr) -> &Expr {
+    match expression {
+        Expr::Stmt(block) => match block.statements() {
+            [Stmt::Expr(inner)] => inner,
+            _ => expression,
+        },
+        _ => expression,
+    }
+}
+
 /// Closure in the text.
 pub(in crate::script) struct Closure<'a> {
     pub(in crate::script) name: String,
@@ -61,6 +72,7 @@ impl Check<'_> {
             }
             Expr::InterpolatedString(parts, _) => {
                 for part in parts {
+                    let part = alone(part);
                     if self.expression(part) == Some(TypeId::of::<Secret>()) {
                         self.interpolated_secret(part.start_position());
                     }

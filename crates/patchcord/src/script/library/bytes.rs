@@ -11,7 +11,7 @@ use rhai::{
 use super::Fallible;
 use crate::{
     diagnostic::type_word,
-    script::{budget::produce, placed},
+    script::{budget::produce, misuse, placed},
     value::{Binary, Secret},
 };
 
@@ -35,7 +35,7 @@ pub(super) fn with_bytes<T>(
         return read(text.as_bytes());
     }
     if let Some(secret) = value.read_lock::<Secret>() {
-        return read(secret.reveal()?.as_bytes());
+        return read(secret.reveal().map_err(misuse)?.as_bytes());
     }
     if let Some(binary) = value.read_lock::<Binary>() {
         return read(binary.as_bytes());

@@ -24,7 +24,7 @@ pub(super) fn register(engine: &mut Engine) {
 }
 
 /// Parses JSON within the limits of the running call.
-fn parse(text: &str) -> Fallible<Dynamic> {
+pub(crate) fn parse(text: &str) -> Fallible<Dynamic> {
     produce(text.len())?;
     let (max_array, max_map) = (limit(|l| l.array_size), limit(|l| l.map_size));
     let limits = value::Limits {

@@ -22,6 +22,7 @@ use std::ops::Range;
 
 use rhai::{Engine, EvalAltResult, INT, Module};
 
+pub(crate) use json::parse as parse_json;
 pub(crate) use order::{NoSum, sum};
 pub(crate) use regex::pattern_problem;
 pub(crate) use valid::shape_problem;

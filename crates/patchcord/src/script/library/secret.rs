@@ -7,7 +7,7 @@ use rhai::{
 
 use super::Fallible;
 use crate::{
-    script::budget::produce,
+    script::{budget::produce, misuse},
     value::{HIDDEN, Secret},
 };
 
@@ -19,7 +19,7 @@ pub(super) fn register(module: &mut Module) {
 /// Compares a secret with a text, and charges the call for it.
 fn is(secret: &Secret, text: &str) -> Fallible<bool> {
     produce(text.len())?;
-    Ok(secret.is(text)?)
+    secret.is(text).map_err(misuse)
 }
 
 #[export_module]
@@ -37,7 +37,7 @@ mod functions {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn reveal(secret: &mut Secret) -> Result<ImmutableString, Box<EvalAltResult>> {
-        let text = secret.reveal()?;
+        let text = secret.reveal().map_err(misuse)?;
         produce(text.len())?;
         Ok((&*text).into())
     }
@@ -85,7 +85,7 @@ mod functions {
 
     #[rhai_fn(name = "==", return_raw)]
     pub(crate) fn are_equal(a: Secret, b: Secret) -> Result<bool, Box<EvalAltResult>> {
-        is(&a, &b.reveal()?)
+        is(&a, &b.reveal().map_err(misuse)?)
     }
 
     #[rhai_fn(name = "!=", return_raw)]
@@ -106,6 +106,6 @@ mod functions {
 
     #[rhai_fn(name = "!=", return_raw)]
     pub(crate) fn are_different(a: Secret, b: Secret) -> Result<bool, Box<EvalAltResult>> {
-        Ok(!is(&a, &b.reveal()?)?)
+        Ok(!is(&a, &b.reveal().map_err(misuse)?)?)
     }
 }

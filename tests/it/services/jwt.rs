@@ -1,0 +1,322 @@
+//! `jwt`: JSON Web Tokens.
+
+use std::{collections::BTreeMap, fs};
+
+use patchcord::testing::TestHost;
+use serde::Deserialize;
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/jwt");
+
+/// Tokens that another implementation has signed.
+#[derive(Deserialize)]
+struct Tokens {
+    secret: String,
+    tokens: BTreeMap<String, String>,
+}
+
+fn tokens() -> Tokens {
+    serde_json::from_str(&fs::read_to_string(format!("{FOLDER}/tokens.json")).unwrap()).unwrap()
+}
+
+fn pem(name: &str) -> String {
+    fs::read_to_string(format!("{FOLDER}/{name}.pem")).unwrap()
+}
+
+/// Returns the name of the file with the key for an algorithm; `None` for a secret text.
+fn file(algorithm: &str) -> Option<&'static str> {
+    Some(match algorithm.get(..2).unwrap() {
+        "HS" => return None,
+        "ES" if algorithm == "ES384" => "ec384",
+        "ES" => "ec",
+        "Ed" => "ed",
+        _ => "rsa",
+    })
+}
+
+fn public(algorithm: &str, tokens: &Tokens) -> String {
+    file(algorithm).map_or_else(|| tokens.secret.clone(), |name| pem(&format!("{name}.pub")))
+}
+
+fn private(algorithm: &str, tokens: &Tokens) -> String {
+    file(algorithm).map_or_else(|| tokens.secret.clone(), pem)
+}
+
+/// Host whose clients verify and sign tokens.
+struct Bench {
+    _host: TestHost,
+    client: patchcord::testing::TestClient,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let host = TestHost::new(
+            "fn on_connection(socket) {
+                socket.on(\"verify\", |token, key, options, ack| {
+                    try { ack.call(jwt::verify(token, key, options)); } catch (problem) { ack.call(problem); }
+                });
+                socket.on(\"sign\", |claims, key, options, ack| {
+                    try { ack.call(jwt::sign(claims, key, options)); } catch (problem) { ack.call(problem); }
+                });
+                socket.on(\"plain\", |token, key| jwt::verify(token, key).sub);
+            }",
+        );
+        let client = host.connect("/").unwrap();
+        Self {
+            _host: host,
+            client,
+        }
+    }
+
+    fn ask(
+        &self,
+        event: &str,
+        first: impl serde::Serialize,
+        key: &str,
+        options: serde_json::Value,
+    ) -> String {
+        let answer = self.client.ask(event, (first, key, options)).unwrap();
+        let [answer]: [serde_json::Value; 1] = serde_json::from_str(&answer).unwrap();
+        answer
+            .as_str()
+            .map_or_else(|| answer.to_string(), str::to_owned)
+    }
+
+    fn verify(&self, token: &str, key: &str, options: serde_json::Value) -> String {
+        self.ask("verify", token, key, options)
+    }
+}
+
+macro_rules! options {
+    ($($json:tt)*) => { serde_json::json!({ $($json)* }) };
+}
+
+#[test]
+fn every_algorithm_verifies_tokens_of_others_and_its_own() {
+    let (bench, tokens) = (Bench::new(), tokens());
+    assert_eq!(tokens.tokens.len(), 12);
+    for (algorithm, token) in &tokens.tokens {
+        let (public, private) = (public(algorithm, &tokens), private(algorithm, &tokens));
+        let options = options!("algorithms": algorithm, "audience": "chat", "issuer": ["https://other.test", "https://issuer.test"], "subject": "7");
+        let claims = bench.verify(token, &public, options.clone());
+        assert_eq!(
+            claims,
+            r#"{"aud":["chat","news"],"exp":4102444800,"iss":"https://issuer.test","sub":"7"}"#,
+            "{algorithm}"
+        );
+        let forged = format!("{}AAAA", &token[..token.len() - 4]);
+        assert_eq!(
+            bench.verify(&forged, &public, options.clone()),
+            "the signature of the token does not match",
+            "{algorithm}"
+        );
+        let own = options!("sub": "7", "aud": "chat", "iss": "https://other.test");
+        let own = bench.ask(
+            "sign",
+            own,
+            &private,
+            options!("algorithm": algorithm, "expires_in": 60_000, "kid": "k"),
+        );
+        assert!(own.split('.').count() == 3, "{algorithm}: {own}");
+        let claims = bench.verify(&own, &public, options);
+        assert!(claims.contains(r#""sub":"7""#), "{algorithm}: {claims}");
+    }
+}
+
+#[test]
+fn a_key_accepts_only_the_algorithms_that_are_named_and_of_its_family() {
+    let (bench, tokens) = (Bench::new(), tokens());
+    let any = || options!("audience": "chat");
+    for (algorithm, token) in &tokens.tokens {
+        let public = public(algorithm, &tokens);
+        let is_default = ["HS256", "RS256", "ES256", "EdDSA"].contains(&algorithm.as_str());
+        let verified = bench.verify(token, &public, any());
+        match (is_default, algorithm.as_str()) {
+            (true, _) => assert!(verified.contains("issuer.test"), "{algorithm}: {verified}"),
+            (false, "ES384") => {
+                assert_eq!(verified, "the token has another algorithm than [ES256]")
+            }
+            (false, _) => assert!(
+                verified.starts_with("the token has another algorithm than ["),
+                "{algorithm}: {verified}"
+            ),
+        }
+    }
+    // The classic attack: the public key as the secret of an HMAC.
+    let rsa = pem("rsa.pub");
+    let forged = bench.ask("sign", options!("sub": "admin"), &tokens.secret, options!());
+    assert_eq!(
+        bench.verify(&forged, &rsa, options!()),
+        "the token has another algorithm than [RS256]"
+    );
+    assert_eq!(
+        bench.verify(&forged, &rsa, options!("algorithms": ["RS256", "HS256"])),
+        "`HS256` does not work with an RSA key"
+    );
+    assert_eq!(
+        bench.verify(&forged, &pem("rsa"), options!()),
+        "the key is private; signatures are verified with the public key"
+    );
+    assert_eq!(
+        bench.verify(&forged, &tokens.secret, options!("algorithms": "none")),
+        "there is no algorithm `none`; such as `HS256`, `RS256`, `ES256`, `EdDSA`"
+    );
+    assert_eq!(
+        bench.verify(&forged, "", options!()),
+        "`jwt::verify`: the key is empty"
+    );
+    assert_eq!(
+        bench.ask("sign", options!(), &rsa, options!()),
+        "the key is public; tokens are signed with the private key"
+    );
+}
+
+#[test]
+fn the_claims_decide() {
+    let (bench, key) = (Bench::new(), "key");
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let sign =
+        |claims: serde_json::Value| bench.ask("sign", claims, key, options!("expires_in": false));
+    for (claims, options, expected) in [
+        (options!("sub": "7"), options!(), "the token has no `exp`"),
+        (options!("sub": "7"), options!("exp": false), r#""sub":"7""#),
+        (
+            options!("exp": now - 60),
+            options!(),
+            "the token has expired",
+        ),
+        (
+            options!("exp": now - 60),
+            options!("leeway": 120_000),
+            "exp",
+        ),
+        (options!("exp": now - 10), options!(), "exp"),
+        (
+            options!("exp": now - 10),
+            options!("leeway": 0),
+            "the token has expired",
+        ),
+        (options!("exp": now - 60), options!("exp": false), "exp"),
+        (
+            options!("exp": "soon"),
+            options!(),
+            "the token has no `exp`",
+        ),
+        (options!("exp": -5), options!(), "the token has no `exp`"),
+        (
+            options!("exp": now + 60, "nbf": now + 3600),
+            options!(),
+            "the token is not valid yet",
+        ),
+        (
+            options!("exp": now + 60, "aud": "a"),
+            options!(),
+            "the token is for another audience",
+        ),
+        (
+            options!("exp": now + 60, "aud": "a"),
+            options!("audience": "b"),
+            "the token is for another audience",
+        ),
+        (
+            options!("exp": now + 60),
+            options!("audience": "b"),
+            "the token has no `aud`",
+        ),
+        (
+            options!("exp": now + 60),
+            options!("issuer": "b"),
+            "the token has no `iss`",
+        ),
+        (
+            options!("exp": now + 60, "iss": "a"),
+            options!("issuer": "b"),
+            "the token has another issuer",
+        ),
+        (
+            options!("exp": now + 60, "sub": "a"),
+            options!("subject": "b"),
+            "the token has another subject",
+        ),
+        (
+            options!("exp": now + 60),
+            options!("audiance": "b"),
+            "`jwt::verify` has no option `audiance`; there is `audience`",
+        ),
+        (
+            options!("exp": now + 60),
+            options!("leeway": -1),
+            "option `leeway` of `jwt::verify` takes an integer from 0 to 3600000, and got -1",
+        ),
+        (
+            options!("exp": now + 60),
+            options!("issuer": 7),
+            "option `issuer` of `jwt::verify` takes a string or an array of strings, and got int",
+        ),
+    ] {
+        let shown = format!("{claims} {options}");
+        let result = bench.verify(&sign(claims), key, options);
+        assert!(result.contains(expected), "{shown}: {result}");
+    }
+    assert!(bench.ask("sign", options!(), key, options!()).len() > 20);
+}
+
+#[test]
+fn what_is_no_token_is_refused() {
+    let bench = Bench::new();
+    let base64 = |json: &str| data_encoding::BASE64URL_NOPAD.encode(json.as_bytes());
+    let none = format!(
+        "{}.{}.",
+        base64(r#"{"alg":"none"}"#),
+        base64(r#"{"sub":"admin","exp":9999999999}"#)
+    );
+    assert_eq!(
+        bench.verify(&none, "key", options!()),
+        "the token has the algorithm `none`, which is not supported"
+    );
+    for token in [
+        "",
+        ".",
+        "..",
+        "a.b.c",
+        "a.b",
+        "....",
+        "e30.e30.",
+        "\u{e4}.\u{e4}.\u{e4}",
+    ] {
+        assert_eq!(
+            bench.verify(token, "key", options!()),
+            "the token is malformed",
+            "{token}"
+        );
+    }
+    assert_eq!(
+        bench.verify(&"a".repeat(70_000), "key", options!()),
+        "the token is longer than 65536 bytes"
+    );
+    let number = bench.ask("verify", 7, "key", options!());
+    assert_eq!(number, "the token is not a string");
+    let missing = bench.ask("verify", (), "key", options!());
+    assert_eq!(missing, "the token is not a string");
+}
+
+#[test]
+fn a_script_refuses_clients_and_tells_them_why() {
+    let script = "
+        fn on_handshake(socket) {
+            let claims = jwt::verify(socket.handshake.auth.token, env(\"JWT_SECRET\"));
+            socket.data.user = claims.sub;
+        }
+        fn on_connection(socket) { socket.emit(\"user\", socket.data.user); }";
+    let host = TestHost::new(script);
+    let tokens = tokens();
+    host.set_env("JWT_SECRET", &tokens.secret);
+    let refused = host
+        .connect_as("/", serde_json::json!({ "token": "x" }))
+        .unwrap_err();
+    assert_eq!(refused.0, "the token is malformed");
+    let refused = host.connect("/").unwrap_err();
+    assert_eq!(refused.0, "the token is not a string");
+}

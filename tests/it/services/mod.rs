@@ -1,0 +1,4 @@
+//! Services: what scripts reach beyond their clients.
+
+mod env;
+mod jwt;
