@@ -9,7 +9,7 @@ use super::values::{
     self, Count, EnvRules, LogFormat, Maximum, OnRebindFailure, Size, Time, Transport,
 };
 use patchcord::{
-    host::{AllowedHost, Options, Origin, PermissionOptions},
+    host::{AllowedHost, NetRule, Options, Origin, PermissionOptions},
     script::Limits,
     server::{Config, ControlPlace},
 };
@@ -278,6 +278,16 @@ pub(super) struct PermissionFlags {
     /// `NAME=VALUE` is the value itself
     #[arg(long, value_name = "LIST", env = "PATCHCORD_ALLOW_ENV")]
     allow_env: Vec<EnvRules>,
+    /// Let scripts send HTTP requests to this host: `api.example.com`, `*.example.com:8443`, `https://example.com`.
+    /// Can be repeated, or list several separated by commas. Names are reached at public addresses only; a private or
+    /// loopback address needs an entry of its own, `10.0.0.5:80` or `10.0.0.0/8`. `*` is every public host
+    #[arg(
+        long,
+        value_name = "HOST",
+        value_delimiter = ',',
+        env = "PATCHCORD_ALLOW_NET"
+    )]
+    allow_net: Vec<NetRule>,
 }
 
 impl PermissionFlags {
@@ -285,6 +295,7 @@ impl PermissionFlags {
         let mut permissions = PermissionOptions::default();
         let rules = self.allow_env.iter().flat_map(|rules| rules.0.clone());
         permissions.allow_env = rules.collect();
+        permissions.allow_net = self.allow_net.clone();
         permissions
     }
 }

@@ -108,6 +108,14 @@ fn permissions(permissions: &PermissionOptions, log: &Log) {
             variables.join(", ")
         ));
     }
+    let hosts: Vec<_> = permissions
+        .allow_net
+        .iter()
+        .map(|rule| format!("`{rule}`"))
+        .collect();
+    if !hosts.is_empty() {
+        log.detail(&format!("scripts may reach the hosts {}", hosts.join(", ")));
+    }
     for rule in permissions.allow_env.iter().filter(|rule| rule.is_unset()) {
         log.warning(&format!("`--allow-env {rule}`: this variable is not set"));
     }

@@ -42,8 +42,8 @@ pub use functions::{
     async_fn::{AsyncContext, AsyncFunction},
 };
 pub use options::{
-    BadEnvRule, ClientOptions, EnvRule, OnRebindFailure, Options, PermissionOptions, ReloadOptions,
-    Transport, TransportOptions,
+    BadEnvRule, BadNetRule, ClientOptions, EnvRule, NetRule, OnRebindFailure, Options,
+    PermissionOptions, ReloadOptions, Transport, TransportOptions,
 };
 pub use origin::{BadOrigin, Origin};
 pub use reload::{
@@ -83,6 +83,8 @@ use reload::{
     Trigger,
     rollback::{Goal, Rollback},
 };
+#[cfg(all(feature = "http", feature = "testing"))]
+pub(crate) use services::HttpStandIns;
 use services::Services;
 use socketio::{
     attached::warnings::{has_other_parser, warnings},

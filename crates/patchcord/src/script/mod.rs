@@ -64,7 +64,8 @@ pub(crate) use budget::{cheap_seconds, has_taken_long, produce, took_long};
 #[doc(hidden)]
 pub use call::CallError;
 pub(crate) use call::{
-    call_position, catch_panic, limit, misuse, origin, place_of_call, placed, with_position,
+    call_position, catch_panic, limit, misuse, origin, place_of_call, placed, running,
+    with_position,
 };
 pub use changes::{ChangeKind, CodeChange};
 pub(crate) use changes::{changes, events, renamed_variables};

@@ -185,6 +185,13 @@ impl TestHost {
         self.host.services().environment.stand_in(name, value);
     }
 
+    /// Returns the answers to HTTP requests, and the requests that were made.
+    #[cfg(feature = "http")]
+    pub(super) fn http(&self) -> Result<&crate::host::HttpStandIns, String> {
+        let stand_ins = self.host.services().http.stand_ins.as_ref();
+        stand_ins.ok_or_else(|| "this host is not one of a test".to_owned())
+    }
+
     /// Creates the engine of a console, whose lines call the services of this host.
     pub(super) fn engine(&self) -> EngineBuilder {
         self.host.services().engine(self.host.options())

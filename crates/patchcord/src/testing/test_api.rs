@@ -273,6 +273,34 @@ mod words {
         on_host(|host| host.set_env(name, value))
     }
 
+    /// Sets the answer to HTTP requests of scripts: `status` (200), `headers`, and `json` or `body`; or `error`, the text
+    /// of a failure. The URL may end with `*`, and have a method before it: `"POST https://example.com/*"`. In tests,
+    /// nothing is sent to the network. A request without an answer fails.
+    ///
+    /// ```rhai
+    /// http_answer("https://api.example.com/users/7", #{ json: #{ name: "Ada" } });
+    /// let ada = connect("/");
+    /// ```
+    #[cfg(feature = "http")]
+    #[rhai_fn(return_raw, volatile)]
+    pub(super) fn http_answer(url: &str, answer: Map) -> Result<(), Box<EvalAltResult>> {
+        on_host(|host| host.http()?.set(url, answer))?.or_else(|problem| fail(problem, vec![]))
+    }
+
+    /// Returns the HTTP requests of scripts since the last call, as an array of maps: `method`, `url`, `headers` and
+    /// `body`.
+    ///
+    /// ```rhai
+    /// assert_eq(http_requests().len(), 0);
+    /// ```
+    #[cfg(feature = "http")]
+    #[rhai_fn(return_raw, volatile)]
+    pub(super) fn http_requests() -> Result<Array, Box<EvalAltResult>> {
+        let requests = on_host(|host| Ok(host.http()?.take_requests()))?;
+        let requests = requests.or_else(|problem: String| fail(problem, vec![]))?;
+        Ok(requests.into_iter().map(Dynamic::from_map).collect())
+    }
+
     /// Returns the `io.data` of a namespace, which its connections share.
     ///
     /// ```rhai

@@ -14,11 +14,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     connection::{Call, Connection, Namespace, Turn, Work},
     event::HostEvent,
-    script::{Handler, call_position, result_excess, with_position},
+    script::{Handler, call_position, misuse, result_excess, running, with_position},
 };
 
+/// Type of a parameter, with its name.
+pub(in crate::host) type Type = (TypeId, &'static str);
+
 /// Future of the result of an asynchronous function. An error is its text.
-type Answer = Pin<Box<dyn Future<Output = Result<Dynamic, String>> + Send>>;
+pub(in crate::host) type Answer = Pin<Box<dyn Future<Output = Result<Dynamic, String>> + Send>>;
 
 /// Context of a call of an asynchronous function: its caller. It is an optional first parameter of the function, which
 /// scripts do not pass.
@@ -44,7 +47,7 @@ pub struct AsyncContext {
 }
 
 impl AsyncContext {
-    fn new(connection: &Connection) -> Self {
+    pub(super) fn new(connection: &Connection) -> Self {
         Self {
             namespace: connection.namespace().clone(),
             socket: connection.socket().map(|_| connection.id().clone()),
@@ -113,12 +116,12 @@ pub trait AsyncFunction<Args>: sealed::Begin<Args> {}
 impl<Args, F: sealed::Begin<Args>> AsyncFunction<Args> for F {}
 
 mod sealed {
-    use super::{Answer, Connection, Dynamic, TypeId};
+    use super::{Answer, Connection, Dynamic, Type};
 
     /// Function with these argument types.
     pub trait Begin<Args>: Send + Sync + 'static {
         /// Returns the types of the arguments, with the names of the types.
-        fn types() -> Vec<(TypeId, &'static str)>;
+        fn types() -> Vec<Type>;
 
         /// Calls the function, and returns its future; `None` if the arguments do not have these types.
         fn begin(&self, caller: &Connection, args: Vec<Dynamic>) -> Option<Answer>;
@@ -141,7 +144,7 @@ macro_rules! async_function {
             E: Display,
             $($name: Variant + Clone,)*
         {
-            fn types() -> Vec<(TypeId, &'static str)> {
+            fn types() -> Vec<Type> {
                 vec![$((TypeId::of::<$name>(), type_name::<$name>())),*]
             }
 
@@ -190,12 +193,27 @@ impl Drop for PendingCall {
 pub(super) fn native<Args: 'static>(
     name: &str,
     function: impl AsyncFunction<Args>,
-) -> (Vec<(TypeId, &'static str)>, RhaiFunc) {
+) -> (Vec<Type>, RhaiFunc) {
     let types = types_of(&function);
+    let mismatch = format!("`{name}` takes other types of arguments");
+    let begin = move |connection: &Connection, args| {
+        let answer = function.begin(connection, args);
+        answer.ok_or_else(|| mismatch.clone())
+    };
+    (types, waiting(name, true, begin))
+}
+
+/// Returns the native function of the name, which `begin` begins. With `has_closure`, its last parameter is the closure
+/// that receives the result.
+pub(super) fn waiting(
+    name: &str,
+    has_closure: bool,
+    begin: impl Fn(&Connection, Vec<Dynamic>) -> Result<Answer, String> + Send + Sync + 'static,
+) -> RhaiFunc {
     let name = name.to_owned();
     let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
         let at = call_position(context.as_ref());
-        let refuse = |message: String| Err(with_position(message.into(), at));
+        let refuse = |problem: String| Err(with_position(misuse(problem), at));
         let Some(turn) = Turn::current() else {
             return refuse(format!(
                 "`{name}` has no place at top level: call it in `on_load` or `on_connection`"
@@ -205,51 +223,68 @@ pub(super) fn native<Args: 'static>(
             return Ok(Dynamic::UNIT);
         }
         let mut values: Vec<_> = args.iter_mut().map(|arg| arg.take()).collect();
-        let closure = values.pop().and_then(Dynamic::try_cast::<FnPtr>);
-        let handler = closure
-            .zip(context)
-            .and_then(|(closure, context)| Handler::new(closure, &context));
-        let Some(handler) = handler else {
-            return refuse(format!("`{name}` takes a closure as its last argument"));
+        let handler = match has_closure {
+            false => None,
+            true => {
+                let closure = values.pop().and_then(Dynamic::try_cast::<FnPtr>);
+                let handler = closure
+                    .zip(context)
+                    .and_then(|(closure, context)| Handler::new(closure, &context));
+                match handler {
+                    Some(handler) => Some(Arc::new(handler)),
+                    None => {
+                        return refuse(format!("`{name}` takes a closure as its last argument"));
+                    }
+                }
+            }
         };
-        let most = handler.version().limits().pending_calls;
-        let Some(pending) = PendingCall::begin(&turn.connection, most) else {
+        let limit = running().map_or(usize::MAX, |version| version.limits().pending_calls);
+        let Some(pending) = PendingCall::begin(&turn.connection, limit) else {
             return refuse(format!(
-                "`{name}`: {most} calls of this socket wait for their results already, which is the limit"
+                "`{name}`: {limit} calls of this socket wait for their results already, which is the limit"
             ));
         };
-        let Some(answer) = function.begin(&turn.connection, values) else {
-            return refuse(format!("`{name}` takes other types of arguments"));
-        };
-        let of = turn.connection.beginnings();
-        tokio::spawn(deliver(turn, (Arc::new(handler), of), pending, answer));
-        Ok(Dynamic::UNIT)
+        match begin(&turn.connection, values) {
+            Ok(answer) => {
+                let of = turn.connection.beginnings();
+                tokio::spawn(deliver(
+                    turn,
+                    handler.map(|handler| (handler, of)),
+                    pending,
+                    answer,
+                ));
+                Ok(Dynamic::UNIT)
+            }
+            Err(problem) => refuse(problem),
+        }
     };
-    let func = RhaiFunc::Pure {
+    RhaiFunc::Pure {
         func: Arc::new(call),
         has_context: true,
         is_pure: true,
         is_volatile: true,
-    };
-    (types, func)
+    }
 }
 
-fn types_of<Args, F: AsyncFunction<Args>>(_: &F) -> Vec<(TypeId, &'static str)> {
+fn types_of<Args, F: AsyncFunction<Args>>(_: &F) -> Vec<Type> {
     let mut types = F::types();
     types.push((TypeId::of::<FnPtr>(), type_name::<FnPtr>()));
     types
 }
 
-/// Waits for the result, and calls the closure in the turn of the connection that passed it: with the error and `()`,
-/// or with `()` and the value.
+/// Waits for the result, and calls the closure, if there is one, in the turn of the connection that passed it: with the
+/// error and `()`, or with `()` and the value.
 async fn deliver(
     turn: Turn,
-    (handler, of): (Arc<Handler>, u32),
+    handler: Option<(Arc<Handler>, u32)>,
     pending: PendingCall,
     answer: Answer,
 ) {
     let answer = tokio::spawn(answer).await;
     drop(pending);
+    let Some((handler, of)) = handler else {
+        return;
+    };
     let answer = answer.unwrap_or_else(|_| Err("the function panicked".to_owned()));
     let limits = turn
         .connection

@@ -5,12 +5,16 @@ pub(super) mod async_fn;
 use std::{any::TypeId, str::FromStr, sync::Arc};
 
 use rhai::{
-    Dynamic, EvalAltResult, FuncRegistration, Module, NativeCallContext, RhaiFunc, RhaiNativeFunc,
-    Variant, is_valid_function_name,
+    Dynamic, EvalAltResult, FnPtr, FuncRegistration, Module, NativeCallContext, RhaiFunc,
+    RhaiNativeFunc, Variant, is_valid_function_name,
 };
 
-use self::async_fn::AsyncFunction;
-use crate::{api, connection::Turn, script};
+use self::async_fn::{Answer, AsyncContext, AsyncFunction, Type};
+use crate::{
+    api,
+    connection::{Connection, Turn},
+    script,
+};
 
 /// Name of a function that scripts can call, with the names of its parameters and a comment. Editors show all of them.
 ///
@@ -255,6 +259,29 @@ impl Functions {
         let own = signature.parameters.len().max(types.len() - 1);
         signature.parameters.resize(own, String::new());
         signature.parameters.push("then".to_owned());
+        signature.register(&mut self.module, &types, (&names, "()"), function);
+        self
+    }
+
+    /// Adds an asynchronous function with these types of parameters, of which the last one may be a closure. Its errors
+    /// call it `full_name`. `begin` returns the future of the result, or the reason why the call is refused, which is an error at the call.
+    #[must_use]
+    pub(super) fn service(
+        mut self,
+        full_name: &str,
+        mut signature: Signature,
+        types: &[Type],
+        begin: impl Fn(AsyncContext, Vec<Dynamic>) -> Result<Answer, String> + Send + Sync + 'static,
+    ) -> Self {
+        let has_closure = types
+            .last()
+            .is_some_and(|(id, _)| *id == TypeId::of::<FnPtr>());
+        let begin = move |connection: &Connection, args| begin(AsyncContext::new(connection), args);
+        let function = async_fn::waiting(full_name, has_closure, begin);
+        let (types, names): (Vec<_>, Vec<_>) = types.iter().copied().unzip();
+        if has_closure {
+            signature.parameters.push("then".to_owned());
+        }
         signature.register(&mut self.module, &types, (&names, "()"), function);
         self
     }

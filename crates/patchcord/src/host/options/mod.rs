@@ -1,6 +1,7 @@
 //! Options of a host, which the flags of `patchcord serve` set.
 
 mod clients;
+mod net_rule;
 mod permissions;
 mod reload;
 mod transport;
@@ -8,8 +9,11 @@ mod transport;
 use serde::{Deserialize, Serialize};
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
+#[cfg(feature = "http")]
+pub(super) use self::net_rule::Destination;
 pub use self::{
     clients::ClientOptions,
+    net_rule::{BadNetRule, NetRule},
     permissions::{BadEnvRule, EnvRule, PermissionOptions},
     reload::{OnRebindFailure, ReloadOptions},
     transport::{Transport, TransportOptions},

@@ -4,6 +4,7 @@ use std::{env, fmt, fs, path::PathBuf, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::NetRule;
 use crate::script::InvalidOption;
 
 /// Maximum size of a file with the value of a variable, in bytes.
@@ -24,6 +25,8 @@ const MAX_FILE: u64 = 64 << 10;
 pub struct PermissionOptions {
     /// Variables that scripts may read with `env`.
     pub allow_env: Vec<EnvRule>,
+    /// Hosts that scripts may reach with `http`.
+    pub allow_net: Vec<NetRule>,
 }
 
 impl PermissionOptions {

@@ -5,14 +5,18 @@
 //! as those of an application. In tests of scripts, stand-ins that a test sets take the place of the real services.
 
 mod env;
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "http", feature = "jwt"))]
 mod given;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "jwt")]
 mod jwt;
 
 use std::sync::Arc;
 
 use self::env::Environment;
+#[cfg(all(feature = "http", feature = "testing"))]
+pub(crate) use self::http::StandIns as HttpStandIns;
 use super::{functions::Functions, options::Options};
 use crate::{api, script::EngineBuilder};
 
@@ -21,6 +25,9 @@ use crate::{api, script::EngineBuilder};
 pub(crate) struct Services {
     /// Variables of the environment.
     pub(crate) environment: Environment,
+    /// HTTP requests.
+    #[cfg(feature = "http")]
+    pub(crate) http: http::Http,
 }
 
 impl Services {
@@ -28,6 +35,8 @@ impl Services {
     pub(super) fn new(options: &Options, in_test: bool) -> Arc<Self> {
         Arc::new(Self {
             environment: Environment::new(&options.permissions.allow_env, in_test),
+            #[cfg(feature = "http")]
+            http: http::Http::new(&options.permissions.allow_net, in_test),
         })
     }
 
@@ -39,6 +48,11 @@ impl Services {
             .argument_check("env", env::check(self));
         #[cfg(feature = "jwt")]
         let engine = engine.module("jwt", jwt::functions().into_module());
+        #[cfg(feature = "http")]
+        let engine = http::checks(self).fold(
+            engine.module("http", http::functions(self).into_module()),
+            |engine, (function, check)| engine.argument_check(function, check),
+        );
         engine
     }
 }

@@ -1,0 +1,217 @@
+//! `http`: requests to other services.
+
+mod client;
+mod connect;
+mod request;
+mod response;
+mod stand_in;
+
+use std::{
+    any::{TypeId, type_name},
+    sync::Arc,
+};
+
+use rhai::{Dynamic, FnPtr, ImmutableString, Map};
+
+pub(crate) use self::stand_in::StandIns;
+use self::{
+    client::Client,
+    request::{Prepared, Target},
+};
+use super::Services;
+use crate::{
+    diagnostic::Diagnostic,
+    host::{
+        functions::{
+            Functions, Signature,
+            async_fn::{Answer, AsyncContext},
+        },
+        options::NetRule,
+    },
+    script::ArgumentCheck,
+};
+
+/// HTTP requests of a host.
+#[derive(Debug)]
+pub(crate) struct Http {
+    rules: Arc<[NetRule]>,
+    client: Client,
+    /// Answers that a test has set, in place of the network.
+    pub(crate) stand_ins: Option<StandIns>,
+}
+
+impl Http {
+    pub(super) fn new(rules: &[NetRule], in_test: bool) -> Self {
+        let rules: Arc<[NetRule]> = rules.into();
+        Self {
+            client: Client::new(rules.clone()),
+            rules,
+            stand_ins: in_test.then(StandIns::default),
+        }
+    }
+
+    fn allows(&self, target: &Target) -> bool {
+        let mut rules = self.rules.iter();
+        self.stand_ins.is_some() || rules.any(|rule| rule.allows(target.destination()))
+    }
+}
+
+/// Functions that have their method in their name.
+const FUNCTIONS: [(&str, &str); 6] = [
+    ("http::get", "GET"),
+    ("http::head", "HEAD"),
+    ("http::post", "POST"),
+    ("http::put", "PUT"),
+    ("http::patch", "PATCH"),
+    ("http::delete", "DELETE"),
+];
+
+/// Name of the function whose first argument is the method.
+const REQUEST: &str = "http::request";
+
+/// Returns the module `http`.
+pub(super) fn functions(services: &Arc<Services>) -> Functions {
+    let mut functions = response::functions(Functions::new());
+    for (function, method) in FUNCTIONS {
+        let begin = |mut args: std::vec::IntoIter<Dynamic>| {
+            let mut next = || args.next().unwrap_or_default();
+            (method.into(), next(), next())
+        };
+        // A read whose answer nobody gets has no purpose.
+        let is_read = ["GET", "HEAD"].contains(&method);
+        let doc = request::doc(function, method);
+        functions = add(
+            services,
+            functions,
+            (function, "url"),
+            &doc,
+            (false, true),
+            begin,
+        );
+        functions = add(
+            services,
+            functions,
+            (function, "url, options"),
+            &doc,
+            (true, true),
+            begin,
+        );
+        if !is_read {
+            functions = add(
+                services,
+                functions,
+                (function, "url"),
+                &doc,
+                (false, false),
+                begin,
+            );
+            functions = add(
+                services,
+                functions,
+                (function, "url, options"),
+                &doc,
+                (true, false),
+                begin,
+            );
+        }
+    }
+    let begin = |mut args: std::vec::IntoIter<Dynamic>| {
+        let mut next = || args.next().unwrap_or_default();
+        (next(), next(), next())
+    };
+    let parameters = (REQUEST, "method, url, options");
+    add(
+        services,
+        functions,
+        parameters,
+        request::DOC,
+        (true, true),
+        begin,
+    )
+}
+
+/// Adds one form of a function: with or without options and a closure. `split` returns the method, the URL and the
+/// options from the arguments.
+fn add(
+    services: &Arc<Services>,
+    functions: Functions,
+    (function, parameters): (&'static str, &str),
+    doc: &str,
+    (has_options, has_closure): (bool, bool),
+    split: impl Fn(std::vec::IntoIter<Dynamic>) -> (Dynamic, Dynamic, Dynamic) + Send + Sync + 'static,
+) -> Functions {
+    let services = services.clone();
+    let begin = move |context: AsyncContext, args: Vec<Dynamic>| {
+        let (method, url, options) = split(args.into_iter());
+        let method = method.into_immutable_string().unwrap_or_default();
+        let url = url.into_immutable_string().unwrap_or_default();
+        let options = options.try_cast::<Map>().unwrap_or_default();
+        let request = Prepared::new(function, &method, &url, options)?;
+        begin(&services, context, request)
+    };
+    let strings = parameters.split(", ").count() - usize::from(has_options);
+    let string = (
+        TypeId::of::<ImmutableString>(),
+        type_name::<ImmutableString>(),
+    );
+    let mut types = vec![string; strings];
+    types.extend(has_options.then_some((TypeId::of::<Map>(), type_name::<Map>())));
+    types.extend(has_closure.then_some((TypeId::of::<FnPtr>(), type_name::<FnPtr>())));
+    let name = function.strip_prefix("http::").unwrap_or(function);
+    let signature = Signature::new(&format!("{name}({parameters})")).doc(doc);
+    functions.service(function, signature, &types, begin)
+}
+
+/// Begins a request.
+///
+/// # Errors
+/// Fails if the request is not allowed.
+fn begin(
+    services: &Arc<Services>,
+    context: AsyncContext,
+    request: Prepared,
+) -> Result<Answer, String> {
+    if !services.http.allows(&request.target) {
+        return Err(format!(
+            "scripts may not reach `{0}`: allow it with `--allow-net {0}`",
+            request.target.host_and_port()
+        ));
+    }
+    let services = services.clone();
+    Ok(Box::pin(async move {
+        let http = &services.http;
+        let answer = match &http.stand_ins {
+            Some(stand_ins) => stand_ins.answer(&request),
+            // The client has left, so nobody waits for what a read returns. Anything else is done to the end, so that
+            // a `disconnect` handler can report to another service.
+            None if request.is_read() => tokio::select! {
+                answer = http.client.send(&request) => answer,
+                () = context.cancelled() => return Err("the client has disconnected".to_owned()),
+            },
+            None => http.client.send(&request).await,
+        };
+        let target = request.target.host_and_port();
+        context
+            .served(request.function, &target, answer)
+            .map(Dynamic::from)
+    }))
+}
+
+/// Returns the checks of calls: a host that is not allowed is a warning.
+pub(super) fn checks(
+    services: &Arc<Services>,
+) -> impl Iterator<Item = (&'static str, ArgumentCheck)> {
+    let services = services.clone();
+    let check = ArgumentCheck::new(move |url| {
+        let target = Target::of_beginning(url?)?;
+        if services.http.allows(&target) {
+            return None;
+        }
+        let host = target.host_and_port();
+        let warning = Diagnostic::warning(format!("scripts may not reach `{host}`"));
+        Some(warning.hint(format!("`--allow-net {host}` allows it")))
+    });
+    FUNCTIONS
+        .map(|(function, _)| (function, check.clone()))
+        .into_iter()
+}

@@ -1,0 +1,75 @@
+//! Answer to a request, as a script sees it.
+
+use bytes::Bytes;
+use hyper::HeaderMap;
+use rhai::{Dynamic, EvalAltResult, INT, ImmutableString, Map};
+
+use crate::{
+    host::functions::{Functions, Signature},
+    script::{parse_json, produce},
+    value::Binary,
+};
+
+type Fallible<T> = Result<T, Box<EvalAltResult>>;
+
+/// Answer to a request.
+#[derive(Debug, Clone)]
+pub(super) struct HttpResponse {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl HttpResponse {
+    fn text(&self) -> Fallible<&str> {
+        produce(self.body.len())?;
+        let text = std::str::from_utf8(&self.body);
+        Ok(text.map_err(|_| "the body of the answer is not UTF-8: `res.body` is its bytes")?)
+    }
+
+    /// Returns the headers by name, in lower case. Values of repeated headers are joined by commas.
+    fn headers(&self) -> Map {
+        let mut map = Map::new();
+        for name in self.headers.keys() {
+            let values = self.headers.get_all(name).iter();
+            let values: Vec<_> = values
+                .map(|value| String::from_utf8_lossy(value.as_bytes()))
+                .collect();
+            map.insert(name.as_str().into(), values.join(", ").into());
+        }
+        map
+    }
+}
+
+/// Adds the properties and methods of an answer.
+pub(super) fn functions(functions: Functions) -> Functions {
+    functions
+        .function(
+            Signature::new("get$status(res)").doc("Status of the answer, such as 200."),
+            |res: &mut HttpResponse| INT::from(res.status),
+        )
+        .function(
+            Signature::new("get$ok(res)").doc("`true` if the status is from 200 to 299."),
+            |res: &mut HttpResponse| (200..300).contains(&res.status),
+        )
+        .function(
+            Signature::new("get$headers(res)").doc(
+                "Headers of the answer as a map; the names are in lower case: `res.headers[\"content-type\"]`.",
+            ),
+            |res: &mut HttpResponse| res.headers(),
+        )
+        .function(
+            Signature::new("get$body(res)").doc("Body of the answer, as binary data."),
+            |res: &mut HttpResponse| Binary::from(res.body.to_vec()),
+        )
+        .function(
+            Signature::new("text(res)").doc("Returns the body of an HTTP answer as a string. Throws if it is not UTF-8."),
+            |res: &mut HttpResponse| -> Fallible<ImmutableString> { Ok(res.text()?.into()) },
+        )
+        .function(
+            Signature::new("json(res)").doc(
+                "Parses the body of an HTTP answer as JSON: objects become maps. Throws if it is not JSON.",
+            ),
+            |res: &mut HttpResponse| -> Fallible<Dynamic> { parse_json(res.text()?) },
+        )
+}
