@@ -1,8 +1,10 @@
 //! The program `patchcord`: see `patchcord --help`. Each command has a file.
 
 mod allocator;
+mod api_keys;
 mod check;
 mod ctl;
+mod emit;
 mod exit;
 mod file;
 mod junit;
@@ -29,6 +31,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use check::CheckOptions;
 use ctl::CtlOptions;
+use emit::EmitOptions;
 use exit::CANNOT_RUN;
 use manual::{CompletionsOptions, ManOptions};
 use new::NewOptions;
@@ -80,6 +83,8 @@ Exit codes: 0 ended by a signal, 1 a script does not load and --strict is given,
     Repl(ReplOptions),
     /// Control a running server: preview, reload, compare versions, stage, roll back, pause.
     Ctl(CtlOptions),
+    /// Send an event to the clients of a running server, through its HTTP API.
+    Emit(EmitOptions),
     /// Write a new folder to begin with: script, test, page, options.
     New(NewOptions),
     /// List the built-in scripts.
@@ -110,6 +115,7 @@ fn main() -> ExitCode {
             Command::Test(options) => test::run(&options),
             Command::Repl(options) => repl::run(&options),
             Command::Ctl(options) => ctl::run(&options),
+            Command::Emit(options) => emit::run(&options),
             Command::New(options) => new::run(&options),
             Command::Preset => Ok(new::list()),
             Command::Types(options) => types::run(&options),

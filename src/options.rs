@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::{ArgAction::Set, Args, builder::BoolishValueParser};
 
 use super::values::{
@@ -42,6 +43,10 @@ pub(super) struct ServeOptions {
     /// which clients should not be able to reach
     #[arg(long, value_name = "ADDRESS", value_parser = values::address, env = "PATCHCORD_ADMIN_LISTEN")]
     admin_listen: Option<String>,
+    /// Serve the HTTP API for backends (`POST /api/emit` and others) at the address of `--admin-listen`, to programs that
+    /// have a key of this TOML file. A hangup signal reads the file again
+    #[arg(long, value_name = "FILE", env = "PATCHCORD_API_KEYS")]
+    pub(super) api_keys: Option<PathBuf>,
     /// Unix socket for `patchcord ctl`, which only the user of the server can open; `none` turns it off. The default is
     /// PORT.sock in $XDG_RUNTIME_DIR/patchcord, or in /tmp/patchcord-UID
     #[arg(long, value_name = "PATH", env = "PATCHCORD_CONTROL")]
@@ -390,6 +395,17 @@ impl ServeOptions {
         self.watch && !self.no_watch
     }
 
+    /// Checks the options that depend on each other.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if self.api_keys.is_some() && self.admin_listen.is_none() {
+            bail!(
+                "`--api-keys` needs `--admin-listen`, such as `--admin-listen 127.0.0.1:9100`: the HTTP API is not served to \
+                 clients"
+            );
+        }
+        Ok(())
+    }
+
     /// Returns the origin among the options that every page can have (`*` or `null`), if there is one.
     pub(super) fn open_origin(&self) -> Option<&Origin> {
         let mut origins = self.clients.origin.iter();
@@ -408,7 +424,7 @@ impl ServeOptions {
         };
         config.control_tcp = self.control_tcp.clone();
         config.public = self.public.clone();
-        config.private = self.config.iter().cloned().collect();
+        config.private = self.config.iter().chain(&self.api_keys).cloned().collect();
         config.client_dist = self.client_dist.clone();
         config.metrics = self.metrics;
         config.header_timeout = self.clients.header_timeout.0;

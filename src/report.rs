@@ -74,16 +74,23 @@ pub(super) fn document(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the addresses of the server to the standard output. Other programs wait for the first line.
+/// Writes the addresses of the server to the standard output; that of the second listener with `true` if it serves the
+/// HTTP API. Other programs wait for the first line.
 pub(super) fn listening(
     address: SocketAddr,
-    admin: Option<SocketAddr>,
+    admin: Option<(SocketAddr, bool)>,
     control: Option<(SocketAddr, &Path)>,
 ) {
     let mut text = format!("listening on http://{address}\n");
-    if let Some(admin) = admin {
-        text +=
-            &format!("listening on http://{admin} for the operator: /metrics /healthz /readyz\n");
+    if let Some((admin, has_api)) = admin {
+        let api = if has_api {
+            ", and for backends: /api"
+        } else {
+            ""
+        };
+        text += &format!(
+            "listening on http://{admin} for the operator: /metrics /healthz /readyz{api}\n"
+        );
     }
     if let Some((control, token)) = control {
         let token = token.display().to_string();

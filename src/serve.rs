@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     allocator::Allocator,
+    api_keys::KeysFile,
     exit::PROBLEMS,
     new,
     options::ServeOptions,
@@ -122,6 +123,12 @@ fn permissions(permissions: &PermissionOptions, log: &Log) {
 }
 
 async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Result<ExitCode> {
+    options.check()?;
+    let api_keys = options
+        .api_keys
+        .as_deref()
+        .map(KeysFile::open)
+        .transpose()?;
     // Registered before the scripts are loaded, because a signal that arrives during the load must not end the process.
     let mut hangup = signal(SignalKind::hangup()).context("signals cannot be received")?;
     options.for_host().validate()?;
@@ -132,6 +139,9 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
         log.warning(&format!(
             "`--origin {origin}` lets every page on the web use this server through its visitors"
         ));
+    }
+    if let Some(warning) = api_keys.as_ref().and_then(KeysFile::warning) {
+        log.warning(&warning);
     }
     log.detail(&memory(&options.for_host().limits));
     permissions(&options.for_host().permissions, &log);
@@ -161,7 +171,9 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
         false => None,
         true => Some(host.watch().context("the scripts cannot be watched")?),
     };
-    let mut server = Server::bind(host.clone(), &options.for_server()).await?;
+    let mut config = options.for_server();
+    config.api_keys = api_keys.as_ref().map(KeysFile::keys);
+    let mut server = Server::bind(host.clone(), &config).await?;
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
     if let Some(problem) = server.control_problem() {
@@ -174,7 +186,9 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
     }
     report::listening(
         server.address(),
-        server.admin_address(),
+        server
+            .admin_address()
+            .map(|admin| (admin, api_keys.is_some())),
         server.control_address(),
     );
     let mut signalled = async || {
@@ -185,6 +199,14 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
     };
     let reloads = async {
         while hangup.recv().await.is_some() {
+            if let Some(file) = &api_keys {
+                match file.reload() {
+                    Ok(()) => log.detail(&format!("{} API keys", file.keys().len())),
+                    Err(error) => {
+                        log.warning(&format!("the API keys stay as they were: {error:#}"))
+                    }
+                }
+            }
             // The host announces the result as an event.
             drop(host.reload().await);
         }

@@ -6,3 +6,4 @@ mod cluster;
 mod counters;
 mod embedder;
 mod failures;
+mod namespace_handle;

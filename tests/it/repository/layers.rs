@@ -44,6 +44,7 @@ const HOST: [&str; 20] = [
     "mod",
     "live",
     "steer",
+    "handle",
     "builder",
 ];
 

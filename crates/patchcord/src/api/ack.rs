@@ -8,7 +8,7 @@ use std::sync::{
 use rhai::{Dynamic, Identifier};
 use tokio::runtime::Handle;
 
-use super::{Fallible, emit, registration::closure};
+use super::{Fallible, emit, refuse, registration::closure};
 use crate::{connection::Connection, event::HostEvent};
 
 /// State of an ack that no handler has received as a parameter.
@@ -47,12 +47,11 @@ impl Ack {
             return Ok(());
         }
         let connection = &self.0.connection;
-        emit::sent(
-            connection.ack(self.0.id, args),
-            connection.namespace(),
-            Some(connection.id()),
-            "ack",
-        )
+        let sent = connection.ack(self.0.id, args);
+        let namespace = connection.namespace();
+        namespace
+            .account(sent, Some(connection.id()), "ack")
+            .or_else(refuse)
     }
 
     /// Returns `true` if the ack is not done, and only this handle could still answer it.

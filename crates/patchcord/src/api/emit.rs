@@ -13,12 +13,7 @@ use super::{
     refuse,
     registration::{function, set_raw, signature},
 };
-use crate::{
-    connection::{Namespace, SendError},
-    diagnostic::type_word,
-    event::HostEvent,
-    script::Handler,
-};
+use crate::{diagnostic::type_word, script::Handler};
 
 /// Maximum number of arguments of an event. Rhai looks up a function with n arguments of any type 2^n times.
 pub(super) const MAX_ARGS: usize = 8;
@@ -170,17 +165,7 @@ fn emit<T>(
     };
     let (values, ack) = values_and_ack(context, values)?;
     check_count(name, values.len())?;
-    if is_reserved(&event) {
-        return refuse(format!(
-            "`{}` is a reserved event name and cannot be sent",
-            *event
-        ));
-    }
-    if event.starts_with('\0') {
-        return refuse(
-            "the name of an event that begins with a NUL cannot be sent: such names are the host's own",
-        );
-    }
+    check_event(&event).or_else(refuse)?;
     send(on, &event, &values, ack)
 }
 
@@ -200,6 +185,25 @@ fn values_and_ack(
         values.pop();
     }
     Ok((values, handler))
+}
+
+/// Checks that an event with this name can be sent.
+///
+/// # Errors
+/// Returns the text of the error.
+pub(crate) fn check_event(event: &str) -> Result<(), String> {
+    if is_reserved(event) {
+        return Err(format!(
+            "`{event}` is a reserved event name and cannot be sent"
+        ));
+    }
+    match event.starts_with('\0') {
+        true => Err(
+            "the name of an event that begins with a NUL cannot be sent: such names are the host's own"
+                .to_owned(),
+        ),
+        false => Ok(()),
+    }
 }
 
 fn check_count(name: &str, count: usize) -> Fallible {
@@ -225,32 +229,4 @@ pub(super) fn arguments(given: &mut [&mut Dynamic]) -> Fallible<StaticVec<Dynami
         }
     }
     Ok(values)
-}
-
-/// Converts the result of a send for the script. A value that cannot be sent is an error of the script, a socket that
-/// has disconnected is only counted, and every other failure is announced.
-pub(super) fn sent(
-    result: Result<(), SendError>,
-    namespace: &Namespace,
-    socket: Option<&str>,
-    event: &str,
-) -> Fallible {
-    match result {
-        Ok(()) => Ok(()),
-        Err(SendError::Left) => {
-            namespace.driver().counters().sends_after_disconnect.add();
-            Ok(())
-        }
-        Err(SendError::Value(message)) => refuse(message),
-        Err(error) => {
-            namespace.driver().announce(HostEvent::EventDropped {
-                namespace: namespace.path().clone(),
-                socket: socket.map(str::to_owned),
-                event: event.to_owned(),
-                reason: error.to_string(),
-                count: error.clients(),
-            });
-            Ok(())
-        }
-    }
 }

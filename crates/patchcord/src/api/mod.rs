@@ -35,9 +35,11 @@ use crate::{
 pub(crate) use ack::{Ack, ack};
 pub(crate) use binary::register as register_binary;
 pub(crate) use chance::{freeze, now};
+pub(crate) use emit::check_event;
 pub(crate) use handshake::{next, reason};
 pub(crate) use outside::Outside;
 pub(crate) use payload::as_value;
+pub(crate) use rooms::MAX_ROOM_NAME;
 pub(crate) use socket::Socket;
 
 /// Returns `true` if a value belongs to the host and cannot be sent: a handle, a timer or an operator. A handler may

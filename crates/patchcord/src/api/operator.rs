@@ -115,7 +115,7 @@ impl Operator {
             .as_ref()
             .filter(|_| self.target.is_none())
             .map(|socket| &**socket.id());
-        emit::sent(sent, namespace, socket, event)
+        namespace.account(sent, socket, event).or_else(refuse)
     }
 
     fn namespace<'a>(&'a self, turn: &'a Turn) -> &'a Arc<Namespace> {

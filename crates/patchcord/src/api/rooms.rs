@@ -9,7 +9,7 @@ use super::{Fallible, refuse};
 use crate::{connection::Connection, diagnostic::type_word, script::limit};
 
 /// Maximum length of a room name, in bytes.
-const MAX_ROOM_NAME: usize = 1024;
+pub(crate) const MAX_ROOM_NAME: usize = 1024;
 
 /// Room names at the time of the request.
 #[derive(Debug, Clone)]

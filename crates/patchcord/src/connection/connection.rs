@@ -174,6 +174,11 @@ impl Connection {
         self.client
     }
 
+    /// Returns `socket.handshake.issued`: the time of the handshake, in milliseconds since 1970.
+    pub const fn issued(&self) -> i64 {
+        self.issued
+    }
+
     /// Returns the namespace of the connection.
     pub const fn namespace(&self) -> &Arc<Namespace> {
         &self.namespace

@@ -66,6 +66,12 @@ pub trait Link: fmt::Debug + Send + Sync {
 
 /// All sockets of one namespace, including those of other processes.
 pub trait NamespaceLink: fmt::Debug + Send + Sync {
+    /// Returns `true` if calls of the namespace's unit that follow a slow call run on the threads for slow calls, as
+    /// those of a socket do: see [`Link::separates_slow_calls`].
+    fn separates_slow_calls(&self) -> bool {
+        true
+    }
+
     /// Sends an event to every socket that `target` selects.
     ///
     /// # Errors

@@ -9,10 +9,14 @@ use parking_lot::{Mutex, MutexGuard};
 use rhai::{Dynamic, Identifier};
 use tokio::sync::oneshot;
 
-use super::{phase::Current, registrations::Adopted};
+use super::{
+    api_call::{ApiCall, ApiFailure},
+    phase::Current,
+    registrations::Adopted,
+};
 use crate::script::Handler;
 
-/// Maximum number of waiting work items of a busy connection; further events are rejected.
+/// Maximum number of waiting work items of a busy connection; further events and calls of backends are rejected.
 const MAX_WAITING: usize = 1_024;
 /// Maximum total size of the waiting events, in bytes as the client sent them; further events are rejected.
 const MAX_BYTES: usize = 1 << 20;
@@ -51,6 +55,8 @@ pub enum Work {
     /// A version starts to serve: runs `on_load` in the unit of the namespace. A reload may hold the receiver, to wait
     /// for the end of the call.
     Load(Option<mpsc::Sender<Adopted>>),
+    /// A backend calls the namespace: runs `on_api` in the unit of the namespace.
+    Api(ApiCall),
     /// The host inspects or changes the connection, in the connection's turn.
     Visit(Visit),
 }
@@ -215,6 +221,10 @@ impl Mailbox {
         match work {
             Work::Event(event) if inner.is_full() => Posted::Refused(event),
             Work::Outgoing(event) if inner.is_full_of_outgoing() => Posted::Refused(event),
+            Work::Api(call) if inner.is_full() => {
+                call.answer(Err(ApiFailure::Busy));
+                Posted::Waits
+            }
             work => {
                 inner.count(&work);
                 inner.waiting.push_back(work);

@@ -11,6 +11,7 @@
 
 mod acks;
 mod adoption;
+mod api_call;
 #[allow(clippy::module_inception, reason = "it holds `Connection`")]
 mod connection;
 mod data;
@@ -32,6 +33,7 @@ mod turn;
 
 pub use acks::Answered;
 pub use adoption::{Adoption, DraftResult, Drafts};
+pub use api_call::{ApiCall, ApiFailure};
 pub use connection::{Connection, asking::AckTarget};
 pub use data::{Changed, Data};
 pub use draft::{Draft, Frozen};

@@ -1,5 +1,7 @@
 //! State that the host holds for one namespace.
 
+mod sends;
+
 use std::{
     collections::{HashMap, HashSet},
     fmt,
@@ -18,8 +20,8 @@ use rhai::Map;
 use tokio::sync::{Notify, SetOnce};
 
 use super::{
-    Adopted, Client, Connection, Data, Named, NamespaceLink, NamespacePattern, OutgoingEvent,
-    SendError, Stage, Target, Work,
+    Adopted, ApiCall, Client, Connection, Data, Named, NamespaceLink, NamespacePattern,
+    OutgoingEvent, SendError, Stage, Target, Work,
 };
 use crate::{
     diagnostic::is_hidden,
@@ -479,6 +481,11 @@ impl Namespace {
         let mut own = self.own.lock();
         own.get_or_insert_with(|| Connection::for_namespace(self.clone()))
             .clone()
+    }
+
+    /// Schedules a call of `on_api`, in the unit of the namespace.
+    pub fn ask(self: &Arc<Self>, call: ApiCall) {
+        self.context_or_init().post_elsewhere(Work::Api(call));
     }
 
     /// Stores the effects of a version on what `on_load` has created, until the reload asks for them.

@@ -80,6 +80,12 @@ counters! {
     origins_refused: "requests from pages that may not connect",
     /// Counts every request; [`HostEvent::HostRefused`] is announced once for each host.
     hosts_refused: "requests for a host that is not the server",
+    /// Each element of a batch counts.
+    api_operations: "operations that backends asked for by the HTTP API, and that were done",
+    /// Each element of a batch counts.
+    api_operations_failed: "operations that backends asked for by the HTTP API, and that failed",
+    /// `requests_rejected` also includes those that this counter counts.
+    api_requests_refused: "requests to the HTTP API without a known key, beyond the scopes of their key, or beyond its rate",
     /// See [`HostEvent::AcceptFailed`].
     accept_errors: "failures to accept a connection",
     versions_replaced: "versions that replaced one that was serving",

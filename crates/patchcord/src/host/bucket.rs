@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Rate at which a bucket fills, and its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::host) struct Refill {
+pub(crate) struct Refill {
     /// Time in which one token is added.
     interval: Duration,
     /// Time in which an empty bucket becomes full.
@@ -13,7 +13,7 @@ pub(in crate::host) struct Refill {
 
 impl Refill {
     /// Creates the refill of a bucket for `burst` tokens, with at least one token per second.
-    pub(in crate::host) fn new(per_second: usize, burst: usize) -> Self {
+    pub(crate) fn new(per_second: usize, burst: usize) -> Self {
         let number = |count| u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let interval = Duration::from_secs(1) / number(per_second);
         Self {
@@ -23,7 +23,7 @@ impl Refill {
     }
 
     /// Creates the refill of a bucket for `times` tokens, which becomes full within `period`.
-    pub(in crate::host) fn within(times: u32, period: Duration) -> Self {
+    pub(crate) fn within(times: u32, period: Duration) -> Self {
         Self {
             interval: period / times.max(1),
             whole: period,
@@ -33,33 +33,40 @@ impl Refill {
 
 /// Token bucket; full at first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::host) struct Bucket {
+pub(crate) struct Bucket {
     full_at: Option<Instant>,
 }
 
 impl Bucket {
     /// Returns the time until a token is available; zero if one is available now.
-    pub(in crate::host) fn wait(self, refill: Refill, now: Instant) -> Duration {
+    pub(crate) fn wait(self, refill: Refill, now: Instant) -> Duration {
         (self.filling(now) + refill.interval).saturating_sub(refill.whole)
     }
 
+    /// Removes several tokens, even more than there are: the bucket then fills from below empty.
+    pub(crate) fn take_many(&mut self, count: usize, refill: Refill, now: Instant) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let interval = refill.interval.saturating_mul(count);
+        self.full_at = Some(now + self.filling(now) + interval);
+    }
+
     /// Removes a token.
-    pub(in crate::host) fn take(&mut self, refill: Refill, now: Instant) {
+    pub(crate) fn take(&mut self, refill: Refill, now: Instant) {
         self.full_at = Some(now + self.filling(now) + refill.interval);
     }
 
     /// Returns `true` if the bucket is full, as a new one is.
-    pub(in crate::host) fn is_full(self, now: Instant) -> bool {
+    pub(crate) fn is_full(self, now: Instant) -> bool {
         self.filling(now).is_zero()
     }
 
     /// Returns `true` if the bucket is at least half full.
-    pub(in crate::host) fn is_half_full(self, refill: Refill, now: Instant) -> bool {
+    pub(crate) fn is_half_full(self, refill: Refill, now: Instant) -> bool {
         self.filling(now) <= refill.whole / 2
     }
 
     /// Returns the time until the bucket is full.
-    pub(in crate::host) fn filling(self, now: Instant) -> Duration {
+    pub(crate) fn filling(self, now: Instant) -> Duration {
         self.full_at
             .map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }

@@ -13,6 +13,7 @@ mod bucket;
 mod builder;
 mod dispatch;
 mod functions;
+mod handle;
 mod lifecycle;
 mod live;
 mod namespaces;
@@ -36,11 +37,13 @@ use tokio::{sync::broadcast, time::timeout};
 
 pub(crate) use address::Network;
 pub use allowed_host::{AllowedHost, BadHost};
+pub(crate) use bucket::{Bucket, Refill};
 pub use builder::HostBuilder;
 pub use functions::{
     BadSignature, Function, Functions, Signature,
     async_fn::{AsyncContext, AsyncFunction},
 };
+pub use handle::{NamespaceError, NamespaceHandle, RemoteSocket};
 pub use options::{
     BadEnvRule, BadNetRule, ClientOptions, EnvRule, NetRule, OnRebindFailure, Options,
     PermissionOptions, ReloadOptions, Transport, TransportOptions,

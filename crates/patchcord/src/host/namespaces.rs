@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::announce::Announcer;
 use crate::{
     connection::{Connection, Driver, Namespace, NamespacePattern, Reserved, Serving},
+    diagnostic::is_hidden,
     event::{ConnectRefusal, HostEvent},
 };
 
@@ -219,6 +220,12 @@ impl Namespaces {
         named.is_some_and(|named| Arc::ptr_eq(named, namespace))
     }
 
+    /// Returns `true` if a namespace, or an instance, still has its path.
+    pub(super) fn is_current(&self, namespace: &Arc<Namespace>) -> bool {
+        let found = self.find(namespace.path());
+        found.is_some_and(|found| Arc::ptr_eq(&found, namespace))
+    }
+
     /// Returns the dynamic namespace that serves a path.
     fn dynamic_of(&self, path: &str) -> Option<Arc<Namespace>> {
         let known = self.known.read();
@@ -251,6 +258,17 @@ impl Namespaces {
     pub(super) fn served(&self, path: &str) -> Option<Arc<Namespace>> {
         self.find(path)
             .filter(|namespace| namespace.version().is_some())
+    }
+
+    /// Returns the namespace or the instance of a path, if a version serves it; `Some(None)` if a dynamic namespace
+    /// serves the path, but has no instance there.
+    pub(super) fn at(&self, path: &str) -> Option<Option<Arc<Namespace>>> {
+        if let Some(namespace) = self.served(path) {
+            return Some(Some(namespace));
+        }
+        let is_named = self.known.read().by_path.contains_key(path);
+        let is_dynamic = !is_named && !path.contains(is_hidden) && self.dynamic_of(path).is_some();
+        is_dynamic.then_some(None)
     }
 
     /// Returns the namespace or the existing instance of a path.

@@ -14,6 +14,8 @@ pub enum Hook {
     Load,
     /// `on_reload(socket)`, or `on_reload(socket, before)`
     Reload,
+    /// `on_api(request)`
+    Api,
 }
 
 impl Hook {
@@ -25,16 +27,18 @@ impl Hook {
             Self::Disconnect => "on_disconnect",
             Self::Load => "on_load",
             Self::Reload => "on_reload",
+            Self::Api => "on_api",
         }
     }
 
     /// All hooks.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Handshake,
         Self::Connection,
         Self::Disconnect,
         Self::Load,
         Self::Reload,
+        Self::Api,
     ];
 
     /// Returns the name of the function with its parameters.
@@ -45,6 +49,7 @@ impl Hook {
             Self::Disconnect => "on_disconnect(socket, reason)",
             Self::Load => "on_load()",
             Self::Reload => "on_reload(socket, before)",
+            Self::Api => "on_api(request)",
         }
     }
 
@@ -56,6 +61,7 @@ impl Hook {
             Self::Disconnect => include_str!("hooks/disconnect.md"),
             Self::Load => include_str!("hooks/load.md"),
             Self::Reload => include_str!("hooks/reload.md"),
+            Self::Api => include_str!("hooks/api.md"),
         }
     }
 
@@ -63,7 +69,7 @@ impl Hook {
     pub const fn parameters(self) -> usize {
         match self {
             Self::Load => 0,
-            Self::Connection => 1,
+            Self::Connection | Self::Api => 1,
             Self::Handshake | Self::Disconnect | Self::Reload => 2,
         }
     }

@@ -1,4 +1,4 @@
-//! Second listener, for the operator: metrics and health. Its address should be one that clients cannot reach.
+//! Second listener, for the operator: metrics, health, and the HTTP API for backends. Its address should be one that clients cannot reach.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use axum::{
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use super::{accept, config::Config, metrics, pages};
+use super::{accept, api, config::Config, metrics, pages};
 use crate::host::{Host, HostCheck};
 
 /// Listener for the operator, while it serves.
@@ -32,7 +32,7 @@ impl Admin {
         config: &Config,
     ) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let app = router(host, hosts);
+        let app = router(host, hosts, config);
         let serving = accept::serve(host.clone(), listener, app, config.clone(), stopped);
         Self {
             address,
@@ -49,9 +49,11 @@ impl Admin {
     }
 }
 
-fn router(host: &Host, hosts: Option<Arc<HostCheck>>) -> Router {
+fn router(host: &Host, hosts: Option<Arc<HostCheck>>, config: &Config) -> Router {
     let asked = host.clone();
-    Router::new()
+    let api = config.api_keys.clone();
+    let api = api.map(|keys| api::router(host.clone(), keys));
+    api.unwrap_or_default()
         .route("/healthz", get("ok"))
         .route("/readyz", get(async move || ready(&asked)))
         .merge(metrics::router(host.clone()))

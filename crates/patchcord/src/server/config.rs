@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::api::ApiKeys;
+
 /// Addresses of a server, and what it serves in addition to the scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -12,6 +14,9 @@ pub struct Config {
     pub port: u16,
     /// Address of a second listener for the operator, such as `127.0.0.1:9100`: `/metrics`, `/healthz` and `/readyz`.
     pub admin_listen: Option<String>,
+    /// Keys of the HTTP API for backends, which is served at the address of the second listener: `POST /api/emit` and
+    /// others, as `GET /api/openapi.json` describes them. `None` serves no API.
+    pub api_keys: Option<ApiKeys>,
     /// Unix socket of the control channel, through which `patchcord ctl` controls the server. Only the user that runs
     /// the server may use the socket.
     pub control: Option<ControlPlace>,
@@ -59,6 +64,7 @@ impl Default for Config {
             host: "127.0.0.1".to_owned(),
             port: 3000,
             admin_listen: None,
+            api_keys: None,
             control: None,
             control_tcp: None,
             public: None,

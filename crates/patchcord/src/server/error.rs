@@ -33,6 +33,9 @@ pub enum ServerError {
         /// Cause of the failure.
         reason: String,
     },
+    /// The server has API keys, but no second listener.
+    #[error("the HTTP API needs `admin_listen`: it is not served to clients")]
+    ApiWithoutAdmin,
     /// A path of files to serve is not a folder.
     #[error("`{0}` is not a folder")]
     NoFolder(PathBuf),

@@ -5,6 +5,7 @@
 
 mod accept;
 mod admin;
+mod api;
 mod config;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -24,6 +25,7 @@ use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
+pub use api::{ApiKey, ApiKeys, BadApiKey, Operation};
 pub use config::{Config, ControlPlace};
 pub use error::ServerError;
 #[cfg(feature = "internals")]
@@ -89,6 +91,9 @@ impl Server {
     /// Returns [`ServerError`] if an address cannot be bound, the control channel cannot be opened, a folder of files
     /// to serve does not exist, or the host already serves.
     pub async fn bind(host: Host, config: &Config) -> Result<Self, ServerError> {
+        if config.api_keys.is_some() && config.admin_listen.is_none() {
+            return Err(ServerError::ApiWithoutAdmin);
+        }
         let mut app = pages::router(config, &host)?;
         if config.metrics {
             app = app.merge(metrics::router(host.clone()));

@@ -22,9 +22,9 @@ use crate::{
     connection::Turn,
     event::{Counters, HostEvent, Reload, StagedScript},
     host::{
-        Audience, DiffError, Host, HostBuilder, Inspection, Options, Preview, Rebound, Record,
-        Reset, RollbackError, RolledBack, SocketInfo, StageError, Staged, SteerError, VersionInfo,
-        Why,
+        Audience, DiffError, Host, HostBuilder, Inspection, NamespaceError, NamespaceHandle,
+        Options, Preview, Rebound, Record, Reset, RollbackError, RolledBack, SocketInfo,
+        StageError, Staged, SteerError, VersionInfo, Why,
     },
     script::{EngineBuilder, LoadError, Loader, Memory},
 };
@@ -283,6 +283,39 @@ impl TestHost {
     /// Fails if there is no such version.
     pub fn diff(&self, namespace: &str, a: u64, b: u64) -> Result<String, DiffError> {
         self.runtime.wait_for(self.host.diff(namespace, a, b))
+    }
+
+    /// Returns a handle of a namespace: see [`Host::namespace`]. Use it within [`TestHost::on_runtime`].
+    pub fn namespace(&self, path: &str) -> Option<NamespaceHandle> {
+        self.host.namespace(path)
+    }
+
+    /// Runs `act` on the runtime of the host, and then everything that results from it.
+    pub fn on_runtime<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.runtime.run(act)
+    }
+
+    /// Calls `on_api` of a namespace: see [`NamespaceHandle::call`].
+    ///
+    /// ```
+    /// use patchcord::testing::TestHost;
+    ///
+    /// let host = TestHost::new("fn on_connection(socket) { } fn on_api(request) { request.args.len() }");
+    /// assert_eq!(host.call("/", "count", ("a", "b"))?, 2);
+    /// # Ok::<(), patchcord::host::NamespaceError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the errors of [`NamespaceHandle::call`], and [`NamespaceError::NotServed`].
+    pub fn call(
+        &self,
+        namespace: &str,
+        name: &str,
+        args: impl Serialize,
+    ) -> Result<serde_json::Value, NamespaceError> {
+        let handle = self.host.namespace(namespace);
+        let handle = handle.ok_or_else(|| NamespaceError::NotServed(namespace.into()))?;
+        self.runtime.wait_at_rest(handle.call(name, args))
     }
 
     /// Returns the state of a connection: see [`Host::inspect`].

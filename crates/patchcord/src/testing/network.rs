@@ -333,6 +333,10 @@ impl InMemoryNamespace {
 }
 
 impl NamespaceLink for InMemoryNamespace {
+    fn separates_slow_calls(&self) -> bool {
+        self.network.separates_slow_calls.load(Ordering::Relaxed)
+    }
+
     fn emit(&self, target: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError> {
         let args = event.arguments();
         for (id, inbox) in self.select(target) {

@@ -58,7 +58,13 @@ impl Connection {
             // A work item without a call, such as a timer that another item has already fired, says nothing about the
             // speed of calls.
             if let Some(slow) = took_long.filter(|slow| *slow != self.is_slow()) {
-                let separates = || self.link().is_some_and(|link| link.separates_slow_calls());
+                let separates = || match self.socket() {
+                    Some(_) => self.link().is_some_and(|link| link.separates_slow_calls()),
+                    None => self
+                        .namespace
+                        .link()
+                        .is_some_and(|link| link.separates_slow_calls()),
+                };
                 self.slow.store(slow && separates(), Ordering::Relaxed);
             }
             next = self.mailbox.next(&self.phase);

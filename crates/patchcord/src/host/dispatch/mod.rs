@@ -1,6 +1,7 @@
 //! Maps a queued work item to script calls.
 
 pub(super) mod adopt;
+mod api_call;
 mod connect;
 mod disconnect;
 pub(super) mod drafts;
@@ -166,6 +167,7 @@ impl Dispatcher {
                 let handler = adopt::current(connection, call.handler);
                 self.call(connection, &handler, call.args, call.what);
             }
+            Work::Api(call) => self.api(connection, call),
             Work::Visit(visit) => visit.run(),
             Work::Outgoing(event) => self.outgoing(connection, event),
             Work::Continuation(_) | Work::Adopt => {}
