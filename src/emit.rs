@@ -42,8 +42,8 @@ Examples:
   patchcord emit state '\"3\"'                      the string `3`
   patchcord emit --key-file emit.key news hi      with the key in a file
 
-The server runs with `--admin-listen` and `--api-keys`. The key comes from --key-file, or from the variable
-PATCHCORD_API_KEY of the environment.
+The server runs with --admin-listen and --api-keys. The key comes from --key-file, or from
+PATCHCORD_API_KEY in the environment.
 
 Exit codes: 0 sent, 1 the server has refused it, 2 the arguments are wrong or no server answers.")]
 pub(super) struct EmitOptions {
@@ -97,7 +97,7 @@ pub(super) fn run(options: &EmitOptions) -> anyhow::Result<ExitCode> {
         .context("the request cannot be made")?;
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime cannot be started")?;
-    let answered = runtime.block_on(timeout(TIMEOUT, send(&address, request)));
+    let answered = runtime.block_on(async { timeout(TIMEOUT, send(&address, request)).await });
     let (status, answer) =
         answered.with_context(|| format!("no answer from `{address}` in time"))??;
     show(options, status, &answer)

@@ -1,5 +1,6 @@
 //! The program `patchcord`.
 
+mod emit;
 mod log;
 mod manual;
 mod new;

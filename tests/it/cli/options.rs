@@ -303,7 +303,8 @@ fn help_lists_every_option_with_its_variable_and_its_default() {
 
 #[test]
 fn the_example_is_complete_and_loads() {
-    let place = Place::new(&[]);
+    let keys = "[[key]]\nname = \"a\"\nkey = \"a-key-that-nobody-guesses\"\n";
+    let place = Place::new(&[("keys.toml", keys)]);
     for folder in ["public", "node_modules/socket.io-client/dist"] {
         fs::create_dir_all(place.path().join(folder)).unwrap();
     }

@@ -36,6 +36,7 @@ fn every_script_in_a_document_loads_and_takes_a_client() {
         "ARCHITECTURE.md",
         "COMPATIBILITY.md",
         "docs/editing-live.md",
+        "docs/http-api.md",
         "docs/rhai-for-javascript.md",
         "docs/security.md",
     ] {

@@ -72,6 +72,9 @@ fn printed(script: &str, modules: &[(String, String)]) -> String {
         for event in ["stop", "any"] {
             client.emit(event, ());
         }
+        if script.contains("fn on_api") {
+            let _ = host.call("/", "call", ("hello",));
+        }
         client.answer((5,));
         host.advance(100);
         for text in setting("edit") {

@@ -118,7 +118,8 @@ const TESTED: &str = r#"fn on_connection(socket) {
     socket.on("quiz", || { socket.emit("question", |answer| { socket.emit("answered", answer); }); });
     socket.on("count", || { io.data.incr("count", 1); });
     socket.on("fail", || throw "on purpose");
-}"#;
+}
+fn on_api(request) { request.args[0] + request.args[1] }"#;
 
 #[test]
 fn the_examples_of_tests_pass() {

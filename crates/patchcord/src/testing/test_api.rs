@@ -5,6 +5,7 @@ use rhai::{
     NativeCallContext, combine_with_exported_module, plugin::export_module,
 };
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{
     client_api::{self, Client, parse, written},
@@ -404,6 +405,29 @@ mod words {
                 .first()
                 .map(ToString::to_string)
                 .unwrap_or_default()),
+            Err(problem) => fail(problem.to_string(), vec![]),
+        }
+    }
+
+    /// Calls `on_api` of a namespace, as a backend does by the HTTP API, and returns the answer. The test fails if the
+    /// script throws.
+    ///
+    /// ```rhai
+    /// assert_eq(call_api("/", "add", [1, 2]), 3);
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub(super) fn call_api(
+        namespace: &str,
+        name: &str,
+        args: Array,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        let args = match to_packet(None, &args) {
+            Ok(args) => args,
+            Err(problem) => return fail(problem.to_string(), vec![]),
+        };
+        let args = RawValue::from_string(args.text);
+        match on_host(|host| host.call(namespace, name, args.unwrap_or_default()))? {
+            Ok(answer) => Ok(as_data(&answer)),
             Err(problem) => fail(problem.to_string(), vec![]),
         }
     }

@@ -49,7 +49,7 @@ struct Entry {
     answer: Option<Kept>,
 }
 
-/// What is to be done with a request.
+/// State of a request before it is run.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Known {
     /// It is new, and runs now. [`Answers::keep`] or [`Answers::forget`] follows.

@@ -284,7 +284,7 @@ fn check(keys: &[ApiKey]) -> Result<(), BadApiKey> {
 }
 
 impl Holder {
-    /// Takes one request from the rate of the key.
+    /// Counts one request against the rate of the key.
     ///
     /// # Errors
     /// Returns the time until the next request.
@@ -299,7 +299,7 @@ impl Holder {
         Ok(())
     }
 
-    /// Takes further requests from the rate, for the elements of a batch. The next requests wait for them.
+    /// Counts further requests against the rate, for the elements of a batch. The next requests wait for them.
     pub(super) fn take_more(&self, count: usize) {
         let now = Instant::now().into_std();
         self.state
