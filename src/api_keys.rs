@@ -99,85 +99,103 @@ fn tables<'a, 'b>(value: &'a Spanned<DeValue<'b>>) -> anyhow::Result<&'a DeArray
 /// Error, and the place of the field that it is about.
 type FieldError = (Option<usize>, anyhow::Error);
 
+fn wrong(start: usize, text: String) -> FieldError {
+    (Some(start), anyhow!(text))
+}
+
+/// Returns the key of a table.
 fn key(fields: &DeTable<'_>) -> Result<ApiKey, FieldError> {
-    let wrong = |start: usize, text: String| (Some(start), anyhow!(text));
-    if let Some((word, _)) = fields
-        .iter()
-        .find(|(word, _)| !FIELDS.contains(&&**word.get_ref()))
-    {
+    let mut words = fields.iter().map(|(word, _)| word);
+    if let Some(word) = words.find(|word| !FIELDS.contains(&&**word.get_ref())) {
         let known = FIELDS.join("`, `");
         let text = format!("unknown field `{}`; there are `{known}`", word.get_ref());
         return Err(wrong(word.span().start, text));
     }
-    let text = |field: &str| match fields.get(field) {
-        None => Ok(None),
-        Some(value) => match value.get_ref().as_str() {
-            Some(text) => Ok(Some((text, value.span().start))),
-            None => Err(wrong(
-                value.span().start,
-                format!("`{field}` is not a string"),
-            )),
-        },
-    };
-    let Some((name, named)) = text("name")? else {
-        return Err((None, anyhow!("a key has no `name`")));
-    };
-    let made = match (text("key")?, text("sha256")?) {
-        (Some((key, place)), None) => (ApiKey::new(name, key), place),
-        (None, Some((digits, place))) => (ApiKey::from_sha256(name, digits), place),
-        _ => {
-            let text = format!("the key `{name}` has not exactly one of `key` and `sha256`");
-            return Err(wrong(named, text));
-        }
-    };
-    let mut key = made.0.map_err(|error| (Some(made.1), error.into()))?;
-    let list = |field: &str| -> Result<Option<Vec<(&str, usize)>>, FieldError> {
-        let Some(value) = fields.get(field) else {
-            return Ok(None);
-        };
-        let strings = value.get_ref().as_array().and_then(|all| {
-            let all = all.iter();
-            all.map(|one| Some((one.get_ref().as_str()?, one.span().start)))
-                .collect()
-        });
-        let strings: Option<Vec<_>> = strings;
-        let strings = strings.filter(|all| !all.is_empty());
-        let text = format!("`{field}` is not a list of strings with at least one");
-        strings
-            .map(Some)
-            .ok_or_else(|| wrong(value.span().start, text))
-    };
-    if let Some(namespaces) = list("namespaces")? {
+    let mut key = named_key(fields)?;
+    if let Some(namespaces) = list(fields, "namespaces")? {
         if let Some((path, place)) = namespaces.iter().find(|(path, _)| !path.starts_with('/')) {
-            return Err(wrong(
-                *place,
-                format!("the namespace `{path}` does not begin with `/`"),
-            ));
+            let text = format!("the namespace `{path}` does not begin with `/`");
+            return Err(wrong(*place, text));
         }
         let paths = namespaces.into_iter().map(|(path, _)| path.to_owned());
         key.namespaces = Some(paths.collect());
     }
-    if let Some(operations) = list("operations")? {
-        let operations = operations.into_iter().map(|(word, place)| {
-            Operation::named(word).ok_or_else(|| {
-                let known = Operation::ALL.map(Operation::name).join("`, `");
-                wrong(
-                    place,
-                    format!("there is no operation `{word}`; there are `{known}`"),
-                )
-            })
-        });
+    if let Some(operations) = list(fields, "operations")? {
+        let operations = operations.into_iter().map(operation);
         key.operations = Some(operations.collect::<Result<_, _>>()?);
     }
-    if let Some(value) = fields.get("max-requests-per-second") {
-        let number = value.get_ref().as_integer();
-        let number =
-            number.and_then(|number| usize::from_str_radix(number.as_str(), number.radix()).ok());
-        let number = number.filter(|number| *number > 0).ok_or_else(|| {
-            let text = "`max-requests-per-second` is not a whole number, 1 or more".to_owned();
-            wrong(value.span().start, text)
-        })?;
-        key.max_requests_per_second = number;
+    if let Some(rate) = rate(fields)? {
+        key.max_requests_per_second = rate;
     }
     Ok(key)
+}
+
+/// Returns the key of a table, without its scopes.
+fn named_key(fields: &DeTable<'_>) -> Result<ApiKey, FieldError> {
+    let Some((name, place)) = text(fields, "name")? else {
+        return Err((None, anyhow!("a key has no `name`")));
+    };
+    let (made, place) = match (text(fields, "key")?, text(fields, "sha256")?) {
+        (Some((key, place)), None) => (ApiKey::new(name, key), place),
+        (None, Some((digits, place))) => (ApiKey::from_sha256(name, digits), place),
+        _ => {
+            let text = format!("the key `{name}` has not exactly one of `key` and `sha256`");
+            return Err(wrong(place, text));
+        }
+    };
+    made.map_err(|error| (Some(place), error.into()))
+}
+
+/// Returns a string of a table, and its place.
+fn text<'a>(fields: &'a DeTable<'_>, field: &str) -> Result<Option<(&'a str, usize)>, FieldError> {
+    let Some(value) = fields.get(field) else {
+        return Ok(None);
+    };
+    let start = value.span().start;
+    match value.get_ref().as_str() {
+        Some(text) => Ok(Some((text, start))),
+        None => Err(wrong(start, format!("`{field}` is not a string"))),
+    }
+}
+
+/// Returns the strings of a list in a table, and their places.
+fn list<'a>(
+    fields: &'a DeTable<'_>,
+    field: &str,
+) -> Result<Option<Vec<(&'a str, usize)>>, FieldError> {
+    let Some(value) = fields.get(field) else {
+        return Ok(None);
+    };
+    let strings: Option<Vec<_>> = value.get_ref().as_array().and_then(|all| {
+        let strings = all.iter();
+        let strings = strings.map(|one| Some((one.get_ref().as_str()?, one.span().start)));
+        strings.collect()
+    });
+    let strings = strings.filter(|all| !all.is_empty()).ok_or_else(|| {
+        let text = format!("`{field}` is not a list of strings with at least one");
+        wrong(value.span().start, text)
+    })?;
+    Ok(Some(strings))
+}
+
+fn operation((word, place): (&str, usize)) -> Result<Operation, FieldError> {
+    Operation::named(word).ok_or_else(|| {
+        let known = Operation::ALL.map(Operation::name).join("`, `");
+        let text = format!("there is no operation `{word}`; there are `{known}`");
+        wrong(place, text)
+    })
+}
+
+fn rate(fields: &DeTable<'_>) -> Result<Option<usize>, FieldError> {
+    let Some(value) = fields.get("max-requests-per-second") else {
+        return Ok(None);
+    };
+    let number = value.get_ref().as_integer();
+    let number =
+        number.and_then(|number| usize::from_str_radix(number.as_str(), number.radix()).ok());
+    let number = number.filter(|number| *number > 0).ok_or_else(|| {
+        let text = "`max-requests-per-second` is not a whole number, 1 or more".to_owned();
+        wrong(value.span().start, text)
+    })?;
+    Ok(Some(number))
 }

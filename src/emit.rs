@@ -135,7 +135,7 @@ fn place(url: &str) -> anyhow::Result<(String, String)> {
             wrong()
         );
     }
-    if uri.path().trim_end_matches('/') != ""
+    if !uri.path().trim_end_matches('/').is_empty()
         || uri.query().is_some()
         || authority.as_str().contains('@')
     {

@@ -122,6 +122,14 @@ fn permissions(permissions: &PermissionOptions, log: &Log) {
     }
 }
 
+/// Reads the API keys again.
+fn reload_keys(file: &KeysFile<'_>, log: Log) {
+    match file.reload() {
+        Ok(()) => log.detail(&format!("{} API keys", file.keys().len())),
+        Err(error) => log.warning(&format!("the API keys stay as they were: {error:#}")),
+    }
+}
+
 async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Result<ExitCode> {
     options.check()?;
     let api_keys = options
@@ -199,14 +207,7 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
     };
     let reloads = async {
         while hangup.recv().await.is_some() {
-            if let Some(file) = &api_keys {
-                match file.reload() {
-                    Ok(()) => log.detail(&format!("{} API keys", file.keys().len())),
-                    Err(error) => {
-                        log.warning(&format!("the API keys stay as they were: {error:#}"))
-                    }
-                }
-            }
+            api_keys.iter().for_each(|file| reload_keys(file, log));
             // The host announces the result as an event.
             drop(host.reload().await);
         }

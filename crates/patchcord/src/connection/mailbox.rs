@@ -56,7 +56,7 @@ pub enum Work {
     /// for the end of the call.
     Load(Option<mpsc::Sender<Adopted>>),
     /// A backend calls the namespace: runs `on_api` in the unit of the namespace.
-    Api(ApiCall),
+    Api(Box<ApiCall>),
     /// The host inspects or changes the connection, in the connection's turn.
     Visit(Visit),
 }

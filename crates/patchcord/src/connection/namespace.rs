@@ -485,7 +485,8 @@ impl Namespace {
 
     /// Schedules a call of `on_api`, in the unit of the namespace.
     pub fn ask(self: &Arc<Self>, call: ApiCall) {
-        self.context_or_init().post_elsewhere(Work::Api(call));
+        self.context_or_init()
+            .post_elsewhere(Work::Api(Box::new(call)));
     }
 
     /// Stores the effects of a version on what `on_load` has created, until the reload asks for them.

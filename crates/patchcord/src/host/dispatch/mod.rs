@@ -167,7 +167,7 @@ impl Dispatcher {
                 let handler = adopt::current(connection, call.handler);
                 self.call(connection, &handler, call.args, call.what);
             }
-            Work::Api(call) => self.api(connection, call),
+            Work::Api(call) => self.api(connection, *call),
             Work::Visit(visit) => visit.run(),
             Work::Outgoing(event) => self.outgoing(connection, event),
             Work::Continuation(_) | Work::Adopt => {}

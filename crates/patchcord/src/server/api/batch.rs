@@ -6,12 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json, value::RawValue};
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    answers::Kept,
-    error::ApiError,
-    keys::Holder,
-    operation::{Operation, Task},
-};
+use super::{answers::Kept, error::ApiError, keys::Holder, operation::Operation, task::Task};
 use crate::host::Host;
 
 /// Maximum number of operations in a batch.

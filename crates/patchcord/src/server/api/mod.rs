@@ -8,10 +8,12 @@
 mod answers;
 mod batch;
 mod error;
+mod key;
 mod keys;
 mod operation;
 mod pattern;
 mod request;
+mod task;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,7 +27,8 @@ use axum::{
 };
 use tokio::time::Instant;
 
-pub use keys::{ApiKey, ApiKeys, BadApiKey};
+pub use key::{ApiKey, BadApiKey};
+pub use keys::ApiKeys;
 pub use operation::Operation;
 
 use crate::host::Host;
