@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs};
 
-use patchcord::testing::TestHost;
+use patchcord::{
+    script::Memory,
+    testing::{Suite, TestHost},
+};
 use serde::Deserialize;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/jwt");
@@ -12,6 +15,7 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/jwt");
 struct Tokens {
     secret: String,
     tokens: BTreeMap<String, String>,
+    key_sets: BTreeMap<String, serde_json::Value>,
 }
 
 fn tokens() -> Tokens {
@@ -319,4 +323,73 @@ fn a_script_refuses_clients_and_tells_them_why() {
     assert_eq!(refused.0, "the token is malformed");
     let refused = host.connect("/").unwrap_err();
     assert_eq!(refused.0, "the token is not a string");
+}
+
+/// Runs a test of a script whose clients are verified by a key set.
+fn with_key_set(test: &str) {
+    let script = r#"
+        const KEYS = jwt::jwks("https://id.test/keys");
+        fn on_handshake(socket, next) {
+            let options = #{ audience: "chat", issuer: "https://issuer.test" };
+            jwt::verify(socket.handshake.auth.token, global::KEYS, options, |err, claims| {
+                socket.data.user = claims?.sub;
+                next.call(err);
+            });
+        }
+        fn on_connection(socket) {
+            socket.on("user", || socket.data.user);
+            socket.on("verify", |token| jwt::verify(token, global::KEYS, #{ audience: "chat" }).sub);
+        }"#;
+    let scripts = Memory::from([("main.rhai", script), ("main_test.rhai", test)]);
+    let outcomes = Suite::load(&scripts, |_, _| true).unwrap().run(|_| ());
+    assert!(
+        !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.passed()),
+        "{outcomes:#?}"
+    );
+}
+
+#[test]
+fn keys_of_an_identity_provider_are_fetched_and_kept() {
+    let tokens = tokens();
+    for (algorithm, set) in [
+        ("RS256", "rsa"),
+        ("ES256", "ec"),
+        ("ES384", "ec384"),
+        ("EdDSA", "ed"),
+    ] {
+        let (token, set) = (&tokens.tokens[algorithm], &tokens.key_sets[set].to_string());
+        let hmac = &tokens.tokens["HS256"];
+        with_key_set(&format!(
+            r#"fn test_verifies() {{
+                http_answer("https://id.test/keys", #{{ body: `{set}` }});
+                let ada = connect("/", #{{ auth: #{{ token: "{token}" }} }});
+                assert_eq(ada.ask("user"), "7");
+                assert_eq(ada.ask("verify", "{token}"), "7");
+                assert_eq(refused("/", #{{ auth: #{{ token: "{hmac}" }} }}).starts_with("the token has another algorithm than ["), true);
+                assert_eq(refused("/", #{{}}), "the token is not a string");
+                assert(http_requests().len() <= 2);
+            }}"#
+        ));
+    }
+}
+
+#[test]
+fn a_key_that_is_not_known_is_fetched_once_more() {
+    let tokens = tokens();
+    let (token, set) = (&tokens.tokens["RS256"], &tokens.key_sets["rsa"].to_string());
+    let other = set.replace(r#""kid":"1""#, r#""kid":"2""#);
+    with_key_set(&format!(
+        r#"fn test_rotation() {{
+            http_answer("https://id.test/keys", #{{ body: `{other}` }});
+            assert_eq(refused("/", #{{ auth: #{{ token: "{token}" }} }}), "the key of the token is not known");
+            http_answer("https://id.test/keys", #{{ body: `{set}` }});
+            connect("/", #{{ auth: #{{ token: "{token}" }} }});
+        }}
+        fn test_failure() {{
+            http_answer("https://id.test/keys", #{{ status: 500 }});
+            assert_eq(refused("/", #{{ auth: #{{ token: "{token}" }} }}), "the keys cannot be fetched: the status is 500");
+            http_answer("https://id.test/keys", #{{ body: "[]" }});
+            assert_eq(refused("/", #{{ auth: #{{ token: "{token}" }} }}), "the keys cannot be fetched: the answer is no key set (RFC 7517)");
+        }}"#
+    ));
 }

@@ -47,7 +47,7 @@ impl Services {
             .functions(functions.into_module())
             .argument_check("env", env::check(self));
         #[cfg(feature = "jwt")]
-        let engine = engine.module("jwt", jwt::functions().into_module());
+        let engine = engine.module("jwt", jwt::functions(self).into_module());
         #[cfg(feature = "http")]
         let engine = http::checks(self).fold(
             engine.module("http", http::functions(self).into_module()),

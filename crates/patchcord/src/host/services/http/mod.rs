@@ -13,11 +13,9 @@ use std::{
 
 use rhai::{Dynamic, FnPtr, ImmutableString, Map};
 
+pub(super) use self::request::Prepared;
 pub(crate) use self::stand_in::StandIns;
-use self::{
-    client::Client,
-    request::{Prepared, Target},
-};
+use self::{client::Client, request::Target, response::HttpResponse};
 use super::Services;
 use crate::{
     diagnostic::Diagnostic,
@@ -53,6 +51,28 @@ impl Http {
     fn allows(&self, target: &Target) -> bool {
         let mut rules = self.rules.iter();
         self.stand_ins.is_some() || rules.any(|rule| rule.allows(target.destination()))
+    }
+
+    /// Checks that scripts may reach a target.
+    ///
+    /// # Errors
+    /// Names the flag that allows it.
+    pub(super) fn check(&self, target: &Target) -> Result<(), String> {
+        match self.allows(target) {
+            true => Ok(()),
+            false => Err(format!(
+                "scripts may not reach `{0}`: allow it with `--allow-net {0}`",
+                target.host_and_port()
+            )),
+        }
+    }
+
+    /// Sends a request, or answers it for a test.
+    pub(super) async fn send(&self, request: &Prepared) -> Result<HttpResponse, String> {
+        match &self.stand_ins {
+            Some(stand_ins) => stand_ins.answer(request),
+            None => self.client.send(request).await,
+        }
     }
 }
 
@@ -171,24 +191,18 @@ fn begin(
     context: AsyncContext,
     request: Prepared,
 ) -> Result<Answer, String> {
-    if !services.http.allows(&request.target) {
-        return Err(format!(
-            "scripts may not reach `{0}`: allow it with `--allow-net {0}`",
-            request.target.host_and_port()
-        ));
-    }
+    services.http.check(&request.target)?;
     let services = services.clone();
     Ok(Box::pin(async move {
         let http = &services.http;
-        let answer = match &http.stand_ins {
-            Some(stand_ins) => stand_ins.answer(&request),
-            // The client has left, so nobody waits for what a read returns. Anything else is done to the end, so that
-            // a `disconnect` handler can report to another service.
-            None if request.is_read() => tokio::select! {
-                answer = http.client.send(&request) => answer,
+        // If the client has left, nobody waits for what a read returns. Anything else is done to the end, so that a
+        // `disconnect` handler can report to another service.
+        let answer = match request.is_read() {
+            true => tokio::select! {
+                answer = http.send(&request) => answer,
                 () = context.cancelled() => return Err("the client has disconnected".to_owned()),
             },
-            None => http.client.send(&request).await,
+            false => http.send(&request).await,
         };
         let target = request.target.host_and_port();
         context

@@ -59,7 +59,7 @@ const METHODS: [Method; 7] = [
 
 /// URL of a request: `http` or `https`, with a host.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(in crate::host::services) struct Target {
     pub(super) uri: Uri,
     scheme: &'static str,
     host: String,
@@ -145,9 +145,9 @@ impl Target {
 
 /// Request that can be sent.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(in crate::host::services) struct Prepared {
     pub(super) function: &'static str,
-    pub(super) target: Target,
+    pub(in crate::host::services) target: Target,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -159,7 +159,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(
+    pub(in crate::host::services) fn new(
         function: &'static str,
         method: &str,
         url: &str,

@@ -14,10 +14,10 @@ type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
 /// Answer to a request.
 #[derive(Debug, Clone)]
-pub(super) struct HttpResponse {
-    pub(super) status: u16,
+pub(in crate::host::services) struct HttpResponse {
+    pub(in crate::host::services) status: u16,
     pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+    pub(in crate::host::services) body: Bytes,
 }
 
 impl HttpResponse {

@@ -1,17 +1,23 @@
 //! `jwt`: JSON Web Tokens (RFC 7519).
 
 mod crypto;
+#[cfg(feature = "http")]
+mod jwks;
 mod key;
+
+use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::{
-    Algorithm, Header, Validation,
+    Algorithm, AlgorithmFamily, DecodingKey, Header, Validation,
     errors::{Error, ErrorKind},
 };
 use rhai::{Dynamic, EvalAltResult, INT, ImmutableString, Map};
 use serde_json::value::RawValue;
 
-use super::given::Given;
+#[cfg(feature = "http")]
+use self::jwks::Jwks;
+use super::{Services, given::Given};
 use crate::{
     api::now,
     host::functions::{Functions, Signature},
@@ -34,9 +40,9 @@ const MAX_NAME: usize = 16;
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
 /// Returns the module `jwt`.
-pub(super) fn functions() -> Functions {
+pub(super) fn functions(services: &Arc<Services>) -> Functions {
     crypto::install();
-    Functions::new()
+    let functions = Functions::new()
         .function(
             Signature::new("verify(token, key)").doc(VERIFY),
             |token: Dynamic, key: Dynamic| verify(&token, &key, Map::new()),
@@ -52,7 +58,12 @@ pub(super) fn functions() -> Functions {
         .function(
             Signature::new("sign(claims, key, options)").doc(SIGN_WITH),
             |claims: Map, key: Dynamic, options: Map| sign(claims, &key, options),
-        )
+        );
+    #[cfg(feature = "http")]
+    let functions = jwks::functions(services, functions);
+    #[cfg(not(feature = "http"))]
+    let _ = services;
+    functions
 }
 
 const VERIFY: &str = "\
@@ -107,22 +118,48 @@ let token = jwt::sign(#{ sub: \"7\" }, env(\"JWT_SECRET\"), #{ expires_in: 600_0
 ```";
 
 fn verify(token: &Dynamic, key: &Dynamic, options: Map) -> Fallible<Dynamic> {
+    let token = text(token)?;
+    #[cfg(feature = "http")]
+    if let Some(keys) = key.read_lock::<Jwks>() {
+        let found = keys.known(key_id(&token).as_deref())?;
+        return check(&token, &found.key, found.algorithm, options);
+    }
+    let key = key::text("jwt::verify", key).and_then(|key| key::decoding(&key));
+    let key = key.map_err(misuse)?;
+    check(&token, &key, key::default_algorithm(key.family()), options)
+}
+
+/// Returns the text of a token.
+fn text(token: &Dynamic) -> Fallible<ImmutableString> {
     let Some(token) = token.read_lock::<ImmutableString>() else {
         return Err("the token is not a string".into());
     };
-    if token.len() > MAX_TOKEN {
-        return Err(format!("the token is longer than {MAX_TOKEN} bytes").into());
+    match token.len() > MAX_TOKEN {
+        true => Err(format!("the token is longer than {MAX_TOKEN} bytes").into()),
+        false => Ok(token.clone()),
     }
+}
+
+/// Returns the id of the key that has signed a token, as the token claims.
+#[cfg(feature = "http")]
+fn key_id(token: &str) -> Option<String> {
+    jsonwebtoken::decode_header(token).ok()?.kid
+}
+
+/// Verifies a token with a key. `algorithm` is the one that is accepted unless the options name others.
+fn check(token: &str, key: &DecodingKey, algorithm: Algorithm, options: Map) -> Fallible<Dynamic> {
     produce(token.len())?;
-    let key = key::text("jwt::verify", key).and_then(|key| key::decoding(&key));
-    let key = key.map_err(misuse)?;
-    let validation = validation(key.family(), options).map_err(misuse)?;
-    let decoded = jsonwebtoken::decode::<Box<RawValue>>(token.as_bytes(), &key, &validation);
-    let decoded = decoded.map_err(|error| explain(&error, &token, &validation.algorithms))?;
+    let validation = validation(key.family(), algorithm, options).map_err(misuse)?;
+    let decoded = jsonwebtoken::decode::<Box<RawValue>>(token.as_bytes(), key, &validation);
+    let decoded = decoded.map_err(|error| explain(&error, token, &validation.algorithms))?;
     parse_json(decoded.claims.get())
 }
 
-fn validation(family: jsonwebtoken::AlgorithmFamily, options: Map) -> Result<Validation, String> {
+fn validation(
+    family: AlgorithmFamily,
+    algorithm: Algorithm,
+    options: Map,
+) -> Result<Validation, String> {
     let known = [
         "algorithms",
         "issuer",
@@ -132,7 +169,7 @@ fn validation(family: jsonwebtoken::AlgorithmFamily, options: Map) -> Result<Val
         "exp",
     ];
     let mut given = Given::new("jwt::verify", options, &known)?;
-    let mut validation = Validation::new(key::default_algorithm(family));
+    let mut validation = Validation::new(algorithm);
     if let Some(names) = given.strings("algorithms")? {
         let algorithms = names.iter().map(|name| key::algorithm(name, family));
         validation.algorithms = algorithms.collect::<Result<_, _>>()?;

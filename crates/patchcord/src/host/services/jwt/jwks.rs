@@ -1,0 +1,296 @@
+//! Key sets (RFC 7517) of identity providers, by their URL: cached, and refreshed when they are old, or when a token has
+//! a key that is not among them.
+
+use std::{
+    any::{TypeId, type_name},
+    collections::HashMap,
+    sync::Arc,
+    time::Duration,
+};
+
+use jsonwebtoken::{
+    Algorithm, AlgorithmFamily, DecodingKey,
+    jwk::{Jwk, JwkSet, PublicKeyUse},
+};
+use parking_lot::Mutex;
+use rhai::{Dynamic, EvalAltResult, FnPtr, Map};
+use tokio::{sync::Mutex as AsyncMutex, time::Instant};
+
+use super::{Fallible, key};
+use crate::{
+    host::{
+        functions::{Functions, Signature, async_fn::Answer},
+        services::{Services, http::Prepared},
+    },
+    script::misuse,
+};
+
+/// Age from which on keys are fetched again.
+const FRESH: Duration = Duration::from_secs(10 * 60);
+/// Minimum time between two attempts to fetch keys.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// Maximum number of keys of a set. Further ones are ignored.
+const MAX_KEYS: usize = 64;
+/// Maximum number of key sets of a host.
+const MAX_SETS: usize = 16;
+/// Name of the function, for messages.
+pub(super) const NAME: &str = "jwt::jwks";
+
+/// Key set that scripts hold. Copies are the same set.
+#[derive(Debug, Clone)]
+pub(super) struct Jwks(Arc<KeySet>);
+
+#[derive(Debug)]
+struct KeySet {
+    services: Arc<Services>,
+    request: Prepared,
+    known: Mutex<Known>,
+    /// Held while the keys are fetched, so that callers which need them wait for one request.
+    fetching: AsyncMutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    keys: Vec<Key>,
+    /// Time at which the keys were fetched; `None` if they never were.
+    fetched: Option<Instant>,
+    /// Time of the last attempt.
+    tried: Option<Instant>,
+    problem: String,
+}
+
+/// Key of a set.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    id: Option<String>,
+    pub(super) key: DecodingKey,
+    /// Algorithm of the tokens that the key signs, unless the script names others.
+    pub(super) algorithm: Algorithm,
+}
+
+impl Key {
+    /// Returns `None` for a key that does not verify signatures, or is secret.
+    fn new(jwk: &Jwk) -> Option<Self> {
+        let key = DecodingKey::from_jwk(jwk).ok()?;
+        let named = jwk.common.key_algorithm;
+        let named = named.and_then(|name| name.to_string().parse().ok());
+        let algorithm: Algorithm = named.unwrap_or_else(|| key::default_algorithm(key.family()));
+        let is_used = matches!(
+            jwk.common.public_key_use,
+            None | Some(PublicKeyUse::Signature)
+        );
+        let fits = key.family().algorithms().contains(&algorithm);
+        let is_public = key.family() != AlgorithmFamily::Hmac;
+        (is_used && fits && is_public).then(|| Self {
+            id: jwk.common.key_id.clone(),
+            key,
+            algorithm,
+        })
+    }
+}
+
+impl Jwks {
+    /// Creates the key set of a URL, and begins to fetch it.
+    ///
+    /// # Errors
+    /// Fails if scripts may not reach the URL.
+    pub(super) fn new(services: &Arc<Services>, url: &str) -> Result<Self, String> {
+        let request = Prepared::new(NAME, "GET", url, rhai::Map::new())?;
+        services.http.check(&request.target)?;
+        let set = Self(Arc::new(KeySet {
+            services: services.clone(),
+            request,
+            known: Mutex::default(),
+            fetching: AsyncMutex::default(),
+        }));
+        set.refresh_later();
+        Ok(set)
+    }
+
+    /// Returns the key with an id, as far as it is known already. Keys that are missing or old are fetched meanwhile.
+    ///
+    /// # Errors
+    /// Fails if no such key is known.
+    pub(super) fn known(&self, id: Option<&str>) -> Fallible<Key> {
+        let known = self.0.known.lock();
+        let found = known.find(id);
+        let is_old = known.fetched.is_none_or(|at| at.elapsed() > FRESH);
+        drop(known);
+        if is_old || found.is_err() {
+            self.refresh_later();
+        }
+        found
+    }
+
+    /// Returns the key with an id. Waits for the keys if it is missing.
+    async fn fetched(&self, id: Option<&str>) -> Fallible<Key> {
+        if let Ok(key) = self.known(id) {
+            return Ok(key);
+        }
+        self.refresh().await;
+        self.0.known.lock().find(id)
+    }
+
+    fn refresh_later(&self) {
+        let set = self.clone();
+        // Outside a runtime, such as in a check, nothing is fetched.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { set.refresh().await });
+        }
+    }
+
+    /// Fetches the keys, unless that has been tried a moment ago. Old keys stay if it fails.
+    async fn refresh(&self) {
+        let set = &*self.0;
+        let _fetching = set.fetching.lock().await;
+        let tried = set.known.lock().tried;
+        // In a test, the answer may have been set since.
+        let is_real = set.services.http.stand_ins.is_none();
+        if is_real && tried.is_some_and(|at| at.elapsed() < RETRY_INTERVAL) {
+            return;
+        }
+        let fetched = set.fetch().await;
+        let mut known = set.known.lock();
+        known.tried = Some(Instant::now());
+        match fetched {
+            Ok(keys) => {
+                known.keys = keys;
+                known.fetched = known.tried;
+                known.problem.clear();
+            }
+            Err(problem) => known.problem = problem,
+        }
+    }
+}
+
+impl KeySet {
+    async fn fetch(&self) -> Result<Vec<Key>, String> {
+        let answer = self.services.http.send(&self.request).await?;
+        if answer.status != 200 {
+            return Err(format!("the status is {}", answer.status));
+        }
+        let set: JwkSet = serde_json::from_slice(&answer.body)
+            .map_err(|_| "the answer is no key set (RFC 7517)".to_owned())?;
+        Ok(set
+            .keys
+            .iter()
+            .filter_map(Key::new)
+            .take(MAX_KEYS)
+            .collect())
+    }
+}
+
+impl Known {
+    /// Returns the key with an id; without one, the only key.
+    fn find(&self, id: Option<&str>) -> Fallible<Key> {
+        let found = match (id, self.keys.as_slice()) {
+            (None, [only]) => Some(only),
+            (None, _) => None,
+            (Some(id), keys) => keys.iter().find(|key| key.id.as_deref() == Some(id)),
+        };
+        match (found, self.fetched) {
+            (Some(key), _) => Ok(key.clone()),
+            (None, Some(_)) => Err("the key of the token is not known".into()),
+            (None, None) if self.problem.is_empty() => {
+                Err(misuse("the keys are not fetched yet".to_owned()))
+            }
+            (None, None) => Err(misuse(format!(
+                "the keys cannot be fetched: {}",
+                self.problem
+            ))),
+        }
+    }
+}
+
+/// Key sets by URL, so that a script may name one at each use.
+type Sets = Mutex<HashMap<String, Jwks>>;
+
+/// Returns the key set of a URL.
+fn set(services: &Arc<Services>, sets: &Sets, url: &str) -> Result<Jwks, String> {
+    let mut sets = sets.lock();
+    if let Some(set) = sets.get(url) {
+        return Ok(set.clone());
+    }
+    if sets.len() >= MAX_SETS {
+        return Err(format!(
+            "`{NAME}` keeps the keys of at most {MAX_SETS} URLs"
+        ));
+    }
+    let set = Jwks::new(services, url)?;
+    sets.insert(url.to_owned(), set.clone());
+    Ok(set)
+}
+
+const JWKS: &str = "\
+Returns the public keys of an identity provider (a JSON Web Key Set, RFC 7517), for `jwt::verify`. They are fetched in \
+the background, kept, and fetched again when they are older than ten minutes, or when a token has a key that is not \
+among them, at most every 10 seconds. `--allow-net` must name the host. In Node a library does this, such as `jwks-rsa`.
+
+```rhai
+const KEYS = jwt::jwks(\"https://example.eu.auth0.com/.well-known/jwks.json\");
+
+fn on_handshake(socket, next) {
+    let options = #{ audience: \"chat\", issuer: \"https://example.eu.auth0.com/\" };
+    jwt::verify(socket.handshake.auth.token, global::KEYS, options, |err, claims| {
+        if err != () { return next.call(err); }
+        socket.data.user = claims.sub;
+        next.call();
+    });
+}
+```";
+
+const VERIFY: &str = "\
+Verifies a JSON Web Token with the keys of an identity provider, and calls the closure with an error text, or with `()` \
+and the claims. Unlike the form without a closure, it waits for keys that are not fetched yet. The options are the same.
+
+```rhai
+const KEYS = jwt::jwks(\"https://example.eu.auth0.com/.well-known/jwks.json\");
+
+fn on_handshake(socket, next) {
+    jwt::verify(socket.handshake.auth.token, global::KEYS, #{ audience: \"chat\" }, |err, claims| next.call(err));
+}
+```";
+
+/// Adds the functions for key sets.
+pub(super) fn functions(services: &Arc<Services>, functions: Functions) -> Functions {
+    let (services, sets) = (services.clone(), Sets::default());
+    let jwks = move |url: &str| -> Fallible<Jwks> { set(&services, &sets, url).map_err(misuse) };
+    let types = [
+        (TypeId::of::<Dynamic>(), type_name::<Dynamic>()),
+        (TypeId::of::<Jwks>(), type_name::<Jwks>()),
+        (TypeId::of::<Map>(), type_name::<Map>()),
+        (TypeId::of::<FnPtr>(), type_name::<FnPtr>()),
+    ];
+    functions
+        .function(Signature::new("jwks(url)").doc(JWKS), jwks)
+        .service(
+            "jwt::verify",
+            Signature::new("verify(token, keys, options)").doc(VERIFY),
+            &types,
+            |_, args| verify(args),
+        )
+}
+
+/// Begins to verify a token.
+///
+/// # Errors
+/// Fails if the options are wrong.
+fn verify(args: Vec<Dynamic>) -> Result<Answer, String> {
+    let mut args = args.into_iter();
+    let mut next = || args.next().unwrap_or_default();
+    let (token, keys, options) = (next(), next(), next());
+    let keys = keys.try_cast::<Jwks>().ok_or("no key set")?;
+    let options = options.try_cast::<Map>().unwrap_or_default();
+    Ok(Box::pin(async move {
+        let verified = async {
+            let token = super::text(&token)?;
+            let found = keys.fetched(super::key_id(&token).as_deref()).await?;
+            super::check(&token, &found.key, found.algorithm, options)
+        };
+        let verified: Fallible<Dynamic> = verified.await;
+        verified.map_err(|error| match error.unwrap_inner() {
+            EvalAltResult::ErrorRuntime(reason, _) => reason.to_string(),
+            other => other.to_string(),
+        })
+    }))
+}
