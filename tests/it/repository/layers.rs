@@ -24,7 +24,7 @@ const ROW: [&str; 10] = [
 ];
 
 /// Modules of `host/`, with the same rule. `mod` is `Host` itself, and `live` and `steer` have further methods of it.
-const HOST: [&str; 20] = [
+const HOST: [&str; 21] = [
     "bucket",
     "address",
     "allowed_host",

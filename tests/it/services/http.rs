@@ -218,6 +218,17 @@ async fn a_bad_answer_is_an_error_for_the_closure_and_announced() {
         let answer = ada.ask("get", args![url, options]).await;
         assert_eq!(answer, format!("[\"{expected}\",null,null]"), "{url}");
     }
+    let first = running
+        .announced(|event| match event {
+            HostEvent::ServiceFailed { .. } => Some(event.to_string()),
+            _ => None,
+        })
+        .await;
+    let expected = format!(
+        "warning: /: `http::get` of `{}` failed: timed out after 50ms",
+        other.address
+    );
+    assert_eq!(first, expected);
     let counters = host.counters();
     assert_eq!(
         (

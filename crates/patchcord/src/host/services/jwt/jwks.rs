@@ -124,11 +124,10 @@ impl Jwks {
 
     /// Returns the key with an id. Waits for the keys if it is missing.
     async fn fetched(&self, id: Option<&str>) -> Fallible<Key> {
-        if let Ok(key) = self.known(id) {
-            return Ok(key);
+        if self.0.known.lock().find(id).is_err() {
+            self.refresh().await;
         }
-        self.refresh().await;
-        self.0.known.lock().find(id)
+        self.known(id)
     }
 
     fn refresh_later(&self) {
