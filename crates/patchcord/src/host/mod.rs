@@ -88,7 +88,7 @@ use reload::{
 };
 #[cfg(all(feature = "http", feature = "testing"))]
 pub(crate) use services::HttpStandIns;
-use services::Services;
+pub(crate) use services::Services;
 use socketio::{
     attached::warnings::{has_other_parser, warnings},
     backend::{Owner, SocketIoBackend},

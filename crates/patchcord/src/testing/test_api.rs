@@ -16,6 +16,7 @@ use super::{
 use crate::{
     api,
     diagnostic::type_word,
+    host::{Options, Services},
     script::{ApiReference, EngineBuilder, Globals, Limits, ReplSession, SymbolTable, Vocabulary},
     value::{self, to_packet},
 };
@@ -24,7 +25,9 @@ use crate::{
 pub(super) fn test_engine(limits: &Limits) -> (Engine, SymbolTable) {
     let mut binary = Module::new();
     api::register_binary(&mut binary);
-    EngineBuilder::new(limits)
+    let engine = EngineBuilder::new(limits);
+    Services::new(&Options::default(), true)
+        .with_pure_modules(engine)
         .globals(Globals::new(|_| None, is_client))
         .functions(binary)
         .register(register)

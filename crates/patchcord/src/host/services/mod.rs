@@ -32,12 +32,19 @@ pub(crate) struct Services {
 
 impl Services {
     /// Creates the services that the options allow. `in_test` replaces them with stand-ins.
-    pub(super) fn new(options: &Options, in_test: bool) -> Arc<Self> {
+    pub(crate) fn new(options: &Options, in_test: bool) -> Arc<Self> {
         Arc::new(Self {
             environment: Environment::new(&options.permissions.allow_env, in_test),
             #[cfg(feature = "http")]
             http: http::Http::new(&options.permissions.allow_net, in_test),
         })
+    }
+
+    /// Adds the modules that reach nothing outside, which tests of scripts can call too.
+    pub(crate) fn with_pure_modules(self: &Arc<Self>, engine: EngineBuilder) -> EngineBuilder {
+        #[cfg(feature = "jwt")]
+        let engine = engine.module("jwt", jwt::functions(self).into_module());
+        engine
     }
 
     /// Returns the builder of an engine whose scripts can call the API and the services.
@@ -46,8 +53,7 @@ impl Services {
         let engine = api::engine(&options.limits)
             .functions(functions.into_module())
             .argument_check("env", env::check(self));
-        #[cfg(feature = "jwt")]
-        let engine = engine.module("jwt", jwt::functions(self).into_module());
+        let engine = self.with_pure_modules(engine);
         #[cfg(feature = "http")]
         let engine = http::checks(self).fold(
             engine.module("http", http::functions(self).into_module()),
