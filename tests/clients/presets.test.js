@@ -2,6 +2,7 @@
 // their own.
 
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { describe, test } from "node:test";
 import { onEachTransport } from "./client.js";
 import { serve, shippedScripts } from "./server.js";
@@ -90,7 +91,7 @@ onEachTransport("presets", ({ connect, open }) => {
 
   describe("auth", () => {
     const secret = "a secret of the tests";
-    const serveAuth = (t) => serve(t, shippedScripts, { args: ["--allow-env", `JWT_SECRET=${secret}`] });
+    const serveAuth = (t) => serve(t, shippedScripts, ["--allow-env", `JWT_SECRET=${secret}`]);
     const token = (claims) => {
       const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
       const exp = Math.floor(Date.now() / 1000) + 60;

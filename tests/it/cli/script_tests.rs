@@ -58,6 +58,12 @@ fn the_tests_of_the_library_pass() {
     assert!(passed("tests/fixtures/library") > 10);
 }
 
+/// Passwords, metrics and schedules.
+#[test]
+fn the_tests_of_the_services_pass() {
+    assert_eq!(passed("tests/fixtures/services"), 2);
+}
+
 /// The folders have a script and its tests for each kind of edit.
 #[test]
 fn the_tests_of_the_edits_pass() {

@@ -24,6 +24,9 @@ fn script(block: &str) -> String {
     let serves = block.contains("fn on_connection") || block.contains("io.on(\"connection\"");
     match serves {
         true => block.to_owned(),
+        false if block.contains("fn on_load") => {
+            format!("{block}\nfn on_connection(socket) {{ }}")
+        }
         false => format!("fn on_connection(socket) {{\n{block}\n}}"),
     }
 }

@@ -110,7 +110,12 @@ fn the_examples_of_rhais_own_functions_are_true() {
 const TESTED: &str = r#"fn on_connection(socket) {
     let score = 0;
     socket.emit("welcome", socket.id);
-    socket.on("say", |text| { io.emit("said", text); "sent" });
+    socket.on("say", |text| {
+        metrics::incr("messages");
+        metrics::incr("messages_of_room", 1, #{ room: "lobby" });
+        io.emit("said", text);
+        "sent"
+    });
     socket.on("hit", || { score += 1; score });
     socket.on("later", |ack| {
         set_timeout(|| { socket.emit("late", 1); if type_of(ack) == "Fn" { ack.call("done"); } }, 1000);

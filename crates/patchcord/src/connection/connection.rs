@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Adopted, Adoption, Client, Continuation, Data, Drafts, HandshakeReply, Link, Namespace,
-    OUTGOING, Registered, RegisteredBy, Tape, Work,
+    OUTGOING, Period, Registered, RegisteredBy, Tape, Work,
     acks::Acks,
     adoption::adopt,
     listeners::bit,
@@ -426,14 +426,15 @@ impl Connection {
 
     // --- its timers ---
 
-    /// Sets a timer, and returns its number. Called in the connection's turn.
-    pub fn set_timer(self: &Arc<Self>, handler: Handler, delay: Duration, repeats: bool) -> u32 {
+    /// Sets a timer, which fires once or again and again (`true`), and returns its number. Called in the connection's turn.
+    pub fn set_timer(self: &Arc<Self>, handler: Handler, timing: (Period, bool)) -> u32 {
+        let clock = self.namespace.driver().clock();
         let mut state = self.state();
         let made_by = state.made_by();
         let number = state
             .registered
             .timers
-            .set(Arc::new(handler), delay, repeats, made_by);
+            .set(Arc::new(handler), timing, made_by, clock);
         state.registered.timers.start(&self.when_due());
         number
     }

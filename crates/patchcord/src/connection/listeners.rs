@@ -1,6 +1,6 @@
 //! Listeners of one socket, in the order of their registration.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use rhai::{FnPtr, ImmutableString, StaticVec};
 
@@ -381,7 +381,7 @@ impl Listeners {
         self.list.iter().map(|listener| Entry {
             group: Use::Listener(&listener.event).group(listener.handler.function()),
             handler: &listener.handler,
-            delay: Duration::ZERO,
+            period: None,
         })
     }
 

@@ -18,9 +18,10 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use rhai::Map;
 use tokio::sync::{Notify, SetOnce};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
-    Adopted, ApiCall, Client, Connection, Data, Named, NamespaceLink, NamespacePattern,
+    Adopted, ApiCall, Client, Clock, Connection, Data, Named, NamespaceLink, NamespacePattern,
     OutgoingEvent, SendError, Stage, Target, Work,
 };
 use crate::{
@@ -55,6 +56,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Disconnects the client with an id from every namespace.
     fn disconnect_client(&self, id: &str);
+
+    /// Returns a token for which the steps of a test wait; `None` if the host is not in a test.
+    fn test_hold(&self) -> Option<TaskTrackerToken>;
+
+    /// Returns the clock by which schedules run.
+    fn clock(&self) -> &Clock;
 }
 
 /// Source that serves a namespace.

@@ -8,9 +8,9 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash},
-    time::Duration,
 };
 
+use super::Period;
 use crate::script::{Handler, is_same_value};
 
 /// Registration of a draft.
@@ -18,7 +18,8 @@ use crate::script::{Handler, is_same_value};
 pub(super) struct Entry<'a> {
     pub(super) group: String,
     pub(super) handler: &'a Handler,
-    pub(super) delay: Duration,
+    /// Period of a timer.
+    pub(super) period: Option<&'a Period>,
 }
 
 impl Entry<'_> {
@@ -28,7 +29,7 @@ impl Entry<'_> {
             let other = theirs.iter().find(|(other, _)| other == name);
             other.is_some_and(|(_, other)| is_same_value(value, other))
         };
-        self.delay == other.delay && self.handler.captured().iter().all(is_same)
+        self.period == other.period && self.handler.captured().iter().all(is_same)
     }
 }
 

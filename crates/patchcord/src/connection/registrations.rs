@@ -61,10 +61,10 @@ impl Registered {
         let (mut changes, mut removed) =
             self.listeners
                 .merge(&base.listeners, new_listeners, handlers);
-        let delays = base.timers.delays();
+        let periods = base.timers.periods();
         let (of_timers, timers) =
             self.timers
-                .merge(&delays, (&timers, new.timers), of_timers, &of_new);
+                .merge(&periods, (&timers, new.timers), of_timers, &of_new);
         changes.add(of_timers);
         removed.extend(timers);
         Merge {

@@ -1,40 +1,16 @@
 //! Timers of one socket, in the order in which they were set.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod timer;
 
-use tokio::{task::AbortHandle, time::Instant};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
 
+use self::timer::Timer;
 use super::{
-    RegisteredBy,
+    Clock, Period, RegisteredBy,
     listeners::Changes,
     pairs::{Entry, Past, numbered},
 };
 use crate::script::{Copies, Handler, Swap, Swapped, Use};
-
-/// One timer.
-#[derive(Debug)]
-struct Timer {
-    number: u32,
-    made_by: RegisteredBy,
-    handler: Arc<Handler>,
-    delay: Duration,
-    repeats: bool,
-    due: Instant,
-    /// `true` once the timer cannot fire again, because it was a one-shot timer that has fired, or because it was
-    /// cleared.
-    gone: bool,
-    /// `true` if `on_connection` itself cleared the timer.
-    cleared_at_once: bool,
-    task: Option<AbortHandle>,
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
-    }
-}
 
 /// Copy of a timer that may still fire, for inspection.
 #[derive(Debug, Clone)]
@@ -62,33 +38,19 @@ impl Timers {
     pub fn set(
         &mut self,
         handler: Arc<Handler>,
-        delay: Duration,
-        repeats: bool,
+        (period, repeats): (Period, bool),
         made_by: RegisteredBy,
+        clock: &Clock,
     ) -> u32 {
         let number = self.next_number();
-        let due = Instant::now() + delay;
-        self.list.push(Timer {
-            number,
-            made_by,
-            handler,
-            delay,
-            repeats,
-            due,
-            gone: false,
-            cleared_at_once: false,
-            task: None,
-        });
+        let timer = Timer::new((number, made_by), handler, (period, repeats), clock);
+        self.list.push(timer);
         number
     }
 
     /// Returns copies of all timers. The copies do not run.
     pub(super) fn copy(&self, copies: &mut Copies) -> Self {
-        let copy = |timer: &Timer| Timer {
-            handler: Arc::new(copies.handler(&timer.handler)),
-            task: None,
-            ..*timer
-        };
+        let copy = |timer: &Timer| timer.copy(Arc::new(copies.handler(&timer.handler)));
         Self {
             list: self.list.iter().map(copy).collect(),
             next: self.next,
@@ -113,12 +75,11 @@ impl Timers {
 
     /// Returns copies of the timers that may still fire.
     pub(super) fn look(&self) -> Vec<Pending> {
-        let now = Instant::now();
         let pending = self.list.iter().filter(|timer| !timer.gone);
         let pending = pending.map(|timer| Pending {
             handler: timer.handler.clone(),
-            due_in: timer.due.saturating_duration_since(now),
-            period: timer.repeats.then_some(timer.delay),
+            due_in: timer.due_in(),
+            period: timer.period.delay().filter(|_| timer.repeats),
         });
         pending.collect()
     }
@@ -156,14 +117,14 @@ impl Timers {
     /// Returns the numbers of the timers that are due, the earliest first, regardless of the order in which their tasks
     /// woke.
     pub(super) fn due(&self) -> Vec<u32> {
-        let now = Instant::now();
-        let mut due: Vec<_> = self
-            .list
-            .iter()
-            .filter(|timer| !timer.gone && timer.due <= now)
-            .collect();
-        due.sort_by_key(|timer| timer.due);
-        due.into_iter().map(|timer| timer.number).collect()
+        let Some(now) = self.list.first().map(Timer::now) else {
+            return Vec::new();
+        };
+        let pending = self.list.iter().filter(|timer| !timer.gone);
+        let due = pending.filter_map(|timer| Some((timer.late(now)?, timer.number)));
+        let mut due: Vec<_> = due.collect();
+        due.sort_by_key(|(late, _)| Reverse(*late));
+        due.into_iter().map(|(_, number)| number).collect()
     }
 
     /// Fires a timer that is due, and returns the handler to call.
@@ -177,9 +138,7 @@ impl Timers {
             .iter_mut()
             .find(|timer| timer.number == number && !timer.gone)?;
         let handler = timer.handler.clone();
-        if timer.repeats {
-            // A late timer does not catch up on missed times.
-            timer.due = (timer.due + timer.delay).max(Instant::now());
+        if timer.repeats && timer.set_next() {
             timer.start(when_due);
         } else {
             timer.end();
@@ -202,10 +161,10 @@ impl Timers {
             let handler = match swap.handler(&timer.handler, Use::Timer) {
                 Swapped::Replaced(handler, rewritten) => {
                     if let Some(word) = rewritten.word {
-                        timer.repeat(word == "set_interval");
+                        timer.repeat(word != "set_timeout");
                     }
                     if let Some((old, new)) = rewritten.period {
-                        timer.change_period(milliseconds(old), milliseconds(new));
+                        timer.change_period(&milliseconds(old), &milliseconds(new));
                     }
                     handler
                 }
@@ -246,13 +205,13 @@ impl Timers {
     }
 
     /// Merges three states: *base* is what the old code of `on_connection` sets, *new* is what the new code sets, and
-    /// *live* is `self`. *Base* has, by key, the delay of each timer, and `true` if the old code clears the timer. The
+    /// *live* is `self`. *Base* has, by key, the period of each timer, and `true` if the old code clears the timer. The
     /// timers of *new* have the closures `handlers`, the numbers `numbers`, and the keys `wanted`, which pair them with
     /// *base*. Only a difference between *base* and *new* adds or removes a timer. A pending timer keeps its due time.
     /// Returns the changes, and the closures of the removed timers.
     pub(super) fn merge(
         &mut self,
-        base: &HashMap<String, (Duration, bool)>,
+        base: &HashMap<String, (Period, bool)>,
         (wanted, new): (&[String], Self),
         handlers: Vec<Handler>,
         numbers: &HashMap<u32, u32>,
@@ -276,9 +235,10 @@ impl Timers {
                 let (_, mut live) = live.remove(nth);
                 live.handler = handler;
                 live.made_by = timer.made_by;
+                live.adopt_schedule(&timer);
                 live.repeat(timer.repeats);
                 if let Some((before, was_cleared)) = before {
-                    live.change_period(*before, timer.delay);
+                    live.change_period(before, &timer.period);
                     changes.add(live.turn(*was_cleared, timer.gone));
                 }
                 self.list.push(live);
@@ -297,7 +257,7 @@ impl Timers {
 
     /// Removes and returns the timers that `on_reload` set in `run`. Also returns the keys of the timers of its
     /// previous run, with their delays; those timers are not removed.
-    pub(super) fn take_reloaded(&mut self, run: u32) -> (HashMap<String, (Duration, bool)>, Self) {
+    pub(super) fn take_reloaded(&mut self, run: u32) -> (HashMap<String, (Period, bool)>, Self) {
         let list = std::mem::take(&mut self.list);
         let (fresh, live): (Vec<_>, Vec<_>) = list
             .into_iter()
@@ -306,7 +266,7 @@ impl Timers {
         let before = self.keys().into_iter().zip(&self.list);
         let before = before.filter(|(_, timer)| matches!(timer.made_by, RegisteredBy::Reload(_)));
         let before = before
-            .map(|(key, timer)| (key, (timer.delay, false)))
+            .map(|(key, timer)| (key, (timer.period.clone(), false)))
             .collect();
         let fresh = Self {
             list: fresh,
@@ -315,11 +275,12 @@ impl Timers {
         (before, fresh)
     }
 
-    /// Returns the keys of the timers of a draft, with their delays, and `true` for timers that `on_connection` itself
+    /// Returns the keys of the timers of a draft, with their periods, and `true` for timers that `on_connection` itself
     /// cleared.
-    pub(super) fn delays(&self) -> HashMap<String, (Duration, bool)> {
-        let delays = self.list.iter().map(|timer| (timer.delay, timer.gone));
-        self.keys().into_iter().zip(delays).collect()
+    pub(super) fn periods(&self) -> HashMap<String, (Period, bool)> {
+        let periods = self.list.iter();
+        let periods = periods.map(|timer| (timer.period.clone(), timer.gone));
+        self.keys().into_iter().zip(periods).collect()
     }
 
     /// Returns the key of each timer, which is the same in every version: its code, and its number among the timers
@@ -333,7 +294,7 @@ impl Timers {
         self.list.iter().map(|timer| Entry {
             group: Use::Timer.group(timer.handler.function()),
             handler: &timer.handler,
-            delay: timer.delay,
+            period: Some(&timer.period),
         })
     }
 
@@ -362,77 +323,6 @@ fn keys_of(list: &[Timer]) -> Vec<String> {
 }
 
 /// Returns the delay of a timer that a script sets.
-fn milliseconds(delay: i64) -> Duration {
-    Duration::from_millis(delay.max(1).unsigned_abs())
-}
-
-impl Timer {
-    fn start(&mut self, when_due: impl FnOnce() + Send + 'static) {
-        let due = self.due;
-        let task = tokio::spawn(async move {
-            tokio::time::sleep_until(due).await;
-            when_due();
-        });
-        self.task = Some(task.abort_handle());
-    }
-
-    /// Adopts the edited period of an interval, counted from the last time it fired. A pending timeout keeps its due
-    /// time.
-    fn change_period(&mut self, old: Duration, new: Duration) {
-        if self.repeats && self.delay == old && old != new {
-            let last = self.due.checked_sub(old).unwrap_or(self.due);
-            self.due = (last + new).max(Instant::now());
-            self.delay = new;
-            self.stop();
-        }
-    }
-
-    /// Adopts an edited function name: an interval that becomes a timeout fires once more, and a timeout that becomes
-    /// an interval continues as an interval, even if it has already fired.
-    fn repeat(&mut self, repeats: bool) {
-        if repeats && !self.repeats && self.gone {
-            self.gone = false;
-            self.due = Instant::now() + self.delay;
-        }
-        self.repeats = repeats;
-    }
-
-    /// Clears or restores the timer, because the new code of `on_connection` clears it, or no longer does.
-    fn turn(&mut self, was_cleared: bool, is_cleared: bool) -> Changes {
-        let mut changes = Changes::default();
-        if !was_cleared && is_cleared && !self.gone {
-            changes.removed += 1;
-            self.end();
-            self.cleared_at_once = true;
-        }
-        // A timer that a handler has cleared stays cleared, and one that has fired stays fired.
-        if was_cleared && !is_cleared && self.cleared_at_once {
-            changes.added += 1;
-            (self.gone, self.cleared_at_once) = (false, false);
-            self.due = Instant::now() + self.delay;
-        }
-        changes
-    }
-
-    /// Returns `true` if the timer cannot fire again, but is remembered.
-    fn is_past(&self) -> bool {
-        self.gone && self.made_by == RegisteredBy::Connection
-    }
-
-    /// Returns a hash that identifies the timer. An edit and its undo do not change the hash.
-    fn identity(&self) -> u64 {
-        let texts = self.handler.captured_texts();
-        self.handler.identity((self.delay, self.repeats, texts))
-    }
-
-    fn end(&mut self) {
-        self.gone = true;
-        self.stop();
-    }
-
-    fn stop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
-    }
+fn milliseconds(delay: i64) -> Period {
+    Period::Delay(Duration::from_millis(delay.max(1).unsigned_abs()))
 }

@@ -225,6 +225,10 @@ const GLOBALS: Table = &[
         "`random_id()` makes an id that nobody can guess",
     ),
     (
+        &["bcrypt", "argon2"],
+        "passwords are hashed with `password::hash(text, |err, hash| ...)`",
+    ),
+    (
         &["require"],
         "a file of the scripts folder is imported with `import \"lib/names\" as names;`",
     ),

@@ -99,6 +99,8 @@ counters! {
     service_calls: "calls of services by scripts, such as `http::get`",
     /// See [`HostEvent::ServiceFailed`].
     service_failures: "calls of services that failed",
+    /// See [`Host::script_metrics`](crate::Host::script_metrics).
+    metrics_dropped: "changes of metrics of scripts that were dropped at the limit of series",
     script_read_errors: "times that the scripts could not be read or watched",
 }
 

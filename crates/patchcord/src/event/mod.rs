@@ -7,6 +7,7 @@ mod refusal;
 mod reload;
 #[cfg(any(test, feature = "internals"))]
 pub mod samples;
+mod script_metrics;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -23,6 +24,8 @@ pub use counter::Counter;
 pub use counters::Counters;
 pub use refusal::{ConnectRefusal, RefusedConnects};
 pub use reload::{Failure, Reload, Room, Silent, StaleCode, Variable};
+pub(crate) use script_metrics::{Change, Labels, Noted, ScriptMetrics};
+pub use script_metrics::{MetricKind, MetricSeries, MetricValue, ScriptMetric};
 pub use text::EventText;
 
 pub use crate::script::{ChangeKind, CodeChange};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::connection::Clock;
+
 /// Lifecycle of a host: the signal to close, the work that a close waits for, and the gate.
 #[derive(Debug, Clone)]
 pub(crate) struct Lifecycle {
@@ -14,6 +16,8 @@ pub(crate) struct Lifecycle {
     pub(super) work: TaskTracker,
     /// Tracker of the tasks that write the send queues of clients.
     pub(super) writes: TaskTracker,
+    /// Clock by which schedules run.
+    pub(super) clock: Clock,
     gate: Gate,
 }
 
@@ -28,7 +32,7 @@ pub(super) type Pass = OwnedRwLockReadGuard<()>;
 pub(super) type ClosedGate = OwnedRwLockWriteGuard<()>;
 
 impl Lifecycle {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         let ended = || {
             let tracker = TaskTracker::new();
             // `TaskTracker::wait` returns only for a closed tracker. A closed tracker still accepts tasks.
@@ -39,6 +43,7 @@ impl Lifecycle {
             closing: CancellationToken::new(),
             work: ended(),
             writes: ended(),
+            clock,
             gate: Gate::default(),
         }
     }

@@ -59,6 +59,8 @@ pub use reload::{
     versions::{DiffError, VersionInfo},
     watch::Watching,
 };
+#[cfg(feature = "testing")]
+pub(crate) use services::metrics::labels as metric_labels;
 pub use socketio::attached::warnings::AttachError;
 pub use steer::{
     SteerError,
@@ -77,7 +79,7 @@ use crate::{
     api,
     connection::{Connection, Link, NamespaceLink, Serving, Turn, Work},
     diagnostic::Diagnostic,
-    event::{Counters, HostEvent},
+    event::{Counters, HostEvent, ScriptMetric},
     script::{ApiReference, LoadError, Page},
     watch::WatchError,
 };
@@ -780,6 +782,24 @@ impl Host {
     /// Waits until all work that was handed over to other tasks has ended.
     pub(crate) async fn wait_idle(&self) {
         self.state.lifecycle.work.wait().await;
+    }
+
+    /// Returns the metrics that scripts count with `metrics::incr`, `metrics::gauge` and `metrics::time`, sorted by
+    /// their names.
+    ///
+    /// ```
+    /// use patchcord::{event::MetricValue, testing::TestHost};
+    ///
+    /// let host = TestHost::new("fn on_connection(socket) { metrics::incr(\"visits\"); }");
+    /// let _ada = host.connect("/")?;
+    /// // An application calls `Host::script_metrics`.
+    /// let metrics = host.script_metrics();
+    /// assert_eq!(metrics[0].name, "visits");
+    /// assert_eq!(metrics[0].series[0].value, MetricValue::Counter(1));
+    /// # Ok::<(), patchcord::testing::Refused>(())
+    /// ```
+    pub fn script_metrics(&self) -> Vec<ScriptMetric> {
+        self.state.services.metrics.all()
     }
 
     /// Returns the services that scripts call.

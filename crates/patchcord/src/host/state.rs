@@ -47,7 +47,7 @@ impl HostState {
     ) -> Self {
         let options = Arc::new(options);
         let announcer = Announcer::new(listeners);
-        let lifecycle = Lifecycle::new();
+        let lifecycle = Lifecycle::new(services.clock.clone());
         let namespaces = Namespaces::new(
             options.clients.max_namespaces,
             announcer.clone(),

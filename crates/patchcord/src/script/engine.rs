@@ -9,6 +9,7 @@
 use rhai::{Engine, Module};
 
 use super::{
+    cron::{cron_problem, zone_problem},
     library::pattern_problem,
     limits::Limits,
     sandbox::{self, Globals},
@@ -46,7 +47,10 @@ impl EngineBuilder {
             engine: sandbox::engine(limits),
             globals: Globals::NONE,
             vocabulary: Vocabulary::NONE,
-            checks: vec![("re", ArgumentCheck::new(pattern_check))],
+            checks: vec![
+                ("re", ArgumentCheck::new(pattern_check)),
+                ("cron", ArgumentCheck::new(cron_check)),
+            ],
         }
     }
 
@@ -108,8 +112,19 @@ impl EngineBuilder {
         for (function, check) in checks {
             known.check_argument(function, check);
         }
+        known.check_second_argument("cron", ArgumentCheck::new(zone_check));
         (engine, known)
     }
+}
+
+/// Returns the problem of a schedule of `cron`.
+fn cron_check(expression: Option<&str>) -> Option<Diagnostic> {
+    cron_problem(expression?).map(Diagnostic::error)
+}
+
+/// Returns the problem of a time zone of `cron`.
+fn zone_check(zone: Option<&str>) -> Option<Diagnostic> {
+    zone_problem(zone?).map(Diagnostic::error)
 }
 
 /// Returns the problem of a pattern of `re`.

@@ -22,6 +22,7 @@ mod code;
 mod compile;
 mod constants;
 mod copies;
+mod cron;
 mod engine;
 mod folder;
 mod handler;
@@ -74,6 +75,8 @@ pub use code::Code;
 pub(crate) use compile::module as check_module;
 #[doc(hidden)]
 pub use copies::Copies;
+#[doc(hidden)]
+pub use cron::Cron;
 #[doc(hidden)]
 pub use engine::EngineBuilder;
 pub use folder::Folder;

@@ -51,7 +51,7 @@ impl Use<'_> {
             Self::Listener(event) => {
                 row.is_listener() && row.event.as_ref().is_none_or(|named| named == event)
             }
-            Self::Timer => matches!(row.word.as_str(), "set_timeout" | "set_interval"),
+            Self::Timer => matches!(row.word.as_str(), "set_timeout" | "set_interval" | "cron"),
             Self::Answer => false,
         }
     }

@@ -39,6 +39,8 @@ pub struct SymbolTable {
     closed: BTreeSet<TypeId>,
     /// Checks of calls, by the name of the function, with its namespace.
     argument_checks: BTreeMap<String, ArgumentCheck>,
+    /// Checks of the second argument, if it is a literal string.
+    second_argument_checks: BTreeMap<String, ArgumentCheck>,
 }
 
 /// Check of a call before the script runs, by its first argument.
@@ -151,6 +153,22 @@ impl SymbolTable {
     ) -> Option<Diagnostic> {
         let ArgumentCheck(problem) = self.argument_checks.get(function)?;
         problem(argument)
+    }
+
+    /// Adds a check of the calls of a function by their second argument.
+    pub(super) fn check_second_argument(&mut self, function: &str, check: ArgumentCheck) {
+        self.second_argument_checks
+            .insert(function.to_owned(), check);
+    }
+
+    /// Returns the problem of a call with this second argument.
+    pub(super) fn second_argument_problem(
+        &self,
+        function: &str,
+        argument: &str,
+    ) -> Option<Diagnostic> {
+        let ArgumentCheck(problem) = self.second_argument_checks.get(function)?;
+        problem(Some(argument))
     }
 
     /// Returns the type of the handle with this name.

@@ -1,4 +1,6 @@
-//! Metrics endpoint: `GET /metrics` returns the counters of the host, in Prometheus' text format.
+//! Metrics endpoint: `GET /metrics` returns the counters of the host, and the metrics of its scripts, in Prometheus'
+//! text format. The names of the host begin with `patchcord_`, and those of scripts with `script_`, so that they are
+//! never the same.
 
 use std::fmt::Write;
 
@@ -8,7 +10,11 @@ use axum::{
     routing::get,
 };
 
-use crate::{diagnostic::visible, host::Host};
+use crate::{
+    diagnostic::visible,
+    event::{MetricKind, MetricValue, ScriptMetric},
+    host::Host,
+};
 
 const TEXT: [(HeaderName, &str); 1] = [(
     header::CONTENT_TYPE,
@@ -51,7 +57,61 @@ fn text(host: &Host) -> String {
         let label = label(&namespace);
         let _ = writeln!(text, "patchcord_sockets{{namespace=\"{label}\"}} {sockets}");
     }
+    for metric in host.script_metrics() {
+        script_metric(&mut text, &metric);
+    }
     text
+}
+
+/// Writes a metric of scripts.
+fn script_metric(text: &mut String, metric: &ScriptMetric) {
+    let (ending, kind) = match metric.kind {
+        MetricKind::Counter => ("_total", "counter"),
+        MetricKind::Gauge => ("", "gauge"),
+        MetricKind::Time => ("_seconds", "histogram"),
+    };
+    let name = format!("script_{}{ending}", metric.name);
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "# TYPE {name} {kind}");
+    for series in &metric.series {
+        let labels = series.labels.iter();
+        let labels: Vec<_> = labels
+            .map(|(name, value)| format!("{name}=\"{}\"", label(value)))
+            .collect();
+        let mut line = |ending: &str, more: Option<String>, value: &dyn std::fmt::Display| {
+            let all: Vec<_> = labels.iter().cloned().chain(more).collect();
+            let all = match all.is_empty() {
+                true => String::new(),
+                false => format!("{{{}}}", all.join(",")),
+            };
+            let _ = writeln!(text, "{name}{ending}{all} {value}");
+        };
+        match &series.value {
+            MetricValue::Counter(count) => line("", None, count),
+            MetricValue::Gauge(value) => line("", None, &number(*value)),
+            MetricValue::Time {
+                count,
+                sum_seconds,
+                buckets,
+            } => {
+                for (bound, count) in buckets {
+                    line("_bucket", Some(format!("le=\"{bound}\"")), count);
+                }
+                line("_bucket", Some("le=\"+Inf\"".to_owned()), count);
+                line("_sum", None, &number(*sum_seconds));
+                line("_count", None, count);
+            }
+        }
+    }
+}
+
+/// Returns a number as Prometheus reads it.
+fn number(value: f64) -> String {
+    match value {
+        f64::INFINITY => "+Inf".to_owned(),
+        f64::NEG_INFINITY => "-Inf".to_owned(),
+        value => value.to_string(),
+    }
 }
 
 /// Escapes the value of a label. Adds no quotes around it.

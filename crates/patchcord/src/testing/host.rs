@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     connection::Turn,
-    event::{Counters, HostEvent, Reload, StagedScript},
+    event::{Counters, HostEvent, Labels, MetricValue, Reload, ScriptMetric, StagedScript},
     host::{
         Audience, DiffError, Host, HostBuilder, Inspection, NamespaceError, NamespaceHandle,
         Options, Preview, Rebound, Record, Reset, RollbackError, RolledBack, SocketInfo,
@@ -32,6 +32,10 @@ use crate::{
 /// Number of times that other tasks may run in one step of the clock: for the timer that is due, the work that it
 /// posts, and the timer that is set again.
 const YIELDS: usize = 4;
+
+/// Maximum time that [`TestHost::advance`] passes in steps of 1 ms, at the end of the time that it advances. Before it,
+/// the clock goes from one timer to the next.
+const STEPPED_MS: u64 = 1_000;
 
 /// Maximum time of a script call in a test.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -119,6 +123,16 @@ impl TestHost {
     /// Returns the counters of the host.
     pub fn counters(&self) -> &Counters {
         self.host.counters()
+    }
+
+    /// Returns the metrics that scripts count: see [`Host::script_metrics`].
+    pub fn script_metrics(&self) -> Vec<ScriptMetric> {
+        self.host.script_metrics()
+    }
+
+    /// Returns the numbers of one series of a metric that scripts count, if it exists.
+    pub(super) fn metric(&self, name: &str, labels: &Labels) -> Option<MetricValue> {
+        self.host.services().metrics.value(name, labels)
     }
 
     /// Connects a client to a namespace.
@@ -402,11 +416,15 @@ impl TestHost {
         self.runtime.wait_for(self.host.abandon())
     }
 
-    /// Advances the clock of timers, and runs everything that becomes due.
+    /// Advances the clock of timers, and runs everything that becomes due. The clock of schedules, which `cron` sets,
+    /// advances with it; it starts on 1 January 2026 at 00:00 UTC.
     pub fn advance(&self, milliseconds: u64) {
         // The clock advances in steps, so that a repeating timer fires at each of its times.
+        let stepped = milliseconds.min(STEPPED_MS);
+        self.runtime
+            .skip(Duration::from_millis(milliseconds - stepped));
         self.runtime.wait_for(async {
-            for _ in 0..milliseconds {
+            for _ in 0..stepped {
                 tokio::time::advance(Duration::from_millis(1)).await;
                 for _ in 0..YIELDS {
                     tokio::task::yield_now().await;
@@ -414,6 +432,31 @@ impl TestHost {
                 self.runtime.wait_idle().await;
             }
         });
+    }
+
+    /// Advances the clock of schedules to a time, such as `2026-03-29T03:00:00Z`, and runs everything that becomes due.
+    ///
+    /// ```
+    /// use patchcord::testing::TestHost;
+    ///
+    /// let host = TestHost::new("fn on_load() { cron(\"0 3 * * *\", || print(\"cleaned up\")); }");
+    /// host.advance_to("2026-01-03T00:00:00Z")?;
+    /// assert_eq!(host.log(), ["cleaned up"; 2]);
+    /// # Ok::<(), String>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Fails if the text is not a time, or the time has passed.
+    pub fn advance_to(&self, time: &str) -> Result<(), String> {
+        let wanted: jiff::Timestamp = time
+            .parse()
+            .map_err(|_| format!("`{time}` is not a time such as `2026-03-29T03:00:00Z`"))?;
+        let now = self.runtime.run(|| self.host.services().clock.now());
+        let missing = wanted.as_millisecond() - now.as_millisecond();
+        let missing = u64::try_from(missing)
+            .map_err(|_| format!("`{time}` has passed: the clock of this test is at {now}"))?;
+        self.advance(missing);
+        Ok(())
     }
 
     /// Runs calls that follow a slow call on the threads for slow calls, as a server does.

@@ -2,11 +2,12 @@
 //!
 //! Invariant: when a step returns, everything that results from it has happened.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     runtime::{Builder, Runtime},
     task::yield_now,
+    time::{Instant, sleep_until},
 };
 
 use super::network::Network;
@@ -41,6 +42,11 @@ impl TestRuntime {
     /// Creates the runtime of a host and its clients.
     pub(super) fn new(host: Host, network: Network) -> Self {
         let runtime = runtime();
+        {
+            let _runtime = runtime.enter();
+            // Starts the clock of schedules.
+            let _start = host.services().clock.now();
+        }
         Self(Arc::new(Driven {
             host,
             network,
@@ -71,6 +77,15 @@ impl TestRuntime {
                 never = busy => never,
             }
         })
+    }
+
+    /// Advances the clock, from one timer to the next, and runs everything that becomes due. The clock does not wait for
+    /// threads for slow calls, which tests of scripts do not use.
+    pub(super) fn skip(&self, time: Duration) {
+        if !time.is_zero() {
+            // The clock of an idle runtime goes to the next timer by itself.
+            self.wait_for(async { sleep_until(Instant::now() + time).await });
+        }
     }
 
     /// Runs `act`, and then everything that results from it.

@@ -16,7 +16,8 @@ use super::{
 use crate::{
     api,
     diagnostic::type_word,
-    host::{Options, Services},
+    event::MetricValue,
+    host::{Options, Services, metric_labels},
     script::{ApiReference, EngineBuilder, Globals, Limits, ReplSession, SymbolTable, Vocabulary},
     value::{self, to_packet},
 };
@@ -263,6 +264,59 @@ mod words {
     #[rhai_fn(return_raw, volatile)]
     pub(super) fn advance(ms: INT) -> Result<(), Box<EvalAltResult>> {
         on_host(|host| host.advance(u64::try_from(ms).unwrap_or_default()))
+    }
+
+    /// Advances the clock of schedules to a time, and runs everything that becomes due. A schedule is set by `cron`. The
+    /// clock starts on 1 January 2026 at 00:00 UTC, and `advance` moves it too; `now_ms()` does not follow it.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// advance_to("2026-03-29T03:00:00Z");
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub(super) fn advance_to(time: &str) -> Result<(), Box<EvalAltResult>> {
+        on_host(|host| host.advance_to(time))?.or_else(|error| fail(error, vec![]))
+    }
+
+    /// Returns the value of a metric that scripts count: a number for `metrics::incr` and `metrics::gauge`, a map
+    /// `#{ count, sum_ms }` for `metrics::time`, and `()` if nothing has counted it.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// ada.emit("say", "hello");
+    /// assert_eq(metric("messages"), 1);
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub(super) fn metric(name: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+        metric_of(name, Map::new())
+    }
+
+    /// Returns the value of a metric for these labels.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// ada.emit("say", "hello");
+    /// assert_eq(metric("messages_of_room", #{ room: "lobby" }), 1);
+    /// ```
+    #[rhai_fn(name = "metric", return_raw, volatile)]
+    pub(super) fn metric_of(name: &str, labels: Map) -> Result<Dynamic, Box<EvalAltResult>> {
+        let labels = metric_labels("metric", &labels)?;
+        Ok(match on_host(|host| host.metric(name, &labels))? {
+            Some(MetricValue::Counter(count)) => INT::try_from(count).unwrap_or(INT::MAX).into(),
+            Some(MetricValue::Gauge(value)) => value.into(),
+            Some(MetricValue::Time {
+                count, sum_seconds, ..
+            }) => {
+                let count = INT::try_from(count).unwrap_or(INT::MAX);
+                let sum = sum_seconds * 1_000.0;
+                Map::from([
+                    ("count".into(), count.into()),
+                    ("sum_ms".into(), sum.into()),
+                ])
+                .into()
+            }
+            None => Dynamic::UNIT,
+        })
     }
 
     /// Sets a variable of the environment, as scripts read it with `env`. The variables of the real environment are not

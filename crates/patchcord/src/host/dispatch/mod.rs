@@ -18,12 +18,12 @@ use std::{
 
 use rhai::Dynamic;
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use self::{keyed_limits::KeyedLimits, slow_pool::SlowPool};
 use crate::{
     api::{self, Socket},
-    connection::{Connection, Driver, Namespace, Phase, Turn, Work},
+    connection::{Clock, Connection, Driver, Namespace, Phase, Turn, Work},
     diagnostic::{Diagnostic, Origin, Place},
     event::{Counters, HostEvent},
     host::{
@@ -45,6 +45,7 @@ pub(crate) struct Dispatcher {
     namespaces: Weak<Namespaces>,
     /// Tracker of the work that was handed over to other tasks or threads.
     handed_over: TaskTracker,
+    clock: Clock,
     slow: SlowPool,
     keyed_limits: KeyedLimits,
     on_failure: OnFailure,
@@ -103,6 +104,14 @@ impl Driver for Dispatcher {
     fn announce(&self, event: HostEvent) {
         self.announcer.announce(event);
     }
+
+    fn test_hold(&self) -> Option<TaskTrackerToken> {
+        self.clock.is_of_test().then(|| self.handed_over.token())
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
 }
 
 impl Dispatcher {
@@ -119,6 +128,7 @@ impl Dispatcher {
             announcer,
             namespaces: Arc::downgrade(namespaces),
             handed_over: lifecycle.work.clone(),
+            clock: lifecycle.clock.clone(),
             slow: SlowPool::default(),
             keyed_limits: KeyedLimits::default(),
             on_failure,

@@ -4,12 +4,12 @@ use std::{
     any::{TypeId, type_name},
     fmt::Display,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use rhai::{Dynamic, FnPtr, NativeCallContext, RhaiFunc, Variant};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
 use crate::{
     connection::{Call, Connection, Namespace, Turn, Work},
@@ -44,14 +44,32 @@ pub struct AsyncContext {
     namespace: Arc<Namespace>,
     socket: Option<Arc<str>>,
     cancellation: CancellationToken,
+    hold: TestHold,
 }
 
+/// Guard that keeps a test waiting until the closure of a call has its result; empty if nothing waits for the call.
+#[derive(Debug, Clone, Default)]
+struct TestHold(Arc<OnceLock<TaskTrackerToken>>);
+
 impl AsyncContext {
-    pub(super) fn new(connection: &Connection) -> Self {
+    pub(super) fn new(caller: &Caller<'_>) -> Self {
+        let connection = caller.connection;
         Self {
             namespace: connection.namespace().clone(),
             socket: connection.socket().map(|_| connection.id().clone()),
             cancellation: connection.cancellation(),
+            hold: caller.hold.clone(),
+        }
+    }
+
+    /// Makes a test wait for the result of this call, whose closure then runs before the step of the test ends. It is
+    /// for functions whose result comes from a thread of this process in a bounded time. A function that waits for a
+    /// timer, a client or the end of its caller must not use this, because the clock of the test stands still
+    /// meanwhile. Without a test, it has no effect: a close does not wait for such calls.
+    pub(in crate::host) fn wait_in_tests(&self) {
+        if let Some(token) = self.namespace.driver().test_hold() {
+            // A call that already has a token keeps it.
+            let _ = self.hold.0.set(token);
         }
     }
 
@@ -116,7 +134,14 @@ pub trait AsyncFunction<Args>: sealed::Begin<Args> {}
 impl<Args, F: sealed::Begin<Args>> AsyncFunction<Args> for F {}
 
 mod sealed {
-    use super::{Answer, Connection, Dynamic, Type};
+    use super::{Answer, Connection, Dynamic, TestHold, Type};
+
+    /// Caller of an asynchronous function.
+    #[derive(Debug)]
+    pub struct Caller<'a> {
+        pub(super) connection: &'a Connection,
+        pub(super) hold: &'a TestHold,
+    }
 
     /// Function with these argument types.
     pub trait Begin<Args>: Send + Sync + 'static {
@@ -124,11 +149,12 @@ mod sealed {
         fn types() -> Vec<Type>;
 
         /// Calls the function, and returns its future; `None` if the arguments do not have these types.
-        fn begin(&self, caller: &Connection, args: Vec<Dynamic>) -> Option<Answer>;
+        fn begin(&self, caller: &Caller<'_>, args: Vec<Dynamic>) -> Option<Answer>;
     }
 }
 
 use sealed::Begin;
+pub(super) use sealed::Caller;
 
 macro_rules! async_function {
     ($($name:ident),*) => {
@@ -149,7 +175,7 @@ macro_rules! async_function {
             }
 
             #[allow(non_snake_case, unused_mut, unused_variables, reason = "for any number of arguments")]
-            fn begin(&self, $caller: &Connection, args: Vec<Dynamic>) -> Option<Answer> {
+            fn begin(&self, $caller: &Caller<'_>, args: Vec<Dynamic>) -> Option<Answer> {
                 let mut args = args.into_iter();
                 $(let $name = args.next()?.try_cast::<$name>()?;)*
                 let future = self($($context,)? $($name),*);
@@ -196,8 +222,8 @@ pub(super) fn native<Args: 'static>(
 ) -> (Vec<Type>, RhaiFunc) {
     let types = types_of(&function);
     let mismatch = format!("`{name}` takes other types of arguments");
-    let begin = move |connection: &Connection, args| {
-        let answer = function.begin(connection, args);
+    let begin = move |caller: &Caller<'_>, args| {
+        let answer = function.begin(caller, args);
         answer.ok_or_else(|| mismatch.clone())
     };
     (types, waiting(name, true, begin))
@@ -208,7 +234,7 @@ pub(super) fn native<Args: 'static>(
 pub(super) fn waiting(
     name: &str,
     has_closure: bool,
-    begin: impl Fn(&Connection, Vec<Dynamic>) -> Result<Answer, String> + Send + Sync + 'static,
+    begin: impl Fn(&Caller<'_>, Vec<Dynamic>) -> Result<Answer, String> + Send + Sync + 'static,
 ) -> RhaiFunc {
     let name = name.to_owned();
     let call = move |context: Option<NativeCallContext<'_>>, args: &mut [&mut Dynamic]| {
@@ -244,19 +270,22 @@ pub(super) fn waiting(
                 "`{name}`: {limit} calls of this socket wait for their results already, which is the limit"
             ));
         };
-        match begin(&turn.connection, values) {
-            Ok(answer) => {
-                let of = turn.connection.beginnings();
-                tokio::spawn(deliver(
-                    turn,
-                    handler.map(|handler| (handler, of)),
-                    pending,
-                    answer,
-                ));
-                Ok(Dynamic::UNIT)
-            }
-            Err(problem) => refuse(problem),
-        }
+        let hold = TestHold::default();
+        let caller = Caller {
+            connection: &turn.connection,
+            hold: &hold,
+        };
+        let answer = match begin(&caller, values) {
+            Ok(answer) => answer,
+            Err(problem) => return refuse(problem),
+        };
+        let of = turn.connection.beginnings();
+        let delivery = deliver(turn, handler.map(|handler| (handler, of)), pending, answer);
+        tokio::spawn(async move {
+            delivery.await;
+            drop(hold);
+        });
+        Ok(Dynamic::UNIT)
     };
     RhaiFunc::Pure {
         func: Arc::new(call),

@@ -9,12 +9,8 @@ use rhai::{
     RhaiNativeFunc, Variant, is_valid_function_name,
 };
 
-use self::async_fn::{Answer, AsyncContext, AsyncFunction, Type};
-use crate::{
-    api,
-    connection::{Connection, Turn},
-    script,
-};
+use self::async_fn::{Answer, AsyncContext, AsyncFunction, Caller, Type};
+use crate::{api, connection::Turn, script};
 
 /// Name of a function that scripts can call, with the names of its parameters and a comment. Editors show all of them.
 ///
@@ -276,7 +272,7 @@ impl Functions {
         let has_closure = types
             .last()
             .is_some_and(|(id, _)| *id == TypeId::of::<FnPtr>());
-        let begin = move |connection: &Connection, args| begin(AsyncContext::new(connection), args);
+        let begin = move |caller: &Caller<'_>, args| begin(AsyncContext::new(caller), args);
         let function = async_fn::waiting(full_name, has_closure, begin);
         let (types, names): (Vec<_>, Vec<_>) = types.iter().copied().unzip();
         if has_closure {

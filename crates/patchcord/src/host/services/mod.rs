@@ -11,14 +11,16 @@ mod given;
 mod http;
 #[cfg(feature = "jwt")]
 mod jwt;
+pub(super) mod metrics;
+mod password;
 
 use std::sync::Arc;
 
-use self::env::Environment;
 #[cfg(all(feature = "http", feature = "testing"))]
 pub(crate) use self::http::StandIns as HttpStandIns;
+use self::{env::Environment, password::Passwords};
 use super::{functions::Functions, options::Options};
-use crate::{api, script::EngineBuilder};
+use crate::{api, connection::Clock, event::ScriptMetrics, script::EngineBuilder};
 
 /// Services of a host.
 #[derive(Debug)]
@@ -28,6 +30,11 @@ pub(crate) struct Services {
     /// HTTP requests.
     #[cfg(feature = "http")]
     pub(crate) http: http::Http,
+    /// Metrics that scripts count.
+    pub(crate) metrics: Arc<ScriptMetrics>,
+    /// Clock by which schedules run.
+    pub(crate) clock: Clock,
+    passwords: Arc<Passwords>,
 }
 
 impl Services {
@@ -37,6 +44,12 @@ impl Services {
             environment: Environment::new(&options.permissions.allow_env, in_test),
             #[cfg(feature = "http")]
             http: http::Http::new(&options.permissions.allow_net, in_test),
+            metrics: Arc::default(),
+            clock: match in_test {
+                true => Clock::of_test(),
+                false => Clock::default(),
+            },
+            passwords: Arc::default(),
         })
     }
 
@@ -52,7 +65,12 @@ impl Services {
         let functions = env::register(self, Functions::new());
         let engine = api::engine(&options.limits)
             .functions(functions.into_module())
-            .argument_check("env", env::check(self));
+            .argument_check("env", env::check(self))
+            .module(
+                "password",
+                password::functions(&self.passwords).into_module(),
+            )
+            .module("metrics", metrics::functions(&self.metrics).into_module());
         let engine = self.with_pure_modules(engine);
         #[cfg(feature = "http")]
         let engine = http::checks(self).fold(

@@ -34,7 +34,8 @@ impl Check<'_> {
                 .for_each(|variable| variable.used = true);
         }
         if let Some(root) = call.namespace.path.first() {
-            let types = self.given(None, call, false);
+            let is_word = !self.aliases.contains_key(root.name.as_str());
+            let types = self.given(None, call, is_word);
             if self.namespace(&call.namespace, &root.name) && call.namespace.path.len() == 1 {
                 return self.qualified_call(&root.name, call, position, &types);
             }
@@ -77,7 +78,7 @@ impl Check<'_> {
         None
     }
 
-    /// Reports a first argument that cannot work, such as the pattern of `re("[a-z")`.
+    /// Reports a first or second argument that cannot work, such as the pattern of `re("[a-z")`.
     fn argument(&mut self, function: &str, call: &FnCallExpr, position: Position) {
         let first = call.args.first();
         let literal = first.and_then(|first| match first {
@@ -91,6 +92,11 @@ impl Check<'_> {
         if let Some(problem) = self.known.argument_problem(function, literal) {
             let at = first.map_or(position, Expr::start_position);
             self.report(problem, at, "");
+        }
+        if let Some(Expr::StringConstant(text, position)) = call.args.get(1)
+            && let Some(problem) = self.known.second_argument_problem(function, text)
+        {
+            self.report(problem, *position, "");
         }
     }
 
@@ -335,7 +341,12 @@ impl Check<'_> {
     /// Checks the arguments of a call, and returns their types. A function of the API (`is_word`) may declare the
     /// parameters of its closure.
     fn given(&mut self, receiver: Type, call: &FnCallExpr, is_word: bool) -> Vec<Type> {
-        let (word, args) = (call.name.as_str(), &call.args);
+        let args = &call.args;
+        let word = match call.namespace.path.first() {
+            Some(root) => format!("{}::{}", root.name, call.name),
+            None => call.name.to_string(),
+        };
+        let word = word.as_str();
         let first = args.first().and_then(|argument| match argument {
             Expr::StringConstant(text, _) => Some(text.as_str()),
             _ => None,

@@ -192,6 +192,9 @@ fn begin(
     request: Prepared,
 ) -> Result<Answer, String> {
     services.http.check(&request.target)?;
+    if services.http.stand_ins.is_some() {
+        context.wait_in_tests();
+    }
     let services = services.clone();
     Ok(Box::pin(async move {
         let http = &services.http;
