@@ -4,6 +4,7 @@
 //! series that exists takes one shared lock and changes atomic numbers.
 
 mod cell;
+mod value;
 
 use std::{
     collections::HashMap,
@@ -15,23 +16,13 @@ use serde::Serialize;
 
 use self::cell::Cell;
 
+pub(crate) use self::value::Change;
+pub use self::value::{MetricKind, MetricValue};
+
 /// Maximum number of series of a host.
 const MAX_SERIES: usize = 1_000;
 /// Labels of a series, sorted by their names.
 pub(crate) type Labels = Vec<(String, String)>;
-
-/// Kind of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum MetricKind {
-    /// Count that only grows: `metrics::incr`.
-    Counter,
-    /// Number that rises and falls: `metrics::gauge`.
-    Gauge,
-    /// Durations: `metrics::time`.
-    Time,
-}
 
 /// Metric of scripts, with all of its series.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,26 +46,6 @@ pub struct MetricSeries {
     pub value: MetricValue,
 }
 
-/// Numbers of a series.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
-#[non_exhaustive]
-pub enum MetricValue {
-    /// Count of a counter.
-    Counter(u64),
-    /// Value of a gauge.
-    Gauge(f64),
-    /// Durations.
-    Time {
-        /// Number of durations.
-        count: u64,
-        /// Sum of the durations, in seconds.
-        sum_seconds: f64,
-        /// Upper bounds in seconds, each with the number of durations up to it.
-        buckets: Vec<(f64, u64)>,
-    },
-}
-
 /// Result of a change that a script makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Noted {
@@ -87,27 +58,6 @@ pub(crate) enum Noted {
     },
     /// The name, or a name in the text of metrics, belongs to a metric of this kind.
     Taken(MetricKind),
-}
-
-/// Change of a series.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Change {
-    /// Adds to a counter.
-    Add(u64),
-    /// Sets a gauge.
-    Set(f64),
-    /// Adds a duration in milliseconds.
-    Time(f64),
-}
-
-impl Change {
-    const fn kind(self) -> MetricKind {
-        match self {
-            Self::Add(_) => MetricKind::Counter,
-            Self::Set(_) => MetricKind::Gauge,
-            Self::Time(_) => MetricKind::Time,
-        }
-    }
 }
 
 #[derive(Debug)]

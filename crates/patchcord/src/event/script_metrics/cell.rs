@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Change, MetricKind, MetricValue};
+use super::value::{Change, MetricKind, MetricValue};
 
 /// Upper bounds of the buckets of a duration, in seconds.
 const BUCKETS_SECONDS: [f64; 13] = [
