@@ -439,7 +439,8 @@ impl TestHost {
     /// ```
     /// use patchcord::testing::TestHost;
     ///
-    /// let host = TestHost::new("fn on_load() { cron(\"0 3 * * *\", || print(\"cleaned up\")); }");
+    /// let host = TestHost::new("fn on_connection(socket) { }
+    ///     fn on_load() { cron(\"0 3 * * *\", || print(\"cleaned up\")); }");
     /// host.advance_to("2026-01-03T00:00:00Z")?;
     /// assert_eq!(host.log(), ["cleaned up"; 2]);
     /// # Ok::<(), String>(())
