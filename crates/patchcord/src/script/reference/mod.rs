@@ -181,7 +181,12 @@ impl ApiReference {
                 self.place(form.trim_matches('`').split('.').next().unwrap_or(""))
             });
             forms.dedup();
-            let page = Page::new(&receivers);
+            let names = words.first().map(|word| (&word.namespace, &word.name));
+            let name = names.map_or_else(String::new, |(namespace, name)| match namespace.as_str() {
+                "" => name.clone(),
+                namespace => format!("{namespace}::{name}"),
+            });
+            let page = Page::new(&receivers, &name);
             let title = (place + receivers.len(), title(&receivers), page);
             let takes = words.first().map(|word| word.takes()).unwrap_or_default();
             sections

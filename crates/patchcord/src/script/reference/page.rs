@@ -16,6 +16,8 @@ pub enum Page {
     Data,
     /// Functions without a receiver, and those of an application.
     Functions,
+    /// Services: everything that scripts reach beyond their clients.
+    Services,
     /// Strings.
     Strings,
     /// Arrays.
@@ -28,15 +30,19 @@ pub enum Page {
     Binary,
 }
 
+/// Names and namespaces of services.
+const SERVICES: [&str; 7] = ["cron", "db", "env", "http", "jwt", "metrics", "password"];
+
 impl Page {
     /// All pages, in reading order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Hooks,
         Self::Socket,
         Self::Sending,
         Self::Namespace,
         Self::Data,
         Self::Functions,
+        Self::Services,
         Self::Strings,
         Self::Arrays,
         Self::Maps,
@@ -53,6 +59,7 @@ impl Page {
             Self::Namespace => "namespace",
             Self::Data => "data",
             Self::Functions => "functions",
+            Self::Services => "services",
             Self::Strings => "strings",
             Self::Arrays => "arrays",
             Self::Maps => "maps",
@@ -70,6 +77,7 @@ impl Page {
             Self::Namespace => "A namespace",
             Self::Data => "Data",
             Self::Functions => "Functions",
+            Self::Services => "Services",
             Self::Strings => "Strings",
             Self::Arrays => "Arrays",
             Self::Maps => "Maps",
@@ -78,8 +86,12 @@ impl Page {
         }
     }
 
-    /// Returns the page of the functions that are called on these receivers.
-    pub(super) fn new(receivers: &[String]) -> Self {
+    /// Returns the page of a function that is called on these receivers, or has this name, with its namespace.
+    pub(super) fn new(receivers: &[String], full_name: &str) -> Self {
+        let root = full_name.split("::").next().unwrap_or(full_name);
+        if SERVICES.contains(&root) {
+            return Self::Services;
+        }
         let is = |name: &str| receivers.iter().any(|receiver| receiver == name);
         match receivers.first().map(String::as_str) {
             _ if is("operator") => Self::Sending,
@@ -91,6 +103,7 @@ impl Page {
             Some("map") => Self::Maps,
             Some("number") => Self::Numbers,
             Some("binary") => Self::Binary,
+            Some("secret" | "res" | "database") => Self::Services,
             _ => Self::Functions,
         }
     }
