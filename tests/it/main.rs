@@ -18,5 +18,6 @@ mod reload;
 mod repository;
 mod script;
 mod server;
+mod services;
 mod support;
 mod transport;

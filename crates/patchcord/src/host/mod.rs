@@ -42,8 +42,8 @@ pub use functions::{
     async_fn::{AsyncContext, AsyncFunction},
 };
 pub use options::{
-    BadEnvRule, ClientOptions, EnvRule, OnRebindFailure, Options, PermissionOptions, ReloadOptions,
-    Transport, TransportOptions,
+    BadDatabaseUrl, BadEnvRule, ClientOptions, DatabaseOptions, DatabaseUrl, EnvRule,
+    OnRebindFailure, Options, PermissionOptions, ReloadOptions, Transport, TransportOptions,
 };
 pub use origin::{BadOrigin, Origin};
 pub use reload::{
@@ -756,6 +756,8 @@ impl Host {
                 namespace.close_context();
             }
             self.wait_idle().await;
+            // Such as a statement that `on_disconnect` has sent to a database.
+            state.services.idle().await;
             state.namespaces.close().await;
             // socketioxide drops its namespaces before their sockets. The two then reference each other, so each socket
             // is disconnected explicitly.

@@ -24,6 +24,8 @@ const MAX_FILE: u64 = 64 << 10;
 pub struct PermissionOptions {
     /// Variables that scripts may read with `env`.
     pub allow_env: Vec<EnvRule>,
+    /// Names of the databases that scripts may use with `db`: see [`DatabaseOptions`](super::DatabaseOptions).
+    pub allow_db: Vec<String>,
 }
 
 impl PermissionOptions {
@@ -31,6 +33,10 @@ impl PermissionOptions {
         for rule in &self.allow_env {
             let read = rule.variables();
             read.map_err(|reason| InvalidOption::new("permissions.allow_env", reason))?;
+        }
+        if !self.allow_db.is_empty() && !cfg!(feature = "sql") {
+            let reason = "this build has no databases: build it with the feature `sql`";
+            return Err(InvalidOption::new("permissions.allow_db", reason));
         }
         Ok(())
     }

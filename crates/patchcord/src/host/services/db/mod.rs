@@ -1,0 +1,402 @@
+//! `db`: databases.
+//!
+//! In: calls of scripts. Out: rows and counts, to the closures of the calls. A call waits for its database on a task of
+//! its own, within the limits of [`Bounds`]. In tests of scripts, each database is one of SQLite in memory.
+
+mod docs;
+mod failure;
+mod pool;
+mod postgres;
+mod rows;
+mod sqlite;
+mod stand_ins;
+mod statement;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use rhai::{Array, Dynamic, EvalAltResult, ImmutableString, Map};
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::task::TaskTracker;
+
+use self::{
+    failure::Failure,
+    postgres::Postgres,
+    sqlite::Sqlite,
+    stand_ins::StandIns,
+    statement::{Job, Statement, Wanted},
+};
+use super::Services;
+use crate::{
+    diagnostic::Diagnostic,
+    host::{
+        functions::{Functions, Signature, async_fn::AsyncContext},
+        options::{Location, Options, postgres_config},
+    },
+    script::{ArgumentCheck, EngineBuilder},
+};
+
+/// Name of the database of `db::query` and the like.
+const MAIN: &str = "main";
+/// Maximum number of calls that wait for one database.
+const MAX_WAITING: usize = 1_000;
+
+/// Limits of each call.
+#[derive(Debug, Clone)]
+struct Bounds {
+    timeout: Duration,
+    max_rows: usize,
+    max_bytes: usize,
+}
+
+impl Bounds {
+    /// Returns the failure of a call whose result is too large.
+    fn too_large(&self) -> Failure {
+        let most = self.max_bytes;
+        format!(
+            "the result has more than {most} bytes, the limit of `--db-max-bytes`: select fewer columns or rows"
+        )
+        .into()
+    }
+}
+
+/// Databases that scripts may use.
+#[derive(Debug)]
+pub(crate) struct Databases {
+    allowed: Vec<String>,
+    databases: HashMap<String, Arc<Database>>,
+    /// Databases of a test, in place of the others.
+    in_test: Option<InTest>,
+    /// Tracker of the calls that run.
+    calls: TaskTracker,
+}
+
+#[derive(Debug)]
+struct InTest {
+    bounds: Bounds,
+    databases: Mutex<HashMap<String, Arc<Database>>>,
+    stand_ins: Arc<StandIns>,
+}
+
+/// One database.
+#[derive(Debug)]
+struct Database {
+    name: String,
+    backend: Backend,
+    bounds: Bounds,
+    /// Permits of the calls that wait for the database, or run in it.
+    waiting: Semaphore,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Sqlite(Arc<Sqlite>),
+    Postgres(Postgres),
+}
+
+impl Database {
+    fn new(name: &str, backend: Backend, bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            backend,
+            bounds,
+            waiting: Semaphore::new(MAX_WAITING),
+        })
+    }
+
+    /// Runs the statements, and returns their outcomes.
+    async fn run(&self, job: Job) -> Result<Vec<Dynamic>, Failure> {
+        let Ok(_waits) = self.waiting.try_acquire() else {
+            let problem =
+                format!("{MAX_WAITING} calls wait for the database already, which is the limit");
+            return Err(problem.into());
+        };
+        let deadline = Instant::now() + self.bounds.timeout;
+        let outcomes = match &self.backend {
+            Backend::Sqlite(sqlite) => sqlite.run(Arc::new(job), deadline).await,
+            Backend::Postgres(postgres) => postgres.run(&job, deadline).await,
+        };
+        let values = outcomes?.into_iter().map(statement::Outcome::into_value);
+        Ok(values.collect())
+    }
+}
+
+impl Databases {
+    pub(super) fn new(options: &Options, in_test: bool) -> Self {
+        let given = &options.databases;
+        let bounds = Bounds {
+            timeout: given.timeout,
+            max_rows: given.max_rows,
+            max_bytes: given.max_bytes,
+        };
+        let mut databases = HashMap::new();
+        for url in given.urls.iter().filter(|_| !in_test) {
+            // URLs that cannot be used have been reported: see `Options::validate`.
+            let Ok(place) = url.location() else { continue };
+            let backend = match place {
+                Location::Memory => {
+                    Backend::Sqlite(Arc::new(Sqlite::new(None, given.pool, bounds.clone())))
+                }
+                Location::File(file) => Backend::Sqlite(Arc::new(Sqlite::new(
+                    Some(file),
+                    given.pool,
+                    bounds.clone(),
+                ))),
+                Location::Postgres(url) => match postgres_config(&url) {
+                    Ok(config) => {
+                        Backend::Postgres(Postgres::new(config, given.pool, bounds.clone()))
+                    }
+                    Err(_) => continue,
+                },
+            };
+            let database = Database::new(url.name(), backend, bounds.clone());
+            databases.insert(url.name().to_owned(), database);
+        }
+        let calls = TaskTracker::new();
+        // `TaskTracker::wait` returns only for a closed tracker. A closed tracker still accepts tasks.
+        calls.close();
+        Self {
+            allowed: options.permissions.allow_db.clone(),
+            databases,
+            in_test: in_test.then(|| InTest {
+                bounds,
+                databases: Mutex::default(),
+                stand_ins: Arc::default(),
+            }),
+            calls,
+        }
+    }
+
+    /// Waits until no call runs.
+    pub(crate) async fn idle(&self) {
+        self.calls.wait().await;
+    }
+
+    /// Sets the answer of statements that contain a text, for a test.
+    pub(crate) fn stand_in(&self, part: &str, answer: Dynamic) {
+        if let Some(in_test) = &self.in_test {
+            in_test.stand_ins.set(part, answer);
+        }
+    }
+
+    /// Returns the statements of a test since the last call.
+    pub(crate) fn take_calls(&self) -> Vec<Map> {
+        let calls = self
+            .in_test
+            .as_ref()
+            .map(|in_test| in_test.stand_ins.take_calls());
+        calls.unwrap_or_default()
+    }
+
+    fn allows(&self, name: &str) -> bool {
+        self.in_test.is_some() || self.allowed.iter().any(|allowed| allowed == name)
+    }
+
+    /// Returns the database with a name, if scripts may use it.
+    fn get(&self, name: &str) -> Result<Arc<Database>, String> {
+        if let Some(in_test) = &self.in_test {
+            let mut databases = in_test.databases.lock();
+            let database = databases.entry(name.to_owned()).or_insert_with(|| {
+                let bounds = &in_test.bounds;
+                let sqlite = Sqlite::in_test(in_test.stand_ins.clone(), bounds.clone());
+                Database::new(name, Backend::Sqlite(Arc::new(sqlite)), bounds.clone())
+            });
+            return Ok(database.clone());
+        }
+        if !self.allows(name) {
+            return Err(format!(
+                "scripts may not use the database `{name}`: allow it with `--allow-db {name}`"
+            ));
+        }
+        let database = self.databases.get(name).cloned();
+        database.ok_or_else(|| {
+            format!("there is no database `{name}`: declare it with `--db {name}=URL`")
+        })
+    }
+
+    /// Runs the statements of a script in a database.
+    async fn run(
+        &self,
+        context: &AsyncContext,
+        service: &'static str,
+        name: &str,
+        job: Result<Job, Failure>,
+    ) -> Result<Vec<Dynamic>, String> {
+        let _runs = self.calls.token();
+        let result = async {
+            let job = job?;
+            let database = self.get(name)?;
+            if let Some(in_test) = &self.in_test {
+                for statement in &job.statements {
+                    in_test.stand_ins.record(&database.name, statement);
+                }
+            }
+            database.run(job).await
+        };
+        let result = result.await;
+        let text = result
+            .as_ref()
+            .err()
+            .map(|failure: &Failure| failure.text.clone());
+        let detailed = result.map_err(|failure| failure.detail.unwrap_or(failure.text));
+        let served = context.served(service, name, detailed);
+        served.map_err(|error| text.unwrap_or(error))
+    }
+}
+
+/// Database that a script has named.
+#[derive(Debug, Clone)]
+struct NamedDatabase(Arc<str>);
+
+/// Kinds of calls, with the names that counters and events have for them.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Query,
+    Execute,
+}
+
+impl Kind {
+    const fn service(self) -> &'static str {
+        match self {
+            Self::Query => "db::query",
+            Self::Execute => "db::execute",
+        }
+    }
+
+    const fn wanted(self) -> Wanted {
+        match self {
+            Self::Query => Wanted::Rows,
+            Self::Execute => Wanted::Count,
+        }
+    }
+}
+
+/// Runs one statement.
+async fn single(
+    services: Arc<Services>,
+    context: AsyncContext,
+    kind: Kind,
+    name: &str,
+    statement: Result<Statement, Failure>,
+) -> Result<Dynamic, String> {
+    let job = statement.map(Job::single);
+    let outcomes = services
+        .databases
+        .run(&context, kind.service(), name, job)
+        .await?;
+    Ok(outcomes.into_iter().next().unwrap_or_default())
+}
+
+/// Runs a transaction.
+async fn transaction(
+    services: Arc<Services>,
+    context: AsyncContext,
+    name: &str,
+    job: Result<Job, Failure>,
+) -> Result<Dynamic, String> {
+    let run = services
+        .databases
+        .run(&context, "db::transaction", name, job);
+    run.await.map(Dynamic::from_array)
+}
+
+/// Adds `query` or `execute`, in the module and on a named database, with and without parameters.
+fn add_single(
+    services: &Arc<Services>,
+    (module, methods): (Functions, Functions),
+    (name, kind, doc): (&str, Kind, &str),
+) -> (Functions, Functions) {
+    let signature = |parameters: &str| Signature::new(&format!("{name}({parameters})")).doc(doc);
+    let statement = move |sql: ImmutableString, parameters: Array| {
+        Statement::new(sql, &parameters, kind.wanted())
+    };
+    let of = services.clone();
+    let module = module.async_function(
+        signature("sql"),
+        move |context: AsyncContext, sql: ImmutableString| {
+            let (services, statement) = (of.clone(), statement(sql, Array::new()));
+            async move { single(services, context, kind, MAIN, statement).await }
+        },
+    );
+    let of = services.clone();
+    let module = module.async_function(
+        signature("sql, parameters"),
+        move |context: AsyncContext, sql: ImmutableString, parameters: Array| {
+            let (services, statement) = (of.clone(), statement(sql, parameters));
+            async move { single(services, context, kind, MAIN, statement).await }
+        },
+    );
+    let of = services.clone();
+    let methods = methods.async_function(
+        signature("database, sql"),
+        move |context: AsyncContext, database: NamedDatabase, sql: ImmutableString| {
+            let (services, statement) = (of.clone(), statement(sql, Array::new()));
+            async move { single(services, context, kind, &database.0, statement).await }
+        },
+    );
+    let of = services.clone();
+    let methods = methods.async_function(
+        signature("database, sql, parameters"),
+        move |context: AsyncContext,
+              database: NamedDatabase,
+              sql: ImmutableString,
+              parameters: Array| {
+            let (services, statement) = (of.clone(), statement(sql, parameters));
+            async move { single(services, context, kind, &database.0, statement).await }
+        },
+    );
+    (module, methods)
+}
+
+/// Adds `db` to an engine.
+pub(super) fn register(services: &Arc<Services>, engine: EngineBuilder) -> EngineBuilder {
+    let functions = (Functions::new(), Functions::new());
+    let functions = add_single(services, functions, ("query", Kind::Query, docs::QUERY));
+    let (module, methods) = add_single(
+        services,
+        functions,
+        ("execute", Kind::Execute, docs::EXECUTE),
+    );
+    let signature = |text: &str| Signature::new(text).doc(docs::TRANSACTION);
+    let of = services.clone();
+    let module = module.async_function(
+        signature("transaction(statements)"),
+        move |context: AsyncContext, statements: Array| {
+            let (services, job) = (of.clone(), Job::transaction(&statements));
+            async move { transaction(services, context, MAIN, job).await }
+        },
+    );
+    let of = services.clone();
+    let methods = methods.async_function(
+        signature("transaction(database, statements)"),
+        move |context: AsyncContext, database: NamedDatabase, statements: Array| {
+            let (services, job) = (of.clone(), Job::transaction(&statements));
+            async move { transaction(services, context, &database.0, job).await }
+        },
+    );
+    let of = services.clone();
+    let named = move |name: ImmutableString| -> Result<NamedDatabase, Box<EvalAltResult>> {
+        of.databases.get(&name)?;
+        Ok(NamedDatabase(name.as_str().into()))
+    };
+    let module = module.function(Signature::new("named(name)").doc(docs::NAMED), named);
+    let mut methods = methods.into_module();
+    methods.set_custom_type::<NamedDatabase>("Database");
+    let engine = engine.functions(methods).module("db", module.into_module());
+    let engine = ["db::query", "db::execute", "db::transaction"]
+        .into_iter()
+        .fold(engine, |engine, function| {
+            engine.argument_check(function, check(services, |_| Some(MAIN)))
+        });
+    engine.argument_check("db::named", check(services, |name| name))
+}
+
+/// Returns the check of calls: a database that is not allowed is a warning.
+fn check(services: &Arc<Services>, name: fn(Option<&str>) -> Option<&str>) -> ArgumentCheck {
+    let services = services.clone();
+    ArgumentCheck::new(move |argument| {
+        let name = name(argument).filter(|name| !services.databases.allows(name))?;
+        let warning = Diagnostic::warning(format!("scripts may not use the database `{name}`"));
+        Some(warning.hint(format!("`--allow-db {name}` allows it")))
+    })
+}

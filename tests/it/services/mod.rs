@@ -1,0 +1,18 @@
+//! Services: what scripts reach beyond their clients.
+
+#[cfg(feature = "sql")]
+mod db_limits;
+#[cfg(feature = "sql")]
+mod db_permissions;
+#[cfg(feature = "sql")]
+mod db_safety;
+#[cfg(feature = "sql")]
+mod db_server;
+#[cfg(feature = "sql")]
+mod db_stand_ins;
+#[cfg(feature = "sql")]
+mod db_support;
+#[cfg(feature = "sql")]
+mod db_transactions;
+#[cfg(feature = "sql")]
+mod db_values;
