@@ -21,6 +21,8 @@ pub(super) struct Asking {
     pub(super) running: Running,
     pub(super) client: Client,
     asked: usize,
+    /// Packets that have arrived, and that nobody has asked for yet.
+    heard: Vec<String>,
 }
 
 /// Options of a host whose scripts use one database.
@@ -54,6 +56,7 @@ impl Asking {
             running,
             client,
             asked: 0,
+            heard: Vec::new(),
         }
     }
 
@@ -70,7 +73,19 @@ impl Asking {
     /// Returns the answer to the callback with a number.
     pub(super) async fn answer(&mut self, number: usize) -> Value {
         let head = format!("43{number}[");
-        let packet = self.client.until(|packet| packet.starts_with(&head)).await;
+        // Answers come in any order.
+        let packet = loop {
+            if let Some(index) = self
+                .heard
+                .iter()
+                .position(|packet| packet.starts_with(&head))
+            {
+                break self.heard.remove(index);
+            }
+            let packet = self.client.next().await;
+            self.heard
+                .push(packet.expect("the server closed the connection"));
+        };
         serde_json::from_str(&packet[head.len() - 1..]).unwrap()
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, fmt, pin::pin, sync::Arc, time::Duration};
 
 use rhai::{Dynamic, ImmutableString};
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::task::JoinHandle;
 use tokio_postgres::{
     Client, Config, Error, NoTls, RowStream, Statement as Prepared,
     config::Host,
@@ -51,6 +51,15 @@ pub(super) struct Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // What runs would keep the task alive until its end.
+        if self.is_running {
+            self.driver.abort();
+        }
     }
 }
 
@@ -150,25 +159,17 @@ impl Connection {
         self.seen.status() != OUTSIDE_TRANSACTION
     }
 
-    /// Cancels what runs, waits for its end, and closes the connection.
-    pub(super) async fn close(mut self, limit: Duration) {
-        if self.is_running && self.is_open() {
-            let (host, port) = &self.host;
-            if let Ok((wire, _)) = Wire::connect(host, *port, OVERHEAD).await {
-                let _ = self
-                    .client
-                    .cancel_token()
-                    .cancel_query_raw(wire, NoTls)
-                    .await;
-            }
-            // The server answers a statement that follows once it has ended the current one.
-            let ended = timeout(limit, self.client.check_connection()).await;
-            if ended.is_err() {
-                self.driver.abort();
-            }
+    /// Cancels what runs, and closes the connection.
+    pub(super) async fn close(self) {
+        if !self.is_running || !self.is_open() {
+            // The task that reads and writes takes leave of the server once nothing refers to it any more.
+            return;
         }
-        // The task that reads and writes ends the connection once nothing refers to it any more.
-        self.prepared.clear();
+        let (host, port) = &self.host;
+        if let Ok((wire, _)) = Wire::connect(host, *port, OVERHEAD).await {
+            let token = self.client.cancel_token();
+            let _ = token.cancel_query_raw(wire, NoTls).await;
+        }
     }
 
     /// Runs the statements.

@@ -73,7 +73,7 @@ impl Postgres {
 /// Ends what a connection is doing, and closes it. Another connection can be opened in its place once it is closed.
 fn abandon(connection: Connection, permit: OwnedSemaphorePermit, limit: std::time::Duration) {
     tokio::spawn(async move {
-        let _ = timeout(limit, connection.close(limit)).await;
+        let _ = timeout(limit, connection.close()).await;
         drop(permit);
     });
 }
