@@ -126,7 +126,8 @@ pub(super) fn postgres() -> Option<String> {
             let test = test.name().unwrap_or_default().to_owned();
             let why = "PATCHCORD_TEST_POSTGRES is not set; `tests/postgres start DIR` starts a server, and `tests/run` \
                        does it by itself";
-            writeln!(std::io::stderr(), "left out: {test}: {why}").unwrap();
+            let line = format!("left out: {test}: {why}\n");
+            std::io::stderr().write_all(line.as_bytes()).unwrap();
             None
         }
     }

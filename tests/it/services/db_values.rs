@@ -241,7 +241,7 @@ async fn postgres_names_the_type_that_it_expects() {
         (
             "select $1::int4[]",
             json!("{1}"),
-            "parameter 1 is a string, and the statement expects `_int4`",
+            "parameter 1 is a string, and the statement expects `int4[]`",
         ),
         (
             "select $1::int2",

@@ -166,7 +166,7 @@ impl Location {
 /// Parses the URL of a PostgreSQL server. The error does not contain the URL.
 #[cfg(feature = "sql")]
 pub(in crate::host) fn postgres_config(url: &str) -> Result<tokio_postgres::Config, String> {
-    use tokio_postgres::config::SslMode;
+    use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 
     let config = url.parse::<tokio_postgres::Config>().map_err(|error| {
         let reason = std::error::Error::source(&error).map(ToString::to_string);
@@ -178,6 +178,9 @@ pub(in crate::host) fn postgres_config(url: &str) -> Result<tokio_postgres::Conf
     if config.get_ssl_mode() == SslMode::Require {
         let reason = "connections to databases cannot be encrypted yet: remove `sslmode=require` from the URL";
         return Err(reason.to_owned());
+    }
+    if config.get_target_session_attrs() != TargetSessionAttrs::Any {
+        return Err("`target_session_attrs` is not supported: name one server".to_owned());
     }
     match config.get_hosts() {
         [] => Err("the URL names no host".to_owned()),

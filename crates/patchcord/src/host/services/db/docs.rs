@@ -13,8 +13,7 @@ The database is `main` (`--db main=URL`), which `--allow-db main` must allow; `d
 has at most 1,000 rows (`--db-max-rows`) and 4 MiB (`--db-max-bytes`), and a call takes at most 5 seconds \
 (`--db-timeout`): beyond that, the statement is cancelled, and `err` names the limit. Calls run at the same time; what \
 must follow another call belongs into its closure. After the socket has disconnected, the statement still runs, and the \
-closure is not called. A closure that captures the socket in a namespace that is edited live is not run again, because \
-drafts skip the call. The equivalent in Node is `await pool.query(text, values)`.
+closure is not called. An edit of the script runs no statement again, because drafts skip the call. The equivalent in Node is `await pool.query(text, values)`.
 
 ```rhai
 fn on_connection(socket) {

@@ -74,8 +74,9 @@ pub(super) fn encode(number: usize, parameter: &Parameter, of: &Type) -> Result<
             _ => String::new(),
         };
         refuse(format!(
-            "is {}, and the statement expects `{of}`{hint}",
-            parameter.kind()
+            "is {}, and the statement expects `{}`{hint}",
+            parameter.kind(),
+            shown(of)
         ))
     })
 }
@@ -85,6 +86,14 @@ fn base(of: &Type) -> &Type {
     match of.kind() {
         Kind::Domain(inner) => base(inner),
         _ => of,
+    }
+}
+
+/// Returns the name of a type, as in a statement.
+fn shown(of: &Type) -> String {
+    match of.kind() {
+        Kind::Array(element) => format!("{element}[]"),
+        _ => of.to_string(),
     }
 }
 
@@ -118,7 +127,7 @@ fn written(parameter: &Parameter, of: &Type) -> Option<String> {
             (!is_other).then(|| text.to_string())
         }
         Parameter::Array(value) => match of.kind() {
-            Kind::Array(element) => array(&*value.read_lock::<Array>()?, base(element)),
+            Kind::Array(element) => array(&value.read_lock::<Array>()?, base(element)),
             _ => None,
         },
         Parameter::Null | Parameter::Bytes(_) | Parameter::Map(_) => None,
@@ -140,7 +149,7 @@ fn array(elements: &[Dynamic], of: &Type) -> Option<String> {
         let element = Parameter::of_plain(element.clone());
         match &element {
             Parameter::Null => Some("NULL".to_owned()),
-            Parameter::Array(inner) if !is_json(of) => array(&*inner.read_lock::<Array>()?, of),
+            Parameter::Array(inner) if !is_json(of) => array(&inner.read_lock::<Array>()?, of),
             Parameter::Bytes(bytes) if *of == Type::BYTEA => Some(format!(
                 "\"\\\\x{}\"",
                 data_encoding::HEXLOWER.encode(bytes)

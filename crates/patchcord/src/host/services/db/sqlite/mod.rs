@@ -94,12 +94,15 @@ impl Sqlite {
         let permit = self.pool(access).permit(deadline).await;
         let permit = permit.ok_or_else(|| Failure::no_connection(timeout))?;
         let this = self.clone();
+        // SQLite looks at the clock of the system, and a test may have stopped that of the runtime.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let until = std::time::Instant::now() + left;
         if self.stand_ins.is_some() {
-            return this.work(access, &job, deadline.into_std());
+            return this.work(access, &job, until);
         }
         // The thread keeps the permit until it has finished, even if the call no longer waits for it.
         let work = spawn_blocking(move || {
-            let outcomes = this.work(access, &job, deadline.into_std());
+            let outcomes = this.work(access, &job, until);
             drop(permit);
             outcomes
         });
