@@ -66,10 +66,10 @@ impl DatabaseOptions {
             ("databases.max_rows", self.max_rows),
             ("databases.max_bytes", self.max_bytes),
         ])?;
-        let refuse = |reason| InvalidOption::new("databases.urls", reason);
+        let invalid = |reason| InvalidOption::new("databases.urls", reason);
         if !self.urls.is_empty() && !cfg!(feature = "sql") {
             let reason = "this build has no databases: build it with the feature `sql`";
-            return Err(refuse(reason.to_owned()));
+            return Err(invalid(reason.to_owned()));
         }
         for (index, url) in self.urls.iter().enumerate() {
             let name = &url.name;
@@ -79,11 +79,11 @@ impl DatabaseOptions {
                 .take(index)
                 .any(|other| other.name == *name)
             {
-                return Err(refuse(format!("two databases have the name `{name}`")));
+                return Err(invalid(format!("two databases have the name `{name}`")));
             }
             url.location()
                 .and_then(|location| location.validate())
-                .map_err(|reason| refuse(format!("`{name}`: {reason}")))?;
+                .map_err(|reason| invalid(format!("`{name}`: {reason}")))?;
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ pub(crate) struct Services {
     pub(crate) environment: Environment,
     /// Databases.
     #[cfg(feature = "sql")]
-    pub(crate) databases: Databases,
+    pub(crate) databases: Arc<Databases>,
 }
 
 impl Services {
@@ -32,7 +32,7 @@ impl Services {
         Arc::new(Self {
             environment: Environment::new(&options.permissions.allow_env, in_test),
             #[cfg(feature = "sql")]
-            databases: Databases::new(options, in_test),
+            databases: Arc::new(Databases::new(options, in_test)),
         })
     }
 
@@ -43,7 +43,7 @@ impl Services {
             .functions(functions.into_module())
             .argument_check("env", env::check(self));
         #[cfg(feature = "sql")]
-        let engine = db::register(self, engine);
+        let engine = db::register(&self.databases, engine);
         engine
     }
 

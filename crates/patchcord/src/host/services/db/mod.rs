@@ -1,8 +1,9 @@
 //! `db`: databases.
 //!
 //! In: calls of scripts. Out: rows and counts, to the closures of the calls. A call waits for its database on a task of
-//! its own, within the limits of [`Bounds`]. In tests of scripts, each database is one of SQLite in memory.
+//! its own, within the limits of the options. In tests of scripts, each database is one of SQLite in memory.
 
+mod bounds;
 mod docs;
 mod failure;
 mod pool;
@@ -12,7 +13,7 @@ mod sqlite;
 mod stand_ins;
 mod statement;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 use rhai::{Array, Dynamic, EvalAltResult, ImmutableString, Map};
@@ -20,13 +21,13 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use self::{
+    bounds::Bounds,
     failure::Failure,
     postgres::Postgres,
     sqlite::Sqlite,
     stand_ins::StandIns,
     statement::{Job, Statement, Wanted},
 };
-use super::Services;
 use crate::{
     diagnostic::Diagnostic,
     host::{
@@ -40,25 +41,6 @@ use crate::{
 const MAIN: &str = "main";
 /// Maximum number of calls that wait for one database.
 const MAX_WAITING: usize = 1_000;
-
-/// Limits of each call.
-#[derive(Debug, Clone)]
-struct Bounds {
-    timeout: Duration,
-    max_rows: usize,
-    max_bytes: usize,
-}
-
-impl Bounds {
-    /// Returns the failure of a call whose result is too large.
-    fn too_large(&self) -> Failure {
-        let most = self.max_bytes;
-        format!(
-            "the result has more than {most} bytes, the limit of `--db-max-bytes`: select fewer columns or rows"
-        )
-        .into()
-    }
-}
 
 /// Databases that scripts may use.
 #[derive(Debug)]
@@ -273,36 +255,31 @@ impl Kind {
 
 /// Runs one statement.
 async fn single(
-    services: Arc<Services>,
+    databases: Arc<Databases>,
     context: AsyncContext,
     kind: Kind,
     name: &str,
     statement: Result<Statement, Failure>,
 ) -> Result<Dynamic, String> {
     let job = statement.map(Job::single);
-    let outcomes = services
-        .databases
-        .run(&context, kind.service(), name, job)
-        .await?;
+    let outcomes = databases.run(&context, kind.service(), name, job).await?;
     Ok(outcomes.into_iter().next().unwrap_or_default())
 }
 
 /// Runs a transaction.
 async fn transaction(
-    services: Arc<Services>,
+    databases: Arc<Databases>,
     context: AsyncContext,
     name: &str,
     job: Result<Job, Failure>,
 ) -> Result<Dynamic, String> {
-    let run = services
-        .databases
-        .run(&context, "db::transaction", name, job);
+    let run = databases.run(&context, "db::transaction", name, job);
     run.await.map(Dynamic::from_array)
 }
 
 /// Adds `query` or `execute`, in the module and on a named database, with and without parameters.
 fn add_single(
-    services: &Arc<Services>,
+    databases: &Arc<Databases>,
     (module, methods): (Functions, Functions),
     (name, kind, doc): (&str, Kind, &str),
 ) -> (Functions, Functions) {
@@ -310,73 +287,73 @@ fn add_single(
     let statement = move |sql: ImmutableString, parameters: Array| {
         Statement::new(sql, &parameters, kind.wanted())
     };
-    let of = services.clone();
+    let of = databases.clone();
     let module = module.async_function(
         signature("sql"),
         move |context: AsyncContext, sql: ImmutableString| {
-            let (services, statement) = (of.clone(), statement(sql, Array::new()));
-            async move { single(services, context, kind, MAIN, statement).await }
+            let (databases, statement) = (of.clone(), statement(sql, Array::new()));
+            async move { single(databases, context, kind, MAIN, statement).await }
         },
     );
-    let of = services.clone();
+    let of = databases.clone();
     let module = module.async_function(
         signature("sql, parameters"),
         move |context: AsyncContext, sql: ImmutableString, parameters: Array| {
-            let (services, statement) = (of.clone(), statement(sql, parameters));
-            async move { single(services, context, kind, MAIN, statement).await }
+            let (databases, statement) = (of.clone(), statement(sql, parameters));
+            async move { single(databases, context, kind, MAIN, statement).await }
         },
     );
-    let of = services.clone();
+    let of = databases.clone();
     let methods = methods.async_function(
         signature("database, sql"),
         move |context: AsyncContext, database: NamedDatabase, sql: ImmutableString| {
-            let (services, statement) = (of.clone(), statement(sql, Array::new()));
-            async move { single(services, context, kind, &database.0, statement).await }
+            let (databases, statement) = (of.clone(), statement(sql, Array::new()));
+            async move { single(databases, context, kind, &database.0, statement).await }
         },
     );
-    let of = services.clone();
+    let of = databases.clone();
     let methods = methods.async_function(
         signature("database, sql, parameters"),
         move |context: AsyncContext,
               database: NamedDatabase,
               sql: ImmutableString,
               parameters: Array| {
-            let (services, statement) = (of.clone(), statement(sql, parameters));
-            async move { single(services, context, kind, &database.0, statement).await }
+            let (databases, statement) = (of.clone(), statement(sql, parameters));
+            async move { single(databases, context, kind, &database.0, statement).await }
         },
     );
     (module, methods)
 }
 
 /// Adds `db` to an engine.
-pub(super) fn register(services: &Arc<Services>, engine: EngineBuilder) -> EngineBuilder {
+pub(super) fn register(databases: &Arc<Databases>, engine: EngineBuilder) -> EngineBuilder {
     let functions = (Functions::new(), Functions::new());
-    let functions = add_single(services, functions, ("query", Kind::Query, docs::QUERY));
+    let functions = add_single(databases, functions, ("query", Kind::Query, docs::QUERY));
     let (module, methods) = add_single(
-        services,
+        databases,
         functions,
         ("execute", Kind::Execute, docs::EXECUTE),
     );
     let signature = |text: &str| Signature::new(text).doc(docs::TRANSACTION);
-    let of = services.clone();
+    let of = databases.clone();
     let module = module.async_function(
         signature("transaction(statements)"),
         move |context: AsyncContext, statements: Array| {
-            let (services, job) = (of.clone(), Job::transaction(&statements));
-            async move { transaction(services, context, MAIN, job).await }
+            let (databases, job) = (of.clone(), Job::transaction(&statements));
+            async move { transaction(databases, context, MAIN, job).await }
         },
     );
-    let of = services.clone();
+    let of = databases.clone();
     let methods = methods.async_function(
         signature("transaction(database, statements)"),
         move |context: AsyncContext, database: NamedDatabase, statements: Array| {
-            let (services, job) = (of.clone(), Job::transaction(&statements));
-            async move { transaction(services, context, &database.0, job).await }
+            let (databases, job) = (of.clone(), Job::transaction(&statements));
+            async move { transaction(databases, context, &database.0, job).await }
         },
     );
-    let of = services.clone();
+    let of = databases.clone();
     let named = move |name: ImmutableString| -> Result<NamedDatabase, Box<EvalAltResult>> {
-        of.databases.get(&name)?;
+        of.get(&name)?;
         Ok(NamedDatabase(name.as_str().into()))
     };
     let module = module.function(Signature::new("named(name)").doc(docs::NAMED), named);
@@ -386,16 +363,16 @@ pub(super) fn register(services: &Arc<Services>, engine: EngineBuilder) -> Engin
     let engine = ["db::query", "db::execute", "db::transaction"]
         .into_iter()
         .fold(engine, |engine, function| {
-            engine.argument_check(function, check(services, |_| Some(MAIN)))
+            engine.argument_check(function, check(databases, |_| Some(MAIN)))
         });
-    engine.argument_check("db::named", check(services, |name| name))
+    engine.argument_check("db::named", check(databases, |name| name))
 }
 
 /// Returns the check of calls: a database that is not allowed is a warning.
-fn check(services: &Arc<Services>, name: fn(Option<&str>) -> Option<&str>) -> ArgumentCheck {
-    let services = services.clone();
+fn check(databases: &Arc<Databases>, name: fn(Option<&str>) -> Option<&str>) -> ArgumentCheck {
+    let databases = databases.clone();
     ArgumentCheck::new(move |argument| {
-        let name = name(argument).filter(|name| !services.databases.allows(name))?;
+        let name = name(argument).filter(|name| !databases.allows(name))?;
         let warning = Diagnostic::warning(format!("scripts may not use the database `{name}`"));
         Some(warning.hint(format!("`--allow-db {name}` allows it")))
     })

@@ -30,7 +30,7 @@ impl<C> Pool<C> {
         permit.await.ok()?.ok()
     }
 
-    /// Takes the connection that was used last, among those that `is_usable` accepts. The others are closed.
+    /// Removes and returns the connection that was used last, among those that `is_usable` accepts. The others are closed.
     pub(super) fn take(&self, is_usable: impl Fn(&C) -> bool) -> Option<C> {
         loop {
             let connection = self.idle.lock().pop()?;

@@ -2,7 +2,7 @@
 
 use rhai::{Dynamic, Identifier, Map};
 
-use super::{Bounds, failure::Failure};
+use super::{bounds::Bounds, failure::Failure};
 
 /// Size of a value of fixed length, in bytes, as it counts towards the maximum size of a result.
 const FIXED: usize = 8;

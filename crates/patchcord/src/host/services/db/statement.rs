@@ -76,7 +76,7 @@ pub(super) enum Parameter {
 impl Parameter {
     /// Converts the parameter with a number, which begins with 1.
     fn new(number: usize, value: &Dynamic) -> Result<Self, Failure> {
-        let refuse = |what: String| {
+        let wrong = |what: String| {
             Failure::from(format!(
                 "parameter {number} {what}, which a database cannot keep"
             ))
@@ -88,8 +88,8 @@ impl Parameter {
             return Err(problem.into());
         }
         let plain = value::plain(value).map_err(|problem| match problem.path.as_str() {
-            "" => refuse(format!("is {}", problem.what)),
-            path => refuse(format!("contains {} at `{path}`", problem.what)),
+            "" => wrong(format!("is {}", problem.what)),
+            path => wrong(format!("contains {} at `{path}`", problem.what)),
         })?;
         Ok(Self::of_plain(plain))
     }

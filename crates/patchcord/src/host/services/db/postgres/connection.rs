@@ -16,7 +16,7 @@ use super::{
     wire::{OUTSIDE_TRANSACTION, Seen, Wire},
 };
 use crate::host::services::db::{
-    Bounds,
+    bounds::Bounds,
     failure::Failure,
     rows::{self, Room},
     statement::{Job, Outcome, Statement, Wanted},

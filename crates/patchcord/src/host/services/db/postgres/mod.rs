@@ -19,7 +19,7 @@ use tokio_postgres::Config;
 
 use self::connection::Connection;
 use super::{
-    Bounds,
+    bounds::Bounds,
     failure::Failure,
     pool::Pool,
     statement::{Job, Outcome},

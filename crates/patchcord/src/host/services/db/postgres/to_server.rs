@@ -51,13 +51,13 @@ impl ToSql for Encoded {
 
 /// Encodes the parameter with a number, which begins with 1.
 pub(super) fn encode(number: usize, parameter: &Parameter, of: &Type) -> Result<Encoded, Failure> {
-    let refuse = |reason: String| Failure::from(format!("parameter {number} {reason}"));
+    let wrong = |reason: String| Failure::from(format!("parameter {number} {reason}"));
     if matches!(parameter, Parameter::Null) {
         return Ok(Encoded::Null);
     }
     let of = base(of);
     if is_json(of) {
-        return parameter.json().map(Encoded::Text).map_err(refuse);
+        return parameter.json().map(Encoded::Text).map_err(wrong);
     }
     if let (Parameter::Bytes(bytes), true) = (parameter, *of == Type::BYTEA) {
         return Ok(Encoded::Bytes(bytes.clone()));
@@ -73,7 +73,7 @@ pub(super) fn encode(number: usize, parameter: &Parameter, of: &Type) -> Result<
             }
             _ => String::new(),
         };
-        refuse(format!(
+        wrong(format!(
             "is {}, and the statement expects `{}`{hint}",
             parameter.kind(),
             shown(of)

@@ -14,7 +14,7 @@ use rusqlite::{
 
 use super::value;
 use crate::host::services::db::{
-    Bounds,
+    bounds::Bounds,
     failure::Failure,
     rows::{self, Room},
     stand_ins::StandIns,

@@ -17,7 +17,7 @@ use tokio::{
 
 use self::connection::{Access, Refused};
 use super::{
-    Bounds,
+    bounds::Bounds,
     failure::Failure,
     pool::Pool,
     stand_ins::StandIns,
