@@ -7,10 +7,10 @@ use anyhow::bail;
 use clap::{ArgAction::Set, Args, builder::BoolishValueParser};
 
 use super::values::{
-    self, Count, EnvRules, LogFormat, Maximum, OnRebindFailure, Size, Time, Transport,
+    self, Count, DatabaseUrls, EnvRules, LogFormat, Maximum, OnRebindFailure, Size, Time, Transport,
 };
 use patchcord::{
-    host::{AllowedHost, NetRule, Options, Origin, PermissionOptions},
+    host::{AllowedHost, DatabaseOptions, NetRule, Options, Origin, PermissionOptions},
     script::Limits,
     server::{Config, ControlPlace},
 };
@@ -124,6 +124,8 @@ pub(super) struct ServeOptions {
     clients: ClientOptions,
     #[command(flatten)]
     permissions: PermissionFlags,
+    #[command(flatten)]
+    databases: DatabaseFlags,
     #[command(flatten)]
     limits: LimitOptions,
 }
@@ -293,6 +295,15 @@ pub(super) struct PermissionFlags {
         env = "PATCHCORD_ALLOW_NET"
     )]
     allow_net: Vec<NetRule>,
+    /// Let scripts use the database with this name, which `--db` declares, with `db`. Can be repeated, or list several
+    /// separated by commas
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        env = "PATCHCORD_ALLOW_DB"
+    )]
+    allow_db: Vec<String>,
 }
 
 impl PermissionFlags {
@@ -301,7 +312,52 @@ impl PermissionFlags {
         let rules = self.allow_env.iter().flat_map(|rules| rules.0.clone());
         permissions.allow_env = rules.collect();
         permissions.allow_net = self.allow_net.clone();
+        permissions.allow_db = self.allow_db.clone();
         permissions
+    }
+}
+
+/// Databases of scripts, and the limits of each call.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Databases of scripts")]
+struct DatabaseFlags {
+    /// Database that scripts may use if `--allow-db` names it: `main=sqlite:FILE`, `main=postgres://USER@HOST/NAME`, or
+    /// `main=@FILE` for a URL in a file, such as one with a password. Scripts use `main` unless they name another one.
+    /// Can be repeated, or list several separated by commas
+    #[arg(
+        long,
+        value_name = "NAME=URL",
+        hide_env_values = true,
+        env = "PATCHCORD_DB"
+    )]
+    db: Vec<DatabaseUrls>,
+    /// Maximum number of connections to each database
+    #[arg(long, value_name = "COUNT", default_value_t = Count(DatabaseOptions::default().pool),
+        value_parser = values::at_most::<1000>, env = "PATCHCORD_DB_POOL")]
+    db_pool: Count,
+    /// Maximum time of a call of a database, including the wait for a connection
+    #[arg(long, value_name = "TIME", default_value_t = Time(DatabaseOptions::default().timeout),
+        env = "PATCHCORD_DB_TIMEOUT")]
+    db_timeout: Time,
+    /// Maximum number of rows of a result
+    #[arg(long, value_name = "COUNT", default_value_t = Count(DatabaseOptions::default().max_rows),
+        env = "PATCHCORD_DB_MAX_ROWS")]
+    db_max_rows: Count,
+    /// Maximum size of a result
+    #[arg(long, value_name = "SIZE", default_value_t = Size(DatabaseOptions::default().max_bytes),
+        env = "PATCHCORD_DB_MAX_BYTES")]
+    db_max_bytes: Size,
+}
+
+impl DatabaseFlags {
+    fn for_host(&self) -> DatabaseOptions {
+        let mut databases = DatabaseOptions::default();
+        databases.urls = self.db.iter().flat_map(|urls| urls.0.clone()).collect();
+        databases.pool = self.db_pool.0;
+        databases.timeout = self.db_timeout.0;
+        databases.max_rows = self.db_max_rows.0;
+        databases.max_bytes = self.db_max_bytes.0;
+        databases
     }
 }
 
@@ -472,6 +528,7 @@ impl ServeOptions {
         options.reload.rollback_on_errors = self.rollback_on_errors;
         options.reload.history = self.history.clone();
         options.permissions = self.permissions.for_host();
+        options.databases = self.databases.for_host();
         options.limits = self.limits.for_scripts();
         options
     }

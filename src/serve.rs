@@ -27,7 +27,7 @@ use super::{
 };
 use patchcord::{
     event::HostEvent,
-    host::{Host, PermissionOptions, clients_disconnected},
+    host::{Host, Options, clients_disconnected},
     script::{Limits, is_measured},
     server::{Server, raise_limit},
 };
@@ -97,7 +97,8 @@ fn memory(limits: &Limits) -> String {
 }
 
 /// Lists what scripts may reach.
-fn permissions(permissions: &PermissionOptions, log: &Log) {
+fn permissions(options: &Options, log: &Log) {
+    let permissions = &options.permissions;
     let variables: Vec<_> = permissions
         .allow_env
         .iter()
@@ -119,6 +120,37 @@ fn permissions(permissions: &PermissionOptions, log: &Log) {
     }
     for rule in permissions.allow_env.iter().filter(|rule| rule.is_unset()) {
         log.warning(&format!("`--allow-env {rule}`: this variable is not set"));
+    }
+    databases(options, log);
+}
+
+/// Lists the databases that scripts may use, and warns about those that are declared and not allowed, or the other way
+/// round.
+fn databases(options: &Options, log: &Log) {
+    let allowed = &options.permissions.allow_db;
+    let (used, unused): (Vec<_>, Vec<_>) = options
+        .databases
+        .urls
+        .iter()
+        .partition(|url| allowed.iter().any(|name| name == url.name()));
+    if !used.is_empty() {
+        let shown: Vec<_> = used.iter().map(|url| format!("`{url}`")).collect();
+        log.detail(&format!(
+            "scripts may use the databases {}",
+            shown.join(", ")
+        ));
+    }
+    for url in unused {
+        let name = url.name();
+        log.warning(&format!(
+            "`--db {name}=...`: scripts may not use it without `--allow-db {name}`"
+        ));
+    }
+    let is_declared = |name: &str| used.iter().any(|url| url.name() == name);
+    for name in allowed.iter().filter(|name| !is_declared(name)) {
+        log.warning(&format!(
+            "`--allow-db {name}`: no `--db {name}=URL` declares it"
+        ));
     }
 }
 
@@ -152,7 +184,7 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
         log.warning(&warning);
     }
     log.detail(&memory(&options.for_host().limits));
-    permissions(&options.for_host().permissions, &log);
+    permissions(&options.for_host(), &log);
     let builder = match &options.preset {
         Some(name) => Host::builder().loader(new::preset(name)?.scripts()),
         None => Host::builder().scripts(&options.scripts),

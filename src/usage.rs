@@ -7,9 +7,22 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
-/// Returns the message of an error and its suggestions, in one line.
+/// Options whose values may contain a password, as errors name them.
+const SECRET: [&str; 1] = ["--db "];
+
+/// Returns the message of an error and its suggestions, in one line, without the value of a secret option.
 pub(super) fn one_line(error: &Error) -> String {
-    let text = error.to_string();
+    let mut text = error.to_string();
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let option = context(ContextKind::InvalidArg).unwrap_or_default();
+    if let Some(value) = context(ContextKind::InvalidValue)
+        && SECRET.iter().any(|secret| option.starts_with(secret))
+    {
+        text = text.replacen(value, "...", 1);
+    }
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let message = text.lines().map(str::trim).take_while(|l| !l.is_empty());
     let mut line = message.collect::<Vec<_>>().join(" ");

@@ -158,6 +158,30 @@ fn split_rule(text: &str) -> (&str, &str) {
     }
 }
 
+/// Databases of `--db`, separated by commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DatabaseUrls(pub(super) Vec<host::DatabaseUrl>);
+
+impl FromStr for DatabaseUrls {
+    type Err = host::BadDatabaseUrl;
+
+    /// A URL may contain commas itself: a part that is no database continues the one before.
+    fn from_str(text: &str) -> Result<Self, host::BadDatabaseUrl> {
+        let mut urls = Vec::<String>::new();
+        for part in text.split(',') {
+            match urls.last_mut() {
+                Some(last) if part.parse::<host::DatabaseUrl>().is_err() => {
+                    last.push(',');
+                    last.push_str(part);
+                }
+                _ => urls.push(part.to_owned()),
+            }
+        }
+        let urls = urls.iter().map(|url| url.parse());
+        Ok(Self(urls.collect::<Result<_, _>>()?))
+    }
+}
+
 /// Parses a [`Count`] of at most `MOST`.
 pub(super) fn at_most<const MOST: usize>(text: &str) -> Result<Count, String> {
     match text.parse() {

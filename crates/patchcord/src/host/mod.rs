@@ -45,8 +45,9 @@ pub use functions::{
 };
 pub use handle::{NamespaceError, NamespaceHandle, RemoteSocket};
 pub use options::{
-    BadEnvRule, BadNetRule, ClientOptions, EnvRule, NetRule, OnRebindFailure, Options,
-    PermissionOptions, ReloadOptions, Transport, TransportOptions,
+    BadDatabaseUrl, BadEnvRule, BadNetRule, ClientOptions, DatabaseOptions, DatabaseUrl, EnvRule,
+    NetRule, OnRebindFailure, Options, PermissionOptions, ReloadOptions, Transport,
+    TransportOptions,
 };
 pub use origin::{BadOrigin, Origin};
 pub use reload::{
@@ -763,6 +764,8 @@ impl Host {
                 namespace.close_context();
             }
             self.wait_idle().await;
+            // Such as a statement that `on_disconnect` has sent to a database.
+            state.services.idle().await;
             state.namespaces.close().await;
             // socketioxide drops its namespaces before their sockets. The two then reference each other, so each socket
             // is disconnected explicitly.

@@ -83,9 +83,12 @@ impl EngineBuilder {
         })
     }
 
-    /// Adds functions that scripts call as `name::function(...)`.
+    /// Adds functions that scripts call as `name::function(...)`. They replace those of an earlier module with the same
+    /// name, together with the checks of their calls.
     #[must_use]
-    pub fn module(self, name: &str, functions: Module) -> Self {
+    pub fn module(mut self, name: &str, functions: Module) -> Self {
+        let is_in = |function: &str| function.split_once("::").is_some_and(|(of, _)| of == name);
+        self.checks.retain(|(function, _)| !is_in(function));
         self.register(|engine| {
             engine.register_static_module(name, functions.into());
         })

@@ -446,7 +446,10 @@ fn bare(name: &str) -> &str {
         Some((_, inner)) if path(name) => inner.split([',', '>']).next().unwrap_or(inner),
         _ => name,
     };
-    inner.rsplit("::").next().unwrap_or(inner).trim()
+    // The path ends before the parameters of a generic type, which have paths of their own.
+    let head = inner.split('<').next().unwrap_or(inner);
+    let start = head.rfind("::").map_or(0, |at| at + 2);
+    inner.get(start..).unwrap_or(inner).trim()
 }
 
 pub(super) fn is_closure(id: TypeId) -> bool {

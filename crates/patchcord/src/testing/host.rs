@@ -206,6 +206,39 @@ impl TestHost {
         stand_ins.ok_or_else(|| "this host is not one of a test".to_owned())
     }
 
+    /// Sets the answer of statements that contain a text, in place of the databases of the test: an array of maps for
+    /// `query`, a number of rows for `execute`, or a map with an `error`.
+    ///
+    /// ```
+    /// use patchcord::testing::TestHost;
+    ///
+    /// let script = r#"fn on_connection(socket) {
+    ///     db::query("select now() as t", |err, rows| socket.emit("rows", err, rows));
+    /// }"#;
+    /// let host = TestHost::new(script);
+    /// host.answer_sql("now()", serde_json::json!([{ "t": "2026-01-01T00:00:00Z" }]));
+    /// let ada = host.connect("/")?;
+    /// host.advance(1);
+    /// assert_eq!(ada.heard(), [r#"rows [null,[{"t":"2026-01-01T00:00:00Z"}]]"#]);
+    /// # Ok::<(), patchcord::testing::Refused>(())
+    /// ```
+    #[cfg(feature = "sql")]
+    pub fn answer_sql(&self, part: &str, answer: impl Serialize) {
+        let answer = decode(&[answer]).into_iter().next();
+        self.set_sql_answer(part, answer.unwrap_or_default());
+    }
+
+    #[cfg(feature = "sql")]
+    pub(super) fn set_sql_answer(&self, part: &str, answer: Dynamic) {
+        self.host.services().databases.stand_in(part, answer);
+    }
+
+    /// Returns the statements since the last call, as maps `#{ database, sql, parameters }`.
+    #[cfg(feature = "sql")]
+    pub(super) fn sql_calls(&self) -> Vec<Map> {
+        self.host.services().databases.take_calls()
+    }
+
     /// Creates the engine of a console, whose lines call the services of this host.
     pub(super) fn engine(&self) -> EngineBuilder {
         self.host.services().engine(self.host.options())

@@ -74,6 +74,8 @@ fn register(engine: &mut Engine) {
     let mut module = Module::new();
     client_api::register(&mut module);
     combine_with_exported_module!(&mut module, "testing", words);
+    #[cfg(feature = "sql")]
+    combine_with_exported_module!(&mut module, "databases", sql_words);
     engine.register_global_module(module.into());
 }
 
@@ -558,5 +560,49 @@ mod words {
             Ok(_) => fail("expected this to throw", vec![]),
             Err(error) => Ok(error.unwrap_inner().to_string().into()),
         }
+    }
+}
+
+#[cfg(feature = "sql")]
+#[export_module]
+#[allow(
+    clippy::unwrap_used,
+    reason = "the macro writes it, for arguments that Rhai has checked"
+)]
+mod sql_words {
+    /// Sets the answer of statements that contain a text: an array of maps for `db::query`, a number of rows for
+    /// `db::execute`, either of them for `db::transaction`, or `#{ error: text }`. A later answer goes before an earlier
+    /// one. Without an answer, statements of a test run in a database of SQLite in memory, which is empty when the test
+    /// begins. All databases of the scripts are such databases.
+    ///
+    /// ```rhai
+    /// db_answer("from messages", [#{ id: 1, text: "hello" }]);
+    /// db_answer("insert into", #{ error: "disk full" });
+    /// let ada = connect("/");
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub(super) fn db_answer(part: &str, answer: Dynamic) -> Result<(), Box<EvalAltResult>> {
+        match value::plain(&answer) {
+            Ok(answer) => on_host(|host| host.set_sql_answer(part, answer)),
+            Err(problem) => fail(problem.to_string(), vec![]),
+        }
+    }
+
+    /// Returns the statements that scripts have sent to databases since the last call, as an array of maps
+    /// `#{ database, sql, parameters }`: at most 1,000.
+    ///
+    /// ```rhai
+    /// let ada = connect("/");
+    /// ada.emit("say", "hello");
+    /// assert_eq(db_calls(), []);
+    /// ```
+    #[rhai_fn(return_raw, volatile)]
+    pub(super) fn db_calls() -> Result<Array, Box<EvalAltResult>> {
+        on_host(|host| {
+            host.sql_calls()
+                .into_iter()
+                .map(Dynamic::from_map)
+                .collect()
+        })
     }
 }

@@ -95,6 +95,10 @@ impl AsyncContext {
         self.cancellation.is_cancelled()
     }
 
+    #[cfg_attr(
+        not(feature = "sql"),
+        allow(dead_code, reason = "there may be no such service")
+    )]
     /// Counts a call of a service, such as `http::get`, and announces its failure. `target` names the other side.
     pub(in crate::host) fn served<T>(
         &self,

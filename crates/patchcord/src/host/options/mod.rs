@@ -1,6 +1,7 @@
 //! Options of a host, which the flags of `patchcord serve` set.
 
 mod clients;
+mod databases;
 mod net_rule;
 mod permissions;
 mod reload;
@@ -9,10 +10,13 @@ mod transport;
 use serde::{Deserialize, Serialize};
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
+#[cfg(feature = "sql")]
+pub(super) use self::databases::{Location, postgres_config};
 #[cfg(feature = "http")]
 pub(super) use self::net_rule::Destination;
 pub use self::{
     clients::ClientOptions,
+    databases::{BadDatabaseUrl, DatabaseOptions, DatabaseUrl},
     net_rule::{BadNetRule, NetRule},
     permissions::{BadEnvRule, EnvRule, PermissionOptions},
     reload::{OnRebindFailure, ReloadOptions},
@@ -31,7 +35,7 @@ const READ_BUFFER: usize = 1 << 8;
 /// Size in bytes of the same buffer for the host's own `SocketIo`, which reads little more than CONNECTs.
 const SMALL_READ_BUFFER: usize = 1 << 6;
 
-/// Options of a host, in five groups. The flags of `patchcord serve` set them.
+/// Options of a host, in six groups. The flags of `patchcord serve` set them.
 ///
 /// Start from [`Options::default`], and change fields.
 ///
@@ -75,6 +79,8 @@ pub struct Options {
     pub reload: ReloadOptions,
     /// Permissions: what scripts may reach beyond their clients.
     pub permissions: PermissionOptions,
+    /// Databases that scripts may use.
+    pub databases: DatabaseOptions,
     /// Limits of each script call: time, operations, memory and sizes.
     pub limits: Limits,
 }
@@ -97,6 +103,7 @@ impl Options {
         self.clients.validate()?;
         self.reload.validate()?;
         self.permissions.validate()?;
+        self.databases.validate()?;
         self.limits.validate()
     }
 

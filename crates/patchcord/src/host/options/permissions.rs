@@ -27,6 +27,8 @@ pub struct PermissionOptions {
     pub allow_env: Vec<EnvRule>,
     /// Hosts that scripts may reach with `http`.
     pub allow_net: Vec<NetRule>,
+    /// Names of the databases that scripts may use with `db`: see [`DatabaseOptions`](super::DatabaseOptions).
+    pub allow_db: Vec<String>,
 }
 
 impl PermissionOptions {
@@ -34,6 +36,10 @@ impl PermissionOptions {
         for rule in &self.allow_env {
             let read = rule.variables();
             read.map_err(|reason| InvalidOption::new("permissions.allow_env", reason))?;
+        }
+        if !self.allow_db.is_empty() && !cfg!(feature = "sql") {
+            let reason = "this build has no databases: build it with the feature `sql`";
+            return Err(InvalidOption::new("permissions.allow_db", reason));
         }
         Ok(())
     }

@@ -5,7 +5,6 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use rhai::EvalAltResult;
 
-use super::Services;
 use crate::{
     diagnostic::Diagnostic,
     host::{
@@ -87,19 +86,18 @@ fn on_handshake(socket) {
 ```";
 
 /// Adds `env`.
-pub(super) fn register(services: &Arc<Services>, functions: Functions) -> Functions {
-    let services = services.clone();
+pub(super) fn register(environment: &Arc<Environment>, functions: Functions) -> Functions {
+    let environment = environment.clone();
     let env = move |name: &str| -> Result<Secret, Box<EvalAltResult>> {
-        services.environment.variable(name).map_err(misuse)
+        environment.variable(name).map_err(misuse)
     };
     functions.function(Signature::new("env(name)").doc(DOC), env)
 }
 
 /// Returns the check of calls: a variable that is not allowed is a warning.
-pub(super) fn check(services: &Arc<Services>) -> ArgumentCheck {
-    let services = services.clone();
+pub(super) fn check(environment: &Arc<Environment>) -> ArgumentCheck {
+    let environment = environment.clone();
     ArgumentCheck::new(move |name| {
-        let environment = &services.environment;
         let name =
             name.filter(|name| environment.stand_ins.is_none() && !environment.allows(name))?;
         let warning = Diagnostic::warning(format!("scripts may not read the variable `{name}`"));

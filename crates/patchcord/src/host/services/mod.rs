@@ -4,6 +4,8 @@
 //! In: the permissions. Out: an engine whose scripts can call the services. They are built with the same [`Functions`]
 //! as those of an application. In tests of scripts, stand-ins that a test sets take the place of the real services.
 
+#[cfg(feature = "sql")]
+mod db;
 mod env;
 #[cfg(any(feature = "http", feature = "jwt"))]
 mod given;
@@ -16,6 +18,10 @@ mod password;
 
 use std::sync::Arc;
 
+#[cfg(feature = "sql")]
+use self::db::Databases;
+#[cfg(feature = "http")]
+use self::http::Http;
 #[cfg(all(feature = "http", feature = "testing"))]
 pub(crate) use self::http::StandIns as HttpStandIns;
 use self::{env::Environment, password::Passwords};
@@ -26,46 +32,56 @@ use crate::{api, connection::Clock, event::ScriptMetrics, script::EngineBuilder}
 #[derive(Debug)]
 pub(crate) struct Services {
     /// Variables of the environment.
-    pub(crate) environment: Environment,
+    pub(crate) environment: Arc<Environment>,
     /// HTTP requests.
     #[cfg(feature = "http")]
-    pub(crate) http: http::Http,
+    pub(crate) http: Arc<Http>,
     /// Metrics that scripts count.
     pub(crate) metrics: Arc<ScriptMetrics>,
     /// Clock by which schedules run.
     pub(crate) clock: Clock,
     passwords: Arc<Passwords>,
+    /// Databases.
+    #[cfg(feature = "sql")]
+    pub(crate) databases: Arc<Databases>,
 }
 
 impl Services {
     /// Creates the services that the options allow. `in_test` replaces them with stand-ins.
     pub(crate) fn new(options: &Options, in_test: bool) -> Arc<Self> {
         Arc::new(Self {
-            environment: Environment::new(&options.permissions.allow_env, in_test),
+            environment: Environment::new(&options.permissions.allow_env, in_test).into(),
             #[cfg(feature = "http")]
-            http: http::Http::new(&options.permissions.allow_net, in_test),
+            http: Http::new(&options.permissions.allow_net, in_test).into(),
             metrics: Arc::default(),
             clock: match in_test {
                 true => Clock::of_test(),
                 false => Clock::default(),
             },
             passwords: Arc::default(),
+            #[cfg(feature = "sql")]
+            databases: Arc::new(Databases::new(options, in_test)),
         })
     }
 
     /// Adds the modules that reach nothing outside, which tests of scripts can call too.
     pub(crate) fn with_pure_modules(self: &Arc<Self>, engine: EngineBuilder) -> EngineBuilder {
         #[cfg(feature = "jwt")]
-        let engine = engine.module("jwt", jwt::functions(self).into_module());
+        let engine = {
+            let functions = jwt::functions();
+            #[cfg(feature = "http")]
+            let functions = jwt::with_key_sets(&self.http, functions);
+            engine.module("jwt", functions.into_module())
+        };
         engine
     }
 
     /// Returns the builder of an engine whose scripts can call the API and the services.
     pub(crate) fn engine(self: &Arc<Self>, options: &Options) -> EngineBuilder {
-        let functions = env::register(self, Functions::new());
+        let functions = env::register(&self.environment, Functions::new());
         let engine = api::engine(&options.limits)
             .functions(functions.into_module())
-            .argument_check("env", env::check(self))
+            .argument_check("env", env::check(&self.environment))
             .module(
                 "password",
                 password::functions(&self.passwords).into_module(),
@@ -73,10 +89,18 @@ impl Services {
             .module("metrics", metrics::functions(&self.metrics).into_module());
         let engine = self.with_pure_modules(engine);
         #[cfg(feature = "http")]
-        let engine = http::checks(self).fold(
-            engine.module("http", http::functions(self).into_module()),
+        let engine = http::checks(&self.http).fold(
+            engine.module("http", http::functions(&self.http).into_module()),
             |engine, (function, check)| engine.argument_check(function, check),
         );
+        #[cfg(feature = "sql")]
+        let engine = db::register(&self.databases, engine);
         engine
+    }
+
+    /// Waits until no call of a service runs that must not be cut off.
+    pub(super) async fn idle(&self) {
+        #[cfg(feature = "sql")]
+        self.databases.idle().await;
     }
 }

@@ -182,10 +182,11 @@ impl ApiReference {
             });
             forms.dedup();
             let names = words.first().map(|word| (&word.namespace, &word.name));
-            let name = names.map_or_else(String::new, |(namespace, name)| match namespace.as_str() {
-                "" => name.clone(),
-                namespace => format!("{namespace}::{name}"),
-            });
+            let name =
+                names.map_or_else(String::new, |(namespace, name)| match namespace.as_str() {
+                    "" => name.clone(),
+                    namespace => format!("{namespace}::{name}"),
+                });
             let page = Page::new(&receivers, &name);
             let title = (place + receivers.len(), title(&receivers), page);
             let takes = words.first().map(|word| word.takes()).unwrap_or_default();

@@ -16,7 +16,6 @@ use rhai::{Dynamic, FnPtr, ImmutableString, Map};
 pub(super) use self::request::Prepared;
 pub(crate) use self::stand_in::StandIns;
 use self::{client::Client, request::Target, response::HttpResponse};
-use super::Services;
 use crate::{
     diagnostic::Diagnostic,
     host::{
@@ -90,7 +89,7 @@ const FUNCTIONS: [(&str, &str); 6] = [
 const REQUEST: &str = "http::request";
 
 /// Returns the module `http`.
-pub(super) fn functions(services: &Arc<Services>) -> Functions {
+pub(super) fn functions(http: &Arc<Http>) -> Functions {
     let mut functions = response::functions(Functions::new());
     for (function, method) in FUNCTIONS {
         let begin = |mut args: std::vec::IntoIter<Dynamic>| {
@@ -101,7 +100,7 @@ pub(super) fn functions(services: &Arc<Services>) -> Functions {
         let is_read = ["GET", "HEAD"].contains(&method);
         let doc = request::doc(function, method);
         functions = add(
-            services,
+            http,
             functions,
             (function, "url"),
             &doc,
@@ -109,7 +108,7 @@ pub(super) fn functions(services: &Arc<Services>) -> Functions {
             begin,
         );
         functions = add(
-            services,
+            http,
             functions,
             (function, "url, options"),
             &doc,
@@ -118,7 +117,7 @@ pub(super) fn functions(services: &Arc<Services>) -> Functions {
         );
         if !is_read {
             functions = add(
-                services,
+                http,
                 functions,
                 (function, "url"),
                 &doc,
@@ -126,7 +125,7 @@ pub(super) fn functions(services: &Arc<Services>) -> Functions {
                 begin,
             );
             functions = add(
-                services,
+                http,
                 functions,
                 (function, "url, options"),
                 &doc,
@@ -141,7 +140,7 @@ pub(super) fn functions(services: &Arc<Services>) -> Functions {
     };
     let parameters = (REQUEST, "method, url, options");
     add(
-        services,
+        http,
         functions,
         parameters,
         request::DOC,
@@ -153,21 +152,21 @@ pub(super) fn functions(services: &Arc<Services>) -> Functions {
 /// Adds one form of a function: with or without options and a closure. `split` returns the method, the URL and the
 /// options from the arguments.
 fn add(
-    services: &Arc<Services>,
+    http: &Arc<Http>,
     functions: Functions,
     (function, parameters): (&'static str, &str),
     doc: &str,
     (has_options, has_closure): (bool, bool),
     split: impl Fn(std::vec::IntoIter<Dynamic>) -> (Dynamic, Dynamic, Dynamic) + Send + Sync + 'static,
 ) -> Functions {
-    let services = services.clone();
+    let http = http.clone();
     let begin = move |context: AsyncContext, args: Vec<Dynamic>| {
         let (method, url, options) = split(args.into_iter());
         let method = method.into_immutable_string().unwrap_or_default();
         let url = url.into_immutable_string().unwrap_or_default();
         let options = options.try_cast::<Map>().unwrap_or_default();
         let request = Prepared::new(function, &method, &url, options)?;
-        begin(&services, context, request)
+        begin(&http, context, request)
     };
     let strings = parameters.split(", ").count() - usize::from(has_options);
     let string = (
@@ -186,18 +185,13 @@ fn add(
 ///
 /// # Errors
 /// Fails if the request is not allowed.
-fn begin(
-    services: &Arc<Services>,
-    context: AsyncContext,
-    request: Prepared,
-) -> Result<Answer, String> {
-    services.http.check(&request.target)?;
-    if services.http.stand_ins.is_some() {
+fn begin(http: &Arc<Http>, context: AsyncContext, request: Prepared) -> Result<Answer, String> {
+    http.check(&request.target)?;
+    if http.stand_ins.is_some() {
         context.wait_in_tests();
     }
-    let services = services.clone();
+    let http = http.clone();
     Ok(Box::pin(async move {
-        let http = &services.http;
         // If the client has left, nobody waits for what a read returns. Anything else is done to the end, so that a
         // `disconnect` handler can report to another service.
         let answer = match request.is_read() {
@@ -215,13 +209,11 @@ fn begin(
 }
 
 /// Returns the checks of calls: a host that is not allowed is a warning.
-pub(super) fn checks(
-    services: &Arc<Services>,
-) -> impl Iterator<Item = (&'static str, ArgumentCheck)> {
-    let services = services.clone();
+pub(super) fn checks(http: &Arc<Http>) -> impl Iterator<Item = (&'static str, ArgumentCheck)> {
+    let http = http.clone();
     let check = ArgumentCheck::new(move |url| {
         let target = Target::of_beginning(url?)?;
-        if services.http.allows(&target) {
+        if http.allows(&target) {
             return None;
         }
         let host = target.host_and_port();

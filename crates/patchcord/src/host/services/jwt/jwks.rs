@@ -20,7 +20,7 @@ use super::{Fallible, key};
 use crate::{
     host::{
         functions::{Functions, Signature, async_fn::Answer},
-        services::{Services, http::Prepared},
+        services::http::{Http, Prepared},
     },
     script::misuse,
 };
@@ -42,7 +42,7 @@ pub(super) struct Jwks(Arc<KeySet>);
 
 #[derive(Debug)]
 struct KeySet {
-    services: Arc<Services>,
+    http: Arc<Http>,
     request: Prepared,
     known: Mutex<Known>,
     /// Held while the keys are fetched, so that callers which need them wait for one request.
@@ -94,11 +94,11 @@ impl Jwks {
     ///
     /// # Errors
     /// Fails if scripts may not reach the URL.
-    pub(super) fn new(services: &Arc<Services>, url: &str) -> Result<Self, String> {
+    pub(super) fn new(http: &Arc<Http>, url: &str) -> Result<Self, String> {
         let request = Prepared::new(NAME, "GET", url, rhai::Map::new())?;
-        services.http.check(&request.target)?;
+        http.check(&request.target)?;
         let set = Self(Arc::new(KeySet {
-            services: services.clone(),
+            http: http.clone(),
             request,
             known: Mutex::default(),
             fetching: AsyncMutex::default(),
@@ -144,7 +144,7 @@ impl Jwks {
         let _fetching = set.fetching.lock().await;
         let tried = set.known.lock().tried;
         // In a test, the answer may have been set since.
-        let is_real = set.services.http.stand_ins.is_none();
+        let is_real = set.http.stand_ins.is_none();
         if is_real && tried.is_some_and(|at| at.elapsed() < RETRY_INTERVAL) {
             return;
         }
@@ -164,7 +164,7 @@ impl Jwks {
 
 impl KeySet {
     async fn fetch(&self) -> Result<Vec<Key>, String> {
-        let answer = self.services.http.send(&self.request).await?;
+        let answer = self.http.send(&self.request).await?;
         if answer.status != 200 {
             return Err(format!("the status is {}", answer.status));
         }
@@ -205,7 +205,7 @@ impl Known {
 type Sets = Mutex<HashMap<String, Jwks>>;
 
 /// Returns the key set of a URL.
-fn set(services: &Arc<Services>, sets: &Sets, url: &str) -> Result<Jwks, String> {
+fn set(http: &Arc<Http>, sets: &Sets, url: &str) -> Result<Jwks, String> {
     let mut sets = sets.lock();
     if let Some(set) = sets.get(url) {
         return Ok(set.clone());
@@ -215,7 +215,7 @@ fn set(services: &Arc<Services>, sets: &Sets, url: &str) -> Result<Jwks, String>
             "`{NAME}` keeps the keys of at most {MAX_SETS} URLs"
         ));
     }
-    let set = Jwks::new(services, url)?;
+    let set = Jwks::new(http, url)?;
     sets.insert(url.to_owned(), set.clone());
     Ok(set)
 }
@@ -251,9 +251,12 @@ fn on_handshake(socket, next) {
 ```";
 
 /// Adds the functions for key sets.
-pub(super) fn functions(services: &Arc<Services>, functions: Functions) -> Functions {
-    let (services, sets) = (services.clone(), Sets::default());
-    let jwks = move |url: &str| -> Fallible<Jwks> { set(&services, &sets, url).map_err(misuse) };
+pub(in crate::host::services) fn with_key_sets(
+    http: &Arc<Http>,
+    functions: Functions,
+) -> Functions {
+    let (http, sets) = (http.clone(), Sets::default());
+    let jwks = move |url: &str| -> Fallible<Jwks> { set(&http, &sets, url).map_err(misuse) };
     let types = [
         (TypeId::of::<Dynamic>(), type_name::<Dynamic>()),
         (TypeId::of::<Jwks>(), type_name::<Jwks>()),

@@ -5,8 +5,6 @@ mod crypto;
 mod jwks;
 mod key;
 
-use std::sync::Arc;
-
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey, Header, Validation,
@@ -17,7 +15,9 @@ use serde_json::value::RawValue;
 
 #[cfg(feature = "http")]
 use self::jwks::Jwks;
-use super::{Services, given::Given};
+#[cfg(feature = "http")]
+pub(super) use self::jwks::with_key_sets;
+use super::given::Given;
 use crate::{
     api::now,
     host::functions::{Functions, Signature},
@@ -40,9 +40,9 @@ const MAX_NAME: usize = 16;
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
 /// Returns the module `jwt`.
-pub(super) fn functions(services: &Arc<Services>) -> Functions {
+pub(super) fn functions() -> Functions {
     crypto::install();
-    let functions = Functions::new()
+    Functions::new()
         .function(
             Signature::new("verify(token, key)").doc(VERIFY),
             |token: Dynamic, key: Dynamic| verify(&token, &key, Map::new()),
@@ -58,12 +58,7 @@ pub(super) fn functions(services: &Arc<Services>) -> Functions {
         .function(
             Signature::new("sign(claims, key, options)").doc(SIGN_WITH),
             |claims: Map, key: Dynamic, options: Map| sign(claims, &key, options),
-        );
-    #[cfg(feature = "http")]
-    let functions = jwks::functions(services, functions);
-    #[cfg(not(feature = "http"))]
-    let _ = services;
-    functions
+        )
 }
 
 const VERIFY: &str = "\
