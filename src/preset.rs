@@ -54,6 +54,14 @@ impl Preset {
         Memory::from_iter([("main.rhai", self.script), (&own, self.script)])
     }
 
+    /// Returns the options that the script needs besides those of every folder.
+    fn options(&self) -> &'static str {
+        match self.name {
+            "auth" => "allow-env = [\"JWT_SECRET\"]                # the key of the tokens\n",
+            _ => "",
+        }
+    }
+
     /// Returns the files of a new folder with their paths: script, test, page, client, options, and a README.
     pub(super) fn files(&self) -> Vec<(&'static str, String)> {
         let named = |text: &str| {
@@ -67,7 +75,7 @@ impl Preset {
             ("scripts/main_test.rhai", test),
             ("public/index.html", PAGE.to_owned()),
             ("public/client.js", CLIENT_SCRIPT.to_owned()),
-            ("patchcord.toml", OPTIONS.to_owned()),
+            ("patchcord.toml", format!("{OPTIONS}{}", self.options())),
             ("README.md", named(README)),
         ]
     }

@@ -296,7 +296,7 @@ fn names_are_completed() {
         ),
         ("connec", 0, vec!["connect"]),
         ("1 + tw", 4, vec!["twice"]),
-        ("ad", 0, vec!["ada", "advance"]),
+        ("ad", 0, vec!["ada", "advance", "advance_to"]),
         ("ada.id.", 7, vec![]),
         ("nobody.", 7, vec![]),
     ] {

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use patchcord::testing::TestHost;
+use patchcord::{
+    script::Memory,
+    testing::{Suite, TestHost},
+};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -115,6 +118,10 @@ fn every_example_of_a_script_function_runs() {
         let text = fs::read_to_string(&path).unwrap();
         for example in examples(&text) {
             let host = TestHost::new(&script(&example));
+            for variable in example.split("env(\"").skip(1) {
+                let name = variable.split('"').next().unwrap();
+                host.set_env(name, "https://api.example.com");
+            }
             let client = host
                 .connect("/")
                 .unwrap_or_else(|_| panic!("{path:?}: {example}\n{:?}", host.problems()));
@@ -244,5 +251,39 @@ fn every_limit_is_in_the_table_with_its_default() {
             rows.iter().any(|known| known == row),
             "there is no such limit: {row}"
         );
+    }
+}
+
+/// Returns the files in the code blocks of a recipe, which begin with their names.
+fn files(recipe: &str) -> Vec<(&str, &str)> {
+    let named = |block| {
+        let (first, _): (&str, _) = str::split_once(block, '\n').unwrap();
+        let name = first
+            .strip_prefix("// ")
+            .filter(|name| name.ends_with(".rhai"));
+        (name.unwrap_or_else(|| panic!("no name: {first}")), block)
+    };
+    blocks(recipe, "rhai").into_iter().map(named).collect()
+}
+
+#[test]
+fn every_recipe_of_the_cookbook_passes_its_test() {
+    let cookbook = read("docs/cookbook.md");
+    let recipes: Vec<_> = cookbook.split("\n## ").skip(1).collect();
+    assert_eq!(recipes.len(), 10);
+    for recipe in recipes {
+        let title = recipe.lines().next().unwrap();
+        assert!(
+            cookbook.contains(&format!("| [{title}](#")),
+            "{title} is not in the table"
+        );
+        let scripts: Memory = files(recipe).into_iter().collect();
+        let suite = Suite::load(&scripts, |_, _| true).unwrap();
+        assert_eq!(suite.problems(), [], "{title}");
+        let outcomes = suite.run(|_| ());
+        assert!(!outcomes.is_empty(), "{title} has no test");
+        for outcome in outcomes {
+            assert!(outcome.passed(), "{title}: {outcome:#?}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, env, fs, path::Path, process::Output};
 
 use patchcord::{
-    Host, HostEvent,
+    Host, HostEvent, Options,
     script::{Folder, Memory},
     testing::TestHost,
 };
@@ -77,7 +77,10 @@ fn shipped_scripts_have_no_warnings() {
         "tests/clients/scripts",
         "tests/clients/twins",
     ] {
+        let mut options = Options::default();
+        options.permissions.allow_env = vec!["JWT_SECRET".parse().unwrap()];
         let host = Host::builder()
+            .options(options)
             .loader(Folder::new(root.join(folder)))
             .build();
         let found = host.check().unwrap();

@@ -55,7 +55,18 @@ impl Place {
 
     /// Runs the program to its end.
     pub(crate) fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-        let mut child = self.command(arguments, environment).spawn().unwrap();
+        Self::ended(self.command(arguments, environment))
+    }
+
+    /// Runs the program in a subfolder to its end.
+    pub(crate) fn run_in(&self, folder: &Path, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments, &[]);
+        command.current_dir(folder);
+        Self::ended(command)
+    }
+
+    fn ended(mut command: Command) -> Output {
+        let mut child = command.spawn().unwrap();
         let (tell, ended) = channel();
         let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         // Reads both streams at the same time, because a program blocks while nothing reads its output.

@@ -46,6 +46,7 @@ fn every_loss_and_every_refusal_is_counted_and_can_be_written() {
             "response_unread: 7 responses_unread",
             "rolled_back: 1 versions_rolled_back",
             "scripts_unreadable: 1 script_read_errors",
+            "service_failed: 1 service_failures",
             "slow_consumer: 1 slow_consumers",
             "staged: 1 versions_staged",
             "unanswered: 1 events_unanswered",

@@ -212,12 +212,22 @@ mod sealed {
 #[derive(Debug, Clone, Default)]
 pub struct Functions {
     module: Module,
+    /// Name of the module with `::`, for errors; empty if it is not known.
+    path: &'static str,
 }
 
 impl Functions {
     /// Creates a module without functions.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Creates a module whose asynchronous functions have this path in errors, such as `password::`.
+    pub(super) fn with_path(path: &'static str) -> Self {
+        Self {
+            path,
+            ..Self::default()
+        }
     }
 
     /// Adds a function without side effects: see [`HostBuilder::function`](crate::HostBuilder::function).
@@ -250,7 +260,8 @@ impl Functions {
         function: impl AsyncFunction<Args>,
     ) -> Self {
         let mut signature = signature.into();
-        let (types, function) = async_fn::native(&signature.name, function);
+        let name = format!("{}{}", self.path, signature.name);
+        let (types, function) = async_fn::native(&name, function);
         let (types, names): (Vec<_>, Vec<_>) = types.into_iter().unzip();
         let own = signature.parameters.len().max(types.len() - 1);
         signature.parameters.resize(own, String::new());

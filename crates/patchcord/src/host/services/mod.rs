@@ -79,6 +79,8 @@ impl Services {
     /// Returns the builder of an engine whose scripts can call the API and the services.
     pub(crate) fn engine(self: &Arc<Self>, options: &Options) -> EngineBuilder {
         let functions = env::register(&self.environment, Functions::new());
+        #[cfg(feature = "http")]
+        let functions = http::response_functions(functions);
         let engine = api::engine(&options.limits)
             .functions(functions.into_module())
             .argument_check("env", env::check(&self.environment))

@@ -207,7 +207,7 @@ pub(super) fn functions(passwords: &Arc<Passwords>) -> Functions {
         let work = hash.map(|hash| move || verified(&password, &hash));
         verifies.run(context, VERIFY, work)
     };
-    Functions::new()
+    Functions::with_path("password::")
         .async_function(Signature::new("hash(password)").doc(HASH_DOC), hash)
         .async_function(
             Signature::new("verify(password, hash)").doc(VERIFY_DOC),

@@ -14,6 +14,7 @@ use std::{
 use rhai::{Dynamic, FnPtr, ImmutableString, Map};
 
 pub(super) use self::request::Prepared;
+pub(super) use self::response::functions as response_functions;
 pub(crate) use self::stand_in::StandIns;
 use self::{client::Client, request::Target, response::HttpResponse};
 use crate::{
@@ -90,7 +91,7 @@ const REQUEST: &str = "http::request";
 
 /// Returns the module `http`.
 pub(super) fn functions(http: &Arc<Http>) -> Functions {
-    let mut functions = response::functions(Functions::new());
+    let mut functions = Functions::new();
     for (function, method) in FUNCTIONS {
         let begin = |mut args: std::vec::IntoIter<Dynamic>| {
             let mut next = || args.next().unwrap_or_default();

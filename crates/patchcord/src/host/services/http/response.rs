@@ -42,33 +42,33 @@ impl HttpResponse {
 }
 
 /// Adds the properties and methods of an answer.
-pub(super) fn functions(functions: Functions) -> Functions {
+pub(in crate::host::services) fn functions(functions: Functions) -> Functions {
     functions
         .function(
-            Signature::new("get$status(res)").doc("Status of the answer, such as 200."),
+            Signature::new("get$status(res)").doc("Status of the answer, such as 200.\n\n```rhai\nhttp::get(\"https://api.example.com/users/7\", |err, res| {\n    if err == () { print(res.status); }\n});\n```"),
             |res: &mut HttpResponse| INT::from(res.status),
         )
         .function(
-            Signature::new("get$ok(res)").doc("`true` if the status is from 200 to 299."),
+            Signature::new("get$ok(res)").doc("`true` if the status is from 200 to 299.\n\n```rhai\nhttp::get(\"https://api.example.com/users/7\", |err, res| {\n    if err == () { socket.emit(\"saved\", res.ok); }\n});\n```"),
             |res: &mut HttpResponse| (200..300).contains(&res.status),
         )
         .function(
             Signature::new("get$headers(res)").doc(
-                "Headers of the answer as a map; the names are in lower case: `res.headers[\"content-type\"]`.",
+                "Headers of the answer as a map; the names are in lower case: `res.headers[\"content-type\"]`.\n\n```rhai\nhttp::get(\"https://api.example.com/users/7\", |err, res| {\n    if err == () { print(res.headers[\"content-type\"]); }\n});\n```",
             ),
             |res: &mut HttpResponse| res.headers(),
         )
         .function(
-            Signature::new("get$body(res)").doc("Body of the answer, as binary data."),
+            Signature::new("get$body(res)").doc("Body of the answer, as binary data.\n\n```rhai\nhttp::get(\"https://api.example.com/users/7\", |err, res| {\n    if err == () { socket.emit(\"picture\", res.body); }\n});\n```"),
             |res: &mut HttpResponse| Binary::from(res.body.to_vec()),
         )
         .function(
-            Signature::new("text(res)").doc("Returns the body of an HTTP answer as a string. Throws if it is not UTF-8."),
+            Signature::new("text(res)").doc("Returns the body of an HTTP answer as a string. Throws if it is not UTF-8.\n\n```rhai\nhttp::get(\"https://api.example.com/users/7\", |err, res| {\n    if err == () { print(res.text()); }\n});\n```"),
             |res: &mut HttpResponse| -> Fallible<ImmutableString> { Ok(res.text()?.into()) },
         )
         .function(
             Signature::new("json(res)").doc(
-                "Parses the body of an HTTP answer as JSON: objects become maps. Throws if it is not JSON.",
+                "Parses the body of an HTTP answer as JSON: objects become maps. Throws if it is not JSON.\n\n```rhai\nhttp::get(\"https://api.example.com/users/7\", |err, res| {\n    if err == () { socket.data.name = res.json().name; }\n});\n```",
             ),
             |res: &mut HttpResponse| -> Fallible<Dynamic> { parse_json(res.text()?) },
         )

@@ -78,14 +78,13 @@ fn on_handshake(socket) {
 const VERIFY_WITH: &str = "\
 Verifies a JSON Web Token with options:
 
-| option | value |
-|---|---|
-| `algorithms` | algorithms that are accepted, such as `[\"RS256\", \"PS256\"]`: those of HMAC (HS256, HS384, HS512), RSA (RS..., PS...), EC (ES256, ES384) or EdDSA, as the key requires |
-| `issuer` | a string, or several: the `iss` of the token must be one of them |
-| `audience` | a string, or several: the `aud` of the token must have one of them |
-| `subject` | a string: the `sub` of the token |
-| `leeway` | tolerated difference of clocks in ms; 30,000 by default, at most an hour |
-| `exp` | `false` also accepts tokens without `exp`, and ones that have expired |
+* `algorithms`: the algorithms that are accepted, such as `[\"RS256\", \"PS256\"]`. They must fit the key: HS256, HS384, \
+HS512; RS256 to RS512, PS256 to PS512; ES256, ES384; EdDSA.
+* `issuer`: a string, or several; the `iss` of the token must be one of them.
+* `audience`: a string, or several; the `aud` of the token must have one of them.
+* `subject`: a string; the `sub` of the token.
+* `leeway`: tolerated difference of clocks in ms; 30,000 by default, at most an hour.
+* `exp`: `false` also accepts tokens without `exp`, and ones that have expired.
 
 ```rhai
 fn on_handshake(socket) {
