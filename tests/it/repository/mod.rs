@@ -3,5 +3,6 @@
 mod dependencies;
 mod documents;
 mod examples;
+mod feed;
 mod language;
 mod layers;

@@ -1,7 +1,6 @@
 //! Permissions: databases that scripts may use, and the flags of `patchcord serve`.
 
 use patchcord::{Host, Options, script::Memory};
-use serde_json::json;
 
 use super::db_support::{Asking, File};
 use crate::support::program::Place;
@@ -36,23 +35,21 @@ async fn a_script_uses_only_databases_that_are_allowed() {
 async fn a_database_that_is_allowed_and_not_declared_is_an_error() {
     let mut options = patchcord::testing::options();
     options.permissions.allow_db = vec!["main".to_owned()];
-    let running =
+    let mut running =
         crate::support::server::Running::new(&[("main.rhai", SCRIPT)], |b| b.options(options))
             .await;
     let mut client = running.websocket().await;
     client.connect("").await;
     client.send("42[\"main\"]").await;
-    let heard = client.until(|packet| packet.starts_with("42")).await;
+    let problem = running
+        .announced(|event| match event {
+            patchcord::HostEvent::HandlerFailed { diagnostic } => Some(diagnostic.message),
+            _ => None,
+        })
+        .await;
     assert_eq!(
-        heard,
-        format!(
-            "42{}",
-            json!([
-                "main",
-                "there is no database `main`: declare it with `--db main=URL`",
-                null
-            ])
-        )
+        problem,
+        "there is no database `main`: declare it with `--db main=URL`"
     );
 }
 

@@ -1,11 +1,12 @@
 //! Databases of tests, and a client that asks a script for their answers.
 
-use std::{env, io::Write, path::Path, process::Command};
+use std::{path::Path, process::Command};
 
 use patchcord::{Options, host::DatabaseOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub(super) use crate::support::database::postgres;
 use crate::support::server::{Client, Running};
 
 /// Script that passes statements of its client to the database.
@@ -112,24 +113,6 @@ impl Asking {
     pub(super) async fn error(&mut self, event: &str, args: Value) -> String {
         let answer = self.ask(event, args).await;
         answer[0].as_str().expect("it did not fail").to_owned()
-    }
-}
-
-/// Returns the URL of the PostgreSQL server of `tests/run`. Reports that a test is left out, if there is none.
-pub(super) fn postgres() -> Option<String> {
-    match env::var("PATCHCORD_TEST_POSTGRES") {
-        Ok(url) if url.starts_with("postgres://") => Some(url),
-        Ok(other) => panic!("`tests/run` could not start a PostgreSQL server: {other}"),
-        Err(_) => {
-            // Not by a macro, whose output is shown only for a test that fails.
-            let test = std::thread::current();
-            let test = test.name().unwrap_or_default().to_owned();
-            let why = "PATCHCORD_TEST_POSTGRES is not set; `tests/postgres start DIR` starts a server, and `tests/run` \
-                       does it by itself";
-            let line = format!("left out: {test}: {why}\n");
-            std::io::stderr().write_all(line.as_bytes()).unwrap();
-            None
-        }
     }
 }
 

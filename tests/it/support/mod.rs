@@ -1,6 +1,7 @@
 //! Helpers that several tests share.
 
 pub(crate) mod application;
+pub(crate) mod database;
 pub(crate) mod gate;
 pub(crate) mod memory;
 pub(crate) mod options;

@@ -38,6 +38,7 @@ pub(crate) fn lower(limits: &mut Limits, name: &str, number: &str) {
         "io_data" => &mut limits.io_data,
         "rooms" => &mut limits.rooms,
         "acks" => &mut limits.acks,
+        "pending_calls" => &mut limits.pending_calls,
         other => panic!("no such limit: {other}"),
     };
     *field = number;

@@ -16,7 +16,10 @@ use parking_lot::Mutex;
 use rhai::{Dynamic, EvalAltResult, FnPtr, Map};
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
-use super::{Fallible, key};
+use super::{
+    key,
+    verify::{self, Fallible},
+};
 use crate::{
     host::{
         functions::{Functions, Signature, async_fn::Answer},
@@ -288,9 +291,9 @@ fn verify(args: Vec<Dynamic>) -> Result<Answer, String> {
     let options = options.try_cast::<Map>().unwrap_or_default();
     Ok(Box::pin(async move {
         let verified = async {
-            let token = super::text(&token)?;
-            let found = keys.fetched(super::key_id(&token).as_deref()).await?;
-            super::check(&token, &found.key, found.algorithm, options)
+            let token = verify::text(&token)?;
+            let found = keys.fetched(verify::key_id(&token).as_deref()).await?;
+            verify::check(&token, &found.key, found.algorithm, options)
         };
         let verified: Fallible<Dynamic> = verified.await;
         verified.map_err(|error| match error.unwrap_inner() {
