@@ -1,8 +1,9 @@
 //! Namespaces as the application uses them: `Host::namespace`, and `on_api`.
 
 use patchcord::{
-    HostEvent,
+    Host, HostEvent,
     host::NamespaceError,
+    script::Memory,
     testing::{TestHost, options},
 };
 use serde_json::json;
@@ -228,4 +229,45 @@ fn a_handle_outlives_what_it_is_for() {
     let gone = NamespaceError::NotServed("/".into());
     assert_eq!(main.emit("news", ()), Err(gone.clone()));
     assert_eq!(host.call("/", "echo", ()), Err(gone));
+}
+
+#[tokio::test]
+async fn on_api_with_a_second_parameter_answers_later() {
+    let script = r#"
+        fn on_api(request, reply) {
+            switch request.name {
+                "later" => set_timeout(|| reply.call((), request.args), 1),
+                "error" => set_timeout(|| reply.call("not now"), 1),
+                "never" => {}
+                "twice" => { reply.call((), 1); reply.call((), 2); }
+                "closure" => reply.call((), || 1),
+                _ => throw "no such call",
+            }
+        }
+        fn on_connection(socket) { }"#;
+    let host = Host::builder()
+        .loader(Memory::from([("main.rhai", script)]))
+        .build();
+    host.load().await.unwrap();
+    let namespace = host.namespace("/").unwrap();
+    assert_eq!(
+        namespace.call("later", (1, "a")).await.unwrap(),
+        serde_json::json!([1, "a"])
+    );
+    assert_eq!(namespace.call("twice", ()).await.unwrap(), 1);
+    for (name, expected) in [
+        ("error", "not now"),
+        (
+            "never",
+            "`on_api` of `/` has ended without a call of `reply`",
+        ),
+        (
+            "closure",
+            "`on_api` of `/` has failed; the log of the server has the reason",
+        ),
+        ("other", "no such call"),
+    ] {
+        let error = namespace.call(name, ()).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
 }

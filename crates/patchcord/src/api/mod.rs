@@ -18,6 +18,7 @@ mod operator;
 mod outside;
 mod payload;
 pub(crate) mod registration;
+mod reply;
 mod rooms;
 mod socket;
 mod sockets;
@@ -39,6 +40,7 @@ pub(crate) use emit::check_event;
 pub(crate) use handshake::{next, reason};
 pub(crate) use outside::Outside;
 pub(crate) use payload::as_value;
+pub(crate) use reply::{refused, reply};
 pub(crate) use rooms::MAX_ROOM_NAME;
 pub(crate) use socket::Socket;
 
@@ -59,6 +61,7 @@ pub(crate) const VOCABULARY: Vocabulary = Vocabulary {
         ("io", TypeId::of::<io::Io>),
         ("ack", TypeId::of::<FnPtr>),
         ("next", TypeId::of::<FnPtr>),
+        ("reply", TypeId::of::<FnPtr>),
     ],
     globals: &["io"],
     types: &[

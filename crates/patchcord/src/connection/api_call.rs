@@ -1,5 +1,8 @@
 //! Call of a backend to a namespace, which `on_api` answers.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use rhai::Dynamic;
 use tokio::sync::oneshot;
 
@@ -33,6 +36,8 @@ pub enum ApiFailure {
     },
     /// The call failed, which the host has announced.
     Failed,
+    /// The script has forgotten `reply` without calling it.
+    Unanswered,
 }
 
 impl ApiCall {
@@ -61,5 +66,35 @@ impl ApiCall {
     pub fn answer(self, answer: Result<String, ApiFailure>) {
         // The caller may have stopped waiting.
         let _ = self.answer.send(answer);
+    }
+}
+
+/// Answer that a script gives later. Copies are the same answer, and the first one counts.
+#[derive(Debug, Clone)]
+pub struct ApiReply(Arc<Pending>);
+
+#[derive(Debug)]
+struct Pending(Mutex<Option<ApiCall>>);
+
+impl ApiReply {
+    /// Creates the answer of a call.
+    pub fn new(call: ApiCall) -> Self {
+        Self(Arc::new(Pending(Mutex::new(Some(call)))))
+    }
+
+    /// Answers the call, unless it has been answered.
+    pub fn answer(&self, answer: Result<String, ApiFailure>) {
+        let call = self.0.0.lock().take();
+        if let Some(call) = call {
+            call.answer(answer);
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.get_mut().take() {
+            call.answer(Err(ApiFailure::Unanswered));
+        }
     }
 }

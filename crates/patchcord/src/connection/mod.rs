@@ -35,7 +35,7 @@ mod turn;
 
 pub use acks::Answered;
 pub use adoption::{Adoption, DraftResult, Drafts};
-pub use api_call::{ApiCall, ApiFailure};
+pub use api_call::{ApiCall, ApiFailure, ApiReply};
 pub use clock::Clock;
 pub use connection::{Connection, asking::AckTarget};
 pub use data::{Changed, Data};

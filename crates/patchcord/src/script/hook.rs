@@ -14,7 +14,7 @@ pub enum Hook {
     Load,
     /// `on_reload(socket)`, or `on_reload(socket, before)`
     Reload,
-    /// `on_api(request)`
+    /// `on_api(request)`, or `on_api(request, reply)`
     Api,
 }
 
@@ -49,7 +49,7 @@ impl Hook {
             Self::Disconnect => "on_disconnect(socket, reason)",
             Self::Load => "on_load()",
             Self::Reload => "on_reload(socket, before)",
-            Self::Api => "on_api(request)",
+            Self::Api => "on_api(request, reply)",
         }
     }
 
@@ -69,8 +69,8 @@ impl Hook {
     pub const fn parameters(self) -> usize {
         match self {
             Self::Load => 0,
-            Self::Connection | Self::Api => 1,
-            Self::Handshake | Self::Disconnect | Self::Reload => 2,
+            Self::Connection => 1,
+            Self::Handshake | Self::Disconnect | Self::Reload | Self::Api => 2,
         }
     }
 }

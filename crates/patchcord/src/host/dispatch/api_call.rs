@@ -7,7 +7,7 @@ use rhai::{Dynamic, Map};
 use super::{Dispatcher, diagnose, is_at_throw};
 use crate::{
     api,
-    connection::{ApiCall, ApiFailure, Connection, Turn},
+    connection::{ApiCall, ApiFailure, ApiReply, Connection, Turn},
     diagnostic::{Diagnostic, Origin},
     event::HostEvent,
     script::{CallError, Handler, Hook},
@@ -18,7 +18,8 @@ use crate::{
 const CALL: &str = "`on_api`";
 
 impl Dispatcher {
-    /// Answers a call of a backend, in the turn of the namespace's unit.
+    /// Answers a call of a backend, in the turn of the namespace's unit. With two parameters, `on_api` answers when it
+    /// calls `reply`.
     pub(super) fn api(&self, unit: &Arc<Connection>, mut call: ApiCall) {
         if call.is_abandoned() {
             return;
@@ -27,12 +28,15 @@ impl Dispatcher {
         let Some(hook) = version.and_then(|version| Handler::of_hook(&version, Hook::Api)) else {
             return call.answer(Err(ApiFailure::NoHook));
         };
-        let args = vec![request(&mut call)];
-        let answered = match Turn::new(unit.clone()).run(|| hook.call(args)) {
-            Ok(answer) => self.written(unit, &hook, answer),
-            Err(error) => Err(self.api_failed(unit, &hook, error)),
-        };
-        call.answer(answered);
+        let waits = hook.parameters() == Some(2);
+        let request = request(&mut call);
+        let reply = ApiReply::new(call);
+        let args = vec![request, api::reply(reply.clone())];
+        match Turn::new(unit.clone()).run(|| hook.call(args)) {
+            Ok(_) if waits => {}
+            Ok(answer) => reply.answer(self.written(unit, &hook, answer)),
+            Err(error) => reply.answer(Err(self.api_failed(unit, &hook, error))),
+        }
     }
 
     /// Returns the JSON of an answer.
@@ -65,8 +69,9 @@ impl Dispatcher {
         let thrown = error.thrown();
         let diagnostic = diagnose(unit, hook, error, &CALL);
         let thrown = thrown.filter(|_| is_at_throw(&diagnostic));
-        if let Some(failure) = thrown.and_then(|thrown| meant(&thrown)) {
-            return failure;
+        match thrown.map(|thrown| api::refused(&thrown)) {
+            None | Some(ApiFailure::Failed) => {}
+            Some(meant) => return meant,
         }
         if !hook.is_stale() {
             (self.on_failure)(unit, hook.version(), &diagnostic);
@@ -86,15 +91,4 @@ fn request(call: &mut ApiCall) -> Dynamic {
         ("args".into(), Dynamic::from_array(args)),
         ("key".into(), key.map_or(Dynamic::UNIT, Dynamic::from)),
     ]))
-}
-
-/// Returns the failure of a thrown value: with its string, its `message`, or its JSON. Returns `None` if the value has
-/// none of them.
-fn meant(thrown: &Dynamic) -> Option<ApiFailure> {
-    let message = api::reason(thrown).or_else(|| value::to_json(thrown).ok())?;
-    let data = thrown.is_map().then(|| value::to_json(thrown).ok());
-    Some(ApiFailure::Thrown {
-        message,
-        data: data.flatten(),
-    })
 }

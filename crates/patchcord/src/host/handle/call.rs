@@ -75,6 +75,7 @@ impl NamespaceHandle {
                 message,
                 data: data.and_then(|data| serde_json::from_str(&data).ok()),
             }),
+            Err(ApiFailure::Unanswered) => Err(NamespaceError::Unanswered(path())),
             Err(ApiFailure::Failed) => Err(NamespaceError::Failed(path())),
         }
     }

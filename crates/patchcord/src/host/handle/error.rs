@@ -49,6 +49,9 @@ pub enum NamespaceError {
     /// [`HostEvent::HandlerFailed`](crate::HostEvent::HandlerFailed).
     #[error("`on_api` of `{0}` has failed; the log of the server has the reason")]
     Failed(Arc<str>),
+    /// `on_api` has a parameter `reply`, and the script will not call it any more.
+    #[error("`on_api` of `{0}` has ended without a call of `reply`")]
+    Unanswered(Arc<str>),
     /// Too many calls wait for the namespace.
     #[error("too many calls wait for the namespace `{0}`")]
     Busy(Arc<str>),

@@ -80,7 +80,9 @@ impl From<NamespaceError> for ApiError {
             NamespaceError::NoHook(_) => (StatusCode::NOT_FOUND, "no_on_api"),
             NamespaceError::TooManyRooms { .. } => (StatusCode::CONFLICT, "too_many_rooms"),
             NamespaceError::Thrown { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "thrown"),
-            NamespaceError::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+            NamespaceError::Failed(_) | NamespaceError::Unanswered(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "failed")
+            }
             NamespaceError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             NamespaceError::Ended(_) => (StatusCode::SERVICE_UNAVAILABLE, "ended"),
             NamespaceError::Event(_) | NamespaceError::Arguments(_) | NamespaceError::RoomName => {
