@@ -66,6 +66,7 @@ pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
         return live(options);
     }
     let path = options.path.as_deref().unwrap_or(Path::new("scripts"));
+    options.permissions.check()?;
     let mut host = Options::default();
     host.permissions = options.permissions.for_host();
     host.validate()?;

@@ -123,7 +123,7 @@ pub(super) struct ServeOptions {
     #[command(flatten)]
     clients: ClientOptions,
     #[command(flatten)]
-    permissions: PermissionFlags,
+    pub(super) permissions: PermissionFlags,
     #[command(flatten)]
     databases: DatabaseFlags,
     #[command(flatten)]
@@ -307,10 +307,19 @@ pub(super) struct PermissionFlags {
 }
 
 impl PermissionFlags {
+    /// Checks values that the command line does not check, because its errors would show them.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        for rules in &self.allow_env {
+            let checked = rules.rules();
+            checked.map_err(|problem| anyhow::anyhow!("`--allow-env`: {problem}"))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn for_host(&self) -> PermissionOptions {
         let mut permissions = PermissionOptions::default();
-        let rules = self.allow_env.iter().flat_map(|rules| rules.0.clone());
-        permissions.allow_env = rules.collect();
+        let rules = self.allow_env.iter().filter_map(|rules| rules.rules().ok());
+        permissions.allow_env = rules.flatten().cloned().collect();
         permissions.allow_net = self.allow_net.clone();
         permissions.allow_db = self.allow_db.clone();
         permissions

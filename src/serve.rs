@@ -171,6 +171,7 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
         .transpose()?;
     // Registered before the scripts are loaded, because a signal that arrives during the load must not end the process.
     let mut hangup = signal(SignalKind::hangup()).context("signals cannot be received")?;
+    options.permissions.check()?;
     options.for_host().validate()?;
     let broken = Arc::new(AtomicBool::new(false));
     let seen = broken.clone();

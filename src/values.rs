@@ -132,19 +132,35 @@ impl fmt::Display for Maximum {
 
 /// Rules of `--allow-env`, separated by commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct EnvRules(pub(super) Vec<host::EnvRule>);
+pub(super) struct EnvRules(Result<Vec<host::EnvRule>, String>);
 
 impl FromStr for EnvRules {
-    type Err = host::BadEnvRule;
+    type Err = std::convert::Infallible;
 
-    fn from_str(mut text: &str) -> Result<Self, host::BadEnvRule> {
+    /// Never fails, because the error of an option shows its whole value, which may contain a secret. See
+    /// [`EnvRules::rules`].
+    fn from_str(mut text: &str) -> Result<Self, Self::Err> {
         let mut rules = Vec::new();
         while !text.is_empty() {
             let (rule, rest) = split_rule(text);
-            rules.push(rule.parse()?);
+            let name = rule.split('=').next().unwrap_or_default();
+            match rule.parse() {
+                Ok(rule) => rules.push(rule),
+                Err(bad) => return Ok(Self(Err(format!("`{name}`: {bad}")))),
+            }
             text = rest;
         }
-        Ok(Self(rules))
+        Ok(Self(Ok(rules)))
+    }
+}
+
+impl EnvRules {
+    /// Returns the rules.
+    ///
+    /// # Errors
+    /// Returns an error that shows no value.
+    pub(super) fn rules(&self) -> Result<&[host::EnvRule], String> {
+        self.0.as_deref().map_err(Clone::clone)
     }
 }
 

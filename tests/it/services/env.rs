@@ -1,5 +1,6 @@
 //! `env`, and the secrets that it returns.
 
+use crate::support::program::Place;
 use patchcord::{
     Host, HostEvent, Options,
     script::Memory,
@@ -180,4 +181,92 @@ fn check_warns_of_a_variable_that_is_not_allowed_and_of_a_secret_in_a_string() {
     assert!(found[0].contains("scripts may not read the variable `OTHER`"));
     assert!(found[0].contains("`--allow-env OTHER` allows it"));
     assert!(found[1].contains("a secret is not shown in an interpolated string"));
+}
+
+#[test]
+fn a_secret_has_the_limits_of_strings_however_it_grows() {
+    let script = "fn on_connection(socket) {
+        let key = env(\"KEY\");
+        socket.on(\"grow\", |parts| { for part in parts { key = part + key + part; } });
+        socket.on(\"is\", |text| key == text);
+        socket.on(\"drop\", || { key = (); true });
+    }";
+    let host = TestHost::new(script);
+    host.set_env("KEY", "abc");
+    let ada = host.connect("/").unwrap();
+    for _ in 0..30 {
+        ada.emit("grow", [vec![""; 2_000]]);
+    }
+    assert_eq!(host.problems(), [""; 0]);
+    assert_eq!(ada.ask("is", ["abc"]).as_deref(), Some("[true]"));
+    ada.emit("grow", [vec!["x".repeat(100_000); 10]]);
+    let problems = host.problems().join("");
+    assert!(
+        problems.contains("a secret grows beyond the limit of strings"),
+        "{problems}"
+    );
+    assert_eq!(ada.ask("drop", ()).as_deref(), Some("[true]"));
+}
+
+#[test]
+fn what_is_made_of_a_secret_is_a_secret() {
+    let script = "fn on_connection(socket) {
+        let key = env(\"KEY\");
+        let all = [base64::encode(key), base64::encode_url(key), hex::encode(key), \"a\" + key, key + \"a\"];
+        socket.emit(\"types\", all.map(|one| type_of(one)));
+        socket.emit(\"basic\", (\"Basic \" + base64::encode(key)).reveal());
+    }";
+    let host = TestHost::new(script);
+    host.set_env("KEY", "hunter2");
+    let heard = host.connect("/").unwrap().heard();
+    assert_eq!(
+        heard[0],
+        r#"types [["Secret","Secret","Secret","Secret","Secret"]]"#
+    );
+    assert_eq!(heard[1], r#"basic ["Basic aHVudGVyMg=="]"#);
+}
+
+#[test]
+fn an_edit_to_another_variable_takes_effect_on_live_connections() {
+    let script = |name: &str| {
+        format!(
+            "fn on_connection(socket) {{ let key = env(\"{name}\"); socket.on(\"is\", |text| key == text); }}"
+        )
+    };
+    let mut host = TestHost::new(&script("OLD"));
+    host.set_env("OLD", "old");
+    host.set_env("NEW", "new");
+    let ada = host.connect("/").unwrap();
+    assert_eq!(ada.ask("is", ["old"]).as_deref(), Some("[true]"));
+    host.edit("main.rhai", &script("NEW"));
+    assert_eq!(ada.ask("is", ["new"]).as_deref(), Some("[true]"));
+}
+
+#[tokio::test]
+async fn an_empty_variable_lets_nobody_in() {
+    let script = "fn on_load() { print(env(\"EMPTY\") == \"\"); } fn on_connection(socket) {}";
+    let found = problems(allow(&["EMPTY="]), script).await.join("");
+    assert!(found.contains("the variable `EMPTY` is empty"), "{found}");
+}
+
+#[test]
+fn errors_of_options_show_no_secret() {
+    let place = Place::new(&[
+        ("main.rhai", "fn on_connection(socket) { }"),
+        ("bad.toml", "allow-env = [\"JWT-SECRET=hunter2\"]"),
+    ]);
+    for arguments in [
+        ["serve", "--allow-env", "JWT-SECRET=hunter2"],
+        ["serve", "--config", "bad.toml"],
+        ["check", "--allow-env", "OK,JWT-SECRET=hunter2"],
+    ] {
+        let output = place.run(&arguments, &[]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let text = format!("{output:?}");
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(
+            text.contains("`--allow-env`: `JWT-SECRET`: expected the name of a variable"),
+            "{text}"
+        );
+    }
 }

@@ -292,7 +292,7 @@ async fn hanging_requests_delay_nobody_and_are_bounded() {
         .await;
     assert_eq!(
         problem,
-        "`http::get`: 32 calls of this socket wait for their results already, which is the limit"
+        "`http::get`: 32 calls of this socket wait for their results already (`--max-pending-calls`)"
     );
     // A read ends with the client that wants it.
     drop(hanging);
@@ -373,6 +373,13 @@ async fn only_allowed_hosts_and_public_addresses_are_reached() {
         refused(vec!["*".into(), "127.0.0.0/8".into()], by_name).await,
         ok
     );
+    // The port of a rule for an address is also the port for names.
+    let other_port = refused(
+        vec!["*".into(), "127.0.0.1:1".into()],
+        format!("http://localhost:{port}/json"),
+    );
+    let other_port = other_port.await;
+    assert!(other_port.contains("is not public"), "{other_port}");
     // Other notations of the same address.
     for host in [
         "2130706433",
@@ -554,4 +561,44 @@ fn check_warns_of_a_host_that_is_not_allowed() {
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("scripts may not reach `other.example.com`"));
     assert!(found[0].contains("`--allow-net other.example.com` allows it"));
+}
+
+#[tokio::test]
+async fn a_close_waits_for_what_disconnect_handlers_send() {
+    let mut other = OtherSide::new().await;
+    let (running, host) = server(&["127.0.0.1"]).await;
+    let mut ada = Asking::new(&running).await;
+    ada.ask("report", args![other.url("/slow")]).await;
+    running.server.shutdown().await;
+    assert!(other.request().await.starts_with("POST /slow"));
+    assert_eq!(host.counters().service_calls.get(), 1);
+    assert_eq!(host.counters().service_failures.get(), 0);
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_delays_no_requests_to_others() {
+    let (hanging, other) = (OtherSide::new().await, OtherSide::new().await);
+    let (running, _host) = server(&["127.0.0.1"]).await;
+    for _ in 0..20 {
+        let mut client = Asking::new(&running).await;
+        for _ in 0..32 {
+            client
+                .send(
+                    "request",
+                    args!["POST", hanging.url("/hang"), { "timeout": 60_000 }],
+                )
+                .await;
+        }
+        client.ask("echo", args![1]).await;
+    }
+    let mut ada = Asking::new(&running).await;
+    assert_eq!(
+        ada.ask("json", args![other.url("/json")]).await,
+        r#"["Ada"]"#
+    );
+    let answer = ada.ask("get", args![hanging.url("/json"), {}]).await;
+    assert_eq!(
+        answer,
+        r#"["512 requests to this host are under way, which is the limit",null,null]"#
+    );
 }

@@ -387,9 +387,42 @@ fn a_key_that_is_not_known_is_fetched_once_more() {
         }}
         fn test_failure() {{
             http_answer("https://id.test/keys", #{{ status: 500 }});
-            assert_eq(refused("/", #{{ auth: #{{ token: "{token}" }} }}), "the keys cannot be fetched: the status is 500");
+            assert_eq(refused("/", #{{ auth: #{{ token: "{token}" }} }}), "the keys of the tokens are not available now");
             http_answer("https://id.test/keys", #{{ body: "[]" }});
-            assert_eq(refused("/", #{{ auth: #{{ token: "{token}" }} }}), "the keys cannot be fetched: the answer is no key set (RFC 7517)");
+            assert_eq(refused("/", #{{ auth: #{{ token: "{token}" }} }}), "the keys of the tokens are not available now");
         }}"#
     ));
+}
+
+#[test]
+fn a_public_key_is_never_taken_for_a_secret() {
+    let (bench, tokens) = (Bench::new(), tokens());
+    let pem = pem("rsa.pub");
+    for key in [
+        format!("\u{feff}{pem}"),
+        format!("Bag Attributes: x\n{pem}"),
+        format!("  {pem}"),
+    ] {
+        let forged = bench.ask("sign", options!("sub": "admin"), &tokens.secret, options!());
+        assert_eq!(
+            bench.verify(&forged, &key, options!()),
+            "the token has another algorithm than [RS256]"
+        );
+        let options = options!("audience": "chat");
+        assert!(
+            bench
+                .verify(&tokens.tokens["RS256"], &key, options)
+                .contains("issuer.test")
+        );
+    }
+    for key in ["{\"kty\":\"oct\"}", "ssh-rsa AAAA"] {
+        assert_eq!(
+            bench.verify("a.b.c", key, options!()),
+            "the key is neither a secret text nor a key in PEM"
+        );
+    }
+    assert_eq!(
+        bench.verify("a.b.c", "key", options!("algorithms": [])),
+        "option `algorithms` of `jwt::verify` names none"
+    );
 }

@@ -69,6 +69,10 @@ async fn serve(mut stream: TcpStream, seen: &UnboundedSender<String>) -> std::io
             "/json" => answer(&mut stream, "200 OK", r#"{"name":"Ada","age":36}"#).await?,
             "/echo" => answer(&mut stream, "200 OK", &request).await?,
             "/query" => answer(&mut stream, "200 OK", query).await?,
+            "/slow" => {
+                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                answer(&mut stream, "200 OK", "").await?;
+            }
             "/redirect" => {
                 let head = "HTTP/1.1 302 Found\r\nlocation: /json\r\ncontent-length: 0\r\n\r\n";
                 stream.write_all(head.as_bytes()).await?;

@@ -26,11 +26,11 @@ mod timers;
 
 use std::any::TypeId;
 
-use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Module, Position};
+use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, ImmutableString, Module};
 
 use crate::{
     connection::{Connection, Turn},
-    script::{Callback, EngineBuilder, Globals, Limits, TimerHandle, Vocabulary},
+    script::{Callback, EngineBuilder, Globals, Limits, TimerHandle, Vocabulary, misuse},
 };
 
 pub(crate) use ack::{Ack, ack};
@@ -160,9 +160,9 @@ fn is_handle(value: &Dynamic) -> bool {
 
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
-/// Returns a runtime error, which Rhai reports at the position of the call.
+/// Returns the error of a call that the script makes wrongly. Rhai reports it at the position of the call.
 fn refuse<T>(message: impl Into<String>) -> Fallible<T> {
-    Err(EvalAltResult::ErrorRuntime(message.into().into(), Position::NONE).into())
+    Err(misuse(message.into()))
 }
 
 /// Returns the turn of the call that runs on this thread.

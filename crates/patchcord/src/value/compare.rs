@@ -1,12 +1,12 @@
 //! Equality of values, for merging live state when a script is replaced.
 //!
 //! In: two values. Out: `true` if an edit left them equal. Code and handles (closures, timestamps, types of the host)
-//! are not state, so only their types are compared. Rhai's own `Hash` panics on such values.
+//! are not state, so only their types are compared; secrets are compared by their texts. Rhai's own `Hash` panics on such values.
 
 use rhai::Dynamic;
 
 use crate::value::{
-    MAX_DEPTH, Refusal,
+    MAX_DEPTH, Refusal, Secret,
     walk::{Cells, Shape},
 };
 
@@ -48,7 +48,12 @@ fn same_within(a: &Dynamic, b: &Dynamic, depth: usize, cells: &Cells) -> bool {
                 && pairs
                     .all(|((key, a), (other, b))| key == other && same_within(a, b, depth, cells))
         }),
-        (Shape::Foreign(_), Shape::Foreign(_)) => a.type_id() == b.type_id(),
+        (Shape::Foreign(_), Shape::Foreign(_)) => {
+            match (a.read_lock::<Secret>(), b.read_lock::<Secret>()) {
+                (Some(a), Some(b)) => a.is_same(&b),
+                _ => a.type_id() == b.type_id(),
+            }
+        }
         _ => false,
     }
 }

@@ -99,6 +99,12 @@ impl AsyncContext {
         not(feature = "sql"),
         allow(dead_code, reason = "there may be no such service")
     )]
+    /// Returns the namespace whose script has called the function.
+    #[cfg(all(feature = "http", feature = "jwt"))]
+    pub(in crate::host) fn namespace_of_caller(&self) -> &Namespace {
+        &self.namespace
+    }
+
     /// Counts a call of a service, such as `http::get`, and announces its failure. `target` names the other side.
     pub(in crate::host) fn served<T>(
         &self,
@@ -271,7 +277,7 @@ pub(super) fn waiting(
         let limit = running().map_or(usize::MAX, |version| version.limits().pending_calls);
         let Some(pending) = PendingCall::begin(&turn.connection, limit) else {
             return refuse(format!(
-                "`{name}`: {limit} calls of this socket wait for their results already, which is the limit"
+                "`{name}`: {limit} calls of this socket wait for their results already (`--max-pending-calls`)"
             ));
         };
         let hold = TestHold::default();

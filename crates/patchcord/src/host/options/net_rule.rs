@@ -89,17 +89,23 @@ impl NetRule {
                 child.is_some_and(|child| child.len() > 1 && child.ends_with('.'))
             }
         };
-        host && self.scheme.is_none_or(|scheme| scheme.name() == to.scheme)
-            && self.port.is_none_or(|port| port == to.port)
+        host && self.fits(to)
     }
 
     /// Returns `true` if the rule allows the connection to an address that is not public, which a name has resolved to.
-    pub(in crate::host) fn allows_address(&self, name: &str, address: IpAddr) -> bool {
-        match &self.host {
+    pub(in crate::host) fn allows_address(&self, to: Destination<'_>, address: IpAddr) -> bool {
+        let host = match &self.host {
             Pattern::Network(network, bits) => contains(*network, *bits, address),
-            Pattern::Name(rule) => rule == name && name == LOCALHOST && address.is_loopback(),
+            Pattern::Name(rule) => rule == to.host && to.host == LOCALHOST && address.is_loopback(),
             Pattern::Any | Pattern::Below(_) => false,
-        }
+        };
+        host && self.fits(to)
+    }
+
+    /// Returns `true` if the scheme and the port of the rule, as far as it has them, are those of the destination.
+    fn fits(&self, to: Destination<'_>) -> bool {
+        self.scheme.is_none_or(|scheme| scheme.name() == to.scheme)
+            && self.port.is_none_or(|port| port == to.port)
     }
 }
 
@@ -278,10 +284,17 @@ mod tests {
 
     #[test]
     fn a_name_reaches_addresses_that_are_not_public_only_by_a_rule_for_them() {
-        let allows = |rule: &str, name: &str, address: &str| {
+        let allows = |rule: &str, host: &str, address: &str| {
             let rule: NetRule = rule.parse().unwrap();
-            rule.allows_address(name, address.parse().unwrap())
+            let to = Destination {
+                scheme: "http",
+                host,
+                port: 80,
+            };
+            rule.allows_address(to, address.parse().unwrap())
         };
+        assert!(!allows("127.0.0.1:81", "localhost", "127.0.0.1"));
+        assert!(!allows("https://127.0.0.1", "localhost", "127.0.0.1"));
         assert!(allows("10.0.0.0/8", "api.internal", "10.1.2.3"));
         assert!(allows("127.0.0.1", "example.com", "127.0.0.1"));
         assert!(allows("localhost:80", "localhost", "::1"));

@@ -63,8 +63,14 @@ impl Environment {
                 "`env` may not read `{name}`: allow it with `--allow-env {name}`"
             ));
         }
-        let variable = self.variables.get(name).cloned();
-        variable.ok_or_else(|| format!("the variable `{name}` is not set"))
+        match self.variables.get(name) {
+            None => Err(format!("the variable `{name}` is not set")),
+            // A secret that is empty by mistake would let everybody in.
+            Some(value) if value.is("") == Ok(true) => {
+                Err(format!("the variable `{name}` is empty"))
+            }
+            Some(value) => Ok(value.clone()),
+        }
     }
 
     fn allows(&self, name: &str) -> bool {

@@ -8,6 +8,7 @@ use crate::{
     connection::Turn,
     event::{Change, HostEvent, Labels, MetricKind, Noted, ScriptMetrics},
     host::functions::{Functions, Signature},
+    script::misuse,
 };
 
 /// Maximum length of the name of a metric or of a label, in bytes.
@@ -32,13 +33,14 @@ fn is_name(name: &str) -> bool {
 fn check_name(word: &str, name: &str) -> Fallible {
     if !is_name(name) {
         let shown: String = name.chars().take(MAX_NAME).collect();
-        return Err(format!(
+        return Err(misuse(format!(
             "`{word}` takes a name of up to {MAX_NAME} letters, digits and `_`, and got `{shown}`"
-        )
-        .into());
+        )));
     }
     if let Some(bare) = name.strip_suffix("_total") {
-        return Err(format!("`{word}` takes a name without `_total`: write `{bare}`").into());
+        return Err(misuse(format!(
+            "`{word}` takes a name without `_total`: write `{bare}`"
+        )));
     }
     Ok(())
 }
@@ -54,7 +56,9 @@ fn label_value(word: &str, name: &str, value: &Dynamic) -> Fallible<String> {
         None if value.is_int() || value.is_bool() => Ok(value.to_string()),
         None => {
             let wanted = "a string, an integer or a boolean";
-            Err(format!("`{word}`: the value of the label `{name}` must be {wanted}").into())
+            Err(misuse(format!(
+                "`{word}`: the value of the label `{name}` must be {wanted}"
+            )))
         }
     }
 }
@@ -62,20 +66,18 @@ fn label_value(word: &str, name: &str, value: &Dynamic) -> Fallible<String> {
 /// Returns labels, sorted by their names. `word` is the function that receives them.
 pub(crate) fn labels(word: &str, map: &Map) -> Fallible<Labels> {
     if map.len() > MAX_LABELS {
-        return Err(format!(
+        return Err(misuse(format!(
             "`{word}` takes up to {MAX_LABELS} labels, and got {}",
             map.len()
-        )
-        .into());
+        )));
     }
     let label = |(name, value): (&rhai::Identifier, &Dynamic)| {
         let is_reserved = name == "le" || name.starts_with("__");
         match is_name(name) && !is_reserved {
             true => Ok((name.to_string(), label_value(word, name, value)?)),
-            false => Err(format!(
+            false => Err(misuse(format!(
                 "`{word}` takes labels whose names are up to {MAX_NAME} letters, digits and `_`, and not `le` or `__...`"
-            )
-            .into()),
+            ))),
         }
     };
     map.iter().map(label).collect()
@@ -102,7 +104,9 @@ fn note(
         Noted::Yes => Ok(()),
         Noted::Taken(kind) => {
             let other = function_of(kind);
-            Err(format!("`{word}`: `{name}` is a metric of `{other}`: use another name").into())
+            Err(misuse(format!(
+                "`{word}`: `{name}` is a metric of `{other}`: use another name"
+            )))
         }
         Noted::Dropped { first } => {
             dropped(word, name, first);
@@ -146,7 +150,9 @@ fn set(metrics: &ScriptMetrics, name: &str, value: FLOAT, labels: &Map) -> Falli
 fn time(metrics: &ScriptMetrics, name: &str, ms: FLOAT, labels: &Map) -> Fallible {
     let word = function_of(MetricKind::Time);
     if !(0.0..=MAX_MS).contains(&ms) {
-        return Err(format!("`{word}` takes 0 to {MAX_MS} ms, and got {ms}").into());
+        return Err(misuse(format!(
+            "`{word}` takes 0 to {MAX_MS} ms, and got {ms}"
+        )));
     }
     note(metrics, word, name, labels, Change::Time(ms))
 }

@@ -81,8 +81,11 @@ impl Services {
         let functions = env::register(&self.environment, Functions::new());
         #[cfg(feature = "http")]
         let functions = http::response_functions(functions);
+        let mut functions = functions.into_module();
+        #[cfg(feature = "http")]
+        http::name_types(&mut functions);
         let engine = api::engine(&options.limits)
-            .functions(functions.into_module())
+            .functions(functions)
             .argument_check("env", env::check(&self.environment))
             .module(
                 "password",
@@ -102,6 +105,8 @@ impl Services {
 
     /// Waits until no call of a service runs that must not be cut off.
     pub(super) async fn idle(&self) {
+        #[cfg(feature = "http")]
+        self.http.idle().await;
         #[cfg(feature = "sql")]
         self.databases.idle().await;
     }

@@ -47,11 +47,16 @@ pub(super) fn with_bytes<T>(
     Err(format!("`{function}` takes a string or binary data, and got {got}").into())
 }
 
-fn encode(function: &str, value: &Dynamic, encoding: &Encoding) -> Fallible<ImmutableString> {
-    with_bytes(function, value, |bytes| {
+/// Encodes a value. The encoded text of a secret is a secret.
+fn encode(function: &str, value: &Dynamic, encoding: &Encoding) -> Fallible<Dynamic> {
+    let text = with_bytes(function, value, |bytes| {
         produce(encoding.encode_len(bytes.len()))?;
-        Ok(encoding.encode(bytes).into())
-    })?
+        Ok::<_, Box<EvalAltResult>>(encoding.encode(bytes))
+    })??;
+    Ok(match value.is::<Secret>() {
+        true => Dynamic::from(Secret::new(text)),
+        false => text.into(),
+    })
 }
 
 fn decode(function: &str, text: &[u8], encoding: &Encoding) -> Fallible<Binary> {
@@ -73,7 +78,8 @@ fn decode(function: &str, text: &[u8], encoding: &Encoding) -> Fallible<Binary> 
     reason = "the macro writes it, for arguments that Rhai has checked"
 )]
 mod base64 {
-    /// Encodes a string (in UTF-8) or binary data as Base64 (RFC 4648, section 4), with padding. The equivalent in Node
+    /// Encodes a string (in UTF-8) or binary data as Base64 (RFC 4648, section 4), with padding. The result for a secret
+    /// is a secret too. The equivalent in Node
     /// is `Buffer.from(value).toString("base64")`.
     ///
     /// ```rhai
@@ -83,7 +89,7 @@ mod base64 {
     pub(crate) fn encode(
         context: NativeCallContext<'_>,
         value: Dynamic,
-    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
         placed(&context, || {
             super::encode("base64::encode", &value, &BASE64)
         })
@@ -99,7 +105,7 @@ mod base64 {
     pub(crate) fn encode_url(
         context: NativeCallContext<'_>,
         value: Dynamic,
-    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
         placed(&context, || {
             super::encode("base64::encode_url", &value, &BASE64URL_NOPAD)
         })
@@ -148,7 +154,7 @@ mod hex {
     pub(crate) fn encode(
         context: NativeCallContext<'_>,
         value: Dynamic,
-    ) -> Result<ImmutableString, Box<EvalAltResult>> {
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
         placed(&context, || super::encode("hex::encode", &value, &HEXLOWER))
     }
 

@@ -7,7 +7,7 @@ use rhai::{
 
 use super::Fallible;
 use crate::{
-    script::{budget::produce, misuse},
+    script::{budget::produce, limit, misuse},
     value::{HIDDEN, Secret},
 };
 
@@ -20,6 +20,18 @@ pub(super) fn register(module: &mut Module) {
 fn is(secret: &Secret, text: &str) -> Fallible<bool> {
     produce(text.len())?;
     secret.is(text).map_err(misuse)
+}
+
+/// Puts a text before or after a secret. The result has the limits of strings.
+fn joined(secret: &Secret, before: &str, after: &str) -> Fallible<Secret> {
+    let own = secret.reveal().map_or(0, |text| text.len());
+    let length = before.len() + own + after.len();
+    produce(length)?;
+    if length > limit(|limits| limits.string_size) {
+        let problem = "a secret grows beyond the limit of strings (`--max-string-size`)";
+        return Err(misuse(problem.to_owned()));
+    }
+    secret.surrounded(before, after).map_err(misuse)
 }
 
 #[export_module]
@@ -47,14 +59,20 @@ mod functions {
         HIDDEN.into()
     }
 
-    #[rhai_fn(name = "+")]
-    pub(crate) fn after(before: ImmutableString, secret: Secret) -> Secret {
-        secret.surrounded(&before, "")
+    #[rhai_fn(name = "+", return_raw)]
+    pub(crate) fn after(
+        before: ImmutableString,
+        secret: Secret,
+    ) -> Result<Secret, Box<EvalAltResult>> {
+        joined(&secret, &before, "")
     }
 
-    #[rhai_fn(name = "+")]
-    pub(crate) fn before(secret: Secret, after: ImmutableString) -> Secret {
-        secret.surrounded("", &after)
+    #[rhai_fn(name = "+", return_raw)]
+    pub(crate) fn before(
+        secret: Secret,
+        after: ImmutableString,
+    ) -> Result<Secret, Box<EvalAltResult>> {
+        joined(&secret, "", &after)
     }
 
     #[rhai_fn(name = "+=", return_raw)]

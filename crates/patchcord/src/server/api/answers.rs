@@ -93,8 +93,9 @@ impl Answers {
         let mut table = self.0.lock();
         let size = answer.body.len();
         if let Some(entry) = table.by_key.get_mut(key) {
-            entry.answer = Some(answer);
+            let before = entry.answer.replace(answer);
             table.size += size;
+            table.size -= before.map_or(0, |before| before.body.len());
         }
         while table.size > MAX_SIZE && table.forget_oldest() {}
     }
@@ -107,16 +108,21 @@ impl Answers {
 
 impl Table {
     fn forget_old(&mut self, now: Instant) {
-        while let Some((begun, _)) = self.order.front()
-            && now.duration_since(*begun) >= RETENTION
-        {
+        let is_old = |one: &&(Instant, String)| now.duration_since(one.0) >= RETENTION;
+        let old = self.order.iter().take_while(is_old).count();
+        for _ in 0..old {
             self.forget_oldest();
         }
     }
 
-    /// Returns `false` if there is nothing to forget.
+    /// Forgets the oldest answer. A request that runs is kept. Returns `false` if there is nothing to forget.
     fn forget_oldest(&mut self) -> bool {
-        let Some((begun, key)) = self.order.pop_front() else {
+        let runs = |(begun, key): &(Instant, String)| {
+            let entry = self.by_key.get(key);
+            entry.is_some_and(|entry| entry.begun == *begun && entry.answer.is_none())
+        };
+        let oldest = self.order.iter().position(|one| !runs(one));
+        let Some((begun, key)) = oldest.and_then(|oldest| self.order.remove(oldest)) else {
             return false;
         };
         // The same key may have been forgotten and used again meanwhile.
@@ -180,5 +186,24 @@ mod tests {
         assert!(answers.0.lock().size <= MAX_SIZE);
         let last = answers.begin("large 19", [0; 32]);
         assert!(matches!(last, Known::Answered(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_runs_is_never_forgotten() {
+        let answers = Answers::default();
+        assert_eq!(answers.begin("slow", [0; 32]), Known::New);
+        for n in 0..20 {
+            let key = format!("large {n}");
+            answers.begin(&key, [0; 32]);
+            let body = Bytes::from(vec![0; 1 << 20]);
+            answers.keep(&key, Kept { body, ..kept("") });
+        }
+        tokio::time::advance(RETENTION).await;
+        assert_eq!(answers.begin("slow", [0; 32]), Known::Running);
+        answers.keep("slow", kept("done"));
+        answers.keep("slow", kept("done"));
+        answers.forget("slow");
+        answers.begin("other", [0; 32]);
+        assert_eq!(answers.0.lock().size, 0);
     }
 }

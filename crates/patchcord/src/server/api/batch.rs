@@ -11,6 +11,8 @@ use crate::host::Host;
 
 /// Maximum number of operations in a batch.
 const MAX_BATCH: usize = 100;
+/// Size of the answers of a batch from which on further operations are not done, in bytes.
+const MAX_ANSWERS_SIZE: usize = 4 << 20;
 
 /// Runs the operations of a body, and returns the answer: that of the operation, or an array with those of a batch.
 ///
@@ -44,13 +46,37 @@ pub(super) async fn run(
         return Err(ApiError::bad_request(message));
     }
     runner.holder.take_more(elements.len() - 1);
-    let mut answers = Vec::with_capacity(elements.len());
+    let mut answers = String::from("[");
     for element in elements {
-        answers.push(runner.element(element.get()).await);
+        if answers.len() > 1 {
+            answers.push(',');
+        }
+        let answer = match answers.len() < MAX_ANSWERS_SIZE {
+            true => runner.element(element.get()).await,
+            false => too_large(),
+        };
+        answers += &answer.to_string();
         // Other tasks of this thread run between two operations.
         tokio::task::yield_now().await;
     }
-    Ok(kept(StatusCode::OK, &Value::Array(answers)))
+    answers.push(']');
+    Ok(Kept {
+        status: StatusCode::OK,
+        body: answers.into(),
+    })
+}
+
+/// Returns the answer to an operation that is not done, because the answers before it are too large.
+fn too_large() -> Value {
+    let message = format!(
+        "not done: the answers before this one have more than {MAX_ANSWERS_SIZE} bytes; send it in another request"
+    );
+    let error = ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message);
+    answer_of(&error)
+}
+
+fn answer_of(error: &ApiError) -> Value {
+    json!({ "status": error.status.as_u16(), "body": error.body() })
 }
 
 fn kept(status: StatusCode, body: &Value) -> Kept {
@@ -77,7 +103,7 @@ impl Runner {
         };
         match done {
             Ok(answer) => json!({ "status": 200, "body": answer }),
-            Err(error) => json!({ "status": error.status.as_u16(), "body": error.body() }),
+            Err(error) => answer_of(&error),
         }
     }
 

@@ -26,11 +26,12 @@ use super::{
 use crate::host::options::NetRule;
 
 /// Maximum number of requests of a host program at a time. Further ones wait within their time limits.
-const MAX_REQUESTS: usize = 256;
+const MAX_REQUESTS: usize = 512;
 /// Maximum number of requests to one host at a time. Further ones wait within their time limits.
 const MAX_REQUESTS_PER_HOST: usize = 64;
-/// Maximum number of requests that wait. Further ones fail.
-const MAX_WAITING: usize = 4_096;
+/// Maximum number of requests to one host that run or wait. Further ones fail, so that a host which hangs delays no
+/// requests to others.
+const MAX_WAITING_PER_HOST: usize = 512;
 /// Number of hosts from which on those without requests are forgotten.
 const MANY_HOSTS: usize = 1_024;
 /// Time after which an idle connection is closed.
@@ -49,8 +50,14 @@ pub(super) struct Client {
     /// Created at the first request, because it reads the certificates of the system.
     client: OnceCell<Legacy>,
     running: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
-    hosts: Mutex<HashMap<String, Weak<Semaphore>>>,
+    hosts: Mutex<HashMap<String, Weak<Queue>>>,
+}
+
+/// Requests to one host.
+#[derive(Debug)]
+struct Queue {
+    running: Arc<Semaphore>,
+    waiting: Semaphore,
 }
 
 /// Failure of one attempt.
@@ -75,20 +82,22 @@ impl Client {
             rules,
             client: OnceCell::new(),
             running: Arc::new(Semaphore::new(MAX_REQUESTS)),
-            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
             hosts: Mutex::default(),
         }
     }
 
     /// Sends a request, several times if the script wants it.
     pub(super) async fn send(&self, request: &Prepared) -> Result<HttpResponse, String> {
-        let _waiting = self.waiting.try_acquire().map_err(|_| {
-            format!("more than {MAX_WAITING} requests of this server are under way")
+        let queue = self.queue(&request.target.host_and_port());
+        let _waiting = queue.waiting.try_acquire().map_err(|_| {
+            format!(
+                "{MAX_WAITING_PER_HOST} requests to this host are under way, which is the limit"
+            )
         })?;
         let mut interval = RETRY_INTERVAL;
         let mut left = request.retry;
         loop {
-            let answer = tokio::time::timeout(request.timeout, self.attempt(request)).await;
+            let answer = tokio::time::timeout(request.timeout, self.attempt(request, &queue)).await;
             let answer = answer.unwrap_or_else(|_| {
                 let text = format!("timed out after {:?}", request.timeout);
                 Err(text.into())
@@ -107,8 +116,8 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, request: &Prepared) -> Result<HttpResponse, Failure> {
-        let _permits = self.permits(&request.target.host_and_port()).await?;
+    async fn attempt(&self, request: &Prepared, queue: &Queue) -> Result<HttpResponse, Failure> {
+        let _permits = self.permits(queue).await?;
         let client = self.client.get_or_try_init(|| self.create()).await?;
         let mut message = Request::builder()
             .method(request.method.clone())
@@ -144,26 +153,29 @@ impl Client {
             .build(connector))
     }
 
-    /// Waits until a request to this host may run.
-    async fn permits(&self, host: &str) -> Result<[OwnedSemaphorePermit; 2], String> {
-        let of_host = self.of_host(host).acquire_owned().await;
+    /// Waits until a request may run.
+    async fn permits(&self, queue: &Queue) -> Result<[OwnedSemaphorePermit; 2], String> {
+        let of_host = queue.running.clone().acquire_owned().await;
         let of_host = of_host.map_err(|error| error.to_string())?;
         let of_all = self.running.clone().acquire_owned().await;
         Ok([of_host, of_all.map_err(|error| error.to_string())?])
     }
 
-    /// Returns the semaphore of a host.
-    fn of_host(&self, host: &str) -> Arc<Semaphore> {
+    /// Returns the queue of a host.
+    fn queue(&self, host: &str) -> Arc<Queue> {
         let mut hosts = self.hosts.lock();
         if let Some(known) = hosts.get(host).and_then(Weak::upgrade) {
             return known;
         }
         if hosts.len() >= MANY_HOSTS {
-            hosts.retain(|_, semaphore| semaphore.strong_count() > 0);
+            hosts.retain(|_, queue| queue.strong_count() > 0);
         }
-        let semaphore = Arc::new(Semaphore::new(MAX_REQUESTS_PER_HOST));
-        hosts.insert(host.to_owned(), Arc::downgrade(&semaphore));
-        semaphore
+        let queue = Arc::new(Queue {
+            running: Arc::new(Semaphore::new(MAX_REQUESTS_PER_HOST)),
+            waiting: Semaphore::new(MAX_WAITING_PER_HOST),
+        });
+        hosts.insert(host.to_owned(), Arc::downgrade(&queue));
+        queue
     }
 }
 

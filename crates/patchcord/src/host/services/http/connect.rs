@@ -3,26 +3,28 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
-    vec::IntoIter,
 };
 
+use hyper::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::{HttpConnector, dns::Name};
+use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, crypto::ring::default_provider};
+use tokio::{net::TcpStream, time::timeout};
 use tower::Service;
 
+use super::request::Target;
 use crate::host::{address::is_public, options::NetRule};
 
 /// Maximum time for a connection to one address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connector of the client.
-pub(super) type Connector = HttpsConnector<HttpConnector<Resolver>>;
+pub(super) type Connector = HttpsConnector<Dialer>;
 
 /// Creates the connector, with the certificates of authorities that the operating system trusts. It reads files.
 pub(super) fn connector(rules: Arc<[NetRule]>) -> Result<Connector, String> {
@@ -34,55 +36,69 @@ pub(super) fn connector(rules: Arc<[NetRule]>) -> Result<Connector, String> {
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let mut http = HttpConnector::new_with_resolver(Resolver(rules));
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_connect_timeout(Some(CONNECT_TIMEOUT));
     let builder = HttpsConnectorBuilder::new().with_tls_config(config);
-    Ok(builder.https_or_http().enable_http1().wrap_connector(http))
+    let builder = builder.https_or_http().enable_http1();
+    Ok(builder.wrap_connector(Dialer(rules)))
 }
 
-/// Resolver that returns only addresses which scripts may reach.
+/// Opens TCP connections to addresses that scripts may reach.
 #[derive(Debug, Clone)]
-pub(super) struct Resolver(Arc<[NetRule]>);
+pub(super) struct Dialer(Arc<[NetRule]>);
 
-impl Service<Name> for Resolver {
-    type Response = IntoIter<SocketAddr>;
+type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<TcpStream>>> + Send>>;
+
+impl Service<Uri> for Dialer {
+    type Response = TokioIo<TcpStream>;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<IntoIter<SocketAddr>>> + Send>>;
+    type Future = Connecting;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, name: Name) -> Self::Future {
+    fn call(&mut self, uri: Uri) -> Connecting {
         let rules = self.0.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let found = found.map_err(|_| io::Error::other("the name has no address"))?;
-            allowed(&rules, name.as_str(), found.collect())
+            let target = Target::of_uri(uri).map_err(io::Error::other)?;
+            connect(allowed(&rules, &target).await?)
+                .await
+                .map(TokioIo::new)
         })
     }
 }
 
-/// Returns those addresses of a name that scripts may reach.
-fn allowed(
-    rules: &[NetRule],
-    name: &str,
-    found: Vec<SocketAddr>,
-) -> io::Result<IntoIter<SocketAddr>> {
-    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    let is_allowed = |address: &SocketAddr| {
-        let address = address.ip();
-        is_public(address) || rules.iter().any(|rule| rule.allows_address(&name, address))
+/// Connects to the first of some addresses that accepts.
+async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut last = io::Error::other("the name has no address");
+    for address in addresses {
+        match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => last = error,
+            Err(_) => {
+                last = io::Error::other(format!("`{address}` does not accept the connection"))
+            }
+        }
+    }
+    Err(last)
+}
+
+/// Returns those addresses of a target that scripts may reach.
+async fn allowed(rules: &[NetRule], target: &Target) -> io::Result<Vec<SocketAddr>> {
+    let to = target.destination();
+    let found = tokio::net::lookup_host((to.host, to.port)).await;
+    let found = found.map_err(|_| io::Error::other("the name has no address"))?;
+    let is_allowed = |address: IpAddr| {
+        is_public(address) || rules.iter().any(|rule| rule.allows_address(to, address))
     };
-    let refused = found.iter().find(|address| !is_allowed(address)).copied();
-    let allowed: Vec<_> = found.into_iter().filter(is_allowed).collect();
-    match (allowed.is_empty(), refused) {
+    let (allowed, refused): (Vec<_>, Vec<_>) = found.partition(|one| is_allowed(one.ip()));
+    match (allowed.is_empty(), refused.first()) {
         (true, Some(refused)) => Err(io::Error::other(format!(
             "its address {0} is not public: allow it with `--allow-net {0}`",
             refused.ip()
         ))),
-        _ => Ok(allowed.into_iter()),
+        _ => Ok(allowed),
     }
 }

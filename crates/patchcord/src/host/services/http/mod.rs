@@ -12,9 +12,10 @@ use std::{
 };
 
 use rhai::{Dynamic, FnPtr, ImmutableString, Map};
+use tokio_util::task::TaskTracker;
 
 pub(super) use self::request::Prepared;
-pub(super) use self::response::functions as response_functions;
+pub(super) use self::response::{functions as response_functions, name_types};
 pub(crate) use self::stand_in::StandIns;
 use self::{client::Client, request::Target, response::HttpResponse};
 use crate::{
@@ -34,6 +35,8 @@ use crate::{
 pub(crate) struct Http {
     rules: Arc<[NetRule]>,
     client: Client,
+    /// Requests that go on after their clients have left, for which a close waits.
+    unattended: TaskTracker,
     /// Answers that a test has set, in place of the network.
     pub(crate) stand_ins: Option<StandIns>,
 }
@@ -44,6 +47,7 @@ impl Http {
         Self {
             client: Client::new(rules.clone()),
             rules,
+            unattended: TaskTracker::new(),
             stand_ins: in_test.then(StandIns::default),
         }
     }
@@ -65,6 +69,12 @@ impl Http {
                 target.host_and_port()
             )),
         }
+    }
+
+    /// Waits for the requests that go on after their clients have left.
+    pub(super) async fn idle(&self) {
+        self.unattended.close();
+        self.unattended.wait().await;
     }
 
     /// Sends a request, or answers it for a test.
@@ -200,7 +210,12 @@ fn begin(http: &Arc<Http>, context: AsyncContext, request: Prepared) -> Result<A
                 answer = http.send(&request) => answer,
                 () = context.cancelled() => return Err("the client has disconnected".to_owned()),
             },
-            false => http.send(&request).await,
+            false => {
+                let running = http.unattended.token();
+                let answer = http.send(&request).await;
+                drop(running);
+                answer
+            }
         };
         let target = request.target.host_and_port();
         context

@@ -57,6 +57,9 @@ const METHODS: [Method; 7] = [
     Method::OPTIONS,
 ];
 
+/// Message for a URL that cannot be used.
+const EXPECTED: &str = "expected a URL such as `https://example.com/path`";
+
 /// URL of a request: `http` or `https`, with a host.
 #[derive(Debug, Clone)]
 pub(in crate::host::services) struct Target {
@@ -68,7 +71,7 @@ pub(in crate::host::services) struct Target {
 
 impl Target {
     fn parse(url: &str) -> Result<Self, &'static str> {
-        let expected = "expected a URL such as `https://example.com/path`";
+        let expected = EXPECTED;
         if url.len() > MAX_URL {
             return Err("the URL is too long");
         }
@@ -78,7 +81,11 @@ impl Target {
             );
         }
         let (url, _fragment) = url.split_once('#').unwrap_or((url, ""));
-        let uri: Uri = url.parse().map_err(|_| expected)?;
+        Self::of_uri(url.parse().map_err(|_| expected)?)
+    }
+
+    pub(super) fn of_uri(uri: Uri) -> Result<Self, &'static str> {
+        let expected = EXPECTED;
         let (scheme, port) = match uri.scheme_str() {
             Some("http") => ("http", 80),
             Some("https") => ("https", 443),
@@ -103,7 +110,11 @@ impl Target {
             .rsplit(']')
             .next()
             .is_some_and(|end| end.contains(':'));
-        if host.is_empty() || has_port && authority.port_u16().is_none() {
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+        if host.is_empty()
+            || !host.chars().all(is_letter)
+            || has_port && authority.port_u16().is_none()
+        {
             return Err(expected);
         }
         let port = authority.port_u16().unwrap_or(port);
@@ -131,7 +142,7 @@ impl Target {
     }
 
     /// Returns the host, with the port unless it is the one of the scheme.
-    pub(super) fn host_and_port(&self) -> String {
+    pub(in crate::host::services) fn host_and_port(&self) -> String {
         let host = match self.host.contains(':') {
             true => format!("[{}]", self.host),
             false => self.host.clone(),
@@ -332,6 +343,9 @@ fn signature(given: &Given, key: &Dynamic, body: &[u8]) -> Result<HeaderValue, S
     } else {
         return Err(given.wrong("sign", "a secret or a string", key));
     };
+    if key.is_empty() {
+        return Err("option `sign`: the key is empty".to_owned());
+    }
     let mac = Hmac::<Sha256>::new_from_slice(key.as_bytes());
     let mut mac = mac.map_err(|error| error.to_string())?;
     mac.update(body);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::HeaderMap;
-use rhai::{Dynamic, EvalAltResult, INT, ImmutableString, Map};
+use rhai::{Dynamic, EvalAltResult, INT, ImmutableString, Map, Module};
 
 use crate::{
     host::functions::{Functions, Signature},
@@ -39,6 +39,11 @@ impl HttpResponse {
         }
         map
     }
+}
+
+/// Registers the name of the type, as scripts see it.
+pub(in crate::host::services) fn name_types(module: &mut Module) {
+    module.set_custom_type::<HttpResponse>("HttpResponse");
 }
 
 /// Adds the properties and methods of an answer.

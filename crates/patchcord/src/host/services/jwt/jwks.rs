@@ -21,8 +21,13 @@ use super::{
     verify::{self, Fallible},
 };
 use crate::{
+    connection::{Namespace, Turn},
+    event::HostEvent,
     host::{
-        functions::{Functions, Signature, async_fn::Answer},
+        functions::{
+            Functions, Signature,
+            async_fn::{Answer, AsyncContext},
+        },
         services::http::{Http, Prepared},
     },
     script::misuse,
@@ -34,6 +39,8 @@ const FRESH: Duration = Duration::from_secs(10 * 60);
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// Maximum number of keys of a set. Further ones are ignored.
 const MAX_KEYS: usize = 64;
+/// Message for a client whose token cannot be verified now. The operator learns the reason.
+const NOT_AVAILABLE: &str = "the keys of the tokens are not available now";
 /// Maximum number of key sets of a host.
 const MAX_SETS: usize = 16;
 /// Name of the function, for messages.
@@ -59,7 +66,10 @@ struct Known {
     fetched: Option<Instant>,
     /// Time of the last attempt.
     tried: Option<Instant>,
-    problem: String,
+    /// Problem of the last attempt.
+    problem: Option<String>,
+    /// `true` once a problem has been announced.
+    announced: bool,
 }
 
 /// Key of a set.
@@ -115,6 +125,9 @@ impl Jwks {
     /// # Errors
     /// Fails if no such key is known.
     pub(super) fn known(&self, id: Option<&str>) -> Fallible<Key> {
+        if let Some(turn) = Turn::current() {
+            self.announce(turn.connection.namespace());
+        }
         let known = self.0.known.lock();
         let found = known.find(id);
         let is_old = known.fetched.is_none_or(|at| at.elapsed() > FRESH);
@@ -126,11 +139,29 @@ impl Jwks {
     }
 
     /// Returns the key with an id. Waits for the keys if it is missing.
-    async fn fetched(&self, id: Option<&str>) -> Fallible<Key> {
+    async fn fetched(&self, namespace: &Namespace, id: Option<&str>) -> Fallible<Key> {
         if self.0.known.lock().find(id).is_err() {
             self.refresh().await;
         }
+        self.announce(namespace);
         self.known(id)
+    }
+
+    /// Announces that the keys cannot be fetched, once until they can.
+    fn announce(&self, namespace: &Namespace) {
+        let mut known = self.0.known.lock();
+        let Some(error) = known.problem.clone().filter(|_| !known.announced) else {
+            return;
+        };
+        known.announced = true;
+        drop(known);
+        namespace.driver().announce(HostEvent::ServiceFailed {
+            namespace: namespace.path().clone(),
+            socket: None,
+            service: NAME.to_owned(),
+            target: self.0.request.target.host_and_port(),
+            error,
+        });
     }
 
     fn refresh_later(&self) {
@@ -158,9 +189,10 @@ impl Jwks {
             Ok(keys) => {
                 known.keys = keys;
                 known.fetched = known.tried;
-                known.problem.clear();
+                known.problem = None;
+                known.announced = false;
             }
-            Err(problem) => known.problem = problem,
+            Err(problem) => known.problem = Some(problem),
         }
     }
 }
@@ -193,13 +225,7 @@ impl Known {
         match (found, self.fetched) {
             (Some(key), _) => Ok(key.clone()),
             (None, Some(_)) => Err("the key of the token is not known".into()),
-            (None, None) if self.problem.is_empty() => {
-                Err(misuse("the keys are not fetched yet".to_owned()))
-            }
-            (None, None) => Err(misuse(format!(
-                "the keys cannot be fetched: {}",
-                self.problem
-            ))),
+            (None, None) => Err(NOT_AVAILABLE.into()),
         }
     }
 }
@@ -274,7 +300,7 @@ pub(in crate::host::services) fn with_key_sets(
             &types,
             |context, args| {
                 context.wait_in_tests();
-                verify(args)
+                verify(context, args)
             },
         )
 }
@@ -283,16 +309,22 @@ pub(in crate::host::services) fn with_key_sets(
 ///
 /// # Errors
 /// Fails if the options are wrong.
-fn verify(args: Vec<Dynamic>) -> Result<Answer, String> {
+fn verify(context: AsyncContext, args: Vec<Dynamic>) -> Result<Answer, String> {
     let mut args = args.into_iter();
     let mut next = || args.next().unwrap_or_default();
     let (token, keys, options) = (next(), next(), next());
     let keys = keys.try_cast::<Jwks>().ok_or("no key set")?;
     let options = options.try_cast::<Map>().unwrap_or_default();
+    verify::check_options(options.clone())?;
     Ok(Box::pin(async move {
         let verified = async {
             let token = verify::text(&token)?;
-            let found = keys.fetched(verify::key_id(&token).as_deref()).await?;
+            let found = keys
+                .fetched(
+                    context.namespace_of_caller(),
+                    verify::key_id(&token).as_deref(),
+                )
+                .await?;
             verify::check(&token, &found.key, found.algorithm, options)
         };
         let verified: Fallible<Dynamic> = verified.await;

@@ -28,12 +28,27 @@ pub(super) fn text(function: &str, key: &Dynamic) -> Result<Arc<str>, String> {
     }
 }
 
+/// Returns the part of a key that is PEM; `None` if the key is a secret text. A file may have more before the key, such
+/// as the mark of its encoding, and must not be taken for a secret: it is public.
+fn pem(key: &str) -> Option<&str> {
+    key.get(key.find(PEM)?..)
+}
+
+/// Checks that a secret text is not a key in another form.
+fn secret(key: &str) -> Result<&[u8], String> {
+    let is_other = key.trim_start().starts_with('{') || key.starts_with("ssh-");
+    match is_other {
+        true => Err("the key is neither a secret text nor a key in PEM".to_owned()),
+        false => Ok(key.as_bytes()),
+    }
+}
+
 /// Parses the key with which signatures are verified.
 pub(super) fn decoding(key: &str) -> Result<DecodingKey, String> {
+    let Some(key) = pem(key) else {
+        return DecodingKey::from_secret(secret(key)?).map_err(|error| error.to_string());
+    };
     let bytes = key.as_bytes();
-    if !key.trim_start().starts_with(PEM) {
-        return DecodingKey::from_secret(bytes).map_err(|error| error.to_string());
-    }
     if key.contains("PRIVATE KEY-----") {
         return Err("the key is private; signatures are verified with the public key".to_owned());
     }
@@ -45,10 +60,10 @@ pub(super) fn decoding(key: &str) -> Result<DecodingKey, String> {
 
 /// Parses the key with which tokens are signed.
 pub(super) fn encoding(key: &str) -> Result<EncodingKey, String> {
+    let Some(key) = pem(key) else {
+        return EncodingKey::from_secret(secret(key)?).map_err(|error| error.to_string());
+    };
     let bytes = key.as_bytes();
-    if !key.trim_start().starts_with(PEM) {
-        return EncodingKey::from_secret(bytes).map_err(|error| error.to_string());
-    }
     if key.contains("PUBLIC KEY-----") {
         return Err("the key is public; tokens are signed with the private key".to_owned());
     }

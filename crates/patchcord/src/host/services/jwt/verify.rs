@@ -56,6 +56,13 @@ pub(super) fn check(
     parse_json(decoded.claims.get())
 }
 
+/// Checks options before the key is known: everything but the names of algorithms, which depend on the key.
+#[cfg(feature = "http")]
+pub(super) fn check_options(mut options: Map) -> Result<(), String> {
+    options.remove("algorithms");
+    validation(AlgorithmFamily::Rsa, Algorithm::RS256, options).map(drop)
+}
+
 fn validation(
     family: AlgorithmFamily,
     algorithm: Algorithm,
@@ -72,6 +79,9 @@ fn validation(
     let mut given = Given::new("jwt::verify", options, &known)?;
     let mut validation = Validation::new(algorithm);
     if let Some(names) = given.strings("algorithms")? {
+        if names.is_empty() {
+            return Err("option `algorithms` of `jwt::verify` names none".to_owned());
+        }
         let algorithms = names.iter().map(|name| key::algorithm(name, family));
         validation.algorithms = algorithms.collect::<Result<_, _>>()?;
     }
