@@ -504,6 +504,14 @@ async fn other_methods_and_paths_are_refused() {
     assert_eq!(says(&refused.text, "allow").as_deref(), Some("POST"));
     let refused = served.post("shout", &json!({})).await;
     assert_eq!(refused.code(), (404, "no_operation"));
+    for path in ["/api", "/api/", "/api/emit/x", "/api/%ff"] {
+        let refused = Response::new(get(served.admin, path).await);
+        assert_eq!(refused.code(), (404, "no_operation"), "{path}");
+    }
+    let refused = served.post("openapi.json", &json!({})).await;
+    assert_eq!(refused.code(), (404, "no_operation"));
+    let refused = served.post("count", &json!([["/", [], []]])).await;
+    assert_eq!(refused.body[0]["body"]["error"]["code"], "bad_json");
     let described = Response::new(get(served.admin, "/api/openapi.json").await);
     assert_eq!(
         (described.status, &described.body["openapi"]),

@@ -36,7 +36,9 @@ impl Cell {
     pub(super) fn note(&self, change: Change) {
         match (self, change) {
             (Self::Counter(count), Change::Add(n)) => {
-                count.fetch_add(n, Ordering::Relaxed);
+                // A counter never falls, so it ends at its maximum.
+                let add = |count: u64| Some(count.saturating_add(n));
+                let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
             }
             (Self::Gauge(bits), Change::Set(value)) => {
                 bits.store(value.to_bits(), Ordering::Relaxed);

@@ -7,6 +7,8 @@ mod permissions;
 mod reload;
 mod transport;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
@@ -32,6 +34,9 @@ const MAX_QUEUE: usize = 1 << 30;
 /// Size in bytes of the buffer that socketioxide keeps for each WebSocket as long as the WebSocket is open. It may be
 /// small, because the host's stream reads more at once.
 const READ_BUFFER: usize = 1 << 8;
+/// Time by which socketioxide waits longer for a CONNECT than the host for `on_handshake`, so that a client whose
+/// handshake takes too long is told so.
+const CONNECT_GRACE: Duration = Duration::from_millis(500);
 /// Size in bytes of the same buffer for the host's own `SocketIo`, which reads little more than CONNECTs.
 const SMALL_READ_BUFFER: usize = 1 << 6;
 
@@ -127,6 +132,7 @@ impl Options {
     pub(super) fn socket_io_of_host(&self) -> SocketIoBuilder {
         self.any_socket_io()
             .transports([TransportType::Websocket])
+            .connect_timeout(self.transport.connect_timeout + CONNECT_GRACE)
             .ws_read_buffer_size(SMALL_READ_BUFFER)
     }
 

@@ -20,7 +20,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, Path, Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderValue, Method, StatusCode},
     response::{IntoResponse, Response},
     routing::{any, get},
@@ -52,18 +52,18 @@ struct Api {
 /// Returns the routes of the API.
 pub(super) fn router(host: Host, keys: ApiKeys) -> Router {
     let api = Arc::new(Api { host, keys });
-    let openapi = get((JSON, OPENAPI));
+    let openapi = get((JSON, OPENAPI)).fallback(answer);
     Router::new()
         .route("/api/openapi.json", openapi)
-        .route("/api/{operation}", any(answer))
+        .route("/api", any(answer))
+        .route("/api/", any(answer))
+        .route("/api/{*operation}", any(answer))
         .with_state(api)
 }
 
-async fn answer(
-    State(api): State<Arc<Api>>,
-    Path(operation): Path<String>,
-    request: Request,
-) -> Response {
+async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let operation = request.uri().path().strip_prefix("/api/");
+    let operation = operation.unwrap_or_default().to_owned();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|info| info.0);
     match handle(&api, &operation, request).await {

@@ -1,5 +1,6 @@
 //! Bodies of requests, and what is done for them.
 
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
@@ -111,6 +112,11 @@ impl<'a> Task<'a> {
     /// # Errors
     /// Returns the error for the client.
     pub(super) fn read(operation: Operation, body: &'a str) -> Result<Self, ApiError> {
+        // Structures can be read from arrays too, whose elements have no names.
+        if !body.trim_start().starts_with('{') {
+            let message = "expected an object, such as `{\"namespace\": \"/\"}`";
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_json", message));
+        }
         let read = match operation {
             Operation::Emit => serde_json::from_str(body).map(Self::Emit),
             Operation::Join => serde_json::from_str(body).map(Self::Join),
