@@ -314,12 +314,12 @@ async fn each_connect_is_answered_although_the_one_before_was_rejected() {
 
 #[tokio::test]
 async fn a_client_whose_handshake_takes_too_long_is_told_so() {
-    let script =
-        "fn on_handshake(socket, next) { socket.data.next = 1; } fn on_connection(socket) { }";
+    let script = "fn on_handshake(socket, next) { hang(|err, value| next.call()); } fn on_connection(socket) { }";
     let running = Running::new(&[("main.rhai", script)], |builder| {
         let mut options = patchcord::testing::options();
         options.transport.connect_timeout = std::time::Duration::from_millis(400);
-        builder.options(options)
+        let hang = || std::future::pending::<Result<i64, String>>();
+        builder.options(options).async_function("hang", hang)
     })
     .await;
     let mut client = running.websocket().await;

@@ -113,7 +113,7 @@ impl<'a> Task<'a> {
     /// Returns the error for the client.
     pub(super) fn read(operation: Operation, body: &'a str) -> Result<Self, ApiError> {
         // Structures can be read from arrays too, whose elements have no names.
-        if !body.trim_start().starts_with('{') {
+        if body.trim_start().starts_with('[') {
             let message = "expected an object, such as `{\"namespace\": \"/\"}`";
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_json", message));
         }
