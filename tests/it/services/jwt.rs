@@ -137,7 +137,7 @@ fn a_key_accepts_only_the_algorithms_that_are_named_and_of_its_family() {
         match (is_default, algorithm.as_str()) {
             (true, _) => assert!(verified.contains("issuer.test"), "{algorithm}: {verified}"),
             (false, "ES384") => {
-                assert_eq!(verified, "the token has another algorithm than [ES256]")
+                assert_eq!(verified, "the token has another algorithm than [ES256]");
             }
             (false, _) => assert!(
                 verified.starts_with("the token has another algorithm than ["),

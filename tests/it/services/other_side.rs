@@ -70,7 +70,8 @@ async fn serve(mut stream: TcpStream, seen: &UnboundedSender<String>) -> std::io
             "/echo" => answer(&mut stream, "200 OK", &request).await?,
             "/query" => answer(&mut stream, "200 OK", query).await?,
             "/slow" => {
-                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                let soon = tokio::time::Instant::now() + std::time::Duration::from_millis(300);
+                tokio::time::sleep_until(soon).await;
                 answer(&mut stream, "200 OK", "").await?;
             }
             "/redirect" => {

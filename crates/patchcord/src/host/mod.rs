@@ -6,6 +6,10 @@
 //! Invariants: a namespace is registered with socketioxide once, and a reload never registers it again; a failed load
 //! changes nothing that is served; no script call runs inside another one.
 
+#[cfg_attr(
+    not(feature = "http"),
+    allow(dead_code, reason = "for HTTP requests of scripts")
+)]
 mod address;
 mod allowed_host;
 mod announce;

@@ -84,7 +84,9 @@ pub use folder::Folder;
 pub use handler::Handler;
 #[doc(hidden)]
 pub use hook::Hook;
-pub(crate) use library::{NoSum, parse_json, shape_problem, sum};
+#[cfg(any(feature = "http", feature = "jwt"))]
+pub(crate) use library::parse_json;
+pub(crate) use library::{NoSum, shape_problem, sum};
 pub use limits::Limits;
 pub use load_error::LoadError;
 pub use loader::{Changes, Ignored, Loader, Memory};

@@ -272,6 +272,10 @@ impl Functions {
 
     /// Adds an asynchronous function with these types of parameters, of which the last one may be a closure. Its errors
     /// call it `full_name`. `begin` returns the future of the result, or the reason why the call is refused, which is an error at the call.
+    #[cfg_attr(
+        not(any(feature = "http", feature = "sql")),
+        allow(dead_code, reason = "for services that wait")
+    )]
     #[must_use]
     pub(super) fn service(
         mut self,

@@ -2,6 +2,10 @@
 
 mod clients;
 mod databases;
+#[cfg_attr(
+    not(feature = "http"),
+    allow(dead_code, reason = "for HTTP requests of scripts")
+)]
 mod net_rule;
 mod permissions;
 mod reload;

@@ -81,9 +81,9 @@ impl Services {
         let functions = env::register(&self.environment, Functions::new());
         #[cfg(feature = "http")]
         let functions = http::response_functions(functions);
-        let mut functions = functions.into_module();
+        let functions = functions.into_module();
         #[cfg(feature = "http")]
-        http::name_types(&mut functions);
+        let functions = http::with_type_names(functions);
         let engine = api::engine(&options.limits)
             .functions(functions)
             .argument_check("env", env::check(&self.environment))

@@ -22,6 +22,7 @@ use std::ops::Range;
 
 use rhai::{Engine, EvalAltResult, INT, Module};
 
+#[cfg(any(feature = "http", feature = "jwt"))]
 pub(crate) use json::parse as parse_json;
 pub(crate) use order::{NoSum, sum};
 pub(crate) use regex::pattern_problem;

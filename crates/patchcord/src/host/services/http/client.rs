@@ -16,7 +16,10 @@ use hyper_util::{
 };
 use parking_lot::Mutex;
 use rand::RngExt;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OnceCell, OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until},
+};
 
 use super::{
     connect::{Connector, connector},
@@ -111,7 +114,7 @@ impl Client {
             }
             left -= 1;
             let varied = rand::rng().random_range(0.5..=1.5);
-            tokio::time::sleep(interval.mul_f64(varied)).await;
+            sleep_until(Instant::now() + interval.mul_f64(varied)).await;
             interval *= 2;
         }
     }

@@ -78,7 +78,7 @@ async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
             }
             Ok(Err(error)) => last = error,
             Err(_) => {
-                last = io::Error::other(format!("`{address}` does not accept the connection"))
+                last = io::Error::other(format!("`{address}` does not accept the connection"));
             }
         }
     }

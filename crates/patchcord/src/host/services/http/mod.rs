@@ -15,7 +15,7 @@ use rhai::{Dynamic, FnPtr, ImmutableString, Map};
 use tokio_util::task::TaskTracker;
 
 pub(super) use self::request::Prepared;
-pub(super) use self::response::{functions as response_functions, name_types};
+pub(super) use self::response::{functions as response_functions, with_type_names};
 pub(crate) use self::stand_in::StandIns;
 use self::{client::Client, request::Target, response::HttpResponse};
 use crate::{

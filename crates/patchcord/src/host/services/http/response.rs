@@ -41,9 +41,10 @@ impl HttpResponse {
     }
 }
 
-/// Registers the name of the type, as scripts see it.
-pub(in crate::host::services) fn name_types(module: &mut Module) {
+/// Adds the name of the type, as scripts see it.
+pub(in crate::host::services) fn with_type_names(mut module: Module) -> Module {
     module.set_custom_type::<HttpResponse>("HttpResponse");
+    module
 }
 
 /// Adds the properties and methods of an answer.
