@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use rand::{Rng, RngExt};
 use rhai::{
     EvalAltResult, FLOAT, INT, ImmutableString, Module, NativeCallContext, Variant,
@@ -43,6 +44,37 @@ fn draw<T: Variant + Clone>(call: Outside, value: impl FnOnce(&mut dyn Rng) -> T
             None => value(&mut rand::rng()),
         })
     })
+}
+
+/// Milliseconds since 1970, and the random part of an id of version 7.
+type TimedId = (u64, [u8; 10]);
+
+/// Last id of version 7 of this process.
+static LAST: Mutex<TimedId> = Mutex::new((0, [0; 10]));
+
+/// Bits of the second half of an id that are random, but for the first one, which leaves room for the sum.
+const COUNTED: u64 = (1 << 61) - 1;
+
+/// Returns the next id after `last`: in the same millisecond, or after the clock was set back, the last id plus a random
+/// number (RFC 9562, section 6.2, method 2).
+fn in_order(last: &mut TimedId, (ms, mut random): TimedId) -> TimedId {
+    let second_half = |random: &[u8; 10]| {
+        let half = random.last_chunk().copied().map(u64::from_be_bytes);
+        half.unwrap_or_default()
+    };
+    let (before, drawn) = (second_half(&last.1), second_half(&random) & COUNTED);
+    let mut ms = ms;
+    let mut half = drawn;
+    if ms <= last.0 {
+        ms = last.0;
+        random = last.1;
+        half = before + 1 + (drawn & u64::from(u32::MAX));
+    }
+    if let Some(place) = random.last_chunk_mut() {
+        *place = half.to_be_bytes();
+    }
+    *last = (ms, random);
+    *last
 }
 
 #[export_module]
@@ -102,8 +134,9 @@ mod functions {
         })
     }
 
-    /// Returns a UUID that starts with the current time (version 7 of RFC 9562), so that ids of a later millisecond
-    /// sort after earlier ones. Everyone who sees the id can tell when it was created.
+    /// Returns a UUID that starts with the current time (version 7 of RFC 9562). Each id of a process sorts after the
+    /// ones before it. Everyone who sees the id can tell when it was created, so use `uuid` for what must not be
+    /// guessed.
     ///
     /// ```rhai
     /// io.data.push("messages", #{ id: uuid_v7(), text: "hi" }, 100);
@@ -114,7 +147,12 @@ mod functions {
     ) -> Result<ImmutableString, Box<EvalAltResult>> {
         let ms = Turn::running_draft().map_or_else(now, |draft| draft.now());
         draw(Outside::draw("uuid_v7", &context, ()), |source| {
-            let id = Builder::from_unix_timestamp_millis(ms.unsigned_abs(), &source.random());
+            let drawn = (ms.unsigned_abs(), source.random());
+            let (ms, random) = match Turn::running_draft() {
+                Some(_) => drawn,
+                None => in_order(&mut LAST.lock(), drawn),
+            };
+            let id = Builder::from_unix_timestamp_millis(ms, &random);
             ImmutableString::from(id.into_uuid().to_string())
         })
     }
@@ -159,5 +197,27 @@ mod functions {
     pub(crate) fn rand_bool(context: NativeCallContext<'_>) -> Result<bool, Box<EvalAltResult>> {
         let call = Outside::draw("rand_bool", &context, ());
         draw(call, |source| source.random::<bool>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_version_7_are_in_order_whatever_the_clock_and_the_random_numbers_are() {
+        let mut last = (0, [0; 10]);
+        let text = |(ms, random): TimedId| {
+            Builder::from_unix_timestamp_millis(ms, &random)
+                .into_uuid()
+                .to_string()
+        };
+        let mut ids = Vec::new();
+        for (n, ms) in [5, 5, 5, 6, 4, 6, 7, 7].into_iter().enumerate() {
+            for random in [[0xff; 10], [0; 10], [0xff; 10], [n as u8; 10]] {
+                ids.push(text(in_order(&mut last, (ms, random))));
+            }
+        }
+        assert!(ids.is_sorted_by(|a, b| a < b), "{ids:#?}");
     }
 }

@@ -177,17 +177,16 @@ impl ApiReference {
                 .iter()
                 .map(|word| format!("`{}`", self.form(word)))
                 .collect();
+            forms.sort();
+            forms.dedup();
             forms.sort_by_key(|form| {
                 self.place(form.trim_matches('`').split('.').next().unwrap_or(""))
             });
-            forms.dedup();
-            let names = words.first().map(|word| (&word.namespace, &word.name));
-            let name =
-                names.map_or_else(String::new, |(namespace, name)| match namespace.as_str() {
-                    "" => name.clone(),
-                    namespace => format!("{namespace}::{name}"),
-                });
-            let page = Page::new(&receivers, &name);
+            let roots = words.iter().map(|word| match word.namespace.as_str() {
+                "" => word.name.as_str(),
+                namespace => namespace,
+            });
+            let page = Page::new(&receivers, roots);
             let title = (place + receivers.len(), title(&receivers), page);
             let takes = words.first().map(|word| word.takes()).unwrap_or_default();
             sections

@@ -86,10 +86,9 @@ impl Page {
         }
     }
 
-    /// Returns the page of a function that is called on these receivers, or has this name, with its namespace.
-    pub(super) fn new(receivers: &[String], full_name: &str) -> Self {
-        let root = full_name.split("::").next().unwrap_or(full_name);
-        if SERVICES.contains(&root) {
+    /// Returns the page of a function that is called on these receivers. `roots` are its name, or its namespaces.
+    pub(super) fn new<'a>(receivers: &[String], mut roots: impl Iterator<Item = &'a str>) -> Self {
+        if roots.any(|root| SERVICES.contains(&root)) {
             return Self::Services;
         }
         let is = |name: &str| receivers.iter().any(|receiver| receiver == name);
