@@ -1,4 +1,4 @@
-//! What a client, or a script, cannot do to a database.
+//! Limits of the power of clients and scripts over a database.
 
 use serde_json::json;
 

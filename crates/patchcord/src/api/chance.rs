@@ -57,17 +57,15 @@ const COUNTED: u64 = (1 << 61) - 1;
 
 /// Returns the next id after `last`: in the same millisecond, or after the clock was set back, the last id plus a random
 /// number (RFC 9562, section 6.2, method 2).
-fn in_order(last: &mut TimedId, (ms, mut random): TimedId) -> TimedId {
+fn in_order(last: &mut TimedId, (mut ms, mut random): TimedId) -> TimedId {
     let second_half = |random: &[u8; 10]| {
         let half = random.last_chunk().copied().map(u64::from_be_bytes);
         half.unwrap_or_default()
     };
     let (before, drawn) = (second_half(&last.1), second_half(&random) & COUNTED);
-    let mut ms = ms;
     let mut half = drawn;
     if ms <= last.0 {
-        ms = last.0;
-        random = last.1;
+        (ms, random) = *last;
         half = before + 1 + (drawn & u64::from(u32::MAX));
     }
     if let Some(place) = random.last_chunk_mut() {

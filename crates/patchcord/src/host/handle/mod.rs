@@ -104,7 +104,7 @@ impl NamespaceHandle {
     /// stands for no arguments. Returns the number of sockets of this process that were selected; with an adapter, the
     /// event reaches the sockets of other processes too.
     ///
-    /// What a client cannot receive is announced as a
+    /// An event that a client cannot receive is announced as a
     /// [`HostEvent::EventDropped`](crate::HostEvent::EventDropped), as for an event of a script.
     ///
     /// # Errors

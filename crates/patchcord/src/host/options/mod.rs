@@ -39,7 +39,7 @@ const MAX_QUEUE: usize = 1 << 30;
 /// small, because the host's stream reads more at once.
 const READ_BUFFER: usize = 1 << 8;
 /// Time by which socketioxide waits longer for a CONNECT than the host for `on_handshake`, so that a client whose
-/// handshake takes too long is told so.
+/// handshake takes too long receives the reason.
 const CONNECT_GRACE: Duration = Duration::from_millis(500);
 /// Size in bytes of the same buffer for the host's own `SocketIo`, which reads little more than CONNECTs.
 const SMALL_READ_BUFFER: usize = 1 << 6;

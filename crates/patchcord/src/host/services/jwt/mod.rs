@@ -112,8 +112,9 @@ fn verify(token: &Dynamic, key: &Dynamic, options: Map) -> Fallible<Dynamic> {
 
 /// Signs a token; every error is a mistake of the script or of the configuration.
 fn sign(claims: Map, key: &Dynamic, options: Map) -> Fallible<ImmutableString> {
-    produce(options.len())?;
-    signed(claims, key, options).map_err(misuse)
+    let token = signed(claims, key, options).map_err(misuse)?;
+    produce(token.len())?;
+    Ok(token)
 }
 
 fn signed(mut claims: Map, key: &Dynamic, options: Map) -> Result<ImmutableString, String> {
