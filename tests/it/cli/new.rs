@@ -64,6 +64,13 @@ fn a_new_folder_of_each_preset_passes_its_own_tests_and_checks() {
 }
 
 #[test]
+fn all_presets_run_in_the_folder_of_this_repository() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let checked = Place::new(&[]).run_in(root, &["check", "--strict"]);
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+}
+
+#[test]
 fn a_new_folder_serves_its_page_and_nothing_is_overwritten() {
     let place = Place::new(&[]);
     assert_eq!(place.run(&["new", "mine"], &[]).status.code(), Some(0));
