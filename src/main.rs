@@ -4,6 +4,8 @@ mod allocator;
 mod api_keys;
 mod check;
 mod ctl;
+#[cfg(feature = "store")]
+mod data;
 mod emit;
 mod exit;
 mod file;
@@ -31,6 +33,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use check::CheckOptions;
 use ctl::CtlOptions;
+#[cfg(feature = "store")]
+use data::StoreFileOptions;
 use emit::EmitOptions;
 use exit::CANNOT_RUN;
 use manual::{CompletionsOptions, ManOptions};
@@ -85,6 +89,18 @@ Exit codes: 0 ended by a signal, 1 a script does not load and --strict is given,
     Ctl(CtlOptions),
     /// Send an event to the clients of a running server, through its HTTP API.
     Emit(EmitOptions),
+    /// Read and change a file of `patchcord serve --data` while no server uses it.
+    #[cfg(feature = "store")]
+    #[command(after_help = "\
+Examples:
+  patchcord data state.redb list
+  patchcord data state.redb get /chat history
+  patchcord data state.redb set / topic '\"Rhai\"'
+  patchcord data state.redb dump > backup.jsonl
+  patchcord data new.redb restore < backup.jsonl
+
+Exit codes: 0 done, 1 there is no such key, 2 the file or the input cannot be used.")]
+    Data(StoreFileOptions),
     /// Write a new folder to begin with: script, test, page, options.
     New(NewOptions),
     /// List the built-in scripts.
@@ -116,6 +132,8 @@ fn main() -> ExitCode {
             Command::Repl(options) => repl::run(&options),
             Command::Ctl(options) => ctl::run(&options),
             Command::Emit(options) => emit::run(&options),
+            #[cfg(feature = "store")]
+            Command::Data(options) => data::run(&options),
             Command::New(options) => new::run(&options),
             Command::Preset => Ok(new::list()),
             Command::Types(options) => types::run(&options),

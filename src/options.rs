@@ -10,7 +10,9 @@ use super::values::{
     self, Count, DatabaseUrls, EnvRules, LogFormat, Maximum, OnRebindFailure, Size, Time, Transport,
 };
 use patchcord::{
-    host::{AllowedHost, DatabaseOptions, NetRule, Options, Origin, PermissionOptions},
+    host::{
+        AllowedHost, DataOptions, DatabaseOptions, NetRule, Options, Origin, PermissionOptions,
+    },
     script::Limits,
     server::{Config, ControlPlace},
 };
@@ -127,7 +129,37 @@ pub(super) struct ServeOptions {
     #[command(flatten)]
     databases: DatabaseFlags,
     #[command(flatten)]
+    data: DataFlags,
+    #[command(flatten)]
     limits: LimitOptions,
+}
+
+/// The file that keeps `io.data`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+struct DataFlags {
+    /// Keep `io.data` of all namespaces in this file, over a restart; the file is created if there is none
+    #[arg(long, value_name = "FILE", env = "PATCHCORD_DATA")]
+    data: Option<PathBuf>,
+    /// Time after a write to `io.data` at which it is saved, with everything that was written meanwhile
+    #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().data.save_every),
+        env = "PATCHCORD_DATA_EVERY")]
+    data_every: Time,
+    /// Exit at the start if the file of `--data` cannot be read, and reject writes to `io.data` while they cannot be
+    /// saved, instead of serving from memory
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_DATA_REQUIRED")]
+    data_required: bool,
+}
+
+impl DataFlags {
+    fn for_host(&self) -> DataOptions {
+        let mut options = DataOptions::default();
+        options.file = self.data.clone();
+        options.save_every = self.data_every.0;
+        options.required = self.data_required;
+        options
+    }
 }
 
 #[derive(Debug, Args)]
@@ -538,6 +570,7 @@ impl ServeOptions {
         options.reload.history = self.history.clone();
         options.permissions = self.permissions.for_host();
         options.databases = self.databases.for_host();
+        options.data = self.data.for_host();
         options.limits = self.limits.for_scripts();
         options
     }

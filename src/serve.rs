@@ -203,6 +203,11 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
     if let Err(error) = host.scripts() {
         bail!("{error}{}", suggestion(&options.scripts, command));
     }
+    if options.for_host().data.required
+        && let Err(error) = host.open_store().await
+    {
+        bail!("the store cannot be used: {error}");
+    }
     // A script that does not load is announced; all others serve.
     let _ = host.load().await;
     if options.strict && broken.load(Ordering::Relaxed) {

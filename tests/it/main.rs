@@ -19,5 +19,6 @@ mod repository;
 mod script;
 mod server;
 mod services;
+mod state;
 mod support;
 mod transport;

@@ -218,6 +218,7 @@ pub use event::{
     ConnectRefusal, Counter, Counters, HostEvent, KeptReason, Level, RefusedConnects, Reload,
     RollbackReason, UnchangedScript,
 };
+pub use host::store;
 pub use host::{
     AttachError, BadSignature, Functions, Host, HostBuilder, HostLayer, LoadReport, Options,
     ScriptsRejected, Signature,

@@ -24,13 +24,14 @@ const ROW: [&str; 10] = [
 ];
 
 /// Modules of `host/`, with the same rule. `mod` is `Host` itself, and `live` and `steer` have further methods of it.
-const HOST: [&str; 21] = [
+const HOST: [&str; 22] = [
     "bucket",
     "address",
     "allowed_host",
     "origin",
     "options",
     "announce",
+    "store",
     "functions",
     "services",
     "lifecycle",

@@ -191,6 +191,24 @@ impl Client {
             .to_owned()
     }
 
+    /// Sends a packet, unless the connection has ended.
+    pub(crate) async fn try_send(
+        &mut self,
+        packet: &str,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        Ok(self.0.send(Message::text(packet)).await?)
+    }
+
+    /// Returns the next packet that is wanted; `None` when the server has closed the connection.
+    pub(crate) async fn try_until(&mut self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        loop {
+            let packet = self.next().await?;
+            if wanted(&packet) {
+                return Some(packet);
+            }
+        }
+    }
+
     pub(crate) async fn until(&mut self, wanted: impl Fn(&str) -> bool) -> String {
         loop {
             let packet = self.next().await.expect("the server closed the connection");

@@ -13,9 +13,9 @@ use super::{
     refuse, turn,
 };
 use crate::{
-    connection::{Before, Data, Effect, KeyUse, Turn},
+    connection::{Before, Call, Data, Effect, KeyUse, Turn, Work},
     diagnostic::type_word,
-    script::{self, Limits, NoSum, limit, produce},
+    script::{self, Handler, Limits, NoSum, limit, produce},
     value,
 };
 
@@ -115,6 +115,11 @@ impl SharedMap {
         effect: Effect,
         mut apply: impl FnMut(&Arc<Data>, &mut Noted) -> Fallible<T>,
     ) -> Fallible<T> {
+        if effect != Effect::Reads && self.data.refuses_writes() {
+            return refuse(
+                "`io.data` cannot be changed while it cannot be saved (`--data-required`)",
+            );
+        }
         if !Turn::is_taped() {
             return apply(&self.data, &mut Noted::default());
         }
@@ -187,14 +192,15 @@ impl SharedMap {
         })
     }
 
-    /// Reads all keys.
+    /// Reads all keys that begin with `prefix`.
     fn look_at_all<T: Variant + Clone>(
         &self,
         name: &str,
         context: &NativeCallContext<'_>,
+        prefix: &str,
         look: impl FnOnce(&Data) -> Fallible<T>,
     ) -> Fallible<T> {
-        let call = Outside::call(name, context, self.address());
+        let call = Outside::call(name, context, (self.address(), prefix));
         call.read(|| look(&self.data()))
     }
 
@@ -221,6 +227,34 @@ impl SharedMap {
             Some(read) => value::same(read, value),
             None => value.is_unit(),
         })
+    }
+
+    /// Sets the time after which a key expires, in milliseconds. Returns `false` if there is no such key.
+    fn expire(&self, key: &str, ttl: Option<INT>) -> Fallible<bool> {
+        self.apply(key, Effect::Changes, |data, noted| {
+            noted.may_have_been(data.look(key).0.as_deref());
+            let deadline = ttl.map(|ttl| data.now().saturating_add(ttl));
+            Ok(data.set_deadline(key, deadline))
+        })
+    }
+
+    /// Calls `closure` in the turn of the running call's connection when the store has everything.
+    fn flush(&self, context: &NativeCallContext<'_>, closure: FnPtr) -> Fallible {
+        let turn = turn("flush")?;
+        if turn.draft.is_some() {
+            return Ok(());
+        }
+        let Some(handler) = Handler::new(closure, context) else {
+            return refuse("`flush` takes a closure");
+        };
+        let (connection, of) = (turn.connection.clone(), turn.connection.beginnings());
+        let flushed = move |result: Result<(), Arc<str>>| {
+            let error = result.map_or_else(|error| error.to_string().into(), |()| Dynamic::UNIT);
+            let call = Call::new(handler.into(), vec![error], "closure of `flush`", of);
+            connection.post_elsewhere(Work::Call(call));
+        };
+        self.data.flush(Box::new(flushed));
+        Ok(())
     }
 
     fn put(&self, data: &Arc<Data>, key: &str, value: Dynamic) -> Fallible {
@@ -273,22 +307,53 @@ impl SharedMap {
     }
 }
 
-/// Returns all keys and values. Fails if they are too large to be copied at once.
-fn whole(data: &Data) -> Fallible<Map> {
-    let weight = data.weight();
+/// Returns the keys that begin with `prefix`, and their values. Fails if they are too large to be copied at once.
+fn whole(data: &Data, prefix: &str) -> Fallible<Map> {
+    let weight = data.weight_of(prefix);
     if weight > MAX_WHOLE {
         return refuse(format!(
             "this data holds {weight} bytes and is not taken as a whole: take the keys that are needed"
         ));
     }
     produce(weight)?;
-    Ok(data.to_map())
+    Ok(data.to_map(prefix))
 }
 
 /// Returns the map behind a handle for data, or `None` for other values.
 pub(super) fn as_map(value: &Dynamic) -> Option<Fallible<Map>> {
     let data = value.read_lock::<SharedMap>()?;
-    Some(whole(&data.data()))
+    Some(whole(&data.data(), ""))
+}
+
+/// Returns the time after which a key expires, in milliseconds, from the options of `set`.
+fn ttl_of(options: &Map) -> Fallible<Option<INT>> {
+    if let Some(other) = options.keys().find(|key| *key != "ttl") {
+        return refuse(format!("`set` knows the option `ttl`, and got `{other}`"));
+    }
+    options
+        .get("ttl")
+        .map(|ttl| milliseconds("ttl", ttl))
+        .transpose()
+}
+
+fn milliseconds(name: &str, value: &Dynamic) -> Fallible<INT> {
+    match value.as_int() {
+        Ok(ms) if ms >= 0 => Ok(ms),
+        Ok(ms) => refuse(format!(
+            "`{name}` takes a time in milliseconds, and got {ms}"
+        )),
+        Err(_) => refuse(format!(
+            "`{name}` takes a time in milliseconds, and got {}",
+            type_word(value.type_name())
+        )),
+    }
+}
+
+fn all_keys(data: &Data, prefix: &str) -> Fallible<Array> {
+    let keys = data.keys(prefix);
+    produce(keys.len() * size_of::<Dynamic>())?;
+    let keys = keys.into_iter();
+    Ok(keys.map(|key| ImmutableString::from(key).into()).collect())
 }
 
 fn copy(key: &str, value: &Dynamic) -> Fallible<Dynamic> {
@@ -373,7 +438,8 @@ mod functions {
         })
     }
 
-    /// Sets the value of a key. The value is copied. It must not contain a closure or a socket.
+    /// Sets the value of a key. The value is copied. It must not contain a closure or a socket. A key that was to expire
+    /// no longer expires; an assignment (`io.data.key = value`) keeps the time at which the key expires.
     ///
     /// ```rhai
     /// io.data.set("topic", "Rhai");
@@ -384,7 +450,83 @@ mod functions {
         key: &str,
         value: Dynamic,
     ) -> Result<(), Box<EvalAltResult>> {
-        data.write(key, &value)
+        data.write(key, &value)?;
+        data.expire(key, None).map(drop)
+    }
+
+    /// Sets the value of a key that expires. `options` is a map with `ttl`, the time in milliseconds after which the
+    /// key is removed. With a store, it is removed in time even if the host is restarted meanwhile.
+    ///
+    /// ```rhai
+    /// io.data.set("code:ada", 417, #{ ttl: 60_000 });
+    /// ```
+    #[rhai_fn(name = "set", pure, return_raw)]
+    pub(crate) fn set_with(
+        data: &mut SharedMap,
+        key: &str,
+        value: Dynamic,
+        options: Map,
+    ) -> Result<(), Box<EvalAltResult>> {
+        let ttl = ttl_of(&options)?;
+        data.write(key, &value)?;
+        data.expire(key, ttl).map(drop)
+    }
+
+    /// Removes a key after `ms` milliseconds. `()` instead of a number keeps the key from expiring. Returns `false` if
+    /// there is no such key.
+    ///
+    /// ```rhai
+    /// io.data.expire("topic", 3_600_000);
+    /// io.data.expire("topic", ());
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn expire(
+        data: &mut SharedMap,
+        key: &str,
+        ms: Dynamic,
+    ) -> Result<bool, Box<EvalAltResult>> {
+        let ttl = match ms.is_unit() {
+            true => None,
+            false => Some(milliseconds("expire", &ms)?),
+        };
+        data.expire(key, ttl)
+    }
+
+    /// Returns the time in milliseconds after which a key expires, or `()` if it does not expire, or does not exist.
+    ///
+    /// ```rhai
+    /// io.data.set("code", 417, #{ ttl: 60_000 });
+    /// print(io.data.ttl("code"));
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn ttl(
+        context: NativeCallContext<'_>,
+        data: &mut SharedMap,
+        key: &str,
+    ) -> Result<Dynamic, Box<EvalAltResult>> {
+        data.look_at_all("ttl", &context, key, |data| {
+            let left = data.deadline(key).map(|deadline| deadline - data.now());
+            Ok(left.map_or(Dynamic::UNIT, |left| left.max(0).into()))
+        })
+    }
+
+    /// Calls `closure` when everything that was written before is in the store (`--data`), the writes of the running
+    /// call included. The closure receives `()`, or the error of the store. Without a store, nothing is kept over a
+    /// restart, and the closure receives `()` at once. Use it where a client must know that its data is safe.
+    ///
+    /// ```rhai
+    /// socket.on("order", |order, ack| {
+    ///     io.data.push("orders", order, 1000);
+    ///     io.data.flush(|err| ack.call(err == ()));
+    /// });
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub(crate) fn flush(
+        context: NativeCallContext<'_>,
+        data: &mut SharedMap,
+        closure: FnPtr,
+    ) -> Result<(), Box<EvalAltResult>> {
+        data.flush(&context, closure)
     }
 
     /// Sets the value of a key if the key has no value yet. Returns the value that the key has afterwards.
@@ -448,12 +590,21 @@ mod functions {
         context: NativeCallContext<'_>,
         data: &mut SharedMap,
     ) -> Result<Array, Box<EvalAltResult>> {
-        data.look_at_all("keys", &context, |data| {
-            let keys = data.keys();
-            produce(keys.len() * size_of::<Dynamic>())?;
-            let keys = keys.into_iter();
-            Ok(keys.map(|key| ImmutableString::from(key).into()).collect())
-        })
+        data.look_at_all("keys", &context, "", |data| all_keys(data, ""))
+    }
+
+    /// Returns the keys that begin with `prefix` as an array, in alphabetical order.
+    ///
+    /// ```rhai
+    /// for key in io.data.keys("user:") { print(key); }
+    /// ```
+    #[rhai_fn(name = "keys", pure, return_raw)]
+    pub(crate) fn keys_of(
+        context: NativeCallContext<'_>,
+        data: &mut SharedMap,
+        prefix: &str,
+    ) -> Result<Array, Box<EvalAltResult>> {
+        data.look_at_all("keys", &context, prefix, |data| all_keys(data, prefix))
     }
 
     /// Returns all keys and values as a map.
@@ -466,7 +617,22 @@ mod functions {
         context: NativeCallContext<'_>,
         data: &mut SharedMap,
     ) -> Result<Map, Box<EvalAltResult>> {
-        data.look_at_all("to_map", &context, whole)
+        data.look_at_all("to_map", &context, "", |data| whole(data, ""))
+    }
+
+    /// Returns the keys that begin with `prefix`, and their values, as a map.
+    ///
+    /// ```rhai
+    /// io.data.set("score:ada", 3);
+    /// print(io.data.to_map("score:"));
+    /// ```
+    #[rhai_fn(name = "to_map", pure, return_raw)]
+    pub(crate) fn to_map_of(
+        context: NativeCallContext<'_>,
+        data: &mut SharedMap,
+        prefix: &str,
+    ) -> Result<Map, Box<EvalAltResult>> {
+        data.look_at_all("to_map", &context, prefix, |data| whole(data, prefix))
     }
 
     /// Adds `by` to the number of a key, and returns the sum. A key without a value counts as 0. The sum is an integer

@@ -186,7 +186,8 @@ impl Connection {
 
     /// Returns `socket.data`.
     pub fn data(&self) -> &Arc<Data> {
-        self.data.get_or_init(Arc::default)
+        self.data
+            .get_or_init(|| Arc::new(Data::new(self.namespace.driver().clock().clone())))
     }
 
     /// Returns `socket.handshake`.

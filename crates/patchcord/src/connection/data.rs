@@ -3,11 +3,24 @@
 //! Every operation is atomic. Values are plain: they are copied in and out, without shared variables, closures or
 //! handles, so that no call can affect another through them.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod entries;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use parking_lot::{Mutex, MutexGuard};
 use rhai::{Dynamic, Identifier};
 
+use self::entries::{Entries, Entry};
+use super::{
+    Clock, Journal,
+    journal::{ChangeLog, DataChange, Flushed, Journaled},
+};
 use crate::value::weight;
 
 /// Error of a write: another call has changed the key since it was read.
@@ -15,39 +28,120 @@ use crate::value::weight;
 #[non_exhaustive]
 pub struct Changed;
 
-#[derive(Debug, Clone)]
-struct Entry {
-    /// Value of the key; `None` for a key that was removed in a copy.
-    value: Option<Arc<Dynamic>>,
-    stamp: u64,
-    weight: usize,
-    /// `true`, in a copy, for a restored state, which does not count as a change.
-    is_before: bool,
-}
-
-#[derive(Debug, Default)]
-struct Entries {
-    map: BTreeMap<Identifier, Entry>,
-    stamp: u64,
-    /// Weight of all entries.
-    weight: usize,
-}
-
 /// Shared map, or a copy of one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Data {
     entries: Mutex<Entries>,
     /// Original of a copy. The copy reads through to the original, and never writes to it.
     below: Option<Arc<Self>>,
+    /// Clock of the deadlines of keys.
+    clock: Clock,
+    /// Journal of the store that saves the map; `None` without a store.
+    journal: Option<Arc<Journal>>,
+    /// `false` until the data has been read from the store.
+    is_ready: AtomicBool,
+    is_read_only: AtomicBool,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self::new(Clock::default())
+    }
 }
 
 impl Data {
     /// Creates a copy that reads from `below`, and whose changes are visible only in the copy.
     pub fn copy_of(below: Arc<Self>) -> Self {
         Self {
-            entries: Mutex::default(),
+            clock: below.clock.clone(),
             below: Some(below),
+            ..Self::default()
         }
+    }
+
+    /// Creates an empty map whose deadlines follow `clock`.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            entries: Mutex::default(),
+            below: None,
+            clock,
+            journal: None,
+            is_ready: AtomicBool::new(true),
+            is_read_only: AtomicBool::new(false),
+        }
+    }
+
+    /// Creates the map of a namespace that a store saves. It has to be filled.
+    pub fn stored(namespace: Arc<str>, journal: Arc<Journal>, clock: Clock) -> Arc<Self> {
+        Arc::new_cyclic(|me| {
+            let mut data = Self::new(clock);
+            data.is_ready = AtomicBool::new(false);
+            data.journal = Some(journal.clone());
+            let log = ChangeLog::new(namespace, journal, me.clone() as Weak<Self>);
+            data.entries.get_mut().log = Some(Box::new(log));
+            data
+        })
+    }
+
+    /// Returns `false` while the store has not been read yet.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Acquire)
+    }
+
+    /// Fills the map with what the store has saved: keys, values and deadlines.
+    pub fn fill(&self, saved: impl IntoIterator<Item = (Identifier, Dynamic, Option<i64>)>) {
+        let mut entries = self.entries.lock();
+        for (key, value, deadline) in saved {
+            entries.fill(key, value, deadline);
+        }
+        self.is_ready.store(true, Ordering::Release);
+    }
+
+    /// Stops saving the map, because the store has failed to read it, and must not lose what it has. With
+    /// `refuse_writes`, the map cannot be changed either.
+    pub fn detach(&self, refuse_writes: bool) {
+        self.entries.lock().log = None;
+        self.is_read_only.store(refuse_writes, Ordering::Relaxed);
+        self.is_ready.store(true, Ordering::Release);
+    }
+
+    /// Returns `true` if the map cannot be changed, because the store has failed.
+    pub fn refuses_writes(&self) -> bool {
+        let journal = self.journal.as_ref();
+        journal.is_some_and(|journal| journal.refuses_writes())
+            || self.is_read_only.load(Ordering::Relaxed)
+    }
+
+    /// Calls `flushed` when everything that was written before is in the store; at once if no store saves the map.
+    pub fn flush(&self, flushed: Flushed) {
+        match &self.journal {
+            Some(journal) => journal.flush(flushed),
+            None => flushed(Ok(())),
+        }
+    }
+
+    /// Sets the deadline of a key, in milliseconds since 1970, or removes it. Returns `false` if there is no such key.
+    pub fn set_deadline(&self, key: &str, deadline: Option<i64>) -> bool {
+        let mut entries = self.lock();
+        if !entries.map.contains_key(key)
+            && let Some(value) = self.look_below(key)
+        {
+            entries.put(key, Some(value));
+        }
+        entries.set_deadline(key, deadline)
+    }
+
+    /// Returns the deadline of a key, in milliseconds since 1970.
+    pub fn deadline(&self, key: &str) -> Option<i64> {
+        match self.lock().map.get(key) {
+            Some(entry) => entry.deadline,
+            None => self.below.as_ref()?.deadline(key),
+        }
+    }
+
+    /// Returns the current time, in milliseconds since 1970.
+    pub fn now(&self) -> i64 {
+        self.clock.now().as_millisecond()
     }
 
     /// Returns the value of a key, and the stamp of its last change.
@@ -59,7 +153,9 @@ impl Data {
     /// Does the same as `get`, but returns a shared value instead of a copy. A later change does not affect the
     /// returned value.
     pub fn look(&self, key: &str) -> (Option<Arc<Dynamic>>, u64) {
-        match self.lock().map.get(key) {
+        let entries = self.lock();
+        entries.note_read(Some(key));
+        match entries.map.get(key) {
             Some(entry) => (entry.value.clone(), entry.stamp),
             None => (self.look_below(key), 0),
         }
@@ -151,11 +247,13 @@ impl Data {
     ) -> Result<T, E> {
         let mut entries = self.lock();
         let entries = &mut *entries;
+        entries.note_write(key);
         if let Some(Entry {
             value: Some(value),
             stamp,
             weight,
             is_before,
+            ..
         }) = entries.map.get_mut(key)
         {
             let before = *weight;
@@ -190,11 +288,15 @@ impl Data {
         value.map(Arc::unwrap_or_clone)
     }
 
-    /// Returns the keys, in alphabetical order.
-    pub fn keys(&self) -> Vec<Identifier> {
+    /// Returns the keys that begin with `prefix`, in alphabetical order.
+    pub fn keys(&self, prefix: &str) -> Vec<Identifier> {
         match &self.below {
-            Some(_) => self.to_map().into_keys().collect(),
-            None => self.lock().map.keys().cloned().collect(),
+            Some(_) => self.to_map(prefix).into_keys().collect(),
+            None => {
+                let entries = self.lock();
+                entries.note_read(None);
+                entries.of(prefix).map(|(key, _)| key.clone()).collect()
+            }
         }
     }
 
@@ -215,14 +317,21 @@ impl Data {
         below + entries.weight - own
     }
 
-    /// Returns a copy of all keys and values.
-    pub fn to_map(&self) -> rhai::Map {
-        let mut map = self
-            .below
-            .as_ref()
-            .map(|below| below.to_map())
-            .unwrap_or_default();
-        for (key, entry) in &self.lock().map {
+    /// Returns the approximate size of the entries whose keys begin with `prefix`, in bytes.
+    pub fn weight_of(&self, prefix: &str) -> usize {
+        let below = self.below.as_ref();
+        let below = below.map_or(0, |below| below.weight_of(prefix));
+        let entries = self.lock();
+        below + entries.of(prefix).map(|(_, one)| one.weight).sum::<usize>()
+    }
+
+    /// Returns a copy of the keys that begin with `prefix`, and their values.
+    pub fn to_map(&self, prefix: &str) -> rhai::Map {
+        let below = self.below.as_ref();
+        let mut map = below.map_or_else(rhai::Map::new, |below| below.to_map(prefix));
+        let entries = self.lock();
+        entries.note_read(None);
+        for (key, entry) in entries.of(prefix) {
             match &entry.value {
                 Some(value) => map.insert(key.clone(), Dynamic::clone(value)),
                 None => map.remove(key),
@@ -231,32 +340,18 @@ impl Data {
         map
     }
 
+    /// Locks the entries, without those whose deadline has passed.
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock()
+        let mut entries = self.entries.lock();
+        if entries.has_deadlines() {
+            entries.expire(self.now());
+        }
+        entries
     }
 }
 
-impl Entries {
-    fn put(&mut self, key: &str, value: Option<Arc<Dynamic>>) {
-        let weight = value.as_deref().map_or(0, weight);
-        self.insert(key, value, weight);
-    }
-
-    fn insert(&mut self, key: &str, value: Option<Arc<Dynamic>>, weight: usize) {
-        self.stamp += 1;
-        let entry = Entry {
-            weight: key.len() + weight,
-            value,
-            stamp: self.stamp,
-            is_before: false,
-        };
-        self.weight += entry.weight;
-        let before = self.map.insert(key.into(), entry);
-        self.weight -= before.map_or(0, |entry| entry.weight);
-    }
-
-    fn take(&mut self, key: &str) {
-        let before = self.map.remove(key);
-        self.weight -= before.map_or(0, |entry| entry.weight);
+impl Journaled for Data {
+    fn take_changes(&self, epoch: u64, changes: &mut Vec<DataChange>) -> bool {
+        self.entries.lock().take_changes(epoch, changes)
     }
 }

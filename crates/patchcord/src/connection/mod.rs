@@ -17,6 +17,7 @@ mod clock;
 mod connection;
 mod data;
 mod draft;
+mod journal;
 mod link;
 mod listeners;
 mod mailbox;
@@ -40,6 +41,7 @@ pub use clock::Clock;
 pub use connection::{Connection, asking::AckTarget};
 pub use data::{Changed, Data};
 pub use draft::{Draft, Frozen};
+pub use journal::{Cut, DataChange, Flushed, Journal, Journaled, Saved};
 pub use link::{Answer, Link, Named, NamespaceLink, NoAnswer, SendError, Target};
 pub use listeners::{
     ANY, Changes, Gone, Listener, Listeners, Listening, MIDDLEWARE, OUTGOING, RegisteredBy,

@@ -62,6 +62,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Returns the clock by which schedules run.
     fn clock(&self) -> &Clock;
+
+    /// Returns the shared data of a namespace.
+    fn data(&self, path: &Arc<str>) -> Arc<Data>;
+
+    /// Reads the shared data of a namespace from the store, and then calls [`Namespace::load`].
+    fn restore(&self, namespace: Arc<Namespace>, done: Option<mpsc::Sender<Adopted>>);
 }
 
 /// Source that serves a namespace.
@@ -217,8 +223,10 @@ impl Namespace {
         params: Map,
         driver: Arc<dyn Driver>,
     ) -> Self {
+        let path: Arc<str> = path.into();
         Self {
-            path: path.into(),
+            data: driver.data(&path),
+            path,
             pattern,
             serving,
             params,
@@ -230,7 +238,6 @@ impl Namespace {
             adopted: Mutex::default(),
             empty: Notify::new(),
             outgoing: AtomicBool::new(false),
-            data: Arc::default(),
             link: OnceLock::new(),
             driver,
         }
@@ -469,8 +476,12 @@ impl Namespace {
         }
     }
 
-    /// Schedules `on_load` of the version that serves, if it has this hook. `done` is dropped when the call is over.
+    /// Schedules `on_load` of the version that serves, if it has this hook. If a store has the data of the namespace,
+    /// the data is read first. `done` is dropped when the call is over.
     pub fn load(self: &Arc<Self>, done: Option<mpsc::Sender<Adopted>>) {
+        if !self.data.is_ready() {
+            return self.driver.restore(self.clone(), done);
+        }
         let wanted = self
             .version()
             .is_some_and(|version| version.has(Hook::Load));

@@ -6,6 +6,7 @@ use rhai::{Dynamic, Identifier};
 
 use super::{
     Connection, Data, Draft, Namespace,
+    journal::WholeCall,
     tape::{self, Effect, KeyUse, MovedSockets, Outside, Read, Tape},
 };
 
@@ -94,6 +95,7 @@ impl Turn {
             recording: None,
         };
         let _before = Before(CONTEXT.replace(Some(context)));
+        let _writes = WholeCall::begin();
         call()
     }
 

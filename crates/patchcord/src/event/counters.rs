@@ -99,6 +99,10 @@ counters! {
     service_calls: "calls of services by scripts, such as `http::get`",
     /// See [`HostEvent::ServiceFailed`].
     service_failures: "calls of services that failed",
+    /// All changes of a save count as one.
+    store_writes: "times that changes of `io.data` were saved",
+    /// See [`HostEvent::StoreFailed`].
+    store_failures: "failures of the store of `io.data`",
     /// See [`Host::script_metrics`](crate::Host::script_metrics).
     metrics_dropped: "changes of metrics of scripts that were dropped at the limit of series",
     script_read_errors: "times that the scripts could not be read or watched",
@@ -155,6 +159,7 @@ impl Counters {
             HostEvent::Abandoned { .. } => self.stages_abandoned.add_many(times),
             HostEvent::Removed { .. } => self.namespaces_removed.add_many(times),
             HostEvent::ServiceFailed { .. } => self.service_failures.add_many(times),
+            HostEvent::StoreFailed { .. } => self.store_failures.add_many(times),
             HostEvent::ScriptsUnreadable { .. } => self.script_read_errors.add_many(times),
             // Only the first request from an origin, or for a host, is announced. The code that rejects the requests
             // counts all of them.
@@ -170,6 +175,7 @@ impl Counters {
             | HostEvent::Unchanged { .. }
             | HostEvent::Paused { .. }
             | HostEvent::Resumed
+            | HostEvent::StoreRecovered { .. }
             | HostEvent::WaitsForStage { .. }
             | HostEvent::HistoryFailed { .. }
             | HostEvent::Warnings { .. }

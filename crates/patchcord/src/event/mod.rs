@@ -440,6 +440,27 @@ pub enum HostEvent {
         /// The error.
         error: String,
     },
+    /// The store of `io.data` failed. The host goes on with the data in memory, and tries again to save it. What could
+    /// not be read is not saved either, so that nothing in the store is overwritten.
+    StoreFailed {
+        /// Name of the store, such as the path of its file.
+        store: String,
+        /// Namespace whose data could not be read; `None` if changes could not be saved.
+        namespace: Option<Arc<str>>,
+        /// Key whose record could not be read; `None` if it is about more than one key.
+        key: Option<String>,
+        /// The error.
+        error: String,
+        /// Number of changed keys that are not saved.
+        unsaved: usize,
+    },
+    /// The store works again, and has everything that could not be saved before.
+    StoreRecovered {
+        /// Name of the store.
+        store: String,
+        /// Number of keys that were saved.
+        saved: usize,
+    },
     /// Events of one kind occurred repeatedly. They were announced a few times, and then only counted.
     Suppressed {
         /// The first event of the kind.

@@ -45,6 +45,7 @@ impl HostEvent {
             | Self::UntrustedProxy { .. }
             | Self::ConnectRefused { .. }
             | Self::ServiceFailed { .. }
+            | Self::StoreFailed { .. }
             | Self::OriginRefused { .. }
             | Self::HostRefused { .. }
             | Self::AttachWarning { .. } => Level::Warn,
@@ -56,6 +57,7 @@ impl HostEvent {
             | Self::Unchanged { .. }
             | Self::Paused { .. }
             | Self::Resumed
+            | Self::StoreRecovered { .. }
             | Self::Returned { .. } => Level::Info,
         }
     }
@@ -84,6 +86,7 @@ impl HostEvent {
             Self::ServiceFailed {
                 service, target, ..
             } => (service, target).hash(&mut hasher),
+            Self::StoreFailed { namespace, .. } => namespace.hash(&mut hasher),
             Self::SlowConsumer { .. }
             | Self::OriginRefused { .. }
             | Self::HeadersLeftOut { .. }

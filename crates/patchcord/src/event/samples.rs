@@ -209,7 +209,18 @@ fn next(event: Option<&HostEvent>, text: &str) -> Option<HostEvent> {
             target: owned(),
             error: owned(),
         },
-        Some(HostEvent::ServiceFailed { .. }) => connect_refused(ConnectRefusal::Handshake, text),
+        Some(HostEvent::ServiceFailed { .. }) => HostEvent::StoreFailed {
+            store: owned(),
+            namespace: Some(name()),
+            key: Some(owned()),
+            error: owned(),
+            unsaved: 7,
+        },
+        Some(HostEvent::StoreFailed { .. }) => HostEvent::StoreRecovered {
+            store: owned(),
+            saved: 7,
+        },
+        Some(HostEvent::StoreRecovered { .. }) => connect_refused(ConnectRefusal::Handshake, text),
         Some(HostEvent::ConnectRefused { .. }) => HostEvent::Suppressed {
             event: Box::new(HostEvent::OriginRefused { origin: owned() }),
             count: 7,

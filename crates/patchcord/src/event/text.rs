@@ -4,6 +4,7 @@
 //! chosen. Only a diagnostic goes through [`render`] instead, which escapes in the same way.
 
 mod staging;
+mod store;
 
 use std::{
     fmt::{self, Display},
@@ -168,6 +169,9 @@ impl Lines<'_> {
             } => self.line(&format!(
                 "warning: {namespace}: `{service}` of `{target}` failed: {error}"
             )),
+            HostEvent::StoreFailed { .. } | HostEvent::StoreRecovered { .. } => {
+                store::lines(self, event)
+            }
             HostEvent::HandlerFailed { diagnostic } => self.diagnostic(diagnostic),
             HostEvent::HandlerFailuresSuppressed {
                 diagnostic,

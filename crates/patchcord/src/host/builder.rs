@@ -10,6 +10,7 @@ use super::{
     scripting::Scripting,
     services::Services,
     state::HostState,
+    store::{self, Store},
 };
 use crate::{
     event::HostEvent,
@@ -32,6 +33,7 @@ pub struct HostBuilder {
     functions: Functions,
     modules: Vec<(String, Functions)>,
     in_test: bool,
+    store: Option<Arc<dyn Store>>,
 }
 
 impl std::fmt::Debug for HostBuilder {
@@ -187,6 +189,27 @@ impl HostBuilder {
         self
     }
 
+    /// Keeps `io.data` of all namespaces in a store, over a restart. It is read before `on_load` runs, and saved every
+    /// [`DataOptions::save_every`](super::DataOptions::save_every). This replaces the file of
+    /// [`DataOptions::file`](super::DataOptions::file).
+    ///
+    #[cfg_attr(
+        feature = "store",
+        doc = "```",
+        doc = "use patchcord::{Host, store::RedbStore};",
+        doc = "",
+        doc = "# let folder = tempfile::tempdir()?;",
+        doc = "let store = RedbStore::open(folder.path().join(\"state.redb\"))?;",
+        doc = "let host = Host::builder().store(store).build();",
+        doc = "# Ok::<(), Box<dyn std::error::Error>>(())",
+        doc = "```"
+    )]
+    #[must_use]
+    pub fn store(mut self, store: impl Store + 'static) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
     /// Replaces the services that scripts call, such as `env`, with stand-ins that a test sets.
     #[cfg(feature = "testing")]
     pub(crate) fn in_test(mut self) -> Self {
@@ -206,6 +229,7 @@ impl HostBuilder {
         if let Err(invalid) = self.options.validate() {
             panic!("{invalid}");
         }
+        let store = self.store.or_else(|| store::of(&self.options.data));
         let services = Services::new(&self.options, self.in_test);
         let engine = services.engine(&self.options);
         let mut engine = engine.functions(self.functions.into_module());
@@ -224,7 +248,7 @@ impl HostBuilder {
         Host {
             state: Arc::new(HostState::new(
                 scripting,
-                services,
+                (services, store),
                 self.options,
                 self.listeners,
             )),

@@ -29,6 +29,7 @@ mod services;
 mod socketio;
 mod state;
 mod steer;
+pub mod store;
 mod transport;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
@@ -49,9 +50,9 @@ pub use functions::{
 };
 pub use handle::{NamespaceError, NamespaceHandle, RemoteSocket};
 pub use options::{
-    BadDatabaseUrl, BadEnvRule, BadNetRule, ClientOptions, DatabaseOptions, DatabaseUrl, EnvRule,
-    NetRule, OnRebindFailure, Options, PermissionOptions, ReloadOptions, Transport,
-    TransportOptions,
+    BadDatabaseUrl, BadEnvRule, BadNetRule, ClientOptions, DataOptions, DatabaseOptions,
+    DatabaseUrl, EnvRule, NetRule, OnRebindFailure, Options, PermissionOptions, ReloadOptions,
+    Transport, TransportOptions,
 };
 pub use origin::{BadOrigin, Origin};
 pub use reload::{
@@ -778,12 +779,30 @@ impl Host {
             }
             // After this, clients that read have received everything that was sent to them.
             state.lifecycle.writes.wait().await;
+            if let Some(stored) = &state.stored {
+                stored.close().await;
+            }
             state.namespaces.clear();
             drop(gate);
             permit.forget();
         };
         // Data that is not sent within this time is lost when the process ends.
         let _ = timeout(state.options.transport.drain_timeout, closed).await;
+    }
+
+    /// Opens the store of `io.data`, if there is one. The host does this itself when it loads scripts, and goes on
+    /// without the store if it fails. An application that must not do so calls this method first.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read.
+    pub async fn open_store(&self) -> Result<(), store::StoreError> {
+        match self.state.stored.clone() {
+            None => Ok(()),
+            Some(stored) => {
+                let opened = tokio::task::spawn_blocking(move || stored.open()).await;
+                opened.unwrap_or_else(|error| Err(store::StoreError::new(error)))
+            }
+        }
     }
 
     /// Waits until all work that was handed over to other tasks has ended.
@@ -818,7 +837,7 @@ impl Host {
     /// Returns a copy of the data that the connections of a namespace share now.
     pub(crate) fn data(&self, path: &str) -> rhai::Map {
         let namespace = self.state.namespaces.find(path);
-        namespace.map_or_else(rhai::Map::new, |namespace| namespace.data().to_map())
+        namespace.map_or_else(rhai::Map::new, |namespace| namespace.data().to_map(""))
     }
 
     /// Returns a call context without a client, for the REPL and for tests. It belongs to the served namespace whose

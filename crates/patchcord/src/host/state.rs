@@ -12,6 +12,7 @@ use super::{
     scripting::Scripting,
     services::Services,
     socketio::context::ServerContext,
+    store::{Store, StoredData},
     transport::cors::Cors,
 };
 
@@ -34,6 +35,8 @@ pub(crate) struct HostState {
     pub(super) cors: Arc<Cors>,
     /// Services that scripts call.
     pub(super) services: Arc<Services>,
+    /// Data that a store saves; `None` without a store.
+    pub(super) stored: Option<Arc<StoredData>>,
     /// Signal to close, and the work that a close waits for.
     pub(super) lifecycle: Lifecycle,
 }
@@ -41,12 +44,14 @@ pub(crate) struct HostState {
 impl HostState {
     pub(super) fn new(
         scripting: Scripting,
-        services: Arc<Services>,
+        (services, store): (Arc<Services>, Option<Arc<dyn Store>>),
         options: Options,
         listeners: Vec<Listener>,
     ) -> Self {
         let options = Arc::new(options);
         let announcer = Announcer::new(listeners);
+        let stored =
+            store.map(|store| StoredData::new(store, options.data.clone(), announcer.clone()));
         let lifecycle = Lifecycle::new(services.clock.clone());
         let namespaces = Namespaces::new(
             options.clients.max_namespaces,
@@ -60,6 +65,7 @@ impl HostState {
             announcer.clone(),
             namespaces.clone(),
             lifecycle.clone(),
+            stored.clone(),
         );
         let dispatcher = reloader.dispatcher().clone();
         let server = ServerContext {
@@ -80,6 +86,7 @@ impl HostState {
             server: Arc::new(server),
             cors: Arc::new(cors),
             services,
+            stored,
             lifecycle,
         }
     }

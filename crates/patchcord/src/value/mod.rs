@@ -28,6 +28,8 @@ mod decoder;
 mod encode;
 mod encoded;
 mod escape;
+mod exact_json;
+mod packed;
 mod plain;
 mod secret;
 mod visit;
@@ -51,6 +53,10 @@ pub(crate) use encode::ENCODED;
 pub use encode::{EncodeError, Packet, to_json, to_packet};
 #[doc(hidden)]
 pub use encoded::EncodedEvent;
+#[doc(hidden)]
+pub use exact_json::{from_exact_json, to_exact_json};
+#[doc(hidden)]
+pub use packed::{pack, unpack};
 #[doc(hidden)]
 pub use plain::{NotPlain, plain};
 pub(crate) use secret::HIDDEN;

@@ -44,7 +44,7 @@ impl Connection {
         &self,
         written: &BTreeMap<Identifier, Option<Dynamic>>,
     ) -> Vec<(Identifier, Option<Dynamic>, Option<Dynamic>)> {
-        let (live, mut initial) = (self.data().to_map(), self.data_at_handshake());
+        let (live, mut initial) = (self.data().to_map(""), self.data_at_handshake());
         for (key, value) in written {
             match value {
                 Some(value) => drop(initial.insert(key.clone(), value.clone())),
@@ -100,7 +100,7 @@ impl Connection {
         // Dropped without holding the lock, because a closure may hold anything, and dropping it may take the lock.
         drop((registered, acks, adoption));
         let before = self.data_at_handshake();
-        for key in self.data().keys() {
+        for key in self.data().keys("") {
             if !before.contains_key(&key) {
                 self.data().remove(&key);
             }
@@ -120,7 +120,7 @@ impl Connection {
 
     /// Stores the `socket.data` that `on_handshake` has left.
     pub fn keep_data_of_handshake(&self) {
-        let data = self.data.get().map(|data| data.to_map());
+        let data = self.data.get().map(|data| data.to_map(""));
         let data = data.filter(|data| !data.is_empty());
         self.state().data_at_handshake = data.map(Box::new);
     }

@@ -12,7 +12,7 @@ mod slow_pool;
 mod steps;
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, mpsc},
     time::Duration,
 };
 
@@ -23,12 +23,12 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use self::{keyed_limits::KeyedLimits, slow_pool::SlowPool};
 use crate::{
     api::{self, Socket},
-    connection::{Clock, Connection, Driver, Namespace, Phase, Turn, Work},
+    connection::{Adopted, Clock, Connection, Data, Driver, Namespace, Phase, Turn, Work},
     diagnostic::{Diagnostic, Origin, Place},
     event::{Counters, HostEvent},
     host::{
         announce::Announcer, lifecycle::Lifecycle, namespaces::Namespaces, options::Options,
-        transport::flush,
+        store::StoredData, transport::flush,
     },
     script::{CallError, Handler, Version},
 };
@@ -48,6 +48,7 @@ pub(crate) struct Dispatcher {
     clock: Clock,
     slow: SlowPool,
     keyed_limits: KeyedLimits,
+    stored: Option<Arc<StoredData>>,
     on_failure: OnFailure,
 }
 
@@ -112,6 +113,25 @@ impl Driver for Dispatcher {
     fn clock(&self) -> &Clock {
         &self.clock
     }
+
+    fn data(&self, path: &Arc<str>) -> Arc<Data> {
+        match &self.stored {
+            Some(stored) => stored.data_of(path, &self.clock),
+            None => Arc::new(Data::new(self.clock.clone())),
+        }
+    }
+
+    fn restore(&self, namespace: Arc<Namespace>, done: Option<mpsc::Sender<Adopted>>) {
+        let Some(stored) = self.stored.clone() else {
+            return;
+        };
+        let token = self.handed_over.token();
+        tokio::task::spawn_blocking(move || {
+            stored.restore(namespace.path(), namespace.data());
+            namespace.load(done);
+            drop(token);
+        });
+    }
 }
 
 impl Dispatcher {
@@ -120,6 +140,7 @@ impl Dispatcher {
         announcer: Arc<Announcer>,
         namespaces: &Arc<Namespaces>,
         lifecycle: &Lifecycle,
+        stored: Option<Arc<StoredData>>,
         on_failure: OnFailure,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
@@ -131,6 +152,7 @@ impl Dispatcher {
             clock: lifecycle.clock.clone(),
             slow: SlowPool::default(),
             keyed_limits: KeyedLimits::default(),
+            stored,
             on_failure,
         })
     }

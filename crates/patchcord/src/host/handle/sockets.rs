@@ -36,7 +36,7 @@ impl RemoteSocket {
     fn new(connection: &Connection) -> Option<Self> {
         let link = connection.link()?;
         let address = link.handshake().remove("address");
-        let data = value::to_json(&Dynamic::from_map(connection.data().to_map()));
+        let data = value::to_json(&Dynamic::from_map(connection.data().to_map("")));
         Some(Self {
             id: connection.id().clone(),
             rooms: connection.rooms(),

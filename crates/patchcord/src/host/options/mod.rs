@@ -1,6 +1,7 @@
 //! Options of a host, which the flags of `patchcord serve` set.
 
 mod clients;
+mod data;
 mod databases;
 #[cfg_attr(
     not(feature = "http"),
@@ -22,6 +23,7 @@ pub(super) use self::databases::{Location, postgres_config};
 pub(super) use self::net_rule::Destination;
 pub use self::{
     clients::ClientOptions,
+    data::DataOptions,
     databases::{BadDatabaseUrl, DatabaseOptions, DatabaseUrl},
     net_rule::{BadNetRule, NetRule},
     permissions::{BadEnvRule, EnvRule, PermissionOptions},
@@ -44,7 +46,7 @@ const CONNECT_GRACE: Duration = Duration::from_millis(500);
 /// Size in bytes of the same buffer for the host's own `SocketIo`, which reads little more than CONNECTs.
 const SMALL_READ_BUFFER: usize = 1 << 6;
 
-/// Options of a host, in six groups. The flags of `patchcord serve` set them.
+/// Options of a host, in seven groups. The flags of `patchcord serve` set them.
 ///
 /// Start from [`Options::default`], and change fields.
 ///
@@ -90,6 +92,8 @@ pub struct Options {
     pub permissions: PermissionOptions,
     /// Databases that scripts may use.
     pub databases: DatabaseOptions,
+    /// Options of the store that keeps `io.data` over a restart.
+    pub data: DataOptions,
     /// Limits of each script call: time, operations, memory and sizes.
     pub limits: Limits,
 }
@@ -113,6 +117,7 @@ impl Options {
         self.reload.validate()?;
         self.permissions.validate()?;
         self.databases.validate()?;
+        self.data.validate()?;
         self.limits.validate()
     }
 

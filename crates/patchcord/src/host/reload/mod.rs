@@ -69,6 +69,7 @@ use super::{
     namespaces::Namespaces,
     options::Options,
     scripting::Scripting,
+    store::StoredData,
 };
 use crate::{
     connection::{Namespace, Serving},
@@ -172,6 +173,7 @@ impl Reloader {
         announcer: Arc<Announcer>,
         namespaces: Arc<Namespaces>,
         lifecycle: Lifecycle,
+        stored: Option<Arc<StoredData>>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me: &Weak<Self>| Self {
             dispatcher: Dispatcher::new(
@@ -179,6 +181,7 @@ impl Reloader {
                 announcer.clone(),
                 &namespaces,
                 &lifecycle,
+                stored,
                 on_failure(&options, me.clone()),
             ),
             me: me.clone(),
