@@ -1,7 +1,5 @@
 //! Keys that expire.
 
-use std::time::Duration;
-
 use patchcord::{
     store::{Record, RedbStore, Store, StoreChange},
     testing::TestHost,
@@ -22,15 +20,15 @@ const SCRIPT: &str = r#"fn on_connection(socket) {
 
 #[test]
 fn a_key_is_gone_when_its_time_is_over() {
-    let mut host = TestHost::new(SCRIPT);
+    let host = TestHost::new(SCRIPT);
     let ada = host.connect("/").unwrap();
     ada.emit("set", ("code", 417, 60_000));
-    host.advance(Duration::from_millis(59_000));
+    host.advance(59_000);
     assert_eq!(
         ada.ask("look", ["code"]).as_deref(),
         Some(r#"[[417,1000,true,["code"]]]"#)
     );
-    host.advance(Duration::from_millis(1_000));
+    host.advance(1_000);
     assert_eq!(
         ada.ask("look", ["code"]).as_deref(),
         Some("[[null,null,false,[]]]")
@@ -40,7 +38,7 @@ fn a_key_is_gone_when_its_time_is_over() {
         Some("[1]"),
         "it begins again"
     );
-    host.advance(Duration::from_secs(3600));
+    host.advance(3600_000);
     assert_eq!(
         ada.ask("look", ["code"]).as_deref(),
         Some(r#"[[1,null,true,["code"]]]"#)
@@ -49,7 +47,7 @@ fn a_key_is_gone_when_its_time_is_over() {
 
 #[test]
 fn a_write_in_place_keeps_the_time_and_set_removes_it() {
-    let mut host = TestHost::new(SCRIPT);
+    let host = TestHost::new(SCRIPT);
     let ada = host.connect("/").unwrap();
     for key in ["a", "b", "c"] {
         ada.emit("set", (key, 1, 1_000));
@@ -61,7 +59,7 @@ fn a_write_in_place_keeps_the_time_and_set_removes_it() {
         ada.ask("look", ["a"]).as_deref(),
         Some(r#"[[2,1000,true,["a","b","c"]]]"#)
     );
-    host.advance(Duration::from_secs(1));
+    host.advance(1_000);
     assert_eq!(
         ada.ask("look", ["c"]).as_deref(),
         Some(r#"[[6,null,true,["c"]]]"#)
@@ -70,19 +68,19 @@ fn a_write_in_place_keeps_the_time_and_set_removes_it() {
 
 #[test]
 fn expire_sets_changes_and_removes_the_time() {
-    let mut host = TestHost::new(SCRIPT);
+    let host = TestHost::new(SCRIPT);
     let ada = host.connect("/").unwrap();
     assert_eq!(ada.ask("expire", ("none", 5)).as_deref(), Some("[false]"));
     ada.emit("set_forever", ("a", 1));
     assert_eq!(ada.ask("expire", ("a", 5_000)).as_deref(), Some("[true]"));
     assert_eq!(ada.ask("expire", ("a", 9_000)).as_deref(), Some("[true]"));
-    host.advance(Duration::from_secs(6));
+    host.advance(6_000);
     assert_eq!(
         ada.ask("look", ["a"]).as_deref(),
         Some(r#"[[1,3000,true,["a"]]]"#)
     );
     assert_eq!(ada.ask("expire", ("a", ())).as_deref(), Some("[true]"));
-    host.advance(Duration::from_secs(600));
+    host.advance(600_000);
     assert_eq!(
         ada.ask("look", ["a"]).as_deref(),
         Some(r#"[[1,null,true,["a"]]]"#)
@@ -96,11 +94,11 @@ fn expire_sets_changes_and_removes_the_time() {
 
 #[test]
 fn keys_of_a_socket_expire_too() {
-    let mut host = TestHost::new(SCRIPT);
+    let host = TestHost::new(SCRIPT);
     let ada = host.connect("/").unwrap();
     ada.emit("own", [50]);
     assert_eq!(ada.ask("own_look", ()).as_deref(), Some("[1]"));
-    host.advance(Duration::from_millis(50));
+    host.advance(50);
     assert_eq!(ada.ask("own_look", ()).as_deref(), Some("[null]"));
 }
 
