@@ -20,6 +20,8 @@ mod db_values;
 mod env;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod http_tls;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod metrics;
