@@ -14,6 +14,8 @@ mod db_stand_ins;
 #[cfg(feature = "sql")]
 mod db_support;
 #[cfg(feature = "sql")]
+mod db_tls;
+#[cfg(feature = "sql")]
 mod db_transactions;
 #[cfg(feature = "sql")]
 mod db_values;
