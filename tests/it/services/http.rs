@@ -212,7 +212,7 @@ async fn a_bad_answer_is_an_error_for_the_closure_and_announced() {
         (
             format!("https://{}/json", other.address),
             serde_json::json!({}),
-            "received corrupt message of type InvalidContentType",
+            "the server does not speak TLS",
         ),
     ] {
         let answer = ada.ask("get", args![url, options]).await;

@@ -15,6 +15,8 @@ mod http;
 mod jwt;
 pub(super) mod metrics;
 mod password;
+#[cfg(any(feature = "http", feature = "sql"))]
+pub(super) mod tls;
 
 use std::sync::Arc;
 

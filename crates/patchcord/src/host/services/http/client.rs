@@ -26,7 +26,10 @@ use super::{
     request::Prepared,
     response::HttpResponse,
 };
-use crate::host::options::NetRule;
+use crate::host::{
+    options::NetRule,
+    services::tls::{self, Authorities},
+};
 
 /// Maximum number of requests of a host program at a time. Further ones wait within their time limits.
 const MAX_REQUESTS: usize = 512;
@@ -146,9 +149,8 @@ impl Client {
     }
 
     async fn create(&self) -> Result<Legacy, String> {
-        let rules = self.rules.clone();
-        let connector = tokio::task::spawn_blocking(|| connector(rules)).await;
-        let connector = connector.map_err(|error| error.to_string())??;
+        let config = tls::client(Authorities::System.load().await?)?;
+        let connector = connector(self.rules.clone(), config);
         Ok(legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -184,6 +186,9 @@ impl Client {
 
 /// Returns the innermost cause of an error, which says most.
 fn cause(error: &(dyn Error + 'static)) -> String {
+    if let Some(reason) = tls::reason(error) {
+        return reason;
+    }
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
