@@ -73,7 +73,10 @@ impl Services {
             let functions = jwt::functions();
             #[cfg(feature = "http")]
             let functions = jwt::with_key_sets(&self.http, functions);
-            engine.module("jwt", functions.into_module())
+            let module = functions.into_module();
+            #[cfg(feature = "http")]
+            let module = jwt::with_type_names(module);
+            engine.module("jwt", module)
         };
         engine
     }
