@@ -13,7 +13,12 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, runtime::Builder, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    runtime::Builder,
+    time::timeout,
+};
 
 use super::{exit::PROBLEMS, report};
 
@@ -41,9 +46,11 @@ Examples:
   patchcord emit state '{\"open\": true}' 3         a map and a number: what is JSON is sent as such
   patchcord emit state '\"3\"'                      the string `3`
   patchcord emit --key-file emit.key news hi      with the key in a file
+  patchcord emit --url https://api.test news hi   with TLS, by a proxy in front of the API
 
 The server runs with --admin-listen and --api-keys. The key comes from --key-file, or from
-PATCHCORD_API_KEY in the environment.
+PATCHCORD_API_KEY in the environment. With https://, the certificate must be from an authority
+that the system trusts, or that is in the file of the variable SSL_CERT_FILE.
 
 Exit codes: 0 sent, 1 the server has refused it, 2 the arguments are wrong or no server answers.")]
 pub(super) struct EmitOptions {
@@ -80,7 +87,7 @@ pub(super) struct EmitOptions {
 /// Sends an event, and writes the answer of the server.
 pub(super) fn run(options: &EmitOptions) -> anyhow::Result<ExitCode> {
     let key = key(options)?;
-    let (address, host) = place(&options.url)?;
+    let place = Place::new(&options.url)?;
     let args: Vec<Value> = options.args.iter().map(|text| argument(text)).collect();
     let body = json!({
         "namespace": options.namespace,
@@ -90,16 +97,16 @@ pub(super) fn run(options: &EmitOptions) -> anyhow::Result<ExitCode> {
         "args": args,
     });
     let request = Request::post("/api/emit")
-        .header(HOST, host)
+        .header(HOST, &place.authority)
         .header(AUTHORIZATION, key)
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body.to_string())))
         .context("the request cannot be made")?;
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("the runtime cannot be started")?;
-    let answered = runtime.block_on(async { timeout(TIMEOUT, send(&address, request)).await });
-    let (status, answer) =
-        answered.with_context(|| format!("no answer from `{address}` in time"))??;
+    let answered = runtime.block_on(async { timeout(TIMEOUT, send(&place, request)).await });
+    let address = || format!("no answer from `{}` in time", place.address());
+    let (status, answer) = answered.with_context(address)??;
     show(options, status, &answer)
 }
 
@@ -124,36 +131,73 @@ fn key(options: &EmitOptions) -> anyhow::Result<HeaderValue> {
     Ok(value)
 }
 
-/// Returns the address of a URL to connect to, and the value for `Host`.
-fn place(url: &str) -> anyhow::Result<(String, String)> {
-    let wrong = || format!("`--url {url}` is not like `http://127.0.0.1:9100`");
-    let uri: Uri = url.parse().with_context(wrong)?;
-    let authority = uri.authority().with_context(wrong)?;
-    if uri.scheme_str() != Some("http") {
-        bail!(
-            "{}: only `http://` is possible; the API belongs to a private network",
-            wrong()
-        );
-    }
-    if !uri.path().trim_end_matches('/').is_empty()
-        || uri.query().is_some()
-        || authority.as_str().contains('@')
-    {
-        bail!("{}", wrong());
-    }
-    let port = authority.port_u16().unwrap_or(80);
-    Ok((
-        format!("{}:{port}", authority.host()),
-        authority.to_string(),
-    ))
+/// Place of the API.
+struct Place {
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "it is `false`"))]
+    is_encrypted: bool,
+    /// Value for `Host`: the host, and the port if the URL has one.
+    authority: String,
+    host: String,
+    port: u16,
 }
 
+impl Place {
+    fn new(url: &str) -> anyhow::Result<Self> {
+        let wrong = || format!("`--url {url}` is not like `http://127.0.0.1:9100`");
+        let uri: Uri = url.parse().with_context(wrong)?;
+        let authority = uri.authority().with_context(wrong)?;
+        let (is_encrypted, port) = match uri.scheme_str() {
+            Some("http") => (false, 80),
+            Some("https") if cfg!(feature = "http") => (true, 443),
+            Some("https") => bail!("this build has no TLS: build it with the feature `http`"),
+            _ => bail!("{}", wrong()),
+        };
+        if !uri.path().trim_end_matches('/').is_empty()
+            || uri.query().is_some()
+            || authority.as_str().contains('@')
+        {
+            bail!("{}", wrong());
+        }
+        Ok(Self {
+            is_encrypted,
+            authority: authority.to_string(),
+            host: authority.host().to_owned(),
+            port: authority.port_u16().unwrap_or(port),
+        })
+    }
+
+    fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    fn nobody(&self) -> String {
+        format!("no server answers at `{}`", self.address())
+    }
+}
+
+/// Sends a request, and returns the answer of the server.
 async fn send(
-    address: &str,
+    place: &Place,
     request: Request<Full<Bytes>>,
 ) -> anyhow::Result<(StatusCode, Vec<u8>)> {
-    let nobody = || format!("no server answers at `{address}`");
-    let stream = TcpStream::connect(address).await.with_context(nobody)?;
+    let stream = TcpStream::connect(place.address()).await;
+    let stream = stream.with_context(|| place.nobody())?;
+    #[cfg(feature = "http")]
+    if place.is_encrypted {
+        let encrypted = patchcord::host::encrypt(&place.host, stream).await;
+        let problem =
+            |reason| anyhow!("no encrypted connection to `{}`: {reason}", place.address());
+        return exchange(place, encrypted.map_err(problem)?, request).await;
+    }
+    exchange(place, stream, request).await
+}
+
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    place: &Place,
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<(StatusCode, Vec<u8>)> {
+    let nobody = || place.nobody();
     let (mut client, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .with_context(nobody)?;

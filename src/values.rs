@@ -1,35 +1,10 @@
 //! Types of option values: how they are parsed, and how `--help` shows them.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr};
 
 use clap::ValueEnum;
 use patchcord::host;
-
-/// Maximum length of time: longer than anybody needs, and short enough to be added to any point in time.
-const MAX_TIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// Length of time, such as `300ms` or `25s`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Time(pub(super) Duration);
-
-impl FromStr for Time {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match humantime::parse_duration(text) {
-            Err(_) => Err("expected a number and a unit, such as `300ms` or `25s`".to_owned()),
-            Ok(time) if time.is_zero() => Err("it must be greater than zero".to_owned()),
-            Ok(time) if time > MAX_TIME => Err("at most `365d` is possible".to_owned()),
-            Ok(time) => Ok(Self(time)),
-        }
-    }
-}
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
-    }
-}
+pub(super) use patchcord::script::Time;
 
 /// Units of a [`Size`], the larger ones of a kind first.
 const UNITS: [(&str, usize); 7] = [
@@ -289,6 +264,8 @@ pub(super) enum LogFormat {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

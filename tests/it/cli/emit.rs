@@ -4,6 +4,8 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use tokio::runtime::Runtime;
 
+#[cfg(feature = "http")]
+use crate::support::tls::{Authority, Front};
 use crate::support::{
     program::{Place, Serving},
     server::{Client, TEST_TIMEOUT},
@@ -96,6 +98,57 @@ fn emit_sends_an_event_and_says_to_how_many() {
 }
 
 #[test]
+#[cfg(feature = "http")]
+fn emit_encrypts_with_a_server_that_proves_its_name() {
+    let place = place(KEYS);
+    let (_serving, url) = serve(&place);
+    let api: std::net::SocketAddr = url.trim_start_matches("http://").parse().unwrap();
+    let (authority, other) = (Authority::new(), Authority::new());
+    let front = Front::new(&authority.identity(&["localhost"]), api);
+    let emit = |url: &str, trusted: &Authority| {
+        let file = trusted.file();
+        let environment = [
+            ("PATCHCORD_API_KEY", KEY),
+            ("SSL_CERT_FILE", file.to_str().unwrap()),
+        ];
+        let output = place.run(&["emit", "--url", url, "news"], &environment);
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(text).unwrap(),
+        )
+    };
+    let url = front.url("localhost", "");
+    let sent = "sent to 0 sockets in /\n".to_owned();
+    assert_eq!(emit(&url, &authority), (0, sent));
+    let error = |url: &str, problem: &str| {
+        let address = url.trim_start_matches("https://");
+        let text = "error: no encrypted connection to";
+        (
+            2,
+            format!("{text} `{address}`: the certificate of the server {problem}\n"),
+        )
+    };
+    assert_eq!(
+        emit(&url, &other),
+        error(&url, "is from an unknown authority")
+    );
+    let by_address = front.url("127.0.0.1", "");
+    assert_eq!(
+        emit(&by_address, &authority),
+        error(&by_address, "is for another host name")
+    );
+    let expired = Front::new(&authority.expired(&["localhost"]), api);
+    let url = expired.url("localhost", "");
+    assert_eq!(emit(&url, &authority), error(&url, "has expired"));
+    // The API itself, which does not speak TLS.
+    let direct = format!("https://{api}");
+    let (code, text) = emit(&direct, &authority);
+    assert_eq!(code, 2);
+    assert!(text.contains("the server does not speak TLS"), "{text}");
+}
+
+#[test]
 fn emit_reports_what_the_server_refuses() {
     let place = place(KEYS);
     let (serving, url) = serve(&place);
@@ -129,9 +182,14 @@ fn emit_that_cannot_run_says_why() {
         error,
         "error: there is no API key: `--key-file FILE` or the variable `PATCHCORD_API_KEY` gives one\n"
     );
+    let no_server = match cfg!(feature = "http") {
+        true => "no server answers at `127.0.0.1:1`",
+        false => "this build has no TLS: build it with the feature `http`",
+    };
     for (url, part) in [
         ("http://127.0.0.1:1", "no server answers at `127.0.0.1:1`"),
-        ("https://127.0.0.1:1", "only `http://` is possible"),
+        ("https://127.0.0.1:1", no_server),
+        ("ftp://127.0.0.1:1", "is not like `http://127.0.0.1:9100`"),
         ("127.0.0.1:9100", "is not like `http://127.0.0.1:9100`"),
         (
             "http://127.0.0.1:1/api",

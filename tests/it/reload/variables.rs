@@ -66,6 +66,71 @@ fn a_variable_of_any_kind_keeps_what_the_connection_gave_it_and_otherwise_takes_
 }
 
 #[test]
+fn a_value_of_a_host_type_is_compared_by_its_content() {
+    for (value, shown) in [
+        ("re(\"KEY\")", "x.is_match(\"new\")"),
+        ("if \"KEY\" == \"new\" { 0..9 } else { 0..5 }", "7 in x"),
+        ("if \"KEY\" == \"new\" { 0..=9 } else { 0..=5 }", "7 in x"),
+        (
+            "if \"KEY\" == \"new\" { socket.data } else { io.data }",
+            "x.kind == \"new\"",
+        ),
+        (
+            "[#{ pattern: re(\"KEY\") }]",
+            "x[0].pattern.is_match(\"new\")",
+        ),
+        ("[io.to(\"KEY\")]", "x[0].emit(\"heard\"); 0"),
+        ("io.except(\"other\").to(\"KEY\")", "x.emit(\"heard\"); 0"),
+        (
+            "spread([\"heard\", \"KEY\"])",
+            "socket.emit(\"spread\", x); 0",
+        ),
+    ] {
+        let script = |key: &str| {
+            let value = value.replace("KEY", key);
+            format!(
+                "fn on_connection(socket) {{
+                    socket.join(\"new\");
+                    io.data.kind = \"old\";
+                    socket.data.kind = \"new\";
+                    let x = {value};
+                    socket.on(\"x\", || {{ {shown} }});
+                }}"
+            )
+        };
+        let mut host = TestHost::new(&script("old"));
+        let ada = host.connect("/").unwrap();
+        let is_new = |answer: String| {
+            let heard = ada.heard();
+            let heard = heard.last().map_or("", String::as_str);
+            answer == "[true]" || heard == "heard []" || heard == "spread [\"heard\",\"new\"]"
+        };
+        assert!(!is_new(ask(&ada, "x")), "{value}");
+        host.edit("main.rhai", &script("new"));
+        assert!(is_new(ask(&ada, "x")), "{value}");
+        assert_eq!(host.problems(), NONE);
+    }
+}
+
+#[test]
+fn a_variable_with_another_database_follows_an_edit() {
+    let script = |name: &str| {
+        format!(
+            "fn on_connection(socket) {{
+                let database = db::named(\"{name}\");
+                socket.on(\"create\", |ack| database.execute(\"create table t (a int)\", |err, n| ack.call(err == ())));
+                socket.on(\"read\", |ack| database.query(\"select * from t\", |err, rows| ack.call(err == ())));
+            }}"
+        )
+    };
+    let mut host = TestHost::new(&script("old"));
+    let ada = host.connect("/").unwrap();
+    assert_eq!(ask(&ada, "create"), "[true]");
+    host.edit("main.rhai", &script("new"));
+    assert_eq!(ask(&ada, "read"), "[false]", "another database");
+}
+
+#[test]
 fn a_change_inside_a_value_is_a_change_of_the_variable() {
     let script = |word: &str| {
         format!(

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, env, fs, path::Path};
 
 use patchcord::{
-    Host,
+    Host, Signature,
     script::{Memory, Page},
     testing::{Suite, TestHost},
 };
@@ -55,6 +55,41 @@ fn the_reference_is_what_the_code_says() {
             written, text,
             "{name}: `UPDATE_EXPECT=1 cargo test --test it reference` writes it anew"
         );
+    }
+}
+
+#[test]
+fn comments_have_short_lines_however_they_are_written() {
+    let long =
+        "Finds a user by its `name or id`, - with a dash, and many further words. ".repeat(4);
+    let list = format!(
+        "{long}\n\n* `a`: {long}\n* b\n\n```rhai\nfind(7); {}\n```",
+        "// ".repeat(50)
+    );
+    let host = Host::builder()
+        .function(Signature::new("find(id)").doc(&list), |id: i64| id)
+        .build();
+    let own = host.definitions();
+    let own: Vec<_> = own
+        .lines()
+        .skip_while(|line| !line.contains("Finds a user"))
+        .collect();
+    assert!(
+        own.iter().any(|line| line.starts_with("///   ")),
+        "{own:#?}"
+    );
+    let texts = pages().into_iter().map(|(name, _, text)| (name, text));
+    for (name, text) in texts.chain([("definitions", host.definitions())]) {
+        let mut is_code = false;
+        for line in text.lines() {
+            let bare = line.trim_start().trim_start_matches("///").trim_start();
+            is_code ^= bare.starts_with("```");
+            let is_text = bare.starts_with(|c: char| c.is_alphabetic() || c == '*');
+            let is_code_of_rhai = line.starts_with("fn ") || line.starts_with("    fn ");
+            if !is_code && is_text && !is_code_of_rhai {
+                assert!(line.chars().count() <= 120, "{name}: {line}");
+            }
+        }
     }
 }
 

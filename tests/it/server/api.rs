@@ -420,17 +420,17 @@ async fn malformed_requests_get_a_clear_error() {
         (
             "{\n \"namespace\": 3}",
             "bad_json",
-            "invalid type: integer `3`, expected a string at line 2 column 15",
+            "the field `namespace` of `emit` takes a string, and got a number",
         ),
         (
             r#"{"event":"x"}"#,
             "bad_json",
-            "missing field `namespace` at line 1 column 13",
+            "`emit` needs the field `namespace`, a string",
         ),
         (
             r#"{"namespace":"/","event":"x","rooms":[]}"#,
             "bad_json",
-            "unknown field `rooms`, expected one of `namespace`, `to`, `except`, `event`, `args`, `volatile` at line 1 column 36",
+            "`emit` has no field `rooms`; there are `namespace`, `to`, `except`, `event`, `args`, `volatile`",
         ),
         (
             r#"{"namespace":"/","event":"x"} x"#,
@@ -444,8 +444,8 @@ async fn malformed_requests_get_a_clear_error() {
         ),
         (
             r#"{"namespace":"/","event":"x","args":{}}"#,
-            "bad_request",
-            "the arguments cannot be sent: the payload is not an array",
+            "bad_json",
+            "the field `args` of `emit` takes an array, and got an object",
         ),
         ("[]", "bad_request", "a batch has 1 to 100 elements"),
     ] {
@@ -486,7 +486,10 @@ async fn malformed_requests_get_a_clear_error() {
     let list = served
         .post("sockets", &json!({ "namespace": "/", "limit": 0 }))
         .await;
-    assert_eq!(list.message(), "`limit` is not from 1 to 1000");
+    assert_eq!(
+        list.message(),
+        "the field `limit` of `sockets` takes an integer from 1 to 1000, and got 0"
+    );
     let room = served
         .post(
             "join",
@@ -494,6 +497,157 @@ async fn malformed_requests_get_a_clear_error() {
         )
         .await;
     assert_eq!(room.code(), (400, "bad_request"));
+}
+
+#[tokio::test]
+async fn a_wrong_field_is_named_with_its_type_and_the_fields_that_there_are() {
+    let served = Served::new().await;
+    let of_all = "there are `namespace`, `to`, `except`";
+    for (operation, body, message) in [
+        (
+            "emit",
+            r#"{"namespace":"/","evnt":"x"}"#,
+            "`emit` has no field `evnt`; there is `event`",
+        ),
+        (
+            "emit",
+            r#"{"namespace":"/"}"#,
+            "`emit` needs the field `event`, a string",
+        ),
+        (
+            "emit",
+            r#"{"namespace":"/","event":"x","volatile":1}"#,
+            "the field `volatile` of `emit` takes `true` or `false`, and got a number",
+        ),
+        (
+            "emit",
+            r#"{"namespace":"/","event":"x","to":"lobby"}"#,
+            "the field `to` of `emit` takes an array of strings, and got a string",
+        ),
+        (
+            "emit",
+            r#"{"namespace":"/","event":"x","except":["a",{}]}"#,
+            "the field `except` of `emit` takes an array of strings, and got an object as element 2",
+        ),
+        (
+            "emit",
+            r#"{"namespace":"/","event":"x","event":"y"}"#,
+            "the field `event` occurs twice",
+        ),
+        (
+            "join",
+            r#"{"namespace":"/","room":["a"]}"#,
+            "`join` has no field `room`; there is `rooms`",
+        ),
+        (
+            "join",
+            r#"{"namespace":"/"}"#,
+            "`join` needs the field `rooms`, an array of strings",
+        ),
+        (
+            "leave",
+            r#"{"namespace":null,"rooms":[]}"#,
+            "the field `namespace` of `leave` takes a string, and got `null`",
+        ),
+        (
+            "disconnect",
+            r#"{"namespace":"/","close":"yes"}"#,
+            "the field `close` of `disconnect` takes `true` or `false`, and got a string",
+        ),
+        (
+            "sockets",
+            r#"{"namespace":"/","limit":"5"}"#,
+            "the field `limit` of `sockets` takes an integer from 1 to 1000, and got a string",
+        ),
+        (
+            "rooms",
+            r#"{"namespace":"/","limit":1.5}"#,
+            "the field `limit` of `rooms` takes an integer from 1 to 1000, and got 1.5",
+        ),
+        (
+            "rooms",
+            r#"{"namespace":"/","after":["a"]}"#,
+            "the field `after` of `rooms` takes a string, and got an array",
+        ),
+        (
+            "count",
+            r#"{"namespace":"/","event":"x"}"#,
+            &format!("`count` has no field `event`; {of_all}"),
+        ),
+        (
+            "call",
+            r#"{"namespace":"/"}"#,
+            "`call` needs the field `name`, a string",
+        ),
+        (
+            "call",
+            r#"{"namespace":"/","name":"x","args":true}"#,
+            "the field `args` of `call` takes an array, and got a boolean",
+        ),
+        (
+            "count",
+            "3",
+            "expected an object, such as `{\"namespace\": \"/\"}`, and got a number",
+        ),
+    ] {
+        let key = format!("Bearer {KEY}");
+        let headers = [("Authorization", key.as_str())];
+        let refused = served.send(operation, &headers, body).await;
+        assert_eq!(
+            (refused.status, refused.message()),
+            (400, message),
+            "{body}"
+        );
+        let batch = served.send(operation, &headers, &format!("[{body}]")).await;
+        assert_eq!(batch.body[0]["body"], refused.body, "{body}");
+    }
+    let long = json!({ "namespace": "/", "x".repeat(100_000): 1 });
+    let refused = served.post("count", &long).await;
+    let short = format!("`count` has no field `{}`; {of_all}", "x".repeat(40));
+    assert_eq!(refused.message(), short);
+}
+
+#[tokio::test]
+async fn the_size_of_the_answers_of_a_batch_is_bounded() {
+    let script = "fn on_connection(socket) { }
+        fn on_api(request) { io.data.incr(\"n\", 1); if request.name == \"n\" { io.data.n } else { \"x\".repeat(400_000) } }";
+    let mut options = patchcord::testing::options();
+    options.limits.string_size = 1 << 20;
+    let scripts = Memory::from([("main.rhai", script)]);
+    let served = Served::with(scripts, |builder| builder.options(options)).await;
+    let calls = Value::Array(vec![json!({ "namespace": "/", "name": "long" }); 20]);
+    let answer = served.post("call", &calls).await;
+    let answers = answer.body.as_array().unwrap();
+    let statuses: Vec<_> = answers
+        .iter()
+        .map(|one| one["status"].as_u64().unwrap())
+        .collect();
+    let done = statuses.iter().take_while(|status| **status == 200).count();
+    assert_eq!((answer.status, statuses.len()), (200, 20));
+    assert!(
+        statuses[done..].iter().all(|status| *status == 413),
+        "{statuses:?}"
+    );
+    assert!(
+        answer.text.len() < (4 << 20) + 500_000,
+        "{}",
+        answer.text.len()
+    );
+    let refused = &answers[19]["body"]["error"];
+    assert_eq!(refused["code"], "too_large");
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("not done: ")
+    );
+    let count = json!({ "namespace": "/", "name": "n" });
+    let count = served.post("call", &count).await;
+    assert_eq!(
+        count.body,
+        json!({ "answer": done + 1 }),
+        "further ones are not done"
+    );
 }
 
 #[tokio::test]

@@ -101,8 +101,12 @@ fn options_of_databases_are_validated_and_show_no_password() {
             "option `databases.urls`: `main`: cannot read `/no/such/file`: No such file or directory (os error 2)",
         ),
         (
-            "main=postgres://ada:sesame@h/x?sslmode=require",
-            "option `databases.urls`: `main`: connections to databases cannot be encrypted yet: remove `sslmode=require` from the URL",
+            "main=postgres://ada:sesame@h/x?sslmode=verify-full&sslrootcert=/no/such/file",
+            "option `databases.urls`: `main`: `sslrootcert`: there is no file `/no/such/file`",
+        ),
+        (
+            "main=postgres://ada:sesame@h/x?sslmode=allow",
+            "option `databases.urls`: `main`: expected `sslmode=disable`, `prefer`, `require`, `verify-ca` or `verify-full`",
         ),
         (
             "main=postgres://ada:sesame@h:port/x",

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(super) use crate::support::database::postgres;
-use crate::support::server::{Client, Running};
+use crate::support::{
+    server::{Client, Running},
+    tls::Authority,
+};
 
 /// Script that passes statements of its client to the database.
 pub(super) const SCRIPT: &str = r#"fn on_connection(socket) {
@@ -128,19 +131,37 @@ impl OwnServer {
         // The server runs as another user, who may enter the folder.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).unwrap();
-        let url = Self::script("start", &folder.path().join("pg"));
+        let url = Self::script("start", &folder.path().join("pg"), &[]);
         Self { folder, url }
     }
 
-    pub(super) fn run(&self, command: &str) {
-        Self::script(command, &self.folder.path().join("pg"));
+    /// Starts a server that speaks TLS with a certificate for these names.
+    pub(super) fn with_tls(authority: &Authority, names: &[&str]) -> Self {
+        let server = Self::start();
+        let identity = authority.identity(names);
+        let path = |name: &str| server.folder.path().join(name);
+        let (certificate, key) = (path("server.crt"), path("server.key"));
+        std::fs::write(&certificate, identity.certificate_pem()).unwrap();
+        std::fs::write(&key, identity.key_pem()).unwrap();
+        Self::script("secure", &path("pg"), &[&certificate, &key]);
+        server
     }
 
-    fn script(command: &str, folder: &Path) -> String {
+    /// Returns the URL with another host, and with parameters.
+    pub(super) fn url_of(&self, host: &str, parameters: &str) -> String {
+        format!("{}?{parameters}", self.url.replace("127.0.0.1", host))
+    }
+
+    pub(super) fn run(&self, command: &str) {
+        Self::script(command, &self.folder.path().join("pg"), &[]);
+    }
+
+    fn script(command: &str, folder: &Path, more: &[&Path]) -> String {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres");
         let output = Command::new(script)
             .arg(command)
             .arg(folder)
+            .args(more)
             .output()
             .unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

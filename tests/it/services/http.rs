@@ -212,7 +212,7 @@ async fn a_bad_answer_is_an_error_for_the_closure_and_announced() {
         (
             format!("https://{}/json", other.address),
             serde_json::json!({}),
-            "received corrupt message of type InvalidContentType",
+            "the server does not speak TLS",
         ),
     ] {
         let answer = ada.ask("get", args![url, options]).await;
@@ -237,6 +237,26 @@ async fn a_bad_answer_is_an_error_for_the_closure_and_announced() {
         ),
         (10, 10)
     );
+    running.server.shutdown().await;
+}
+
+#[tokio::test]
+async fn interim_answers_are_bounded() {
+    let other = OtherSide::new().await;
+    let (running, _host) = server(&["127.0.0.1"]).await;
+    let mut ada = Asking::new(&running).await;
+    let few = ada.ask("get", args![other.url("/interim"), {}]).await;
+    assert_eq!(few, r#"[null,200,"done"]"#);
+    let many = args![other.url("/endless-interim"), { "timeout": 60_000 }];
+    let many = ada.ask("get", many).await;
+    assert_eq!(
+        many,
+        r#"["more than 16 interim answers (status 1xx) came first",null,null]"#
+    );
+    // The connection of the first request may be kept for further ones; the other one is closed.
+    while other.open.load(Ordering::SeqCst) > 1 {
+        tokio::task::yield_now().await;
+    }
     running.server.shutdown().await;
 }
 

@@ -3,10 +3,14 @@
 use std::{collections::BTreeMap, fs};
 
 use patchcord::{
+    HostBuilder, HostEvent,
     script::Memory,
     testing::{Suite, TestHost},
 };
 use serde::Deserialize;
+
+use super::other_side::OtherSide;
+use crate::support::server::Running;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/jwt");
 
@@ -392,6 +396,86 @@ fn a_key_that_is_not_known_is_fetched_once_more() {
             assert_eq(refused("/", #{{ auth: #{{ token: "{token}" }} }}), "the keys of the tokens are not available now");
         }}"#
     ));
+}
+
+/// Script whose clients verify tokens with the key set of a URL.
+fn verifying(url: &str) -> String {
+    format!(
+        "fn on_connection(socket) {{
+            let keys = jwt::jwks(\"{url}\");
+            socket.on(\"verify\", |token, ack| {{
+                jwt::verify(token, keys, #{{ audience: \"chat\" }}, |err, claims| ack.call(err, claims?.sub));
+            }});
+        }}"
+    )
+}
+
+#[tokio::test]
+async fn an_edit_of_the_url_of_a_key_set_takes_effect_and_a_failure_is_announced_once() {
+    let other = OtherSide::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let save = |url: &str| fs::write(folder.path().join("main.rhai"), verifying(url)).unwrap();
+    save(&other.url("/500"));
+    let mut options = patchcord::testing::options();
+    options.permissions.allow_net = vec!["127.0.0.1".parse().unwrap()];
+    let build = |builder: HostBuilder| builder.scripts(folder.path()).options(options);
+    let (mut running, host) = Running::reloadable(build).await;
+    let mut ada = running.websocket().await;
+    ada.connect("").await;
+    let token = &tokens().tokens["RS256"];
+    for n in 0..3 {
+        ada.send(&format!("42{n}[\"verify\",\"{token}\"]")).await;
+        let answer = ada.until(|packet| packet.starts_with("43")).await;
+        let expected = format!("43{n}[\"the keys of the tokens are not available now\",null]");
+        assert_eq!(answer, expected);
+    }
+    let failures: Vec<_> = running
+        .announced_so_far()
+        .iter()
+        .filter(|event| matches!(event, HostEvent::ServiceFailed { .. }))
+        .map(ToString::to_string)
+        .collect();
+    let expected = format!(
+        "warning: /: `jwt::jwks` of `{}` failed: the status is 500",
+        other.address
+    );
+    assert_eq!(failures, [expected]);
+    save(&other.url("/keys"));
+    host.reload().await.unwrap();
+    ada.send(&format!("427[\"verify\",\"{token}\"]")).await;
+    let answer = ada.until(|packet| packet.starts_with("437")).await;
+    assert_eq!(answer, "437[null,\"7\"]");
+    running.server.shutdown().await;
+}
+
+#[test]
+fn unused_key_sets_are_forgotten() {
+    let script = r#"fn on_connection(socket) {
+        let held = [];
+        socket.on("use", |n| type_of(jwt::jwks(`https://id.test/${n}`)));
+        socket.on("hold", |n| { held.push(jwt::jwks(`https://id.test/${n}`)); held.len() });
+        socket.on("release", || { held = []; });
+    }"#;
+    let host = TestHost::new(script);
+    let ada = host.connect("/").unwrap();
+    for n in 0..40 {
+        assert_eq!(ada.ask("use", [n]).as_deref(), Some(r#"["KeySet"]"#), "{n}");
+    }
+    for n in 1..=16 {
+        assert_eq!(ada.ask("hold", [n]), Some(format!("[{n}]")));
+    }
+    assert_eq!(host.problems(), [""; 0]);
+    ada.emit("hold", [17]);
+    let problems = host.problems();
+    let expected = "`jwt::jwks` keeps the keys of at most 16 URLs";
+    assert!(problems[0].contains(expected), "{problems:?}");
+    assert_eq!(
+        ada.ask("use", [3]).as_deref(),
+        Some(r#"["KeySet"]"#),
+        "a known one"
+    );
+    ada.emit("release", ());
+    assert_eq!(ada.ask("hold", [17]).as_deref(), Some("[1]"));
 }
 
 #[test]

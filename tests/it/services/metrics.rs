@@ -106,7 +106,12 @@ fn what_is_no_metric_is_an_error() {
         ),
         (
             "metrics::time(\"a\", 1); metrics::gauge(\"a_seconds\", 1)",
-            "is a metric of `metrics::time`",
+            "`metrics::gauge`: `/metrics` cannot show both `a_seconds` and `a`, which is a metric of `metrics::time`",
+        ),
+        (
+            "metrics::gauge(\"t_seconds\", 1); metrics::time(\"t\", 1)",
+            "`metrics::time`: `/metrics` cannot show both `t` and `t_seconds`, which is a metric of `metrics::gauge`: use \
+             another name",
         ),
         ("metrics::incr(\"a\", 1, #{ le: \"1\" })", "not `le`"),
         (
@@ -129,6 +134,19 @@ fn what_is_no_metric_is_an_error() {
     }
     let host = TestHost::new("metrics::incr(\"a\"); fn on_connection(socket) { }");
     assert!(host.problems()[0].contains("has no place at top level"));
+}
+
+#[test]
+fn a_counter_ends_at_its_maximum() {
+    let script = r#"fn on_connection(socket) {
+        for n in 0..3 { metrics::incr("a", 9223372036854775807); }
+        metrics::incr("a");
+    }"#;
+    let host = TestHost::new(script);
+    let _client = host.connect("/").unwrap();
+    let value = &host.script_metrics()[0].series[0].value;
+    assert_eq!(*value, MetricValue::Counter(u64::MAX));
+    assert_eq!(host.problems(), [""; 0]);
 }
 
 #[test]

@@ -14,12 +14,16 @@ mod db_stand_ins;
 #[cfg(feature = "sql")]
 mod db_support;
 #[cfg(feature = "sql")]
+mod db_tls;
+#[cfg(feature = "sql")]
 mod db_transactions;
 #[cfg(feature = "sql")]
 mod db_values;
 mod env;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod http_tls;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod metrics;

@@ -108,6 +108,27 @@ async fn serve(mut stream: TcpStream, seen: &UnboundedSender<String>) -> std::io
                 stream.write_all(b"HTTP/1.1 200 OK\r\n").await?;
                 endless(&mut stream, b"x-header: value\r\n").await?;
             }
+            "/keys" => {
+                let file = concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/tests/fixtures/jwt/tokens.json"
+                );
+                let tokens: serde_json::Value =
+                    serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+                answer(
+                    &mut stream,
+                    "200 OK",
+                    &tokens["key_sets"]["rsa"].to_string(),
+                )
+                .await?;
+            }
+            "/interim" => {
+                for _ in 0..3 {
+                    stream.write_all(INTERIM).await?;
+                }
+                answer(&mut stream, "200 OK", "done").await?;
+            }
+            "/endless-interim" => endless(&mut stream, INTERIM).await?,
             "/malformed" => {
                 stream.write_all(b"this is no HTTP\r\n\r\n").await?;
                 return Ok(());
@@ -125,6 +146,9 @@ async fn serve(mut stream: TcpStream, seen: &UnboundedSender<String>) -> std::io
         }
     }
 }
+
+/// Answer that comes before the answer to a request.
+const INTERIM: &[u8] = b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
 
 async fn until_closed(stream: &mut TcpStream) -> std::io::Result<()> {
     while stream.read(&mut [0; 64]).await? > 0 {}

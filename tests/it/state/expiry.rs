@@ -15,7 +15,7 @@ const SCRIPT: &str = r#"fn on_connection(socket) {
     socket.on("expire", |key, ttl| io.data.expire(key, ttl));
     socket.on("look", |key| [io.data[key], io.data.ttl(key), key in io.data, io.data.keys()]);
     socket.on("own", |ttl| { socket.data.set("code", 1, #{ ttl: ttl }); });
-    socket.on("own_look", || socket.data.code);
+    socket.on("own_look", || [socket.data.code]);
 }"#;
 
 #[test]
@@ -97,9 +97,9 @@ fn keys_of_a_socket_expire_too() {
     let host = TestHost::new(SCRIPT);
     let ada = host.connect("/").unwrap();
     ada.emit("own", [50]);
-    assert_eq!(ada.ask("own_look", ()).as_deref(), Some("[1]"));
+    assert_eq!(ada.ask("own_look", ()).as_deref(), Some("[[1]]"));
     host.advance(50);
-    assert_eq!(ada.ask("own_look", ()).as_deref(), Some("[null]"));
+    assert_eq!(ada.ask("own_look", ()).as_deref(), Some("[[null]]"));
 }
 
 #[tokio::test]

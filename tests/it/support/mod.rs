@@ -8,5 +8,6 @@ pub(crate) mod options;
 pub(crate) mod preview;
 pub(crate) mod program;
 pub(crate) mod server;
+pub(crate) mod tls;
 pub(crate) mod watched;
 pub(crate) mod wire;

@@ -5,10 +5,15 @@ use rhai::{
     plugin::export_module,
 };
 
-use crate::{script::produce, value::Binary};
+use crate::{
+    script::produce,
+    value::{Binary, register_type},
+};
 
 pub(crate) fn register(module: &mut Module) {
-    module.set_custom_type::<Binary>("Binary");
+    register_type::<Binary>(module, "Binary", |binary| {
+        Some(Dynamic::from_blob(binary.as_bytes().to_vec()))
+    });
     combine_with_exported_module!(module, "binary", functions);
 }
 

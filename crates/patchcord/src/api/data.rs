@@ -16,7 +16,7 @@ use crate::{
     connection::{Before, Call, Data, Effect, KeyUse, Turn, Work},
     diagnostic::type_word,
     script::{self, Handler, Limits, NoSum, limit, produce},
-    value,
+    value::{self, register_type},
 };
 
 /// Maximum number of attempts of `update`, which runs its closure again if another call has changed the key in the
@@ -373,7 +373,9 @@ fn check_len(key: &str, len: usize) -> Fallible {
 }
 
 pub(super) fn register(module: &mut Module) {
-    module.set_custom_type::<SharedMap>("SharedMap");
+    register_type::<SharedMap>(module, "SharedMap", |map| {
+        INT::try_from(map.address()).ok().map(Dynamic::from)
+    });
     combine_with_exported_module!(module, "data", functions);
 }
 

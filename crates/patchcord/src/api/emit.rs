@@ -13,7 +13,7 @@ use super::{
     refuse,
     registration::{function, set_raw, signature},
 };
-use crate::{diagnostic::type_word, script::Handler};
+use crate::{diagnostic::type_word, script::Handler, value::register_type};
 
 /// Maximum number of arguments of an event. Rhai looks up a function with n arguments of any type 2^n times.
 pub(super) const MAX_ARGS: usize = 8;
@@ -27,7 +27,9 @@ pub(super) struct Spread(Array);
 
 /// Registers the function `spread`.
 pub(super) fn register_spread(module: &mut Module) {
-    module.set_custom_type::<Spread>("Spread");
+    register_type::<Spread>(module, "Spread", |spread| {
+        Some(Dynamic::from_array(spread.0.clone()))
+    });
     combine_with_exported_module!(module, "spread", functions);
 }
 

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     connection::{Namespace, Turn},
     script,
+    value::register_type,
 };
 
 /// Script handle for its namespace.
@@ -44,7 +45,8 @@ pub(super) fn resolve(name: &str) -> Option<Dynamic> {
 }
 
 pub(super) fn register(module: &mut Module) {
-    module.set_custom_type::<Io>("Io");
+    // Without a namespace, it is that of the running call, so all of a script are the same.
+    register_type::<Io>(module, "Io", |_| Some(Dynamic::UNIT));
     combine_with_exported_module!(module, "io", functions);
 }
 

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     connection::{AckTarget, Call, Connection, Namespace, OutgoingEvent, Target, Turn, Work},
     script::{Handler, limit},
+    value::register_type,
 };
 
 /// Chain of operators before its `emit`.
@@ -118,6 +119,28 @@ impl Operator {
         namespace.account(sent, socket, event).or_else(refuse)
     }
 
+    /// Returns everything that distinguishes the chain from another one.
+    fn content(&self) -> Option<Dynamic> {
+        let texts = |texts: &[String]| Dynamic::from_array(texts.iter().map(Into::into).collect());
+        let sender = self.sender.as_ref();
+        let sender = sender.map_or(Dynamic::UNIT, |sender| sender.id().to_string().into());
+        let target = self.target.as_ref().map_or(Dynamic::UNIT, |target| {
+            let parts = [
+                texts(&target.rooms),
+                texts(&target.except),
+                target.local.into(),
+            ];
+            Dynamic::from_array(parts.into())
+        });
+        let timeout = self.timeout.map_or(Dynamic::UNIT, |timeout| {
+            INT::try_from(timeout.as_millis())
+                .unwrap_or(INT::MAX)
+                .into()
+        });
+        let parts = [sender, target, self.volatile.into(), timeout];
+        Some(Dynamic::from_array(parts.into()))
+    }
+
     fn namespace<'a>(&'a self, turn: &'a Turn) -> &'a Arc<Namespace> {
         self.namespace.as_ref().unwrap_or(turn.namespace())
     }
@@ -133,7 +156,7 @@ impl Operator {
 }
 
 pub(super) fn register(module: &mut Module) {
-    module.set_custom_type::<Operator>("Operator");
+    register_type::<Operator>(module, "Operator", Operator::content);
     sending::<Operator>(module);
     sending::<Socket>(module);
     sending::<Io>(module);

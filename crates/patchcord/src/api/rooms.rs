@@ -6,7 +6,7 @@ use rhai::{
 };
 
 use super::{Fallible, refuse};
-use crate::{connection::Connection, diagnostic::type_word, script::limit};
+use crate::{connection::Connection, diagnostic::type_word, script::limit, value::register_type};
 
 /// Maximum length of a room name, in bytes.
 pub(crate) const MAX_ROOM_NAME: usize = 1024;
@@ -25,7 +25,11 @@ impl IntoIterator for Rooms {
 }
 
 pub(super) fn register(module: &mut Module) {
-    module.set_custom_type::<Rooms>("Rooms");
+    register_type::<Rooms>(module, "Rooms", |rooms| {
+        Some(Dynamic::from_array(
+            rooms.clone().into_iter().map(Dynamic::from).collect(),
+        ))
+    });
     module.set_iterable::<Rooms>();
     combine_with_exported_module!(module, "rooms", functions);
 }

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     connection::{Connection, Phase, RegisteredBy, Turn},
     script::Handler,
+    value::register_type,
 };
 
 /// Script handle for one socket.
@@ -25,7 +26,9 @@ use crate::{
 pub(crate) struct Socket(pub(crate) Arc<Connection>);
 
 pub(super) fn register(module: &mut Module) {
-    module.set_custom_type::<Socket>("Socket");
+    register_type::<Socket>(module, "Socket", |socket| {
+        Some(socket.0.id().to_string().into())
+    });
     combine_with_exported_module!(module, "socket", functions);
 }
 

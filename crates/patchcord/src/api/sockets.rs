@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rhai::{Array, Dynamic, INT, Module, combine_with_exported_module, plugin::export_module};
 
 use super::socket::Socket;
-use crate::connection::Connection;
+use crate::{connection::Connection, value::register_type};
 
 /// Sockets at the time of the request.
 #[derive(Debug, Clone)]
@@ -22,7 +22,11 @@ impl IntoIterator for Sockets {
 }
 
 pub(super) fn register(module: &mut Module) {
-    module.set_custom_type::<Sockets>("Sockets");
+    register_type::<Sockets>(module, "Sockets", |sockets| {
+        Some(Dynamic::from_array(
+            sockets.clone().into_iter().map(Dynamic::from).collect(),
+        ))
+    });
     module.set_iterable::<Sockets>();
     combine_with_exported_module!(module, "sockets", functions);
 }

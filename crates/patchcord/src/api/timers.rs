@@ -11,13 +11,14 @@ use super::{Fallible, operator::milliseconds, refuse, turn};
 use crate::{
     connection::{Period, RegisteredBy, Turn},
     script::{Cron, Handler, TimerHandle, placed, produce},
+    value::register_type,
 };
 
 /// Minimum delay of a timer, as in Node.
 const SOONEST: Duration = Duration::from_millis(1);
 
 pub(super) fn register(module: &mut Module) {
-    module.set_custom_type::<TimerHandle>("Timer");
+    register_type::<TimerHandle>(module, "Timer", |timer| Some(INT::from(timer.0).into()));
     combine_with_exported_module!(module, "timers", functions);
 }
 

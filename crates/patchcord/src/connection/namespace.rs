@@ -66,8 +66,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Returns the shared data of a namespace.
     fn data(&self, path: &Arc<str>) -> Arc<Data>;
 
-    /// Reads the shared data of a namespace from the store, and then calls [`Namespace::load`].
-    fn restore(&self, namespace: Arc<Namespace>, done: Option<mpsc::Sender<Adopted>>);
+    /// Reads the shared data of a namespace from the store. It blocks.
+    fn restore(&self, namespace: &Namespace);
+
+    /// Does the same on another thread, and then calls [`Namespace::load`].
+    fn restore_and_load(&self, namespace: Arc<Namespace>, done: Option<mpsc::Sender<Adopted>>);
 }
 
 /// Source that serves a namespace.
@@ -358,6 +361,13 @@ impl Namespace {
         &self.data
     }
 
+    /// Reads `io.data` from the store, unless it is in memory already. It blocks.
+    pub fn restore(&self) {
+        if !self.data.is_ready() {
+            self.driver.restore(self);
+        }
+    }
+
     /// Returns the host.
     pub fn driver(&self) -> &dyn Driver {
         &*self.driver
@@ -480,7 +490,7 @@ impl Namespace {
     /// the data is read first. `done` is dropped when the call is over.
     pub fn load(self: &Arc<Self>, done: Option<mpsc::Sender<Adopted>>) {
         if !self.data.is_ready() {
-            return self.driver.restore(self.clone(), done);
+            return self.driver.restore_and_load(self.clone(), done);
         }
         let wanted = self
             .version()

@@ -47,7 +47,7 @@ pub struct MetricSeries {
 }
 
 /// Result of a change that a script makes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Noted {
     /// The series has the change.
     Yes,
@@ -56,14 +56,29 @@ pub(crate) enum Noted {
         /// `true` for the first series that is dropped.
         first: bool,
     },
-    /// The name, or a name in the text of metrics, belongs to a metric of this kind.
-    Taken(MetricKind),
+    /// The name, or a name in the text of metrics, belongs to another metric.
+    Taken {
+        /// Name of the other metric.
+        by: String,
+        /// Kind of the other metric.
+        kind: MetricKind,
+    },
 }
 
 #[derive(Debug)]
 struct Family {
     kind: MetricKind,
     series: HashMap<Labels, Cell>,
+}
+
+impl Family {
+    /// Returns the result of a change that the family prevents.
+    fn taken(&self, by: &str) -> Noted {
+        Noted::Taken {
+            by: by.to_owned(),
+            kind: self.kind,
+        }
+    }
 }
 
 /// Metrics that the scripts of a host count.
@@ -81,7 +96,7 @@ impl ScriptMetrics {
     pub(crate) fn note(&self, name: &str, labels: &Labels, change: Change) -> Noted {
         if let Some(family) = self.families.read().get(name) {
             if family.kind != change.kind() {
-                return Noted::Taken(family.kind);
+                return family.taken(name);
             }
             if let Some(cell) = family.series.get(labels) {
                 cell.note(change);
@@ -104,8 +119,8 @@ impl ScriptMetrics {
                 let others = written_names(name, family.kind);
                 others.iter().any(|other| written.contains(other))
             });
-            if let Some((_, other)) = other {
-                return Noted::Taken(other.kind);
+            if let Some((other, family)) = other {
+                return family.taken(other);
             }
         }
         if self.series.load(Ordering::Relaxed) >= MAX_SERIES {
@@ -116,7 +131,7 @@ impl ScriptMetrics {
             series: HashMap::new(),
         });
         if family.kind != kind {
-            return Noted::Taken(family.kind);
+            return family.taken(name);
         }
         let cell = family.series.entry(labels.clone()).or_insert_with(|| {
             self.series.fetch_add(1, Ordering::Relaxed);

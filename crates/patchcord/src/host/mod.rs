@@ -67,6 +67,9 @@ pub use reload::{
 };
 #[cfg(feature = "testing")]
 pub(crate) use services::metrics::labels as metric_labels;
+#[cfg(all(feature = "http", feature = "internals"))]
+#[doc(hidden)]
+pub use services::tls::encrypt;
 pub use socketio::attached::warnings::AttachError;
 pub use steer::{
     SteerError,

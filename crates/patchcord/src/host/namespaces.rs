@@ -257,7 +257,7 @@ impl Namespaces {
     /// Returns the namespace or the instance of a path, if a version serves it.
     pub(super) fn served(&self, path: &str) -> Option<Arc<Namespace>> {
         self.find(path)
-            .filter(|namespace| namespace.version().is_some())
+            .filter(|namespace| namespace.version().is_some() && namespace.data().is_ready())
     }
 
     /// Returns the namespace or the instance of a path, if a version serves it; `Some(None)` if a dynamic namespace

@@ -5,7 +5,7 @@
 
 use rhai::{Dynamic, FnPtr, Map};
 
-use super::{timer::TimerHandle, values::MAX_DEPTH};
+use super::values::MAX_DEPTH;
 use crate::value::same;
 
 /// Outcome of a merge. A `None` in it means that there is no value.
@@ -135,9 +135,6 @@ fn is_same_within(a: &Dynamic, b: &Dynamic, depth: usize) -> bool {
     }
     if let (Some(a), Some(b)) = (a.read_lock::<FnPtr>(), b.read_lock::<FnPtr>()) {
         return a.fn_name() == b.fn_name();
-    }
-    if let (Some(a), Some(b)) = (a.read_lock::<TimerHandle>(), b.read_lock::<TimerHandle>()) {
-        return *a == *b;
     }
     same(a, b)
 }

@@ -96,6 +96,8 @@ pub use meter::{MeterIsSet, is_measured, set_memory_meter};
 #[doc(hidden)]
 pub(crate) use nesting::result_excess;
 pub use option_value::InvalidOption;
+#[doc(hidden)]
+pub use option_value::Time;
 pub use places::{Function, Places, Row};
 #[doc(hidden)]
 pub use reach::{Reach, runs::Run};

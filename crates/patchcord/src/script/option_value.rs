@@ -1,6 +1,6 @@
 //! Values of options: their validation, and their format in a configuration.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -55,7 +55,23 @@ impl InvalidOption {
 }
 
 /// Duration, written with a unit: `300ms`, `25s`, `1m`.
-struct Time(Duration);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "it is hidden")]
+pub struct Time(pub Duration);
+
+/// Format of a duration, for errors.
+const FORMAT: &str = "a number and a unit, such as `300ms` or `25s`";
+
+impl FromStr for Time {
+    type Err = String;
+
+    /// Parses a duration that is longer than 0, and not too long to be added to any point in time.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time = humantime::parse_duration(text).map_err(|_| format!("expected {FORMAT}"))?;
+        InvalidOption::check_times(&[("", time)]).map_err(|invalid| invalid.reason)?;
+        Ok(Self(time))
+    }
+}
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,12 +89,8 @@ impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let time = humantime::parse_duration(&text);
-        time.map(Self).map_err(|_| {
-            de::Error::invalid_value(
-                de::Unexpected::Str(&text),
-                &"a number and a unit, such as `300ms` or `25s`",
-            )
-        })
+        time.map(Self)
+            .map_err(|_| de::Error::invalid_value(de::Unexpected::Str(&text), &FORMAT))
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::registration::{function, set_raw, signature},
     diagnostic::type_word,
-    value::{self, Packet, to_packet},
+    value::{self, Packet, register_type, to_packet},
 };
 
 /// Maximum number of arguments, the same as that of a script's `emit`.
@@ -20,7 +20,9 @@ const MAX_ARGS: usize = 8;
 
 /// Registers these functions.
 pub(super) fn register(module: &mut Module) {
-    module.set_custom_type::<Client>("Client");
+    register_type::<Client>(module, "Client", |client| {
+        Some(client.0.id().to_owned().into())
+    });
     word(module, "emit", &["event: &str"], "()", EMIT, emit);
     word(module, "ask", &["event: &str"], "Dynamic", ASK, ask);
     word(

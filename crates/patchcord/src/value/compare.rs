@@ -1,14 +1,47 @@
 //! Equality of values, for merging live state when a script is replaced.
 //!
-//! In: two values. Out: `true` if an edit left them equal. Code and handles (closures, timestamps, types of the host)
-//! are not state, so only their types are compared; secrets are compared by their texts. Rhai's own `Hash` panics on such values.
+//! In: two values. Out: `true` if an edit left them equal. A value of a type of the host, such as a secret or a regular
+//! expression, is compared by its content, a plain value that its type determines ([`register_type`]). Of everything
+//! else that is not state (closures, timestamps, types of an application), only the types are compared. Rhai's own
+//! `Hash` panics on such values.
 
-use rhai::Dynamic;
+use std::{any::TypeId, collections::BTreeMap, sync::Arc};
+
+use parking_lot::RwLock;
+use rhai::{Dynamic, Module};
 
 use crate::value::{
-    MAX_DEPTH, Refusal, Secret,
+    MAX_DEPTH, Refusal,
     walk::{Cells, Shape},
 };
+
+/// Function that returns the content of a value; `None` if the value equals nothing now.
+type Content = Arc<dyn Fn(&Dynamic) -> Option<Dynamic> + Send + Sync>;
+
+/// Contents of values, by their types. They belong to the types and not to an engine, so all hosts share them.
+static CONTENTS: RwLock<BTreeMap<TypeId, Content>> = RwLock::new(BTreeMap::new());
+
+/// Registers a type of values of scripts: its name, and the function that returns the content by which two values are
+/// compared. Without a content (`None`), a value equals nothing.
+#[allow(clippy::disallowed_methods, reason = "all others call this function")]
+pub(crate) fn register_type<T: Clone + Send + Sync + 'static>(
+    module: &mut Module,
+    name: &str,
+    content: fn(&T) -> Option<Dynamic>,
+) {
+    module.set_custom_type::<T>(name);
+    register_content(content);
+}
+
+/// Registers the content of a type whose name is known already.
+pub(crate) fn register_content<T: Clone + Send + Sync + 'static>(
+    content: fn(&T) -> Option<Dynamic>,
+) {
+    let content = move |value: &Dynamic| content(&*value.read_lock::<T>()?);
+    CONTENTS
+        .write()
+        .insert(TypeId::of::<T>(), Arc::new(content));
+}
 
 /// Returns `true` if `a` and `b` have the same type and content.
 ///
@@ -49,10 +82,15 @@ fn same_within(a: &Dynamic, b: &Dynamic, depth: usize, cells: &Cells) -> bool {
                     .all(|((key, a), (other, b))| key == other && same_within(a, b, depth, cells))
         }),
         (Shape::Foreign(_), Shape::Foreign(_)) => {
-            match (a.read_lock::<Secret>(), b.read_lock::<Secret>()) {
-                (Some(a), Some(b)) => a.is_same(&b),
-                _ => a.type_id() == b.type_id(),
-            }
+            a.type_id() == b.type_id()
+                && match CONTENTS.read().get(&a.type_id()).cloned() {
+                    None => true,
+                    Some(content) => inside.is_some_and(|depth| {
+                        let (a, b) = (content(a), content(b));
+                        a.zip(b)
+                            .is_some_and(|(a, b)| same_within(&a, &b, depth, cells))
+                    }),
+                }
         }
         _ => false,
     }

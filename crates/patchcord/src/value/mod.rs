@@ -43,6 +43,7 @@ mod tests;
 pub use binary::Binary;
 #[doc(hidden)]
 pub use compare::same;
+pub(crate) use compare::{register_content, register_type};
 #[doc(hidden)]
 pub use decode::{answer, args, event, event_name, value};
 #[doc(hidden)]

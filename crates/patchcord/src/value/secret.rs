@@ -86,14 +86,6 @@ impl Secret {
         let own = self.reveal()?;
         Ok(own.as_bytes().ct_eq(text.as_bytes()).into())
     }
-
-    /// Returns `true` if both secrets have the same text now.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        match (self.reveal(), other.reveal()) {
-            (Ok(own), Ok(other)) => own == other,
-            _ => false,
-        }
-    }
 }
 
 impl fmt::Debug for Secret {

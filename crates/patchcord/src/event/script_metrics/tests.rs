@@ -13,15 +13,23 @@ fn a_name_has_one_kind_and_no_two_metrics_are_written_alike() {
     let metrics = ScriptMetrics::default();
     let none = Labels::new();
     assert_eq!(metrics.note("a", &none, ADD), Noted::Yes);
-    let taken = Noted::Taken(MetricKind::Counter);
-    assert_eq!(metrics.note("a", &none, Change::Set(1.0)), taken);
-    assert_eq!(metrics.note("a", &labels("x"), Change::Time(1.0)), taken);
+    let taken = |by: &str, kind| Noted::Taken {
+        by: by.to_owned(),
+        kind,
+    };
+    let by_a = taken("a", MetricKind::Counter);
+    assert_eq!(metrics.note("a", &none, Change::Set(1.0)), by_a);
+    assert_eq!(metrics.note("a", &labels("x"), Change::Time(1.0)), by_a);
     assert_eq!(metrics.note("call", &none, Change::Time(1.0)), Noted::Yes);
     for name in ["call_seconds", "call_seconds_sum", "call_seconds_count"] {
         let noted = metrics.note(name, &none, Change::Set(1.0));
-        assert_eq!(noted, Noted::Taken(MetricKind::Time), "{name}");
+        assert_eq!(noted, taken("call", MetricKind::Time), "{name}");
     }
-    assert_eq!(metrics.all().len(), 2);
+    let gauge = Change::Set(1.0);
+    assert_eq!(metrics.note("t_seconds", &none, gauge), Noted::Yes);
+    let noted = metrics.note("t", &none, Change::Time(1.0));
+    assert_eq!(noted, taken("t_seconds", MetricKind::Gauge));
+    assert_eq!(metrics.all().len(), 3);
 }
 
 #[test]

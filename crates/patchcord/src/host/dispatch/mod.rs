@@ -121,13 +121,16 @@ impl Driver for Dispatcher {
         }
     }
 
-    fn restore(&self, namespace: Arc<Namespace>, done: Option<mpsc::Sender<Adopted>>) {
-        let Some(stored) = self.stored.clone() else {
-            return;
-        };
+    fn restore(&self, namespace: &Namespace) {
+        if let Some(stored) = &self.stored {
+            stored.restore(namespace.path(), namespace.data());
+        }
+    }
+
+    fn restore_and_load(&self, namespace: Arc<Namespace>, done: Option<mpsc::Sender<Adopted>>) {
         let token = self.handed_over.token();
         tokio::task::spawn_blocking(move || {
-            stored.restore(namespace.path(), namespace.data());
+            namespace.restore();
             namespace.load(done);
             drop(token);
         });

@@ -10,6 +10,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "sql")]
+use super::postgres_url::PostgresServer;
 use crate::script::{InvalidOption, option_value};
 
 /// Maximum size of a file with a URL, in bytes.
@@ -156,35 +158,10 @@ impl Location {
                 }
             }
             #[cfg(feature = "sql")]
-            Self::Postgres(url) => postgres_config(url).map(drop),
+            Self::Postgres(url) => PostgresServer::new(url).and_then(|server| server.validate()),
             #[cfg(not(feature = "sql"))]
             Self::Postgres(_) => Ok(()),
         }
-    }
-}
-
-/// Parses the URL of a PostgreSQL server. The error does not contain the URL.
-#[cfg(feature = "sql")]
-pub(in crate::host) fn postgres_config(url: &str) -> Result<tokio_postgres::Config, String> {
-    use tokio_postgres::config::{SslMode, TargetSessionAttrs};
-
-    let config = url.parse::<tokio_postgres::Config>().map_err(|error| {
-        let reason = std::error::Error::source(&error).map(ToString::to_string);
-        format!(
-            "the URL is not valid: {}",
-            reason.unwrap_or_else(|| error.to_string())
-        )
-    })?;
-    if config.get_ssl_mode() == SslMode::Require {
-        let reason = "connections to databases cannot be encrypted yet: remove `sslmode=require` from the URL";
-        return Err(reason.to_owned());
-    }
-    if config.get_target_session_attrs() != TargetSessionAttrs::Any {
-        return Err("`target_session_attrs` is not supported: name one server".to_owned());
-    }
-    match config.get_hosts() {
-        [] => Err("the URL names no host".to_owned()),
-        _ => Ok(config),
     }
 }
 

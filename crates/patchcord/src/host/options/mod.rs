@@ -9,6 +9,8 @@ mod databases;
 )]
 mod net_rule;
 mod permissions;
+#[cfg(feature = "sql")]
+mod postgres_url;
 mod reload;
 mod transport;
 
@@ -18,9 +20,11 @@ use serde::{Deserialize, Serialize};
 use socketioxide::{SocketIo, SocketIoBuilder, TransportType};
 
 #[cfg(feature = "sql")]
-pub(super) use self::databases::{Location, postgres_config};
+pub(super) use self::databases::Location;
 #[cfg(feature = "http")]
 pub(super) use self::net_rule::Destination;
+#[cfg(feature = "sql")]
+pub(super) use self::postgres_url::{Encryption, EncryptionMode, PostgresServer};
 pub use self::{
     clients::ClientOptions,
     data::DataOptions,

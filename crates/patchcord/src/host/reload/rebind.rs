@@ -280,6 +280,11 @@ impl Waiting {
 /// Calls `on_load` in all namespaces and instances, and waits for all of them, because live connections adopt a version
 /// only after `on_load`.
 fn load(waiting: &mut [Waiting]) {
+    // `on_load` of one namespace may use the data of another one.
+    let namespaces = waiting.iter().map(|one| &one.candidate.namespace);
+    namespaces
+        .filter(|namespace| !namespace.is_dynamic())
+        .for_each(|namespace| namespace.restore());
     let begin = |waiting: &Waiting| {
         let (done, loaded) = mpsc::channel();
         let namespace = &waiting.candidate.namespace;

@@ -102,11 +102,14 @@ fn note(
     check_name(word, name)?;
     match metrics.note(name, &labels(word, map)?, change) {
         Noted::Yes => Ok(()),
-        Noted::Taken(kind) => {
+        Noted::Taken { by, kind } => {
             let other = function_of(kind);
-            Err(misuse(format!(
-                "`{word}`: `{name}` is a metric of `{other}`: use another name"
-            )))
+            Err(misuse(match by == name {
+                true => format!("`{word}`: `{name}` is a metric of `{other}`: use another name"),
+                false => format!(
+                    "`{word}`: `/metrics` cannot show both `{name}` and `{by}`, which is a metric of `{other}`: use another name"
+                ),
+            }))
         }
         Noted::Dropped { first } => {
             dropped(word, name, first);

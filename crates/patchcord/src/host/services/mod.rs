@@ -15,6 +15,8 @@ mod http;
 mod jwt;
 pub(super) mod metrics;
 mod password;
+#[cfg(any(feature = "http", feature = "sql"))]
+pub(super) mod tls;
 
 use std::sync::Arc;
 
@@ -71,7 +73,10 @@ impl Services {
             let functions = jwt::functions();
             #[cfg(feature = "http")]
             let functions = jwt::with_key_sets(&self.http, functions);
-            engine.module("jwt", functions.into_module())
+            let module = functions.into_module();
+            #[cfg(feature = "http")]
+            let module = jwt::with_type_names(module);
+            engine.module("jwt", module)
         };
         engine
     }

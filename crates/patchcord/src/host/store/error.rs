@@ -1,5 +1,7 @@
 //! Error of a store.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 /// Error of a [`Store`](super::Store), as text.
 ///
 /// ```
@@ -15,5 +17,11 @@ impl StoreError {
     /// Creates an error.
     pub fn new(error: impl std::fmt::Display) -> Self {
         Self(error.to_string())
+    }
+
+    /// Uses a store. A panic counts as an error.
+    pub(super) fn of_panic<T>(apply: impl FnOnce() -> Result<T, Self>) -> Result<T, Self> {
+        let result = catch_unwind(AssertUnwindSafe(apply));
+        result.unwrap_or_else(|_| Err(Self::new("the store panicked")))
     }
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::SetOnce;
+use tokio::{runtime::Handle, sync::SetOnce};
 
 #[cfg(feature = "store")]
 pub use self::redb::RedbStore;
@@ -87,7 +87,7 @@ impl StoredData {
     /// Fills the data of a namespace with what the store has. If this fails, the data is not saved. It blocks.
     pub(super) fn restore(&self, namespace: &Arc<str>, data: &Data) {
         self.begin();
-        let records = match self.store.load(namespace) {
+        let records = match StoreError::of_panic(|| self.store.load(namespace)) {
             Ok(records) => records,
             Err(error) => {
                 self.announcer.announce(HostEvent::StoreFailed {
@@ -125,7 +125,8 @@ impl StoredData {
     pub(super) fn open(&self) -> Result<(), StoreError> {
         let of_no_namespace = "";
         let name = |error| StoreError::new(format!("{}: {error}", self.store.name()));
-        self.store.load(of_no_namespace).map(drop).map_err(name)
+        let loaded = StoreError::of_panic(|| self.store.load(of_no_namespace));
+        loaded.map(drop).map_err(name)
     }
 
     /// Starts the thread that saves, once.
@@ -137,8 +138,10 @@ impl StoredData {
                 self.options.clone(),
                 self.announcer.clone(),
             );
-            let ended = self.ended.clone();
+            let (ended, runtime) = (self.ended.clone(), Handle::try_current());
             let work = move || {
+                // What waits for a flush runs on the runtime.
+                let _runtime = runtime.as_ref().map(Handle::enter);
                 saver.run();
                 // Set once, here.
                 let _ = ended.set(());

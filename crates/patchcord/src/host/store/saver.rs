@@ -104,7 +104,7 @@ impl Saver {
             .collect();
         let result = match changes.is_empty() {
             true => Ok(()),
-            false => self.store.write(&changes),
+            false => StoreError::of_panic(|| self.store.write(&changes)),
         };
         match &result {
             Ok(()) => self.saved(changes.len()),

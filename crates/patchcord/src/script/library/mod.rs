@@ -18,9 +18,9 @@ mod time;
 mod url;
 mod valid;
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
-use rhai::{Engine, EvalAltResult, INT, Module};
+use rhai::{Dynamic, Engine, EvalAltResult, INT, Module};
 
 #[cfg(any(feature = "http", feature = "jwt"))]
 pub(crate) use json::parse as parse_json;
@@ -28,11 +28,15 @@ pub(crate) use order::{NoSum, sum};
 pub(crate) use regex::pattern_problem;
 pub(crate) use valid::shape_problem;
 
+use crate::value::register_content;
+
 type Fallible<T = ()> = Result<T, Box<EvalAltResult>>;
 
 /// Registers the functions, which take precedence over Rhai's own functions of the same names. All are in one module,
 /// because Rhai looks for a function in one module after the other.
 pub(super) fn register(engine: &mut Engine) {
+    register_content::<Range<INT>>(|range| bounds(range.start, range.end));
+    register_content::<RangeInclusive<INT>>(|range| bounds(*range.start(), *range.end()));
     let mut module = Module::new();
     text::register(&mut module);
     lists::register(&mut module);
@@ -47,6 +51,11 @@ pub(super) fn register(engine: &mut Engine) {
     hash::register(engine);
     time::register(engine);
     url::register(engine);
+}
+
+/// Returns the content of a range, by which two ranges are compared.
+fn bounds(start: INT, end: INT) -> Option<Dynamic> {
+    Some(Dynamic::from_array(vec![start.into(), end.into()]))
 }
 
 /// Returns the range from `start` up to, but not including, `end`. A negative index counts from the end.

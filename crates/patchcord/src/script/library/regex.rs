@@ -9,7 +9,10 @@ use rhai::{
 };
 
 use super::Fallible;
-use crate::script::{budget::produce, limit};
+use crate::{
+    script::{budget::produce, limit},
+    value::register_type,
+};
 
 /// Maximum length of a pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 10;
@@ -32,7 +35,7 @@ thread_local! {
 }
 
 pub(super) fn register(module: &mut Module) {
-    module.set_custom_type::<Pattern>("Regex");
+    register_type::<Pattern>(module, "Regex", |pattern| Some(pattern.0.clone().into()));
     combine_with_exported_module!(module, "regex", functions);
 }
 

@@ -8,11 +8,14 @@ use rhai::{
 use super::Fallible;
 use crate::{
     script::{budget::produce, limit, misuse},
-    value::{HIDDEN, Secret},
+    value::{HIDDEN, Secret, register_type},
 };
 
 pub(super) fn register(module: &mut Module) {
-    module.set_custom_type::<Secret>("Secret");
+    register_type::<Secret>(module, "Secret", |secret| {
+        let text = secret.reveal().ok()?;
+        Some(ImmutableString::from(&*text).into())
+    });
     combine_with_exported_module!(module, "secret", functions);
 }
 

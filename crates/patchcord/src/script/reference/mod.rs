@@ -5,6 +5,7 @@
 
 mod page;
 mod rhai;
+mod wrap;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +15,7 @@ use std::{
 use ::rhai::{Engine, FuncInfo};
 
 pub use self::page::Page;
-use self::rhai::RhaiFunction;
+use self::{rhai::RhaiFunction, wrap::wrapped};
 use super::{hook::Hook, vocabulary::Vocabulary};
 use crate::diagnostic::type_word;
 
@@ -108,7 +109,12 @@ impl ApiReference {
         if page == Page::Hooks {
             text += "\nThe host calls these functions by name. Define them at the top level of a script.\n";
             for hook in Hook::ALL {
-                let _ = write!(text, "\n### `fn {}`\n\n{}\n", hook.signature(), hook.doc());
+                let _ = write!(
+                    text,
+                    "\n### `fn {}`\n\n{}\n",
+                    hook.signature(),
+                    wrapped(hook.doc())
+                );
             }
         }
         text += &self.listed(|on| on == page);
@@ -278,7 +284,7 @@ impl ApiFunction {
             parameters,
             is_method,
             gives: type_name(&data.return_type),
-            doc: doc.join("\n").trim().to_owned(),
+            doc: wrapped(doc.join("\n").trim()),
         }
     }
 

@@ -8,6 +8,7 @@
 mod answers;
 mod batch;
 mod error;
+mod fields;
 mod key;
 mod keys;
 mod operation;

@@ -1,10 +1,8 @@
 //! Bodies of requests, and what is done for them.
 
-use axum::http::StatusCode;
-use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::{error::ApiError, operation::Operation};
+use super::{error::ApiError, fields::Fields, operation::Operation};
 use crate::host::{Host, NamespaceError, NamespaceHandle, RemoteSocket};
 
 /// Maximum number of rooms in one list of a request. Each of them is looked up for each socket.
@@ -20,90 +18,52 @@ const MAX_NAME: usize = 255;
 
 /// Body of a request, or element of a batch, that was read. It borrows from the text of the request.
 #[derive(Debug)]
-pub(super) enum Task<'a> {
-    Emit(Emit<'a>),
-    Join(Move),
-    Leave(Move),
-    Disconnect(Disconnect),
+pub(super) struct Task<'a> {
+    namespace: String,
+    /// Rooms to select.
+    to: Vec<String>,
+    /// Rooms to leave out.
+    except: Vec<String>,
+    action: Action<'a>,
+}
+
+/// Effect on the selected sockets.
+#[derive(Debug)]
+enum Action<'a> {
+    Emit {
+        event: String,
+        args: Option<&'a RawValue>,
+        volatile: bool,
+    },
+    Join(Vec<String>),
+    Leave(Vec<String>),
+    Disconnect {
+        close: bool,
+    },
     Sockets(List),
     Rooms(List),
-    Count(Selection),
-    Call(Call<'a>),
+    Count,
+    Call {
+        name: String,
+        args: Option<&'a RawValue>,
+    },
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Emit<'a> {
-    namespace: String,
-    #[serde(default)]
-    to: Vec<String>,
-    #[serde(default)]
-    except: Vec<String>,
-    event: String,
-    #[serde(borrow, default)]
-    args: Option<&'a RawValue>,
-    #[serde(default)]
-    volatile: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Move {
-    namespace: String,
-    #[serde(default)]
-    to: Vec<String>,
-    #[serde(default)]
-    except: Vec<String>,
-    rooms: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Disconnect {
-    namespace: String,
-    #[serde(default)]
-    to: Vec<String>,
-    #[serde(default)]
-    except: Vec<String>,
-    #[serde(default)]
-    close: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct List {
-    namespace: String,
-    #[serde(default)]
-    to: Vec<String>,
-    #[serde(default)]
-    except: Vec<String>,
-    #[serde(default)]
+/// Part of a list that is wanted.
+#[derive(Debug)]
+struct List {
     after: String,
-    #[serde(default = "default_limit")]
     limit: usize,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Selection {
-    namespace: String,
-    #[serde(default)]
-    to: Vec<String>,
-    #[serde(default)]
-    except: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Call<'a> {
-    namespace: String,
-    name: String,
-    #[serde(borrow, default)]
-    args: Option<&'a RawValue>,
-}
-
-const fn default_limit() -> usize {
-    DEFAULT_LIMIT
+impl List {
+    fn read(fields: &Fields<'_>) -> Result<Self, ApiError> {
+        let limit = fields.integer("limit", &(1..=MAX_LIMIT))?;
+        Ok(Self {
+            after: fields.string("after")?.unwrap_or_default(),
+            limit: limit.unwrap_or(DEFAULT_LIMIT),
+        })
+    }
 }
 
 impl<'a> Task<'a> {
@@ -112,75 +72,36 @@ impl<'a> Task<'a> {
     /// # Errors
     /// Returns the error for the client.
     pub(super) fn read(operation: Operation, body: &'a str) -> Result<Self, ApiError> {
-        // Structures can be read from arrays too, whose elements have no names.
-        if body.trim_start().starts_with('[') {
-            let message = "expected an object, such as `{\"namespace\": \"/\"}`";
-            return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_json", message));
-        }
-        let read = match operation {
-            Operation::Emit => serde_json::from_str(body).map(Self::Emit),
-            Operation::Join => serde_json::from_str(body).map(Self::Join),
-            Operation::Leave => serde_json::from_str(body).map(Self::Leave),
-            Operation::Disconnect => serde_json::from_str(body).map(Self::Disconnect),
-            Operation::Sockets => serde_json::from_str(body).map(Self::Sockets),
-            Operation::Rooms => serde_json::from_str(body).map(Self::Rooms),
-            Operation::Count => serde_json::from_str(body).map(Self::Count),
-            Operation::Call => serde_json::from_str(body).map(Self::Call),
-        };
-        let task = read.map_err(|error| ApiError::json(&error))?;
-        task.check()?;
-        Ok(task)
+        let fields = Fields::read(operation, body)?;
+        Ok(Self {
+            namespace: fields.needed_string("namespace")?,
+            to: rooms_of("to", fields.strings("to")?)?,
+            except: rooms_of("except", fields.strings("except")?)?,
+            action: match operation {
+                Operation::Emit => Action::Emit {
+                    event: fields.needed_string("event")?,
+                    args: fields.raw_array("args")?,
+                    volatile: fields.flag("volatile")?,
+                },
+                Operation::Join => Action::Join(moved(&fields)?),
+                Operation::Leave => Action::Leave(moved(&fields)?),
+                Operation::Disconnect => Action::Disconnect {
+                    close: fields.flag("close")?,
+                },
+                Operation::Sockets => Action::Sockets(List::read(&fields)?),
+                Operation::Rooms => Action::Rooms(List::read(&fields)?),
+                Operation::Count => Action::Count,
+                Operation::Call => Action::Call {
+                    name: call_name(&fields)?,
+                    args: fields.raw_array("args")?,
+                },
+            },
+        })
     }
 
     /// Returns the path of the namespace.
     pub(super) fn namespace(&self) -> &str {
-        match self {
-            Self::Emit(Emit { namespace, .. })
-            | Self::Join(Move { namespace, .. })
-            | Self::Leave(Move { namespace, .. })
-            | Self::Disconnect(Disconnect { namespace, .. })
-            | Self::Sockets(List { namespace, .. })
-            | Self::Rooms(List { namespace, .. })
-            | Self::Count(Selection { namespace, .. })
-            | Self::Call(Call { namespace, .. }) => namespace,
-        }
-    }
-
-    /// Returns the rooms to select, and the rooms to leave out.
-    fn rooms(&self) -> (&[String], &[String]) {
-        match self {
-            Self::Emit(Emit { to, except, .. })
-            | Self::Join(Move { to, except, .. })
-            | Self::Leave(Move { to, except, .. })
-            | Self::Disconnect(Disconnect { to, except, .. })
-            | Self::Sockets(List { to, except, .. })
-            | Self::Rooms(List { to, except, .. })
-            | Self::Count(Selection { to, except, .. }) => (to, except),
-            Self::Call(_) => (&[], &[]),
-        }
-    }
-
-    /// Checks everything that the types do not.
-    fn check(&self) -> Result<(), ApiError> {
-        let refuse = |message: String| Err(ApiError::bad_request(message));
-        let (to, except) = self.rooms();
-        let moved = match self {
-            Self::Join(task) | Self::Leave(task) => task.rooms.as_slice(),
-            _ => &[],
-        };
-        let lists = [("to", to), ("except", except), ("rooms", moved)];
-        if let Some((name, _)) = lists.iter().find(|(_, rooms)| rooms.len() > MAX_ROOMS) {
-            return refuse(format!("`{name}` has more than {MAX_ROOMS} rooms"));
-        }
-        match self {
-            Self::Sockets(list) | Self::Rooms(list) if !(1..=MAX_LIMIT).contains(&list.limit) => {
-                refuse(format!("`limit` is not from 1 to {MAX_LIMIT}"))
-            }
-            Self::Call(call) if call.name.len() > MAX_NAME => {
-                refuse(format!("`name` has more than {MAX_NAME} bytes"))
-            }
-            _ => Ok(()),
-        }
+        &self.namespace
     }
 
     /// Runs the operation, and returns the body of its response. `key` is the name of the API key.
@@ -191,26 +112,60 @@ impl<'a> Task<'a> {
         let path = self.namespace();
         let namespace = host.namespace(path);
         let namespace = namespace.ok_or_else(|| NamespaceError::NotServed(path.into()))?;
-        let (to, except) = self.rooms();
-        let selected = to.iter().fold(namespace, |one, room| one.to(room));
-        let selected = except.iter().fold(selected, |one, room| one.except(room));
-        let count = match self {
-            Self::Emit(emit) => match emit.volatile {
-                true => selected.volatile().emit(&emit.event, emit.args)?,
-                false => selected.emit(&emit.event, emit.args)?,
+        let selected = self.to.iter().fold(namespace, |one, room| one.to(room));
+        let selected = self
+            .except
+            .iter()
+            .fold(selected, |one, room| one.except(room));
+        let count = match &self.action {
+            Action::Emit {
+                event,
+                args,
+                volatile,
+            } => match volatile {
+                true => selected.volatile().emit(event, args)?,
+                false => selected.emit(event, args)?,
             },
-            Self::Join(task) => selected.join(&task.rooms)?,
-            Self::Leave(task) => selected.leave(&task.rooms)?,
-            Self::Disconnect(task) => selected.disconnect(task.close)?,
-            Self::Count(_) => selected.count()?,
-            Self::Sockets(list) => return sockets(&selected, list),
-            Self::Rooms(list) => return rooms(&selected, list),
-            Self::Call(call) => {
-                let answer = selected.call_with_key(&call.name, &call.args, key).await?;
+            Action::Join(rooms) => selected.join(rooms)?,
+            Action::Leave(rooms) => selected.leave(rooms)?,
+            Action::Disconnect { close } => selected.disconnect(*close)?,
+            Action::Count => selected.count()?,
+            Action::Sockets(list) => return sockets(&selected, list),
+            Action::Rooms(list) => return rooms(&selected, list),
+            Action::Call { name, args } => {
+                let answer = selected.call_with_key(name, args, key).await?;
                 return Ok(json!({ "answer": answer }));
             }
         };
         Ok(json!({ "count": count }))
+    }
+}
+
+/// Returns the rooms that sockets join or leave.
+fn moved(fields: &Fields<'_>) -> Result<Vec<String>, ApiError> {
+    rooms_of("rooms", fields.needed_strings("rooms")?)
+}
+
+/// Returns the rooms of a field, if there are not too many.
+fn rooms_of(field: &str, rooms: Vec<String>) -> Result<Vec<String>, ApiError> {
+    match rooms.len() > MAX_ROOMS {
+        true => {
+            let message = format!("`{field}` has more than {MAX_ROOMS} rooms");
+            Err(ApiError::bad_request(message))
+        }
+        false => Ok(rooms),
+    }
+}
+
+/// Returns the name of a call, if it is not too long.
+fn call_name(fields: &Fields<'_>) -> Result<String, ApiError> {
+    let name = fields.needed_string("name")?;
+    match name.len() > MAX_NAME {
+        true => {
+            let message = format!("`name` has more than {MAX_NAME} bytes");
+            Err(ApiError::bad_request(message))
+        }
+        false => Ok(name),
     }
 }
 

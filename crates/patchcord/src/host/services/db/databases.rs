@@ -17,7 +17,7 @@ use super::{
 };
 use crate::host::{
     functions::async_fn::AsyncContext,
-    options::{Location, Options, postgres_config},
+    options::{Location, Options, PostgresServer},
 };
 
 /// Maximum number of calls that wait for one database.
@@ -105,9 +105,9 @@ impl Databases {
                     given.pool,
                     bounds.clone(),
                 ))),
-                Location::Postgres(url) => match postgres_config(&url) {
-                    Ok(config) => {
-                        Backend::Postgres(Postgres::new(config, given.pool, bounds.clone()))
+                Location::Postgres(url) => match PostgresServer::new(&url) {
+                    Ok(server) => {
+                        Backend::Postgres(Postgres::new(server, given.pool, bounds.clone()))
                     }
                     Err(_) => continue,
                 },

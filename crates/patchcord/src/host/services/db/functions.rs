@@ -20,6 +20,7 @@ use crate::{
         async_fn::{Answer, AsyncContext, Type},
     },
     script::{ArgumentCheck, EngineBuilder, misuse},
+    value::register_type,
 };
 
 /// Name of the database of `db::query` and the like.
@@ -152,7 +153,9 @@ pub(in crate::host::services) fn register(
     };
     let module = add(false).function(Signature::new("named(name)").doc(docs::NAMED), named);
     let mut methods = add(true).into_module();
-    methods.set_custom_type::<NamedDatabase>("Database");
+    register_type::<NamedDatabase>(&mut methods, "Database", |database| {
+        Some(database.0.to_string().into())
+    });
     let engine = engine.functions(methods).module("db", module.into_module());
     let engine = FUNCTIONS.iter().fold(engine, |engine, function| {
         engine.argument_check(function.full_name, check(databases, |_| Some(MAIN)))

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     error::Error,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,7 +20,7 @@ use hyper_util::{
 use parking_lot::Mutex;
 use rand::RngExt;
 use tokio::{
-    sync::{OnceCell, OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until},
 };
 
@@ -26,7 +29,10 @@ use super::{
     request::Prepared,
     response::HttpResponse,
 };
-use crate::host::options::NetRule;
+use crate::host::{
+    options::NetRule,
+    services::tls::{self, Authorities},
+};
 
 /// Maximum number of requests of a host program at a time. Further ones wait within their time limits.
 const MAX_REQUESTS: usize = 512;
@@ -41,6 +47,10 @@ const MANY_HOSTS: usize = 1_024;
 const IDLE: Duration = Duration::from_secs(30);
 /// Maximum number of idle connections to one host.
 const MAX_IDLE: usize = 16;
+/// Maximum size of the head of an answer, in bytes. Answers are read in pieces of at most this size.
+const MAX_HEAD: usize = 64 << 10;
+/// Maximum number of interim answers (status 1xx) before the answer. Nothing else bounds them.
+const MAX_INTERIM: usize = 16;
 /// Time before the second attempt. It doubles with each further attempt, and varies by up to a half.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -128,10 +138,18 @@ impl Client {
             .body(Full::new(request.body.clone()))
             .map_err(|error| error.to_string())?;
         message.headers_mut().extend(request.headers.clone());
-        let answer = client.request(message).await.map_err(|error| Failure {
-            text: cause(&error),
-            is_connect: error.is_connect(),
-        })?;
+        let flooded = too_many_interim(&mut message);
+        let answer = tokio::select! {
+            answer = client.request(message) => answer.map_err(|error| Failure {
+                text: cause(&error),
+                is_connect: error.is_connect(),
+            })?,
+            // This also ends the connection.
+            () = flooded.notified() => {
+                let text = format!("more than {MAX_INTERIM} interim answers (status 1xx) came first");
+                return Err(text.into());
+            }
+        };
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, request.max_size).collect().await;
         let body = body.map_err(|error| match error.is::<LengthLimitError>() {
@@ -146,11 +164,11 @@ impl Client {
     }
 
     async fn create(&self) -> Result<Legacy, String> {
-        let rules = self.rules.clone();
-        let connector = tokio::task::spawn_blocking(|| connector(rules)).await;
-        let connector = connector.map_err(|error| error.to_string())??;
+        let config = tls::client(Authorities::System.load().await?)?;
+        let connector = connector(self.rules.clone(), config);
         Ok(legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(MAX_HEAD)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MAX_IDLE)
             .build(connector))
@@ -182,8 +200,23 @@ impl Client {
     }
 }
 
+/// Returns the notification of more than [`MAX_INTERIM`] interim answers to a request.
+fn too_many_interim(message: &mut Request<Full<Bytes>>) -> Arc<Notify> {
+    let (flooded, count) = (Arc::new(Notify::new()), AtomicUsize::new(0));
+    let notify = flooded.clone();
+    hyper::ext::on_informational(message, move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) == MAX_INTERIM {
+            notify.notify_one();
+        }
+    });
+    flooded
+}
+
 /// Returns the innermost cause of an error, which says most.
 fn cause(error: &(dyn Error + 'static)) -> String {
+    if let Some(reason) = tls::reason(error) {
+        return reason;
+    }
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

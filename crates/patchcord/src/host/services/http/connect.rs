@@ -13,7 +13,7 @@ use std::{
 use hyper::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore, crypto::ring::default_provider};
+use rustls::ClientConfig;
 use tokio::{net::TcpStream, time::timeout};
 use tower::Service;
 
@@ -26,19 +26,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connector of the client.
 pub(super) type Connector = HttpsConnector<Dialer>;
 
-/// Creates the connector, with the certificates of authorities that the operating system trusts. It reads files.
-pub(super) fn connector(rules: Arc<[NetRule]>) -> Result<Connector, String> {
-    let mut roots = RootCertStore::empty();
-    // Certificates that cannot be parsed are left out.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let config = ClientConfig::builder_with_provider(default_provider().into())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+/// Creates the connector, with these settings of TLS.
+pub(super) fn connector(rules: Arc<[NetRule]>, config: ClientConfig) -> Connector {
     let builder = HttpsConnectorBuilder::new().with_tls_config(config);
     let builder = builder.https_or_http().enable_http1();
-    Ok(builder.wrap_connector(Dialer(rules)))
+    builder.wrap_connector(Dialer(rules))
 }
 
 /// Opens TCP connections to addresses that scripts may reach.

@@ -2,9 +2,11 @@
 
 mod client;
 mod connect;
+mod docs;
 mod request;
 mod response;
 mod stand_in;
+mod target;
 
 use std::{
     any::{TypeId, type_name},
@@ -17,7 +19,7 @@ use tokio_util::task::TaskTracker;
 pub(super) use self::request::Prepared;
 pub(super) use self::response::{functions as response_functions, with_type_names};
 pub(crate) use self::stand_in::StandIns;
-use self::{client::Client, request::Target, response::HttpResponse};
+use self::{client::Client, response::HttpResponse, target::Target};
 use crate::{
     diagnostic::Diagnostic,
     host::{
@@ -109,7 +111,7 @@ pub(super) fn functions(http: &Arc<Http>) -> Functions {
         };
         // A read whose answer nobody gets has no purpose.
         let is_read = ["GET", "HEAD"].contains(&method);
-        let doc = request::doc(function, method);
+        let doc = docs::of_method(function, method);
         functions = add(
             http,
             functions,
@@ -154,7 +156,7 @@ pub(super) fn functions(http: &Arc<Http>) -> Functions {
         http,
         functions,
         parameters,
-        request::DOC,
+        docs::REQUEST,
         (true, true),
         begin,
     )

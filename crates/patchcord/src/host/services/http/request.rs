@@ -1,23 +1,22 @@
 //! Request that a script makes, checked and complete.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use hyper::{
-    HeaderMap, Method, Uri,
+    HeaderMap, Method,
     header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT},
 };
 use rhai::{Blob, Dynamic, INT, ImmutableString, Map};
 use sha2::Sha256;
 
+pub(super) use super::target::Target;
 use crate::{
-    host::{options::Destination, services::given::Given},
+    host::services::given::Given,
     value::{Binary, HIDDEN, Secret, to_json},
 };
 
-/// Maximum length of a URL, in bytes.
-const MAX_URL: usize = 8 << 10;
 /// Maximum size of the body of a request, in bytes.
 const MAX_BODY: usize = 256 << 10;
 /// Maximum number of headers of a request.
@@ -56,103 +55,6 @@ const METHODS: [Method; 7] = [
     Method::DELETE,
     Method::OPTIONS,
 ];
-
-/// Message for a URL that cannot be used.
-const EXPECTED: &str = "expected a URL such as `https://example.com/path`";
-
-/// URL of a request: `http` or `https`, with a host.
-#[derive(Debug, Clone)]
-pub(in crate::host::services) struct Target {
-    pub(super) uri: Uri,
-    scheme: &'static str,
-    host: String,
-    port: u16,
-}
-
-impl Target {
-    fn parse(url: &str) -> Result<Self, &'static str> {
-        let expected = EXPECTED;
-        if url.len() > MAX_URL {
-            return Err("the URL is too long");
-        }
-        if !url.is_ascii() || url.contains(char::is_whitespace) {
-            return Err(
-                "a URL has neither spaces nor letters such as `ä`: `url::encode` escapes them",
-            );
-        }
-        let (url, _fragment) = url.split_once('#').unwrap_or((url, ""));
-        Self::of_uri(url.parse().map_err(|_| expected)?)
-    }
-
-    pub(super) fn of_uri(uri: Uri) -> Result<Self, &'static str> {
-        let expected = EXPECTED;
-        let (scheme, port) = match uri.scheme_str() {
-            Some("http") => ("http", 80),
-            Some("https") => ("https", 443),
-            _ => return Err(expected),
-        };
-        let authority = uri.authority().ok_or(expected)?;
-        if authority.as_str().contains('@') {
-            return Err("a URL has no user name and password; a header `authorization` has them");
-        }
-        let host = authority.host().to_ascii_lowercase();
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        let host = bare.unwrap_or(&host);
-        // A name may end with a dot, and an address be written in several ways.
-        let host = match host.parse::<IpAddr>() {
-            Ok(address) => address.to_canonical().to_string(),
-            Err(_) => host.strip_suffix('.').unwrap_or(host).to_owned(),
-        };
-        let has_port = authority
-            .as_str()
-            .rsplit(']')
-            .next()
-            .is_some_and(|end| end.contains(':'));
-        let is_letter = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
-        if host.is_empty()
-            || !host.chars().all(is_letter)
-            || has_port && authority.port_u16().is_none()
-        {
-            return Err(expected);
-        }
-        let port = authority.port_u16().unwrap_or(port);
-        Ok(Self {
-            uri,
-            scheme,
-            host,
-            port,
-        })
-    }
-
-    /// Parses the beginning of a URL; `None` if it does not contain the whole host.
-    pub(super) fn of_beginning(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.split_once("://")?;
-        let end = rest.find(['/', '?'])?;
-        Self::parse(&format!("{scheme}://{}/", rest.get(..end)?)).ok()
-    }
-
-    pub(super) fn destination(&self) -> Destination<'_> {
-        Destination {
-            scheme: self.scheme,
-            host: &self.host,
-            port: self.port,
-        }
-    }
-
-    /// Returns the host, with the port unless it is the one of the scheme.
-    pub(in crate::host::services) fn host_and_port(&self) -> String {
-        let host = match self.host.contains(':') {
-            true => format!("[{}]", self.host),
-            false => self.host.clone(),
-        };
-        match (self.scheme, self.port) {
-            ("http", 80) | ("https", 443) => host,
-            (_, port) => format!("{host}:{port}"),
-        }
-    }
-}
 
 /// Request that can be sent.
 #[derive(Debug)]
@@ -352,47 +254,3 @@ fn signature(given: &Given, key: &Dynamic, body: &[u8]) -> Result<HeaderValue, S
     let digits = data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes());
     HeaderValue::try_from(format!("sha256={digits}")).map_err(|error| error.to_string())
 }
-
-/// Returns the documentation of a function for one method.
-pub(super) fn doc(function: &str, method: &str) -> String {
-    let example = match method {
-        "GET" | "HEAD" => format!(
-            "{function}(\"https://api.example.com/users/7\", #{{ headers: #{{ authorization: env(\"API_KEY\") }} }}, |err, res| {{\n    \
-                if err == () && res.ok {{ socket.emit(\"status\", res.status); }}\n}});"
-        ),
-        _ => format!(
-            "{function}(\"https://api.example.com/messages/7\", #{{ json: #{{ text: \"hi\" }} }}, |err, res| {{\n    \
-                if err != () {{ log::warn(err); }}\n}});"
-        ),
-    };
-    let effect = match method {
-        "GET" | "HEAD" => "If the client disconnects, the request ends.",
-        _ => {
-            "Without a closure, nobody learns of the answer, but a failure is announced. The request goes on if the \
-             client disconnects, so a `disconnect` handler can use it too."
-        }
-    };
-    format!(
-        "Sends an HTTP request with the method {method}, and calls the closure with an error text, or with `()` and the \
-         answer. {effect} {RULES} The equivalent in Node is `fetch`.\n\n```rhai\n{example}\n```"
-    )
-}
-
-/// Rules that are the same for all methods.
-const RULES: &str = "\
-Only hosts that `--allow-net` names can be reached. Options: `headers` (strings and secrets), `query` (a map), one of \
-`json`, `form` and `body` (a string or binary data, at most 256 KiB), `timeout` in ms (10,000; at most 60,000), \
-`max_size` of the answer in bytes (1 MiB; at most 16 MiB), `retry` (number of further attempts after a failure to \
-connect and the statuses 429, 500, 502, 503 and 504, at growing intervals; at most 5), `sign` (a key: the header \
-`x-signature` is then `sha256=` and the HMAC-SHA-256 of the body, in hexadecimal digits). A redirect is an answer, and \
-is not followed. Every status is an answer: see `res.ok`. In the drafts of an edit, nothing is sent.";
-
-pub(super) const DOC: &str = "\
-Sends an HTTP request with a method, such as `\"OPTIONS\"`, and calls the closure with an error text, or with `()` and \
-the answer. The options are those of `http::get`.
-
-```rhai
-http::request(\"OPTIONS\", \"https://api.example.com/users\", #{ timeout: 3000 }, |err, res| {
-    if err == () { print(res.headers); }
-});
-```";

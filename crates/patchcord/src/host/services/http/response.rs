@@ -7,7 +7,7 @@ use rhai::{Dynamic, EvalAltResult, INT, ImmutableString, Map, Module};
 use crate::{
     host::functions::{Functions, Signature},
     script::{parse_json, produce},
-    value::Binary,
+    value::{Binary, register_type},
 };
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
@@ -27,6 +27,13 @@ impl HttpResponse {
         Ok(text.map_err(|_| "the body of the answer is not UTF-8: `res.body` is its bytes")?)
     }
 
+    /// Returns everything that a script can read.
+    fn content(&self) -> Option<Dynamic> {
+        let body = Dynamic::from_blob(self.body.to_vec());
+        let parts = [INT::from(self.status).into(), self.headers().into(), body];
+        Some(Dynamic::from_array(parts.into()))
+    }
+
     /// Returns the headers by name, in lower case. Values of repeated headers are joined by commas.
     fn headers(&self) -> Map {
         let mut map = Map::new();
@@ -43,7 +50,7 @@ impl HttpResponse {
 
 /// Adds the name of the type, as scripts see it.
 pub(in crate::host::services) fn with_type_names(mut module: Module) -> Module {
-    module.set_custom_type::<HttpResponse>("HttpResponse");
+    register_type(&mut module, "HttpResponse", HttpResponse::content);
     module
 }
 

@@ -13,7 +13,7 @@ use jsonwebtoken::{
     jwk::{Jwk, JwkSet, PublicKeyUse},
 };
 use parking_lot::Mutex;
-use rhai::{Dynamic, EvalAltResult, FnPtr, Map};
+use rhai::{Dynamic, EvalAltResult, FnPtr, Map, Module};
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
 use super::{
@@ -31,6 +31,7 @@ use crate::{
         services::http::{Http, Prepared},
     },
     script::misuse,
+    value::register_type,
 };
 
 /// Age from which on keys are fetched again.
@@ -41,7 +42,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 const MAX_KEYS: usize = 64;
 /// Message for a client whose token cannot be verified now. The operator learns the reason.
 const NOT_AVAILABLE: &str = "the keys of the tokens are not available now";
-/// Maximum number of key sets of a host.
+/// Maximum number of key sets of a host. Beyond it, those that no script holds are forgotten.
 const MAX_SETS: usize = 16;
 /// Name of the function, for messages.
 pub(super) const NAME: &str = "jwt::jwks";
@@ -103,21 +104,19 @@ impl Key {
 }
 
 impl Jwks {
-    /// Creates the key set of a URL, and begins to fetch it.
+    /// Creates the key set of a URL.
     ///
     /// # Errors
     /// Fails if scripts may not reach the URL.
     pub(super) fn new(http: &Arc<Http>, url: &str) -> Result<Self, String> {
         let request = Prepared::new(NAME, "GET", url, rhai::Map::new())?;
         http.check(&request.target)?;
-        let set = Self(Arc::new(KeySet {
+        Ok(Self(Arc::new(KeySet {
             http: http.clone(),
             request,
             known: Mutex::default(),
             fetching: AsyncMutex::default(),
-        }));
-        set.refresh_later();
-        Ok(set)
+        })))
     }
 
     /// Returns the key with an id, as far as it is known already. Keys that are missing or old are fetched meanwhile.
@@ -165,10 +164,15 @@ impl Jwks {
     }
 
     fn refresh_later(&self) {
-        let set = self.clone();
+        // A set that is forgotten meanwhile is not fetched.
+        let set = Arc::downgrade(&self.0);
         // Outside a runtime, such as in a check, nothing is fetched.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { set.refresh().await });
+            runtime.spawn(async move {
+                if let Some(set) = set.upgrade() {
+                    Self(set).refresh().await;
+                }
+            });
         }
     }
 
@@ -230,23 +234,43 @@ impl Known {
     }
 }
 
-/// Key sets by URL, so that a script may name one at each use.
-type Sets = Mutex<HashMap<String, Jwks>>;
+/// Key sets by URL, so that a script may name one at each use. Each has the number of its last use.
+#[derive(Debug, Default)]
+struct Sets {
+    by_url: HashMap<String, (Jwks, u64)>,
+    /// Number of uses.
+    uses: u64,
+}
 
-/// Returns the key set of a URL.
-fn set(http: &Arc<Http>, sets: &Sets, url: &str) -> Result<Jwks, String> {
-    let mut sets = sets.lock();
-    if let Some(set) = sets.get(url) {
-        return Ok(set.clone());
+impl Sets {
+    /// Returns the key set of a URL.
+    fn get(&mut self, http: &Arc<Http>, url: &str) -> Result<Jwks, String> {
+        self.uses += 1;
+        if let Some((set, used)) = self.by_url.get_mut(url) {
+            *used = self.uses;
+            return Ok(set.clone());
+        }
+        let set = Jwks::new(http, url)?;
+        if self.by_url.len() >= MAX_SETS && !self.forget_one() {
+            return Err(format!(
+                "`{NAME}` keeps the keys of at most {MAX_SETS} URLs"
+            ));
+        }
+        set.refresh_later();
+        self.by_url.insert(url.to_owned(), (set.clone(), self.uses));
+        Ok(set)
     }
-    if sets.len() >= MAX_SETS {
-        return Err(format!(
-            "`{NAME}` keeps the keys of at most {MAX_SETS} URLs"
-        ));
+
+    /// Forgets the key set that was used least recently, of those that no script holds. Returns `false` if there is none.
+    fn forget_one(&mut self) -> bool {
+        let sets = self.by_url.iter();
+        let unused = sets.filter(|(_, (set, _))| Arc::strong_count(&set.0) == 1);
+        let oldest = unused.min_by_key(|(_, (_, used))| *used);
+        let Some(url) = oldest.map(|(url, _)| url.clone()) else {
+            return false;
+        };
+        self.by_url.remove(&url).is_some()
     }
-    let set = Jwks::new(http, url)?;
-    sets.insert(url.to_owned(), set.clone());
-    Ok(set)
 }
 
 const JWKS: &str = "\
@@ -279,13 +303,21 @@ fn on_handshake(socket, next) {
 }
 ```";
 
+/// Adds the name of the type, as scripts see it.
+pub(in crate::host::services) fn with_type_names(mut module: Module) -> Module {
+    register_type::<Jwks>(&mut module, "KeySet", |set| {
+        Some(set.0.request.target.url().into())
+    });
+    module
+}
+
 /// Adds the functions for key sets.
 pub(in crate::host::services) fn with_key_sets(
     http: &Arc<Http>,
     functions: Functions,
 ) -> Functions {
-    let (http, sets) = (http.clone(), Sets::default());
-    let jwks = move |url: &str| -> Fallible<Jwks> { set(&http, &sets, url).map_err(misuse) };
+    let (http, sets) = (http.clone(), Mutex::<Sets>::default());
+    let jwks = move |url: &str| -> Fallible<Jwks> { sets.lock().get(&http, url).map_err(misuse) };
     let types = [
         (TypeId::of::<Dynamic>(), type_name::<Dynamic>()),
         (TypeId::of::<Jwks>(), type_name::<Jwks>()),

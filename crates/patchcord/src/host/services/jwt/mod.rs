@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 #[cfg(feature = "http")]
 use self::jwks::Jwks;
 #[cfg(feature = "http")]
-pub(super) use self::jwks::with_key_sets;
+pub(super) use self::jwks::{with_key_sets, with_type_names};
 use self::verify::Fallible;
 use super::given::Given;
 use crate::{

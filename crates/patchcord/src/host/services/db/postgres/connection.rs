@@ -12,14 +12,18 @@ use tokio_postgres::{
 
 use super::{
     from_server::{self, Raw},
+    tls::Tls,
     to_server,
     wire::{OUTSIDE_TRANSACTION, Seen, Wire},
 };
-use crate::host::services::db::{
-    bounds::Bounds,
-    failure::Failure,
-    rows::{self, Room},
-    statement::{Job, Outcome, Statement, Wanted},
+use crate::host::{
+    options::PostgresServer,
+    services::db::{
+        bounds::Bounds,
+        failure::Failure,
+        rows::{self, Room},
+        statement::{Job, Outcome, Statement, Wanted},
+    },
 };
 
 /// Maximum number of prepared statements that a connection keeps.
@@ -35,13 +39,35 @@ const STALE: &str = "RevalidateCachedQuery";
 /// Place in the server of the error that a text contains several statements.
 const SEVERAL: &str = "exec_parse_message";
 
+/// Server, or several with the same data.
+#[derive(Debug)]
+pub(super) struct Server {
+    config: Config,
+    tls: Tls,
+}
+
+impl Server {
+    pub(super) fn new(server: PostgresServer) -> Self {
+        let mut config = server.config;
+        if config.get_application_name().is_none() {
+            config.application_name("patchcord");
+        }
+        Self {
+            config,
+            tls: Tls::new(server.encryption),
+        }
+    }
+}
+
 /// Connection to a server.
 pub(super) struct Connection {
     client: Client,
     /// Task that reads and writes.
     driver: JoinHandle<()>,
     seen: Arc<Seen>,
-    host: (Host, u16),
+    server: Arc<Server>,
+    /// Host of the server, and its port.
+    place: (Host, u16),
     /// Statements that the server has prepared, the last used ones at the end.
     prepared: VecDeque<(ImmutableString, Prepared)>,
     /// `true` while a statement runs whose end the host has not seen.
@@ -81,20 +107,16 @@ impl From<Failure> for Problem {
 
 impl Connection {
     /// Opens a connection to the first host that accepts one.
-    pub(super) async fn open(config: &Config, bounds: &Bounds) -> Result<Self, Failure> {
+    pub(super) async fn open(server: &Arc<Server>, bounds: &Bounds) -> Result<Self, Failure> {
         let maximum = bounds.max_bytes.saturating_add(OVERHEAD);
-        let mut ports = config.get_ports().iter().copied().cycle();
+        let mut ports = server.config.get_ports().iter().copied().cycle();
         let mut failed = None;
-        for host in config.get_hosts() {
+        for host in server.config.get_hosts() {
             let port = ports.next().unwrap_or(PORT);
-            match Wire::connect(host, port, maximum).await {
-                Err(error) => {
-                    let reason = format!("the database cannot be reached: {}", error.kind());
-                    let detail = format!("{host:?} port {port}: {error}");
-                    failed = Some(Failure::with_detail(&reason, &detail));
-                }
-                Ok((wire, seen)) => {
-                    return Self::log_in(config, (host.clone(), port), (wire, seen), bounds).await;
+            match Wire::connect(host, port, &server.tls, maximum).await {
+                Err(failure) => failed = Some(failure),
+                Ok(opened) => {
+                    return Self::log_in(server, (host.clone(), port), opened, bounds).await;
                 }
             }
         }
@@ -102,16 +124,13 @@ impl Connection {
     }
 
     async fn log_in(
-        config: &Config,
-        host: (Host, u16),
+        server: &Arc<Server>,
+        place: (Host, u16),
         (wire, seen): (Wire, Arc<Seen>),
         bounds: &Bounds,
     ) -> Result<Self, Failure> {
-        let mut config = config.clone();
-        if config.get_application_name().is_none() {
-            config.application_name("patchcord");
-        }
-        let opened = config.connect_raw(wire, NoTls).await;
+        // What needs encryption is encrypted already.
+        let opened = server.config.connect_raw(wire, NoTls).await;
         let refused = |error: &Error| {
             let code = error
                 .code()
@@ -131,7 +150,8 @@ impl Connection {
             client,
             driver,
             seen,
-            host,
+            server: server.clone(),
+            place,
             prepared: VecDeque::new(),
             is_running: false,
         };
@@ -165,8 +185,8 @@ impl Connection {
             // The task that reads and writes takes leave of the server once nothing refers to it any more.
             return;
         }
-        let (host, port) = &self.host;
-        if let Ok((wire, _)) = Wire::connect(host, *port, OVERHEAD).await {
+        let (host, port) = &self.place;
+        if let Ok((wire, _)) = Wire::connect(host, *port, &self.server.tls, OVERHEAD).await {
             let token = self.client.cancel_token();
             let _ = token.cancel_query_raw(wire, NoTls).await;
         }

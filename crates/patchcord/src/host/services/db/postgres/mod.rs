@@ -6,37 +6,37 @@
 
 mod connection;
 mod from_server;
+mod tls;
 mod to_server;
 mod wire;
 
 use std::sync::Arc;
 
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout, timeout_at},
-};
-use tokio_postgres::Config;
-
-use self::connection::Connection;
+use self::connection::{Connection, Server};
 use super::{
     bounds::Bounds,
     failure::Failure,
     pool::Pool,
     statement::{Job, Outcome},
 };
+use crate::host::options::PostgresServer;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout, timeout_at},
+};
 
 /// Database of a PostgreSQL server.
 #[derive(Debug)]
 pub(super) struct Postgres {
-    config: Arc<Config>,
+    server: Arc<Server>,
     pool: Pool<Connection>,
     bounds: Bounds,
 }
 
 impl Postgres {
-    pub(super) fn new(config: Config, pool: usize, bounds: Bounds) -> Self {
+    pub(super) fn new(server: PostgresServer, pool: usize, bounds: Bounds) -> Self {
         Self {
-            config: Arc::new(config),
+            server: Arc::new(Server::new(server)),
             pool: Pool::new(pool),
             bounds,
         }
@@ -50,7 +50,7 @@ impl Postgres {
         let mut connection = match self.pool.take(Connection::is_open) {
             Some(connection) => connection,
             None => {
-                let opened = Connection::open(&self.config, &self.bounds);
+                let opened = Connection::open(&self.server, &self.bounds);
                 let opened = timeout_at(deadline, opened).await;
                 opened.map_err(|_| Failure::timeout(limit))??
             }

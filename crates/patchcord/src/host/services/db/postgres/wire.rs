@@ -16,6 +16,9 @@ use tokio::{
 };
 use tokio_postgres::config::Host;
 
+use super::tls::{Stream, Tls, TlsFailure};
+use crate::host::services::db::failure::Failure;
+
 /// Size of the head of a message in bytes: its type, and its length.
 const HEAD: usize = 5;
 /// Size of the length of a message in bytes, which counts itself.
@@ -44,10 +47,6 @@ impl Seen {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
 /// Stream of a connection. It ends with an error before a message that is larger than the maximum, which tokio-postgres
 /// would read into memory as a whole.
 pub(super) struct Wire {
@@ -66,17 +65,32 @@ impl Wire {
     pub(super) async fn connect(
         host: &Host,
         port: u16,
+        tls: &Tls,
         maximum: usize,
-    ) -> io::Result<(Self, Arc<Seen>)> {
+    ) -> Result<(Self, Arc<Seen>), Failure> {
+        let failed = |reason: &str, error: &str| {
+            Failure::with_detail(reason, &format!("{host:?} port {port}: {error}"))
+        };
+        let unreachable = |error: io::Error| {
+            let reason = format!("the database cannot be reached: {}", error.kind());
+            failed(&reason, &error.to_string())
+        };
         let stream: Box<dyn Stream> = match host {
             Host::Tcp(name) => {
-                let stream = TcpStream::connect((name.as_str(), port)).await?;
-                stream.set_nodelay(true)?;
-                Box::new(stream)
+                let stream = tcp(name, port).await.map_err(unreachable)?;
+                let encrypted = tls.encrypt(stream, name).await;
+                encrypted.map_err(|failure| match failure {
+                    TlsFailure::Network(error) => unreachable(error),
+                    TlsFailure::Refused { reason, detail } => {
+                        let reason =
+                            format!("the connection to the database cannot be encrypted: {reason}");
+                        failed(&reason, &detail)
+                    }
+                })?
             }
             Host::Unix(folder) => {
                 let stream = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}")));
-                Box::new(stream.await?)
+                Box::new(stream.await.map_err(unreachable)?)
             }
         };
         let seen = Arc::<Seen>::default();
@@ -118,6 +132,12 @@ impl Wire {
         }
         Ok(())
     }
+}
+
+async fn tcp(name: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((name, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 impl AsyncRead for Wire {

@@ -1,18 +1,10 @@
-//! One connection to SQLite.
+//! Runs statements on one connection to SQLite.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use rusqlite::{
-    Connection, Error, ErrorCode, OpenFlags,
-    config::DbConfig,
-    hooks::{AuthAction, AuthContext, Authorization},
-    limits::Limit,
-};
+use rusqlite::{Connection, Error};
 
-use super::value;
+use super::{failure::failure, open::Access, value};
 use crate::host::services::db::{
     bounds::Bounds,
     failure::Failure,
@@ -23,36 +15,6 @@ use crate::host::services::db::{
 
 /// Number of instructions of SQLite between two looks at the clock.
 const STEPS: i32 = 1_000;
-/// Maximum number of prepared statements that a connection keeps.
-const MAX_PREPARED: usize = 100;
-/// Minimum of the maximum size of a value, in bytes.
-const MIN_VALUE: usize = 1 << 20;
-/// Maximum length of a pattern of `like`, in bytes, because the time of a match grows with it.
-const MAX_PATTERN: i32 = 1_000;
-/// Maximum number of pages of a database in memory: 256 MiB.
-const MAX_PAGES: u32 = 1 << 16;
-/// Pragmas that a script may use: those that change neither the safety of the file nor the connection.
-const PRAGMAS: [&str; 12] = [
-    "foreign_key_check",
-    "foreign_key_list",
-    "index_info",
-    "index_list",
-    "index_xinfo",
-    "integrity_check",
-    "optimize",
-    "quick_check",
-    "table_info",
-    "table_list",
-    "table_xinfo",
-    "user_version",
-];
-
-/// Access of a connection to its database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    Read,
-    Write,
-}
 
 /// Reason why a connection has not run the statements.
 #[derive(Debug)]
@@ -65,71 +27,6 @@ pub(super) enum Refused {
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
-    }
-}
-
-/// Opens a connection.
-pub(super) fn open(
-    file: Option<&Path>,
-    access: Access,
-    bounds: &Bounds,
-) -> Result<Connection, Failure> {
-    prepared(file, access, bounds).map_err(|error| {
-        Failure::with_detail(
-            "the file of the database cannot be opened",
-            &error.to_string(),
-        )
-    })
-}
-
-fn prepared(file: Option<&Path>, access: Access, bounds: &Bounds) -> Result<Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = match file {
-        Some(file) => Connection::open_with_flags(file, flags)?,
-        None => Connection::open_in_memory_with_flags(flags)?,
-    };
-    connection.busy_timeout(bounds.timeout)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    match (file, access) {
-        (None, _) => connection.pragma_update(None, "max_page_count", MAX_PAGES)?,
-        // Some file systems do not support the WAL mode; the file keeps its mode there.
-        (_, Access::Write) => {
-            connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-        }
-        (_, Access::Read) => connection.pragma_update(None, "query_only", true)?,
-    }
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    // `"text"` is the name of a column and no string, as in PostgreSQL.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
-    let largest = bounds.max_bytes.max(MIN_VALUE);
-    connection.set_limit(
-        Limit::SQLITE_LIMIT_LENGTH,
-        i32::try_from(largest).unwrap_or(i32::MAX),
-    )?;
-    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN)?;
-    connection.set_prepared_statement_cache_capacity(MAX_PREPARED);
-    connection.authorizer(Some(authorize))?;
-    Ok(connection)
-}
-
-/// Decides what statements of scripts may do: reach no other file, and change no setting.
-fn authorize(context: AuthContext<'_>) -> Authorization {
-    let is_allowed = match context.action {
-        AuthAction::Attach { .. } | AuthAction::Detach { .. } => false,
-        AuthAction::Pragma { pragma_name, .. } => {
-            let name = pragma_name.to_ascii_lowercase();
-            PRAGMAS.contains(&name.as_str())
-        }
-        _ => true,
-    };
-    match is_allowed {
-        true => Authorization::Allow,
-        false => Authorization::Deny,
     }
 }
 
@@ -261,49 +158,4 @@ fn one(
         true => connection.changes(),
         false => 0,
     }))
-}
-
-/// Returns the SQLSTATE of PostgreSQL for a violated constraint, so that scripts can tell them apart in either database.
-const fn sql_state(extended: i32) -> Option<&'static str> {
-    use rusqlite::ffi;
-
-    match extended {
-        ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY => Some("23505"),
-        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => Some("23503"),
-        ffi::SQLITE_CONSTRAINT_NOTNULL => Some("23502"),
-        ffi::SQLITE_CONSTRAINT_CHECK => Some("23514"),
-        _ => None,
-    }
-}
-
-/// Describes an error of SQLite.
-fn failure(error: &Error, bounds: &Bounds) -> Failure {
-    let (of_sqlite, message) = match error {
-        Error::SqliteFailure(error, message) => (error, message.clone()),
-        Error::SqlInputError { error, msg, .. } => (error, Some(msg.clone())),
-        Error::MultipleStatement => {
-            let problem = "one call runs one statement: use `db::transaction` for several";
-            return problem.to_owned().into();
-        }
-        Error::Empty => return "the statement is empty".to_owned().into(),
-        other => return other.to_string().into(),
-    };
-    let message = message.unwrap_or_else(|| of_sqlite.to_string());
-    match of_sqlite.code {
-        ErrorCode::OperationInterrupted => Failure::timeout(bounds.timeout),
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
-            let limit = humantime::format_duration(bounds.timeout);
-            format!("the database is in use by another program for longer than {limit}, the limit of `--db-timeout`")
-                .into()
-        }
-        ErrorCode::TooBig => bounds.too_large(),
-        ErrorCode::AuthorizationForStatementDenied => {
-            let problem = "the statement is not allowed: scripts cannot attach other files, nor change settings by `pragma`";
-            problem.to_owned().into()
-        }
-        _ => match sql_state(of_sqlite.extended_code) {
-            Some(state) => format!("{message} (SQLSTATE {state})").into(),
-            None => message.into(),
-        },
-    }
 }

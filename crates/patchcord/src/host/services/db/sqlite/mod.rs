@@ -5,6 +5,8 @@
 //! the WAL mode: a long query delays neither a write nor, while there are connections, another query.
 
 mod connection;
+mod failure;
+mod open;
 mod value;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -15,7 +17,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use self::connection::{Access, Refused};
+use self::{connection::Refused, open::Access};
 use super::{
     bounds::Bounds,
     failure::Failure,
@@ -123,7 +125,7 @@ impl Sqlite {
         let pool = self.pool(access);
         let mut connection = match pool.take(|_| true) {
             Some(connection) => connection,
-            None => connection::open(self.file.as_deref(), access, &self.bounds)?,
+            None => open::open(self.file.as_deref(), access, &self.bounds)?,
         };
         let stand_ins = self.stand_ins.as_deref();
         let outcomes = connection::run(
