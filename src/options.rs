@@ -7,7 +7,8 @@ use anyhow::bail;
 use clap::{ArgAction::Set, Args, builder::BoolishValueParser};
 
 use super::values::{
-    self, Count, DatabaseUrls, EnvRules, LogFormat, Maximum, OnRebindFailure, Size, Time, Transport,
+    self, Count, DatabaseUrls, EnvRules, LogFormat, Maximum, OnRebindFailure, Size, Time,
+    TimeOrZero, Transport,
 };
 use patchcord::{
     host::{
@@ -243,6 +244,10 @@ struct ClientOptions {
     #[arg(long, value_name = "COUNT", default_value_t = Count(Options::default().clients.max_namespaces_per_client),
         env = "PATCHCORD_MAX_NAMESPACES_PER_CLIENT")]
     max_namespaces_per_client: Count,
+    /// Time for which a key of `socket.present` stays present after its last socket has disconnected; `0s` for none
+    #[arg(long, value_name = "TIME", default_value_t = TimeOrZero(Options::default().clients.presence_grace),
+        env = "PATCHCORD_PRESENCE_GRACE")]
+    presence_grace: TimeOrZero,
     /// Number of trusted reverse proxies in front of the server (1 without a value), whose `X-Forwarded-For` and
     /// `X-Forwarded-Host` are used. Set it only if the proxies write these headers
     #[arg(long, value_name = "COUNT", num_args = 0..=1, require_equals = true, default_value = "0",
@@ -476,6 +481,14 @@ struct LimitOptions {
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().rooms),
         env = "PATCHCORD_MAX_ROOMS")]
     max_rooms: Count,
+    /// Maximum number of keys that one socket holds with `socket.present`
+    #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().presence_keys),
+        env = "PATCHCORD_MAX_PRESENCE_KEYS")]
+    max_presence_keys: Count,
+    /// Maximum number of bytes that the keys and the data of `socket.present` hold in one namespace
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().presence),
+        env = "PATCHCORD_MAX_PRESENCE")]
+    max_presence: Size,
     /// Maximum number of acks that the closures of one socket may wait for at a time
     #[arg(long, value_name = "COUNT", default_value_t = Count(Limits::default().acks),
         env = "PATCHCORD_MAX_ACKS")]
@@ -561,6 +574,7 @@ impl ServeOptions {
         options.clients.max_events_per_second = clients.max_events_per_second.map(|count| count.0);
         options.transport.max_attachments = clients.max_attachments.0;
         options.clients.ack_errors = clients.ack_errors;
+        options.clients.presence_grace = clients.presence_grace.0;
         options.clients.max_namespaces = clients.max_namespaces.0;
         options.clients.max_namespaces_per_client = clients.max_namespaces_per_client.0;
         options.reload.poll = self.poll.map(|time| time.0);
@@ -597,6 +611,8 @@ impl LimitOptions {
         limits.socket_data = self.max_socket_data.0;
         limits.io_data = self.max_io_data.0;
         limits.rooms = self.max_rooms.0;
+        limits.presence_keys = self.max_presence_keys.0;
+        limits.presence = self.max_presence.0;
         limits.acks = self.max_acks.0;
         limits.pending_calls = self.max_pending_calls.0;
         limits

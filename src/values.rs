@@ -6,6 +6,27 @@ use clap::ValueEnum;
 use patchcord::host;
 pub(super) use patchcord::script::Time;
 
+/// Length of time that may be zero, such as `0s` or `25s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TimeOrZero(pub(super) Duration);
+
+impl FromStr for TimeOrZero {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match humantime::parse_duration(text) {
+            Ok(time) if time.is_zero() => Ok(Self(time)),
+            _ => text.parse().map(|Time(time)| Self(time)),
+        }
+    }
+}
+
+impl fmt::Display for TimeOrZero {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Time(self.0).fmt(f)
+    }
+}
+
 /// Units of a [`Size`], the larger ones of a kind first.
 const UNITS: [(&str, usize); 7] = [
     ("GiB", 1 << 30),
@@ -294,6 +315,12 @@ mod tests {
         for text in ["", "25", "0s", "1000years", "soon", "-1s"] {
             assert!(text.parse::<Time>().is_err(), "{text}");
         }
+        for (text, seconds) in [("0", 0), ("0s", 0), ("5s", 5)] {
+            let time = Duration::from_secs(seconds);
+            assert_eq!(text.parse(), Ok(TimeOrZero(time)), "{text}");
+        }
+        assert!("5".parse::<TimeOrZero>().is_err());
+        assert_eq!(TimeOrZero(Duration::ZERO).to_string(), "0s");
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(crate) mod handshake;
 mod hooks;
 mod limit;
 mod namespaces;
+mod presence;
+mod presence_model;
 mod rooms;
 mod scripts;
 mod timers;

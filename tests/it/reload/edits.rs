@@ -15,6 +15,7 @@ mod helpers;
 mod hooks;
 mod nested;
 mod paths;
+mod presence;
 mod self_value;
 mod timers;
 mod together;

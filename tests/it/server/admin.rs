@@ -34,6 +34,10 @@ async fn metrics_and_health_are_at_the_operators_address_only() {
         metrics.contains("patchcord_sockets_connected_total 0"),
         "{metrics}"
     );
+    assert!(
+        metrics.contains("patchcord_present_keys{namespace=\"/\"} 0"),
+        "{metrics}"
+    );
     for path in ["/healthz", "/readyz"] {
         let answer = get(admin, path).await;
         assert!(

@@ -37,6 +37,8 @@ pub(crate) fn lower(limits: &mut Limits, name: &str, number: &str) {
         "socket_data" => &mut limits.socket_data,
         "io_data" => &mut limits.io_data,
         "rooms" => &mut limits.rooms,
+        "presence_keys" => &mut limits.presence_keys,
+        "presence" => &mut limits.presence,
         "acks" => &mut limits.acks,
         "pending_calls" => &mut limits.pending_calls,
         other => panic!("no such limit: {other}"),

@@ -26,7 +26,7 @@ pub(crate) struct Io(
 );
 
 impl Io {
-    fn namespace(&self, word: &str) -> Fallible<Arc<Namespace>> {
+    pub(super) fn namespace(&self, word: &str) -> Fallible<Arc<Namespace>> {
         let here = turn(&format!("io.{word}"))?;
         Ok(self.0.as_ref().unwrap_or(here.namespace()).clone())
     }

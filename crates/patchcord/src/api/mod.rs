@@ -17,6 +17,7 @@ mod log;
 mod operator;
 mod outside;
 mod payload;
+mod presence;
 pub(crate) mod registration;
 mod reply;
 mod rooms;
@@ -117,6 +118,7 @@ fn register(engine: &mut Engine) {
     io::register(&mut module);
     sockets::register(&mut module);
     rooms::register(&mut module);
+    presence::register(&mut module);
     data::register(&mut module);
     binary::register(&mut module);
     log::register(engine, &mut module);

@@ -17,6 +17,9 @@ use crate::script::{
     stale, stale_in_value,
 };
 
+/// Keys of the presence that `on_connection` adds to its socket, each with its meta, and removes (`None`).
+pub type Presented = BTreeMap<ImmutableString, Option<Dynamic>>;
+
 /// Result of `on_connection` for a connection.
 #[derive(Debug, Default)]
 #[non_exhaustive]
@@ -27,6 +30,8 @@ pub struct DraftResult {
     pub data: BTreeMap<Identifier, Option<Dynamic>>,
     /// Rooms that `on_connection` joined (`true`) or left.
     pub rooms: BTreeMap<String, bool>,
+    /// Keys of the presence that `on_connection` added, each with its meta, or removed (`None`).
+    pub present: Presented,
     /// Tape of the outside reads of `on_connection`.
     pub tape: Option<Box<Tape>>,
     /// `true` if `on_connection` called functions that return what they change, such as `incr`, and that must therefore

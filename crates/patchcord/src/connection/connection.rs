@@ -23,15 +23,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Adopted, Adoption, Client, Continuation, Data, Drafts, HandshakeReply, Link, Namespace,
-    OUTGOING, Period, Registered, RegisteredBy, Tape, Work,
+    OUTGOING, Period, PresenceLimits, Presented, Registered, RegisteredBy, Tape, Work,
     acks::Acks,
     adoption::adopt,
     listeners::bit,
     mailbox::Mailbox,
-    merge::{merge_data, merge_rooms},
+    merge::{merge_data, merge_presence, merge_rooms},
     namespace::UNSETTLED,
     pairs::{Past, identity},
     phase::{self, Phase},
+    registrations::PresenceEffect,
 };
 use crate::script::{Handler, Handles, Swap, Swapped, Use, Version, captured};
 
@@ -257,7 +258,8 @@ impl Connection {
     /// they send waits until its CONNECT is answered. The connection keeps `pass` until `on_connection` has run, or
     /// will never run, so that no reload decides before that.
     pub fn enter(self: &Arc<Self>, pass: Box<dyn Any + Send>) {
-        static ENTERED: AtomicU64 = AtomicU64::new(0);
+        // 0 is the position of what is not in the order, such as the unit of a namespace.
+        static ENTERED: AtomicU64 = AtomicU64::new(1);
         self.state().pass = Some(pass);
         if self.phase.advance(Phase::Handshaking, Phase::Accepted) {
             let place = ENTERED.fetch_add(1, Ordering::Relaxed);
@@ -266,7 +268,8 @@ impl Connection {
         }
     }
 
-    /// Returns the position of the connection in the order of connecting.
+    /// Returns the position of the connection in the order of connecting, which identifies it in this process; 0 before
+    /// it has entered its namespace.
     pub fn entered(&self) -> u64 {
         self.entered.load(Ordering::Relaxed)
     }
@@ -614,21 +617,22 @@ impl Connection {
             registered, acks, ..
         } = &mut *state;
         let (mut adopted, rest) = adopt((registered, acks), (old, new), handles, drafts);
-        let rest = rest.map(|(base, made)| {
-            state.tape = made.tape;
-            (base.data, base.rooms, made.data, made.rooms)
+        let rest = rest.map(|(base, mut made)| {
+            state.tape = made.tape.take();
+            (base, made)
         });
         state.registered.timers.start(&self.when_due());
         state.version = Some(new.clone());
         self.note_listens(state.registered.listeners.bits());
         drop(state);
-        if let Some((data, rooms, new_data, new_rooms)) = rest {
+        if let Some((base, made)) = rest {
             let first = self.data_at_handshake();
             let mut past = std::mem::take(&mut self.state().past);
-            let live = (self.data(), &first);
-            merge_data(live, (&data, new_data), &mut past, &mut adopted.carried);
+            let (live, carried) = ((self.data(), &first), &mut adopted.carried);
+            merge_data(live, (&base.data, made.data), &mut past, carried);
             self.state().past = past;
-            adopted.rooms = self.move_rooms(&rooms, &new_rooms);
+            adopted.rooms = self.move_rooms(&base.rooms, &made.rooms);
+            adopted.present = self.move_keys(&base.present, &made.present);
         }
         adopted
     }
@@ -653,6 +657,34 @@ impl Connection {
             }
         }
         rooms
+    }
+
+    /// Adds and removes keys of the socket's presence according to the differences between the new code and the
+    /// old code. Returns these keys.
+    fn move_keys(
+        &self,
+        base: &Presented,
+        new: &Presented,
+    ) -> Vec<(ImmutableString, PresenceEffect)> {
+        let changes = {
+            let live = self.namespace.held_by(self);
+            let mut past = std::mem::take(&mut self.state().past);
+            let changes = merge_presence(&live, (base, new), &mut past);
+            self.state().past = past;
+            changes
+        };
+        let done = changes.into_iter().map(|(key, meta, effect)| {
+            match meta {
+                Some(meta) => {
+                    let limits = PresenceLimits::NONE;
+                    // Without limits, nothing fails.
+                    let _ = self.namespace.present(self, key.clone(), meta, limits);
+                }
+                None => self.namespace.absent(self, &key),
+            }
+            (key, effect)
+        });
+        done.collect()
     }
 
     /// Returns the rooms to join (`true`) and to leave. `past` remembers the rooms that the client had left when the

@@ -11,10 +11,10 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 use rand::{SeedableRng, rngs::StdRng};
-use rhai::{Dynamic, Map};
+use rhai::{Dynamic, ImmutableString, Map};
 
 use super::{
-    Data, DraftResult, Registered,
+    Data, DraftResult, Presented, Registered,
     tape::{Before, Effect, KeyUse, MovedSockets, Outside, Playback, Read, Tape},
 };
 use crate::script::{CallMap, Handler};
@@ -43,6 +43,7 @@ pub struct Draft {
     copies: Mutex<Vec<(Arc<Data>, Arc<Data>)>>,
     /// Rooms that were joined (`true`) and left.
     rooms: Mutex<BTreeMap<String, bool>>,
+    present: Mutex<Presented>,
     now: i64,
     random: Mutex<StdRng>,
     playback: Mutex<Playback>,
@@ -65,6 +66,7 @@ impl Draft {
             registered: Mutex::default(),
             copies: Mutex::default(),
             rooms: Mutex::default(),
+            present: Mutex::default(),
             now: frozen.now,
             random: Mutex::new(StdRng::seed_from_u64(frozen.seed)),
             playback: Mutex::new(Playback::new(tape, calls)),
@@ -177,6 +179,11 @@ impl Draft {
         rooms.extend(names.into_iter().map(|name| (name, joined)));
     }
 
+    /// Records a key of the presence that the draft adds, with its meta, or removes (`None`).
+    pub fn set_present(&self, key: ImmutableString, meta: Option<Dynamic>) {
+        self.present.lock().insert(key, meta);
+    }
+
     /// Returns the rooms of a connection as the draft sees them. `live` has the rooms that the connection is in.
     pub fn rooms(&self, live: Vec<String>) -> Vec<String> {
         let mut rooms: BTreeSet<_> = live.into_iter().collect();
@@ -200,6 +207,7 @@ impl Draft {
             registered: std::mem::take(&mut *self.registered()),
             data: own.map(|(_, copy)| copy.changes()).unwrap_or_default(),
             rooms: self.rooms.lock().clone(),
+            present: std::mem::take(&mut *self.present.lock()),
             tape: self.playback.lock().take(),
             draws: self.draws.load(Ordering::Relaxed),
             disconnects: self.disconnects.load(Ordering::Relaxed),

@@ -57,6 +57,8 @@ pub enum Work {
     Load(Option<mpsc::Sender<Adopted>>),
     /// A backend calls the namespace: runs `on_api` in the unit of the namespace.
     Api(Box<ApiCall>),
+    /// A key has become present or absent: runs `on_present` or `on_absent` in the unit of the namespace.
+    Presence,
     /// The host inspects or changes the connection, in the connection's turn.
     Visit(Visit),
 }

@@ -1,5 +1,5 @@
-//! Three-way merge of the other effects of `on_connection`, besides listeners and timers: keys of `socket.data`, and
-//! rooms.
+//! Three-way merge of the other effects of `on_connection`, besides listeners and timers: keys of `socket.data`, rooms,
+//! and presence.
 //!
 //! *Base* is what the old code produces, and *new* is what the new code produces. Changes that the connection has made
 //! since then are kept.
@@ -9,13 +9,14 @@ use std::{
     sync::Arc,
 };
 
-use rhai::{Dynamic, Identifier, Map};
+use rhai::{Dynamic, Identifier, ImmutableString, Map};
 
 use super::{
-    Data,
+    Data, Presented,
     pairs::{Past, identity},
+    registrations::PresenceEffect,
 };
-use crate::script::{CarriedState, merge};
+use crate::script::{CarriedState, Merged, merge};
 
 type Written = BTreeMap<Identifier, Option<Dynamic>>;
 
@@ -79,4 +80,50 @@ pub(super) fn merge_rooms(
         changes.retain(|(room, joins)| live.contains(room) != *joins);
     }
     changes
+}
+
+/// Returns the keys to add, each with its meta, and to remove (`None`), for a socket that holds the keys `live`. Where
+/// the new code differs from the old code, a key that only the new code adds is added, one that only the old code added
+/// is removed, and the meta of one that both add is merged. `past` has the same purpose as for `socket.data`.
+pub(super) fn merge_presence(
+    live: &BTreeMap<ImmutableString, Dynamic>,
+    (base, new): (&Presented, &Presented),
+    past: &mut Past,
+) -> Vec<(ImmutableString, Option<Dynamic>, PresenceEffect)> {
+    let mut changes = Vec::new();
+    let metas = |presented: &Presented, key: &str| presented.get(key).cloned().flatten();
+    for key in base.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+        let (before, after, has) = (metas(base, key), metas(new, key), live.get(key));
+        let (did, does) = (before.is_some(), after.is_some());
+        if did && does {
+            let merged = merge(before.as_ref(), after.as_ref(), has);
+            if let (Some(meta), true) = (new_value(merged), has.is_some()) {
+                changes.push((key.clone(), Some(meta), PresenceEffect::Replaced));
+            }
+        } else if did != does && has.is_some() == does {
+            past.remember(true, || identity(("present", &**key, does)));
+        } else if did != does {
+            if past.forget(|| identity(("present", &**key, !does))) {
+                continue;
+            }
+            let effect = match does {
+                true => PresenceEffect::Added,
+                false => PresenceEffect::Removed,
+            };
+            changes.push((key.clone(), after, effect));
+        } else if !base.contains_key(key) && has.is_some() {
+            // The new code removes a key that other code has added.
+            changes.push((key.clone(), None, PresenceEffect::Removed));
+        }
+    }
+    changes
+}
+
+/// Returns the value that a merge sets; `None` if the connection keeps its own.
+fn new_value(merged: Merged) -> Option<Dynamic> {
+    match merged {
+        Merged::Same | Merged::Kept => None,
+        Merged::Followed(value) | Merged::Reset(value) => value,
+        Merged::Both(value) => Some(value),
+    }
 }

@@ -1,5 +1,6 @@
 //! State that the host holds for one namespace.
 
+mod presence;
 mod sends;
 
 use std::{
@@ -22,7 +23,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     Adopted, ApiCall, Client, Clock, Connection, Data, Named, NamespaceLink, NamespacePattern,
-    OutgoingEvent, SendError, Stage, Target, Work,
+    OutgoingEvent, SendError, Stage, Target, Work, presence::Presence,
 };
 use crate::{
     diagnostic::is_hidden,
@@ -71,6 +72,9 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Does the same on another thread, and then calls [`Namespace::load`].
     fn restore_and_load(&self, namespace: Arc<Namespace>, done: Option<mpsc::Sender<Adopted>>);
+
+    /// Returns the time for which a key stays present after its last socket has disconnected.
+    fn presence_grace(&self) -> Duration;
 }
 
 /// Source that serves a namespace.
@@ -108,6 +112,8 @@ pub struct Namespace {
     /// `true` once a connection has listened to outgoing events. From then on, broadcasts look for such listeners.
     outgoing: AtomicBool,
     data: Arc<Data>,
+    /// Keys that sockets hold; empty until a script uses presence.
+    presence: OnceLock<Box<Presence>>,
     link: OnceLock<Arc<dyn NamespaceLink>>,
     driver: Arc<dyn Driver>,
 }
@@ -241,6 +247,7 @@ impl Namespace {
             adopted: Mutex::default(),
             empty: Notify::new(),
             outgoing: AtomicBool::new(false),
+            presence: OnceLock::new(),
             link: OnceLock::new(),
             driver,
         }
@@ -308,11 +315,14 @@ impl Namespace {
         Reserved(self.clone())
     }
 
-    /// Removes all instances that have no connection, and that no client is about to enter. Returns their paths.
+    /// Removes all instances that have no connection and no presence, and that no client is about to enter. Returns
+    /// their paths.
     pub fn reclaim(&self) -> Vec<Arc<str>> {
         let mut unused = Vec::new();
         self.instances.write().retain(|_, instance| {
-            let is_used = instance.entering.load(Ordering::Acquire) > 0 || !instance.is_empty();
+            let is_used = instance.entering.load(Ordering::Acquire) > 0
+                || !instance.is_empty()
+                || !instance.is_without_presence();
             if !is_used {
                 unused.push(instance.clone());
             }
@@ -325,12 +335,12 @@ impl Namespace {
             .collect()
     }
 
-    /// Removes an instance, unless it has a connection. Returns `false` if it has one.
+    /// Removes an instance, unless it has a connection, or a key that is still present. Returns `false` if it has one.
     pub fn forget(&self, path: &str) -> bool {
         let mut instances = self.instances.write();
         let empty = instances
             .get(path)
-            .is_some_and(|instance| instance.is_empty());
+            .is_some_and(|instance| instance.is_empty() && instance.is_without_presence());
         let forgotten = match empty {
             true => instances.remove(path),
             false => None,
@@ -463,8 +473,8 @@ impl Namespace {
         connections.insert(connection.id().clone(), connection);
     }
 
-    /// Removes a connection. A different connection that has the same id is kept.
-    pub fn leave(&self, connection: &Connection) {
+    /// Removes a connection, and the keys of its presence. A different connection that has the same id is kept.
+    pub fn leave(self: &Arc<Self>, connection: &Connection) {
         let mut connections = self.connections.write();
         if connections
             .get(connection.id())
@@ -484,6 +494,8 @@ impl Namespace {
                 self.driver.unused(&self.path);
             }
         }
+        // Hooks that run because of this no longer find the connection.
+        self.end_presence_of(connection);
     }
 
     /// Schedules `on_load` of the version that serves, if it has this hook. If a store has the data of the namespace,
@@ -527,8 +539,12 @@ impl Namespace {
         self.adopted.lock().take().map(|adopted| *adopted)
     }
 
-    /// Ends the unit of the namespace, with its timers and its waiting closures.
+    /// Ends the unit of the namespace, with its timers, its waiting closures, and the presence of sockets that have
+    /// left.
     pub fn close_context(&self) {
+        if let Some(presence) = self.presence.get() {
+            presence.reset(false);
+        }
         let own = self.own.lock().take();
         if let Some(own) = own {
             own.close();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rhai::Dynamic;
+use rhai::{Dynamic, ImmutableString};
 
 use super::{Listeners, Timers, listeners::Changes, pairs::paired};
 use crate::script::{
@@ -173,6 +173,18 @@ pub(super) struct Merge {
     pub(super) gone: Vec<Handler>,
 }
 
+/// Effect of an adoption on a key of the socket's presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PresenceEffect {
+    /// The socket holds the key now.
+    Added,
+    /// The socket no longer holds the key.
+    Removed,
+    /// The socket still holds the key, with another meta.
+    Replaced,
+}
+
 /// Effects of an adoption.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -187,6 +199,8 @@ pub struct Adopted {
     pub changes: Changes,
     /// Rooms that were joined (`true`) or left.
     pub rooms: Vec<(String, bool)>,
+    /// Keys of the presence that were added or removed, or have a new meta.
+    pub present: Vec<(ImmutableString, PresenceEffect)>,
     /// `true` if the drafts have read the current state, because the tape was too large to keep.
     pub untaped: bool,
     /// `true` if the new `on_connection` would disconnect the client, and the old one did not. The connection then

@@ -23,7 +23,7 @@ use strum::IntoStaticStr;
 pub use counter::Counter;
 pub use counters::Counters;
 pub use refusal::{ConnectRefusal, RefusedConnects};
-pub use reload::{Failure, Reload, Room, Silent, StaleCode, Variable};
+pub use reload::{Failure, PresentKey, Reload, Room, Silent, StaleCode, Variable};
 pub(crate) use script_metrics::{Change, Labels, Noted, ScriptMetrics};
 pub use script_metrics::{MetricKind, MetricSeries, MetricValue, ScriptMetric};
 pub use text::EventText;

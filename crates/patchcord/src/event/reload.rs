@@ -56,6 +56,8 @@ pub struct Reload {
     pub variables: Vec<Variable>,
     /// Rooms that connections have joined or left because of the edit.
     pub rooms: Vec<Room>,
+    /// Keys of `socket.present` that connections hold, or no longer hold, because of the edit.
+    pub present: Vec<PresentKey>,
     /// Number of connections that were started over, because the script has a comment `// @reset`.
     pub reset: usize,
     /// Number of connections whose `on_connection` fails, as it did before. They have everything that it registered
@@ -145,6 +147,20 @@ pub struct Room {
     pub left: usize,
 }
 
+/// Key of `socket.present` that connections hold, or no longer hold, because of an edit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PresentKey {
+    /// The key.
+    pub key: String,
+    /// Number of connections that hold it now, and did not before.
+    pub added: usize,
+    /// Number of connections that no longer hold it.
+    pub removed: usize,
+    /// Number of connections that hold it with another meta.
+    pub replaced: usize,
+}
+
 /// Reason why `on_connection` fails on live connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -167,6 +183,7 @@ impl Reload {
             self.code.is_empty(),
             self.variables.is_empty(),
             self.rooms.is_empty(),
+            self.present.is_empty(),
         ];
         is_empty.iter().all(|is_empty| *is_empty)
             && self.failures.is_empty()

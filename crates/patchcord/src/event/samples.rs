@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    ChangeKind, CodeChange, ConnectRefusal, Failure, HostEvent, KeptReason, Level, Reload,
-    RollbackReason, Room, Silent, StagedScript, StaleCode, UnchangedScript, Variable,
+    ChangeKind, CodeChange, ConnectRefusal, Failure, HostEvent, KeptReason, Level, PresentKey,
+    Reload, RollbackReason, Room, Silent, StagedScript, StaleCode, UnchangedScript, Variable,
 };
 use crate::diagnostic::{Diagnostic, Frame, FrameKind, Origin, Place, Severity};
 
@@ -348,6 +348,12 @@ fn reload(text: &str) -> Reload {
             name: owned(),
             joined: 7,
             left: 7,
+        }],
+        present: vec![PresentKey {
+            key: owned(),
+            added: 7,
+            removed: 7,
+            replaced: 7,
         }],
         failing: 7,
         disconnected: 7,

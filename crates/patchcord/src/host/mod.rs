@@ -488,6 +488,24 @@ impl Host {
         sockets.collect()
     }
 
+    /// Returns the number of keys of `socket.present` that are present now, by namespace. Keys of an instance count for
+    /// its dynamic namespace.
+    ///
+    /// ```
+    /// # async fn run(host: patchcord::Host) {
+    /// for (namespace, keys) in host.present_keys() {
+    ///     println!("{namespace}: {keys} online");
+    /// }
+    /// # }
+    /// ```
+    pub fn present_keys(&self) -> BTreeMap<Arc<str>, usize> {
+        let roots = self.state.namespaces.roots();
+        let keys = roots
+            .iter()
+            .map(|namespace| (namespace.path().clone(), namespace.present_count()));
+        keys.collect()
+    }
+
     /// Returns the options of the host.
     ///
     /// ```
@@ -762,6 +780,8 @@ impl Host {
             let permit = state.reloader.permit().await;
             let gate = state.lifecycle.close_gate().await;
             let namespaces = state.namespaces.all();
+            // Nobody becomes absent because the server ends.
+            namespaces.iter().for_each(|one| one.end_presence());
             let mut links = Vec::new();
             for connection in namespaces.iter().flat_map(|one| one.connections()) {
                 links.extend(connection.link());

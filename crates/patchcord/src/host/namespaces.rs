@@ -145,11 +145,12 @@ impl Namespaces {
         drop(known);
     }
 
-    /// Closes the units of all namespaces, because a unit and its namespace reference each other.
+    /// Closes the units of all namespaces for good, because a unit and its namespace reference each other.
     pub(super) fn end_units(&self) {
-        self.all()
-            .iter()
-            .for_each(|namespace| namespace.close_context());
+        for namespace in self.all() {
+            namespace.end_presence();
+            namespace.close_context();
+        }
     }
 
     /// Assigns to a namespace the path that it is about to serve. If a dynamic namespace has served the path until
@@ -433,6 +434,8 @@ fn displace(instance: &Namespace, script: &Arc<str>) -> Option<HostEvent> {
     for connection in &connections {
         connection.disconnect(false);
     }
+    // Otherwise the clients that leave would create the unit again.
+    instance.end_presence();
     instance.close_context();
     moved(instance, connections.len(), script)
 }

@@ -16,6 +16,10 @@ pub enum Hook {
     Reload,
     /// `on_api(request)`, or `on_api(request, reply)`
     Api,
+    /// `on_present(key)`, or `on_present(key, meta)`
+    Present,
+    /// `on_absent(key)`, or `on_absent(key, meta)`
+    Absent,
 }
 
 impl Hook {
@@ -28,17 +32,21 @@ impl Hook {
             Self::Load => "on_load",
             Self::Reload => "on_reload",
             Self::Api => "on_api",
+            Self::Present => "on_present",
+            Self::Absent => "on_absent",
         }
     }
 
     /// All hooks.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Handshake,
         Self::Connection,
         Self::Disconnect,
         Self::Load,
         Self::Reload,
         Self::Api,
+        Self::Present,
+        Self::Absent,
     ];
 
     /// Returns the name of the function with its parameters.
@@ -50,6 +58,8 @@ impl Hook {
             Self::Load => "on_load()",
             Self::Reload => "on_reload(socket, before)",
             Self::Api => "on_api(request, reply)",
+            Self::Present => "on_present(key, meta)",
+            Self::Absent => "on_absent(key, meta)",
         }
     }
 
@@ -62,6 +72,8 @@ impl Hook {
             Self::Load => include_str!("hooks/load.md"),
             Self::Reload => include_str!("hooks/reload.md"),
             Self::Api => include_str!("hooks/api.md"),
+            Self::Present => include_str!("hooks/present.md"),
+            Self::Absent => include_str!("hooks/absent.md"),
         }
     }
 
@@ -70,7 +82,12 @@ impl Hook {
         match self {
             Self::Load => 0,
             Self::Connection => 1,
-            Self::Handshake | Self::Disconnect | Self::Reload | Self::Api => 2,
+            Self::Handshake
+            | Self::Disconnect
+            | Self::Reload
+            | Self::Api
+            | Self::Present
+            | Self::Absent => 2,
         }
     }
 }

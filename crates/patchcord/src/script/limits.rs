@@ -76,6 +76,10 @@ pub struct Limits {
     pub io_data: usize,
     /// Maximum number of rooms of one socket.
     pub rooms: usize,
+    /// Maximum number of keys that one socket holds with `socket.present`.
+    pub presence_keys: usize,
+    /// Maximum size of all keys and metas of `socket.present` in one namespace, in bytes.
+    pub presence: usize,
     /// Maximum number of acks for which closures of one socket wait at a time.
     pub acks: usize,
     /// Maximum number of calls of asynchronous functions, such as `http::get`, for whose results the closures of one
@@ -185,6 +189,8 @@ impl Default for Limits {
             socket_data: 1 << 20,
             io_data: 16 << 20,
             rooms: 1_000,
+            presence_keys: 100,
+            presence: 16 << 20,
             acks: 1_000,
             pending_calls: 32,
         }

@@ -90,7 +90,7 @@ pub(crate) use library::{NoSum, shape_problem, sum};
 pub use limits::Limits;
 pub use load_error::LoadError;
 pub use loader::{Changes, Ignored, Loader, Memory};
-pub(crate) use merge::{is_same_value, merge};
+pub(crate) use merge::{Merged, is_same_value, merge};
 #[doc(hidden)]
 pub use meter::{MeterIsSet, is_measured, set_memory_meter};
 #[doc(hidden)]

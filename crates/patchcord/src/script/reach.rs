@@ -381,7 +381,16 @@ pub(super) struct Reaches([OnceLock<Reach>; Hook::ALL.len()]);
 impl Reaches {
     /// Returns the code of a hook. `entry` is the name of its function or closure.
     pub(super) fn get(&self, hook: Hook, places: &Places, entry: &str) -> &Reach {
-        let [handshake, connection, disconnect, load, reload, api] = &self.0;
+        let [
+            handshake,
+            connection,
+            disconnect,
+            load,
+            reload,
+            api,
+            present,
+            absent,
+        ] = &self.0;
         let reach = match hook {
             Hook::Handshake => handshake,
             Hook::Connection => connection,
@@ -389,6 +398,8 @@ impl Reaches {
             Hook::Load => load,
             Hook::Reload => reload,
             Hook::Api => api,
+            Hook::Present => present,
+            Hook::Absent => absent,
         };
         reach.get_or_init(|| Reach::new(places, entry))
     }

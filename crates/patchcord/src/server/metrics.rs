@@ -57,6 +57,16 @@ fn text(host: &Host) -> String {
         let label = label(&namespace);
         let _ = writeln!(text, "patchcord_sockets{{namespace=\"{label}\"}} {sockets}");
     }
+    text.push_str(
+        "# HELP patchcord_present_keys keys of `socket.present`\n# TYPE patchcord_present_keys gauge\n",
+    );
+    for (namespace, keys) in host.present_keys() {
+        let label = label(&namespace);
+        let _ = writeln!(
+            text,
+            "patchcord_present_keys{{namespace=\"{label}\"}} {keys}"
+        );
+    }
     for metric in host.script_metrics() {
         script_metric(&mut text, &metric);
     }

@@ -424,8 +424,8 @@ mod words {
         on_host(|host| as_data(&host.previewed(file, text)))
     }
 
-    /// Returns the state of a client's connection: `version`, `listeners`, `timers`, `acks`, `rooms`, `data`,
-    /// `variables`, and `vars`, the values of the variables by name.
+    /// Returns the state of a client's connection: `version`, `listeners`, `timers`, `acks`, `rooms`, `present`,
+    /// `data`, `variables`, and `vars`, the values of the variables by name.
     ///
     /// ```rhai
     /// let ada = connect("/");

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use super::Connection;
 use crate::{
-    connection::{Adopted, Data, Drafts, adoption::adopt, merge::merge_data},
+    connection::{
+        Adopted, Data, Drafts,
+        adoption::adopt,
+        merge::{merge_data, merge_presence},
+    },
     script::{Copies, Handles, Version},
 };
 
@@ -35,6 +39,9 @@ impl Connection {
             let written = (&base.data, made.data);
             merge_data((&data, &first), written, &mut past, &mut adopted.carried);
             adopted.rooms = self.rooms_to_move(&base.rooms, &made.rooms, &mut past);
+            let live = self.namespace.held_by(self);
+            let keys = merge_presence(&live, (&base.present, &made.present), &mut past);
+            adopted.present = keys.into_iter().map(|(key, _, done)| (key, done)).collect();
         }
         adopted
     }

@@ -86,7 +86,8 @@ impl Connection {
     }
 
     /// Removes everything that scripts have added to the connection since its handshake: listeners, timers, variables,
-    /// waiting closures, keys of `socket.data`, rooms. Then `on_connection` runs again.
+    /// waiting closures, keys of `socket.data`, rooms, presence. Then `on_connection` runs again; a key of the presence
+    /// that it takes again within the grace time stays present.
     pub fn start_over(&self) {
         self.beginnings.fetch_add(1, Ordering::Relaxed);
         let (registered, acks, adoption) = {
@@ -112,6 +113,7 @@ impl Connection {
         for room in rooms.iter().filter(|room| **room != id) {
             self.leave_room(room);
         }
+        self.namespace.end_presence_of(self);
         self.joined.store(0, Ordering::Relaxed);
         if !self.is_in_own_room() {
             self.join(&[id], usize::MAX);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Failure, Reload, Room, StaleCode, Variable};
+use super::{Failure, PresentKey, Reload, Room, StaleCode, Variable};
 use crate::script::{ChangeKind, CodeChange};
 
 /// Maximum number of names shown in a list. Keys of data and names of rooms may come from clients, so there may be
@@ -12,14 +12,15 @@ const SHOWN: usize = 20;
 const WIDTH: usize = 110;
 
 impl Reload {
-    /// Returns the lines of the report after its first one: code, variables, rooms, resets, failures, and closures that
-    /// keep an older text. Places in `script`, the file of the namespace, may omit the file name. The texts come from
-    /// scripts and clients; [`visible`](crate::diagnostic::visible) makes them safe to show.
+    /// Returns the lines of the report after its first one: code, variables, rooms, presence, resets, failures, and
+    /// closures that keep an older text. Places in `script`, the file of the namespace, may omit the file name. The
+    /// texts come from scripts and clients; [`visible`](crate::diagnostic::visible) makes them safe to show.
     pub fn details(&self, script: &str) -> Vec<String> {
         let mut lines = rows(self.code_entries(script));
         lines.extend(rows(self.silent_entries()));
         lines.extend(rows(self.variables.iter().map(Variable::text).collect()));
         lines.extend(rows(self.rooms.iter().map(Room::text).collect()));
+        lines.extend(rows(self.present.iter().map(PresentKey::text).collect()));
         let begin_again = "begin again, because of `// @reset`";
         lines.extend(self.counted(self.reset, begin_again));
         lines.extend(self.counted(
@@ -158,6 +159,21 @@ impl Room {
             (0, left) => format!("room `{name}` left on {left}"),
             (joined, left) => format!("room `{name}` joined on {joined}, left on {left}"),
         }
+    }
+}
+
+impl PresentKey {
+    fn text(&self) -> String {
+        let effects = [
+            (self.added, "present on"),
+            (self.removed, "absent on"),
+            (self.replaced, "with another meta on"),
+        ];
+        let effects = effects.iter().filter(|(count, _)| *count > 0);
+        let effects: Vec<_> = effects
+            .map(|(count, what)| format!("{what} {count}"))
+            .collect();
+        format!("key `{}` {}", self.key, effects.join(", "))
     }
 }
 

@@ -8,6 +8,7 @@ pub(super) mod drafts;
 mod event;
 mod handshake;
 mod keyed_limits;
+mod presence;
 mod slow_pool;
 mod steps;
 
@@ -135,6 +136,10 @@ impl Driver for Dispatcher {
             drop(token);
         });
     }
+
+    fn presence_grace(&self) -> Duration {
+        self.options.clients.presence_grace
+    }
 }
 
 impl Dispatcher {
@@ -203,6 +208,7 @@ impl Dispatcher {
                 self.call(connection, &handler, call.args, call.what);
             }
             Work::Api(call) => self.api(connection, *call),
+            Work::Presence => self.presence(connection),
             Work::Visit(visit) => visit.run(),
             Work::Outgoing(event) => self.outgoing(connection, event),
             Work::Continuation(_) | Work::Adopt => {}

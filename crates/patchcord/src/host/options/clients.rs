@@ -1,5 +1,7 @@
 //! Options for clients.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -68,6 +70,11 @@ pub struct ClientOptions {
     /// the limit is disconnected. `None`, the default, means unlimited.
     #[serde(with = "option_value::maximum")]
     pub max_events_per_second: Option<usize>,
+    /// Time for which a key of `socket.present` stays present after its last socket has disconnected. If the client
+    /// comes back within this time, neither `on_absent` nor `on_present` is called. By default 5 seconds; zero is
+    /// possible.
+    #[serde(with = "option_value::time")]
+    pub presence_grace: Duration,
     /// `true` answers the ack of an event whose handler throws with `{ error: text }`. By default `false`: the ack gets
     /// no answer.
     pub ack_errors: bool,
@@ -87,6 +94,7 @@ impl Default for ClientOptions {
             max_namespaces: 10_000,
             max_namespaces_per_client: 32,
             max_events_per_second: None,
+            presence_grace: Duration::from_secs(5),
             ack_errors: false,
         }
     }
@@ -124,6 +132,7 @@ impl ClientOptions {
             ("clients.max_events_per_second", self.max_events_per_second),
         ];
         let set = maxima.map(|(name, maximum)| (name, maximum.unwrap_or(usize::MAX)));
+        InvalidOption::check_longest("clients.presence_grace", self.presence_grace)?;
         InvalidOption::check_numbers(&set)
     }
 }

@@ -8,9 +8,9 @@ use std::{
 
 use super::rebind::Switched;
 use crate::{
-    connection::Adopted,
+    connection::{Adopted, PresenceEffect},
     diagnostic::Diagnostic,
-    event::{Failure, Reload, Room, Silent, StaleCode, Variable},
+    event::{Failure, PresentKey, Reload, Room, Silent, StaleCode, Variable},
     script::{self, CarriedState, Outcome, Stale, Version},
 };
 
@@ -72,6 +72,7 @@ pub(super) fn effects(
         .collect();
     reload.variables = counts.variables.into_values().collect();
     reload.rooms = counts.rooms.into_values().collect();
+    reload.present = counts.present.into_values().collect();
     reload
 }
 
@@ -84,6 +85,7 @@ struct Counts {
     silent: BTreeMap<String, (usize, usize)>,
     variables: BTreeMap<String, Variable>,
     rooms: BTreeMap<String, Room>,
+    present: BTreeMap<String, PresentKey>,
     /// Types of the variables that are captured now; `lost` has those of the lost variables.
     captured: BTreeMap<String, BTreeSet<&'static str>>,
     lost: BTreeMap<String, BTreeSet<&'static str>>,
@@ -114,7 +116,27 @@ impl Counts {
             counts.joined += usize::from(joined);
             counts.left += usize::from(!joined);
         }
+        for (key, effect) in adopted.present {
+            self.key(key.as_str(), effect);
+        }
         self.variables(adopted.carried);
+    }
+
+    fn key(&mut self, key: &str, effect: PresenceEffect) {
+        let counts = self
+            .present
+            .entry(key.to_owned())
+            .or_insert_with_key(|key| {
+                let mut present = PresentKey::default();
+                present.key.clone_from(key);
+                present
+            });
+        let count = match effect {
+            PresenceEffect::Added => &mut counts.added,
+            PresenceEffect::Removed => &mut counts.removed,
+            PresenceEffect::Replaced => &mut counts.replaced,
+        };
+        *count += 1;
     }
 
     fn variables(&mut self, carried: CarriedState) {

@@ -33,6 +33,8 @@ pub struct Inspection {
     pub acks: Vec<AckInfo>,
     /// Rooms that the socket is in.
     pub rooms: Vec<String>,
+    /// Keys that the socket holds with `socket.present`, with their metas, in the order of the keys.
+    pub present: Vec<Variable>,
     /// Keys of `socket.data` with their values, in the order of the keys.
     pub data: Vec<Variable>,
     /// Variables that the closures of the connection have captured, in the order of their names. Several variables can
@@ -74,7 +76,7 @@ pub struct AckInfo {
     pub stale: Option<Stale>,
 }
 
-/// Captured variable, or key of `socket.data`, with its values.
+/// Captured variable, key of `socket.data`, or key of `socket.present`, with its values.
 ///
 /// Values are converted to JSON. A closure becomes a text such as `closure chat.rhai:12`, and long values are
 /// truncated.
@@ -110,8 +112,8 @@ pub struct SocketInfo {
 }
 
 impl Host {
-    /// Returns the state of a connection: its listeners, timers, rooms, `socket.data`, and all variables that its
-    /// closures have captured, with their initial values. `socket` is the id of the socket, or `NAMESPACE#ID`.
+    /// Returns the state of a connection: its listeners, timers, rooms, presence, `socket.data`, and all variables that
+    /// its closures have captured, with their initial values. `socket` is the id of the socket, or `NAMESPACE#ID`.
     ///
     /// The state is read between two calls of the connection's scripts, and nothing changes. The initial values come
     /// from a run of `on_connection` without effects.
@@ -177,6 +179,9 @@ fn inspect(connection: &Arc<Connection>) -> Inspection {
         timers: connection.look_at_timers().iter().map(timer).collect(),
         acks: connection.look_at_acks().into_iter().map(ack).collect(),
         rooms: connection.rooms(),
+        present: version
+            .as_ref()
+            .map_or_else(Vec::new, |version| present(connection, &initial, version)),
         data: version
             .as_ref()
             .map_or_else(Vec::new, |version| data(connection, &initial, version)),
@@ -205,6 +210,19 @@ fn data(connection: &Connection, initial: &DraftResult, version: &Arc<Version>) 
     let live = keys
         .filter_map(|(name, value, initial)| Some(Captured::new(name.as_str(), value?, initial)));
     live.map(|captured| variable(captured, version)).collect()
+}
+
+fn present(
+    connection: &Connection,
+    initial: &DraftResult,
+    version: &Arc<Version>,
+) -> Vec<Variable> {
+    let held = connection.namespace().held_by(connection).into_iter();
+    let keys = held.map(|(key, meta)| {
+        let initial = initial.present.get(&key).cloned().flatten();
+        Captured::new(key.as_str(), meta, initial)
+    });
+    keys.map(|captured| variable(captured, version)).collect()
 }
 
 fn variable(captured: Captured, version: &Arc<Version>) -> Variable {

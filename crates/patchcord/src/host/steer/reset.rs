@@ -62,7 +62,7 @@ impl Host {
     /// Resets variables of a connection to the initial values of its version. `socket` is the id of the socket, or
     /// `NAMESPACE#ID`. `variable` is the name of a captured variable, or a key of `socket.data` (`socket.data.key`);
     /// `None` resets all of them. Keys that neither `on_handshake` nor `on_connection` has set are removed. Listeners,
-    /// timers and rooms stay, and so do variables that hold timers. Returns the changes.
+    /// timers, rooms and presence stay, and so do variables that hold timers. Returns the changes.
     ///
     /// ```
     /// use patchcord::testing::TestHost;
@@ -121,9 +121,10 @@ impl Host {
     }
 
     /// Starts a connection over without disconnecting the client. `socket` is the id of the socket, or `NAMESPACE#ID`.
-    /// Its listeners, timers, rooms, variables, `socket.data` and closures that wait for acks are removed;
+    /// Its listeners, timers, rooms, presence, variables, `socket.data` and closures that wait for acks are removed;
     /// `socket.data` is restored to what `on_handshake` has written. Then `on_connection` of the version that serves
     /// runs, with all of its effects, which other clients see. The client itself receives only what the script sends.
+    /// A key of `socket.present` that the script adds again stays present.
     ///
     /// A client whose `on_connection` fails is disconnected, as at a connect.
     ///

@@ -178,7 +178,7 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "inspect",
-        about: "Show the state of a connection: listeners, timers, rooms, data, variables. Without a socket, list the sockets",
+        about: "Show the state of a connection: listeners, timers, rooms, presence, data, variables. Without a socket, list the sockets",
         arguments: &[text(
             "socket",
             "SOCKET",

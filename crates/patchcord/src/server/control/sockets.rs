@@ -96,6 +96,8 @@ fn lines(of: &Inspection) -> Vec<String> {
         ["VALUE", "AT FIRST", ""],
         &variables,
     );
+    let present: Vec<_> = of.present.iter().map(variable).collect();
+    section(&mut lines, "PRESENT AS", ["META", "AT FIRST", ""], &present);
     if !of.rooms.is_empty() {
         let rooms: Vec<_> = of.rooms.iter().map(|room| visible(room)).collect();
         lines.push(format!("\nROOM\n{}", rooms.join("\n")));

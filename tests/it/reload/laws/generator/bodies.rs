@@ -140,7 +140,7 @@ impl Writer {
                 "socket.broadcast.emit(\"others\", {tag}, {value});"
             )),
             7 => {
-                let word = self.pick(&["join", "leave"]);
+                let word = self.pick(&["join", "leave", "present", "absent"]);
                 self.line(format!("socket.{word}(\"{room}\");"));
             }
             8 if scope.depth < 3 => self.listener(scope),

@@ -41,8 +41,13 @@ impl Writer {
             9 | 10 => self.branch(scope),
             11 => self.leave_early(scope),
             12 => {
-                let (word, room) = (self.pick(&["join", "join", "leave"]), self.pick(&ROOMS));
-                self.line(format!("socket.{word}(\"{room}\");"));
+                let words = ["join", "join", "leave", "present", "present", "absent"];
+                let (word, name) = (self.pick(&words), self.pick(&ROOMS));
+                let meta = match word {
+                    "present" => format!(", {}", self.below(9)),
+                    _ => String::new(),
+                };
+                self.line(format!("socket.{word}(\"{name}\"{meta});"));
             }
             13 => self.data(),
             14 => self.register_by_function(),
@@ -175,6 +180,8 @@ impl Writer {
             "io.sockets.len() > 2",
             "\"r1\" in io.rooms",
             "\"r0\" in socket.rooms",
+            "io.is_present(\"r0\")",
+            "io.present(\"r1\").len() > 1",
             "socket.data.get(\"k0\") == ()",
             "socket.data.has(\"k1\")",
             "socket.handshake.auth.role == \"admin\"",
@@ -329,7 +336,7 @@ impl Writer {
         let seen = self.seen(scope);
         let tag = self.tag();
         self.block("socket.on(\"observe\", || {", "});", |w| {
-            let rooms = ROOMS.map(|room| format!("\"{room}\" in socket.rooms, \"{room}\" in io.rooms")).join(", ");
+            let rooms = ROOMS.map(|room| format!("\"{room}\" in socket.rooms, \"{room}\" in io.rooms, io.present(\"{room}\")")).join(", ");
             let keys = KEYS.map(|key| format!("socket.data.get(\"{key}\")")).join(", ");
             w.line(format!("let rooms = [{rooms}];"));
             w.line(format!("let data = [{keys}];"));
