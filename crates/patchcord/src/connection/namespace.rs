@@ -90,6 +90,8 @@ pub struct Namespace {
     connections: RwLock<HashMap<Arc<str>, Arc<Connection>>>,
     /// Number of clients that are about to enter.
     entering: AtomicUsize,
+    /// Number of connections that are kept for their clients.
+    kept: AtomicUsize,
     /// Unit of the namespace itself. The unit also holds the namespace; [`Namespace::close_context`] breaks this cycle.
     own: Mutex<Option<Arc<Connection>>>,
     loaded: SetOnce<()>,
@@ -118,6 +120,17 @@ impl Deref for Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.0.entering.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Guard of a connection that is kept for its client. Until it is dropped, an instance is removed only to make room for
+/// another one.
+#[derive(Debug)]
+pub struct Keeping(Arc<Namespace>);
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.0.kept.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -225,6 +238,7 @@ impl Namespace {
             instances: RwLock::default(),
             connections: RwLock::default(),
             entering: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
             own: Mutex::default(),
             loaded: SetOnce::new(),
             adopted: Mutex::default(),
@@ -298,11 +312,28 @@ impl Namespace {
         Reserved(self.clone())
     }
 
-    /// Removes all instances that have no connection, and that no client is about to enter. Returns their paths.
+    /// Counts a connection that is kept for its client.
+    pub fn keep(self: &Arc<Self>) -> Keeping {
+        self.kept.fetch_add(1, Ordering::AcqRel);
+        Keeping(self.clone())
+    }
+
+    /// Removes all instances that have no connection, and that no client is about to enter. Instances to which clients
+    /// may come back are removed only if there are no others. Returns the paths.
     pub fn reclaim(&self) -> Vec<Arc<str>> {
+        let unused = self.remove_unused(false);
+        match unused.is_empty() {
+            true => self.remove_unused(true),
+            false => unused,
+        }
+    }
+
+    fn remove_unused(&self, with_kept: bool) -> Vec<Arc<str>> {
         let mut unused = Vec::new();
         self.instances.write().retain(|_, instance| {
-            let is_used = instance.entering.load(Ordering::Acquire) > 0 || !instance.is_empty();
+            let is_kept = !with_kept && instance.kept.load(Ordering::Acquire) > 0;
+            let is_used =
+                is_kept || instance.entering.load(Ordering::Acquire) > 0 || !instance.is_empty();
             if !is_used {
                 unused.push(instance.clone());
             }
@@ -320,7 +351,7 @@ impl Namespace {
         let mut instances = self.instances.write();
         let empty = instances
             .get(path)
-            .is_some_and(|instance| instance.is_empty());
+            .is_some_and(|one| one.is_empty() && one.kept.load(Ordering::Acquire) == 0);
         let forgotten = match empty {
             true => instances.remove(path),
             false => None,
@@ -506,8 +537,10 @@ impl Namespace {
         self.adopted.lock().take().map(|adopted| *adopted)
     }
 
-    /// Ends the unit of the namespace, with its timers and its waiting closures.
+    /// Ends the unit of the namespace, with its timers and its waiting closures, and the connections that are kept for
+    /// their clients.
     pub fn close_context(&self) {
+        self.link().into_iter().for_each(NamespaceLink::end_kept);
         let own = self.own.lock().take();
         if let Some(own) = own {
             own.close();
@@ -617,8 +650,8 @@ impl Namespace {
         event: &OutgoingEvent<'_>,
     ) -> Result<(), SendError> {
         let mut full = 0;
-        for socket in sockets.iter().filter(|socket| !socket.is_stalled()) {
-            match socket.emit(event) {
+        for socket in sockets {
+            match socket.emit_volatile(event) {
                 Err(SendError::Full(clients)) => full += clients,
                 Ok(()) | Err(SendError::Left) => {}
                 // An error about the arguments applies to all sockets.
