@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { onEachTransport, onWebSocket } from "./client.js";
 import { openWeb } from "./raw.js";
-import { serve } from "./server.js";
+import { DEADLINE_MS, serve } from "./server.js";
 
 const MAIN = `
 fn on_handshake(socket) { print("handshake"); }
@@ -67,6 +67,22 @@ async function news(client, count) {
   return texts;
 }
 
+/** Asks for a volatile event until one arrives, and answers its arguments. */
+async function volatile(client, value) {
+  await until(async () => {
+    client.emit("volatile one", value);
+    await client.ask("state");
+    return client.untaken.includes("news");
+  });
+  return client.next("news");
+}
+
+/** Waits until `holds` answers true. */
+async function until(holds) {
+  const end = Date.now() + DEADLINE_MS;
+  while (!(await holds())) assert.ok(Date.now() < end, `not in time: ${holds}`);
+}
+
 const state = async (client) => (await client.ask("state"))[0];
 
 /** An event that is not missed: after it, all others have come. */
@@ -91,6 +107,7 @@ onEachTransport("recovery", ({ connect }) => {
     other.emit("room", "blue", "to blue");
     other.emit("room", before.id, "to me");
     other.emit("except", "red", "not to red");
+    other.emit("volatile", "volatile");
     other.emit("others", "to others");
     assert.equal((await state(other)).online, 1);
     await back(client);
@@ -107,7 +124,7 @@ onEachTransport("recovery", ({ connect }) => {
     assert.deepEqual(await client.ask("late"), [2]);
     await settled(client);
     // The interval of the handler runs again.
-    while ((await state(client)).ticks <= ticks) ;
+    await until(async () => (await state(client)).ticks > ticks);
   });
 
   test("a client that has missed nothing, or has never received anything, comes back", async (t) => {
@@ -132,14 +149,15 @@ onEachTransport("recovery", ({ connect }) => {
     const { id } = await state(client);
     for (let round = 0; round < 5; round += 1) {
       other.emit("room", "red", `${round} before`);
+      // The client itself would hear an event twice that it reads while it closes.
+      assert.deepEqual(await news(client, 1), [`${round} before`]);
       await drop(server, client);
       other.emit("room", "red", `${round} away`);
       await state(other);
       await back(client);
       assert.deepEqual([client.socket.recovered, client.socket.id], [true, id]);
+      assert.deepEqual(await news(client, 1), [`${round} away`]);
     }
-    const expected = [0, 1, 2, 3, 4].flatMap((round) => [`${round} before`, `${round} away`]);
-    assert.deepEqual(await news(client, 10), expected);
     await settled(client);
   });
 
@@ -150,8 +168,7 @@ onEachTransport("recovery", ({ connect }) => {
     await news(client, 1);
     client.emit("ask me");
     assert.equal((await client.next("question"))[0], "text");
-    client.emit("volatile one", "volatile");
-    await news(client, 1);
+    await volatile(client, "volatile");
     await drop(server, client);
     other.emit("bytes");
     other.emit("all", "two");
@@ -172,9 +189,11 @@ onEachTransport("recovery", ({ connect }) => {
     await server.printed(/gone: client namespace disconnect/);
     await back(client);
     assert.ok(!client.socket.recovered && client.socket.id !== id);
+    const from = server.output.length;
     client.emit("kick", client.socket.id);
-    await client.next("disconnect");
-    await server.printed(/gone: server namespace disconnect/);
+    assert.equal((await client.next("disconnect"))[0], "io server disconnect");
+    // The client closes its connection, which the server may hear of first.
+    await server.printed(/gone: (server namespace disconnect|transport close)/, from);
     await back(client);
     assert.ok(!client.socket.recovered);
     assert.equal((await state(client)).score, 0);
@@ -202,8 +221,10 @@ describe("recovery", () => {
     const [, offset, ...rest] = await client.next("news");
     assert.match(offset, /^[0-9a-z]{5,}$/);
     assert.deepEqual(rest, []);
-    client.emit("volatile one", 2);
-    assert.deepEqual(await client.next("news"), [2]);
+    assert.deepEqual(await volatile(client, 2), [2]);
+    const [text, current] = await volatile(client, "text");
+    assert.equal(text, "text");
+    assert.equal(current, offset);
     client.emit("ask me");
     assert.equal((await client.next("question")).length, 2);
   });
@@ -330,6 +351,87 @@ describe("recovery", () => {
     assert.deepEqual([score, words], [1, ["one"]]);
     assert.deepEqual(await client.ask("added"), [5]);
     assert.deepEqual(await client.ask("late"), ["edited 1"]);
+  });
+
+  test("`on_connection` runs again, and changes only what the connection has not changed", async (t) => {
+    const server = await serve(t, {
+      "main.rhai": `fn on_connection(socket) {
+          let seat = io.data.incr("seat", 1);
+          let score = 0;
+          let name = "none";
+          let beats = 0;
+          socket.data.level = 1;
+          socket.data.seat = seat;
+          if !socket.recovered { socket.on("first", || "once"); }
+          socket.join(["lobby", "all"]);
+          let beat = set_interval(|| { beats += 1; }, 5);
+          socket.on("win", || { score += 1; socket.data.level += 1; });
+          socket.on("leave", || { socket.leave("lobby"); socket.join("game"); });
+          socket.on("state", || [seat, score, name, socket.data.level, socket.data.seat, socket.rooms.to_array()]);
+          socket.on("beats", || beats);
+          socket.once("ready", || "ready");
+          socket.timeout(20000).emit("name?", |err, answer| { if err == () { name = answer; } });
+          socket.on("disconnect", |reason| { clear_interval(beat); score = 0; });
+      }
+      fn on_disconnect(socket, reason) { print(\`gone: \${reason}\`); }`,
+    }, RECOVERY);
+    const client = onWebSocket.open(t, server.url);
+    const names = ["Ada", "Bob", "Cem"];
+    client.socket.on("name?", (ack) => ack(names.shift()));
+    await client.next("connect");
+    const { id } = client.socket;
+    client.emit("win");
+    client.emit("leave");
+    assert.deepEqual(await client.ask("ready"), ["ready"]);
+    await until(async () => (await state(client))[2] === "Ada");
+    assert.deepEqual(await state(client), [1, 1, "Ada", 2, 1, [id, "all", "game"]]);
+    for (const [seat, name] of [[2, "Bob"], [3, "Cem"]]) {
+      await drop(server, client);
+      await back(client);
+      await until(async () => (await state(client))[2] === name);
+      assert.deepEqual(await state(client), [seat, 1, name, 2, seat, [id, "all", "game"]]);
+      assert.deepEqual(await client.ask("first"), ["once"]);
+      const [beats] = await client.ask("beats");
+      await until(async () => (await client.ask("beats"))[0] > beats);
+    }
+    const ready = client.socket.timeout(50).emitWithAck("ready");
+    await assert.rejects(ready);
+  });
+
+  test("a script may leave `on_connection` at once, and handles of the socket stay good", async (t) => {
+    const server = await serve(t, {
+      "main.rhai": `fn on_connection(socket) {
+          if socket.recovered { return; }
+          let score = 0;
+          socket.on("win", || { score += 1; score });
+          socket.on("meet", |id| {
+              let other = io.socket(id);
+              socket.on("say", |text| { other.emit("said", text); other.connected });
+          });
+      }
+      fn on_disconnect(socket, reason) { socket.emit("said", "bye"); print(\`gone: \${reason}\`); }`,
+    }, RECOVERY);
+    const [client, other] = [await connect(t, server.url), await connect(t, server.url)];
+    other.emit("meet", client.socket.id);
+    assert.deepEqual(await client.ask("win"), [1]);
+    await drop(server, client);
+    assert.deepEqual(await other.ask("say", "one"), [false]);
+    await back(client);
+    assert.deepEqual(await other.ask("say", "two"), [true]);
+    assert.deepEqual(await client.ask("win"), [2]);
+    for (const text of ["bye", "one", "two"]) assert.equal((await client.next("said"))[0], text);
+  });
+
+  test("a client that answered no ping comes back", async (t) => {
+    const pings = ["--ping-interval", "100ms", "--ping-timeout", "100ms"];
+    const server = await serve(t, FILES, [...RECOVERY, ...pings]);
+    const silent = await openWeb(t, server.url, { silent: true });
+    silent.send("40");
+    const { sid, pid } = JSON.parse((await silent.next()).slice(2));
+    await server.printed(/gone: ping timeout/);
+    const web = await openWeb(t, server.url);
+    web.send("40" + JSON.stringify({ pid }));
+    assert.deepEqual(JSON.parse((await web.next()).slice(2)), { sid, pid });
   });
 
   test("the answer to a CONNECT has a pid of its own", async (t) => {
