@@ -193,10 +193,11 @@ impl Connects {
         inbound: Arc<Inbound>,
         claim: Option<&mut Claim>,
     ) -> Option<Hold> {
+        let in_own_room = claim.as_ref().is_none_or(|claim| claim.was_in_own_room());
         let open = |greeting: Greeting<'_>, rooms: Option<&Rooms>| {
             let hold = wire.open_socket(self.members.path(), inbound, greeting)?;
             self.members.enter(member);
-            rooms.inspect(|rooms| self.members.join_again(member, rooms));
+            rooms.inspect(|rooms| self.members.join_again(member, rooms, in_own_room));
             Some(hold)
         };
         match (self.members.recovery(), &member.ticket) {

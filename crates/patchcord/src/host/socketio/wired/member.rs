@@ -34,6 +34,8 @@ pub(super) struct Place {
     pub(super) presence: Presence,
     /// Rooms, each with its position in the order of all joins.
     pub(super) rooms: BTreeMap<Arc<str>, u64>,
+    /// `true` if the socket has left the room named by its own id.
+    pub(super) has_left_own_room: bool,
 }
 
 /// Presence of a socket in its namespace. Broadcasts reach only a socket that is present.

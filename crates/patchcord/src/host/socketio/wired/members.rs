@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 
 use super::member::{Member, Place, Presence};
 use crate::{
-    connection::{Named, NamespaceLink, SendError},
+    connection::{Named, NamespaceLink, SendError, Target},
     host::{
         socketio::recovery::{NamespaceRecovery, Recipients, Recovery, Rooms, Ticket},
         transport::{encode, wire::Wire},
@@ -128,9 +128,10 @@ impl Members {
     }
 
     /// Adds a socket to rooms, in which an earlier socket of its client has these positions.
-    pub(super) fn join_again(&self, member: &Arc<Member>, rooms: &Rooms) {
+    pub(super) fn join_again(&self, member: &Arc<Member>, rooms: &Rooms, in_own_room: bool) {
         let mut table = self.table.write();
         let mut place = member.place.lock();
+        place.has_left_own_room |= !in_own_room;
         for (room, position) in rooms {
             if place.presence != Presence::Gone && !place.rooms.contains_key(room) {
                 table.join(member, &mut place, (room, *position));
@@ -164,6 +165,7 @@ impl Members {
             return;
         }
         for room in rooms {
+            place.has_left_own_room &= **room != *member.id;
             if place.rooms.contains_key(&**room) {
                 continue;
             }
@@ -176,8 +178,9 @@ impl Members {
     /// Removes a socket from a room.
     pub(super) fn leave_room(&self, member: &Member, room: &str) {
         let mut table = self.table.write();
-        let position = member.place.lock().rooms.remove(room);
-        if let Some(position) = position {
+        let mut place = member.place.lock();
+        place.has_left_own_room |= *room == *member.id;
+        if let Some(position) = place.rooms.remove(room) {
             table.leave(room, position);
         }
     }
@@ -185,7 +188,9 @@ impl Members {
     /// Removes a socket from all its rooms.
     pub(super) fn leave_rooms(&self, member: &Member) {
         let mut table = self.table.write();
-        table.leave_all(&mut member.place.lock());
+        let mut place = member.place.lock();
+        place.has_left_own_room = true;
+        table.leave_all(&mut place);
     }
 
     /// Returns the rooms of a socket, in the order of joining.
@@ -211,18 +216,30 @@ impl Members {
         member: &Member,
         event: &EncodedEvent<'_>,
     ) {
-        let mut is_due = false;
+        let mut due = None;
         let deliver = |frames: &Bytes, number| {
-            note_sent(member, number);
-            is_due = member.wire.queue(frames.clone());
+            if let Some(wire) = self.current_wire(member) {
+                note_sent(member, number);
+                due = wire.queue(frames.clone()).then_some(wire);
+            }
             0
         };
         let recipients = Recipients::One(member.id.clone());
         recovery.send(recipients, |offset| self.encode(event, offset), deliver);
         // Without the lock of the log, because listeners of the host may hear of the end of a slow client.
-        if is_due {
-            member.wire.write_waiting();
+        due.iter().for_each(Wire::write_waiting);
+    }
+
+    /// Returns the wire of a socket, or that of the later socket with which its client has come back in the meantime;
+    /// `None` if the client is away.
+    fn current_wire(&self, member: &Member) -> Option<Arc<Wire>> {
+        let presence = member.place.lock().presence;
+        if presence != Presence::Gone {
+            return Some(member.wire.clone());
         }
+        let table = self.table.read();
+        let later = table.by_id.get(&member.id);
+        later.map(|later| later.wire.clone())
     }
 
     /// Sends an event that is not logged to one socket. It has an offset if the client would take its last argument for
@@ -248,17 +265,17 @@ impl Members {
         true
     }
 
-    /// Sends an event to all sockets that `named` selects, and logs it for clients that come back.
+    /// Sends an event to all sockets that `target` selects, and logs it for clients that come back.
     fn broadcast_logged(
         &self,
         recovery: &NamespaceRecovery,
-        named: &Named<'_>,
+        target: &Target,
         event: &EncodedEvent<'_>,
     ) {
         let mut due = Vec::new();
         let deliver = |frames: &Bytes, number| {
             let mut shared = None;
-            self.select(named, |member| {
+            self.select(&self.named(target), |member| {
                 let frames = shared.get_or_insert_with(|| member.wire.share(frames.clone()));
                 note_sent(member, number);
                 if member.wire.queue(frames.clone()) {
@@ -267,9 +284,33 @@ impl Members {
             });
             self.table.read().last
         };
-        let recipients = Recipients::new(named.target);
+        let recipients = Recipients::new(target);
         recovery.send(recipients, |offset| self.encode(event, offset), deliver);
         due.iter().for_each(Wire::write_waiting);
+    }
+
+    /// Finds the rooms of a target that are socket ids. A client may have come back since the sender has looked.
+    fn named<'a>(&self, target: &'a Target) -> Named<'a> {
+        let table = self.table.read();
+        let is_id = |room: &&str| {
+            let member = table.by_id.get(*room);
+            member.is_some_and(|member| !member.place.lock().has_left_own_room)
+        };
+        Named {
+            target,
+            ids: target
+                .rooms
+                .iter()
+                .map(|room| &**room)
+                .filter(is_id)
+                .collect(),
+            except: target
+                .except
+                .iter()
+                .map(|room| &**room)
+                .filter(is_id)
+                .collect(),
+        }
     }
 
     fn encode(&self, event: &EncodedEvent<'_>, offset: &str) -> Bytes {
@@ -355,7 +396,7 @@ impl Table {
 impl NamespaceLink for Members {
     fn emit(&self, named: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError> {
         if let Some(recovery) = &self.recovery {
-            self.broadcast_logged(recovery, named, event);
+            self.broadcast_logged(recovery, named.target, event);
             return Ok(());
         }
         let mut shared = None;
