@@ -20,10 +20,11 @@ impl Connection {
     /// # Errors
     /// Fails if an argument cannot be sent, or the client cannot accept it.
     pub fn emit(self: &Arc<Self>, event: &OutgoingEvent<'_>) -> Result<(), SendError> {
-        if self.is_returning() {
+        let (phase, returns) = (self.phase(), self.returns());
+        if self.is_returning_in(phase) {
             return self.emit_for_return(event);
         }
-        if self.phase() < Phase::Connected {
+        if phase < Phase::Connected {
             let event = event.encoded()?.for_later();
             self.once_open(Box::new(move |link| {
                 // If the client cannot accept the event, it does not receive it, as with any other event.
@@ -33,15 +34,19 @@ impl Connection {
         }
         self.tell(event)?;
         match self.send(|link| link.emit(event.encoded()?)) {
-            // The client has just left.
-            Err(SendError::Left) if self.is_returning() => self.emit_for_return(event),
+            // The client has just left, and may even be back.
+            Err(SendError::Left)
+                if self.is_returning_in(self.phase()) || self.returns() != returns =>
+            {
+                self.emit_for_return(event)
+            }
             sent => sent,
         }
     }
 
     /// Returns `true` if the client is away, or comes back now.
-    fn is_returning(&self) -> bool {
-        match self.phase() {
+    fn is_returning_in(&self, phase: Phase) -> bool {
+        match phase {
             Phase::Away => true,
             phase => phase < Phase::Connected && self.is_recovered(),
         }
