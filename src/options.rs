@@ -307,6 +307,18 @@ struct ClientOptions {
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_ACK_ERRORS")]
     ack_errors: bool,
+    /// Time for which a client whose connection broke can come back and continue, such as `2m`: with its id, rooms,
+    /// `socket.data` and variables, and with the events that it has missed. Off by default
+    #[arg(long, value_name = "TIME", env = "PATCHCORD_RECOVERY")]
+    recovery: Option<Time>,
+    /// Maximum memory of the events that `--recovery` keeps for clients that come back
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Options::default().clients.recovery_log),
+        env = "PATCHCORD_RECOVERY_LOG")]
+    recovery_log: Size,
+    /// Run `on_handshake` also for a client that comes back
+    #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_RECOVERY_HANDSHAKE")]
+    recovery_handshake: bool,
     /// Maximum time graceful shutdown waits for scripts and unsent data
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().transport.drain_timeout),
         env = "PATCHCORD_DRAIN_TIMEOUT")]
@@ -575,6 +587,9 @@ impl ServeOptions {
         options.transport.max_attachments = clients.max_attachments.0;
         options.clients.ack_errors = clients.ack_errors;
         options.clients.presence_grace = clients.presence_grace.0;
+        options.clients.recovery = clients.recovery.map(|time| time.0);
+        options.clients.recovery_log = clients.recovery_log.0;
+        options.clients.recovery_handshake = clients.recovery_handshake;
         options.clients.max_namespaces = clients.max_namespaces.0;
         options.clients.max_namespaces_per_client = clients.max_namespaces_per_client.0;
         options.reload.poll = self.poll.map(|time| time.0);

@@ -20,6 +20,9 @@ export function onEachTransport(subject, tests) {
   }
 }
 
+/** The same tools for tests that need a WebSocket. */
+export const onWebSocket = { open: open.bind(null, ["websocket"]), connect: connect.bind(null, ["websocket"]) };
+
 /** A new connection with one namespace; it is not waited for. `settings` are the official client's. */
 function open(via, t, url, namespace = "/", settings = {}) {
   const manager = new Manager(url, { transports: via, reconnection: false, ...settings });

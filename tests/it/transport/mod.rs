@@ -8,6 +8,7 @@ mod hijack;
 mod malformed_packets;
 mod origins;
 mod queries;
+mod recovery;
 mod rejected_connects;
 mod sockets;
 mod streams;

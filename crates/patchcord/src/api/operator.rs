@@ -92,7 +92,7 @@ impl Operator {
         check_waiting(&turn.connection, ack.as_ref())?;
         let outgoing = OutgoingEvent::new(event, args);
         let sent = match (&self.target, &self.sender, ack) {
-            (None, Some(socket), None) if self.volatile && socket.is_stalled() => Ok(()),
+            (None, Some(socket), None) if self.volatile => socket.emit_volatile(&outgoing),
             (None, Some(socket), None) => socket.emit(&outgoing),
             (None, Some(socket), Some(handler)) => {
                 turn.connection

@@ -55,7 +55,7 @@ pub(super) fn add(
         let listeners = &mut draft.registered().listeners;
         check_count(listeners.len(), limit)?;
         listeners.add(event, Arc::new(handler), once, RegisteredBy::Connection);
-    } else if connection.phase() != Phase::Closed {
+    } else if connection.phase() < Phase::Away {
         check_count(connection.listener_count(), limit)?;
         connection.on(event, handler, once);
     }
@@ -178,6 +178,22 @@ mod functions {
     ) -> Result<bool, Box<EvalAltResult>> {
         let call = Outside::call("connected", &context, &**socket.0.id());
         call.read(|| Ok(socket.0.is_connected()))
+    }
+
+    /// `true` if the client has come back after its connection broke, within the time of `--recovery`. The socket then
+    /// has the same id, rooms and `socket.data` as before, the variables and listeners of its handlers, and the client
+    /// receives the events that it has missed. `on_connection` runs again, as in Node.
+    ///
+    /// ```rhai
+    /// if !socket.recovered { socket.emit("welcome"); }
+    /// ```
+    #[rhai_fn(get = "recovered", pure, return_raw)]
+    pub(crate) fn recovered(
+        context: NativeCallContext<'_>,
+        socket: &mut Socket,
+    ) -> Result<bool, Box<EvalAltResult>> {
+        let call = Outside::call("recovered", &context, &**socket.0.id());
+        call.read(|| Ok(socket.0.is_recovered()))
     }
 
     /// Map for values that the script stores with this socket. It exists as long as the connection.

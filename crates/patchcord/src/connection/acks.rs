@@ -76,6 +76,21 @@ impl Acks {
         self.waiting.values().map(|ask| &*ask.handler)
     }
 
+    /// Returns the waiting closures with their numbers.
+    pub(super) fn numbered(&self) -> Vec<(u64, Arc<Handler>)> {
+        let waiting = self.waiting.iter();
+        waiting
+            .map(|(number, ask)| (*number, ask.handler.clone()))
+            .collect()
+    }
+
+    /// Replaces a waiting closure.
+    pub(super) fn replace(&mut self, number: u64, handler: Arc<Handler>) {
+        if let Some(ask) = self.waiting.get_mut(&number) {
+            ask.handler = handler;
+        }
+    }
+
     /// Returns the waiting closures, each with the number of outstanding answers.
     pub(super) fn look(&self) -> Vec<(Arc<Handler>, usize)> {
         let waiting = self.waiting.values();

@@ -9,6 +9,7 @@ use rhai::{Dynamic, Identifier, ImmutableString};
 
 use super::{
     acks::Acks,
+    listeners::Merging,
     registrations::{Adopted, Registered},
     tape::Tape,
 };
@@ -124,7 +125,7 @@ pub(super) fn adopt(
         swap.lend_copies_from(made.used());
         base.registered.swap(&mut swap);
         let new = std::mem::take(&mut made.registered);
-        let merged = registered.merge(&base.registered, new, &before);
+        let merged = registered.merge(&base.registered, new, &before, Merging::Edit);
         adopted.carried = merged.carried;
         adopted.changes.add(merged.changes);
         gone.extend(merged.gone);

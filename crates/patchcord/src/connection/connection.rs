@@ -2,6 +2,7 @@
 
 pub(super) mod asking;
 mod namespace_unit;
+mod recovery;
 mod rehearsal;
 mod sending;
 mod steering;
@@ -60,9 +61,11 @@ pub struct Connection {
     state: Mutex<ConnectionState>,
     id: Arc<str>,
     data: OnceLock<Arc<Data>>,
-    auth: Dynamic,
-    client: Client,
-    issued: i64,
+    request: Mutex<Request>,
+    /// Number of times that the client has come back.
+    returns: AtomicU32,
+    /// `true` if the connection may be kept for its client.
+    may_return: AtomicBool,
     /// Number of times that the socket has joined a room, which is an upper bound of its number of rooms.
     joined: AtomicUsize,
     /// Number of times that the connection has been restarted.
@@ -102,6 +105,16 @@ struct ConnectionState {
     cancellation: Option<CancellationToken>,
     /// Number of asynchronous functions for whose results closures wait.
     pending_calls: usize,
+    /// Registrations that a client that comes back will have: copies from before its disconnect.
+    for_return: Option<Box<Registered>>,
+}
+
+/// Data of the CONNECT of a client.
+#[derive(Debug)]
+struct Request {
+    client: Client,
+    auth: Dynamic,
+    issued: i64,
 }
 
 /// Callback that sends something once the CONNECT is answered. Receives no link if the client has disconnected before
@@ -145,14 +158,18 @@ impl Connection {
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
-            client,
             namespace,
             phase: phase::Current::new(),
             mailbox: Mailbox::default(),
             link: Mutex::default(),
             data: OnceLock::new(),
-            auth,
-            issued,
+            request: Mutex::new(Request {
+                client,
+                auth,
+                issued,
+            }),
+            returns: AtomicU32::new(0),
+            may_return: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             listens: AtomicU8::new(0),
             slow: AtomicBool::new(false),
@@ -171,13 +188,13 @@ impl Connection {
     }
 
     /// Returns the client, which may have sockets in other namespaces.
-    pub const fn client(&self) -> Client {
-        self.client
+    pub fn client(&self) -> Client {
+        self.request.lock().client
     }
 
     /// Returns `socket.handshake.issued`: the time of the handshake, in milliseconds since 1970.
-    pub const fn issued(&self) -> i64 {
-        self.issued
+    pub fn issued(&self) -> i64 {
+        self.request.lock().issued
     }
 
     /// Returns the namespace of the connection.
@@ -194,11 +211,15 @@ impl Connection {
     /// Returns `socket.handshake`.
     pub fn handshake(&self) -> Map {
         let mut handshake = self.link().map(|link| link.handshake()).unwrap_or_default();
-        let issued = Duration::from_millis(self.issued.unsigned_abs());
+        let (auth, since) = {
+            let request = self.request.lock();
+            (request.auth.clone(), request.issued)
+        };
+        let issued = Duration::from_millis(since.unsigned_abs());
         let time = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + issued);
         handshake.insert("time".into(), time.into());
-        handshake.insert("auth".into(), self.auth.clone());
-        handshake.insert("issued".into(), self.issued.into());
+        handshake.insert("auth".into(), auth);
+        handshake.insert("issued".into(), since.into());
         handshake
     }
 
@@ -233,12 +254,18 @@ impl Connection {
     /// Starts the work, because the CONNECT is answered: `on_connection` comes first, and all work that was posted
     /// before waits for it. Does nothing if the connection was abandoned. The link is set only now, because it refers
     /// to the connection, and a connection that is never opened would keep itself alive.
-    pub fn open(self: &Arc<Self>, link: Arc<dyn Link>) {
-        let is_answered = || self.phase.advance(Phase::Accepted, Phase::Answered);
+    /// Returns `false` if the connection was abandoned.
+    pub fn open(self: &Arc<Self>, link: Arc<dyn Link>) -> bool {
+        let mut opens = false;
+        let is_answered = || {
+            opens = self.phase.advance(Phase::Accepted, Phase::Answered);
+            opens
+        };
         let give_link = || *self.link.lock() = Some(link);
         if self.mailbox.open(is_answered, give_link) {
             self.work(None);
         }
+        opens
     }
 
     /// Runs the waiting work. Called by the holder of the turn: see [`Driver::later`](super::Driver::later).
@@ -261,7 +288,9 @@ impl Connection {
         // 0 is the position of what is not in the order, such as the unit of a namespace.
         static ENTERED: AtomicU64 = AtomicU64::new(1);
         self.state().pass = Some(pass);
-        if self.phase.advance(Phase::Handshaking, Phase::Accepted) {
+        if self.phase.advance(Phase::Handshaking, Phase::Accepted)
+            || self.phase.advance(Phase::Away, Phase::Accepted)
+        {
             let place = ENTERED.fetch_add(1, Ordering::Relaxed);
             self.entered.store(place, Ordering::Relaxed);
             self.namespace.enter(self.clone());
@@ -302,13 +331,6 @@ impl Connection {
         }
     }
 
-    /// Leaves the namespace, if the CONNECT was never answered.
-    pub fn abandon(&self) {
-        if self.phase.advance(Phase::Accepted, Phase::Closed) {
-            self.leave();
-        }
-    }
-
     /// Marks the connection as ended. Returns `false` if it had already ended. From now on, it neither sends nor
     /// handles anything.
     pub fn close(&self) -> bool {
@@ -321,6 +343,8 @@ impl Connection {
         self.end_pass();
         self.mailbox.clear();
         let mut state = std::mem::take(&mut *self.state());
+        let for_return = state.for_return.take();
+        for_return.iter().for_each(|kept| kept.release());
         let link = self.link.lock().take();
         state.early.drain(..).for_each(|send| send(None));
         state.registered.release();
@@ -354,7 +378,7 @@ impl Connection {
         let mut state = self.state();
         let token = state.cancellation.get_or_insert_default().clone();
         drop(state);
-        if self.phase() == Phase::Closed {
+        if self.phase() >= Phase::Away {
             token.cancel();
         }
         token
@@ -556,7 +580,7 @@ impl Connection {
     pub fn prepare(&self, adoption: Adoption) {
         let mut state = self.state();
         match self.phase() {
-            Phase::Closed => adoption.release(),
+            Phase::Away | Phase::Closed => adoption.release(),
             _ => state.adoption = Some(Box::new(adoption)),
         }
     }
@@ -579,17 +603,17 @@ impl Connection {
     /// Returns the version that serves the connection: the staged version if its client has it, and otherwise the
     /// version that serves all clients.
     pub fn serving(&self) -> Option<Arc<Version>> {
-        self.namespace.version_for(self.client)
+        self.namespace.version_for(self.client())
     }
 
     /// Returns `true` if `version` serves the connection.
     pub fn is_served_by(&self, version: &Arc<Version>) -> bool {
-        self.namespace.serves_to(self.client, version)
+        self.namespace.serves_to(self.client(), version)
     }
 
     /// Returns `true` if the client has a staged version.
     pub fn is_staged(&self) -> bool {
-        self.namespace.is_staged_for(self.client)
+        self.namespace.is_staged_for(self.client())
     }
 
     /// Removes the prepared adoption. Returns it if it is for `version`, and frees it otherwise.

@@ -14,6 +14,14 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// Fails if the client cannot accept it.
     fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError>;
 
+    /// Sends an event that a client that comes back does not receive later.
+    ///
+    /// # Errors
+    /// Fails if the client cannot accept it.
+    fn emit_volatile(&self, event: &EncodedEvent<'_>) -> Result<(), SendError> {
+        self.emit(event)
+    }
+
     /// Returns `true` if calls that follow a slow call run on the threads for slow calls. The calls of an in-memory
     /// client run on the thread of its test, so that the test does not depend on the speed of its machine.
     fn separates_slow_calls(&self) -> bool {
@@ -84,6 +92,15 @@ pub trait NamespaceLink: fmt::Debug + Send + Sync {
     /// Returns the non-empty rooms of this process, except the rooms named by the sockets' own ids. They are in the
     /// order of creation if the link knows it, and otherwise sorted by name.
     fn rooms(&self) -> Vec<String>;
+
+    /// Called when the hooks of a disconnected socket have run. Keeps the connection for its client if `may_return` is
+    /// `true`. Returns `false` if the connection is not kept.
+    fn left(&self, _id: &str, _may_return: bool) -> bool {
+        false
+    }
+
+    /// Ends all connections that are kept for their clients.
+    fn end_kept(&self) {}
 }
 
 /// Target, and those of its rooms that are named by socket ids. Links do not store these rooms.
@@ -115,6 +132,14 @@ impl Target {
     /// Returns the target that selects all sockets in the namespace.
     pub fn everyone() -> Self {
         Self::default()
+    }
+
+    /// Returns the target that selects the sockets in a room.
+    pub fn room(name: &str) -> Self {
+        Self {
+            rooms: vec![name.to_owned()],
+            ..Self::default()
+        }
     }
 
     /// Returns the target that selects all sockets except one.

@@ -136,6 +136,21 @@ impl Listener {
     }
 }
 
+/// Reason for a merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Merging {
+    /// Another code: what only the old code registers is removed.
+    Edit,
+    /// The same code has run again for a client that has come back: what it does not register again stays.
+    Again,
+}
+
+impl Merging {
+    pub(super) fn removes(self) -> bool {
+        self == Self::Edit
+    }
+}
+
 /// Listeners in the order of their registration.
 #[derive(Debug, Clone, Default)]
 pub struct Listeners {
@@ -246,6 +261,15 @@ impl Listeners {
         self.sweep();
     }
 
+    /// Removes the listeners of an event completely, and returns the handler of the last one.
+    pub(super) fn take(&mut self, event: &str) -> Option<Arc<Handler>> {
+        let is_it = |listener: &Listener| listener.event == event;
+        let last = self.list.iter().rfind(|one| is_it(one));
+        let handler = last.map(|listener| listener.handler.clone());
+        self.list.retain(|listener| !is_it(listener));
+        handler
+    }
+
     fn sweep(&mut self) {
         self.list
             .retain(|l| l.gone.is_none() || l.made_by == RegisteredBy::Connection);
@@ -286,13 +310,14 @@ impl Listeners {
 
     /// Merges three states: *base* is what the old code of `on_connection` registers, *new* is what the new code
     /// registers, and *live* is `self`. The listeners of *new* have the closures `handlers`, and the keys `wanted`,
-    /// which pair them with *base*. Only a difference between *base* and *new* adds or removes a listener. Returns the
-    /// changes, and the closures of the removed listeners.
+    /// which pair them with *base*. Only a difference between *base* and *new* adds or removes a listener; with
+    /// [`Merging::Again`], none is removed. Returns the changes, and the closures of the removed listeners.
     pub(super) fn merge(
         &mut self,
         base: &Self,
         (wanted, new): (&[String], &Self),
         handlers: Vec<Handler>,
+        merging: Merging,
     ) -> (Changes, Vec<Handler>) {
         let before = base.keys();
         let was_off = |key: &String| {
@@ -305,7 +330,7 @@ impl Listeners {
         let mut live: Vec<_> = keys.into_iter().zip(list).collect();
         let (mut changes, mut gone) = (Changes::default(), Vec::new());
         live.retain(|(key, listener)| {
-            let is_dropped = before.contains(key) && !wanted.contains(key);
+            let is_dropped = merging.removes() && before.contains(key) && !wanted.contains(key);
             if is_dropped {
                 self.fired
                     .remember(listener.is_past(), || listener.identity());

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{
     api_call::{ApiCall, ApiFailure},
-    phase::Current,
+    phase::{Current, Phase},
     registrations::Adopted,
 };
 use crate::script::Handler;
@@ -221,6 +221,8 @@ impl Mailbox {
             return Posted::Run(work);
         }
         match work {
+            // Nothing happens on a connection whose client is away.
+            work if phase.get() == Phase::Away && !may_run(&work, phase) => Posted::Waits,
             Work::Event(event) if inner.is_full() => Posted::Refused(event),
             Work::Outgoing(event) if inner.is_full_of_outgoing() => Posted::Refused(event),
             Work::Api(call) if inner.is_full() => {
@@ -322,5 +324,12 @@ impl Inner {
 
 /// Returns `true` if `work` may run in this phase.
 fn may_run(work: &Work, phase: &Current) -> bool {
-    phase.takes_events() || !matches!(work, Work::Event(_) | Work::Disconnect(_) | Work::Visit(_))
+    match phase.get() {
+        Phase::Away => matches!(
+            work,
+            Work::Handshake(_) | Work::Disconnect(_) | Work::Continuation(_)
+        ),
+        _ if phase.takes_events() => true,
+        _ => !matches!(work, Work::Event(_) | Work::Disconnect(_) | Work::Visit(_)),
+    }
 }

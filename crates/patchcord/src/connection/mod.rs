@@ -49,7 +49,7 @@ pub use listeners::{
     Silenced, is_internal,
 };
 pub use mailbox::{Call, Continuation, Event, HandshakeReply, Visit, Work};
-pub use namespace::{Driver, Namespace, Reserved, Serving};
+pub use namespace::{Driver, Keeping, Namespace, Reserved, Serving};
 pub use outgoing::OutgoingEvent;
 pub use pattern::NamespacePattern;
 pub use period::Period;

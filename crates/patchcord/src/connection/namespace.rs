@@ -103,6 +103,8 @@ pub struct Namespace {
     connections: RwLock<HashMap<Arc<str>, Arc<Connection>>>,
     /// Number of clients that are about to enter.
     entering: AtomicUsize,
+    /// Number of connections that are kept for their clients.
+    kept: AtomicUsize,
     /// Unit of the namespace itself. The unit also holds the namespace; [`Namespace::close_context`] breaks this cycle.
     own: Mutex<Option<Arc<Connection>>>,
     loaded: SetOnce<()>,
@@ -133,6 +135,17 @@ impl Deref for Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.0.entering.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Guard of a connection that is kept for its client. Until it is dropped, an instance is removed only to make room for
+/// another one.
+#[derive(Debug)]
+pub struct Keeping(Arc<Namespace>);
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.0.kept.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -242,6 +255,7 @@ impl Namespace {
             instances: RwLock::default(),
             connections: RwLock::default(),
             entering: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
             own: Mutex::default(),
             loaded: SetOnce::new(),
             adopted: Mutex::default(),
@@ -315,12 +329,28 @@ impl Namespace {
         Reserved(self.clone())
     }
 
-    /// Removes all instances that have no connection and no presence, and that no client is about to enter. Returns
-    /// their paths.
+    /// Counts a connection that is kept for its client.
+    pub fn keep(self: &Arc<Self>) -> Keeping {
+        self.kept.fetch_add(1, Ordering::AcqRel);
+        Keeping(self.clone())
+    }
+
+    /// Removes all instances that have no connection and no presence, and that no client is about to enter. Instances to
+    /// which clients may come back are removed only if there are no others. Returns the paths.
     pub fn reclaim(&self) -> Vec<Arc<str>> {
+        let unused = self.remove_unused(false);
+        match unused.is_empty() {
+            true => self.remove_unused(true),
+            false => unused,
+        }
+    }
+
+    fn remove_unused(&self, with_kept: bool) -> Vec<Arc<str>> {
         let mut unused = Vec::new();
         self.instances.write().retain(|_, instance| {
-            let is_used = instance.entering.load(Ordering::Acquire) > 0
+            let is_kept = !with_kept && instance.kept.load(Ordering::Acquire) > 0;
+            let is_used = is_kept
+                || instance.entering.load(Ordering::Acquire) > 0
                 || !instance.is_empty()
                 || !instance.is_without_presence();
             if !is_used {
@@ -338,9 +368,10 @@ impl Namespace {
     /// Removes an instance, unless it has a connection, or a key that is still present. Returns `false` if it has one.
     pub fn forget(&self, path: &str) -> bool {
         let mut instances = self.instances.write();
-        let empty = instances
-            .get(path)
-            .is_some_and(|instance| instance.is_empty() && instance.is_without_presence());
+        let empty = instances.get(path).is_some_and(|one| {
+            let is_kept = one.kept.load(Ordering::Acquire) > 0;
+            one.is_empty() && !is_kept && one.is_without_presence()
+        });
         let forgotten = match empty {
             true => instances.remove(path),
             false => None,
@@ -539,12 +570,13 @@ impl Namespace {
         self.adopted.lock().take().map(|adopted| *adopted)
     }
 
-    /// Ends the unit of the namespace, with its timers, its waiting closures, and the presence of sockets that have
-    /// left.
+    /// Ends the unit of the namespace, with its timers, its waiting closures, the presence of sockets that have left, and
+    /// the connections that are kept for their clients.
     pub fn close_context(&self) {
         if let Some(presence) = self.presence.get() {
             presence.reset(false);
         }
+        self.link().into_iter().for_each(NamespaceLink::end_kept);
         let own = self.own.lock().take();
         if let Some(own) = own {
             own.close();
@@ -654,8 +686,8 @@ impl Namespace {
         event: &OutgoingEvent<'_>,
     ) -> Result<(), SendError> {
         let mut full = 0;
-        for socket in sockets.iter().filter(|socket| !socket.is_stalled()) {
-            match socket.emit(event) {
+        for socket in sockets {
+            match socket.emit_volatile(event) {
                 Err(SendError::Full(clients)) => full += clients,
                 Ok(()) | Err(SendError::Left) => {}
                 // An error about the arguments applies to all sockets.

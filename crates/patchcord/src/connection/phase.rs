@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Phase in the life of a connection. It only moves forward.
+/// Phase in the life of a connection. It only moves forward, except that a client may come back from
+/// [`Away`](Self::Away).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -16,6 +17,9 @@ pub enum Phase {
     Answered,
     /// `on_connection` has started, and events are handled.
     Connected,
+    /// The client has lost its transport, and may come back. Until then, nothing is called, and events for the client
+    /// are only logged.
+    Away,
     /// The connection has ended. Nothing that it does and nothing that is sent to it has an effect.
     Closed,
 }
@@ -27,6 +31,7 @@ impl Phase {
             1 => Self::Accepted,
             2 => Self::Answered,
             3 => Self::Connected,
+            4 => Self::Away,
             _ => Self::Closed,
         }
     }

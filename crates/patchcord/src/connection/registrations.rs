@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use rhai::{Dynamic, ImmutableString};
 
-use super::{Listeners, Timers, listeners::Changes, pairs::paired};
+use super::{
+    Listeners, Timers,
+    listeners::{Changes, Merging},
+    pairs::paired,
+};
 use crate::script::{
     Captured, CarriedState, Copies, Handler, Stale, Swap, TimerHandle, Use, compare, each_captured,
     release, reset, transfer_state,
@@ -42,7 +46,13 @@ impl Registered {
     /// Merges *base*, which the old code of `on_connection` registers, and *new*, which the new code registers, into
     /// these registrations. The closures of all three already have the new code. New closures inherit the variables of
     /// `gone`, the closures that were removed.
-    pub(super) fn merge(&mut self, base: &Self, new: Self, gone: &[Handler]) -> Merge {
+    pub(super) fn merge(
+        &mut self,
+        base: &Self,
+        new: Self,
+        gone: &[Handler],
+        merging: Merging,
+    ) -> Merge {
         let known = base.timers.keys();
         let of_base = self.timers.numbers_of(&known, &base.timers, |_| false);
         let timers = paired(base.timers.entries(), new.timers.entries());
@@ -60,11 +70,11 @@ impl Registered {
         let new_listeners = (&*listeners, &new.listeners);
         let (mut changes, mut removed) =
             self.listeners
-                .merge(&base.listeners, new_listeners, handlers);
+                .merge(&base.listeners, new_listeners, handlers, merging);
         let periods = base.timers.periods();
         let (of_timers, timers) =
             self.timers
-                .merge(&periods, (&timers, new.timers), of_timers, &of_new);
+                .merge(&periods, (&timers, new.timers), of_timers, &of_new, merging);
         changes.add(of_timers);
         removed.extend(timers);
         Merge {
@@ -86,10 +96,19 @@ impl Registered {
         new.renumber(&numbers);
         let (mut handlers, _) = transfer_state(&[], &new.with_keys(), &self.with_keys());
         let of_timers = handlers.split_off(new.listeners.len());
-        self.listeners
-            .merge(&listeners_before, (&keys.0, &new.listeners), handlers);
-        self.timers
-            .merge(&timers_before, (&keys.1, new.timers), of_timers, &numbers);
+        self.listeners.merge(
+            &listeners_before,
+            (&keys.0, &new.listeners),
+            handlers,
+            Merging::Edit,
+        );
+        self.timers.merge(
+            &timers_before,
+            (&keys.1, new.timers),
+            of_timers,
+            &numbers,
+            Merging::Edit,
+        );
     }
 
     /// Removes and returns all registrations. Timers that are set later get other numbers.

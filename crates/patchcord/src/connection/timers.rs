@@ -7,7 +7,7 @@ use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
 use self::timer::Timer;
 use super::{
     Clock, Period, RegisteredBy,
-    listeners::Changes,
+    listeners::{Changes, Merging},
     pairs::{Entry, Past, numbered},
 };
 use crate::script::{Copies, Handler, Swap, Swapped, Use};
@@ -207,7 +207,8 @@ impl Timers {
     /// Merges three states: *base* is what the old code of `on_connection` sets, *new* is what the new code sets, and
     /// *live* is `self`. *Base* has, by key, the period of each timer, and `true` if the old code clears the timer. The
     /// timers of *new* have the closures `handlers`, the numbers `numbers`, and the keys `wanted`, which pair them with
-    /// *base*. Only a difference between *base* and *new* adds or removes a timer. A pending timer keeps its due time.
+    /// *base*. Only a difference between *base* and *new* adds or removes a timer; with [`Merging::Again`], none is
+    /// removed. A pending timer keeps its due time.
     /// Returns the changes, and the closures of the removed timers.
     pub(super) fn merge(
         &mut self,
@@ -215,12 +216,13 @@ impl Timers {
         (wanted, new): (&[String], Self),
         handlers: Vec<Handler>,
         numbers: &HashMap<u32, u32>,
+        merging: Merging,
     ) -> (Changes, Vec<Handler>) {
         let list = std::mem::take(&mut self.list);
         let mut live: Vec<_> = keys_of(&list).into_iter().zip(list).collect();
         let (mut changes, mut gone) = (Changes::default(), Vec::new());
         live.retain(|(key, timer)| {
-            let is_dropped = base.contains_key(key) && !wanted.contains(key);
+            let is_dropped = merging.removes() && base.contains_key(key) && !wanted.contains(key);
             if is_dropped {
                 self.fired.remember(timer.is_past(), || timer.identity());
                 changes.removed += usize::from(!timer.gone);

@@ -68,10 +68,6 @@ const HANDLES: Table = &[
     ),
     (&["namespace"], "`socket.nsp` is the name of the namespace"),
     (
-        &["recovered"],
-        "a client that comes back is a new socket; `io.data` keeps what it missed",
-    ),
-    (
         &["disconnected"],
         "`socket.connected` says whether it is there",
     ),

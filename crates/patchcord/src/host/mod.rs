@@ -696,6 +696,7 @@ impl Host {
     /// | the first clients of `room/{id}.rhai` | are in one namespace | can fail to reach each other if they connect in the same instant |
     /// | path, ping, payloads, transports, origins, allowed hosts, attachments | [`Options`] | those of the `SocketIo` and of its layers; [`Options::socket_io`] returns a builder with the same values |
     /// | [`ClientOptions::max_connections`] and the limits per address and second, [`TransportOptions::write_timeout`], [`TransportOptions::max_backlog_total`], [`ClientOptions::max_namespaces_per_client`] | the host's | the application's |
+    /// | [`ClientOptions::recovery`] | the host's | the application's, if socketioxide has it |
     /// | [`ClientOptions::max_events_per_second`] | covers all packets of a client | covers the events of each socket |
     /// | `socket.id` | is public, 20 letters and digits, different in each namespace | is the Engine.IO session id: do not show it to other clients |
     /// | `socket.handshake.address` | the peer's | the same, if the app has axum's `ConnectInfo<SocketAddr>` |

@@ -11,7 +11,7 @@ use super::{
     reload::Reloader,
     scripting::Scripting,
     services::Services,
-    socketio::context::ServerContext,
+    socketio::{context::ServerContext, recovery::Recovery},
     store::{Store, StoredData},
     transport::cors::Cors,
 };
@@ -75,6 +75,7 @@ impl HostState {
             dispatcher: dispatcher.clone(),
             lifecycle: lifecycle.clone(),
             decoding,
+            recovery: Recovery::new(&options, lifecycle.closing.clone()),
         };
         let cors = Cors::new(&options, announcer.clone());
         Self {

@@ -50,6 +50,11 @@ pub struct Packet {
 }
 
 impl Packet {
+    /// Creates a packet from its text and its attachments.
+    pub const fn new(text: String, attachments: Vec<Bytes>) -> Self {
+        Self { text, attachments }
+    }
+
     /// Returns the size of the text and the attachments, in bytes.
     pub fn size(&self) -> usize {
         let attachments = self.attachments.iter().map(Bytes::len);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Connection;
 use crate::{
-    connection::{Namespace, Registered},
+    connection::{Namespace, Registered, listeners::Merging},
     script::Version,
 };
 
@@ -37,7 +37,7 @@ impl Connection {
     pub fn merge_registered(self: &Arc<Self>, before: Registered, base: &Registered) {
         let mut state = self.state();
         let new = std::mem::replace(&mut state.registered, before);
-        state.registered.merge(base, new, &[]);
+        state.registered.merge(base, new, &[], Merging::Edit);
         state.registered.timers.start(&self.when_due());
     }
 }

@@ -6,7 +6,7 @@ use rhai::Dynamic;
 
 use super::{Connection, Early};
 use crate::{
-    connection::{Link, OUTGOING, OutgoingEvent, Phase, SendError, Work},
+    connection::{Link, OUTGOING, OutgoingEvent, Phase, SendError, Target, Work},
     event::HostEvent,
     value::{self, DecodeError, to_packet},
 };
@@ -20,7 +20,11 @@ impl Connection {
     /// # Errors
     /// Fails if an argument cannot be sent, or the client cannot accept it.
     pub fn emit(self: &Arc<Self>, event: &OutgoingEvent<'_>) -> Result<(), SendError> {
-        if self.phase() < Phase::Connected {
+        let (phase, returns) = (self.phase(), self.returns());
+        if self.is_returning_in(phase) {
+            return self.emit_for_return(event);
+        }
+        if phase < Phase::Connected {
             let event = event.encoded()?.for_later();
             self.once_open(Box::new(move |link| {
                 // If the client cannot accept the event, it does not receive it, as with any other event.
@@ -29,7 +33,46 @@ impl Connection {
             return Ok(());
         }
         self.tell(event)?;
-        self.send(|link| link.emit(event.encoded()?))
+        match self.send(|link| link.emit(event.encoded()?)) {
+            // The client has just left, and may even be back.
+            Err(SendError::Left)
+                if self.is_returning_in(self.phase()) || self.returns() != returns =>
+            {
+                self.emit_for_return(event)
+            }
+            sent => sent,
+        }
+    }
+
+    /// Returns `true` if the client is away, or comes back now.
+    fn is_returning_in(&self, phase: Phase) -> bool {
+        match phase {
+            Phase::Away => true,
+            phase => phase < Phase::Connected && self.is_recovered(),
+        }
+    }
+
+    /// Sends an event by the log of the namespace, so that a client that comes back receives it in its place among the
+    /// events that it has missed.
+    fn emit_for_return(&self, event: &OutgoingEvent<'_>) -> Result<(), SendError> {
+        let target = Target::room(self.id());
+        self.namespace().emit(&target, false, event)
+    }
+
+    /// Sends an event to the client, unless its send queue has other data. A client that comes back does not receive
+    /// the event later.
+    ///
+    /// # Errors
+    /// Fails if an argument cannot be sent, or the client cannot accept it.
+    pub fn emit_volatile(self: &Arc<Self>, event: &OutgoingEvent<'_>) -> Result<(), SendError> {
+        if self.is_stalled() {
+            return Ok(());
+        }
+        if self.phase() < Phase::Connected {
+            return self.emit(event);
+        }
+        self.tell(event)?;
+        self.send(|link| link.emit_volatile(event.encoded()?))
     }
 
     /// Uses the link to the client as soon as there is one. Does nothing if the client has disconnected.
@@ -189,7 +232,7 @@ impl Connection {
     /// Returns the client's rooms. While its `disconnecting` listeners run, these are the rooms before the disconnect.
     pub fn rooms(&self) -> Vec<String> {
         let last = match self.phase() {
-            Phase::Closed => self.state().last_rooms.clone(),
+            Phase::Away | Phase::Closed => self.state().last_rooms.clone(),
             _ => None,
         };
         last.or_else(|| self.link().map(|link| self.with_own_room(link.rooms())))

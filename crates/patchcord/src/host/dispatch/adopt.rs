@@ -19,8 +19,9 @@ impl Dispatcher {
     /// Adopts the version that serves, if the connection has another one. From then on, each closure has the new code.
     /// A call of `on_reload` follows, if any code has changed.
     pub(super) fn adopt(&self, connection: &Arc<Connection>) {
-        // A connection that is not connected yet first runs `on_connection` of the version of its handshake.
-        if connection.phase() < Phase::Connected {
+        // A connection that is not connected yet first runs `on_connection` of the version of its handshake, and one
+        // whose client is away adopts the version that serves when the client comes back.
+        if connection.phase() < Phase::Connected || connection.phase() == Phase::Away {
             return;
         }
         let Some((old, new)) = connection.versions() else {

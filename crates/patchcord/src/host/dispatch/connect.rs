@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rhai::Dynamic;
 
-use super::Dispatcher;
+use super::{Dispatcher, drafts};
 use crate::{
-    api::Socket,
-    connection::{Connection, Turn},
+    api::{self, Socket},
+    connection::{Connection, Draft, Turn},
     event::HostEvent,
     script::{Handler, Hook, Version},
 };
@@ -15,13 +15,37 @@ use crate::{
 impl Dispatcher {
     pub(super) fn connect(&self, connection: &Arc<Connection>) {
         let version = connection.version().or(connection.serving());
-        if let Some(version) = version.filter(|_| connection.begin()) {
+        if connection.is_recovered() {
+            self.connect_again(connection);
+        } else if let Some(version) = version.filter(|_| connection.begin()) {
             connection.keep_data_of_handshake();
             self.on_connection(connection, version);
         }
         connection.end_pass();
         // The version that serves may have changed since the handshake.
         self.adopt(connection);
+    }
+
+    /// Runs `on_connection` of the version that serves for a client that has come back. Its effects are real, but the
+    /// connection keeps what its handlers have changed since the client first connected.
+    fn connect_again(&self, connection: &Arc<Connection>) {
+        let (Some(old), Some(new)) = (connection.version(), connection.serving()) else {
+            return;
+        };
+        if !connection.begin() {
+            return;
+        }
+        // The client may have been away during an edit.
+        self.adopt(connection);
+        if new.starts_over() && !Arc::ptr_eq(&old, &new) {
+            return;
+        }
+        let draft = Draft::new(api::freeze(), connection.tape().as_deref(), None);
+        let (base, _) = drafts::run(connection, &new, Hook::Connection, draft);
+        let before = connection.begin_again();
+        self.on_connection(connection, new);
+        let turn = Turn::new(connection.clone());
+        turn.run(|| connection.merge_again(before, &base));
     }
 
     /// Starts a live connection over with a version: removes everything that scripts have added to it, and runs

@@ -25,10 +25,13 @@ struct Leaving {
 
 impl Dispatcher {
     pub(super) fn disconnect(&self, connection: &Arc<Connection>, reason: &'static str) {
+        if connection.phase() == Phase::Away {
+            return;
+        }
         let entered = connection.phase() == Phase::Connected;
-        connection.close();
+        connection.depart();
         if !entered {
-            return connection.leave();
+            return end(connection);
         }
         self.announcer.counters().sockets_disconnected.add();
         let leaving = Leaving {
@@ -79,6 +82,28 @@ impl Dispatcher {
             let args = vec![socket, reason.into()];
             self.call(connection, &hook, args, "`on_disconnect`");
         }
+        end(connection);
+    }
+}
+
+/// Ends a connection, or keeps it if its client may come back.
+fn end(connection: &Connection) {
+    if !keep(connection) {
+        connection.close();
         connection.leave();
     }
+}
+
+/// Keeps a connection whose client may come back. Returns `false` if it is not kept.
+fn keep(connection: &Connection) -> bool {
+    if !connection.is_return_expected() {
+        return false;
+    }
+    // A listener may have disconnected the client on purpose.
+    let may_return = connection.phase() == Phase::Away && !connection.is_cut();
+    if may_return {
+        connection.rest();
+    }
+    let link = connection.namespace().link();
+    link.is_some_and(|link| link.left(connection.id(), may_return))
 }

@@ -64,7 +64,8 @@ impl Dispatcher {
         let Some(hook) = hook.and_then(|version| Handler::of_hook(version, Hook::Handshake)) else {
             return verdict.give(Ok(()));
         };
-        if let Some(version) = &version {
+        // A connection whose client comes back keeps its version until `on_connection` runs.
+        if let Some(version) = version.as_ref().filter(|_| !connection.is_recovered()) {
             // `on_connection` of the same version follows, even if another version serves by then.
             connection.begin_as(version);
         }

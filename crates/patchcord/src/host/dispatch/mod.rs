@@ -201,7 +201,7 @@ impl Dispatcher {
             }
             // The variables of the closure are gone, because the client has disconnected, or the connection has started
             // over.
-            Work::Call(_) if connection.phase() == Phase::Closed => {}
+            Work::Call(_) if connection.phase() >= Phase::Away => {}
             Work::Call(call) if call.of != connection.beginnings() => {}
             Work::Call(call) => {
                 let handler = adopt::current(connection, call.handler);

@@ -78,6 +78,18 @@ pub struct ClientOptions {
     /// `true` answers the ack of an event whose handler throws with `{ error: text }`. By default `false`: the ack gets
     /// no answer.
     pub ack_errors: bool,
+    /// Time for which a client whose connection broke may come back and continue: with the same `socket.id`, rooms,
+    /// `socket.data` and variables of its handlers, and with the events that it has missed. `None`, the default, turns
+    /// this off. At most [`ClientOptions::max_connections`] connections are kept, or 20,000 if that is unlimited; the
+    /// oldest are given up first. Only for [`Host::service`](crate::Host::service).
+    #[serde(with = "option_value::optional_time")]
+    pub recovery: Option<Duration>,
+    /// Maximum memory in bytes of the events that are kept for clients that come back, in all namespaces together.
+    /// Beyond it, the oldest events of the namespace with the most bytes are given up; a client that has missed one of
+    /// them begins anew. By default 64 MiB.
+    pub recovery_log: usize,
+    /// `true` also runs `on_handshake` for a client that comes back. By default `false`, as in Node.
+    pub recovery_handshake: bool,
 }
 
 impl Default for ClientOptions {
@@ -96,11 +108,19 @@ impl Default for ClientOptions {
             max_events_per_second: None,
             presence_grace: Duration::from_secs(5),
             ack_errors: false,
+            recovery: None,
+            recovery_log: 64 << 20,
+            recovery_handshake: false,
         }
     }
 }
 
 impl ClientOptions {
+    /// Returns the maximum number of connections that are kept for clients that may come back.
+    pub(in crate::host) fn max_kept(&self) -> usize {
+        self.max_connections.unwrap_or(MAX_CONNECTIONS)
+    }
+
     /// Returns the maximum number of clients without a socket, with the default filled in.
     pub(in crate::host) fn max_unconnected(&self) -> usize {
         let half = self.max_connections.unwrap_or(MAX_CONNECTIONS) / 2;
@@ -109,6 +129,9 @@ impl ClientOptions {
     }
 
     pub(super) fn validate(&self) -> Result<(), InvalidOption> {
+        if let Some(time) = self.recovery {
+            InvalidOption::check_times(&[("clients.recovery", time)])?;
+        }
         let maxima = [
             ("clients.max_connections", self.max_connections),
             (
@@ -130,6 +153,7 @@ impl ClientOptions {
                 Some(self.max_namespaces_per_client),
             ),
             ("clients.max_events_per_second", self.max_events_per_second),
+            ("clients.recovery_log", Some(self.recovery_log)),
         ];
         let set = maxima.map(|(name, maximum)| (name, maximum.unwrap_or(usize::MAX)));
         InvalidOption::check_longest("clients.presence_grace", self.presence_grace)?;

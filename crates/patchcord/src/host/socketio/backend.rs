@@ -118,9 +118,11 @@ impl<A: Adapter + DefinedAdapter> SocketIoBackend<A> {
         let path = namespace.path().to_string();
         match self.owner {
             Owner::Host => {
-                let members = Members::new(namespace.path());
-                namespace.set_link(members.clone());
                 let context = self.context.clone();
+                let recovery = context.upgrade();
+                let recovery = recovery.and_then(|context| context.recovery.clone());
+                let members = Members::new(namespace.path(), recovery.as_ref());
+                namespace.set_link(members.clone());
                 let connects = wired::handlers::Connects::new(context, namespace, members);
                 self.io.ns::<_, HostMarker>(path, connects).spawn();
             }

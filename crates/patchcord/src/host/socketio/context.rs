@@ -23,6 +23,7 @@ use crate::{
         lifecycle::{Lifecycle, Pass},
         namespaces::{INVALID_NAMESPACE, Namespaces},
         options::Options,
+        socketio::recovery::Recovery,
         transport::request,
     },
     value::{self, DecodeError},
@@ -48,6 +49,8 @@ pub(in crate::host) struct ServerContext {
     pub(in crate::host) lifecycle: Lifecycle,
     /// Limits for decoding a packet.
     pub(in crate::host) decoding: value::Limits,
+    /// Limits of recovery; `None` if it is off.
+    pub(in crate::host) recovery: Option<Arc<Recovery>>,
 }
 
 impl ServerContext {

@@ -7,4 +7,5 @@
 pub(super) mod attached;
 pub(super) mod backend;
 pub(super) mod context;
+pub(super) mod recovery;
 mod wired;

@@ -32,6 +32,14 @@ pub(in crate::host) fn ack(namespace: &str, id: i64, packet: &Packet) -> Bytes {
     frames(kind, namespace, Some(id), packet)
 }
 
+/// Returns the frames of an event whose last argument is an offset, with which a client that comes back tells which
+/// event it has received last.
+pub(in crate::host) fn event_with_offset(namespace: &str, packet: &Packet, offset: &str) -> Bytes {
+    let text = packet.text.strip_suffix(']').unwrap_or(&packet.text);
+    let with_offset = Packet::new(format!("{text},\"{offset}\"]"), packet.attachments.clone());
+    event(namespace, None, &with_offset)
+}
+
 fn frames(kind: u8, namespace: &str, id: Option<i64>, packet: &Packet) -> Bytes {
     let attachments = match packet.attachments.len() {
         0 => String::new(),

@@ -92,12 +92,13 @@ fn number(text: &str) -> Option<usize> {
     is_number.then(|| text.parse().ok()).flatten()
 }
 
-/// Returns the answer to a CONNECT that is accepted.
-pub(super) fn connected(namespace: &str, id: &str) -> String {
+/// Returns the answer to a CONNECT that is accepted. `pid` is the secret with which the client may come back.
+pub(super) fn connected(namespace: &str, id: &str, pid: Option<&str>) -> String {
     let end = end_of(namespace);
     let (message, kind) = (char::from(MESSAGE), char::from(CONNECT));
-    // The id needs no escape: it consists of letters and digits.
-    format!("{message}{kind}{end}{{\"sid\":\"{id}\"}}")
+    // The ids need no escape: they consist of letters, digits, `-` and `_`.
+    let pid = pid.map_or_else(String::new, |pid| format!(",\"pid\":\"{pid}\""));
+    format!("{message}{kind}{end}{{\"sid\":\"{id}\"{pid}}}")
 }
 
 /// Returns the answer to a CONNECT that is rejected.
@@ -186,8 +187,12 @@ mod tests {
 
     #[test]
     fn answers_name_their_namespace() {
-        assert_eq!(connected("/", "a"), "40{\"sid\":\"a\"}");
-        assert_eq!(connected("/chat", "a"), "40/chat,{\"sid\":\"a\"}");
+        assert_eq!(connected("/", "a", None), "40{\"sid\":\"a\"}");
+        assert_eq!(connected("/chat", "a", None), "40/chat,{\"sid\":\"a\"}");
+        assert_eq!(
+            connected("/", "a", Some("b-_")),
+            "40{\"sid\":\"a\",\"pid\":\"b-_\"}"
+        );
         assert_eq!(
             refused("/chat", "\"no\""),
             "44/chat,{\"message\":\"\\\"no\\\"\"}"

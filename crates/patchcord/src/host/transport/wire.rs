@@ -102,6 +102,15 @@ impl WireContext {
     }
 }
 
+/// Additions to the answer to a CONNECT, for clients that may come back.
+#[derive(Debug, Default)]
+pub(in crate::host) struct Greeting<'a> {
+    /// Secret with which the client may come back.
+    pub(in crate::host) pid: Option<&'a str>,
+    /// Frames of the events that the client has missed. As in Node, they are sent before the answer.
+    pub(in crate::host) missed: Vec<Bytes>,
+}
+
 /// Request that opened a session.
 #[derive(Debug)]
 pub(in crate::host) struct Opening {
@@ -314,14 +323,18 @@ impl Wire {
         self: &Arc<Self>,
         namespace: &Arc<str>,
         socket: Arc<dyn Receiver>,
+        greeting: Greeting<'_>,
     ) -> Option<Hold> {
         let mut state = self.lock();
         if state.dead || state.ending {
             return None;
         }
-        let answer = packet::connected(namespace, socket.id());
+        let answer = packet::connected(namespace, socket.id(), greeting.pid);
         state.sockets.add(namespace, socket);
         state.held += 1;
+        for frames in greeting.missed {
+            state.queue.push(frames);
+        }
         state.push_text(answer.as_bytes());
         Some(Hold(self.clone()))
     }
@@ -370,14 +383,31 @@ impl Wire {
             return false;
         }
         state.queue.push(frames);
+        if self.is_flush_scheduled(&mut state) {
+            return true;
+        }
+        self.flush_now(state).is_ok()
+    }
+
+    /// Queues the frames of a packet, and writes nothing. Returns `true` if the caller must call
+    /// [`Wire::write_waiting`], because nothing else writes the frames soon.
+    pub(in crate::host) fn queue(self: &Arc<Self>, frames: impl Into<Frames>) -> bool {
+        let mut state = self.lock();
+        if state.dead {
+            return false;
+        }
+        state.queue.push(frames);
+        !self.is_flush_scheduled(&mut state)
+    }
+
+    /// Schedules a flush for the end of the current call. Returns `false` if the queue must be flushed now, because
+    /// there is no call, or much data waits.
+    fn is_flush_scheduled(self: &Arc<Self>, state: &mut State) -> bool {
         state.schedule_flush = state.schedule_flush || schedule_flush(self);
         let waiting = state.queue.amount();
         let is_little =
             waiting.bytes < FLUSH_THRESHOLD_BYTES && waiting.is_within(self.context.max_backlog());
-        if state.schedule_flush && is_little {
-            return true;
-        }
-        self.flush_now(state).is_ok()
+        state.schedule_flush && is_little
     }
 
     /// Returns frames for several clients. If they are large, their memory counts once for all of these clients.
@@ -394,7 +424,7 @@ impl Wire {
     }
 
     /// Writes the queued data, as far as the network accepts it.
-    pub(super) fn write_waiting(self: &Arc<Self>) {
+    pub(in crate::host) fn write_waiting(self: &Arc<Self>) {
         let mut state = self.lock();
         state.schedule_flush = false;
         if state.queue.is_empty() {

@@ -213,7 +213,7 @@ impl<A: Adapter> DisconnectHandler<A, HostMarker> for Leaves {
         reason: DisconnectReason,
         defer: fn(Arc<Socket<A>>),
     ) {
-        self.connection.abandon();
+        self.connection.abandon(0);
         let rooms = rooms_of(&socket, self.here.as_deref());
         self.connection.remember_rooms(rooms);
         defer(socket);
@@ -224,6 +224,6 @@ impl<A: Adapter> DisconnectHandler<A, HostMarker> for Leaves {
 /// Abandons the connection, because socketioxide may drop a socket whose CONNECT it has not answered.
 impl Drop for Leaves {
     fn drop(&mut self) {
-        self.connection.abandon();
+        self.connection.abandon(0);
     }
 }

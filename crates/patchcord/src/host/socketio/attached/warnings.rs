@@ -106,6 +106,7 @@ pub(in crate::host) fn warnings(config: &SocketIoConfig, options: &Options) -> V
                 != default.clients.max_connects_per_second_per_address,
         ),
         ("clients.max_unconnected", clients.max_unconnected.is_some()),
+        ("clients.recovery", clients.recovery.is_some()),
         (
             "clients.max_namespaces_per_client",
             clients.max_namespaces_per_client != default.clients.max_namespaces_per_client,

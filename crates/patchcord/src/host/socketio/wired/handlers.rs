@@ -15,8 +15,14 @@ use crate::{
     connection::{Connection, Namespace, Phase, Work},
     host::{
         namespaces::INVALID_NAMESPACE,
-        socketio::context::{Accepted, HostMarker, ServerContext, reason_text},
-        transport::{sockets::Receiver, wire::Wire},
+        socketio::{
+            context::{Accepted, HostMarker, ServerContext, reason_text},
+            recovery::{Claim, Return, Rooms, is_recoverable},
+        },
+        transport::{
+            sockets::Receiver,
+            wire::{Greeting, Hold, Wire},
+        },
     },
     value,
 };
@@ -34,6 +40,8 @@ pub(in crate::host::socketio) struct Connects {
 struct Entering {
     connection: Arc<Connection>,
     member: Arc<Member>,
+    /// Claim on the connection, if the client has come back to it.
+    claim: Option<Claim>,
 }
 
 impl Connects {
@@ -69,26 +77,72 @@ impl Connects {
         drop(context.pass(postponed).await);
         let namespace = context.served(&self.namespace)?;
         namespace.ready().await;
-        let auth = context.auth(auth)?;
-        let member = self.members.expect(wire.clone());
-        let (client, id) = (wire.client(), member.id.clone());
-        let connection = Connection::of_client(client, id, namespace, auth, api::now());
+        let entering = self.expect(&context, namespace, wire, auth).await?;
+        let Entering {
+            connection,
+            member,
+            claim,
+        } = &entering;
         let leaves = Leaves {
             connection: connection.clone(),
+            nth_return: connection.returns(),
             member: member.clone(),
             members: self.members.clone(),
         };
-        let link = WireLink::new(self.members.clone(), member.clone(), socket.clone());
-        context
-            .dispatcher
-            .shake(&connection, Arc::new(link))
-            .await?;
-        let pass = context.pass(postponed).await;
+        if claim.is_none() || context.options.clients.recovery_handshake {
+            let link = WireLink::new(self.members.clone(), member.clone(), socket.clone());
+            let link = Arc::new(link);
+            context.dispatcher.shake(connection, link).await?;
+        }
+        let pass = Box::new(context.pass(postponed).await);
         context.still_served(connection.namespace())?;
-        connection.enter(Box::new(pass));
+        match claim {
+            Some(claim) => connection.enter_again(pass, claim.was_in_own_room()),
+            None => connection.enter(pass),
+        }
         socket.on_disconnect::<_, HostMarker>(leaves);
-        wire.connect_accepted(path, Box::new(Entering { connection, member }));
+        wire.connect_accepted(path, Box::new(entering));
         Ok(())
+    }
+
+    /// Returns the connection that is kept for a client that comes back, or a new one.
+    ///
+    /// # Errors
+    /// Returns the reason that the client receives.
+    async fn expect(
+        &self,
+        context: &ServerContext,
+        namespace: Arc<Namespace>,
+        wire: &Arc<Wire>,
+        auth: Option<&Value>,
+    ) -> Result<Entering, String> {
+        let mut auth = context.auth(auth)?;
+        if let (Some(host), Some(recovery)) = (&context.recovery, self.members.recovery()) {
+            host.start_sweeping();
+            let claim = match Return::take(&mut auth) {
+                Some(asked) => recovery.claim(&asked, wire).await,
+                None => None,
+            };
+            if let Some(mut claim) = claim
+                && let Some(begun) = claim.begin(wire, auth.clone(), api::now())
+            {
+                let (connection, ticket) = begun;
+                let wire = wire.clone();
+                let member = self.members.expect_again(connection.id(), ticket, wire);
+                return Ok(Entering {
+                    connection,
+                    member,
+                    claim: Some(claim),
+                });
+            }
+        }
+        let member = self.members.expect(wire.clone());
+        let (client, id) = (wire.client(), member.id.clone());
+        Ok(Entering {
+            connection: Connection::of_client(client, id, namespace, auth, api::now()),
+            member,
+            claim: None,
+        })
     }
 
     /// Answers the CONNECT of a client, and runs `on_connection`, unless the client has already left.
@@ -99,23 +153,56 @@ impl Connects {
         let (Some(entering), Some(context)) = (entering, self.context.upgrade()) else {
             return;
         };
-        let Entering { connection, member } = *entering;
+        let Entering {
+            connection,
+            member,
+            mut claim,
+        } = *entering;
         let inbound = Inbound {
             context,
             connection: connection.clone(),
             member: member.clone(),
         };
-        if let Some(hold) = wire.open_socket(path, Arc::new(inbound)) {
-            self.members.enter(&member);
+        let is_returning = claim.is_some();
+        let mut is_open = false;
+        if let Some(hold) = self.answer(wire, &member, Arc::new(inbound), claim.as_mut()) {
             connection.hold_until_begun(Box::new(hold));
             let link = WireLink::new(self.members.clone(), member.clone(), socket.clone());
-            connection.open(Arc::new(link));
+            is_open = connection.open(Arc::new(link));
+            if is_returning && !is_open {
+                connection.close();
+                connection.leave();
+            }
         }
         // socketioxide may have ended the socket in the meantime, before it was in any list.
-        if connection.phase() == Phase::Closed {
+        if connection.phase() == Phase::Closed || is_returning && !is_open {
             self.members.leave(&member);
             wire.end_socket(path, &member.id);
             connection.end_pass();
+            if let (Some(recovery), Some(ticket)) = (self.members.recovery(), &member.ticket) {
+                recovery.forget(ticket);
+            }
+        }
+    }
+
+    /// Answers a CONNECT, and makes its socket present. Returns `None` if the client has left.
+    fn answer(
+        &self,
+        wire: &Arc<Wire>,
+        member: &Arc<Member>,
+        inbound: Arc<Inbound>,
+        claim: Option<&mut Claim>,
+    ) -> Option<Hold> {
+        let in_own_room = claim.as_ref().is_none_or(|claim| claim.was_in_own_room());
+        let open = |greeting: Greeting<'_>, rooms: Option<&Rooms>| {
+            let hold = wire.open_socket(self.members.path(), inbound, greeting)?;
+            self.members.enter(member);
+            rooms.inspect(|rooms| self.members.join_again(member, rooms, in_own_room));
+            Some(hold)
+        };
+        match (self.members.recovery(), &member.ticket) {
+            (Some(recovery), Some(ticket)) => recovery.open(ticket, wire, claim, open),
+            _ => open(Greeting::default(), None),
         }
     }
 }
@@ -193,6 +280,8 @@ impl Receiver for Inbound {
 
 struct Leaves {
     connection: Arc<Connection>,
+    /// Number of times that the client had come back when it connected.
+    nth_return: u32,
     member: Arc<Member>,
     members: Arc<Members>,
 }
@@ -205,10 +294,7 @@ impl<A: Adapter> DisconnectHandler<A, HostMarker> for Leaves {
         reason: DisconnectReason,
         defer: fn(Arc<Socket<A>>),
     ) {
-        self.connection.abandon();
-        self.connection
-            .remember_rooms(self.members.rooms_of(&self.member));
-        self.members.leave(&self.member);
+        let is_abandoned = self.connection.abandon(self.nth_return);
         let Member { wire, id, asks, .. } = &*self.member;
         wire.end_socket(self.members.path(), id);
         // Further acks that scripts ask for end at once, because the client has left.
@@ -221,14 +307,40 @@ impl<A: Adapter> DisconnectHandler<A, HostMarker> for Leaves {
         };
         defer(socket);
         let reason = ended_by_host.unwrap_or(reason_text(reason));
-        self.connection.post(Work::Disconnect(reason));
+        let rooms = self.members.rooms_of(&self.member);
+        match self.member.ticket.as_ref().zip(self.members.recovery()) {
+            Some((ticket, recovery)) if !is_abandoned && self.may_return(reason) => {
+                recovery.leave(ticket, &self.connection, || {
+                    let positions = Members::positions_of(&self.member);
+                    self.members.leave(&self.member);
+                    positions
+                });
+            }
+            Some((ticket, recovery)) if !is_abandoned => {
+                self.members.leave(&self.member);
+                recovery.forget(ticket);
+            }
+            _ => self.members.leave(&self.member),
+        }
+        if !is_abandoned {
+            self.connection.remember_rooms(rooms);
+            self.connection.post(Work::Disconnect(reason));
+        }
+    }
+}
+
+impl Leaves {
+    /// Returns `true` if the client may come back after a disconnect for this reason.
+    fn may_return(&self, reason: &str) -> bool {
+        let is_live = matches!(self.connection.phase(), Phase::Answered | Phase::Connected);
+        is_live && !self.connection.is_cut() && is_recoverable(reason)
     }
 }
 
 /// Abandons the connection, because socketioxide may drop a socket whose CONNECT it has not answered.
 impl Drop for Leaves {
     fn drop(&mut self) {
-        self.connection.abandon();
+        self.connection.abandon(self.nth_return);
         self.members.leave(&self.member);
     }
 }

@@ -52,7 +52,21 @@ impl<A: Adapter> WireLink<A> {
 
 impl<A: Adapter> Link for WireLink<A> {
     fn emit(&self, event: &EncodedEvent<'_>) -> Result<(), SendError> {
+        if let Some(recovery) = self.members.recovery() {
+            self.members.send_logged(recovery, &self.member, event);
+            return Ok(());
+        }
         self.send(encode::event(self.members.path(), None, event.packet()))
+    }
+
+    fn emit_volatile(&self, event: &EncodedEvent<'_>) -> Result<(), SendError> {
+        let Some(recovery) = self.members.recovery() else {
+            return self.emit(event);
+        };
+        match self.members.send_unlogged(recovery, &self.member, event) {
+            true => Ok(()),
+            false => Err(SendError::Left),
+        }
     }
 
     fn ack(&self, id: i64, args: &Packet) -> Result<(), SendError> {

@@ -8,7 +8,10 @@ use std::{
 use parking_lot::Mutex;
 
 use super::acks::PendingAcks;
-use crate::host::transport::{secret, wire::Wire};
+use crate::host::{
+    socketio::recovery::Ticket,
+    transport::{secret, wire::Wire},
+};
 
 /// Socket of one client in a namespace.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(in crate::host::socketio) struct Member {
     pub(super) place: Mutex<Place>,
     /// Pending acks, created with the first of them.
     pub(super) asks: OnceLock<Arc<PendingAcks>>,
+    /// Identity with which the client may come back; `None` if recovery is off.
+    pub(super) ticket: Option<Arc<Ticket>>,
 }
 
 /// Place of a socket in its namespace. Changed only under the lock of [`Members`](super::members::Members).
@@ -29,6 +34,8 @@ pub(super) struct Place {
     pub(super) presence: Presence,
     /// Rooms, each with its position in the order of all joins.
     pub(super) rooms: BTreeMap<Arc<str>, u64>,
+    /// `true` if the socket has left the room named by its own id.
+    pub(super) has_left_own_room: bool,
 }
 
 /// Presence of a socket in its namespace. Broadcasts reach only a socket that is present.
@@ -43,11 +50,22 @@ pub(super) enum Presence {
 }
 
 impl Member {
-    pub(super) fn new(number: u64, wire: Arc<Wire>) -> Self {
+    pub(super) fn new(number: u64, wire: Arc<Wire>, ticket: Option<Arc<Ticket>>) -> Self {
+        Self::with_id(secret::new().into(), number, wire, ticket)
+    }
+
+    /// Creates the socket of a client that comes back.
+    pub(super) fn with_id(
+        id: Arc<str>,
+        number: u64,
+        wire: Arc<Wire>,
+        ticket: Option<Arc<Ticket>>,
+    ) -> Self {
         Self {
             number,
-            id: secret::new().into(),
+            id,
             wire,
+            ticket,
             place: Mutex::default(),
             asks: OnceLock::new(),
         }

@@ -5,12 +5,16 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::member::{Member, Place, Presence};
 use crate::{
-    connection::{Named, NamespaceLink, SendError},
-    host::transport::{encode, wire::Wire},
+    connection::{Named, NamespaceLink, SendError, Target},
+    host::{
+        socketio::recovery::{NamespaceRecovery, Recipients, Recovery, Rooms, Ticket},
+        transport::{encode, wire::Wire},
+    },
     value::EncodedEvent,
 };
 
@@ -19,6 +23,8 @@ use crate::{
 pub(in crate::host::socketio) struct Members {
     path: Arc<str>,
     table: RwLock<Table>,
+    /// Log of events, and kept connections; `None` if recovery is off.
+    recovery: Option<Arc<NamespaceRecovery>>,
 }
 
 #[derive(Debug, Default)]
@@ -66,10 +72,14 @@ impl Listed {
 }
 
 impl Members {
-    pub(in crate::host::socketio) fn new(path: &Arc<str>) -> Arc<Self> {
+    pub(in crate::host::socketio) fn new(
+        path: &Arc<str>,
+        recovery: Option<&Arc<Recovery>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             path: path.clone(),
             table: RwLock::default(),
+            recovery: recovery.map(NamespaceRecovery::new),
         })
     }
 
@@ -78,11 +88,32 @@ impl Members {
         &self.path
     }
 
+    /// Returns the log of events and the kept connections; `None` if recovery is off.
+    pub(super) const fn recovery(&self) -> Option<&Arc<NamespaceRecovery>> {
+        self.recovery.as_ref()
+    }
+
     /// Creates a socket that is not present yet.
     pub(super) fn expect(&self, wire: Arc<Wire>) -> Arc<Member> {
+        let ticket = self.recovery.is_some().then(Ticket::new);
+        Arc::new(Member::new(self.next_number(), wire, ticket))
+    }
+
+    /// Creates a socket with the id of an earlier one, for a client that comes back.
+    pub(super) fn expect_again(
+        &self,
+        id: &Arc<str>,
+        ticket: Arc<Ticket>,
+        wire: Arc<Wire>,
+    ) -> Arc<Member> {
+        let number = self.next_number();
+        Arc::new(Member::with_id(id.clone(), number, wire, Some(ticket)))
+    }
+
+    fn next_number(&self) -> u64 {
         let mut table = self.table.write();
         table.last += 1;
-        Arc::new(Member::new(table.last, wire))
+        table.last
     }
 
     /// Makes a socket present, because its CONNECT is answered.
@@ -96,11 +127,30 @@ impl Members {
         }
     }
 
+    /// Adds a socket to rooms, in which an earlier socket of its client has these positions.
+    pub(super) fn join_again(&self, member: &Arc<Member>, rooms: &Rooms, in_own_room: bool) {
+        let mut table = self.table.write();
+        let mut place = member.place.lock();
+        place.has_left_own_room |= !in_own_room;
+        for (room, position) in rooms {
+            if place.presence != Presence::Gone && !place.rooms.contains_key(room) {
+                table.join(member, &mut place, (room, *position));
+            }
+        }
+    }
+
     /// Removes a socket. It can join no room from now on.
     pub(super) fn leave(&self, member: &Member) {
         let mut table = self.table.write();
         table.present.remove(member.number);
-        table.by_id.remove(&member.id);
+        // A client that has come back has another socket with this id.
+        if table
+            .by_id
+            .get(&member.id)
+            .is_some_and(|one| one.number == member.number)
+        {
+            table.by_id.remove(&member.id);
+        }
         shrink(&mut table.by_id);
         let mut place = member.place.lock();
         place.presence = Presence::Gone;
@@ -115,26 +165,22 @@ impl Members {
             return;
         }
         for room in rooms {
+            place.has_left_own_room &= **room != *member.id;
             if place.rooms.contains_key(&**room) {
                 continue;
             }
             table.last += 1;
             let position = table.last;
-            let name = table.name(room);
-            let room = table.rooms.entry(name.clone()).or_insert_with(|| Room {
-                created: position,
-                members: Listed::default(),
-            });
-            room.members.add(position, member);
-            place.rooms.insert(name, position);
+            table.join(member, &mut place, (room, position));
         }
     }
 
     /// Removes a socket from a room.
     pub(super) fn leave_room(&self, member: &Member, room: &str) {
         let mut table = self.table.write();
-        let position = member.place.lock().rooms.remove(room);
-        if let Some(position) = position {
+        let mut place = member.place.lock();
+        place.has_left_own_room |= *room == *member.id;
+        if let Some(position) = place.rooms.remove(room) {
             table.leave(room, position);
         }
     }
@@ -142,7 +188,9 @@ impl Members {
     /// Removes a socket from all its rooms.
     pub(super) fn leave_rooms(&self, member: &Member) {
         let mut table = self.table.write();
-        table.leave_all(&mut member.place.lock());
+        let mut place = member.place.lock();
+        place.has_left_own_room = true;
+        table.leave_all(&mut place);
     }
 
     /// Returns the rooms of a socket, in the order of joining.
@@ -154,6 +202,119 @@ impl Members {
             .into_iter()
             .map(|(room, _)| room.to_string())
             .collect()
+    }
+
+    /// Returns the rooms of a socket with their positions.
+    pub(super) fn positions_of(member: &Member) -> Rooms {
+        member.place.lock().rooms.clone()
+    }
+
+    /// Sends an event to one socket, and logs it for a client that comes back.
+    pub(super) fn send_logged(
+        &self,
+        recovery: &NamespaceRecovery,
+        member: &Member,
+        event: &EncodedEvent<'_>,
+    ) {
+        let mut due = None;
+        let deliver = |frames: &Bytes, number| {
+            if let Some(wire) = self.current_wire(member) {
+                note_sent(member, number);
+                due = wire.queue(frames.clone()).then_some(wire);
+            }
+            0
+        };
+        let recipients = Recipients::One(member.id.clone());
+        recovery.send(recipients, |offset| self.encode(event, offset), deliver);
+        // Without the lock of the log, because listeners of the host may hear of the end of a slow client.
+        due.iter().for_each(Wire::write_waiting);
+    }
+
+    /// Returns the wire of a socket, or that of the later socket with which its client has come back in the meantime;
+    /// `None` if the client is away.
+    fn current_wire(&self, member: &Member) -> Option<Arc<Wire>> {
+        let presence = member.place.lock().presence;
+        if presence != Presence::Gone {
+            return Some(member.wire.clone());
+        }
+        let table = self.table.read();
+        let later = table.by_id.get(&member.id);
+        later.map(|later| later.wire.clone())
+    }
+
+    /// Sends an event that is not logged to one socket. It has an offset if the client would take its last argument for
+    /// one.
+    pub(super) fn send_unlogged(
+        &self,
+        recovery: &NamespaceRecovery,
+        member: &Member,
+        event: &EncodedEvent<'_>,
+    ) -> bool {
+        if !event.packet().text.ends_with("\"]") {
+            let frames = encode::event(&self.path, None, event.packet());
+            return member.wire.send(frames);
+        }
+        let mut is_due = false;
+        recovery.send_unlogged(|offset, number| {
+            note_sent(member, number);
+            is_due = member.wire.queue(self.encode(event, offset));
+        });
+        if is_due {
+            member.wire.write_waiting();
+        }
+        true
+    }
+
+    /// Sends an event to all sockets that `target` selects, and logs it for clients that come back.
+    fn broadcast_logged(
+        &self,
+        recovery: &NamespaceRecovery,
+        target: &Target,
+        event: &EncodedEvent<'_>,
+    ) {
+        let mut due = Vec::new();
+        let deliver = |frames: &Bytes, number| {
+            let mut shared = None;
+            self.select(&self.named(target), |member| {
+                let frames = shared.get_or_insert_with(|| member.wire.share(frames.clone()));
+                note_sent(member, number);
+                if member.wire.queue(frames.clone()) {
+                    due.push(member.wire.clone());
+                }
+            });
+            self.table.read().last
+        };
+        let recipients = Recipients::new(target);
+        recovery.send(recipients, |offset| self.encode(event, offset), deliver);
+        due.iter().for_each(Wire::write_waiting);
+    }
+
+    /// Finds the rooms of a target that are socket ids. A client may have come back since the sender has looked.
+    fn named<'a>(&self, target: &'a Target) -> Named<'a> {
+        let table = self.table.read();
+        let is_id = |room: &&str| {
+            let member = table.by_id.get(*room);
+            member.is_some_and(|member| !member.place.lock().has_left_own_room)
+        };
+        Named {
+            target,
+            ids: target
+                .rooms
+                .iter()
+                .map(|room| &**room)
+                .filter(is_id)
+                .collect(),
+            except: target
+                .except
+                .iter()
+                .map(|room| &**room)
+                .filter(is_id)
+                .collect(),
+        }
+    }
+
+    fn encode(&self, event: &EncodedEvent<'_>, offset: &str) -> Bytes {
+        encode::event_with_offset(&self.path, event.packet(), offset)
     }
 
     /// Calls `each` with the sockets that a broadcast reaches.
@@ -195,6 +356,17 @@ impl Members {
 }
 
 impl Table {
+    /// Adds a socket to a room.
+    fn join(&mut self, member: &Arc<Member>, place: &mut Place, (room, position): (&str, u64)) {
+        let name = self.name(room);
+        let room = self.rooms.entry(name.clone()).or_insert_with(|| Room {
+            created: position,
+            members: Listed::default(),
+        });
+        room.members.add(position, member);
+        place.rooms.insert(name, position);
+    }
+
     /// Returns the name of a room, in memory that all sockets of the room share.
     fn name(&self, room: &str) -> Arc<str> {
         match self.rooms.get_key_value(room) {
@@ -223,6 +395,10 @@ impl Table {
 
 impl NamespaceLink for Members {
     fn emit(&self, named: &Named<'_>, event: &EncodedEvent<'_>) -> Result<(), SendError> {
+        if let Some(recovery) = &self.recovery {
+            self.broadcast_logged(recovery, named.target, event);
+            return Ok(());
+        }
         let mut shared = None;
         self.select(named, |member| {
             // The event is in memory once, however many clients it waits for.
@@ -248,6 +424,22 @@ impl NamespaceLink for Members {
         rooms.sort_unstable_by_key(|(_, room)| room.created);
         let names = rooms.into_iter().map(|(name, _)| name.to_string());
         names.collect()
+    }
+
+    fn left(&self, id: &str, may_return: bool) -> bool {
+        let recovery = self.recovery.as_ref();
+        recovery.is_some_and(|recovery| recovery.left(id, may_return))
+    }
+
+    fn end_kept(&self) {
+        self.recovery.iter().for_each(|recovery| recovery.end_all());
+    }
+}
+
+/// Records that an event was sent to a client.
+fn note_sent(member: &Member, number: u64) {
+    if let Some(ticket) = &member.ticket {
+        ticket.note_sent(number);
     }
 }
 

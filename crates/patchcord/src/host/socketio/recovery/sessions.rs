@@ -1,0 +1,453 @@
+//! Connections of one namespace that are kept for their clients, and the log of its events.
+//!
+//! Invariant: an event gets its number, and is queued for its recipients, under one lock. So each client receives
+//! events in the order of their numbers, and an offset stands for everything before it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use rhai::Dynamic;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    budget::{Recovery, Shelf},
+    log::{Log, Missed, Recipient, Recipients},
+    ticket::{Return, Ticket},
+};
+use crate::{
+    connection::{Connection, Keeping, Phase},
+    host::transport::wire::{Greeting, Wire},
+};
+
+/// Rooms of a socket, each with its position in the order of all joins.
+pub(in crate::host::socketio) type Rooms = BTreeMap<Arc<str>, u64>;
+
+/// Returns `true` if a client may come back after a disconnect for this reason, as in Node.
+pub(in crate::host::socketio) fn is_recoverable(reason: &str) -> bool {
+    matches!(
+        reason,
+        "transport close" | "transport error" | "ping timeout" | "forced server close"
+    )
+}
+
+/// Connections of one namespace that are kept for their clients, and the log of its events.
+pub(in crate::host::socketio) struct NamespaceRecovery {
+    me: Weak<Self>,
+    host: Arc<Recovery>,
+    state: Mutex<State>,
+    /// Memory of the log, in bytes.
+    bytes: AtomicUsize,
+    /// Notifies clients that wait for the end of their earlier transport.
+    settled: Notify,
+}
+
+struct State {
+    log: Log,
+    /// Sockets by their pids.
+    seats: HashMap<Arc<str>, Seat>,
+    /// Sockets whose disconnect is being handled, by their ids.
+    leaving: HashMap<Arc<str>, Left>,
+}
+
+/// State of a socket.
+enum Seat {
+    /// The client is connected by this wire.
+    Live(Weak<Wire>),
+    /// The hooks of the disconnect run.
+    Leaving,
+    /// The connection is kept.
+    Kept(Box<Left>),
+}
+
+/// Socket whose client has lost its transport.
+struct Left {
+    connection: Arc<Connection>,
+    ticket: Arc<Ticket>,
+    rooms: Rooms,
+    in_own_room: bool,
+    /// Number of the last event before the client left.
+    left_at: u64,
+    number: u64,
+    until: Instant,
+    _keeping: Keeping,
+}
+
+impl Left {
+    fn recipient(&self) -> Recipient<'_> {
+        Recipient {
+            id: self.connection.id(),
+            rooms: &self.rooms,
+            in_own_room: self.in_own_room,
+        }
+    }
+
+    /// Ends the connection.
+    fn end(self) {
+        let connection = self.connection.clone();
+        // First, because the namespace is freed after its last connection.
+        drop(self);
+        connection.close();
+        connection.leave();
+    }
+}
+
+impl std::fmt::Debug for NamespaceRecovery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NamespaceRecovery").finish_non_exhaustive()
+    }
+}
+
+impl NamespaceRecovery {
+    pub(in crate::host::socketio) fn new(host: &Arc<Recovery>) -> Arc<Self> {
+        let one = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            host: host.clone(),
+            state: Mutex::new(State {
+                log: Log::new(),
+                seats: HashMap::new(),
+                leaving: HashMap::new(),
+            }),
+            bytes: AtomicUsize::new(0),
+            settled: Notify::new(),
+        });
+        host.add(one.shelf());
+        one
+    }
+
+    fn shelf(&self) -> Weak<dyn Shelf> {
+        self.me.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    // --- events ---
+
+    /// Sends an event to its recipients, and logs it. `encode` receives the offset of the event. `deliver` queues the
+    /// frames, and receives the number of the event; it returns the position of the last join of a room.
+    pub(in crate::host::socketio) fn send(
+        &self,
+        recipients: Recipients,
+        encode: impl FnOnce(&str) -> Bytes,
+        deliver: impl FnOnce(&Bytes, u64) -> u64,
+    ) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let number = state.log.last() + 1;
+        let frames = encode(&state.log.offset(number));
+        let joins = deliver(&frames, number);
+        let size = state.log.push(recipients, frames, joins, now);
+        drop(state);
+        self.bytes.fetch_add(size, Ordering::Relaxed);
+        self.host.add_bytes(size);
+    }
+
+    /// Sends an event that is not logged. `send` receives the offset and the number of the last event.
+    pub(in crate::host::socketio) fn send_unlogged(&self, send: impl FnOnce(&str, u64)) {
+        let state = self.lock();
+        let last = state.log.last();
+        send(&state.log.offset(last), last);
+    }
+
+    // --- sockets ---
+
+    /// Opens the socket of a client. `open` answers the CONNECT, and returns `None` if the client has left. The rooms
+    /// are those of a client that comes back.
+    pub(in crate::host::socketio) fn open<T>(
+        &self,
+        ticket: &Arc<Ticket>,
+        wire: &Arc<Wire>,
+        claim: Option<&mut Claim>,
+        open: impl FnOnce(Greeting<'_>, Option<&Rooms>) -> Option<T>,
+    ) -> Option<T> {
+        let mut state = self.lock();
+        let greeting = |missed| Greeting {
+            pid: Some(&ticket.pid),
+            missed,
+        };
+        let opened = match claim {
+            None => {
+                ticket.begin(state.log.last());
+                open(greeting(Vec::new()), None)?
+            }
+            Some(claim) => {
+                let left = claim.left.as_ref()?;
+                let Some(missed) = state.log.missed(claim.from, &left.recipient()) else {
+                    // The log has given up events in the meantime. The client comes back once more, and begins anew.
+                    drop(state);
+                    wire.abort("transport close");
+                    return None;
+                };
+                let opened = open(greeting(missed.frames), Some(&left.rooms))?;
+                missed
+                    .last
+                    .into_iter()
+                    .for_each(|last| ticket.note_sent(last));
+                claim.left = None;
+                opened
+            }
+        };
+        let seat = Seat::Live(Arc::downgrade(wire));
+        state.seats.insert(ticket.pid.clone(), seat);
+        Some(opened)
+    }
+
+    /// Removes a socket whose client does not come back.
+    pub(in crate::host::socketio) fn forget(&self, ticket: &Ticket) {
+        self.lock().seats.remove(&ticket.pid);
+        self.settled.notify_waiters();
+    }
+
+    /// Removes a socket whose client may come back, before its disconnect is posted. `leave` removes it from the
+    /// namespace, and returns its rooms.
+    pub(in crate::host::socketio) fn leave(
+        &self,
+        ticket: &Arc<Ticket>,
+        connection: &Arc<Connection>,
+        leave: impl FnOnce() -> Rooms,
+    ) {
+        let mut state = self.lock();
+        let left = Left {
+            rooms: leave(),
+            in_own_room: connection.is_in_own_room(),
+            connection: connection.clone(),
+            ticket: ticket.clone(),
+            left_at: state.log.last(),
+            number: 0,
+            until: Instant::now(),
+            _keeping: connection.namespace().keep(),
+        };
+        state.seats.insert(ticket.pid.clone(), Seat::Leaving);
+        state.leaving.insert(connection.id().clone(), left);
+        connection.expect_return();
+    }
+
+    /// Keeps a connection after the calls of its disconnect, if `may_return` is `true`. Returns `false` if it is not
+    /// kept.
+    pub(in crate::host::socketio) fn left(&self, id: &str, may_return: bool) -> bool {
+        let Some(mut left) = self.lock().leaving.remove(id) else {
+            return false;
+        };
+        let pid = left.ticket.pid.clone();
+        let keeps = may_return && !self.host.is_closing();
+        if keeps {
+            let kept = self.host.next();
+            (left.number, left.until) = kept;
+            self.lock()
+                .seats
+                .insert(pid.clone(), Seat::Kept(left.into()));
+            self.host.keep(kept, self.shelf(), &pid);
+            if self.host.is_closing() {
+                self.end(&pid, kept.0);
+            }
+        } else {
+            self.lock().seats.remove(&pid);
+        }
+        self.settled.notify_waiters();
+        keeps
+    }
+
+    /// Ends all kept connections.
+    pub(in crate::host::socketio) fn end_all(&self) {
+        let mut state = self.lock();
+        let seats = std::mem::take(&mut state.seats);
+        state.leaving.clear();
+        drop(state);
+        for seat in seats.into_values() {
+            if let Seat::Kept(left) = seat {
+                self.host.forget(left.number);
+                left.end();
+            }
+        }
+    }
+
+    // --- clients that come back ---
+
+    /// Takes the connection that is kept for a client, for a CONNECT by `wire`. If the host has not noticed the end of
+    /// the client's earlier transport, ends it first. Returns `None` if nothing is kept, or the client has missed events
+    /// that the log has given up: then it begins anew.
+    pub(in crate::host::socketio) async fn claim(
+        &self,
+        asked: &Return,
+        wire: &Arc<Wire>,
+    ) -> Option<Claim> {
+        let patience = self.host.options().transport.connect_timeout;
+        let deadline = Instant::now() + patience;
+        loop {
+            let settled = self.settled.notified();
+            match self.look(asked, wire)? {
+                Found::Kept(left, from) => {
+                    self.host.forget(left.number);
+                    let Some(from) = from else {
+                        left.end();
+                        return None;
+                    };
+                    return Some(Claim {
+                        recovery: self.me.clone(),
+                        left: Some(left),
+                        from,
+                        nth_return: 0,
+                    });
+                }
+                Found::Connected(earlier) => earlier.abort("transport close"),
+                Found::Leaving => {}
+            }
+            timeout_at(deadline, settled).await.ok()?;
+        }
+    }
+
+    /// Looks for the socket of a client that comes back, and removes it if it is kept.
+    fn look(&self, asked: &Return, wire: &Arc<Wire>) -> Option<Found> {
+        let mut state = self.lock();
+        match state.seats.get(asked.pid.as_str())? {
+            Seat::Live(earlier) => {
+                let earlier = earlier.upgrade()?;
+                let is_other = !Arc::ptr_eq(&earlier, wire);
+                return is_other.then_some(Found::Connected(earlier));
+            }
+            Seat::Leaving => return Some(Found::Leaving),
+            Seat::Kept(_) => {}
+        }
+        let Some(Seat::Kept(left)) = state.seats.remove(asked.pid.as_str()) else {
+            return None;
+        };
+        let is_kept = left.until > Instant::now();
+        let from = state.begins_at(&left, asked.offset.as_deref());
+        let from = from.filter(|from| is_kept && self.fits(&state, &left, *from));
+        Some(Found::Kept(left, from))
+    }
+
+    /// Returns `true` if the log has the events after `from`, and they fit in the send queue of the client.
+    fn fits(&self, state: &State, left: &Left, from: u64) -> bool {
+        let transport = &self.host.options().transport;
+        let fits = |missed: Missed| {
+            missed.bytes < transport.max_backlog
+                && missed.frames.len() < transport.max_backlog_packets
+        };
+        let missed = state.log.missed(from, &left.recipient());
+        missed.is_some_and(fits)
+    }
+}
+
+impl State {
+    /// Returns the number of the event after which a client has missed events.
+    fn begins_at(&self, left: &Left, offset: Option<&str>) -> Option<u64> {
+        let received = self.log.received(offset, left.ticket.begins())?;
+        // A client that has received everything that was sent to it has missed only what came after it left. The log may
+        // have given up the events before, which were sent to others.
+        let from = match received >= left.ticket.sent() {
+            true => received.max(left.left_at),
+            false => received,
+        };
+        self.log.reaches(from).then_some(from)
+    }
+}
+
+/// Result of the search for a socket.
+enum Found {
+    Connected(Arc<Wire>),
+    Leaving,
+    /// The connection, and the number of the event after which the client has missed events; `None` if the connection
+    /// cannot continue.
+    Kept(Box<Left>, Option<u64>),
+}
+
+impl Shelf for NamespaceRecovery {
+    fn end(&self, pid: &str, number: u64) {
+        let mut state = self.lock();
+        let is_it = |seat: &Seat| matches!(seat, Seat::Kept(left) if left.number == number);
+        let seat = match state.seats.get(pid).is_some_and(is_it) {
+            true => state.seats.remove(pid),
+            false => None,
+        };
+        drop(state);
+        if let Some(Seat::Kept(left)) = seat {
+            left.end();
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn give_up(&self, bytes: usize, before: Option<Instant>) -> usize {
+        let is_old = |at| before.is_some_and(|before| at < before);
+        let wants = |freed, at| freed < bytes || is_old(at);
+        let freed = self.lock().log.give_up(wants);
+        self.bytes.fetch_sub(freed, Ordering::Relaxed);
+        self.host.remove_bytes(freed);
+        freed
+    }
+}
+
+impl Drop for NamespaceRecovery {
+    fn drop(&mut self) {
+        self.host.remove_bytes(self.bytes());
+    }
+}
+
+/// Connection that a client which comes back has claimed. If it is dropped before its socket opens, the connection is
+/// kept again.
+pub(in crate::host::socketio) struct Claim {
+    recovery: Weak<NamespaceRecovery>,
+    /// `None` after the socket has opened.
+    left: Option<Box<Left>>,
+    /// Number of the event after which the client has missed events.
+    from: u64,
+    nth_return: u32,
+}
+
+impl Claim {
+    /// Returns the connection, for a CONNECT by `wire`, and its ticket.
+    pub(in crate::host::socketio) fn begin(
+        &mut self,
+        wire: &Arc<Wire>,
+        auth: Dynamic,
+        issued: i64,
+    ) -> Option<(Arc<Connection>, Arc<Ticket>)> {
+        let left = self.left.as_ref()?;
+        self.nth_return = left.connection.begin_return(wire.client(), auth, issued);
+        Some((left.connection.clone(), left.ticket.clone()))
+    }
+
+    /// Returns `true` if the client was in the room named by its own id.
+    pub(in crate::host::socketio) fn was_in_own_room(&self) -> bool {
+        self.left.as_ref().is_some_and(|left| left.in_own_room)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let Some(left) = self.left.take() else {
+            return;
+        };
+        left.connection.abandon(self.nth_return);
+        let recovery = self.recovery.upgrade();
+        let recovery = recovery.filter(|one| !one.host.is_closing());
+        match recovery {
+            Some(recovery) if left.connection.phase() == Phase::Away => recovery.put_back(left),
+            _ => left.end(),
+        }
+    }
+}
+
+impl NamespaceRecovery {
+    /// Keeps a connection again, because the client has left before its socket has opened.
+    fn put_back(&self, left: Box<Left>) {
+        let (kept, pid) = ((left.number, left.until), left.ticket.pid.clone());
+        self.lock().seats.insert(pid.clone(), Seat::Kept(left));
+        self.host.keep(kept, self.shelf(), &pid);
+        self.settled.notify_waiters();
+    }
+}
