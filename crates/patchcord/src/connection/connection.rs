@@ -107,6 +107,8 @@ struct ConnectionState {
     pending_calls: usize,
     /// Registrations that a client that comes back will have: copies from before its disconnect.
     for_return: Option<Box<Registered>>,
+    /// Presence of the socket when its client lost its transport.
+    present_for_return: Option<Box<BTreeMap<ImmutableString, Dynamic>>>,
 }
 
 /// Data of the CONNECT of a client.

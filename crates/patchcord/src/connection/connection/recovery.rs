@@ -16,8 +16,8 @@ use rhai::{Dynamic, ImmutableString, Map};
 use super::{Connection, Request};
 use crate::{
     connection::{
-        Client, DraftResult, Phase, Registered, RegisteredBy, listeners::Merging,
-        merge::merge_data, pairs::Past,
+        Client, DraftResult, Phase, PresenceLimits, Presented, Registered, RegisteredBy,
+        listeners::Merging, merge::merge_data, pairs::Past,
     },
     script::{CarriedState, Copies, is_same_value, release_lost},
 };
@@ -28,6 +28,7 @@ pub struct BeforeReturn {
     registered: Registered,
     data: Map,
     rooms: Vec<String>,
+    present: BTreeMap<ImmutableString, Dynamic>,
 }
 
 impl Connection {
@@ -59,9 +60,13 @@ impl Connection {
             self.close();
             return;
         }
+        let present = self.namespace.held_by(self);
         let mut state = self.state();
         let copy = state.registered.copy(&mut Copies::default());
         state.for_return = Some(Box::new(copy));
+        state.present_for_return = Some(present)
+            .filter(|present| !present.is_empty())
+            .map(Box::new);
     }
 
     /// Frees everything that a client that comes back does not need, and replaces the registrations with the copies.
@@ -101,6 +106,18 @@ impl Connection {
         self.state().last_rooms = None;
         self.in_own_room.store(in_own_room, Ordering::Relaxed);
         self.enter(pass);
+        let present = self.state().present_for_return.take();
+        for (key, meta) in present.into_iter().flat_map(|present| *present) {
+            self.keep_present(key, meta);
+        }
+    }
+
+    /// Makes the socket present under a key that it had before.
+    fn keep_present(&self, key: ImmutableString, meta: Dynamic) {
+        // Without limits, nothing fails.
+        let _ = self
+            .namespace
+            .present(self, key, meta, PresenceLimits::NONE);
     }
 
     /// Leaves the namespace, if the CONNECT of this return (0 is the first CONNECT) was never answered. The connection
@@ -129,11 +146,12 @@ impl Connection {
 
     /// Removes the registrations before `on_connection` runs again, and returns the state of the connection.
     pub fn begin_again(&self) -> BeforeReturn {
-        let data = self.data.get().map(|data| data.to_map());
+        let data = self.data.get().map(|data| data.to_map(""));
         BeforeReturn {
             registered: self.state().registered.take(),
             data: data.unwrap_or_default(),
             rooms: self.rooms(),
+            present: self.namespace.held_by(self),
         }
     }
 
@@ -142,6 +160,7 @@ impl Connection {
     /// still in effect, or the connection has changed it since. Called in the connection's turn.
     pub fn merge_again(self: &Arc<Self>, before: BeforeReturn, base: &DraftResult) {
         self.undo_repeated_rooms(&before.rooms, &base.rooms);
+        self.undo_repeated_presence(&before.present, &base.present);
         {
             let mut state = self.state();
             let mut new = std::mem::replace(&mut state.registered, before.registered);
@@ -175,7 +194,7 @@ impl Connection {
         let Some(data) = self.data.get() else {
             return;
         };
-        let after = data.to_map();
+        let after = data.to_map("");
         let mut written = base.data.clone();
         for key in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
             let (was, is) = (before.get(key), after.get(key));
@@ -210,6 +229,30 @@ impl Connection {
             match (*joined, was, is) {
                 (true, false, true) => self.leave_room(room),
                 (false, true, false) => drop(self.join(std::slice::from_ref(room), usize::MAX)),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Undoes the changes of the presence that `on_connection` has repeated: a key whose meta the client has changed
+    /// keeps it, and a key that it has taken back is not present again.
+    fn undo_repeated_presence(
+        &self,
+        before: &BTreeMap<ImmutableString, Dynamic>,
+        base: &Presented,
+    ) {
+        let after = self.namespace.held_by(self);
+        for (key, made) in base {
+            match (made, before.get(key), after.get(key)) {
+                (Some(made), Some(was), Some(is)) if is_same_value(made, is) => {
+                    self.keep_present(key.clone(), was.clone());
+                }
+                (Some(made), None, Some(is)) if is_same_value(made, is) => {
+                    self.namespace.absent(self, key);
+                }
+                (None, Some(was), None) => self.keep_present(key.clone(), was.clone()),
                 _ => {}
             }
         }
