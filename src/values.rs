@@ -1,6 +1,6 @@
 //! Types of option values: how they are parsed, and how `--help` shows them.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use patchcord::host;
