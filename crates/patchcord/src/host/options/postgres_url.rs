@@ -77,7 +77,7 @@ impl PostgresServer {
 }
 
 impl Encryption {
-    /// Takes the parameters of TLS out of a URL.
+    /// Separates the parameters of TLS from the rest of a URL.
     fn split(url: &str) -> Result<(String, Self), String> {
         // A password may contain `?`, and ends where tokio-postgres says: at the first `@`.
         let credentials = url.find('@').unwrap_or_default();
