@@ -207,17 +207,14 @@ fn begin(http: &Arc<Http>, context: AsyncContext, request: Prepared) -> Result<A
     Ok(Box::pin(async move {
         // If the client has left, nobody waits for what a read returns. Anything else is done to the end, so that a
         // `disconnect` handler can report to another service.
-        let answer = match request.is_read() {
-            true => tokio::select! {
+        let unattended = (!request.is_read()).then(|| http.unattended.token());
+        let answer = match unattended {
+            None => tokio::select! {
                 answer = http.send(&request) => answer,
                 () = context.cancelled() => return Err("the client has disconnected".to_owned()),
             },
-            false => {
-                let running = http.unattended.token();
-                let answer = http.send(&request).await;
-                drop(running);
-                answer
-            }
+            // A close waits until the token is dropped, after the call is counted.
+            Some(_) => http.send(&request).await,
         };
         let target = request.target.host_and_port();
         context
