@@ -81,17 +81,23 @@ fn same_within(a: &Dynamic, b: &Dynamic, depth: usize, cells: &Cells) -> bool {
                 && pairs
                     .all(|((key, a), (other, b))| key == other && same_within(a, b, depth, cells))
         }),
-        (Shape::Foreign(_), Shape::Foreign(_)) => {
-            a.type_id() == b.type_id()
-                && match CONTENTS.read().get(&a.type_id()).cloned() {
-                    None => true,
-                    Some(content) => inside.is_some_and(|depth| {
-                        let (a, b) = (content(a), content(b));
-                        a.zip(b)
-                            .is_some_and(|(a, b)| same_within(&a, &b, depth, cells))
-                    }),
-                }
-        }
+        (Shape::Foreign(_), Shape::Foreign(_)) => has_same_content(a, b, inside, cells),
+        _ => false,
+    }
+}
+
+/// Compares two values that JSON cannot represent, whose contents may contain `depth` more levels. It is a function of
+/// its own, because [`same_within`] calls itself at each level, and must need little of the stack.
+#[inline(never)]
+fn has_same_content(a: &Dynamic, b: &Dynamic, depth: Option<usize>, cells: &Cells) -> bool {
+    if a.type_id() != b.type_id() {
+        return false;
+    }
+    let Some(content) = CONTENTS.read().get(&a.type_id()).cloned() else {
+        return true;
+    };
+    match (content(a), content(b), depth) {
+        (Some(a), Some(b), Some(depth)) => same_within(&a, &b, depth, cells),
         _ => false,
     }
 }
