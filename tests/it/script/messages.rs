@@ -162,7 +162,7 @@ fn literal(argument: &str) -> Option<String> {
 }
 
 /// Messages that have no fixture, with the reason.
-const ELSEWHERE: [&str; 10] = [
+const ELSEWHERE: [&str; 11] = [
     // Only in the REPL, which loads no script: `tests/it/cli/repl.rs`.
     "a console imports no files",
     // Needs two calls at the same moment: `tests/it/api/data.rs`.
@@ -172,6 +172,8 @@ const ELSEWHERE: [&str; 10] = [
     // Needs versions for some clients: `tests/it/reload/staging.rs`.
     "nothing is loaded while versions are staged",
     "`promote` makes them serve all clients, `abandon` takes them back",
+    // Needs a store that fails: `tests/it/state/failures.rs`.
+    "`io.data` cannot be changed while it cannot be saved (`--data-required`)",
     // No script can cause these.
     "it ended early: {panic}",
     "`{word}` works in script calls only",

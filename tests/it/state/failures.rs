@@ -26,7 +26,9 @@ const SCRIPT: &str = r#"fn on_connection(socket) {
         io.data.flush(|err| ack.call(err, io.data.value));
     });
     socket.on("try", |value| {
-        try { io.data.value = value; "written" } catch (error) { error }
+        let result = "written";
+        try { io.data.value = value; } catch (error) { result = error; }
+        result
     });
     socket.on("read", || io.data.to_map());
 }"#;

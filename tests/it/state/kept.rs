@@ -64,7 +64,7 @@ async fn every_type_comes_back_as_it_was() {
     .await;
     assert_eq!(
         answer,
-        r#"[[["i64","f64","string","char","blob","bool"],7,1.0,"Ada é 🦀","x",255,true,{"list":[1,[2.5,{"$blob":"no"}]],"unit":null},"the empty key"]]"#
+        r#"[[["i64","f64","string","char","blob","bool"],7,1,"Ada é 🦀","x",255,true,{"list":[1,[2.5,{"$blob":"no"}]],"unit":null},"the empty key"]]"#
     );
 }
 

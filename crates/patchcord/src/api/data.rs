@@ -245,7 +245,8 @@ impl SharedMap {
             return Ok(());
         }
         let Some(handler) = Handler::new(closure, context) else {
-            return refuse("`flush` takes a closure");
+            let word = "flush";
+            return refuse(format!("`{word}` works in script calls only"));
         };
         let (connection, of) = (turn.connection.clone(), turn.connection.beginnings());
         let flushed = move |result: Result<(), Arc<str>>| {

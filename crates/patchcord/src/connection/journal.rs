@@ -109,7 +109,7 @@ thread_local! {
     static CALL: RefCell<Option<CallWrites>> = const { RefCell::new(None) };
 }
 
-/// What a running call has written to.
+/// Journal that a running call has written to, with the epoch of the call.
 #[derive(Debug, Default)]
 struct CallWrites(Option<(Arc<Journal>, u64)>);
 

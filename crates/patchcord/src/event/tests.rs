@@ -49,6 +49,7 @@ fn every_loss_and_every_refusal_is_counted_and_can_be_written() {
             "service_failed: 1 service_failures",
             "slow_consumer: 1 slow_consumers",
             "staged: 1 versions_staged",
+            "store_failed: 1 store_failures",
             "unanswered: 1 events_unanswered",
         ]
     );

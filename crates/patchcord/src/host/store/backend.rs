@@ -1,4 +1,4 @@
-//! What a store is, for the host and for applications.
+//! Interface of a store, for the host and for applications.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -83,4 +83,8 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// Fails if the changes are not saved. The host tries again, with the changes that were made meanwhile.
     fn write(&self, changes: &[StoreChange]) -> Result<(), StoreError>;
+
+    /// Releases what others wait for, such as the lock of a file. The host calls it once, after its last write. By
+    /// default, it does nothing.
+    fn close(&self) {}
 }

@@ -163,8 +163,9 @@ impl StoredData {
     /// Waits until everything is saved, and the thread has ended.
     pub(super) async fn close(&self) {
         self.journal.close();
-        if self.begun.is_completed() {
-            self.ended.wait().await;
+        match self.begun.is_completed() {
+            true => drop(self.ended.wait().await),
+            false => self.store.close(),
         }
     }
 }

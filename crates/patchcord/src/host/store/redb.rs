@@ -169,6 +169,10 @@ impl Store for RedbStore {
         self.file.display().to_string()
     }
 
+    fn close(&self) {
+        drop(self.database.lock().take());
+    }
+
     fn load(&self, namespace: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let mut records = Vec::new();
         self.read((namespace, ""), |path, key, record| {

@@ -73,7 +73,8 @@ impl Saver {
             let is_last = cut.is_last;
             self.save(cut);
             if is_last {
-                return self.save_last();
+                self.save_last();
+                return self.store.close();
             }
         }
     }

@@ -167,7 +167,7 @@ impl Log {
         Some(missed)
     }
 
-    /// Gives up the oldest events as long as `wants` accepts the number of bytes given up so far and the time of the
+    /// Drops the oldest events as long as `wants` accepts the number of bytes given up so far and the time of the
     /// next event. Returns the number of bytes given up.
     pub(super) fn give_up(&mut self, wants: impl Fn(usize, Instant) -> bool) -> usize {
         let mut freed = 0;

@@ -54,13 +54,13 @@ pub(in crate::host::socketio) struct NamespaceRecovery {
 struct State {
     log: Log,
     /// Sockets by their pids.
-    seats: HashMap<Arc<str>, Seat>,
+    clients: HashMap<Arc<str>, ClientState>,
     /// Sockets whose disconnect is being handled, by their ids.
     leaving: HashMap<Arc<str>, Left>,
 }
 
 /// State of a socket.
-enum Seat {
+enum ClientState {
     /// The client is connected by this wire.
     Live(Weak<Wire>),
     /// The hooks of the disconnect run.
@@ -114,7 +114,7 @@ impl NamespaceRecovery {
             host: host.clone(),
             state: Mutex::new(State {
                 log: Log::new(),
-                seats: HashMap::new(),
+                clients: HashMap::new(),
                 leaving: HashMap::new(),
             }),
             bytes: AtomicUsize::new(0),
@@ -198,14 +198,14 @@ impl NamespaceRecovery {
                 opened
             }
         };
-        let seat = Seat::Live(Arc::downgrade(wire));
-        state.seats.insert(ticket.pid.clone(), seat);
+        let client = ClientState::Live(Arc::downgrade(wire));
+        state.clients.insert(ticket.pid.clone(), client);
         Some(opened)
     }
 
     /// Removes a socket whose client does not come back.
     pub(in crate::host::socketio) fn forget(&self, ticket: &Ticket) {
-        self.lock().seats.remove(&ticket.pid);
+        self.lock().clients.remove(&ticket.pid);
         self.settled.notify_waiters();
     }
 
@@ -228,7 +228,9 @@ impl NamespaceRecovery {
             until: Instant::now(),
             _keeping: connection.namespace().keep(),
         };
-        state.seats.insert(ticket.pid.clone(), Seat::Leaving);
+        state
+            .clients
+            .insert(ticket.pid.clone(), ClientState::Leaving);
         state.leaving.insert(connection.id().clone(), left);
         connection.expect_return();
     }
@@ -245,14 +247,14 @@ impl NamespaceRecovery {
             let kept = self.host.next();
             (left.number, left.until) = kept;
             self.lock()
-                .seats
-                .insert(pid.clone(), Seat::Kept(left.into()));
+                .clients
+                .insert(pid.clone(), ClientState::Kept(left.into()));
             self.host.keep(kept, self.shelf(), &pid);
             if self.host.is_closing() {
                 self.end(&pid, kept.0);
             }
         } else {
-            self.lock().seats.remove(&pid);
+            self.lock().clients.remove(&pid);
         }
         self.settled.notify_waiters();
         keeps
@@ -261,11 +263,11 @@ impl NamespaceRecovery {
     /// Ends all kept connections.
     pub(in crate::host::socketio) fn end_all(&self) {
         let mut state = self.lock();
-        let seats = std::mem::take(&mut state.seats);
+        let clients = std::mem::take(&mut state.clients);
         state.leaving.clear();
         drop(state);
-        for seat in seats.into_values() {
-            if let Seat::Kept(left) = seat {
+        for client in clients.into_values() {
+            if let ClientState::Kept(left) = client {
                 self.host.forget(left.number);
                 left.end();
             }
@@ -274,7 +276,7 @@ impl NamespaceRecovery {
 
     // --- clients that come back ---
 
-    /// Takes the connection that is kept for a client, for a CONNECT by `wire`. If the host has not noticed the end of
+    /// Removes and returns the connection that is kept for a client, for a CONNECT by `wire`. If the host has not noticed the end of
     /// the client's earlier transport, ends it first. Returns `None` if nothing is kept, or the client has missed events
     /// that the log has given up: then it begins anew.
     pub(in crate::host::socketio) async fn claim(
@@ -310,16 +312,16 @@ impl NamespaceRecovery {
     /// Looks for the socket of a client that comes back, and removes it if it is kept.
     fn look(&self, asked: &Return, wire: &Arc<Wire>) -> Option<Found> {
         let mut state = self.lock();
-        match state.seats.get(asked.pid.as_str())? {
-            Seat::Live(earlier) => {
+        match state.clients.get(asked.pid.as_str())? {
+            ClientState::Live(earlier) => {
                 let earlier = earlier.upgrade()?;
                 let is_other = !Arc::ptr_eq(&earlier, wire);
                 return is_other.then_some(Found::Connected(earlier));
             }
-            Seat::Leaving => return Some(Found::Leaving),
-            Seat::Kept(_) => {}
+            ClientState::Leaving => return Some(Found::Leaving),
+            ClientState::Kept(_) => {}
         }
-        let Some(Seat::Kept(left)) = state.seats.remove(asked.pid.as_str()) else {
+        let Some(ClientState::Kept(left)) = state.clients.remove(asked.pid.as_str()) else {
             return None;
         };
         let is_kept = left.until > Instant::now();
@@ -366,13 +368,13 @@ enum Found {
 impl Shelf for NamespaceRecovery {
     fn end(&self, pid: &str, number: u64) {
         let mut state = self.lock();
-        let is_it = |seat: &Seat| matches!(seat, Seat::Kept(left) if left.number == number);
-        let seat = match state.seats.get(pid).is_some_and(is_it) {
-            true => state.seats.remove(pid),
+        let is_it = |client: &ClientState| matches!(client, ClientState::Kept(left) if left.number == number);
+        let client = match state.clients.get(pid).is_some_and(is_it) {
+            true => state.clients.remove(pid),
             false => None,
         };
         drop(state);
-        if let Some(Seat::Kept(left)) = seat {
+        if let Some(ClientState::Kept(left)) = client {
             left.end();
         }
     }
@@ -446,7 +448,9 @@ impl NamespaceRecovery {
     /// Keeps a connection again, because the client has left before its socket has opened.
     fn put_back(&self, left: Box<Left>) {
         let (kept, pid) = ((left.number, left.until), left.ticket.pid.clone());
-        self.lock().seats.insert(pid.clone(), Seat::Kept(left));
+        self.lock()
+            .clients
+            .insert(pid.clone(), ClientState::Kept(left));
         self.host.keep(kept, self.shelf(), &pid);
         self.settled.notify_waiters();
     }

@@ -68,7 +68,7 @@ pub(in crate::host::socketio) struct Return {
 }
 
 impl Return {
-    /// Takes the request out of the `auth` of a CONNECT, so that scripts do not see the pid. An `auth` of the client's
+    /// Removes the request from the `auth` of a CONNECT, so that scripts do not see the pid. An `auth` of the client's
     /// own with a `pid` of another form stays as it is.
     pub(in crate::host::socketio) fn take(auth: &mut Dynamic) -> Option<Self> {
         let mut auth = auth.write_lock::<Map>()?;
