@@ -38,7 +38,7 @@ fn a_key_is_gone_when_its_time_is_over() {
         Some("[1]"),
         "it begins again"
     );
-    host.advance(3600_000);
+    host.advance(3_600_000);
     assert_eq!(
         ada.ask("look", ["code"]).as_deref(),
         Some(r#"[[1,null,true,["code"]]]"#)

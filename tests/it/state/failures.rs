@@ -33,10 +33,13 @@ const SCRIPT: &str = r#"fn on_connection(socket) {
     socket.on("read", || io.data.to_map());
 }"#;
 
+/// Records by namespace and key.
+type Records = BTreeMap<(String, String), Vec<u8>>;
+
 /// Store in memory that fails while it is told to.
 #[derive(Debug, Default, Clone)]
 struct Breakable {
-    records: Arc<Mutex<BTreeMap<(String, String), Vec<u8>>>>,
+    records: Arc<Mutex<Records>>,
     is_broken: Arc<AtomicBool>,
 }
 
@@ -174,7 +177,10 @@ async fn what_cannot_be_read_is_not_overwritten() {
         .await;
     store.is_broken.store(false, Ordering::Relaxed);
     let mut client = client(&running).await;
-    assert_eq!(ask(&mut client, r#"["write",8]"#).await, "[null,8]");
+    assert_eq!(
+        ask(&mut client, r#"["write",8]"#).await,
+        r#"["the store could not be read, so nothing is saved",8]"#
+    );
     running.server.shutdown().await;
     let kept = Record::decode(&store.record("/", "value").unwrap()).unwrap();
     assert_eq!(kept.value.as_int(), Ok(7));

@@ -229,9 +229,14 @@ impl SharedMap {
         })
     }
 
+    fn has_deadline(&self, key: &str) -> bool {
+        let data = self.data();
+        data.has_deadlines() && data.deadline(key).is_some()
+    }
+
     /// Sets the time after which a key expires, in milliseconds. Returns `false` if there is no such key.
     fn expire(&self, key: &str, ttl: Option<INT>) -> Fallible<bool> {
-        self.apply(key, Effect::Changes, |data, noted| {
+        self.apply(key, Effect::Sets, |data, noted| {
             noted.may_have_been(data.look(key).0.as_deref());
             let deadline = ttl.map(|ttl| data.now().saturating_add(ttl));
             Ok(data.set_deadline(key, deadline))
@@ -454,7 +459,10 @@ mod functions {
         value: Dynamic,
     ) -> Result<(), Box<EvalAltResult>> {
         data.write(key, &value)?;
-        data.expire(key, None).map(drop)
+        if data.has_deadline(key) {
+            data.expire(key, None)?;
+        }
+        Ok(())
     }
 
     /// Sets the value of a key that expires. `options` is a map with `ttl`, the time in milliseconds after which the

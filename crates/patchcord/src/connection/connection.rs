@@ -108,7 +108,7 @@ struct ConnectionState {
     /// Registrations that a client that comes back will have: copies from before its disconnect.
     for_return: Option<Box<Registered>>,
     /// Presence of the socket when its client lost its transport.
-    present_for_return: Option<Box<BTreeMap<ImmutableString, Dynamic>>>,
+    present_for_return: Option<Box<recovery::KeptPresence>>,
 }
 
 /// Data of the CONNECT of a client.

@@ -41,6 +41,8 @@ pub struct Data {
     /// `false` until the data has been read from the store.
     is_ready: AtomicBool,
     is_read_only: AtomicBool,
+    /// `true` once a key has had a deadline.
+    has_deadlines: AtomicBool,
 }
 
 impl Default for Data {
@@ -68,6 +70,7 @@ impl Data {
             journal: None,
             is_ready: AtomicBool::new(true),
             is_read_only: AtomicBool::new(false),
+            has_deadlines: AtomicBool::new(false),
         }
     }
 
@@ -91,9 +94,14 @@ impl Data {
     /// Fills the map with what the store has saved: keys, values and deadlines.
     pub fn fill(&self, saved: impl IntoIterator<Item = (Identifier, Dynamic, Option<i64>)>) {
         let mut entries = self.entries.lock();
+        if self.is_ready() {
+            return;
+        }
         for (key, value, deadline) in saved {
             entries.fill(key, value, deadline);
         }
+        self.has_deadlines
+            .store(entries.has_deadlines(), Ordering::Relaxed);
         self.is_ready.store(true, Ordering::Release);
     }
 
@@ -114,8 +122,12 @@ impl Data {
 
     /// Calls `flushed` when everything that was written before is in the store; at once if no store saves the map.
     pub fn flush(&self, flushed: Flushed) {
+        let is_saved = self.entries.lock().log.is_some();
         match &self.journal {
-            Some(journal) => journal.flush(flushed),
+            Some(journal) if is_saved => journal.flush(flushed),
+            Some(_) => flushed(Err(
+                "the store could not be read, so nothing is saved".into()
+            )),
             None => flushed(Ok(())),
         }
     }
@@ -128,7 +140,17 @@ impl Data {
         {
             entries.put(key, Some(value));
         }
+        if deadline.is_some() {
+            self.has_deadlines.store(true, Ordering::Relaxed);
+        }
         entries.set_deadline(key, deadline)
+    }
+
+    /// Returns `true` if a key may have a deadline.
+    pub fn has_deadlines(&self) -> bool {
+        let below = self.below.as_ref();
+        self.has_deadlines.load(Ordering::Relaxed)
+            || below.is_some_and(|below| below.has_deadlines())
     }
 
     /// Returns the deadline of a key, in milliseconds since 1970.

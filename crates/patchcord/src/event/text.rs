@@ -170,7 +170,7 @@ impl Lines<'_> {
                 "warning: {namespace}: `{service}` of `{target}` failed: {error}"
             )),
             HostEvent::StoreFailed { .. } | HostEvent::StoreRecovered { .. } => {
-                store::lines(self, event)
+                store::lines(self, event);
             }
             HostEvent::HandlerFailed { diagnostic } => self.diagnostic(diagnostic),
             HostEvent::HandlerFailuresSuppressed {

@@ -803,15 +803,15 @@ impl Host {
             }
             // After this, clients that read have received everything that was sent to them.
             state.lifecycle.writes.wait().await;
-            if let Some(stored) = &state.stored {
-                stored.close().await;
-            }
             state.namespaces.clear();
             drop(gate);
             permit.forget();
         };
         // Data that is not sent within this time is lost when the process ends.
         let _ = timeout(state.options.transport.drain_timeout, closed).await;
+        if let Some(stored) = &state.stored {
+            stored.close().await;
+        }
     }
 
     /// Opens the store of `io.data`, if there is one. The host does this itself when it loads scripts, and goes on

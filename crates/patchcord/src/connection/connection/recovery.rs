@@ -22,6 +22,12 @@ use crate::{
     script::{CarriedState, Copies, is_same_value, release_lost},
 };
 
+/// Presence of a socket when its client lost its transport: its keys with their metas.
+#[derive(Debug)]
+pub(super) struct KeptPresence {
+    keys: BTreeMap<ImmutableString, Dynamic>,
+}
+
 /// State of a connection before `on_connection` runs again for a client that has come back.
 #[derive(Debug)]
 pub struct BeforeReturn {
@@ -64,9 +70,9 @@ impl Connection {
         let mut state = self.state();
         let copy = state.registered.copy(&mut Copies::default());
         state.for_return = Some(Box::new(copy));
-        state.present_for_return = Some(present)
-            .filter(|present| !present.is_empty())
-            .map(Box::new);
+        if !present.is_empty() {
+            state.present_for_return = Some(Box::new(KeptPresence { keys: present }));
+        }
     }
 
     /// Frees everything that a client that comes back does not need, and replaces the registrations with the copies.
@@ -107,7 +113,7 @@ impl Connection {
         self.in_own_room.store(in_own_room, Ordering::Relaxed);
         self.enter(pass);
         let present = self.state().present_for_return.take();
-        for (key, meta) in present.into_iter().flat_map(|present| *present) {
+        for (key, meta) in present.into_iter().flat_map(|present| present.keys) {
             self.keep_present(key, meta);
         }
     }

@@ -149,7 +149,7 @@ fn open(file: &Path, timeout: Duration) -> Result<Database, StoreError> {
     loop {
         match Database::create(file) {
             Err(DatabaseError::DatabaseAlreadyOpen) if begun.elapsed() < timeout => {
-                thread::sleep(LOCK_POLL);
+                thread::park_timeout(LOCK_POLL);
             }
             Err(DatabaseError::DatabaseAlreadyOpen) => {
                 return Err(StoreError::new("another process uses the file"));

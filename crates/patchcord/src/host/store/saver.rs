@@ -93,7 +93,7 @@ impl Saver {
             if self.unsaved.changes.is_empty() {
                 return;
             }
-            thread::sleep(RETRY);
+            thread::park_timeout(RETRY);
             // The last failure is announced already.
             let _ = self.write();
         }
