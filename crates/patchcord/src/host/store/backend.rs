@@ -12,7 +12,7 @@ pub struct StoreChange {
     pub namespace: Arc<str>,
     /// Key in `io.data`.
     pub key: Arc<str>,
-    /// Record of the key, in the form of [`Record`]; `None` if the key was removed.
+    /// Record of the key, in the form of [`Record`](super::Record); `None` if the key was removed.
     pub record: Option<Vec<u8>>,
 }
 
@@ -31,7 +31,7 @@ impl StoreChange {
     }
 }
 
-/// Keeps the `io.data` of all namespaces over a restart, such as [`RedbStore`]. The host calls it on threads of its
+/// Keeps the `io.data` of all namespaces over a restart, such as `RedbStore`. The host calls it on threads of its
 /// own, so it may block.
 ///
 /// ```
