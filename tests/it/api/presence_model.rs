@@ -42,7 +42,7 @@ struct Run {
     next: usize,
     /// Calls of the hooks that are expected since the last look.
     hooks: Vec<String>,
-    /// What was done, for a failure.
+    /// Steps so far, for the message of a failure.
     done: Vec<String>,
 }
 

@@ -147,3 +147,14 @@ fn keys_and_maps_of_a_prefix() {
     );
     assert_eq!(ada.ask("keys", ["x"]).as_deref(), Some("[[[],0]]"));
 }
+
+#[test]
+fn an_edit_that_adds_a_key_with_a_time_acts_on_live_connections() {
+    let before = "fn on_connection(socket) { socket.on(\"ttl\", || [io.data.ttl(\"code\")]); }";
+    let mut host = TestHost::new(before);
+    let ada = host.connect("/").unwrap();
+    assert_eq!(ada.ask("ttl", ()).as_deref(), Some("[[null]]"));
+    let added = "io.data.set(\"code\", 1, #{ ttl: 60_000 }); socket.on";
+    host.edit("main.rhai", &before.replacen("socket.on", added, 1));
+    assert_eq!(ada.ask("ttl", ()).as_deref(), Some("[[60000]]"));
+}

@@ -36,7 +36,7 @@ const SCRIPT: &str = r#"fn on_connection(socket) {
 /// Records by namespace and key.
 type Records = BTreeMap<(String, String), Vec<u8>>;
 
-/// Store in memory that fails while it is told to.
+/// Store in memory that fails on request.
 #[derive(Debug, Default, Clone)]
 struct Breakable {
     records: Arc<Mutex<Records>>,

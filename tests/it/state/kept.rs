@@ -1,4 +1,4 @@
-//! What a restart keeps.
+//! Data after a restart.
 
 use patchcord::store::RedbStore;
 

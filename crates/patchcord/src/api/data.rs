@@ -205,17 +205,33 @@ impl SharedMap {
     }
 
     /// Writes a key. Fails if another call has changed the key since this call read it: `io.data.users[id] = name`
-    /// reads `users`, changes the copy, and writes it back.
+    /// reads `users`, changes the copy, and writes it back. The key keeps its deadline.
     fn write(&self, key: &str, value: &Dynamic) -> Fallible {
         if self.is_as_read(key, value) {
             return Ok(());
         }
+        self.write_with(key, value, |_| {})
+    }
+
+    /// Does the same, and sets the time after which the key expires, in milliseconds, or removes it.
+    fn write_until(&self, key: &str, value: &Dynamic, ttl: Option<INT>) -> Fallible {
+        if ttl.is_none() && !self.data().has_deadlines() {
+            return self.write(key, value);
+        }
+        self.write_with(key, value, |data| {
+            data.set_deadline(key, deadline(data, ttl));
+        })
+    }
+
+    fn write_with(&self, key: &str, value: &Dynamic, then: impl Fn(&Data)) -> Fallible {
         let value = self.plain(key, value)?;
         self.apply(key, Effect::Sets, |data, before| {
             if before.before.is_some() {
                 before.was_present(data.get(key).0.as_ref());
             }
-            self.put(data, key, value.clone())
+            self.put(data, key, value.clone())?;
+            then(data);
+            Ok(())
         })
     }
 
@@ -229,17 +245,11 @@ impl SharedMap {
         })
     }
 
-    fn has_deadline(&self, key: &str) -> bool {
-        let data = self.data();
-        data.has_deadlines() && data.deadline(key).is_some()
-    }
-
     /// Sets the time after which a key expires, in milliseconds. Returns `false` if there is no such key.
     fn expire(&self, key: &str, ttl: Option<INT>) -> Fallible<bool> {
         self.apply(key, Effect::Sets, |data, noted| {
             noted.may_have_been(data.look(key).0.as_deref());
-            let deadline = ttl.map(|ttl| data.now().saturating_add(ttl));
-            Ok(data.set_deadline(key, deadline))
+            Ok(data.set_deadline(key, deadline(data, ttl)))
         })
     }
 
@@ -329,6 +339,11 @@ fn whole(data: &Data, prefix: &str) -> Fallible<Map> {
 pub(super) fn as_map(value: &Dynamic) -> Option<Fallible<Map>> {
     let data = value.read_lock::<SharedMap>()?;
     Some(whole(&data.data(), ""))
+}
+
+/// Returns the deadline of a key that expires after `ttl` milliseconds, in milliseconds since 1970.
+fn deadline(data: &Data, ttl: Option<INT>) -> Option<INT> {
+    ttl.map(|ttl| data.now().saturating_add(ttl))
 }
 
 /// Returns the time after which a key expires, in milliseconds, from the options of `set`.
@@ -458,11 +473,7 @@ mod functions {
         key: &str,
         value: Dynamic,
     ) -> Result<(), Box<EvalAltResult>> {
-        data.write(key, &value)?;
-        if data.has_deadline(key) {
-            data.expire(key, None)?;
-        }
-        Ok(())
+        data.write_until(key, &value, None)
     }
 
     /// Sets the value of a key that expires. `options` is a map with `ttl`, the time in milliseconds after which the
@@ -478,9 +489,7 @@ mod functions {
         value: Dynamic,
         options: Map,
     ) -> Result<(), Box<EvalAltResult>> {
-        let ttl = ttl_of(&options)?;
-        data.write(key, &value)?;
-        data.expire(key, ttl).map(drop)
+        data.write_until(key, &value, ttl_of(&options)?)
     }
 
     /// Removes a key after `ms` milliseconds. `()` instead of a number keeps the key from expiring. Returns `false` if

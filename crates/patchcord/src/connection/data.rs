@@ -225,6 +225,7 @@ impl Data {
     pub fn init(&self, key: &str, value: impl FnOnce() -> Dynamic) -> Option<Dynamic> {
         let below = self.look_below(key);
         let mut entries = self.lock();
+        entries.note_read(Some(key));
         let old = entries.map.get(key);
         let old = old.map_or(below, |entry| entry.value.clone());
         if old.is_none() {

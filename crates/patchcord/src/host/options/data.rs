@@ -9,7 +9,7 @@ use crate::script::{InvalidOption, option_value};
 /// Options of the store that keeps `io.data` of all namespaces over a restart. Without a store, `io.data` is lost when
 /// the host ends.
 ///
-/// What a script writes is in the store a moment later: every [`DataOptions::save_every`], the host saves all writes of
+/// Writes of scripts reach the store with a short delay: every [`DataOptions::save_every`], the host saves all writes of
 /// the calls that have ended. A crash loses the writes since then, but never half of a call. `io.data.flush` waits until
 /// they are saved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

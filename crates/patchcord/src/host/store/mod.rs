@@ -78,7 +78,9 @@ impl StoredData {
         if let Some(data) = known.get(path).and_then(Weak::upgrade) {
             return data;
         }
-        known.retain(|_, data| data.strong_count() > 0);
+        if known.len() == known.capacity() {
+            known.retain(|_, data| data.strong_count() > 0);
+        }
         let data = Data::stored(path.clone(), self.journal.clone(), clock.clone());
         known.insert(path.clone(), Arc::downgrade(&data));
         data
