@@ -127,6 +127,36 @@ onEachTransport("recovery", ({ connect }) => {
     await until(async () => (await state(client)).ticks > ticks);
   });
 
+  test("the presence that handlers have given to a socket comes back as it was", async (t) => {
+    const server = await serve(t, { "main.rhai": `
+      fn on_connection(socket) {
+          socket.present("start", 1);
+          socket.on("present", |key, meta| { socket.present(key, meta); });
+          socket.on("absent", |key| { socket.absent(key); });
+          socket.on("who", || io.present().map(|key| [key, io.present(key)]));
+      }
+      fn on_present(key) { print(\`here \${key}\`); }
+      fn on_absent(key) { print(\`away \${key}\`); }
+      fn on_disconnect(socket, reason) { print(\`gone: \${reason}\`); }` },
+    [...RECOVERY, "--presence-grace", "0s"]);
+    const client = await connect(t, server.url);
+    client.emit("present", "ada", { away: false });
+    client.emit("present", "ada", { away: true });
+    client.emit("present", "start", 2);
+    const who = [["ada", [{ away: true }]], ["start", [2]]];
+    assert.deepEqual(await client.ask("who"), [who]);
+    const from = server.output.length;
+    await drop(server, client);
+    await server.printed(/away start/, from);
+    await back(client);
+    assert.deepEqual(await client.ask("who"), [who]);
+    // What the client has taken back stays away, although `on_connection` runs again.
+    client.emit("absent", "start");
+    await drop(server, client);
+    await back(client);
+    assert.deepEqual(await client.ask("who"), [[["ada", [{ away: true }]]]]);
+  });
+
   test("a client that has missed nothing, or has never received anything, comes back", async (t) => {
     const server = await serve(t, FILES, RECOVERY);
     const client = await connect(t, server.url);

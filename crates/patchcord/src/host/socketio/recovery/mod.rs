@@ -5,14 +5,14 @@
 //! this connection, and the events of the [`log`] behind its offset. The official client sends both by itself.
 
 mod budget;
+mod identity;
 mod log;
 mod offset;
 mod sessions;
-mod ticket;
 
 pub(in crate::host) use self::budget::Recovery;
 pub(super) use self::{
+    identity::{Identity, Return},
     log::Recipients,
     sessions::{Claim, NamespaceRecovery, Rooms, is_recoverable},
-    ticket::{Return, Ticket},
 };

@@ -21,8 +21,8 @@ use tokio::{
 
 use super::{
     budget::{Recovery, Shelf},
+    identity::{Identity, Return},
     log::{Log, Missed, Recipient, Recipients},
-    ticket::{Return, Ticket},
 };
 use crate::{
     connection::{Connection, Keeping, Phase},
@@ -72,7 +72,7 @@ enum ClientState {
 /// Socket whose client has lost its transport.
 struct Left {
     connection: Arc<Connection>,
-    ticket: Arc<Ticket>,
+    identity: Arc<Identity>,
     rooms: Rooms,
     in_own_room: bool,
     /// Number of the last event before the client left.
@@ -166,19 +166,19 @@ impl NamespaceRecovery {
     /// are those of a client that comes back.
     pub(in crate::host::socketio) fn open<T>(
         &self,
-        ticket: &Arc<Ticket>,
+        identity: &Arc<Identity>,
         wire: &Arc<Wire>,
         claim: Option<&mut Claim>,
         open: impl FnOnce(Greeting<'_>, Option<&Rooms>) -> Option<T>,
     ) -> Option<T> {
         let mut state = self.lock();
         let greeting = |missed| Greeting {
-            pid: Some(&ticket.pid),
+            pid: Some(&identity.pid),
             missed,
         };
         let opened = match claim {
             None => {
-                ticket.begin(state.log.last());
+                identity.begin(state.log.last());
                 open(greeting(Vec::new()), None)?
             }
             Some(claim) => {
@@ -193,19 +193,19 @@ impl NamespaceRecovery {
                 missed
                     .last
                     .into_iter()
-                    .for_each(|last| ticket.note_sent(last));
+                    .for_each(|last| identity.note_sent(last));
                 claim.left = None;
                 opened
             }
         };
         let client = ClientState::Live(Arc::downgrade(wire));
-        state.clients.insert(ticket.pid.clone(), client);
+        state.clients.insert(identity.pid.clone(), client);
         Some(opened)
     }
 
     /// Removes a socket whose client does not come back.
-    pub(in crate::host::socketio) fn forget(&self, ticket: &Ticket) {
-        self.lock().clients.remove(&ticket.pid);
+    pub(in crate::host::socketio) fn forget(&self, identity: &Identity) {
+        self.lock().clients.remove(&identity.pid);
         self.settled.notify_waiters();
     }
 
@@ -213,7 +213,7 @@ impl NamespaceRecovery {
     /// namespace, and returns its rooms.
     pub(in crate::host::socketio) fn leave(
         &self,
-        ticket: &Arc<Ticket>,
+        identity: &Arc<Identity>,
         connection: &Arc<Connection>,
         leave: impl FnOnce() -> Rooms,
     ) {
@@ -222,7 +222,7 @@ impl NamespaceRecovery {
             rooms: leave(),
             in_own_room: connection.is_in_own_room(),
             connection: connection.clone(),
-            ticket: ticket.clone(),
+            identity: identity.clone(),
             left_at: state.log.last(),
             number: 0,
             until: Instant::now(),
@@ -230,7 +230,7 @@ impl NamespaceRecovery {
         };
         state
             .clients
-            .insert(ticket.pid.clone(), ClientState::Leaving);
+            .insert(identity.pid.clone(), ClientState::Leaving);
         state.leaving.insert(connection.id().clone(), left);
         connection.expect_return();
     }
@@ -241,7 +241,7 @@ impl NamespaceRecovery {
         let Some(mut left) = self.lock().leaving.remove(id) else {
             return false;
         };
-        let pid = left.ticket.pid.clone();
+        let pid = left.identity.pid.clone();
         let keeps = may_return && !self.host.is_closing();
         if keeps {
             let kept = self.host.next();
@@ -345,10 +345,10 @@ impl NamespaceRecovery {
 impl State {
     /// Returns the number of the event after which a client has missed events.
     fn begins_at(&self, left: &Left, offset: Option<&str>) -> Option<u64> {
-        let received = self.log.received(offset, left.ticket.begins())?;
+        let received = self.log.received(offset, left.identity.begins())?;
         // A client that has received everything that was sent to it has missed only what came after it left. The log may
         // have given up the events before, which were sent to others.
-        let from = match received >= left.ticket.sent() {
+        let from = match received >= left.identity.sent() {
             true => received.max(left.left_at),
             false => received,
         };
@@ -411,16 +411,16 @@ pub(in crate::host::socketio) struct Claim {
 }
 
 impl Claim {
-    /// Returns the connection, for a CONNECT by `wire`, and its ticket.
+    /// Returns the connection, for a CONNECT by `wire`, and its identity.
     pub(in crate::host::socketio) fn begin(
         &mut self,
         wire: &Arc<Wire>,
         auth: Dynamic,
         issued: i64,
-    ) -> Option<(Arc<Connection>, Arc<Ticket>)> {
+    ) -> Option<(Arc<Connection>, Arc<Identity>)> {
         let left = self.left.as_ref()?;
         self.nth_return = left.connection.begin_return(wire.client(), auth, issued);
-        Some((left.connection.clone(), left.ticket.clone()))
+        Some((left.connection.clone(), left.identity.clone()))
     }
 
     /// Returns `true` if the client was in the room named by its own id.
@@ -447,7 +447,7 @@ impl Drop for Claim {
 impl NamespaceRecovery {
     /// Keeps a connection again, because the client has left before its socket has opened.
     fn put_back(&self, left: Box<Left>) {
-        let (kept, pid) = ((left.number, left.until), left.ticket.pid.clone());
+        let (kept, pid) = ((left.number, left.until), left.identity.pid.clone());
         self.lock()
             .clients
             .insert(pid.clone(), ClientState::Kept(left));

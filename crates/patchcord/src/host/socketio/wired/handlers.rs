@@ -126,9 +126,9 @@ impl Connects {
             if let Some(mut claim) = claim
                 && let Some(begun) = claim.begin(wire, auth.clone(), api::now())
             {
-                let (connection, ticket) = begun;
+                let (connection, identity) = begun;
                 let wire = wire.clone();
-                let member = self.members.expect_again(connection.id(), ticket, wire);
+                let member = self.members.expect_again(connection.id(), identity, wire);
                 return Ok(Entering {
                     connection,
                     member,
@@ -179,8 +179,8 @@ impl Connects {
             self.members.leave(&member);
             wire.end_socket(path, &member.id);
             connection.end_pass();
-            if let (Some(recovery), Some(ticket)) = (self.members.recovery(), &member.ticket) {
-                recovery.forget(ticket);
+            if let (Some(recovery), Some(identity)) = (self.members.recovery(), &member.identity) {
+                recovery.forget(identity);
             }
         }
     }
@@ -200,8 +200,8 @@ impl Connects {
             rooms.inspect(|rooms| self.members.join_again(member, rooms, in_own_room));
             Some(hold)
         };
-        match (self.members.recovery(), &member.ticket) {
-            (Some(recovery), Some(ticket)) => recovery.open(ticket, wire, claim, open),
+        match (self.members.recovery(), &member.identity) {
+            (Some(recovery), Some(identity)) => recovery.open(identity, wire, claim, open),
             _ => open(Greeting::default(), None),
         }
     }
@@ -308,17 +308,17 @@ impl<A: Adapter> DisconnectHandler<A, HostMarker> for Leaves {
         defer(socket);
         let reason = ended_by_host.unwrap_or(reason_text(reason));
         let rooms = self.members.rooms_of(&self.member);
-        match self.member.ticket.as_ref().zip(self.members.recovery()) {
-            Some((ticket, recovery)) if !is_abandoned && self.may_return(reason) => {
-                recovery.leave(ticket, &self.connection, || {
+        match self.member.identity.as_ref().zip(self.members.recovery()) {
+            Some((identity, recovery)) if !is_abandoned && self.may_return(reason) => {
+                recovery.leave(identity, &self.connection, || {
                     let positions = Members::positions_of(&self.member);
                     self.members.leave(&self.member);
                     positions
                 });
             }
-            Some((ticket, recovery)) if !is_abandoned => {
+            Some((identity, recovery)) if !is_abandoned => {
                 self.members.leave(&self.member);
-                recovery.forget(ticket);
+                recovery.forget(identity);
             }
             _ => self.members.leave(&self.member),
         }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::acks::PendingAcks;
 use crate::host::{
-    socketio::recovery::Ticket,
+    socketio::recovery::Identity,
     transport::{secret, wire::Wire},
 };
 
@@ -25,22 +25,22 @@ pub(in crate::host::socketio) struct Member {
     /// Pending acks, created with the first of them.
     pub(super) asks: OnceLock<Arc<PendingAcks>>,
     /// Identity with which the client may come back; `None` if recovery is off.
-    pub(super) ticket: Option<Arc<Ticket>>,
+    pub(super) identity: Option<Arc<Identity>>,
 }
 
 /// Place of a socket in its namespace. Changed only under the lock of [`Members`](super::members::Members).
 #[derive(Debug, Default)]
 pub(super) struct Place {
-    pub(super) presence: Presence,
+    pub(super) membership: Membership,
     /// Rooms, each with its position in the order of all joins.
     pub(super) rooms: BTreeMap<Arc<str>, u64>,
     /// `true` if the socket has left the room named by its own id.
     pub(super) has_left_own_room: bool,
 }
 
-/// Presence of a socket in its namespace. Broadcasts reach only a socket that is present.
+/// Membership of a socket in its namespace. Broadcasts reach only a socket that is present.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Presence {
+pub(super) enum Membership {
     /// The CONNECT is not answered yet.
     #[default]
     Expected,
@@ -50,8 +50,8 @@ pub(super) enum Presence {
 }
 
 impl Member {
-    pub(super) fn new(number: u64, wire: Arc<Wire>, ticket: Option<Arc<Ticket>>) -> Self {
-        Self::with_id(secret::new().into(), number, wire, ticket)
+    pub(super) fn new(number: u64, wire: Arc<Wire>, identity: Option<Arc<Identity>>) -> Self {
+        Self::with_id(secret::new().into(), number, wire, identity)
     }
 
     /// Creates the socket of a client that comes back.
@@ -59,13 +59,13 @@ impl Member {
         id: Arc<str>,
         number: u64,
         wire: Arc<Wire>,
-        ticket: Option<Arc<Ticket>>,
+        identity: Option<Arc<Identity>>,
     ) -> Self {
         Self {
             number,
             id,
             wire,
-            ticket,
+            identity,
             place: Mutex::default(),
             asks: OnceLock::new(),
         }

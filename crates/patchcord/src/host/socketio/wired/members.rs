@@ -8,11 +8,11 @@ use std::{
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::member::{Member, Place, Presence};
+use super::member::{Member, Membership, Place};
 use crate::{
     connection::{Named, NamespaceLink, SendError, Target},
     host::{
-        socketio::recovery::{NamespaceRecovery, Recipients, Recovery, Rooms, Ticket},
+        socketio::recovery::{Identity, NamespaceRecovery, Recipients, Recovery, Rooms},
         transport::{encode, wire::Wire},
     },
     value::EncodedEvent,
@@ -95,19 +95,19 @@ impl Members {
 
     /// Creates a socket that is not present yet.
     pub(super) fn expect(&self, wire: Arc<Wire>) -> Arc<Member> {
-        let ticket = self.recovery.is_some().then(Ticket::new);
-        Arc::new(Member::new(self.next_number(), wire, ticket))
+        let identity = self.recovery.is_some().then(Identity::new);
+        Arc::new(Member::new(self.next_number(), wire, identity))
     }
 
     /// Creates a socket with the id of an earlier one, for a client that comes back.
     pub(super) fn expect_again(
         &self,
         id: &Arc<str>,
-        ticket: Arc<Ticket>,
+        identity: Arc<Identity>,
         wire: Arc<Wire>,
     ) -> Arc<Member> {
         let number = self.next_number();
-        Arc::new(Member::with_id(id.clone(), number, wire, Some(ticket)))
+        Arc::new(Member::with_id(id.clone(), number, wire, Some(identity)))
     }
 
     fn next_number(&self) -> u64 {
@@ -120,8 +120,8 @@ impl Members {
     pub(super) fn enter(&self, member: &Arc<Member>) {
         let mut table = self.table.write();
         let mut place = member.place.lock();
-        if place.presence == Presence::Expected {
-            place.presence = Presence::Present;
+        if place.membership == Membership::Expected {
+            place.membership = Membership::Present;
             table.present.add(member.number, member);
             table.by_id.insert(member.id.clone(), member.clone());
         }
@@ -133,7 +133,7 @@ impl Members {
         let mut place = member.place.lock();
         place.has_left_own_room |= !in_own_room;
         for (room, position) in rooms {
-            if place.presence != Presence::Gone && !place.rooms.contains_key(room) {
+            if place.membership != Membership::Gone && !place.rooms.contains_key(room) {
                 table.join(member, &mut place, (room, *position));
             }
         }
@@ -153,7 +153,7 @@ impl Members {
         }
         shrink(&mut table.by_id);
         let mut place = member.place.lock();
-        place.presence = Presence::Gone;
+        place.membership = Membership::Gone;
         table.leave_all(&mut place);
     }
 
@@ -161,7 +161,7 @@ impl Members {
     pub(super) fn join(&self, member: &Arc<Member>, rooms: &[String]) {
         let mut table = self.table.write();
         let mut place = member.place.lock();
-        if place.presence == Presence::Gone {
+        if place.membership == Membership::Gone {
             return;
         }
         for room in rooms {
@@ -233,8 +233,8 @@ impl Members {
     /// Returns the wire of a socket, or that of the later socket with which its client has come back in the meantime;
     /// `None` if the client is away.
     fn current_wire(&self, member: &Member) -> Option<Arc<Wire>> {
-        let presence = member.place.lock().presence;
-        if presence != Presence::Gone {
+        let membership = member.place.lock().membership;
+        if membership != Membership::Gone {
             return Some(member.wire.clone());
         }
         let table = self.table.read();
@@ -347,7 +347,7 @@ impl Members {
         let mut found = HashSet::new();
         let is_one = target.rooms.len() == 1 && own.is_empty();
         for member in own.iter().chain(rooms.iter().flat_map(|room| room.iter())) {
-            let is_present = member.place.lock().presence == Presence::Present;
+            let is_present = member.place.lock().membership == Membership::Present;
             if is_present && !is_out(member) && (is_one || found.insert(member.number)) {
                 each(member);
             }
@@ -438,8 +438,8 @@ impl NamespaceLink for Members {
 
 /// Records that an event was sent to a client.
 fn note_sent(member: &Member, number: u64) {
-    if let Some(ticket) = &member.ticket {
-        ticket.note_sent(number);
+    if let Some(identity) = &member.identity {
+        identity.note_sent(number);
     }
 }
 

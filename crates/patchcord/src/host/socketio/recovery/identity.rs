@@ -14,7 +14,7 @@ const RANDOM_BYTES: usize = 18;
 const LENGTH: usize = RANDOM_BYTES / 3 * 4;
 
 /// Identity of a socket, which stays the same when its client comes back.
-pub(in crate::host::socketio) struct Ticket {
+pub(in crate::host::socketio) struct Identity {
     /// Secret with which the client may come back.
     pub(in crate::host::socketio) pid: Arc<str>,
     /// Number of the last event of the namespace before the client first connected.
@@ -24,13 +24,13 @@ pub(in crate::host::socketio) struct Ticket {
 }
 
 /// Hides the pid.
-impl std::fmt::Debug for Ticket {
+impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ticket").finish_non_exhaustive()
+        f.debug_struct("Identity").finish_non_exhaustive()
     }
 }
 
-impl Ticket {
+impl Identity {
     pub(in crate::host::socketio) fn new() -> Arc<Self> {
         let random: [u8; RANDOM_BYTES] = rand::random();
         Arc::new(Self {
