@@ -808,9 +808,11 @@ impl Host {
             permit.forget();
         };
         // Data that is not sent within this time is lost when the process ends.
-        let _ = timeout(state.options.transport.drain_timeout, closed).await;
+        let most = state.options.transport.drain_timeout;
+        let _ = timeout(most, closed).await;
         if let Some(stored) = &state.stored {
-            stored.close().await;
+            // A store of the application may hang.
+            let _ = timeout(most, stored.close()).await;
         }
     }
 

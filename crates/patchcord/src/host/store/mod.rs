@@ -12,6 +12,7 @@ mod saver;
 
 use std::{
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Once, Weak},
     thread,
 };
@@ -144,7 +145,8 @@ impl StoredData {
             let work = move || {
                 // What waits for a flush runs on the runtime.
                 let _runtime = runtime.as_ref().map(Handle::enter);
-                saver.run();
+                // A close must not wait for a thread that has panicked.
+                let _ = catch_unwind(AssertUnwindSafe(|| saver.run()));
                 // Set once, here.
                 let _ = ended.set(());
             };

@@ -43,8 +43,8 @@ type Key = (Arc<str>, Arc<str>);
 struct Unsaved {
     /// The latest change of each key.
     changes: HashMap<Key, StoreChange>,
-    /// Their data, which must not be read from the store before they are saved.
-    data: Vec<Arc<dyn Journaled>>,
+    /// Their data by its address, which must not be read from the store before they are saved.
+    data: HashMap<usize, Arc<dyn Journaled>>,
     /// `true` if the last attempt has failed.
     has_failed: bool,
 }
@@ -68,8 +68,11 @@ impl Saver {
     /// Saves until the last cut is saved.
     pub(super) fn run(mut self) {
         loop {
-            let retry = self.unsaved.has_failed.then(|| Instant::now() + RETRY);
-            let cut = self.journal.next_cut(self.options.save_every, retry);
+            let (delay, retry) = match self.unsaved.has_failed {
+                true => (RETRY, Some(Instant::now() + RETRY)),
+                false => (self.options.save_every, None),
+            };
+            let cut = self.journal.next_cut(delay, retry);
             let is_last = cut.is_last;
             self.save(cut);
             if is_last {
@@ -156,7 +159,8 @@ impl Unsaved {
             };
             self.changes.insert(key(&change), change);
         }
-        self.data.extend(data);
+        let addressed = data.into_iter().map(|one| (Arc::as_ptr(&one).addr(), one));
+        self.data.extend(addressed);
     }
 }
 
