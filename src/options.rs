@@ -323,6 +323,10 @@ struct ClientOptions {
     #[arg(long, value_name = "TIME", default_value_t = Time(Options::default().transport.drain_timeout),
         env = "PATCHCORD_DRAIN_TIMEOUT")]
     drain_timeout: Time,
+    /// Time over which graceful shutdown spreads the disconnects of clients
+    #[arg(long, value_name = "TIME", default_value_t = TimeOrZero(Options::default().transport.drain_spread),
+        env = "PATCHCORD_DRAIN_SPREAD")]
+    drain_spread: TimeOrZero,
 }
 
 /// Permissions of scripts, for `serve` and `check`.
@@ -572,6 +576,7 @@ impl ServeOptions {
         options.transport.max_backlog_packets = clients.max_backlog_packets.0;
         options.transport.max_backlog_total = clients.max_backlog_total.0;
         options.transport.drain_timeout = clients.drain_timeout.0;
+        options.transport.drain_spread = clients.drain_spread.0;
         options.transport.transports = clients.transports.iter().map(|one| (*one).into()).collect();
         options.clients.origins = clients.origin.clone();
         options.clients.allowed_hosts =

@@ -62,8 +62,10 @@ class Server {
   }
 
   async start() {
-    this.folder = await temporaryFolder(this.#source);
-    const port = this.#args.includes("--port") ? [] : ["--port", "0"];
+    this.folder ??= await temporaryFolder(this.#source);
+    const from = this.output.length;
+    const known = this.url && ["--port", new URL(this.url).port];
+    const port = known ?? (this.#args.includes("--port") ? [] : ["--port", "0"]);
     const [command, ...before] = program;
     this.#child = spawn(command, [...before, "serve", this.folder, ...port, ...this.#args], {
       stdio: ["ignore", "pipe", "pipe"],
@@ -78,7 +80,7 @@ class Server {
       this.#child.once("error", reject);
       this.#child.once("close", (code, signal) => resolve({ code, signal }));
     });
-    const [, url] = await Promise.race([this.printed(/listening on (http:\/\/\S+)/), this.ended.then(() => [])]);
+    const [, url] = await Promise.race([this.printed(/listening on (http:\/\/\S+)/, from), this.ended.then(() => [])]);
     if (!url) throw new Error(`the program ended before it was listening; it printed:\n${this.output}`);
     this.url = url;
   }
@@ -124,6 +126,14 @@ class Server {
   stop(signal = "SIGTERM") {
     if (this.#child?.exitCode === null) this.#child.kill(signal);
     return this.ended;
+  }
+
+  /** Ends the program, lets `meanwhile` change the folder, and starts the program again at the same address. */
+  async restart(signal = "SIGTERM", meanwhile = async () => {}) {
+    const end = await this.stop(signal);
+    await meanwhile();
+    await this.start();
+    return end;
   }
 
   /** Ends the program at once and removes its folder. */

@@ -24,7 +24,7 @@ const ROW: [&str; 10] = [
 ];
 
 /// Modules of `host/`, with the same rule. `mod` is `Host` itself, and `live` and `steer` have further methods of it.
-const HOST: [&str; 22] = [
+const HOST: [&str; 23] = [
     "bucket",
     "address",
     "allowed_host",
@@ -43,6 +43,7 @@ const HOST: [&str; 22] = [
     "socketio",
     "state",
     "mod",
+    "close",
     "live",
     "steer",
     "handle",

@@ -2,6 +2,7 @@
 
 pub(super) mod asking;
 mod namespace_unit;
+mod packed;
 mod recovery;
 mod rehearsal;
 mod sending;
@@ -48,6 +49,8 @@ use crate::script::{Handler, Handles, Swap, Swapped, Use, Version, captured};
 pub struct Connection {
     namespace: Arc<Namespace>,
     phase: phase::Current,
+    /// `true` once the server ends, and everything that the client sent before is handled.
+    has_said_farewell: AtomicBool,
     /// `true` once the server has removed the connection from the namespace: waiting events are no longer handled.
     cut: AtomicBool,
     /// Bits of the internal events for which the connection has had listeners: see [`bit`].
@@ -172,6 +175,7 @@ impl Connection {
             }),
             returns: AtomicU32::new(0),
             may_return: AtomicBool::new(false),
+            has_said_farewell: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             listens: AtomicU8::new(0),
             slow: AtomicBool::new(false),
@@ -310,6 +314,15 @@ impl Connection {
         let pass = &mut self.state().pass;
         let before = pass.take();
         *pass = Some(Box::new((before, hold)));
+    }
+
+    /// Keeps `hold` until the disconnect of the connection was handled. Called when no client can connect any more.
+    pub fn hold_until_left(&self, hold: Box<dyn Any + Send>) {
+        self.hold_until_begun(hold);
+        let is_in = self.namespace.connection(&self.id).is_some();
+        if !is_in && self.phase() >= Phase::Away {
+            self.end_pass();
+        }
     }
 
     /// Sends what was waiting for the CONNECT, and starts to handle events. Returns `false` if the client has already

@@ -4,6 +4,7 @@ use std::{fmt, pin::Pin, time::Duration};
 
 use rhai::{Dynamic, Map};
 
+use super::Packing;
 use crate::value::{EncodeError, EncodedEvent, Packet};
 
 /// One socket of one client.
@@ -58,6 +59,15 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// Leaves a room.
     fn leave(&self, room: &str);
 
+    /// Returns `true` if [`Link::say_farewell`] ends the session of the client.
+    fn says_farewell(&self) -> bool {
+        false
+    }
+
+    /// Ends the session of the client, because the server ends, for a reason in Node's wording, once all sockets of the
+    /// session have called this method. The disconnect is then handled as a separate work item.
+    fn say_farewell(&self, _reason: &'static str) {}
+
     /// Leaves every room.
     fn leave_all(&self);
 
@@ -97,6 +107,12 @@ pub trait NamespaceLink: fmt::Debug + Send + Sync {
     /// `true`. Returns `false` if the connection is not kept.
     fn left(&self, _id: &str, _may_return: bool) -> bool {
         false
+    }
+
+    /// Returns the connections that are kept for their clients, and what these need to come back, as plain data for the
+    /// next process; `()` if nothing is kept.
+    fn pack(&self, _packing: &mut Packing<'_>) -> Dynamic {
+        Dynamic::UNIT
     }
 
     /// Ends all connections that are kept for their clients.

@@ -1,5 +1,7 @@
 //! Listeners of one socket, in the order of their registration.
 
+mod packed;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use rhai::{FnPtr, ImmutableString, StaticVec};

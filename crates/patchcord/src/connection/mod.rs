@@ -17,6 +17,7 @@ mod clock;
 mod connection;
 mod data;
 mod draft;
+mod handover;
 mod journal;
 mod link;
 mod listeners;
@@ -42,6 +43,7 @@ pub use clock::Clock;
 pub use connection::{Connection, asking::AckTarget};
 pub use data::{Changed, Data};
 pub use draft::{Draft, Frozen};
+pub use handover::{Packing, Unpacking, VersionTexts, text_of};
 pub use journal::{Cut, DataChange, Flushed, Journal, Journaled, Saved};
 pub use link::{Answer, Link, Named, NamespaceLink, NoAnswer, SendError, Target};
 pub use listeners::{

@@ -17,13 +17,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
-use rhai::Map;
+use rhai::{Dynamic, Map};
 use tokio::sync::{Notify, SetOnce};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
     Adopted, ApiCall, Client, Clock, Connection, Data, Named, NamespaceLink, NamespacePattern,
-    OutgoingEvent, SendError, Stage, Target, Work, presence::Presence,
+    OutgoingEvent, Packing, SendError, Stage, Target, Work, presence::Presence,
 };
 use crate::{
     diagnostic::is_hidden,
@@ -68,7 +68,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     fn data(&self, path: &Arc<str>) -> Arc<Data>;
 
     /// Reads the shared data of a namespace from the store. It blocks.
-    fn restore(&self, namespace: &Namespace);
+    fn restore(&self, namespace: &Arc<Namespace>);
 
     /// Does the same on another thread, and then calls [`Namespace::load`].
     fn restore_and_load(&self, namespace: Arc<Namespace>, done: Option<mpsc::Sender<Adopted>>);
@@ -403,7 +403,7 @@ impl Namespace {
     }
 
     /// Reads `io.data` from the store, unless it is in memory already. It blocks.
-    pub fn restore(&self) {
+    pub fn restore(self: &Arc<Self>) {
         if !self.data.is_ready() {
             self.driver.restore(self);
         }
@@ -558,6 +558,12 @@ impl Namespace {
     pub fn ask(self: &Arc<Self>, call: ApiCall) {
         self.context_or_init()
             .post_elsewhere(Work::Api(Box::new(call)));
+    }
+
+    /// Returns the registrations of the unit as plain data for the next process; `()` if there are none.
+    pub fn pack_unit(&self, packing: &mut Packing<'_>) -> Dynamic {
+        let own = self.own.lock().clone();
+        own.map_or(Dynamic::UNIT, |own| own.pack_unit(packing))
     }
 
     /// Stores the effects of a version on what `on_load` has created, until the reload asks for them.

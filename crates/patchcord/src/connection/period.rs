@@ -1,8 +1,11 @@
 //! Periods of timers, and the moments at which timers fire.
 
+mod packed;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use rhai::INT;
 use tokio::time::Instant;
 
 use super::Clock;
@@ -46,4 +49,9 @@ pub(super) enum Due {
     At(Instant),
     /// Time on the wall clock.
     Time(Timestamp),
+}
+
+/// Returns a duration in milliseconds.
+pub(super) fn milliseconds(duration: Duration) -> INT {
+    INT::try_from(duration.as_millis()).unwrap_or(INT::MAX)
 }

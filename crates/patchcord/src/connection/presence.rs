@@ -53,6 +53,20 @@ impl Presence {
         Ok(state.follow_up())
     }
 
+    /// Makes a key present for its grace time, for a socket that an earlier process had. The script knows of it.
+    pub(super) fn expect(
+        &self,
+        (key, value): (&ImmutableString, &Dynamic),
+        grace: Duration,
+    ) -> FollowUp {
+        let mut state = self.0.lock();
+        let is_new = !state.keys.contains_key(key);
+        if is_new && !grace.is_zero() && !state.is_ended {
+            state.expect(key, Meta::new(key, value.clone()), grace);
+        }
+        state.follow_up()
+    }
+
     /// Removes a key of a socket, on purpose: if it is the last one, the key is absent at once, even if the socket
     /// has disconnected and the grace time of the key runs.
     pub(super) fn absent(&self, socket: u64, key: &str, hears: impl Fn(Hook) -> bool) -> FollowUp {

@@ -1,17 +1,20 @@
 //! Registrations of `on_connection` and of handlers: listeners and timers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use rhai::{Dynamic, ImmutableString};
+use rhai::{Dynamic, INT, ImmutableString};
 
 use super::{
-    Listeners, Timers,
+    Clock, Listeners, Timers,
     listeners::{Changes, Merging},
     pairs::paired,
 };
 use crate::script::{
-    Captured, CarriedState, Copies, Handler, Stale, Swap, TimerHandle, Use, compare, each_captured,
-    release, reset, transfer_state,
+    Captured, CarriedState, Copies, Handler, Packer, Stale, Swap, TimerHandle, Unpacker, Use,
+    Version, compare, each_captured, release, replace_lost, reset, transfer_state,
 };
 
 /// Registrations of a connection, or of a draft.
@@ -31,6 +34,49 @@ impl Registered {
             listeners: self.listeners.copy(copies),
             timers: self.timers.copy(copies),
         }
+    }
+
+    /// Returns the registrations as plain data, for another process; `None` if one of them has the code of an earlier
+    /// version than `version`. `name` identifies values that are not plain.
+    pub(super) fn pack(
+        &self,
+        version: &Arc<Version>,
+        name: &dyn Fn(&Dynamic) -> Option<Dynamic>,
+    ) -> Option<Dynamic> {
+        let mut packer = Packer::new(version, name);
+        let listeners = self.listeners.pack(&mut packer)?;
+        let timers = self.timers.pack(&mut packer)?;
+        Some(Dynamic::from_array(vec![
+            listeners.into(),
+            timers.into(),
+            INT::from(self.timers.next()).into(),
+            packer.into_cells().into(),
+        ]))
+    }
+
+    /// Returns the registrations that [`Registered::pack`] has packed; `None` if they are malformed. `version` has the
+    /// text of the version that they had.
+    pub(super) fn unpack(
+        packed: &Dynamic,
+        version: &Arc<Version>,
+        named: &dyn Fn(&Dynamic) -> Option<Dynamic>,
+        clock: &Clock,
+    ) -> Option<Self> {
+        let packed = packed.as_array_ref().ok()?;
+        let [listeners, timers, next, variables] = packed.as_slice() else {
+            return None;
+        };
+        let unpacker = Unpacker::new(version, named, &*variables.as_array_ref().ok()?);
+        let next = u32::try_from(next.as_int().ok()?).ok()?;
+        Some(Self {
+            listeners: Listeners::unpack(&*listeners.as_array_ref().ok()?, &unpacker)?,
+            timers: Timers::unpack(&*timers.as_array_ref().ok()?, next, &unpacker, clock)?,
+        })
+    }
+
+    /// Replaces the values that could not be packed by those of `fresh`, which the same text has registered.
+    pub(super) fn replace_lost(&self, fresh: &Self) {
+        replace_lost(&self.with_keys(), &fresh.with_keys());
     }
 
     /// Replaces the code of all registrations, and removes those whose code has been removed. Returns the changes, and

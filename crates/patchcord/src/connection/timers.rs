@@ -4,13 +4,15 @@ mod timer;
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
 
+use rhai::{Array, Dynamic};
+
 use self::timer::Timer;
 use super::{
     Clock, Period, RegisteredBy,
     listeners::{Changes, Merging},
     pairs::{Entry, Past, numbered},
 };
-use crate::script::{Copies, Handler, Swap, Swapped, Use};
+use crate::script::{Copies, Handler, Packer, Swap, Swapped, Unpacker, Use};
 
 /// Copy of a timer that may still fire, for inspection.
 #[derive(Debug, Clone)]
@@ -56,6 +58,32 @@ impl Timers {
             next: self.next,
             fired: self.fired.clone(),
         }
+    }
+
+    /// Returns the timers as plain data; `None` if one of them has the code of an earlier version.
+    pub(super) fn pack(&self, packer: &mut Packer<'_>) -> Option<Array> {
+        self.list.iter().map(|timer| timer.pack(packer)).collect()
+    }
+
+    /// Returns the timers that [`Timers::pack`] has packed, which do not run; `None` if they are malformed. `next` is a
+    /// number that no timer has had.
+    pub(super) fn unpack(
+        packed: &[Dynamic],
+        next: u32,
+        unpacker: &Unpacker<'_>,
+        clock: &Clock,
+    ) -> Option<Self> {
+        let list = packed.iter().map(|one| Timer::unpack(one, unpacker, clock));
+        Some(Self {
+            list: list.collect::<Option<_>>()?,
+            next,
+            fired: Past::default(),
+        })
+    }
+
+    /// Returns a number that no timer has had.
+    pub(super) const fn next(&self) -> u32 {
+        self.next
     }
 
     const fn next_number(&mut self) -> u32 {

@@ -7,6 +7,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::connection::Clock;
 
+/// Reason that clients and scripts receive when the host closes.
+pub(super) const SHUTTING_DOWN: &str = "server shutting down";
+
 /// Lifecycle of a host: the signal to close, the work that a close waits for, and the gate.
 #[derive(Debug, Clone)]
 pub(crate) struct Lifecycle {

@@ -15,6 +15,7 @@ mod allowed_host;
 mod announce;
 mod bucket;
 mod builder;
+mod close;
 mod dispatch;
 mod functions;
 mod handle;
@@ -38,7 +39,7 @@ use axum::Router;
 use rhai::Dynamic;
 use socketioxide::{SocketIo, adapter::Adapter};
 use socketioxide_core::adapter::DefinedAdapter;
-use tokio::{sync::broadcast, time::timeout};
+use tokio::sync::broadcast;
 
 pub(crate) use address::Network;
 pub use allowed_host::{AllowedHost, BadHost};
@@ -86,7 +87,7 @@ pub(crate) use transport::{cors::Cors, host_check::HostCheck};
 
 use crate::{
     api,
-    connection::{Connection, Link, NamespaceLink, Serving, Turn, Work},
+    connection::{Connection, Link, NamespaceLink, Serving, Turn},
     diagnostic::Diagnostic,
     event::{Counters, HostEvent, ScriptMetric},
     script::{ApiReference, LoadError, Page},
@@ -160,6 +161,7 @@ impl Host {
     /// # }
     /// ```
     pub async fn load(&self) -> Result<LoadReport, ScriptsRejected> {
+        self.inherit().await;
         self.state
             .reloader
             .load(Trigger::Requested)
@@ -750,70 +752,6 @@ impl Host {
         }
         state.namespaces.register_all();
         Ok(())
-    }
-
-    /// Closes the host: disconnects every client and rejects new ones. Scripts receive the reason
-    /// `server shutting down`. Returns when all script calls have ended and all queued data was sent, or after
-    /// [`TransportOptions::drain_timeout`] at the latest. A closed host cannot serve again.
-    ///
-    /// ```no_run
-    /// # async fn run(
-    /// #     host: patchcord::Host,
-    /// #     listener: tokio::net::TcpListener,
-    /// # ) -> Result<(), Box<dyn std::error::Error>> {
-    /// let app = host.service(axum::Router::new())?;
-    /// axum::serve(listener, app)
-    ///     .with_graceful_shutdown(async move {
-    ///         // Without a signal handler it ends now.
-    ///         let _ = tokio::signal::ctrl_c().await;
-    ///         host.close().await;
-    ///     })
-    ///     .await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn close(&self) {
-        let state = &self.state;
-        state.lifecycle.closing.cancel();
-        let closed = async {
-            // A running reload finishes first. Clients that are connecting still run `on_connection`, so that every
-            // script that has seen a client also sees its disconnect.
-            let permit = state.reloader.permit().await;
-            let gate = state.lifecycle.close_gate().await;
-            let namespaces = state.namespaces.all();
-            // Nobody becomes absent because the server ends.
-            namespaces.iter().for_each(|one| one.end_presence());
-            let mut links = Vec::new();
-            for connection in namespaces.iter().flat_map(|one| one.connections()) {
-                links.extend(connection.link());
-                connection.post_elsewhere(Work::Disconnect("server shutting down"));
-            }
-            for namespace in namespaces {
-                namespace.emptied().await;
-                namespace.close_context();
-            }
-            self.wait_idle().await;
-            // Such as a statement that `on_disconnect` has sent to a database.
-            state.services.idle().await;
-            state.namespaces.close().await;
-            // socketioxide drops its namespaces before their sockets. The two then reference each other, so each socket
-            // is disconnected explicitly.
-            for link in links {
-                link.disconnect();
-            }
-            // After this, clients that read have received everything that was sent to them.
-            state.lifecycle.writes.wait().await;
-            state.namespaces.clear();
-            drop(gate);
-            permit.forget();
-        };
-        // Data that is not sent within this time is lost when the process ends.
-        let most = state.options.transport.drain_timeout;
-        let _ = timeout(most, closed).await;
-        if let Some(stored) = &state.stored {
-            // A store of the application may hang.
-            let _ = timeout(most, stored.close()).await;
-        }
     }
 
     /// Opens the store of `io.data`, if there is one. The host does this itself when it loads scripts, and goes on

@@ -20,7 +20,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::announce::Announcer;
+use super::{announce::Announcer, lifecycle::SHUTTING_DOWN};
 use crate::{
     connection::{Connection, Driver, Namespace, NamespacePattern, Reserved, Serving},
     diagnostic::is_hidden,
@@ -296,7 +296,7 @@ impl Namespaces {
     /// Returns the error message for a client, if a namespace in this state rejects clients.
     pub(super) fn refusal(&self, serving: &Serving) -> Option<&'static str> {
         self.refuses(serving).map(|kind| match kind {
-            ConnectRefusal::Closing => "server shutting down",
+            ConnectRefusal::Closing => SHUTTING_DOWN,
             ConnectRefusal::NotLoaded => "script failed to load",
             _ => INVALID_NAMESPACE,
         })

@@ -6,7 +6,7 @@ use rhai::Engine;
 
 use crate::{
     diagnostic::Diagnostic,
-    script::{self, Code, Limits, Loader, Rejected, SymbolTable, Version},
+    script::{self, Code, Limits, LoadError, Loader, Rejected, SourceFile, SymbolTable, Version},
 };
 
 /// Compiles the scripts of a host.
@@ -34,8 +34,37 @@ impl Scripting {
         Code::load(engine, known, limits, loader, entry, number, before).map(Version::from)
     }
 
+    /// Compiles a version again from its texts.
+    pub(super) fn compile_again(
+        &self,
+        files: &[SourceFile],
+        entry: &str,
+        number: u64,
+    ) -> Result<Arc<Version>, Rejected> {
+        let version = self.compile(&TextsOf(files), entry, number, None);
+        version.map(Arc::new)
+    }
+
     /// Returns the problems of a file that no script imports.
     pub(super) fn check_module(&self, loader: &dyn Loader, name: &str) -> Vec<Diagnostic> {
         script::check_module(&self.engine, &self.known, &self.limits, loader, name)
+    }
+}
+
+/// Loader of the texts of one version, to compile it again.
+#[derive(Debug)]
+struct TextsOf<'a>(&'a [SourceFile]);
+
+impl Loader for TextsOf<'_> {
+    fn list(&self) -> Result<Vec<String>, LoadError> {
+        let there = self.0.iter().filter(|file| file.text.is_some());
+        Ok(there.map(|file| file.name.to_string()).collect())
+    }
+
+    fn read(&self, name: &str) -> Result<String, LoadError> {
+        let file = self.0.iter().find(|file| &*file.name == name);
+        let text = file.and_then(|file| file.text.as_deref());
+        text.map(str::to_owned)
+            .ok_or_else(|| LoadError::NotFound(name.to_owned()))
     }
 }

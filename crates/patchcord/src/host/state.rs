@@ -75,7 +75,7 @@ impl HostState {
             dispatcher: dispatcher.clone(),
             lifecycle: lifecycle.clone(),
             decoding,
-            recovery: Recovery::new(&options, lifecycle.closing.clone()),
+            recovery: Recovery::new(&options, stored.is_some(), lifecycle.closing.clone()),
         };
         let cors = Cors::new(&options, announcer.clone());
         Self {

@@ -29,6 +29,7 @@ const MAX_CHANGES: usize = 64;
 /// Schedule of `cron`.
 #[derive(Debug, Clone)]
 pub struct Cron {
+    text: String,
     zone_name: String,
     fields: Fields,
     zone: TimeZone,
@@ -57,6 +58,7 @@ impl Cron {
         let cron = Self {
             fields: expression(text)?,
             zone: zone(zone_name)?,
+            text: text.to_owned(),
             zone_name: zone_name.to_owned(),
         };
         match cron.next(Timestamp::now()) {
@@ -65,6 +67,11 @@ impl Cron {
                 "the schedule `{text}` never runs: no such day exists"
             )),
         }
+    }
+
+    /// Returns the expression, and the name of the zone.
+    pub fn source(&self) -> (&str, &str) {
+        (&self.text, &self.zone_name)
     }
 
     /// Returns the first time of the schedule after `after`; `None` if there is none in the next nine years.

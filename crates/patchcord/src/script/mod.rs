@@ -38,6 +38,7 @@ mod modules;
 mod names;
 mod nesting;
 pub(crate) mod option_value;
+mod packed;
 mod places;
 mod program;
 mod reach;
@@ -98,6 +99,8 @@ pub(crate) use nesting::result_excess;
 pub use option_value::InvalidOption;
 #[doc(hidden)]
 pub use option_value::Time;
+#[doc(hidden)]
+pub use packed::{Packer, Unpacker, replace_lost};
 pub use places::{Function, Places, Row};
 #[doc(hidden)]
 pub use reach::{Reach, runs::Run};

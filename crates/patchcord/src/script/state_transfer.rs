@@ -205,6 +205,25 @@ pub fn each_captured<'a>(
     }
 }
 
+/// Replaces the captured variables of handlers by what `change` returns for each, and for the variable of `others` that
+/// corresponds to it. Each handler has a key that identifies it in both sets.
+pub(super) fn each_counterpart<K: AsRef<str>>(
+    handlers: &[(K, Handler)],
+    others: &[(K, Handler)],
+    change: &dyn Fn(&Dynamic, Option<&Dynamic>) -> Option<Dynamic>,
+) {
+    let [cells, others] = [handlers, others].map(Cells::of);
+    for (path, variable) in &cells.by_path {
+        let named = (variable.name.as_str(), variable.owner);
+        let other = others.find(std::slice::from_ref(path), named, |_| true);
+        let value = read(&variable.cell);
+        let changed = value.and_then(|value| change(&value, other.and_then(read).as_ref()));
+        if let Some(changed) = changed {
+            write_cell(&variable.cell, changed);
+        }
+    }
+}
+
 fn change_within(
     value: &mut Dynamic,
     depth: usize,

@@ -62,6 +62,7 @@ pub use packed::{pack, unpack};
 pub use plain::{NotPlain, plain};
 pub(crate) use secret::HIDDEN;
 pub use secret::Secret;
+pub(crate) use walk::is_leaf;
 #[doc(hidden)]
 pub use walk::{MAX_DEPTH, Refusal};
 #[doc(hidden)]

@@ -132,6 +132,14 @@ impl<'a> Shape<'a> {
     }
 }
 
+/// Returns `true` for plain data that contains no other values.
+pub(crate) fn is_leaf(value: &Dynamic) -> bool {
+    !matches!(
+        Shape::new(value),
+        Shape::Array(_) | Shape::Map(_) | Shape::Shared(_) | Shape::Foreign(_)
+    )
+}
+
 /// Number of cells that a walk may still open.
 pub(super) struct Cells(Cell<usize>);
 

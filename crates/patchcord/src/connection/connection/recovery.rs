@@ -25,7 +25,7 @@ use crate::{
 /// Presence of a socket when its client lost its transport: its keys with their metas.
 #[derive(Debug)]
 pub(super) struct KeptPresence {
-    keys: BTreeMap<ImmutableString, Dynamic>,
+    pub(super) keys: BTreeMap<ImmutableString, Dynamic>,
 }
 
 /// State of a connection before `on_connection` runs again for a client that has come back.
@@ -80,7 +80,6 @@ impl Connection {
     pub fn rest(&self) {
         self.beginnings.fetch_add(1, Ordering::Relaxed);
         self.mailbox.clear();
-        self.end_pass();
         let link = self.link.lock().take();
         let mut state = self.state();
         let kept = state.for_return.take().unwrap_or_default();

@@ -151,6 +151,20 @@ impl Connection {
         self.cut.store(true, Ordering::Release);
     }
 
+    /// Ends the session of the client, because the server ends. Called in the connection's turn, so that everything that
+    /// the client has sent before is handled and answered.
+    pub fn say_farewell(&self, reason: &'static str) {
+        self.has_said_farewell.store(true, Ordering::Relaxed);
+        if let Some(link) = self.link() {
+            link.say_farewell(reason);
+        }
+    }
+
+    /// Returns `true` if no ack reaches the client any more.
+    pub fn has_said_farewell(&self) -> bool {
+        self.has_said_farewell.load(Ordering::Relaxed)
+    }
+
     /// Returns `true` if the client is about to be disconnected.
     pub fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Acquire)

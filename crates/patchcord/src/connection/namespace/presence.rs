@@ -41,6 +41,12 @@ impl Namespace {
         Ok(())
     }
 
+    /// Makes a key present for its grace time, for a socket of an earlier process. The script knows of it.
+    pub fn expect_present(self: &Arc<Self>, key: &ImmutableString, meta: &Dynamic) {
+        let presence = self.presence.get_or_init(Box::default);
+        self.follow(presence.expect((key, meta), self.driver.presence_grace()));
+    }
+
     /// Removes a key of a socket. If no other socket holds it, it is absent at once, without a grace time.
     pub fn absent(self: &Arc<Self>, socket: &Connection, key: &str) {
         if let Some(presence) = self.presence.get() {

@@ -13,6 +13,9 @@ use crate::{script::Hook, value::weight};
 /// Size of an entry without its key and its meta, in bytes.
 const ENTRY_BYTES: usize = 128;
 
+/// Position of no socket.
+const NOBODY: u64 = 0;
+
 /// Limits on what one socket, and all sockets of a namespace together, may hold.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -172,6 +175,24 @@ impl State {
         self.held.entry(socket).or_default().insert(key.clone());
     }
 
+    /// Adds a key in its grace time, of which the script knows.
+    pub(super) fn expect(&mut self, key: &ImmutableString, meta: Meta, grace: Duration) {
+        self.bytes += meta.bytes;
+        let until = grace_end(&mut self.begun, grace);
+        self.graces.insert(until, key.clone());
+        let last = Last {
+            socket: NOBODY,
+            meta,
+            until: Some(until),
+        };
+        let entry = Entry {
+            last: Some(last),
+            is_known: true,
+            ..Entry::default()
+        };
+        self.keys.insert(key.clone(), entry);
+    }
+
     /// Removes a key of a socket. Without a grace time, the socket does so on purpose.
     pub(super) fn release(&mut self, socket: u64, key: &str, grace: Option<Duration>) {
         if let Some(held) = self.held.get_mut(&socket) {
@@ -189,10 +210,7 @@ impl State {
         };
         match entry.holders.remove(&socket) {
             Some(meta) if is_last => {
-                let until = grace.map(|grace| {
-                    self.begun += 1;
-                    (Instant::now() + grace, self.begun)
-                });
+                let until = grace.map(|grace| grace_end(&mut self.begun, grace));
                 self.graces.extend(until.map(|end| (end, key)));
                 entry.last = Some(Last {
                     socket,
@@ -282,6 +300,12 @@ impl Drop for State {
     fn drop(&mut self) {
         self.stop_timer();
     }
+}
+
+/// Returns the end of a grace time that begins now. `begun` is the number of grace times that have begun.
+fn grace_end(begun: &mut u64, grace: Duration) -> GraceEnd {
+    *begun += 1;
+    (Instant::now() + grace, *begun)
 }
 
 /// Returns the hook of a change.

@@ -1,5 +1,7 @@
 //! One timer.
 
+mod packed;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;

@@ -75,9 +75,7 @@ impl Dispatcher {
             return;
         };
         let Some(old) = unit.version() else {
-            unit.begin_as(&new);
-            self.on_load(unit, &new);
-            return;
+            return self.load_unit(unit, &new);
         };
         if Arc::ptr_eq(&old, &new) {
             return;
@@ -99,7 +97,7 @@ impl Dispatcher {
         }
     }
 
-    fn on_load(&self, unit: &Arc<Connection>, version: &Arc<Version>) {
+    pub(super) fn on_load(&self, unit: &Arc<Connection>, version: &Arc<Version>) {
         if let Some(hook) = Handler::of_hook(version, Hook::Load) {
             let (result, tape) = Turn::new(unit.clone()).record(|| hook.call(vec![]));
             unit.keep_tape(tape);

@@ -29,12 +29,14 @@ impl Dispatcher {
     /// Runs `on_connection` of the version that serves for a client that has come back. Its effects are real, but the
     /// connection keeps what its handlers have changed since the client first connected.
     fn connect_again(&self, connection: &Arc<Connection>) {
-        let (Some(old), Some(new)) = (connection.version(), connection.serving()) else {
+        let Some(new) = connection.serving().filter(|_| connection.begin()) else {
             return;
         };
-        if !connection.begin() {
+        let Some(old) = connection.version() else {
+            // An earlier process could not leave its closures to this one.
+            self.on_connection(connection, new);
             return;
-        }
+        };
         // The client may have been away during an edit.
         self.adopt(connection);
         if new.starts_over() && !Arc::ptr_eq(&old, &new) {
@@ -42,6 +44,7 @@ impl Dispatcher {
         }
         let draft = Draft::new(api::freeze(), connection.tape().as_deref(), None);
         let (base, _) = drafts::run(connection, &new, Hook::Connection, draft);
+        connection.replace_lost(&base.registered);
         let before = connection.begin_again();
         self.on_connection(connection, new);
         let turn = Turn::new(connection.clone());

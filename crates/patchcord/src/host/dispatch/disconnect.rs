@@ -105,5 +105,7 @@ fn keep(connection: &Connection) -> bool {
         connection.rest();
     }
     let link = connection.namespace().link();
-    link.is_some_and(|link| link.left(connection.id(), may_return))
+    let is_kept = link.is_some_and(|link| link.left(connection.id(), may_return));
+    connection.end_pass();
+    is_kept
 }

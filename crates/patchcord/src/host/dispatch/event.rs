@@ -62,6 +62,10 @@ impl Dispatcher {
         if !connection.is_connected() {
             return;
         }
+        // The client learns that the event was not received: its ack fails.
+        if event.ack.is_some() && connection.has_said_farewell() {
+            return;
+        }
         self.announcer.counters().events_received.add();
         if api::is_reserved(&event.name) {
             connection.disconnect(true);

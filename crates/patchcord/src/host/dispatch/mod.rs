@@ -6,6 +6,7 @@ mod connect;
 mod disconnect;
 pub(super) mod drafts;
 mod event;
+mod handover;
 mod handshake;
 mod keyed_limits;
 mod presence;
@@ -29,7 +30,7 @@ use crate::{
     event::{Counters, HostEvent},
     host::{
         announce::Announcer, lifecycle::Lifecycle, namespaces::Namespaces, options::Options,
-        store::StoredData, transport::flush,
+        scripting::Scripting, store::StoredData, transport::flush,
     },
     script::{CallError, Handler, Version},
 };
@@ -49,6 +50,7 @@ pub(crate) struct Dispatcher {
     clock: Clock,
     slow: SlowPool,
     keyed_limits: KeyedLimits,
+    scripting: Arc<Scripting>,
     stored: Option<Arc<StoredData>>,
     on_failure: OnFailure,
 }
@@ -122,9 +124,10 @@ impl Driver for Dispatcher {
         }
     }
 
-    fn restore(&self, namespace: &Namespace) {
+    fn restore(&self, namespace: &Arc<Namespace>) {
         if let Some(stored) = &self.stored {
             stored.restore(namespace.path(), namespace.data());
+            self.expect_present(namespace);
         }
     }
 
@@ -148,7 +151,7 @@ impl Dispatcher {
         announcer: Arc<Announcer>,
         namespaces: &Arc<Namespaces>,
         lifecycle: &Lifecycle,
-        stored: Option<Arc<StoredData>>,
+        (scripting, stored): (Arc<Scripting>, Option<Arc<StoredData>>),
         on_failure: OnFailure,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
@@ -160,6 +163,7 @@ impl Dispatcher {
             clock: lifecycle.clock.clone(),
             slow: SlowPool::default(),
             keyed_limits: KeyedLimits::default(),
+            scripting,
             stored,
             on_failure,
         })

@@ -58,6 +58,10 @@ pub struct TransportOptions {
     /// what was sent to them. By default 10 seconds.
     #[serde(with = "option_value::time")]
     pub drain_timeout: Duration,
+    /// Time over which [`Host::close`](crate::Host::close) spreads the disconnects of clients, so that not all of them
+    /// connect to another server at once. By default 0: all at once.
+    #[serde(with = "option_value::time")]
+    pub drain_spread: Duration,
     /// Maximum size of one message from a client in bytes, by either transport. By default 1,000,000.
     pub max_payload: usize,
     /// Maximum number of binary attachments of one packet from a client, each of up to
@@ -85,6 +89,7 @@ impl Default for TransportOptions {
             upgrade_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
+            drain_spread: Duration::ZERO,
             max_payload: 1_000_000,
             max_attachments: 16,
             max_backlog: 16 << 20,
@@ -118,6 +123,7 @@ impl TransportOptions {
             ("transport.write_timeout", self.write_timeout),
         ])?;
         InvalidOption::check_longest("transport.drain_timeout", self.drain_timeout)?;
+        InvalidOption::check_longest("transport.drain_spread", self.drain_spread)?;
         InvalidOption::check_numbers(&[
             ("transport.max_payload", self.max_payload),
             ("transport.max_backlog", self.max_backlog),

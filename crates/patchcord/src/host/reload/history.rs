@@ -18,7 +18,7 @@ use crate::{
     diagnostic::Diagnostic,
     event::{HostEvent, UnchangedScript},
     host::scripting::Scripting,
-    script::{self, LoadError, Loader, SourceFile, Version},
+    script::{self, SourceFile, Version},
 };
 
 /// Maximum number of versions of a script that stay compiled, including the one that serves. Other versions are
@@ -115,24 +115,6 @@ pub(super) struct Served {
     pub(super) compiled: Option<Arc<Version>>,
 }
 
-/// Loader of the texts of one version, to compile it again.
-#[derive(Debug)]
-struct TextsOf<'a>(&'a [SourceFile]);
-
-impl Loader for TextsOf<'_> {
-    fn list(&self) -> Result<Vec<String>, LoadError> {
-        let there = self.0.iter().filter(|file| file.text.is_some());
-        Ok(there.map(|file| file.name.to_string()).collect())
-    }
-
-    fn read(&self, name: &str) -> Result<String, LoadError> {
-        let file = self.0.iter().find(|file| &*file.name == name);
-        let text = file.and_then(|file| file.text.as_deref());
-        text.map(str::to_owned)
-            .ok_or_else(|| LoadError::NotFound(name.to_owned()))
-    }
-}
-
 impl Served {
     /// Creates the entry of a staged version, which has no batch yet.
     pub(super) fn staged(version: &Arc<Version>) -> Self {
@@ -167,8 +149,7 @@ impl Served {
         match &self.compiled {
             Some(version) => Ok(version.clone()),
             None => scripting
-                .compile(&TextsOf(&self.files), &self.entry, self.number, None)
-                .map(Arc::new)
+                .compile_again(&self.files, &self.entry, self.number)
                 .map_err(|rejected| rejected.diagnostics),
         }
     }

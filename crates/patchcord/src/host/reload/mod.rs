@@ -175,17 +175,18 @@ impl Reloader {
         lifecycle: Lifecycle,
         stored: Option<Arc<StoredData>>,
     ) -> Arc<Self> {
+        let scripting = Arc::new(scripting);
         Arc::new_cyclic(|me: &Weak<Self>| Self {
             dispatcher: Dispatcher::new(
                 options.clone(),
                 announcer.clone(),
                 &namespaces,
                 &lifecycle,
-                stored,
+                (scripting.clone(), stored),
                 on_failure(&options, me.clone()),
             ),
             me: me.clone(),
-            scripting: Arc::new(scripting),
+            scripting,
             options,
             announcer,
             namespaces,

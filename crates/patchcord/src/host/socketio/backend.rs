@@ -17,6 +17,7 @@ use super::{
         namespace_link::Broadcasts,
     },
     context::{HostMarker, ServerContext},
+    recovery::Inherited,
     wired::{self, members::Members},
 };
 use crate::{
@@ -119,9 +120,12 @@ impl<A: Adapter + DefinedAdapter> SocketIoBackend<A> {
         match self.owner {
             Owner::Host => {
                 let context = self.context.clone();
-                let recovery = context.upgrade();
-                let recovery = recovery.and_then(|context| context.recovery.clone());
-                let members = Members::new(namespace.path(), recovery.as_ref());
+                let recovery = context.upgrade().and_then(|context| {
+                    let recovery = context.recovery.clone()?;
+                    let inherited = context.dispatcher.take_inherited(namespace.path());
+                    Some((recovery, inherited.and_then(Inherited::new)))
+                });
+                let members = Members::new(namespace.path(), recovery);
                 namespace.set_link(members.clone());
                 let connects = wired::handlers::Connects::new(context, namespace, members);
                 self.io.ns::<_, HostMarker>(path, connects).spawn();

@@ -20,7 +20,7 @@ use crate::{
     host::{
         announce::Announcer,
         dispatch::Dispatcher,
-        lifecycle::{Lifecycle, Pass},
+        lifecycle::{Lifecycle, Pass, SHUTTING_DOWN},
         namespaces::{INVALID_NAMESPACE, Namespaces},
         options::Options,
         socketio::recovery::Recovery,
@@ -156,6 +156,6 @@ pub(super) const fn reason_text(reason: DisconnectReason) -> &'static str {
         DisconnectReason::HeartbeatTimeout => "ping timeout",
         DisconnectReason::ClientNSDisconnect => "client namespace disconnect",
         DisconnectReason::ServerNSDisconnect => "server namespace disconnect",
-        DisconnectReason::ClosingServer => "server shutting down",
+        DisconnectReason::ClosingServer => SHUTTING_DOWN,
     }
 }

@@ -5,6 +5,7 @@
 
 mod backend;
 mod error;
+mod handover;
 mod record;
 #[cfg(feature = "store")]
 mod redb;
@@ -13,7 +14,7 @@ mod saver;
 use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Once, Weak},
+    sync::{Arc, Once, OnceLock, Weak},
     thread,
 };
 
@@ -43,6 +44,9 @@ pub(super) fn of(options: &DataOptions) -> Option<Arc<dyn Store>> {
     None
 }
 
+/// Parts of the records that an earlier process has left, by the paths of their namespaces. Each part is used once.
+pub(in crate::host) type Inheritance = Mutex<HashMap<String, rhai::Map>>;
+
 /// Shared data of a host that a store saves.
 #[derive(Debug)]
 pub(crate) struct StoredData {
@@ -54,6 +58,8 @@ pub(crate) struct StoredData {
     known: Mutex<HashMap<Arc<str>, Weak<Data>>>,
     begun: Once,
     ended: Arc<SetOnce<()>>,
+    /// Data that an earlier process has left, by the paths of namespaces.
+    inherited: OnceLock<Inheritance>,
 }
 
 impl StoredData {
@@ -70,6 +76,7 @@ impl StoredData {
             known: Mutex::default(),
             begun: Once::new(),
             ended: Arc::default(),
+            inherited: OnceLock::new(),
         })
     }
 

@@ -9,6 +9,7 @@
 //! disconnected.
 
 mod cutoff;
+mod farewell;
 mod incoming;
 mod polled;
 
@@ -177,6 +178,10 @@ pub(super) struct State {
     has_pinged: bool,
     /// `true` after socketioxide has closed the WebSocket.
     has_closed: bool,
+    /// Number of sockets that have said that the server ends.
+    farewells: usize,
+    /// `true` after the client was told that the server ends. From then on, nothing is sent to it.
+    has_said_farewell: bool,
     /// `true` after the network connection of the WebSocket has ended.
     has_ended: bool,
     /// `true` if the waiting data of a polling client is kept for its next poll after the end of the session.
@@ -326,7 +331,7 @@ impl Wire {
         greeting: Greeting<'_>,
     ) -> Option<Hold> {
         let mut state = self.lock();
-        if state.dead || state.ending {
+        if state.is_mute() || state.ending {
             return None;
         }
         let answer = packet::connected(namespace, socket.id(), greeting.pid);
@@ -379,7 +384,7 @@ impl Wire {
     /// waits. Returns `false` if the client has disconnected.
     pub(in crate::host) fn send(self: &Arc<Self>, frames: impl Into<Frames>) -> bool {
         let mut state = self.lock();
-        if state.dead {
+        if state.is_mute() {
             return false;
         }
         state.queue.push(frames);
@@ -393,7 +398,7 @@ impl Wire {
     /// [`Wire::write_waiting`], because nothing else writes the frames soon.
     pub(in crate::host) fn queue(self: &Arc<Self>, frames: impl Into<Frames>) -> bool {
         let mut state = self.lock();
-        if state.dead {
+        if state.is_mute() {
             return false;
         }
         state.queue.push(frames);
@@ -418,6 +423,9 @@ impl Wire {
     /// Sends a text packet.
     pub(super) fn send_text(self: &Arc<Self>, text: &[u8]) {
         let mut state = self.lock();
+        if state.is_mute() {
+            return;
+        }
         state.push_text(text);
         // The error is ignored, because the reader also notices a broken connection.
         let _ = self.flush_now(state);
@@ -440,6 +448,9 @@ impl Wire {
         let mut state = self.lock();
         if state.dead {
             return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if state.is_mute() {
+            return Ok(());
         }
         for frame in server_frames::all(bytes) {
             match server_frames::classify(frame) {

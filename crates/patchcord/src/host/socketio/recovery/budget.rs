@@ -43,6 +43,8 @@ pub(in crate::host) struct Recovery {
     kept: Mutex<Kept>,
     shelves: Mutex<Vec<Weak<dyn Shelf>>>,
     sweeps: AtomicBool,
+    /// `true` if the next process takes over the kept connections.
+    is_handed_over: bool,
     closing: CancellationToken,
 }
 
@@ -69,9 +71,11 @@ impl Recovery {
     /// Returns the limits; `None` if recovery is off.
     pub(in crate::host) fn new(
         options: &Arc<Options>,
+        is_handed_over: bool,
         closing: CancellationToken,
     ) -> Option<Arc<Self>> {
         Some(Arc::new(Self {
+            is_handed_over,
             time: options.clients.recovery?,
             options: options.clone(),
             bytes: AtomicUsize::new(0),
@@ -86,9 +90,14 @@ impl Recovery {
         &self.options
     }
 
-    /// Returns `true` if nothing is kept any more, because the host is closing.
-    pub(super) fn is_closing(&self) -> bool {
-        self.closing.is_cancelled()
+    /// Returns `true` if the next process takes over the kept connections.
+    pub(in crate::host) const fn is_handed_over(&self) -> bool {
+        self.is_handed_over
+    }
+
+    /// Returns `true` if nothing is kept any more, because the host is closing, and no other process takes it over.
+    pub(super) fn gives_up(&self) -> bool {
+        !self.is_handed_over && self.closing.is_cancelled()
     }
 
     /// Adds a namespace.
@@ -114,7 +123,7 @@ impl Recovery {
                 }
             }
             // Kept connections refer to what keeps them.
-            if let Some(recovery) = recovery.upgrade() {
+            if let Some(recovery) = recovery.upgrade().filter(|one| !one.is_handed_over) {
                 end(std::mem::take(&mut recovery.kept.lock().by_number));
             }
         });

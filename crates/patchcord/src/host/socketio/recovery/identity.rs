@@ -40,6 +40,15 @@ impl Identity {
         })
     }
 
+    /// Returns the identity of a socket of an earlier process.
+    pub(super) fn of(pid: Arc<str>, begins: u64, sent: u64) -> Arc<Self> {
+        Arc::new(Self {
+            pid,
+            begins: begins.into(),
+            sent: sent.into(),
+        })
+    }
+
     /// Records the last event before the client connected.
     pub(super) fn begin(&self, last: u64) {
         self.begins.store(last, Ordering::Relaxed);

@@ -1,5 +1,7 @@
 //! Log of the events of a namespace, for clients that come back.
 
+mod packed;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -10,6 +12,9 @@ use tokio::time::Instant;
 
 use super::offset::{Epoch, Offset};
 use crate::connection::Target;
+
+/// Rooms of a socket, each with its position in the order of all joins.
+pub(in crate::host::socketio) type Rooms = BTreeMap<Arc<str>, u64>;
 
 /// Recipients of an event.
 #[derive(Debug)]
@@ -46,7 +51,7 @@ impl Recipients {
 pub(super) struct Recipient<'a> {
     pub(super) id: &'a str,
     /// Rooms, each with its position in the order of all joins.
-    pub(super) rooms: &'a BTreeMap<Arc<str>, u64>,
+    pub(super) rooms: &'a Rooms,
     pub(super) in_own_room: bool,
 }
 

@@ -6,6 +6,7 @@
 
 mod budget;
 mod identity;
+mod inherited;
 mod log;
 mod offset;
 mod sessions;
@@ -13,6 +14,7 @@ mod sessions;
 pub(in crate::host) use self::budget::Recovery;
 pub(super) use self::{
     identity::{Identity, Return},
-    log::Recipients,
-    sessions::{Claim, NamespaceRecovery, Rooms, is_recoverable},
+    inherited::Inherited,
+    log::{Recipients, Rooms},
+    sessions::{Claim, NamespaceRecovery},
 };

@@ -33,6 +33,16 @@ impl Epoch {
         Self(digits.collect())
     }
 
+    /// Returns the beginning of an earlier process's log.
+    pub(super) const fn of(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Returns the text of the beginning.
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// Returns the offset of an event.
     pub(super) fn offset(&self, mut number: u64) -> String {
         let mut reversed = Vec::with_capacity(13);

@@ -3,8 +3,10 @@
 //! Invariant: an event gets its number, and is queued for its recipients, under one lock. So each client receives
 //! events in the order of their numbers, and an offset stands for everything before it.
 
+mod handover;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -15,30 +17,23 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use rhai::Dynamic;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, OnceCell},
     time::{Instant, timeout_at},
 };
 
 use super::{
     budget::{Recovery, Shelf},
     identity::{Identity, Return},
-    log::{Log, Missed, Recipient, Recipients},
+    inherited::Inherited,
+    log::{Log, Missed, Recipient, Recipients, Rooms},
 };
 use crate::{
     connection::{Connection, Keeping, Phase},
-    host::transport::wire::{Greeting, Wire},
+    host::{
+        lifecycle::SHUTTING_DOWN,
+        transport::wire::{Greeting, Wire},
+    },
 };
-
-/// Rooms of a socket, each with its position in the order of all joins.
-pub(in crate::host::socketio) type Rooms = BTreeMap<Arc<str>, u64>;
-
-/// Returns `true` if a client may come back after a disconnect for this reason, as in Node.
-pub(in crate::host::socketio) fn is_recoverable(reason: &str) -> bool {
-    matches!(
-        reason,
-        "transport close" | "transport error" | "ping timeout" | "forced server close"
-    )
-}
 
 /// Connections of one namespace that are kept for their clients, and the log of its events.
 pub(in crate::host::socketio) struct NamespaceRecovery {
@@ -49,6 +44,9 @@ pub(in crate::host::socketio) struct NamespaceRecovery {
     bytes: AtomicUsize,
     /// Notifies clients that wait for the end of their earlier transport.
     settled: Notify,
+    /// Kept connections of an earlier process, until they are taken in.
+    inherited: Mutex<Option<Inherited>>,
+    has_taken_in: OnceCell<()>,
 }
 
 struct State {
@@ -79,7 +77,8 @@ struct Left {
     left_at: u64,
     number: u64,
     until: Instant,
-    _keeping: Keeping,
+    #[allow(dead_code, reason = "a guard")]
+    keeping: Keeping,
 }
 
 impl Left {
@@ -108,19 +107,29 @@ impl std::fmt::Debug for NamespaceRecovery {
 }
 
 impl NamespaceRecovery {
-    pub(in crate::host::socketio) fn new(host: &Arc<Recovery>) -> Arc<Self> {
+    /// Creates the state of a namespace, which continues with what an earlier process has left.
+    pub(in crate::host::socketio) fn new(
+        host: &Arc<Recovery>,
+        mut inherited: Option<Inherited>,
+    ) -> Arc<Self> {
+        let packed = inherited.as_mut().map(|one| std::mem::take(&mut one.log));
+        let log = packed.and_then(|packed| Log::unpack(&packed));
+        let (log, bytes) = log.unwrap_or_else(|| (Log::new(), 0));
         let one = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             host: host.clone(),
             state: Mutex::new(State {
-                log: Log::new(),
+                log,
                 clients: HashMap::new(),
                 leaving: HashMap::new(),
             }),
-            bytes: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(bytes),
             settled: Notify::new(),
+            has_taken_in: OnceCell::new_with(inherited.is_none().then_some(())),
+            inherited: Mutex::new(inherited),
         });
         host.add(one.shelf());
+        host.add_bytes(bytes);
         one
     }
 
@@ -203,6 +212,15 @@ impl NamespaceRecovery {
         Some(opened)
     }
 
+    /// Returns `true` if a client may come back after a disconnect for this reason, as in Node.
+    pub(in crate::host::socketio) fn is_recoverable(&self, reason: &str) -> bool {
+        match reason {
+            "transport close" | "transport error" | "ping timeout" | "forced server close" => true,
+            SHUTTING_DOWN => self.host.is_handed_over(),
+            _ => false,
+        }
+    }
+
     /// Removes a socket whose client does not come back.
     pub(in crate::host::socketio) fn forget(&self, identity: &Identity) {
         self.lock().clients.remove(&identity.pid);
@@ -226,7 +244,7 @@ impl NamespaceRecovery {
             left_at: state.log.last(),
             number: 0,
             until: Instant::now(),
-            _keeping: connection.namespace().keep(),
+            keeping: connection.namespace().keep(),
         };
         state
             .clients
@@ -242,7 +260,7 @@ impl NamespaceRecovery {
             return false;
         };
         let pid = left.identity.pid.clone();
-        let keeps = may_return && !self.host.is_closing();
+        let keeps = may_return && !self.host.gives_up();
         if keeps {
             let kept = self.host.next();
             (left.number, left.until) = kept;
@@ -250,7 +268,7 @@ impl NamespaceRecovery {
                 .clients
                 .insert(pid.clone(), ClientState::Kept(left.into()));
             self.host.keep(kept, self.shelf(), &pid);
-            if self.host.is_closing() {
+            if self.host.gives_up() {
                 self.end(&pid, kept.0);
             }
         } else {
@@ -436,7 +454,7 @@ impl Drop for Claim {
         };
         left.connection.abandon(self.nth_return);
         let recovery = self.recovery.upgrade();
-        let recovery = recovery.filter(|one| !one.host.is_closing());
+        let recovery = recovery.filter(|one| !one.host.gives_up());
         match recovery {
             Some(recovery) if left.connection.phase() == Phase::Away => recovery.put_back(left),
             _ => left.end(),

@@ -17,7 +17,7 @@ use crate::{
         namespaces::INVALID_NAMESPACE,
         socketio::{
             context::{Accepted, HostMarker, ServerContext, reason_text},
-            recovery::{Claim, Return, Rooms, is_recoverable},
+            recovery::{Claim, NamespaceRecovery, Return, Rooms},
         },
         transport::{
             sockets::Receiver,
@@ -119,6 +119,11 @@ impl Connects {
         let mut auth = context.auth(auth)?;
         if let (Some(host), Some(recovery)) = (&context.recovery, self.members.recovery()) {
             host.start_sweeping();
+            let dispatcher = context.dispatcher.clone();
+            let unpack = move |namespace: &Arc<Namespace>, packed: &[_], versions: &_| {
+                dispatcher.unpack_connections(namespace, packed, versions)
+            };
+            recovery.take_in(&namespace, unpack).await;
             let claim = match Return::take(&mut auth) {
                 Some(asked) => recovery.claim(&asked, wire).await,
                 None => None,
@@ -309,7 +314,7 @@ impl<A: Adapter> DisconnectHandler<A, HostMarker> for Leaves {
         let reason = ended_by_host.unwrap_or(reason_text(reason));
         let rooms = self.members.rooms_of(&self.member);
         match self.member.identity.as_ref().zip(self.members.recovery()) {
-            Some((identity, recovery)) if !is_abandoned && self.may_return(reason) => {
+            Some((identity, recovery)) if !is_abandoned && self.may_return(recovery, reason) => {
                 recovery.leave(identity, &self.connection, || {
                     let positions = Members::positions_of(&self.member);
                     self.members.leave(&self.member);
@@ -331,9 +336,9 @@ impl<A: Adapter> DisconnectHandler<A, HostMarker> for Leaves {
 
 impl Leaves {
     /// Returns `true` if the client may come back after a disconnect for this reason.
-    fn may_return(&self, reason: &str) -> bool {
+    fn may_return(&self, recovery: &NamespaceRecovery, reason: &str) -> bool {
         let is_live = matches!(self.connection.phase(), Phase::Answered | Phase::Connected);
-        is_live && !self.connection.is_cut() && is_recoverable(reason)
+        is_live && !self.connection.is_cut() && recovery.is_recoverable(reason)
     }
 }
 

@@ -97,6 +97,14 @@ impl<A: Adapter> Link for WireLink<A> {
         self.member.wire.close();
     }
 
+    fn says_farewell(&self) -> bool {
+        true
+    }
+
+    fn say_farewell(&self, reason: &'static str) {
+        self.member.wire.say_farewell(reason);
+    }
+
     fn is_stalled(&self) -> bool {
         self.member.wire.is_busy()
     }

@@ -7,12 +7,13 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use rhai::Dynamic;
 
 use super::member::{Member, Membership, Place};
 use crate::{
-    connection::{Named, NamespaceLink, SendError, Target},
+    connection::{Named, NamespaceLink, Packing, SendError, Target},
     host::{
-        socketio::recovery::{Identity, NamespaceRecovery, Recipients, Recovery, Rooms},
+        socketio::recovery::{Identity, Inherited, NamespaceRecovery, Recipients, Recovery, Rooms},
         transport::{encode, wire::Wire},
     },
     value::EncodedEvent,
@@ -74,12 +75,19 @@ impl Listed {
 impl Members {
     pub(in crate::host::socketio) fn new(
         path: &Arc<str>,
-        recovery: Option<&Arc<Recovery>>,
+        recovery: Option<(Arc<Recovery>, Option<Inherited>)>,
     ) -> Arc<Self> {
+        let inherited = recovery
+            .as_ref()
+            .and_then(|(_, inherited)| inherited.as_ref());
+        let table = Table {
+            last: inherited.map_or(0, |inherited| inherited.joins),
+            ..Table::default()
+        };
         Arc::new(Self {
             path: path.clone(),
-            table: RwLock::default(),
-            recovery: recovery.map(NamespaceRecovery::new),
+            table: RwLock::new(table),
+            recovery: recovery.map(|(host, inherited)| NamespaceRecovery::new(&host, inherited)),
         })
     }
 
@@ -429,6 +437,12 @@ impl NamespaceLink for Members {
     fn left(&self, id: &str, may_return: bool) -> bool {
         let recovery = self.recovery.as_ref();
         recovery.is_some_and(|recovery| recovery.left(id, may_return))
+    }
+
+    fn pack(&self, packing: &mut Packing<'_>) -> Dynamic {
+        let joins = self.table.read().last;
+        let recovery = self.recovery.as_ref();
+        recovery.map_or(Dynamic::UNIT, |recovery| recovery.pack(packing, joins))
     }
 
     fn end_kept(&self) {

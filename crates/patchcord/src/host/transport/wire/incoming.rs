@@ -191,6 +191,9 @@ impl Wire {
     /// Handles a CONNECT: rejects it, or passes it to socketioxide.
     fn connect(self: &Arc<Self>, packet: &Packet<'_>, whole: &[u8]) {
         let namespace = packet.namespace;
+        if self.lock().is_mute() {
+            return;
+        }
         if namespace.len() > MAX_NAMESPACE {
             // Such a name must appear neither in the answer nor in the log.
             return self.malformed("a CONNECT whose namespace is longer than 256 bytes");
