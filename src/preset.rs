@@ -26,8 +26,15 @@ macro_rules! presets {
 }
 
 /// All presets. The first one is the best introduction.
-pub(super) const PRESETS: [Preset; 6] =
-    presets!("chat", "echo", "private", "rooms", "auth", "whiteboard");
+pub(super) const PRESETS: [Preset; 7] = presets!(
+    "chat",
+    "echo",
+    "private",
+    "rooms",
+    "auth",
+    "whiteboard",
+    "game"
+);
 
 const PAGE: &str = include_str!("preset/index.html");
 const OPTIONS: &str = include_str!("preset/patchcord.toml");

@@ -117,6 +117,19 @@ test("the page comes back by itself when the server does, with its name", async 
   assert.ok(await marked(page));
 });
 
+test("a page that is loaded again shows the last messages, each once, and has the same name", async (t) => {
+  const [ada, bob] = await twoPeople(t, await serve(t, shippedScripts));
+  await say(ada, "before the reload");
+  await seen(bob, "before the reload");
+  await ada.reload();
+  await ada.locator("#people li", { hasText: "Ada you" }).waitFor();
+  await say(bob, "after the reload");
+  await seen(ada, "after the reload");
+  assert.deepEqual(await ada.locator("#messages .message .body").allTextContents(), ["before the reload", "after the reload"]);
+  assert.match(await line(ada, "before the reload").getAttribute("class"), /own/);
+  assert.equal(await line(ada, "before the reload").locator("b").textContent(), "Ada");
+});
+
 test("one script alone is a chat on `/`", async (t) => {
   const server = await serve(t, { "main.rhai": await readFile(join(shippedScripts, "chat.rhai"), "utf8") });
   const page = await open(t, server.url);

@@ -14,7 +14,7 @@ import { proxy } from "./proxy.js";
 
 const open = browser();
 const dist = fileURLToPath(new URL("./node_modules/socket.io-client/dist", import.meta.url));
-const presets = ["chat", "echo", "private", "rooms", "auth", "whiteboard"];
+const presets = ["chat", "echo", "private", "rooms", "auth", "whiteboard", "game"];
 
 /** Waits until a page says that it is connected, or why it is not. */
 const settled = (page, text) => page.locator("#status", { hasText: text }).waitFor();

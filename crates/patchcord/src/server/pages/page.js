@@ -10,6 +10,8 @@ const RETRY_REFUSED_MS = 2000;
 const LONGEST_SHOWN = 600;
 const MOST_LINES = 500;
 const NO_SUCH_NAMESPACE = "Invalid namespace";
+/** A secret by which the chat knows this tab when it comes back. */
+const USER = (sessionStorage.user ??= hex(crypto.getRandomValues(new Uint8Array(16))));
 
 const views = { chat: { start: startChat }, echo: { start: startEcho } };
 
@@ -38,7 +40,7 @@ function join(view, namespace, missing) {
     view.status = { state, text };
     showStatus();
   };
-  const socket = connect(namespace);
+  const socket = connect(namespace, { auth: { user: USER } });
   status("waiting", "connecting");
   socket.on("connect", () => status("good", `connected to ${namespace}`));
   socket.on("disconnect", (reason) => {
@@ -90,6 +92,7 @@ function startChat(view) {
     });
     socket.on("welcome", (text) => notice(text));
     socket.on("chat message", (text, about, ...more) => message(text, about?.from, about?.id === socket.id, more));
+    socket.on("history", (all) => history(all));
     socket.on("users", (names) => people(names));
     socket.on("joined", (name) => notice(`${name} joined`));
     socket.on("left", (name) => notice(`${name} left`));
@@ -123,12 +126,20 @@ function startChat(view) {
     }));
   }
 
-  function message(text, from, mine, more) {
+  /** Shows the messages that the server has kept, in place of those that this page has from before. */
+  function history(all) {
+    for (const old of document.querySelectorAll("#messages .message")) old.remove();
+    for (const item of Array.isArray(all) ? all : []) {
+      message(item?.text ?? item, item?.from, Boolean(chat.name) && item?.from === chat.name, [], new Date(item?.at ?? Date.now()));
+    }
+  }
+
+  function message(text, from, mine, more, time = new Date()) {
     const item = element("li", mine ? "message own" : "message");
     item.style.setProperty("--hue", hue(String(from)));
     const head = element("p", "head");
     if (from !== undefined) head.append(element("b", "", String(from)));
-    head.append(element("time", "", new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })));
+    head.append(element("time", "", time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })));
     item.append(head, element("p", "body", typeof text === "string" ? text : shown(text)));
     if (more.length) item.append(element("code", "", shown(more)));
     add("messages", item);
@@ -207,12 +218,17 @@ function add(id, item) {
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
 
+/** Bytes as hexadecimal digits. */
+function hex(bytes, between = "") {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(between);
+}
+
 /** A value as short JSON; binary by its length and first bytes. */
 function shown(value) {
   const text = JSON.stringify(value, (_, part) => {
     if (!(part instanceof ArrayBuffer || ArrayBuffer.isView(part))) return part;
     const bytes = new Uint8Array(part.buffer ?? part);
-    const start = Array.from(bytes.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+    const start = hex(bytes.subarray(0, 8), " ");
     return `<${bytes.length} bytes: ${start}${bytes.length > 8 ? " ..." : ""}>`;
   });
   if (text === undefined) return "";
