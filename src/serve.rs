@@ -320,7 +320,7 @@ async fn serve(
             match program.check().await {
                 Ok(()) => return,
                 Err(problem) => {
-                    log.warning(&format!("no restart, the server goes on: {problem:#}"))
+                    log.warning(&format!("no restart, the server goes on: {problem:#}"));
                 }
             }
         }
