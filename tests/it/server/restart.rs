@@ -8,12 +8,12 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::support::{
     program::{Guard, Place, Serving, pass},
-    server::TEST_TIMEOUT,
+    server::{Running, TEST_TIMEOUT},
 };
 
 /// Line of a program that serves after a restart.
@@ -125,6 +125,38 @@ fn clients_of_the_program_before_are_closed_cleanly() {
     client.read_to_end(&mut rest).unwrap();
     // The packet that closes the session, and the frame that closes the WebSocket.
     assert!(rest.ends_with(b"1\x88\x00"), "{rest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_was_just_accepted_gets_its_first_response_in_a_shutdown() {
+    let script = [("main.rhai", "fn on_connection(socket) { }")];
+    for _ in 0..20 {
+        let running = Running::new(&script, |builder| builder).await;
+        let address = running.address;
+        let begun = Instant::now();
+        let mut new = TcpStream::connect(address).unwrap();
+        new.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+        // The server accepts connections in their order, so it has accepted the first one, too.
+        assert!(running.get("/").await.starts_with("HTTP/1.1 200"));
+        let ended = tokio::spawn(running.server.shutdown());
+        while TcpStream::connect(address).is_ok() {
+            tokio::task::yield_now().await;
+        }
+        let path = "/socket.io/?EIO=4&transport=polling";
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let written = new.write_all(request.as_bytes());
+        let was_in_time = begun.elapsed() < Duration::from_millis(400);
+        let mut answer = String::new();
+        let read = new.read_to_string(&mut answer);
+        ended.await.unwrap();
+        // On a busy machine the time of grace may be over.
+        if was_in_time {
+            assert!(written.is_ok() && read.is_ok(), "{written:?} {read:?}");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            return;
+        }
+    }
+    panic!("this machine is too slow");
 }
 
 /// Returns a link to the program, which a test can change as an upgrade does.
