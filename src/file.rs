@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::usage;
 
 /// Flags that are not allowed as keys.
-const FLAGS_ONLY: [&str; 4] = ["config", "help", "no-watch", "version"];
+const FLAGS_ONLY: [&str; 5] = ["check-start", "config", "help", "no-watch", "version"];
 
 /// Returns the arguments for the keys of a file. Checks every key, and omits those that a flag or the environment has
 /// already set, and those that the command of `set` does not have.

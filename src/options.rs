@@ -123,6 +123,9 @@ pub(super) struct ServeOptions {
     #[arg(long, value_name = "BOOL", action = Set, num_args = 0..=1, require_equals = true, default_value_t = false,
         default_missing_value = "true", value_parser = BoolishValueParser::new(), env = "PATCHCORD_STRICT")]
     pub(super) strict: bool,
+    /// Check the options and the scripts, and exit: a restart in place runs the new program with this flag first
+    #[arg(long, hide = true)]
+    pub(super) check_start: bool,
     #[command(flatten)]
     clients: ClientOptions,
     #[command(flatten)]
@@ -327,6 +330,11 @@ struct ClientOptions {
     #[arg(long, value_name = "TIME", default_value_t = TimeOrZero(Options::default().transport.drain_spread),
         env = "PATCHCORD_DRAIN_SPREAD")]
     drain_spread: TimeOrZero,
+    /// Time for which a server that shuts down still accepts clients, after `/readyz` has begun to answer 503, so that
+    /// a load balancer sends no more of them
+    #[arg(long, value_name = "TIME", default_value_t = TimeOrZero(Config::default().drain_delay),
+        env = "PATCHCORD_DRAIN_DELAY")]
+    drain_delay: TimeOrZero,
 }
 
 /// Permissions of scripts, for `serve` and `check`.
@@ -559,6 +567,7 @@ impl ServeOptions {
             .clients
             .max_tcp_connections_per_address
             .map(|count| count.0);
+        config.drain_delay = self.clients.drain_delay.0;
         config
     }
 

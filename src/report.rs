@@ -141,10 +141,21 @@ impl Log {
         }
     }
 
-    /// Writes a warning to the operator.
+    /// Writes a line for the operator.
+    pub(super) fn notice(self, text: &str) {
+        match self.format {
+            LogFormat::Text => timed(&visible(text)),
+            LogFormat::Json => entry(&Note {
+                kind: "notice",
+                text,
+            }),
+        }
+    }
+
+    /// Writes a warning to the operator. Further lines of the text are indented.
     pub(super) fn warning(self, text: &str) {
         match self.format {
-            LogFormat::Text => timed(&format!("warning: {}", visible(text))),
+            LogFormat::Text => timed(&format!("warning: {}", visible_lines(text))),
             LogFormat::Json => entry(&Note {
                 kind: "warning",
                 text,

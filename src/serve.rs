@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -20,16 +21,17 @@ use super::{
     allocator::Allocator,
     api_keys::KeysFile,
     exit::PROBLEMS,
-    new,
+    inherited, new,
     options::ServeOptions,
     report::{self, Log},
-    usage,
+    restart::{self, Program},
+    service_manager, usage,
 };
 use patchcord::{
     event::HostEvent,
-    host::{Host, Options, clients_disconnected},
+    host::{DataOptions, Host, HostBuilder, Options, clients_disconnected},
     script::{Limits, is_measured},
-    server::{Server, raise_limit},
+    server::{Config, Listeners, Server, raise_limit},
 };
 
 /// Exit code, by the convention of shells, if a second signal ends the process before the shutdown is complete.
@@ -40,6 +42,15 @@ const STACK: usize = 8 << 20;
 const CLIENTS_PER_RELEASE: u64 = 8;
 /// Minimum number of worker threads, because one script that runs to its deadline must not stop the others.
 const MIN_WORKERS: usize = 4;
+/// Maximum time that threads with blocking work delay a restart, when the server has ended.
+const BLOCKING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// End of a server.
+enum Ended {
+    Exit(ExitCode),
+    /// The program has to go on with a new program file and these sockets.
+    Restart(Listeners),
+}
 
 /// Serves until a signal arrives.
 pub(super) fn run(
@@ -47,6 +58,9 @@ pub(super) fn run(
     command: &clap::Command,
     allocator: Option<Allocator>,
 ) -> anyhow::Result<ExitCode> {
+    // This changes the environment, so no other thread may run yet.
+    let listeners = inherited::listeners()?;
+    let program = Program::of_this_process();
     raise_limit();
     let cores = std::thread::available_parallelism().map_or(MIN_WORKERS, usize::from);
     let mut runtime = Builder::new_multi_thread();
@@ -59,7 +73,13 @@ pub(super) fn run(
         .enable_all()
         .build()
         .context("the threads cannot be started")?;
-    runtime.block_on(serve(options, command))
+    match runtime.block_on(serve(options, command, listeners, &program))? {
+        Ended::Exit(code) => Ok(code),
+        Ended::Restart(listeners) => {
+            runtime.shutdown_timeout(BLOCKING_TIMEOUT);
+            Err(program.replace(listeners))
+        }
+    }
 }
 
 thread_local! {
@@ -162,7 +182,69 @@ fn reload_keys(file: &KeysFile<'_>, log: Log) {
     }
 }
 
-async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Result<ExitCode> {
+/// Returns a builder of the host whose scripts the options name.
+fn builder(options: &ServeOptions) -> anyhow::Result<HostBuilder> {
+    Ok(match &options.preset {
+        Some(name) => Host::builder().loader(new::preset(name)?.scripts()),
+        None => Host::builder().scripts(&options.scripts),
+    })
+}
+
+/// Checks what would be served, and serves nothing.
+fn check_start(options: &ServeOptions, config: &Config) -> anyhow::Result<ExitCode> {
+    let mut host = options.for_host();
+    // The server that runs uses these files.
+    host.data = DataOptions::default();
+    host.reload.history = None;
+    let host = builder(options)?.options(host).build();
+    Ok(match restart::check_start(&host, config)? {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(PROBLEMS),
+    })
+}
+
+/// Warns about options that open the server to others.
+fn warn_if_open(options: &ServeOptions, api_keys: Option<&KeysFile<'_>>, log: Log) {
+    if let Some(origin) = options.open_origin() {
+        log.warning(&format!(
+            "`--origin {origin}` lets every page on the web use this server through its visitors"
+        ));
+    }
+    if let Some(warning) = api_keys.and_then(KeysFile::warning) {
+        log.warning(&warning);
+    }
+}
+
+/// Reports where the server listens.
+fn announce(server: &Server, is_inherited: bool, has_api: bool, log: Log) {
+    if let Some(problem) = server.control_problem() {
+        log.warning(&format!(
+            "no control socket, `--control none` wants none: {problem}"
+        ));
+    }
+    if let Some(path) = server.control_path() {
+        log.detail(&format!("control at {}", path.display()));
+    }
+    if is_inherited {
+        log.detail(&format!(
+            "the socket of http://{} was open already, and was inherited",
+            server.address()
+        ));
+    }
+    report::listening(
+        server.address(),
+        server.admin_address().map(|admin| (admin, has_api)),
+        server.control_address(),
+    );
+    service_manager::ready();
+}
+
+async fn serve(
+    options: &ServeOptions,
+    command: &clap::Command,
+    listeners: Listeners,
+    program: &Program,
+) -> anyhow::Result<Ended> {
     options.check()?;
     let api_keys = options
         .api_keys
@@ -171,26 +253,21 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
         .transpose()?;
     // Registered before the scripts are loaded, because a signal that arrives during the load must not end the process.
     let mut hangup = signal(SignalKind::hangup()).context("signals cannot be received")?;
+    let mut upgrade = signal(SignalKind::user_defined2()).context("signals cannot be received")?;
     options.permissions.check()?;
     options.for_host().validate()?;
+    let mut config = options.for_server();
+    config.api_keys = api_keys.as_ref().map(KeysFile::keys);
+    if options.check_start {
+        return check_start(options, &config).map(Ended::Exit);
+    }
     let broken = Arc::new(AtomicBool::new(false));
     let seen = broken.clone();
     let log = Log::new(options.log_format, options.verbose, options.quiet_reloads);
-    if let Some(origin) = options.open_origin() {
-        log.warning(&format!(
-            "`--origin {origin}` lets every page on the web use this server through its visitors"
-        ));
-    }
-    if let Some(warning) = api_keys.as_ref().and_then(KeysFile::warning) {
-        log.warning(&warning);
-    }
+    warn_if_open(options, api_keys.as_ref(), log);
     log.detail(&memory(&options.for_host().limits));
     permissions(&options.for_host(), &log);
-    let builder = match &options.preset {
-        Some(name) => Host::builder().loader(new::preset(name)?.scripts()),
-        None => Host::builder().scripts(&options.scripts),
-    };
-    let host = builder
+    let host = builder(options)?
         .options(options.for_host())
         .on_event(move |event| {
             seen.fetch_or(
@@ -211,32 +288,17 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
     // A script that does not load is announced; all others serve.
     let _ = host.load().await;
     if options.strict && broken.load(Ordering::Relaxed) {
-        return Ok(ExitCode::from(PROBLEMS));
+        return Ok(Ended::Exit(ExitCode::from(PROBLEMS)));
     }
     let _watching = match options.watches() {
         false => None,
         true => Some(host.watch().context("the scripts cannot be watched")?),
     };
-    let mut config = options.for_server();
-    config.api_keys = api_keys.as_ref().map(KeysFile::keys);
-    let mut server = Server::bind(host.clone(), &config).await?;
+    let is_inherited = listeners.clients.is_some();
+    let mut server = Server::bind_to(host.clone(), &config, listeners).await?;
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
-    if let Some(problem) = server.control_problem() {
-        log.warning(&format!(
-            "no control socket, `--control none` wants none: {problem}"
-        ));
-    }
-    if let Some(path) = server.control_path() {
-        log.detail(&format!("control at {}", path.display()));
-    }
-    report::listening(
-        server.address(),
-        server
-            .admin_address()
-            .map(|admin| (admin, api_keys.is_some())),
-        server.control_address(),
-    );
+    announce(&server, is_inherited, api_keys.is_some(), log);
     let mut signalled = async || {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -245,20 +307,52 @@ async fn serve(options: &ServeOptions, command: &clap::Command) -> anyhow::Resul
     };
     let reloads = async {
         while hangup.recv().await.is_some() {
+            service_manager::reloading();
             api_keys.iter().for_each(|file| reload_keys(file, log));
             // The host announces the result as an event.
             drop(host.reload().await);
+            service_manager::ready();
         }
         std::future::pending::<()>().await;
     };
-    tokio::select! {
-        ended = server.join() => ended?,
-        () = signalled() => {}
-        () = reloads => {}
-    }
+    let restart = async {
+        while upgrade.recv().await.is_some() {
+            match program.check().await {
+                Ok(()) => return,
+                Err(problem) => {
+                    log.warning(&format!("no restart, the server goes on: {problem:#}"));
+                }
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let restarts = tokio::select! {
+        ended = server.join() => {
+            ended?;
+            false
+        }
+        () = signalled() => false,
+        () = reloads => false,
+        () = restart => true,
+    };
+    let ended = match restarts {
+        true => {
+            log.notice("restart in place: clients that connect meanwhile wait");
+            service_manager::reloading();
+            Ended::Restart(
+                server
+                    .listeners()
+                    .context("the sockets cannot be kept open")?,
+            )
+        }
+        false => {
+            service_manager::stopping();
+            Ended::Exit(ExitCode::SUCCESS)
+        }
+    };
     // A second signal means that the operator does not want to wait.
     tokio::select! {
-        () = server.shutdown() => Ok(ExitCode::SUCCESS),
-        () = signalled() => Ok(ExitCode::from(INTERRUPTED)),
+        () = server.shutdown() => Ok(ended),
+        () = signalled() => Ok(Ended::Exit(ExitCode::from(INTERRUPTED))),
     }
 }

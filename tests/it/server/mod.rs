@@ -3,5 +3,8 @@
 mod admin;
 mod api;
 mod control;
+mod inherited;
 mod inspect;
 mod public;
+mod restart;
+mod service_manager;

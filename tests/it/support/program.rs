@@ -4,11 +4,13 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    os::fd::OwnedFd,
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::mpsc::{Receiver, channel},
 };
 
+use command_fds::{CommandFdExt, FdMapping};
 use tempfile::TempDir;
 
 use super::{
@@ -39,8 +41,22 @@ impl Place {
     }
 
     /// Returns a command that runs the program with these arguments, and only these environment variables.
-    fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_patchcord"));
+    pub(crate) fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+        self.command_of(
+            Path::new(env!("CARGO_BIN_EXE_patchcord")),
+            arguments,
+            environment,
+        )
+    }
+
+    /// Returns a command as [`command`](Self::command) does, for a program at another path.
+    pub(crate) fn command_of(
+        &self,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Command {
+        let mut command = Command::new(program);
         command
             .current_dir(self.path())
             .env_clear()
@@ -65,7 +81,8 @@ impl Place {
         Self::ended(command)
     }
 
-    fn ended(mut command: Command) -> Output {
+    /// Runs a command to its end.
+    pub(crate) fn ended(mut command: Command) -> Output {
         let mut child = command.spawn().unwrap();
         let (tell, ended) = channel();
         let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
@@ -140,7 +157,8 @@ impl Place {
         Self::listening(command)
     }
 
-    fn listening(mut command: Command) -> Serving {
+    /// Starts a command, and waits until it listens.
+    pub(crate) fn listening(mut command: Command) -> Serving {
         let mut child = command.spawn().unwrap();
         let log = lines(child.stderr.take().unwrap());
         let out = lines(child.stdout.take().unwrap());
@@ -158,6 +176,19 @@ impl Place {
             child,
         }
     }
+}
+
+/// Passes sockets to a command, as its file descriptors 3 and further ones.
+pub(crate) fn pass(command: &mut Command, sockets: Vec<OwnedFd>, names: &str) {
+    command
+        .env("LISTEN_FDS", sockets.len().to_string())
+        .env("LISTEN_FDNAMES", names);
+    let mappings = (3..).zip(sockets);
+    let mappings = mappings.map(|(child_fd, parent_fd)| FdMapping {
+        parent_fd,
+        child_fd,
+    });
+    command.fd_mappings(mappings.collect()).unwrap();
 }
 
 /// Returns the time of day that a line begins with, and the rest; `None` for a line that continues an event.
@@ -260,8 +291,24 @@ impl Serving {
     }
 
     pub(crate) fn signal(&self) {
+        self.send("-TERM");
+    }
+
+    /// Sends a signal, such as `-HUP`.
+    pub(crate) fn send(&self, signal: &str) {
         let id = self.child.0.id().to_string();
-        assert!(Command::new("kill").arg(id).status().unwrap().success());
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Returns the next line of the log that contains a text.
+    pub(crate) fn line_with(&self, text: &str) -> String {
+        loop {
+            let line = self.line();
+            if line.contains(text) {
+                return line;
+            }
+        }
     }
 
     pub(crate) fn get(&self, path: &str, headers: &str) -> String {

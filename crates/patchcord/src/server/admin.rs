@@ -1,6 +1,13 @@
 //! Second listener, for the operator: metrics, health, and the HTTP API for backends. Its address should be one that clients cannot reach.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -10,17 +17,16 @@ use axum::{
     middleware::{self, Next},
     routing::get,
 };
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::net::TcpListener;
 
-use super::{accept, api, config::Config, metrics, pages};
+use super::{accept::Accepting, api, config::Config, metrics, pages};
 use crate::host::{Host, HostCheck};
 
 /// Listener for the operator, while it serves.
 #[derive(Debug)]
 pub(super) struct Admin {
     pub(super) address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<()>,
+    pub(super) accepting: Accepting,
 }
 
 impl Admin {
@@ -30,39 +36,47 @@ impl Admin {
         address: SocketAddr,
         hosts: Option<Arc<HostCheck>>,
         config: &Config,
+        draining: &Arc<AtomicBool>,
     ) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        let app = router(host, hosts, config);
-        let serving = accept::serve(host.clone(), listener, app, config.clone(), stopped);
+        let app = router(host, hosts, config, draining.clone());
         Self {
             address,
-            stop,
-            serving: tokio::spawn(serving),
+            accepting: Accepting::start(host, listener, app, config),
         }
     }
 
     /// Stops accepting requests, and returns when all running ones have ended, or after `timeout`.
     pub(super) async fn shutdown(self, timeout: Duration) {
-        // The receiver is gone if the listener has already ended.
-        let _ = self.stop.send(());
-        let _ = tokio::time::timeout(timeout, self.serving).await;
+        let serving = self.accepting.stop().await;
+        let _ = tokio::time::timeout(timeout, serving).await;
     }
 }
 
-fn router(host: &Host, hosts: Option<Arc<HostCheck>>, config: &Config) -> Router {
+fn router(
+    host: &Host,
+    hosts: Option<Arc<HostCheck>>,
+    config: &Config,
+    draining: Arc<AtomicBool>,
+) -> Router {
     let asked = host.clone();
     let api = config.api_keys.clone();
     let api = api.map(|keys| api::router(host.clone(), keys));
     api.unwrap_or_default()
         .route("/healthz", get("ok"))
-        .route("/readyz", get(async move || ready(&asked)))
+        .route("/readyz", get(async move || ready(&asked, &draining)))
         .merge(metrics::router(host.clone()))
         .layer(middleware::map_response(pages::unsniffed))
         .layer(middleware::from_fn_with_state(hosts, checked))
 }
 
 /// Reports whether clients can connect.
-fn ready(host: &Host) -> (StatusCode, &'static str) {
+fn ready(host: &Host, draining: &AtomicBool) -> (StatusCode, &'static str) {
+    if draining.load(Ordering::Relaxed) {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the server is shutting down",
+        );
+    }
     match host.is_ready() {
         true => (StatusCode::OK, "ok"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "no script serves"),

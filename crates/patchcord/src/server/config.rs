@@ -45,6 +45,9 @@ pub struct Config {
     /// [`ClientOptions::trust_proxy`](crate::host::ClientOptions::trust_proxy) no address has one, because all
     /// connections are those of the proxy. `None` means three quarters of the maximum for all addresses together.
     pub max_tcp_connections_per_address: Option<usize>,
+    /// Time for which a server that shuts down still accepts and serves clients, while `/readyz` already answers 503,
+    /// so that a load balancer stops sending clients. Zero begins to close at once.
+    pub drain_delay: Duration,
 }
 
 /// Location of the control socket.
@@ -74,6 +77,7 @@ impl Default for Config {
             header_timeout: Duration::from_secs(10),
             max_tcp_connections: None,
             max_tcp_connections_per_address: None,
+            drain_delay: Duration::ZERO,
         }
     }
 }

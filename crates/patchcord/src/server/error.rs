@@ -25,6 +25,9 @@ pub enum ServerError {
         /// Cause, usually the error from the operating system.
         reason: String,
     },
+    /// A socket that was opened before the server cannot be used.
+    #[error("the listening socket that was passed cannot be used: {0}")]
+    Listener(String),
     /// The control channel cannot be opened.
     #[error("no control channel at `{place}`: {reason}")]
     Control {
