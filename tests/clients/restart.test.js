@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { onEachTransport, onWebSocket } from "./client.js";
+import { run } from "./restart-fleet.js";
 import { serve } from "./server.js";
 
 const MAIN = `
@@ -134,6 +135,12 @@ onEachTransport("restart", ({ connect, via }) => {
 
 describe("restart of the program", () => {
   const { connect } = onWebSocket;
+
+  test("nobody notices that the program restarts in place", async (t) => {
+    const { said, heard, wrong, ids, connects, failures } = await run(t, 60, 3);
+    assert.deepEqual({ heard, wrong, ids, failures }, { heard: said, wrong: [], ids: 60, failures: [] });
+    assert.ok(connects > 0);
+  });
 
   test("events that were sent meanwhile arrive, in order", async (t) => {
     const server = await serveStored(t);

@@ -122,6 +122,11 @@ class Server {
     await this.printed(new RegExp(`${name}: version \\d+`), from);
   }
 
+  /** Sends a signal to the program. */
+  signal(name) {
+    this.#child.kill(name);
+  }
+
   /** Ends the program and answers how it ended. */
   stop(signal = "SIGTERM") {
     if (this.#child?.exitCode === null) this.#child.kill(signal);

@@ -312,6 +312,11 @@ impl Namespaces {
         }
     }
 
+    /// Returns `true` if the host is closing.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
     /// Returns the namespace for a client's CONNECT, and reserves it for the client. Creates an instance if a dynamic
     /// namespace matches the path, and no other namespace has the path. Announces a rejected CONNECT, so it must be
     /// called only once for each CONNECT.

@@ -178,10 +178,14 @@ pub(super) struct State {
     has_pinged: bool,
     /// `true` after socketioxide has closed the WebSocket.
     has_closed: bool,
+    /// `true` if no CONNECT is answered any more, because the server ends.
+    refuses_all: bool,
     /// Number of sockets that have said that the server ends.
     farewells: usize,
     /// `true` after the client was told that the server ends. From then on, nothing is sent to it.
     has_said_farewell: bool,
+    /// `true` while the client has not answered the last ping, which precedes the end of the session.
+    awaits_pong: bool,
     /// `true` after the network connection of the WebSocket has ended.
     has_ended: bool,
     /// `true` if the waiting data of a polling client is kept for its next poll after the end of the session.
@@ -467,7 +471,9 @@ impl Wire {
                     state.queue.push_slice(frame);
                 }
                 Frame::Refused(namespace) => {
-                    state.queue.push_slice(frame);
+                    if !state.refuses_all {
+                        state.queue.push_slice(frame);
+                    }
                     // The CONNECT does not end sooner, because socketioxide would have ignored another CONNECT until
                     // about now.
                     state.end_connect(namespace);
@@ -891,6 +897,7 @@ impl Future for Drain {
         }
         state.draining = false;
         state.drainer = None;
+        state.end_writing();
         state.ticket = None;
         if state.ending || state.closing && state.unwritten_ends == 0 {
             state.abort_now(None);

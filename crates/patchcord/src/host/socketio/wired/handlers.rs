@@ -230,6 +230,10 @@ impl<A: Adapter> ConnectHandler<A, HostMarker> for Connects {
         Box::pin(async move {
             let wire = wire(&socket).ok_or_else(|| Box::new(INVALID_NAMESPACE) as _)?;
             let accepted = self.accept(&socket, wire, auth.as_ref()).await;
+            let context = self.context.upgrade();
+            if accepted.is_err() && context.is_none_or(|one| one.namespaces.is_closing()) {
+                wire.refuse_all();
+            }
             accepted.map_err(|reason| Box::new(reason) as _)
         })
     }

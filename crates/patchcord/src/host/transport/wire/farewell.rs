@@ -1,12 +1,27 @@
 //! End of a session because the server ends. The client learns of it as in Node: its transport closes, so it connects
 //! again by itself. Nothing that it has sent before it learned of the end is lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
-use tokio::time::{Instant, sleep_until};
+use parking_lot::MutexGuard;
+use tokio::{
+    io::AsyncWrite,
+    time::{Instant, sleep_until},
+};
 
 use super::{State, Wire};
-use crate::host::transport::{protocol::CLOSE, server_frames};
+use crate::host::{
+    lifecycle::SHUTTING_DOWN,
+    transport::{
+        protocol::{CLOSE, PING},
+        server_frames,
+    },
+};
 
 /// Maximum time for a client to answer the end of its session; if less, a quarter of
 /// [`TransportOptions::drain_timeout`](crate::host::options::TransportOptions::drain_timeout).
@@ -14,9 +29,15 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Time for which requests of a polling client may still arrive after it has learned of the end.
 const LAST_REQUESTS: Duration = Duration::from_millis(250);
 
+/// Packet of no type that Engine.IO has. The official client closes its transport as soon as it reads it, and keeps what
+/// it sends from then on until it is connected again. When it reads a close frame, its transport is closed a little later,
+/// and what it sends meanwhile is lost.
+const UNKNOWN: &[u8] = b"!";
+
 impl Wire {
     /// Ends the session for a reason in Node's wording, once each socket of the session has called this method: sends
-    /// what waits, and then the end. Until the client answers, its events are still handled.
+    /// what waits, and then the end. Until the client answers, its events are still handled. With recovery, the end
+    /// follows the answer to a ping: by then, the client knows that it has received everything before.
     pub(in crate::host) fn say_farewell(self: &Arc<Self>, reason: &'static str) {
         let mut state = self.lock();
         if state.is_over() || state.has_said_farewell {
@@ -38,15 +59,52 @@ impl Wire {
         }
         state.has_said_farewell = true;
         let polls = state.polling.is_some();
+        let has_sockets = state.sockets.live().next().is_some();
+        match !polls && has_sockets && self.options().clients.recovery.is_some() {
+            false => self.send_end(state),
+            true => {
+                state.awaits_pong = true;
+                state.push_text(&[PING]);
+                // An error is ignored, because the reader also notices a broken connection.
+                let _ = self.flush_now(state);
+            }
+        }
+        if polls {
+            tokio::spawn(self.clone().end_polling());
+        }
+    }
+
+    /// Sends the end of a session whose client has answered the last ping. Returns `false` if the wire has not sent it.
+    pub(super) fn has_answered_farewell(self: &Arc<Self>) -> bool {
+        let mut state = self.lock();
+        let is_answer = std::mem::take(&mut state.awaits_pong);
+        if is_answer {
+            state.push_text(UNKNOWN);
+            self.send_end(state);
+        }
+        is_answer
+    }
+
+    fn send_end(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         state.push_text(&[CLOSE]);
-        if !polls {
+        if state.polling.is_none() {
             state.has_closed = true;
             state.queue.push_slice(&server_frames::CLOSE);
         }
         // An error is ignored, because the reader also notices a broken connection.
         let _ = self.flush_now(state);
-        if polls {
-            tokio::spawn(self.clone().end_polling());
+        self.lock().end_writing();
+    }
+
+    /// Answers no CONNECT any more, because the server ends: a client that is refused would not come back. Its transport
+    /// closes instead.
+    pub(in crate::host) fn refuse_all(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.refuses_all = true;
+        let has_sockets = state.sockets.live().next().is_some();
+        drop(state);
+        if !has_sockets {
+            self.say_farewell(SHUTTING_DOWN);
         }
     }
 
@@ -64,5 +122,17 @@ impl State {
     /// Returns `true` if nothing can be sent to the client any more.
     pub(super) const fn is_mute(&self) -> bool {
         self.dead || self.has_said_farewell
+    }
+
+    /// Ends the host's side of the network connection, once everything is written after the farewell. A client loses
+    /// what it sends between a close frame and the end of the connection.
+    pub(super) fn end_writing(&mut self) {
+        let is_written =
+            self.has_said_farewell && !self.awaits_pong && self.has_left() && !self.draining;
+        if let Some(io) = self.io.as_mut().filter(|_| is_written) {
+            let mut context = Context::from_waker(Waker::noop());
+            // An error means that the connection has already ended.
+            let _ = Pin::new(io).poll_shutdown(&mut context);
+        }
     }
 }

@@ -38,6 +38,7 @@ impl Wire {
                 Ok(message) => self.message(packet, message),
                 Err(_) => self.malformed("a text that is not UTF-8"),
             },
+            Some((&PONG, _)) if self.has_answered_farewell() => {}
             Some((&PONG, _)) => {
                 self.is_within_rate();
                 let is_late = |partial: &Partial| partial.since.elapsed() > ATTACHMENTS;
@@ -228,8 +229,12 @@ impl Wire {
         let namespaces = self.context.namespaces.upgrade();
         let address = self.opening.peer.map(|peer| peer.ip());
         // `ensure_for` announces a CONNECT that is rejected.
-        let reserved = namespaces.and_then(|all| all.ensure_for(namespace, address));
+        let reserved = namespaces.as_ref();
+        let reserved = reserved.and_then(|all| all.ensure_for(namespace, address));
         let Some(reserved) = reserved else {
+            if namespaces.is_none_or(|all| all.is_closing()) {
+                return self.refuse_all();
+            }
             return self.answer_refused(namespace, INVALID_NAMESPACE);
         };
         let mut state = self.lock();
