@@ -46,6 +46,15 @@ onEachTransport("presets with stored data", ({ connect }) => {
     assert.equal(client.socket.recovered, true);
   }
 
+  /** Restarts the program in place, and waits until these clients are back. */
+  async function restart(server, ...clients) {
+    server.signal("SIGUSR2");
+    for (const client of clients) {
+      await client.next("disconnect");
+      await client.next("connect");
+    }
+  }
+
   /** Takes events of this name until one is as wanted. With `--recovery`, an offset follows the arguments. */
   async function until(client, event, wanted) {
     for (;;) {
@@ -98,6 +107,22 @@ onEachTransport("presets with stored data", ({ connect }) => {
       const eve = await connect(t, url, "/chat");
       assert.equal((await ask(eve, "set name", "Ada")).ok, false);
       assert.deepEqual(await ask(eve, "set name", "Eve"), { ok: true, name: "Eve" });
+    });
+
+    test("nobody in a chat notices a restart", async (t) => {
+      const server = await begin(t);
+      const ada = await person(t, server, "Ada", RETURNS);
+      const bob = await person(t, server, "Bob", RETURNS);
+      await users(ada, "Ada", "Bob");
+      await ask(ada, "chat message", "before");
+      await until(bob, "chat message", (text) => text === "before");
+      const before = ada.untaken.length;
+      await restart(server, ada, bob);
+      await ask(bob, "chat message", "after");
+      const [, { from }] = await until(ada, "chat message", (text) => text === "after");
+      assert.equal(from, "Bob");
+      const heard = new Set(ada.untaken.slice(before));
+      for (const event of ["left", "joined", "welcome", "history"]) assert.ok(!heard.has(event), event);
     });
 
     test("a client that recovers has the same name, and hears what it has missed", async (t) => {
@@ -265,6 +290,17 @@ onEachTransport("presets with stored data", ({ connect }) => {
       const back = await connect(t, url, "/game");
       assert.equal((await ask(back, "play", "blue", "Bob")).score, 1);
       await players(ada, "Ada", "Bob");
+    });
+
+    test("a player does not notice a restart", async (t) => {
+      const server = await begin(t);
+      const [ada, bob] = [await player(t, server, "Ada", RETURNS), await player(t, server, "Bob", RETURNS)];
+      await win(ada);
+      await restart(server, ada, bob);
+      // Without another `play`.
+      await win(ada);
+      await scores(bob, ["Ada", 2]);
+      assert.equal(ada.socket.recovered, true);
     });
 
     test("of two who are right at the same time, one gets the point", async (t) => {

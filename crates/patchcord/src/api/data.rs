@@ -735,7 +735,7 @@ mod functions {
     /// value. To remove a key, call `remove`.
     ///
     /// ```rhai
-    /// io.data.update("users", #{}, |users| { users[socket.id] = "Ada"; users });
+    /// io.data.update("votes", #{}, |votes| { votes["tea"] = (votes["tea"] ?? 0) + 1; votes });
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub(crate) fn update(
