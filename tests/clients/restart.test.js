@@ -16,6 +16,22 @@ fn on_load() {
     io.data.init("loads", 0);
     io.data.incr("loads", 1);
     set_interval(|| { beats += 1; io.data.beats = beats; }, 20);
+    let signed_up = #{};
+    set_timeout(|| { signed_up.never = 1; }, 9_000_000_000_000_000_000);
+    set_interval(|| {
+        for name in (io.data.remove("calls") ?? []) { signed_up[name]?.emit("news", "called"); }
+        for one in (io.data.remove("sign ups") ?? []) { signed_up[one.name] = io.socket(one.id); io.data.signed = one.name; }
+    }, 10);
+}
+fn nested(depth) {
+    let value = depth;
+    for n in 0..depth { value = [value]; }
+    value
+}
+fn depth_of(value) {
+    let depth = 0;
+    while type_of(value) == "array" { value = value[0]; depth += 1; }
+    depth
 }
 fn on_present(key, meta) { print(\`present \${key}\`); }
 fn on_absent(key) { print(\`absent \${key}\`); }
@@ -32,6 +48,18 @@ fn on_connection(socket) {
         friend: if friend == () { () } else { friend.id },
     });
     socket.on("win", |word| { score += 1; words.push(word); });
+    let deep = [];
+    let nested_closure = ();
+    socket.on("deep", || {
+        socket.data.deep = nested(110);
+        deep = nested(100);
+        nested_closure = [|| 1, nested(110)];
+        set_timeout(|| { score = 0; }, 9_000_000_000_000_000_000);
+    });
+    socket.on("depth", || [depth_of(socket.data.deep), depth_of(deep), depth_of(nested_closure[1])]);
+    socket.on("sign up", |name| { io.data.push("sign ups", #{ name: name, id: socket.id }, 10); });
+    socket.on("signed", || io.data.signed);
+    socket.on("call", |name| { io.data.push("calls", name, 10); });
     socket.on("matches", |word| pattern.is_match(word));
     socket.on("friend", |id| { friend = io.socket(id); });
     socket.on("greet", || { friend.emit("news", \`from \${socket.id}\`); });
@@ -239,6 +267,78 @@ describe("restart of the program", () => {
     assert.notEqual(bob.socket.id, ids[1]);
     assert.equal(bob.socket.recovered, false);
     assert.equal((await bob.ask("state"))[0].score, 0);
+  });
+
+  test("values of any depth, and timers of any time, take nothing with them", async (t) => {
+    const server = await serveStored(t);
+    const ada = await connect(t, server.url, "/", AGAIN);
+    ada.emit("win", "one");
+    ada.emit("deep");
+    assert.deepEqual(await ada.ask("depth"), [[110, 100, 110]]);
+    await restart(server, [ada]);
+    assert.deepEqual(await ada.ask("depth"), [[110, 100, 110]]);
+    assert.equal((await ada.ask("state"))[0].score, 1);
+  });
+
+  test("variables of `on_load` hold the same sockets", async (t) => {
+    const server = await serveStored(t);
+    const [ada, bob] = [await connect(t, server.url, "/", AGAIN), await connect(t, server.url, "/", AGAIN)];
+    await ada.ask("sign up", "Ada");
+    while ((await ada.ask("signed"))[0] !== "Ada");
+    await restart(server, [ada, bob]);
+    await bob.ask("state");
+    bob.emit("call", "Ada");
+    const texts = await news(ada, 3);
+    assert.ok(texts.includes("called"), `${texts}`);
+  });
+
+  for (const namespace of ["/", "/room/7"]) {
+    test(`a client of ${namespace} that stays away during a restart comes back after the next`, async (t) => {
+      const server = await serveStored(t, ["--presence-grace", "1h"]);
+      const ada = await connect(t, server.url, namespace, { reconnection: false });
+      const { id } = ada.socket;
+      ada.emit("win", "one");
+      ada.emit("name", "Ada");
+      await server.printed(/present Ada/);
+      const from = server.output.length;
+      for (let n = 0; n < 3; n += 1) await server.restart();
+      ada.socket.connect();
+      await ada.next("connect");
+      assert.equal(ada.socket.id, id);
+      assert.equal((await ada.ask("state"))[0].score, 1);
+      assert.deepEqual(await ada.ask("present"), [["Ada"]]);
+      assert.doesNotMatch(server.output.slice(from), /present Ada|absent Ada/);
+    });
+  }
+
+  test("a start that fails leaves everything to the next one", async (t) => {
+    const server = await serveStored(t, ["--strict"]);
+    const ada = await connect(t, server.url, "/", AGAIN);
+    const { id } = ada.socket;
+    ada.emit("win", "one");
+    await ada.ask("state");
+    await server.stop();
+    await server.edit("main.rhai", (text) => `${text}\nfn broken( {`);
+    await assert.rejects(server.start(), /before it was listening/);
+    await server.edit("main.rhai", (text) => text.replace("\nfn broken( {", ""));
+    await server.start();
+    await ada.next("disconnect");
+    await ada.next("connect");
+    assert.equal(ada.socket.id, id);
+    assert.equal((await ada.ask("state"))[0].score, 1);
+  });
+
+  test("keys that were absent stay so, and a client that does not read delays nothing", async (t) => {
+    const server = await serveStored(t, ["--presence-grace", "0s"]);
+    const [ada, bob] = [await connect(t, server.url, "/", { reconnection: false }), await connect(t, server.url, "/", AGAIN)];
+    ada.emit("name", "Ada");
+    await ada.ask("state");
+    ada.manager.engine.close();
+    await server.printed(/absent Ada/);
+    const from = server.output.length;
+    await restart(server, [bob]);
+    assert.deepEqual(await bob.ask("present"), [[]]);
+    assert.doesNotMatch(server.output.slice(from), /absent Ada/);
   });
 
   test("the state is used once, and only within the time", async (t) => {

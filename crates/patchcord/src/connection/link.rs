@@ -2,7 +2,7 @@
 
 use std::{fmt, pin::Pin, time::Duration};
 
-use rhai::{Dynamic, Map};
+use rhai::{Array, Dynamic, Map};
 
 use super::Packing;
 use crate::value::{EncodeError, EncodedEvent, Packet};
@@ -110,9 +110,14 @@ pub trait NamespaceLink: fmt::Debug + Send + Sync {
     }
 
     /// Returns the connections that are kept for their clients, and what these need to come back, as plain data for the
-    /// next process; `()` if nothing is kept.
-    fn pack(&self, _packing: &mut Packing<'_>) -> Dynamic {
-        Dynamic::UNIT
+    /// next process; `None` if nothing is kept.
+    fn pack(&self, _packing: &mut Packing<'_>) -> Option<Map> {
+        None
+    }
+
+    /// Returns the kept connections of an earlier process, as plain data, that are not taken in yet.
+    fn inherited(&self) -> Option<Array> {
+        None
     }
 
     /// Ends all connections that are kept for their clients.

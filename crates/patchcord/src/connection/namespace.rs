@@ -560,6 +560,12 @@ impl Namespace {
             .post_elsewhere(Work::Api(Box::new(call)));
     }
 
+    /// Stops the timers of the unit, before it is packed.
+    pub fn stop_unit(&self) {
+        let own = self.own.lock().clone();
+        own.iter().for_each(|own| own.stop_timers());
+    }
+
     /// Returns the registrations of the unit as plain data for the next process; `()` if there are none.
     pub fn pack_unit(&self, packing: &mut Packing<'_>) -> Dynamic {
         let own = self.own.lock().clone();

@@ -61,7 +61,7 @@ impl Presence {
     ) -> FollowUp {
         let mut state = self.0.lock();
         let is_new = !state.keys.contains_key(key);
-        if is_new && !grace.is_zero() && !state.is_ended {
+        if is_new && !state.is_ended {
             state.expect(key, Meta::new(key, value.clone()), grace);
         }
         state.follow_up()

@@ -81,6 +81,11 @@ impl Timers {
         })
     }
 
+    /// Stops all timers, which keep their due times.
+    pub(super) fn stop(&mut self) {
+        self.list.iter_mut().for_each(Timer::stop);
+    }
+
     /// Returns a number that no timer has had.
     pub(super) const fn next(&self) -> u32 {
         self.next

@@ -1,5 +1,7 @@
 //! Parts of a host, assembled. Each part does one thing, and knows only the parts that it needs.
 
+mod close;
+
 use std::sync::Arc;
 
 use super::{

@@ -15,10 +15,11 @@ use super::{
     state_transfer::each_counterpart,
     values::read,
 };
-use crate::value::is_leaf;
+use crate::value::{is_leaf, packed_value, plain, unpacked_value};
 
-/// Maximum depth of a packed value. Deeper values are lost.
-const MAX_PACKED: usize = 48;
+/// Maximum depth at which a value may be other than plain data. What is not is lost. A level has up to three levels of
+/// plain data.
+const MAX_PACKED: usize = 32;
 /// Key of a map that stands for a value that is not plain. It begins with a NUL, so a script rarely has such a key.
 const KIND: &str = "\u{0}";
 /// Key of the content in such a map.
@@ -90,7 +91,8 @@ impl<'a> Packer<'a> {
             return value.clone();
         }
         if depth > MAX_PACKED {
-            return lost();
+            let deep = plain(value).map(|value| special("plain", packed_value(&value)));
+            return deep.unwrap_or_else(|_| lost());
         }
         if let Some(function) = value.read_lock::<FnPtr>() {
             return self.function(&function, depth).unwrap_or_else(lost);
@@ -126,7 +128,7 @@ impl<'a> Packer<'a> {
                 self.cells.push(Dynamic::UNIT);
                 let value = read(cell).map_or_else(lost, |value| self.value(&value, 0));
                 if let Some(packed) = self.cells.get_mut(number) {
-                    *packed = value;
+                    *packed = packed_value(&value);
                 }
                 number
             }
@@ -174,7 +176,8 @@ impl<'a> Unpacker<'a> {
             cells: cells.collect(),
         };
         for (cell, value) in unpacker.cells.iter().zip(packed) {
-            write_cell(cell, unpacker.value(value));
+            let value = unpacked_value(value).map(|value| unpacker.value(&value));
+            write_cell(cell, value.unwrap_or_else(|| Dynamic::from(Lost)));
         }
         unpacker
     }
@@ -221,6 +224,7 @@ impl<'a> Unpacker<'a> {
                 Some(Dynamic::from(TimerHandle::new(number)))
             }
             "map" => Some(self.map(&*content.as_map_ref().ok()?)),
+            "plain" => unpacked_value(content),
             "named" => (self.named)(content),
             _ => None,
         }
@@ -239,7 +243,11 @@ impl<'a> Unpacker<'a> {
                 match self.version.definition(&name, captured.len()) {
                     Some(definition) => Some(definition),
                     // A function of the host.
-                    None => return FnPtr::new(name.as_str()).ok(),
+                    None => {
+                        let mut function = FnPtr::new(name.as_str()).ok()?;
+                        function.set_curry(captured.iter().map(|value| self.value(value)));
+                        return Some(function);
+                    }
                 }
             }
         };

@@ -39,7 +39,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Maximum time from the accept of a connection to the response to its first request, for which a shutdown waits: the
 /// client knows nothing of the shutdown, and is about to send its request.
-const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(2);
 
 /// Stage of a server, which its connections follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -58,6 +58,7 @@ pub use encoded::EncodedEvent;
 pub use exact_json::{from_exact_json, to_exact_json};
 #[doc(hidden)]
 pub use packed::{pack, unpack};
+pub(crate) use packed::{packed_value, unpacked_value};
 #[doc(hidden)]
 pub use plain::{NotPlain, plain};
 pub(crate) use secret::HIDDEN;

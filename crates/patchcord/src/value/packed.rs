@@ -45,9 +45,21 @@ fn to_packed(value: &Dynamic) -> Value {
 /// Returns the value that [`pack`] has packed; `None` if the bytes are malformed.
 #[must_use]
 pub fn unpack(mut bytes: &[u8]) -> Option<Dynamic> {
-    // Each level of a value is one level of MessagePack, and the value itself is one more.
-    let packed = read_value_with_max_depth(&mut bytes, MAX_DEPTH + 2).ok()?;
+    // rmpv counts two for each array and map, and for each text or number in it.
+    let packed = read_value_with_max_depth(&mut bytes, 2 * MAX_DEPTH + 4).ok()?;
     bytes.is_empty().then(|| from_packed(packed)).flatten()
+}
+
+/// Returns a plain value as a blob, so that its depth does not add to that of the value that contains it.
+pub(crate) fn packed_value(value: &Dynamic) -> Dynamic {
+    let mut bytes = Vec::new();
+    pack(value, &mut bytes);
+    Dynamic::from_blob(bytes)
+}
+
+/// Returns the value of [`packed_value`].
+pub(crate) fn unpacked_value(packed: &Dynamic) -> Option<Dynamic> {
+    unpack(&packed.as_blob_ref().ok()?)
 }
 
 fn from_packed(packed: Value) -> Option<Dynamic> {

@@ -2,49 +2,44 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rhai::{Array, Dynamic, Map};
+use rhai::{Dynamic, Identifier, Map};
 
 use super::{Connection, recovery::KeptPresence};
-use crate::connection::{
-    Client, Namespace, Packing, Phase, Registered, Unpacking, handover::text_of,
+use crate::{
+    connection::{Client, Namespace, Packing, Phase, Registered, Unpacking, handover::text_of},
+    value::{packed_value, unpacked_value},
 };
 
 impl Connection {
     /// Returns a kept connection as plain data.
     pub fn pack(&self, packing: &mut Packing<'_>) -> Dynamic {
         let state = self.state();
-        let present = state
-            .present_for_return
-            .iter()
-            .flat_map(|one| one.keys.iter());
-        let present = present.map(|(key, meta)| (key.as_str().into(), meta.clone()));
-        let first = state
-            .data_at_handshake
-            .as_deref()
-            .cloned()
-            .unwrap_or_default();
+        let present = state.present_for_return.iter();
+        let present = present.flat_map(|one| one.keys.iter());
+        let present: Map = present
+            .map(|(key, meta)| (key.as_str().into(), meta.clone()))
+            .collect();
+        let first = state.data_at_handshake.as_deref().cloned();
+        let registered = packing.registered(&state.registered, state.version.as_ref());
         Dynamic::from_map(Map::from([
             ("id".into(), (&**self.id()).into()),
-            ("data".into(), self.pack_data().into()),
-            ("first_data".into(), first.into()),
-            ("present".into(), present.collect::<Map>().into()),
-            (
-                "registered".into(),
-                packing.registered(&state.registered, state.version.as_ref()),
-            ),
+            ("data".into(), self.pack_data()),
+            ("first_data".into(), packed_map(first.unwrap_or_default())),
+            ("present".into(), packed_map(present)),
+            ("registered".into(), registered),
         ]))
     }
 
     /// Returns `socket.data`: each key with its value and its deadline.
-    fn pack_data(&self) -> Array {
-        let Some(data) = self.data.get() else {
-            return Array::new();
+    fn pack_data(&self) -> Dynamic {
+        let data = self.data.get();
+        let map = data.map(|data| data.to_map("")).unwrap_or_default();
+        let entry = |(key, value): (Identifier, Dynamic)| {
+            let deadline = data.and_then(|data| data.deadline(&key));
+            let deadline = deadline.map_or(Dynamic::UNIT, Dynamic::from);
+            Dynamic::from_array(vec![key.into(), packed_value(&value), deadline])
         };
-        let entry = |(key, value): (rhai::Identifier, Dynamic)| {
-            let deadline = data.deadline(&key).map_or(Dynamic::UNIT, Dynamic::from);
-            Dynamic::from_array(vec![key.into(), value, deadline])
-        };
-        data.to_map("").into_iter().map(entry).collect()
+        Dynamic::from_array(map.into_iter().map(entry).collect())
     }
 
     /// Creates the connection that [`Connection::pack`] has packed, without its registrations. It is kept for its
@@ -60,14 +55,13 @@ impl Connection {
                 return None;
             };
             let key = key.as_immutable_string_ref().ok()?;
-            connection.data().set(&key, value.clone());
+            connection.data().set(&key, unpacked_value(value)?);
             connection.data().set_deadline(&key, deadline.as_int().ok());
         }
-        let first = packed.get("first_data")?.as_map_ref().ok()?.clone();
-        let present = packed.get("present")?.as_map_ref().ok()?;
-        let keys: BTreeMap<_, _> = present
-            .iter()
-            .map(|(key, meta)| (key.as_str().into(), meta.clone()))
+        let first = unpacked_map(packed.get("first_data")?)?;
+        let keys: BTreeMap<_, _> = unpacked_map(packed.get("present")?)?
+            .into_iter()
+            .map(|(key, meta)| (key.as_str().into(), meta))
             .collect();
         let mut state = connection.state();
         state.data_at_handshake = Some(first).filter(|data| !data.is_empty()).map(Box::new);
@@ -88,6 +82,11 @@ impl Connection {
             let mut state = self.state();
             (state.registered, state.version) = (registered, Some(version));
         }
+    }
+
+    /// Stops the timers of a unit. They keep their due times.
+    pub fn stop_timers(&self) {
+        self.state().registered.timers.stop();
     }
 
     /// Returns the registrations of the unit of a namespace as plain data.
@@ -113,4 +112,14 @@ impl Connection {
     pub fn replace_lost(&self, fresh: &Registered) {
         self.state().registered.replace_lost(fresh);
     }
+}
+
+/// Returns a map as a blob.
+fn packed_map(map: Map) -> Dynamic {
+    packed_value(&map.into())
+}
+
+/// Returns the map of [`packed_map`].
+fn unpacked_map(packed: &Dynamic) -> Option<Map> {
+    unpacked_value(packed)?.try_cast()
 }

@@ -3,9 +3,9 @@
 //! The hooks run in the unit of the namespace, one work item each. A namespace whose scripts do not use presence has
 //! nothing of it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
-use rhai::{Dynamic, ImmutableString};
+use rhai::{Dynamic, ImmutableString, Map};
 use tokio::time::sleep_until;
 
 use super::Namespace;
@@ -15,6 +15,9 @@ use crate::{
     },
     script::Hook,
 };
+
+/// Minimum time for which a key of an earlier process stays present.
+const MIN_RETURN: Duration = Duration::from_secs(1);
 
 impl Namespace {
     /// Makes a socket hold a key, or replaces its meta. Has no effect if the socket is not in the namespace, or is
@@ -44,7 +47,8 @@ impl Namespace {
     /// Makes a key present for its grace time, for a socket of an earlier process. The script knows of it.
     pub fn expect_present(self: &Arc<Self>, key: &ImmutableString, meta: &Dynamic) {
         let presence = self.presence.get_or_init(Box::default);
-        self.follow(presence.expect((key, meta), self.driver.presence_grace()));
+        let grace = self.driver.presence_grace().max(MIN_RETURN);
+        self.follow(presence.expect((key, meta), grace));
     }
 
     /// Removes a key of a socket. If no other socket holds it, it is absent at once, without a grace time.
@@ -87,6 +91,17 @@ impl Namespace {
     pub fn present_keys(&self) -> Vec<ImmutableString> {
         let presence = self.presence.get();
         presence.map(|presence| presence.keys()).unwrap_or_default()
+    }
+
+    /// Returns the keys that are present, each with the meta of one socket.
+    pub fn present_metas(&self) -> Map {
+        let meta = |key: &ImmutableString| {
+            let metas = self.metas(key, |_| Ok::<_, Infallible>(())).ok()?;
+            metas.into_iter().next()
+        };
+        let keys = self.present_keys().into_iter();
+        keys.filter_map(|key| Some((key.as_str().into(), meta(&key)?)))
+            .collect()
     }
 
     /// Returns the number of keys that are present in the namespace and in its instances.

@@ -3,7 +3,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use rhai::{Dynamic, ImmutableString, Map};
+use parking_lot::Mutex;
+use rhai::{Dynamic, Map};
 
 use super::Dispatcher;
 use crate::{
@@ -11,51 +12,65 @@ use crate::{
     connection::{Connection, Draft, Namespace, Packing, Turn, Unpacking, VersionTexts},
     host::dispatch::drafts,
     script::{Handles, Hook, Version},
+    value::{packed_value, unpacked_value},
 };
 
+/// Part of a record that has the kept connections and the log of a namespace.
+const RECOVERY: &str = "recovery";
+/// Part that has the unit of a namespace.
+const UNIT: &str = "unit";
+/// Part that has the keys that are present.
+const PRESENT: &str = "present";
+
+/// Connections that an earlier process has kept, by the paths of their namespaces, which are not taken in yet.
+pub(super) type Prepared = Mutex<HashMap<Arc<str>, Vec<Option<Arc<Connection>>>>>;
+
 impl Dispatcher {
-    /// Returns what a namespace leaves to the next process, as plain data. Its connections are kept, or have ended.
-    pub(in crate::host) fn pack(&self, namespace: &Namespace) -> Dynamic {
+    /// Returns what a namespace leaves to the next process, as plain data; `None` if there is nothing. Its connections
+    /// are kept, or have ended. `present` has the keys that are present, with their metas.
+    pub(in crate::host) fn pack(&self, namespace: &Namespace, present: Map) -> Option<Dynamic> {
         let mut packing = Packing::new(&api::name_handle);
-        let link = namespace.link().map(|link| link.pack(&mut packing));
+        let recovery = namespace.link().and_then(|link| link.pack(&mut packing));
+        let recovery = recovery.map(|mut recovery| {
+            let versions = packing.into_versions();
+            recovery.entry("versions".into()).or_insert(versions);
+            recovery
+        });
+        let mut packing = Packing::new(&api::name_handle);
         let unit = namespace.pack_unit(&mut packing);
-        Dynamic::from_map(Map::from([
-            ("recovery".into(), link.unwrap_or_default()),
-            ("unit".into(), unit),
-            ("versions".into(), packing.into_versions()),
-        ]))
+        let unit = (!unit.is_unit()).then(|| vec![unit, packing.into_versions()]);
+        let present = (!present.is_empty()).then(|| packed_value(&present.into()));
+        let parts = [
+            (RECOVERY, recovery.map(Dynamic::from)),
+            (UNIT, unit.map(Dynamic::from)),
+            (PRESENT, present),
+        ];
+        let parts = parts.into_iter();
+        let parts: Map = parts
+            .filter_map(|(name, part)| Some((name.into(), part?)))
+            .collect();
+        (!parts.is_empty()).then(|| parts.into())
     }
 
-    /// Returns what an earlier process has left of the clients of a namespace, with the versions that these had. Called
-    /// once for each namespace.
-    pub(in crate::host) fn take_inherited(&self, path: &str) -> Option<(Dynamic, Dynamic)> {
-        let stored = self.stored.as_ref()?;
-        let packed = stored.take_inherited(path, "recovery")?;
-        Some((packed, stored.inherited(path, "versions")?))
+    /// Returns what an earlier process has left of the clients of a namespace. Called once for each namespace.
+    pub(in crate::host) fn take_inherited(&self, path: &str) -> Option<Dynamic> {
+        self.stored.as_ref()?.take_inherited(path, RECOVERY)
     }
 
     /// Creates the connections of a namespace that an earlier process has kept, with their listeners, timers and
-    /// variables.
+    /// variables. It blocks.
     pub(in crate::host) fn unpack_connections(
         &self,
         namespace: &Arc<Namespace>,
         packed: &[Dynamic],
         versions: &Dynamic,
     ) -> Vec<Option<Arc<Connection>>> {
-        let connections: Vec<_> = packed
-            .iter()
-            .map(|packed| Connection::unpack(packed, namespace))
-            .collect();
-        let by_id: HashMap<_, _> = connections
-            .iter()
-            .flatten()
-            .map(|one| (one.id().clone(), one.clone()))
-            .collect();
-        let socket = |of: &Arc<Namespace>, id: &str| {
-            let here = by_id.get(id).filter(|_| Arc::ptr_eq(of, namespace));
-            here.cloned().unwrap_or_else(|| socket_of(of, id))
-        };
-        self.unpacking(namespace, versions, &socket, |unpacking| {
+        if let Some(stored) = &self.stored {
+            stored.use_inherited();
+        }
+        let prepared = self.prepared.lock().remove(namespace.path());
+        let connections = prepared.unwrap_or_else(|| unpack_all(packed, namespace));
+        self.unpacking(namespace, versions, &connections, |unpacking| {
             for (packed, connection) in packed.iter().zip(&connections) {
                 if let Some(connection) = connection {
                     connection.unpack_registered(packed, unpacking);
@@ -63,6 +78,14 @@ impl Dispatcher {
             }
         });
         connections
+    }
+
+    /// Frees what an earlier process has left, and was not used.
+    pub(in crate::host) fn forget_inherited(&self) {
+        self.prepared.lock().clear();
+        if let Some(stored) = &self.stored {
+            stored.forget_inherited();
+        }
     }
 
     /// Runs `on_load` of a namespace for the first time in this process. The closures that it has registered in an
@@ -89,27 +112,51 @@ impl Dispatcher {
     fn inherit_unit(&self, unit: &Arc<Connection>) -> bool {
         let namespace = unit.namespace();
         let stored = self.stored.as_ref();
-        let inherited = stored.and_then(|stored| {
-            let packed = stored.take_inherited(namespace.path(), "unit")?;
-            Some((packed, stored.inherited(namespace.path(), "versions")?))
-        });
-        let Some((packed, versions)) = inherited else {
+        let inherited = stored.and_then(|stored| stored.take_inherited(namespace.path(), UNIT));
+        let inherited = inherited.and_then(|inherited| inherited.into_array().ok());
+        let Some([packed, versions]) = inherited.as_deref() else {
             return false;
         };
+        let connections = self.prepare(namespace);
         let mut is_unpacked = false;
-        self.unpacking(namespace, &versions, &socket_of, |unpacking| {
-            is_unpacked = unit.unpack_unit(&packed, unpacking);
+        self.unpacking(namespace, versions, &connections, |unpacking| {
+            is_unpacked = unit.unpack_unit(packed, unpacking);
         });
         is_unpacked
     }
 
-    /// Makes the keys present that the sockets of an earlier process held, for their grace time.
+    /// Creates the kept connections of a namespace, for variables of its unit, before they are taken in.
+    fn prepare(&self, namespace: &Arc<Namespace>) -> Vec<Option<Arc<Connection>>> {
+        let stored = self.stored.as_ref();
+        let packed = stored.and_then(|stored| {
+            stored.inherited(namespace.path(), RECOVERY, |recovery| {
+                let sockets = recovery.as_map_ref().ok()?.get("sockets")?.clone();
+                sockets.into_array().ok()
+            })
+        });
+        let of_link = || namespace.link().and_then(|link| link.inherited());
+        let Some(packed) = packed.flatten().or_else(of_link) else {
+            return Vec::new();
+        };
+        let connection = |socket: &Dynamic| {
+            let socket = socket.as_map_ref().ok()?;
+            socket.get("connection").cloned()
+        };
+        let packed: Vec<_> = packed.iter().filter_map(connection).collect();
+        let connections = unpack_all(&packed, namespace);
+        let path = namespace.path().clone();
+        self.prepared.lock().insert(path, connections.clone());
+        connections
+    }
+
+    /// Makes the keys present that were present at the end of an earlier process, for their grace time.
     pub(super) fn expect_present(&self, namespace: &Arc<Namespace>) {
         let stored = self.stored.as_ref();
-        let stored = stored.filter(|_| self.options.clients.recovery.is_some());
-        let recovery = stored.and_then(|one| one.inherited(namespace.path(), "recovery"));
-        for (key, meta) in recovery.iter().flat_map(present) {
-            namespace.expect_present(&key, &meta);
+        let present = stored.and_then(|one| one.take_inherited(namespace.path(), PRESENT));
+        let present = present.filter(|_| self.options.clients.recovery.is_some());
+        let present = present.and_then(|packed| unpacked_value(&packed)?.try_cast::<Map>());
+        for (key, meta) in present.unwrap_or_default() {
+            namespace.expect_present(&key.as_str().into(), &meta);
         }
     }
 
@@ -117,15 +164,21 @@ impl Dispatcher {
         &self,
         namespace: &Arc<Namespace>,
         versions: &Dynamic,
-        socket: &dyn Fn(&Arc<Namespace>, &str) -> Arc<Connection>,
+        connections: &[Option<Arc<Connection>>],
         unpack: impl FnOnce(&Unpacking<'_>),
     ) {
+        let known = connections.iter().flatten();
+        let known: HashMap<_, _> = known.map(|one| (&**one.id(), one)).collect();
+        let socket = |of: &Arc<Namespace>, id: &str| {
+            let here = known.get(id).filter(|_| Arc::ptr_eq(of, namespace));
+            here.map_or_else(|| socket_of(of, id), |one| Arc::clone(one))
+        };
         let namespaces = self.namespaces.upgrade();
         let find = |path: &str| match path == &**namespace.path() {
             true => Some(namespace.clone()),
             false => namespaces.as_ref()?.find(path),
         };
-        let named = |names: &Dynamic| api::named_handle(names, &find, socket);
+        let named = |names: &Dynamic| api::named_handle(names, &find, &socket);
         let compile = |texts: VersionTexts| self.version_of(namespace, &texts);
         unpack(&Unpacking::new(&named, versions, &compile));
     }
@@ -153,19 +206,9 @@ fn socket_of(namespace: &Arc<Namespace>, id: &str) -> Arc<Connection> {
     })
 }
 
-/// Returns the keys under which kept sockets were present, with their metas.
-fn present(recovery: &Dynamic) -> Vec<(ImmutableString, Dynamic)> {
-    let keys = |socket: &Dynamic| {
-        let socket = socket.as_map_ref().ok()?;
-        let connection = socket.get("connection")?.as_map_ref().ok()?;
-        let present = connection.get("present")?.as_map_ref().ok()?;
-        let keys = present.iter();
-        let keys = keys.map(|(key, meta)| (key.as_str().into(), meta.clone()));
-        Some(keys.collect::<Vec<_>>())
-    };
-    let recovery = recovery.as_map_ref().ok();
-    let sockets = recovery.as_ref().and_then(|one| one.get("sockets"));
-    let sockets = sockets.and_then(|sockets| sockets.as_array_ref().ok());
-    let sockets = sockets.iter().flat_map(|sockets| sockets.iter());
-    sockets.filter_map(keys).flatten().collect()
+fn unpack_all(packed: &[Dynamic], namespace: &Arc<Namespace>) -> Vec<Option<Arc<Connection>>> {
+    let connections = packed.iter();
+    connections
+        .map(|packed| Connection::unpack(packed, namespace))
+        .collect()
 }

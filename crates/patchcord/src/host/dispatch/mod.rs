@@ -22,7 +22,7 @@ use rhai::Dynamic;
 use tokio::time::Instant;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use self::{keyed_limits::KeyedLimits, slow_pool::SlowPool};
+use self::{handover::Prepared, keyed_limits::KeyedLimits, slow_pool::SlowPool};
 use crate::{
     api::{self, Socket},
     connection::{Adopted, Clock, Connection, Data, Driver, Namespace, Phase, Turn, Work},
@@ -52,6 +52,7 @@ pub(crate) struct Dispatcher {
     keyed_limits: KeyedLimits,
     scripting: Arc<Scripting>,
     stored: Option<Arc<StoredData>>,
+    prepared: Prepared,
     on_failure: OnFailure,
 }
 
@@ -165,6 +166,7 @@ impl Dispatcher {
             keyed_limits: KeyedLimits::default(),
             scripting,
             stored,
+            prepared: Prepared::default(),
             on_failure,
         })
     }

@@ -123,7 +123,7 @@ impl<A: Adapter + DefinedAdapter> SocketIoBackend<A> {
                 let recovery = context.upgrade().and_then(|context| {
                     let recovery = context.recovery.clone()?;
                     let inherited = context.dispatcher.take_inherited(namespace.path());
-                    Some((recovery, inherited.and_then(Inherited::new)))
+                    Some((recovery, inherited.as_ref().and_then(Inherited::new)))
                 });
                 let members = Members::new(namespace.path(), recovery);
                 namespace.set_link(members.clone());

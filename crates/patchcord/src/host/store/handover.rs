@@ -15,10 +15,15 @@ use crate::event::HostEvent;
 const HANDOVER: &str = "handover";
 
 impl StoredData {
-    /// Returns a part of what an earlier process has left of a namespace.
-    pub(in crate::host) fn inherited(&self, path: &str, part: &str) -> Option<Dynamic> {
+    /// Reads a part of what an earlier process has left of a namespace.
+    pub(in crate::host) fn inherited<T>(
+        &self,
+        path: &str,
+        part: &str,
+        read: impl FnOnce(&Dynamic) -> T,
+    ) -> Option<T> {
         let inherited = self.read_inherited().lock();
-        inherited.get(path)?.get(part).cloned()
+        inherited.get(path)?.get(part).map(read)
     }
 
     /// Removes and returns a part of what an earlier process has left of a namespace.
@@ -27,21 +32,11 @@ impl StoredData {
         inherited.get_mut(path)?.remove(part)
     }
 
-    /// Reads what an earlier process has left, and removes it from the store, so that it is used once. It blocks, when
-    /// it is called first.
+    /// Reads what an earlier process has left. It blocks, when it is called first.
     pub(in crate::host) fn read_inherited(&self) -> &Inheritance {
         self.inherited.get_or_init(|| {
-            let read = StoreError::of_panic(|| self.store.load(HANDOVER));
-            let read = read.and_then(|records| {
-                let removed = records.iter();
-                let removed = removed.map(|(path, _)| StoreChange::new(HANDOVER, &**path, None));
-                let removed: Vec<_> = removed.collect();
-                if !removed.is_empty() {
-                    StoreError::of_panic(|| self.store.write(&removed))?;
-                }
-                Ok(records)
-            });
-            let records = read.unwrap_or_else(|error| {
+            let records = StoreError::of_panic(|| self.store.load(HANDOVER));
+            let records = records.unwrap_or_else(|error| {
                 self.handover_failed(&error.to_string());
                 Vec::new()
             });
@@ -52,10 +47,28 @@ impl StoredData {
                     .map_err(|error| self.handover_failed(&error.to_string()))
                     .ok()?;
                 let is_current = record.deadline.is_none_or(|deadline| deadline > now);
-                is_current.then(|| Some((path, record.value.try_cast()?)))?
+                let parts = record.value.try_cast().filter(|_| is_current)?;
+                Some((path, parts))
             });
             Mutex::new(records.collect())
         })
+    }
+
+    /// Removes the records of an earlier process from the store, so that they are used once. Called when the first
+    /// client connects: a process that fails before that leaves them to the next one. It blocks.
+    pub(in crate::host) fn use_inherited(&self) {
+        self.inherited_used.call_once(|| {
+            let records = StoreError::of_panic(|| self.store.load(HANDOVER));
+            let result = records.and_then(|records| {
+                let removed = records.iter();
+                let removed = removed.map(|(path, _)| StoreChange::new(HANDOVER, &**path, None));
+                let removed: Vec<_> = removed.collect();
+                StoreError::of_panic(|| self.store.write(&removed))
+            });
+            if let Err(error) = result {
+                self.handover_failed(&error.to_string());
+            }
+        });
     }
 
     /// Frees what an earlier process has left, and was not used.
@@ -65,18 +78,21 @@ impl StoredData {
         }
     }
 
-    /// Writes what this process leaves of each namespace, for at most `time`. It blocks.
-    pub(in crate::host) fn hand_over(&self, packed: Vec<(Arc<str>, Dynamic)>, time: Duration) {
+    /// Writes what a namespace leaves to the next process, for at most `time`. It blocks.
+    pub(in crate::host) fn hand_over(&self, path: &Arc<str>, parts: &Dynamic, time: Duration) {
         let deadline = milliseconds(since_epoch() + time);
-        let changes: Vec<_> = packed
-            .into_iter()
-            .map(|(path, packed)| {
-                let record = Record::encode(&packed, Some(deadline));
-                StoreChange::new(HANDOVER, path, Some(record))
-            })
-            .collect();
-        if let Err(error) = StoreError::of_panic(|| self.store.write(&changes)) {
+        let record = Record::encode(parts, Some(deadline));
+        let change = StoreChange::new(HANDOVER, path.clone(), Some(record));
+        if let Err(error) = StoreError::of_panic(|| self.store.write(&[change])) {
             self.handover_failed(&error.to_string());
+        }
+    }
+
+    /// Writes what an earlier process has left of namespaces that nobody has used since then. It blocks.
+    pub(in crate::host) fn pass_on(&self, time: Duration) {
+        let unused = std::mem::take(&mut *self.read_inherited().lock());
+        for (path, parts) in unused.into_iter().filter(|(_, parts)| !parts.is_empty()) {
+            self.hand_over(&path.into(), &parts.into(), time);
         }
     }
 

@@ -60,6 +60,7 @@ pub(crate) struct StoredData {
     ended: Arc<SetOnce<()>>,
     /// Data that an earlier process has left, by the paths of namespaces.
     inherited: OnceLock<Inheritance>,
+    inherited_used: Once,
 }
 
 impl StoredData {
@@ -77,6 +78,7 @@ impl StoredData {
             begun: Once::new(),
             ended: Arc::default(),
             inherited: OnceLock::new(),
+            inherited_used: Once::new(),
         })
     }
 

@@ -184,6 +184,8 @@ pub(super) struct State {
     farewells: usize,
     /// `true` after the client was told that the server ends. From then on, nothing is sent to it.
     has_said_farewell: bool,
+    /// Number of pings that the client has not answered.
+    unanswered_pings: u32,
     /// `true` while the client has not answered the last ping, which precedes the end of the session.
     awaits_pong: bool,
     /// `true` after the network connection of the WebSocket has ended.
@@ -482,6 +484,10 @@ impl Wire {
                 Frame::Control | Frame::Close if state.polling.is_some() => {}
                 Frame::Close => {
                     state.has_closed = true;
+                    state.queue.push_slice(frame);
+                }
+                Frame::Ping => {
+                    state.unanswered_pings += 1;
                     state.queue.push_slice(frame);
                 }
                 _ => state.queue.push_slice(frame),

@@ -81,3 +81,21 @@ fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(512 * 1024);
     thread.spawn(test).unwrap().join().unwrap();
 }
+
+#[test]
+fn values_of_any_depth_come_back_from_a_store() {
+    for leaf in [Dynamic::from(1), "text".into(), Dynamic::from_blob(vec![1])] {
+        let mut value = leaf;
+        for level in 0..super::MAX_DEPTH {
+            value = match level % 2 {
+                0 => Dynamic::from_array(vec![value]),
+                _ => Dynamic::from_map(Map::from([("a key".into(), value)])),
+            };
+        }
+        let value = super::plain(&value).unwrap();
+        let mut bytes = Vec::new();
+        super::pack(&value, &mut bytes);
+        let unpacked = super::unpack(&bytes);
+        assert!(unpacked.is_some_and(|unpacked| super::same(&unpacked, &value)));
+    }
+}

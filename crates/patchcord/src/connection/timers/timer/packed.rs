@@ -1,6 +1,6 @@
 //! A timer as plain data, for another process. Its due time is a time of the wall clock.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use rhai::{Dynamic, INT};
@@ -17,7 +17,12 @@ impl Timer {
     pub(in crate::connection::timers) fn pack(&self, packer: &mut Packer<'_>) -> Option<Dynamic> {
         let due = match self.due {
             Due::Time(time) => time.as_millisecond(),
-            Due::At(_) => self.clock.now().as_millisecond() + milliseconds(self.due_in()),
+            Due::At(_) => {
+                let now = self.clock.now().as_millisecond();
+                let late = self.late(self.now()).map_or(0, milliseconds);
+                now.saturating_add(milliseconds(self.due_in()))
+                    .saturating_sub(late)
+            }
         };
         Some(Dynamic::from_array(vec![
             INT::from(self.number).into(),
@@ -52,13 +57,13 @@ impl Timer {
             return None;
         };
         let period = Period::unpack(period)?;
-        let time = Timestamp::from_millisecond(due.as_int().ok()?).ok()?;
+        let time = Timestamp::from_millisecond(due.as_int().ok()?).unwrap_or(Timestamp::MAX);
         Some(Self {
             number: u32::try_from(number.as_int().ok()?).ok()?,
             made_by: RegisteredBy::unpack(made_by)?,
             handler: Arc::new(unpacker.handler(handler)?),
             due: match period {
-                Period::Delay(_) => Due::At(Instant::now() + clock.until(time)),
+                Period::Delay(_) => Due::At(moment(time, clock)),
                 Period::Cron(_) => Due::Time(time),
             },
             period,
@@ -68,5 +73,14 @@ impl Timer {
             cleared_at_once: cleared.as_bool().ok()?,
             task: None,
         })
+    }
+}
+
+/// Returns the moment of a time, which may be in the past.
+fn moment(time: Timestamp, clock: &Clock) -> Instant {
+    let now = Instant::now();
+    match Duration::try_from(clock.now().duration_since(time)) {
+        Ok(late) => now.checked_sub(late).unwrap_or(now),
+        Err(_) => now + clock.until(time),
     }
 }

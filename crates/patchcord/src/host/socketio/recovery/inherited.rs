@@ -26,13 +26,13 @@ pub(in crate::host) struct Inherited {
 
 impl Inherited {
     /// Reads what [`NamespaceRecovery::pack`] has packed.
-    pub(in crate::host::socketio) fn new((packed, versions): (Dynamic, Dynamic)) -> Option<Self> {
+    pub(in crate::host::socketio) fn new(packed: &Dynamic) -> Option<Self> {
         let packed = packed.as_map_ref().ok()?;
         Some(Self {
             log: packed.get("log")?.clone(),
             joins: number(packed.get("joins")?)?,
             sockets: packed.get("sockets")?.clone(),
-            versions,
+            versions: packed.get("versions")?.clone(),
         })
     }
 }

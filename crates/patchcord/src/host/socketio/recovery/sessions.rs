@@ -113,7 +113,11 @@ impl NamespaceRecovery {
         mut inherited: Option<Inherited>,
     ) -> Arc<Self> {
         let packed = inherited.as_mut().map(|one| std::mem::take(&mut one.log));
+        let packed = packed.filter(|packed| !packed.is_unit());
+        let is_missing = packed.is_none();
         let log = packed.and_then(|packed| Log::unpack(&packed));
+        // Without their log, clients would miss events silently.
+        let inherited = inherited.filter(|_| is_missing || log.is_some());
         let (log, bytes) = log.unwrap_or_else(|| (Log::new(), 0));
         let one = Arc::new_cyclic(|me| Self {
             me: me.clone(),

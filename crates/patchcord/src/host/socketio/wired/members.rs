@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::RwLock;
-use rhai::Dynamic;
+use rhai::{Array, Map};
 
 use super::member::{Member, Membership, Place};
 use crate::{
@@ -439,10 +439,13 @@ impl NamespaceLink for Members {
         recovery.is_some_and(|recovery| recovery.left(id, may_return))
     }
 
-    fn pack(&self, packing: &mut Packing<'_>) -> Dynamic {
+    fn pack(&self, packing: &mut Packing<'_>) -> Option<Map> {
         let joins = self.table.read().last;
-        let recovery = self.recovery.as_ref();
-        recovery.map_or(Dynamic::UNIT, |recovery| recovery.pack(packing, joins))
+        self.recovery.as_ref()?.pack(packing, joins)
+    }
+
+    fn inherited(&self) -> Option<Array> {
+        self.recovery.as_ref()?.inherited()
     }
 
     fn end_kept(&self) {

@@ -64,6 +64,7 @@ impl Wire {
             false => self.send_end(state),
             true => {
                 state.awaits_pong = true;
+                state.unanswered_pings += 1;
                 state.push_text(&[PING]);
                 // An error is ignored, because the reader also notices a broken connection.
                 let _ = self.flush_now(state);
@@ -74,15 +75,18 @@ impl Wire {
         }
     }
 
-    /// Sends the end of a session whose client has answered the last ping. Returns `false` if the wire has not sent it.
+    /// Counts the answer to a ping, and sends the end of the session after the last one. Returns `false` if the session
+    /// goes on.
     pub(super) fn has_answered_farewell(self: &Arc<Self>) -> bool {
         let mut state = self.lock();
-        let is_answer = std::mem::take(&mut state.awaits_pong);
-        if is_answer {
-            state.push_text(UNKNOWN);
-            self.send_end(state);
+        state.unanswered_pings = state.unanswered_pings.saturating_sub(1);
+        if !state.awaits_pong || state.unanswered_pings > 0 {
+            return false;
         }
-        is_answer
+        state.awaits_pong = false;
+        state.push_text(UNKNOWN);
+        self.send_end(state);
+        true
     }
 
     fn send_end(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use rhai::{Array, Dynamic};
+use tokio::time::Instant;
 
 use super::{Entry, Log, Recipients};
 use crate::{
@@ -68,7 +69,7 @@ impl Entry {
             recipients: Recipients::unpack(recipients)?,
             frames: Bytes::copy_from_slice(&frames.as_blob_ref().ok()?),
             joins: number(joins)?,
-            at: instant(at)?,
+            at: instant(at)?.min(Instant::now()),
         })
     }
 }
@@ -94,7 +95,7 @@ impl Log {
         let size = entries.iter().map(Entry::size).sum();
         let log = Self {
             epoch: Epoch::of(text_of(epoch)?),
-            first: number(first)?,
+            first: number(first).filter(|first| *first > 0)?,
             entries,
         };
         Some((log, size))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, Map};
+use rhai::{Array, Dynamic, Map};
 use tokio::time::Instant;
 
 use super::{ClientState, Left, NamespaceRecovery};
@@ -43,17 +43,31 @@ impl Left {
 }
 
 impl NamespaceRecovery {
-    /// Returns the log and the kept connections as plain data. `joins` is the position of the last join of a room.
-    pub(in crate::host::socketio) fn pack(&self, packing: &mut Packing<'_>, joins: u64) -> Dynamic {
+    /// Returns the log and the kept connections as plain data; `None` if there are none. `joins` is the position of the
+    /// last join of a room. Connections of an earlier process that were not taken in yet are passed on.
+    pub(in crate::host::socketio) fn pack(
+        &self,
+        packing: &mut Packing<'_>,
+        joins: u64,
+    ) -> Option<Map> {
         let (log, kept) = self.log_and_kept();
-        let sockets = kept.iter().map(|left| left.pack(packing)).collect();
+        let sockets: Array = kept.iter().map(|left| left.pack(packing)).collect();
         // Their connections are not needed any more.
-        kept.into_iter().for_each(|left| left.end());
-        Dynamic::from_map(Map::from([
+        kept.into_iter().for_each(Left::end);
+        let inherited = self.inherited.lock().take();
+        if log.is_unit() && sockets.is_empty() && inherited.is_none() {
+            return None;
+        }
+        let mut packed = Map::from([
             ("log".into(), log),
             ("joins".into(), packed_number(joins)),
-            ("sockets".into(), Dynamic::from_array(sockets)),
-        ]))
+            ("sockets".into(), sockets.into()),
+        ]);
+        if let Some(inherited) = inherited {
+            packed.insert("sockets".into(), inherited.sockets);
+            packed.insert("versions".into(), inherited.versions);
+        }
+        Some(packed)
     }
 
     /// Keeps the connections that an earlier process has kept, before the first client connects. `unpack` creates
@@ -87,28 +101,41 @@ impl NamespaceRecovery {
         self.has_taken_in.get_or_init(take_in).await;
     }
 
+    /// Returns the kept connections of an earlier process, as plain data, that are not taken in yet.
+    pub(in crate::host::socketio) fn inherited(&self) -> Option<Array> {
+        let inherited = self.inherited.lock();
+        let sockets = inherited.as_ref()?.sockets.clone();
+        drop(inherited);
+        sockets.into_array().ok()
+    }
+
     /// Returns the log as plain data, and removes the kept connections.
     fn log_and_kept(&self) -> (Dynamic, Vec<Left>) {
         let mut state = self.lock();
-        let log = state.log.pack();
+        let log = match state.log.last() {
+            0 => Dynamic::UNIT,
+            _ => state.log.pack(),
+        };
         let kept = state
             .clients
             .extract_if(|_, client| matches!(client, ClientState::Kept(_)));
-        let kept: Vec<_> = kept
+        let mut kept: Vec<_> = kept
             .filter_map(|(_, client)| match client {
                 ClientState::Kept(left) => Some(*left),
                 _ => None,
             })
             .collect();
         drop(state);
+        kept.sort_unstable_by_key(|left| left.number);
         kept.iter().for_each(|left| self.host.forget(left.number));
         (log, kept)
     }
 
     /// Keeps a connection of an earlier process, unless its time is over.
     fn keep_inherited(&self, socket: PackedSocket, connection: Arc<Connection>) {
-        let (number, _) = self.host.next();
-        let left = Box::new(Left::inherited(socket, connection, number));
+        let (number, latest) = self.host.next();
+        let mut left = Box::new(Left::inherited(socket, connection, number));
+        left.until = left.until.min(latest);
         match left.until > Instant::now() {
             true => self.put_back(left),
             false => left.end(),
