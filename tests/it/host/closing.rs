@@ -540,8 +540,10 @@ async fn an_instance_that_is_asked_for_while_the_host_closes_is_not_made() {
         .await
         .unwrap();
     second.send("40/room/2,").await;
-    let answer = second.until(|packet| packet.contains("/room/2,")).await;
-    assert!(answer.starts_with("44/room/2,"), "{answer}");
+    // Its transport closes. A client connects again by itself then, and does not after a refusal.
+    while let Some(packet) = second.next().await {
+        assert!(!packet.contains("/room/2,"), "{packet}");
+    }
     gate.open();
     soon("`close`", closing).await.unwrap();
     drop((first, second, running, host));

@@ -3,7 +3,6 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use parking_lot::Mutex;
 use rhai::{Dynamic, Map};
 
 use super::Dispatcher;
@@ -21,9 +20,6 @@ const RECOVERY: &str = "recovery";
 const UNIT: &str = "unit";
 /// Part that has the keys that are present.
 const PRESENT: &str = "present";
-
-/// Connections that an earlier process has kept, by the paths of their namespaces, which are not taken in yet.
-pub(super) type Prepared = Mutex<HashMap<Arc<str>, Vec<Option<Arc<Connection>>>>>;
 
 impl Dispatcher {
     /// Returns what a namespace leaves to the next process, as plain data; `None` if there is nothing. Its connections

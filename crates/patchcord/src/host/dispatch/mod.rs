@@ -14,15 +14,17 @@ mod slow_pool;
 mod steps;
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Weak, mpsc},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use rhai::Dynamic;
 use tokio::time::Instant;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use self::{handover::Prepared, keyed_limits::KeyedLimits, slow_pool::SlowPool};
+use self::{keyed_limits::KeyedLimits, slow_pool::SlowPool};
 use crate::{
     api::{self, Socket},
     connection::{Adopted, Clock, Connection, Data, Driver, Namespace, Phase, Turn, Work},
@@ -52,7 +54,8 @@ pub(crate) struct Dispatcher {
     keyed_limits: KeyedLimits,
     scripting: Arc<Scripting>,
     stored: Option<Arc<StoredData>>,
-    prepared: Prepared,
+    /// Connections that an earlier process has kept, by the paths of their namespaces, and that are not taken in yet.
+    prepared: Mutex<HashMap<Arc<str>, Vec<Option<Arc<Connection>>>>>,
     on_failure: OnFailure,
 }
 
@@ -166,7 +169,7 @@ impl Dispatcher {
             keyed_limits: KeyedLimits::default(),
             scripting,
             stored,
-            prepared: Prepared::default(),
+            prepared: Mutex::default(),
             on_failure,
         })
     }

@@ -35,11 +35,8 @@ impl StoredData {
     /// Reads what an earlier process has left. It blocks, when it is called first.
     pub(in crate::host) fn read_inherited(&self) -> &Inheritance {
         self.inherited.get_or_init(|| {
-            let records = StoreError::of_panic(|| self.store.load(HANDOVER));
-            let records = records.unwrap_or_else(|error| {
-                self.handover_failed(&error.to_string());
-                Vec::new()
-            });
+            // A store that cannot be read is announced when the data of a namespace is read from it.
+            let records = StoreError::of_panic(|| self.store.load(HANDOVER)).unwrap_or_default();
             let now = milliseconds(since_epoch());
             let records = records.into_iter().filter_map(|(path, record)| {
                 let record = Record::decode(&record);
