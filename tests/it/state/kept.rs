@@ -187,3 +187,40 @@ async fn flush_without_a_store_is_answered_at_once() {
     client.connect("").await;
     assert_eq!(ask(&mut client, "/", "order").await, "[null]");
 }
+
+#[tokio::test]
+async fn a_value_as_deep_as_it_may_be_comes_back() {
+    let answer = written_and_read(
+        r#"fn on_connection(socket) {
+            socket.on("write", || {
+                let value = 0;
+                for n in 0..120 { value = if n % 2 == 0 { [value] } else { #{ key: value } }; }
+                io.data.deep = value;
+                true
+            });
+            socket.on("read", || {
+                let value = io.data.deep;
+                let depth = 0;
+                while type_of(value) != "i64" {
+                    value = if type_of(value) == "array" { value[0] } else { value.key };
+                    depth += 1;
+                }
+                depth
+            });
+        }"#,
+    )
+    .await;
+    assert_eq!(answer, "[120]");
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_can_read_a_new_file() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.redb");
+    drop(RedbStore::open(&file).unwrap());
+    let mode = file.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}

@@ -66,11 +66,11 @@ impl Registered {
         let [listeners, timers, next, variables] = packed.as_slice() else {
             return None;
         };
-        let unpacker = Unpacker::new(version, named, &*variables.as_array_ref().ok()?);
+        let unpacker = Unpacker::new(version, named, &variables.as_array_ref().ok()?);
         let next = u32::try_from(next.as_int().ok()?).ok()?;
         Some(Self {
-            listeners: Listeners::unpack(&*listeners.as_array_ref().ok()?, &unpacker)?,
-            timers: Timers::unpack(&*timers.as_array_ref().ok()?, next, &unpacker, clock)?,
+            listeners: Listeners::unpack(&listeners.as_array_ref().ok()?, &unpacker)?,
+            timers: Timers::unpack(&timers.as_array_ref().ok()?, next, &unpacker, clock)?,
         })
     }
 

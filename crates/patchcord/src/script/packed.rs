@@ -223,7 +223,10 @@ impl<'a> Unpacker<'a> {
                 let number = u32::try_from(content.as_int().ok()?).ok()?;
                 Some(Dynamic::from(TimerHandle::new(number)))
             }
-            "map" => Some(self.map(&*content.as_map_ref().ok()?)),
+            "map" => {
+                let map = content.as_map_ref().ok()?;
+                Some(self.map(&map))
+            }
             "plain" => unpacked_value(content),
             "named" => (self.named)(content),
             _ => None,

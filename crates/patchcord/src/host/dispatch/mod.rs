@@ -40,6 +40,9 @@ use crate::{
 /// Callback for each failed call, with the version of the code that failed.
 pub(super) type OnFailure = Box<dyn Fn(&Connection, &Arc<Version>, &Diagnostic) + Send + Sync>;
 
+/// Connections of a namespace that an earlier process has kept; `None` in place of one that cannot be read.
+type Prepared = Vec<Option<Arc<Connection>>>;
+
 /// Runs the work items of connections. Each item becomes script calls.
 pub(crate) struct Dispatcher {
     me: Weak<Self>,
@@ -55,7 +58,7 @@ pub(crate) struct Dispatcher {
     scripting: Arc<Scripting>,
     stored: Option<Arc<StoredData>>,
     /// Connections that an earlier process has kept, by the paths of their namespaces, and that are not taken in yet.
-    prepared: Mutex<HashMap<Arc<str>, Vec<Option<Arc<Connection>>>>>,
+    prepared: Mutex<HashMap<Arc<str>, Prepared>>,
     on_failure: OnFailure,
 }
 

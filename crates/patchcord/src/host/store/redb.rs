@@ -1,6 +1,9 @@
 //! Store in one file, by redb.
 
+#[cfg(unix)]
+use std::os::unix::fs::OpenOptionsExt;
 use std::{
+    fs::OpenOptions,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -143,8 +146,20 @@ impl RedbStore {
     }
 }
 
+/// Creates a file that only its owner can read, unless it exists: the data of clients is in it, and the secrets with which
+/// they come back after a restart.
+fn create_private(file: &Path) {
+    let mut private = OpenOptions::new();
+    private.write(true).create_new(true);
+    #[cfg(unix)]
+    private.mode(0o600);
+    // The file may exist. Any other error is found again when it is opened.
+    let _ = private.open(file);
+}
+
 /// Opens a file. Waits as long as another process uses it, up to `timeout`.
 fn open(file: &Path, timeout: Duration) -> Result<Database, StoreError> {
+    create_private(file);
     let begun = Instant::now();
     loop {
         match Database::create(file) {

@@ -77,8 +77,7 @@ struct Left {
     left_at: u64,
     number: u64,
     until: Instant,
-    #[allow(dead_code, reason = "a guard")]
-    keeping: Keeping,
+    _keeping: Keeping,
 }
 
 impl Left {
@@ -248,7 +247,7 @@ impl NamespaceRecovery {
             left_at: state.log.last(),
             number: 0,
             until: Instant::now(),
-            keeping: connection.namespace().keep(),
+            _keeping: connection.namespace().keep(),
         };
         state
             .clients

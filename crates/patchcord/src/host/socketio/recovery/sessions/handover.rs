@@ -15,7 +15,7 @@ impl Left {
     /// Creates the state of a socket of an earlier process, with its connection.
     fn inherited(packed: PackedSocket, connection: Arc<Connection>, number: u64) -> Self {
         Self {
-            keeping: connection.namespace().keep(),
+            _keeping: connection.namespace().keep(),
             connection,
             identity: packed.identity,
             rooms: packed.rooms,
