@@ -84,7 +84,11 @@ fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
 
 #[test]
 fn values_of_any_depth_come_back_from_a_store() {
-    for leaf in [Dynamic::from(1), "text".into(), Dynamic::from_blob(vec![1])] {
+    for leaf in [
+        Dynamic::from_int(1),
+        "text".into(),
+        Dynamic::from_blob(vec![1]),
+    ] {
         let mut value = leaf;
         for level in 0..super::MAX_DEPTH {
             value = match level % 2 {
