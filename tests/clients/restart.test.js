@@ -227,10 +227,10 @@ describe("restart of the program", () => {
     const server = await serveStored(t, ["--presence-grace", "1s"]);
     const ada = await connect(t, server.url, "/", AGAIN);
     const bob = await connect(t, server.url, "/", AGAIN);
-    ada.emit("name", "Ada");
-    bob.emit("name", "Bob");
-    await ada.ask("state");
-    await bob.ask("state");
+    for (const [client, name] of [[ada, "Ada"], [bob, "Bob"]]) {
+      client.emit("name", name);
+      await server.printed(new RegExp(`present ${name}`));
+    }
     bob.socket.io.reconnection(false);
     const from = server.output.length;
     await restart(server, [ada]);

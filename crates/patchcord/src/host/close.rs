@@ -13,7 +13,7 @@ use super::Host;
 impl Host {
     /// Closes the host: disconnects every client and rejects new ones. Scripts receive the reason
     /// `server shutting down`. Returns when all script calls have ended and all queued data was sent, or after
-    /// [`TransportOptions::drain_timeout`] at the latest. A closed host cannot serve again.
+    /// [`TransportOptions::drain_timeout`](super::TransportOptions::drain_timeout) at the latest. A closed host cannot serve again.
     ///
     /// ```no_run
     /// # async fn run(
