@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Manager } from "socket.io-client";
-import { serve } from "./server.js";
+import { deferred, serve } from "./server.js";
 
 const MAIN = `
 fn on_connection(socket) {
@@ -20,6 +20,13 @@ fn on_connection(socket) {
 
 /** Time between two words of a client, in milliseconds. */
 const PAUSE_MS = 1000;
+
+/** Waits for an event, but not forever. */
+function next(socket, event) {
+  const { promise, resolve } = deferred(() => `no event \`${event}\` for ${socket.id}`);
+  socket.once(event, resolve);
+  return promise;
+}
 
 class Talker {
   said = 0;
@@ -39,7 +46,7 @@ class Talker {
   }
 
   connected() {
-    return this.socket.connected ? Promise.resolve() : new Promise((resolve) => this.socket.once("connect", resolve));
+    return this.socket.connected ? Promise.resolve() : next(this.socket, "connect");
   }
 
   talk() {
@@ -53,7 +60,7 @@ class Talker {
   /** Stops, and waits until everything that was said has come back. */
   async finish() {
     clearTimeout(this.timer);
-    while (this.heard < this.said && this.wrong.length === 0) await new Promise((resolve) => this.socket.once("said", resolve));
+    while (this.heard < this.said && this.wrong.length === 0) await next(this.socket, "said");
   }
 }
 
@@ -64,13 +71,8 @@ async function newcomers(url, until) {
   while (!until()) {
     const manager = new Manager(url, { transports: ["websocket"], reconnection: true, reconnectionDelay: 50 });
     const socket = manager.socket("/");
-    await new Promise((resolve) => {
-      socket.once("connect", resolve);
-      socket.on("connect_error", (error) => {
-        failures.push(error.message);
-        if (!socket.active) resolve();
-      });
-    });
+    socket.on("connect_error", (error) => failures.push(error.message));
+    await next(socket, "connect");
     connects += 1;
     manager._close();
   }
@@ -95,7 +97,7 @@ export async function run(t, count, restarts, report = () => {}) {
   const coming = newcomers(server.url, () => stop);
   for (let n = 0; n < restarts; n += 1) {
     const begun = performance.now();
-    const gone = talkers.map((talker) => new Promise((resolve) => talker.socket.once("disconnect", resolve)));
+    const gone = talkers.map((talker) => next(talker.socket, "disconnect"));
     const from = server.output.length;
     server.signal("SIGUSR2");
     await server.printed(/listening on/, from);

@@ -60,6 +60,7 @@ fn on_connection(socket) {
     socket.on("sign up", |name| { io.data.push("sign ups", #{ name: name, id: socket.id }, 10); });
     socket.on("signed", || io.data.signed);
     socket.on("call", |name| { io.data.push("calls", name, 10); });
+    socket.on("flood", || { for n in 0..10 { socket.emit("news", blob(1_500_000)); } print("flooded"); });
     socket.on("matches", |word| pattern.is_match(word));
     socket.on("friend", |id| { friend = io.socket(id); });
     socket.on("greet", || { friend.emit("news", \`from \${socket.id}\`); });
@@ -83,10 +84,10 @@ fn on_disconnect(socket, reason) { print(\`gone: \${reason}\`); io.emit("news", 
 const FILES = { "main.rhai": MAIN, "other.rhai": MAIN, "room/{id}.rhai": MAIN };
 
 /** Serves with a store of its own. */
-async function serveStored(t, args = [], recovery = "1m") {
+async function serveStored(t, args = [], { recovery = "1m", files = FILES } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "patchcord-store-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
-  return serve(t, FILES, ["--data", join(folder, "state.redb"), "--recovery", recovery, ...args]);
+  return serve(t, files, ["--data", join(folder, "state.redb"), "--recovery", recovery, ...args]);
 }
 
 const AGAIN = { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 100 };
@@ -328,7 +329,43 @@ describe("restart of the program", () => {
     assert.equal((await ada.ask("state"))[0].score, 1);
   });
 
-  test("keys that were absent stay so, and a client that does not read delays nothing", async (t) => {
+  test("what one process leaves does not displace what the next one leaves", async (t) => {
+    // Without `on_load`, nothing takes over what the hooks of presence have left.
+    const main = `
+      fn on_present(key, meta) { print(\`present \${key}\`); }
+      fn on_connection(socket) {
+          let score = 0;
+          socket.on("name", |name| { socket.present(name); });
+          socket.on("win", || { score += 1; score });
+      }`;
+    const server = await serveStored(t, ["--presence-grace", "1h"], { files: { "main.rhai": main } });
+    const ada = await connect(t, server.url, "/", AGAIN);
+    const { id } = ada.socket;
+    ada.emit("name", "Ada");
+    await server.printed(/present Ada/);
+    for (let n = 1; n <= 4; n += 1) {
+      assert.deepEqual(await ada.ask("win"), [n]);
+      await restart(server, [ada]);
+      assert.equal(ada.socket.id, id);
+    }
+  });
+
+  test("a client that does not read takes nothing from the others", async (t) => {
+    const server = await serveStored(t, ["--drain-timeout", "4s"]);
+    const [ada, bob] = [await connect(t, server.url, "/", AGAIN), await connect(t, server.url, "/", { reconnection: false })];
+    const { id } = ada.socket;
+    ada.emit("win", "one");
+    await ada.ask("state");
+    bob.manager.engine.transport.ws._socket.pause();
+    bob.emit("flood");
+    // The network has accepted what it can hold, and the rest waits.
+    await server.printed(/flooded/);
+    await restart(server, [ada]);
+    assert.equal(ada.socket.id, id);
+    assert.equal((await ada.ask("state"))[0].score, 1);
+  });
+
+  test("keys that were absent stay so", async (t) => {
     const server = await serveStored(t, ["--presence-grace", "0s"]);
     const [ada, bob] = [await connect(t, server.url, "/", { reconnection: false }), await connect(t, server.url, "/", AGAIN)];
     ada.emit("name", "Ada");
@@ -341,8 +378,8 @@ describe("restart of the program", () => {
     assert.doesNotMatch(server.output.slice(from), /absent Ada/);
   });
 
-  test("the state is used once, and only within the time", async (t) => {
-    const server = await serveStored(t, [], "1s");
+  test("clients begin anew when the time is over", async (t) => {
+    const server = await serveStored(t, [], { recovery: "1s" });
     const ada = await connect(t, server.url, "/", { reconnection: false });
     const { id } = ada.socket;
     await server.stop();

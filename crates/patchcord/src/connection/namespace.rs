@@ -569,7 +569,7 @@ impl Namespace {
     /// Returns the registrations of the unit as plain data for the next process; `()` if there are none.
     pub fn pack_unit(&self, packing: &mut Packing<'_>) -> Dynamic {
         let own = self.own.lock().clone();
-        own.map_or(Dynamic::UNIT, |own| own.pack_unit(packing))
+        own.map_or(Dynamic::UNIT, |own| own.pack_registered(packing))
     }
 
     /// Stores the effects of a version on what `on_load` has created, until the reload asks for them.

@@ -76,11 +76,7 @@ impl Handler {
     }
 
     /// Creates the callable for a function pointer with the code of `version`.
-    pub(super) fn of_version(fn_ptr: FnPtr, version: &Arc<Version>) -> Self {
-        Self::build(fn_ptr, version.clone())
-    }
-
-    fn build(fn_ptr: FnPtr, version: Arc<Version>) -> Self {
+    pub(super) fn build(fn_ptr: FnPtr, version: Arc<Version>) -> Self {
         let definition = version.definition(fn_ptr.fn_name(), fn_ptr.curry().len());
         let origin = version.origin(fn_ptr.fn_name());
         let earlier = origin.map(|(origin, _)| origin);

@@ -186,7 +186,7 @@ impl<'a> Unpacker<'a> {
     pub fn handler(&self, packed: &Dynamic) -> Option<Handler> {
         let value = self.value(packed);
         let function = value.read_lock::<FnPtr>()?.clone();
-        Some(Handler::of_version(function, self.version))
+        Some(Handler::build(function, self.version.clone()))
     }
 
     fn value(&self, packed: &Dynamic) -> Dynamic {

@@ -10,6 +10,9 @@ use crate::{
     value::{packed_value, unpacked_value},
 };
 
+/// Key of the registrations of a kept connection.
+const REGISTERED: &str = "registered";
+
 impl Connection {
     /// Returns a kept connection as plain data.
     pub fn pack(&self, packing: &mut Packing<'_>) -> Dynamic {
@@ -20,13 +23,13 @@ impl Connection {
             .map(|(key, meta)| (key.as_str().into(), meta.clone()))
             .collect();
         let first = state.data_at_handshake.as_deref().cloned();
-        let registered = packing.registered(&state.registered, state.version.as_ref());
+        drop(state);
         Dynamic::from_map(Map::from([
             ("id".into(), (&**self.id()).into()),
             ("data".into(), self.pack_data()),
             ("first_data".into(), packed_map(first.unwrap_or_default())),
             ("present".into(), packed_map(present)),
-            ("registered".into(), registered),
+            (REGISTERED.into(), self.pack_registered(packing)),
         ]))
     }
 
@@ -71,16 +74,11 @@ impl Connection {
         Some(connection)
     }
 
-    /// Sets the registrations of a connection of [`Connection::unpack`]. If they cannot be unpacked, `on_connection` runs
-    /// for its client as for a new one.
-    pub fn unpack_registered(&self, packed: &Dynamic, unpacking: &Unpacking<'_>) {
+    /// Does the same as [`Connection::unpack_registered`], for a connection of [`Connection::unpack`] and its plain data.
+    pub fn unpack_kept(&self, packed: &Dynamic, unpacking: &Unpacking<'_>) {
         let packed = packed.as_map_ref().ok();
-        let packed = packed.as_ref().and_then(|packed| packed.get("registered"));
-        let clock = self.namespace.driver().clock();
-        let unpacked = packed.and_then(|packed| unpacking.registered(packed, clock));
-        if let Some((registered, version)) = unpacked {
-            let mut state = self.state();
-            (state.registered, state.version) = (registered, Some(version));
+        if let Some(packed) = packed.as_ref().and_then(|packed| packed.get(REGISTERED)) {
+            self.unpack_registered(packed, unpacking);
         }
     }
 
@@ -89,23 +87,22 @@ impl Connection {
         self.state().registered.timers.stop();
     }
 
-    /// Returns the registrations of the unit of a namespace as plain data.
-    pub fn pack_unit(&self, packing: &mut Packing<'_>) -> Dynamic {
+    /// Returns the registrations as plain data.
+    pub fn pack_registered(&self, packing: &mut Packing<'_>) -> Dynamic {
         let state = self.state();
         packing.registered(&state.registered, state.version.as_ref())
     }
 
-    /// Sets, for the unit of a namespace, the registrations that [`Connection::pack_unit`] has packed, and the version that
-    /// they had. Returns `false` if they cannot be unpacked.
-    pub fn unpack_unit(&self, packed: &Dynamic, unpacking: &Unpacking<'_>) -> bool {
+    /// Sets the registrations that [`Connection::pack_registered`] has packed, and the version that they had. Returns
+    /// `false` if they cannot be unpacked; then `on_connection` or `on_load` runs as for the first time.
+    pub fn unpack_registered(&self, packed: &Dynamic, unpacking: &Unpacking<'_>) -> bool {
         let clock = self.namespace.driver().clock();
-        let unpacked = unpacking.registered(packed, clock);
-        let is_unpacked = unpacked.is_some();
-        if let Some((registered, version)) = unpacked {
-            let mut state = self.state();
-            (state.registered, state.version) = (registered, Some(version));
-        }
-        is_unpacked
+        let Some((registered, version)) = unpacking.registered(packed, clock) else {
+            return false;
+        };
+        let mut state = self.state();
+        (state.registered, state.version) = (registered, Some(version));
+        true
     }
 
     /// Replaces the values that could not be packed by those of `fresh`, which the same text has registered.

@@ -22,9 +22,9 @@ const UNIT: &str = "unit";
 const PRESENT: &str = "present";
 
 impl Dispatcher {
-    /// Returns what a namespace leaves to the next process, as plain data; `None` if there is nothing. Its connections
-    /// are kept, or have ended. `present` has the keys that are present, with their metas.
-    pub(in crate::host) fn pack(&self, namespace: &Namespace, present: Map) -> Option<Dynamic> {
+    /// Returns what a namespace leaves to the next process, as plain data, in parts. Its connections are kept, or have
+    /// ended. `present` has the keys that are present, with their metas.
+    pub(in crate::host) fn pack(&self, namespace: &Namespace, present: Map) -> Map {
         let mut packing = Packing::new(&api::name_handle);
         let recovery = namespace.link().and_then(|link| link.pack(&mut packing));
         let recovery = recovery.map(|mut recovery| {
@@ -42,10 +42,9 @@ impl Dispatcher {
             (PRESENT, present),
         ];
         let parts = parts.into_iter();
-        let parts: Map = parts
+        parts
             .filter_map(|(name, part)| Some((name.into(), part?)))
-            .collect();
-        (!parts.is_empty()).then(|| parts.into())
+            .collect()
     }
 
     /// Returns what an earlier process has left of the clients of a namespace. Called once for each namespace.
@@ -69,7 +68,7 @@ impl Dispatcher {
         self.unpacking(namespace, versions, &connections, |unpacking| {
             for (packed, connection) in packed.iter().zip(&connections) {
                 if let Some(connection) = connection {
-                    connection.unpack_registered(packed, unpacking);
+                    connection.unpack_kept(packed, unpacking);
                 }
             }
         });
@@ -116,7 +115,7 @@ impl Dispatcher {
         let connections = self.prepare(namespace);
         let mut is_unpacked = false;
         self.unpacking(namespace, versions, &connections, |unpacking| {
-            is_unpacked = unit.unpack_unit(packed, unpacking);
+            is_unpacked = unit.unpack_registered(packed, unpacking);
         });
         is_unpacked
     }

@@ -64,7 +64,6 @@ impl HostState {
         }
         // After this, clients that read have received everything that was sent to them.
         self.lifecycle.writes.wait().await;
-        self.namespaces.clear();
         drop(gate);
         permit.forget();
     }
@@ -113,11 +112,11 @@ impl HostState {
                 let present = present.get(path).cloned().unwrap_or_default();
                 // One namespace must not take the others with it.
                 let pack = AssertUnwindSafe(|| dispatcher.pack(&namespace, present));
-                if let Ok(Some(parts)) = catch_unwind(pack) {
-                    stored.hand_over(path, &parts, time);
-                }
+                stored.hand_over(path, catch_unwind(pack).unwrap_or_default(), time);
             }
-            stored.pass_on(time);
+            for path in stored.unused_paths() {
+                stored.hand_over(&path, Map::new(), time);
+            }
         };
         // It does not panic.
         let _ = tokio::task::spawn_blocking(write).await;

@@ -1,15 +1,12 @@
 //! State that a process leaves to the next one in the store: one record for each namespace.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use rhai::Dynamic;
+use rhai::{Dynamic, Map};
 
 use super::{Inheritance, Record, StoreChange, StoreError, StoredData};
-use crate::event::HostEvent;
+use crate::{api, event::HostEvent};
 
 /// Name in the store under which the records are. Paths of namespaces begin with a slash.
 const HANDOVER: &str = "handover";
@@ -37,7 +34,7 @@ impl StoredData {
         self.inherited.get_or_init(|| {
             // A store that cannot be read is announced when the data of a namespace is read from it.
             let records = StoreError::of_panic(|| self.store.load(HANDOVER)).unwrap_or_default();
-            let now = milliseconds(since_epoch());
+            let now = api::now();
             let records = records.into_iter().filter_map(|(path, record)| {
                 let record = Record::decode(&record);
                 let record = record
@@ -75,22 +72,26 @@ impl StoredData {
         }
     }
 
-    /// Writes what a namespace leaves to the next process, for at most `time`. It blocks.
-    pub(in crate::host) fn hand_over(&self, path: &Arc<str>, parts: &Dynamic, time: Duration) {
-        let deadline = milliseconds(since_epoch() + time);
-        let record = Record::encode(parts, Some(deadline));
-        let change = StoreChange::new(HANDOVER, path.clone(), Some(record));
+    /// Writes what a namespace leaves to the next process, for at most `time`. Parts that an earlier process has left,
+    /// and that nothing has used since then, go with it. It blocks.
+    pub(in crate::host) fn hand_over(&self, path: &str, parts: Map, time: Duration) {
+        let unused = self.read_inherited().lock().remove(path);
+        let mut all = unused.unwrap_or_default();
+        all.extend(parts);
+        if all.is_empty() {
+            return;
+        }
+        let time = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let record = Record::encode(&all.into(), Some(api::now().saturating_add(time)));
+        let change = StoreChange::new(HANDOVER, path, Some(record));
         if let Err(error) = StoreError::of_panic(|| self.store.write(&[change])) {
             self.handover_failed(&error.to_string());
         }
     }
 
-    /// Writes what an earlier process has left of namespaces that nobody has used since then. It blocks.
-    pub(in crate::host) fn pass_on(&self, time: Duration) {
-        let unused = std::mem::take(&mut *self.read_inherited().lock());
-        for (path, parts) in unused.into_iter().filter(|(_, parts)| !parts.is_empty()) {
-            self.hand_over(&path.into(), &parts.into(), time);
-        }
+    /// Returns the paths of namespaces of which nothing that an earlier process has left was used.
+    pub(in crate::host) fn unused_paths(&self) -> Vec<String> {
+        self.read_inherited().lock().keys().cloned().collect()
     }
 
     fn handover_failed(&self, error: &str) {
@@ -102,14 +103,4 @@ impl StoredData {
             unsaved: 0,
         });
     }
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
-fn milliseconds(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,16 +1,13 @@
 //! Plain data of the log and the kept connections of one namespace, which an earlier process has left. All times are those
 //! of the wall clock.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use rhai::{Dynamic, INT};
 use tokio::time::Instant;
 
 use super::{identity::Identity, log::Rooms};
-use crate::connection::text_of;
+use crate::{api, connection::text_of};
 
 /// Log and kept connections that an earlier process has left.
 #[derive(Debug, Default)]
@@ -82,27 +79,22 @@ pub(super) fn number(packed: &Dynamic) -> Option<u64> {
 /// Returns a moment as plain data: milliseconds since 1970.
 pub(super) fn packed_instant(moment: Instant) -> Dynamic {
     let now = Instant::now();
-    let (until, since) = (
-        moment.saturating_duration_since(now),
-        now.saturating_duration_since(moment),
-    );
-    let time = since_epoch() + until;
-    let time = time.saturating_sub(since);
-    packed_number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    let ahead = milliseconds(moment.saturating_duration_since(now));
+    let ago = milliseconds(now.saturating_duration_since(moment));
+    (api::now() + ahead - ago).into()
 }
 
 /// Returns a moment of plain data.
 pub(super) fn instant(packed: &Dynamic) -> Option<Instant> {
-    let time = Duration::from_millis(number(packed)?);
-    let (now, since_epoch) = (Instant::now(), since_epoch());
-    match time.checked_sub(since_epoch) {
-        Some(until) => now.checked_add(until),
-        None => Some(now.checked_sub(since_epoch - time).unwrap_or(now)),
+    let ahead = packed.as_int().ok()?.checked_sub(api::now())?;
+    let distance = Duration::from_millis(ahead.unsigned_abs());
+    let now = Instant::now();
+    match ahead < 0 {
+        true => Some(now.checked_sub(distance).unwrap_or(now)),
+        false => now.checked_add(distance),
     }
 }
 
-fn since_epoch() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
+fn milliseconds(time: Duration) -> INT {
+    INT::try_from(time.as_millis()).unwrap_or(INT::MAX / 4)
 }
