@@ -205,6 +205,24 @@ describe("restart of the program", () => {
     assert.deepEqual({ score, words, ticks }, { score: 11, words: ["one", "two"], ticks: 7 });
   });
 
+  test("`on_reload` after an edit that was made meanwhile has the values of the variables", async (t) => {
+    const main = `
+      fn on_reload(socket, before) { print(\`before \${before.vars.to_json()}\`); }
+      fn on_connection(socket) {
+          let pattern = [re("^w"), 1];
+          let score = 0;
+          socket.on("win", || { score += 1; if pattern[0].is_match("word") { score } else { -1 } });
+      }`;
+    const server = await serveStored(t, [], { files: { "main.rhai": main } });
+    const ada = await connect(t, server.url, "/", AGAIN);
+    assert.deepEqual(await ada.ask("win"), [1]);
+    const from = server.output.length;
+    await restart(server, [ada], "SIGTERM", () => server.edit("main.rhai", (text) => text.replace("score += 1", "score += 10")));
+    const [, vars] = await server.printed(/before (.*)/, from);
+    assert.deepEqual(JSON.parse(vars), { score: 1 });
+    assert.deepEqual(await ada.ask("win"), [11]);
+  });
+
   test("values that exist in one process only are created again", async (t) => {
     const server = await serveStored(t);
     const ada = await connect(t, server.url, "/", AGAIN);

@@ -1,4 +1,4 @@
-//! What the program tells systemd.
+//! Notifications to systemd.
 
 use std::os::unix::net::UnixDatagram;
 

@@ -49,8 +49,8 @@ use crate::script::{Handler, Handles, Swap, Swapped, Use, Version, captured};
 pub struct Connection {
     namespace: Arc<Namespace>,
     phase: phase::Current,
-    /// `true` once the server ends, and everything that the client sent before is handled.
-    has_said_farewell: AtomicBool,
+    /// `true` once the session is shut down, and everything that the client sent before is handled.
+    is_shutting_down: AtomicBool,
     /// `true` once the server has removed the connection from the namespace: waiting events are no longer handled.
     cut: AtomicBool,
     /// Bits of the internal events for which the connection has had listeners: see [`bit`].
@@ -104,6 +104,8 @@ struct ConnectionState {
     /// Rooms and keys of `socket.data` that an edit has not changed, because they already were in the state that its
     /// code creates.
     past: Past,
+    /// `true` if an earlier process has packed the registrations, and their lost values are not replaced yet.
+    may_have_lost_values: bool,
     /// Signal to asynchronous functions that the connection has ended; `None` if none of them is waiting for it.
     cancellation: Option<CancellationToken>,
     /// Number of asynchronous functions for whose results closures wait.
@@ -175,7 +177,7 @@ impl Connection {
             }),
             returns: AtomicU32::new(0),
             may_return: AtomicBool::new(false),
-            has_said_farewell: AtomicBool::new(false),
+            is_shutting_down: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             listens: AtomicU8::new(0),
             slow: AtomicBool::new(false),

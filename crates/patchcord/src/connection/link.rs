@@ -59,14 +59,14 @@ pub trait Link: fmt::Debug + Send + Sync {
     /// Leaves a room.
     fn leave(&self, room: &str);
 
-    /// Returns `true` if [`Link::say_farewell`] ends the session of the client.
-    fn says_farewell(&self) -> bool {
+    /// Returns `true` if [`Link::shut_down`] ends the session of the client.
+    fn can_shut_down(&self) -> bool {
         false
     }
 
     /// Ends the session of the client, because the server ends, for a reason in Node's wording, once all sockets of the
     /// session have called this method. The disconnect is then handled as a separate work item.
-    fn say_farewell(&self, _reason: &'static str) {}
+    fn shut_down(&self, _reason: &'static str) {}
 
     /// Leaves every room.
     fn leave_all(&self);

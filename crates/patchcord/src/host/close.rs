@@ -1,5 +1,4 @@
-//! End of a host, and the beginning of the next one: clients are told, scripts run to their end, and what they leave to
-//! the next process is written to the store.
+//! `Host::close`, with its time limits, and the state that the next process reads from the store.
 
 use std::sync::{
     Arc,

@@ -7,6 +7,7 @@ use rhai::{Dynamic, Identifier, Map};
 use super::{Connection, recovery::KeptPresence};
 use crate::{
     connection::{Client, Namespace, Packing, Phase, Registered, Unpacking, handover::text_of},
+    script::release_lost,
     value::{packed_value, unpacked_value},
 };
 
@@ -102,12 +103,26 @@ impl Connection {
         };
         let mut state = self.state();
         (state.registered, state.version) = (registered, Some(version));
+        state.may_have_lost_values = true;
         true
+    }
+
+    /// Returns `true` if values of the registrations could not be packed, and are not restored yet.
+    pub fn may_have_lost_values(&self) -> bool {
+        self.state().may_have_lost_values
+    }
+
+    /// Does the same as [`Connection::replace_lost`] with the registrations of a draft, which are not used any more.
+    pub fn restore_lost(&self, draft: &Registered) {
+        self.replace_lost(draft);
+        release_lost(draft.handlers(), self.state().registered.handlers());
     }
 
     /// Replaces the values that could not be packed by those of `fresh`, which the same text has registered.
     pub fn replace_lost(&self, fresh: &Registered) {
-        self.state().registered.replace_lost(fresh);
+        let mut state = self.state();
+        state.registered.replace_lost(fresh);
+        state.may_have_lost_values = false;
     }
 }
 

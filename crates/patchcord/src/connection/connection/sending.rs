@@ -153,16 +153,16 @@ impl Connection {
 
     /// Ends the session of the client, because the server ends. Called in the connection's turn, so that everything that
     /// the client has sent before is handled and answered.
-    pub fn say_farewell(&self, reason: &'static str) {
-        self.has_said_farewell.store(true, Ordering::Relaxed);
+    pub fn shut_down(&self, reason: &'static str) {
+        self.is_shutting_down.store(true, Ordering::Relaxed);
         if let Some(link) = self.link() {
-            link.say_farewell(reason);
+            link.shut_down(reason);
         }
     }
 
     /// Returns `true` if no ack reaches the client any more.
-    pub fn has_said_farewell(&self) -> bool {
-        self.has_said_farewell.load(Ordering::Relaxed)
+    pub fn is_shutting_down(&self) -> bool {
+        self.is_shutting_down.load(Ordering::Relaxed)
     }
 
     /// Returns `true` if the client is about to be disconnected.

@@ -37,6 +37,11 @@ impl Dispatcher {
             self.on_connection(connection, new);
             return;
         };
+        if connection.may_have_lost_values() {
+            let draft = Draft::new(api::freeze(), connection.tape().as_deref(), None);
+            let (same, _) = drafts::run(connection, &old, Hook::Connection, draft);
+            connection.restore_lost(&same.registered);
+        }
         // The client may have been away during an edit.
         self.adopt(connection);
         if new.starts_over() && !Arc::ptr_eq(&old, &new) {
@@ -44,7 +49,6 @@ impl Dispatcher {
         }
         let draft = Draft::new(api::freeze(), connection.tape().as_deref(), None);
         let (base, _) = drafts::run(connection, &new, Hook::Connection, draft);
-        connection.replace_lost(&base.registered);
         let before = connection.begin_again();
         self.on_connection(connection, new);
         let turn = Turn::new(connection.clone());

@@ -63,7 +63,7 @@ impl Dispatcher {
             return;
         }
         // The client learns that the event was not received: its ack fails.
-        if event.ack.is_some() && connection.has_said_farewell() {
+        if event.ack.is_some() && connection.is_shutting_down() {
             return;
         }
         self.announcer.counters().events_received.add();

@@ -1,5 +1,5 @@
-//! Close of a host, in its order: clients are told, scripts run to their end, and what they leave to the next process is
-//! written to the store.
+//! Graceful shutdown of a host, step by step: closes the sessions of its clients, waits for the hooks of their disconnects,
+//! and writes the state for the next process to the store.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ use crate::{
     host::lifecycle::SHUTTING_DOWN,
 };
 
-/// Maximum number of slices in which clients are told that the server ends.
+/// Maximum number of slices in which the sessions of clients are closed.
 const SLICES: u32 = 50;
 
 /// Keys that are present in each namespace, with their metas, by its path.
@@ -79,10 +79,10 @@ impl HostState {
             for connection in slice {
                 connection.hold_until_left(Box::new(self.lifecycle.work.token()));
                 let link = connection.link();
-                let says_farewell = link.as_ref().is_some_and(|link| link.says_farewell());
+                let can_shut_down = link.as_ref().is_some_and(|link| link.can_shut_down());
                 let leaving = connection.clone();
-                connection.post_elsewhere(match says_farewell {
-                    true => Work::Visit(Visit::new(move || leaving.say_farewell(SHUTTING_DOWN))),
+                connection.post_elsewhere(match can_shut_down {
+                    true => Work::Visit(Visit::new(move || leaving.shut_down(SHUTTING_DOWN))),
                     false => Work::Disconnect(SHUTTING_DOWN),
                 });
                 links.extend(link);

@@ -9,9 +9,9 @@
 //! disconnected.
 
 mod cutoff;
-mod farewell;
 mod incoming;
 mod polled;
+mod shutdown;
 
 use std::{
     io::{self, IoSlice},
@@ -179,11 +179,11 @@ pub(super) struct State {
     /// `true` after socketioxide has closed the WebSocket.
     has_closed: bool,
     /// `true` if no CONNECT is answered any more, because the server ends.
-    refuses_all: bool,
-    /// Number of sockets that have said that the server ends.
-    farewells: usize,
-    /// `true` after the client was told that the server ends. From then on, nothing is sent to it.
-    has_said_farewell: bool,
+    refuses_connects: bool,
+    /// Number of sockets for which [`Wire::shut_down`] was called.
+    shut_down_sockets: usize,
+    /// `true` once the close of a graceful shutdown has begun. From then on, nothing else is sent to the client.
+    is_shutting_down: bool,
     /// Number of pings that the client has not answered.
     unanswered_pings: u32,
     /// `true` while the client has not answered the last ping, which precedes the end of the session.
@@ -337,7 +337,7 @@ impl Wire {
         greeting: Greeting<'_>,
     ) -> Option<Hold> {
         let mut state = self.lock();
-        if state.is_mute() || state.ending {
+        if state.is_write_closed() || state.ending {
             return None;
         }
         let answer = packet::connected(namespace, socket.id(), greeting.pid);
@@ -390,7 +390,7 @@ impl Wire {
     /// waits. Returns `false` if the client has disconnected.
     pub(in crate::host) fn send(self: &Arc<Self>, frames: impl Into<Frames>) -> bool {
         let mut state = self.lock();
-        if state.is_mute() {
+        if state.is_write_closed() {
             return false;
         }
         state.queue.push(frames);
@@ -404,7 +404,7 @@ impl Wire {
     /// [`Wire::write_waiting`], because nothing else writes the frames soon.
     pub(in crate::host) fn queue(self: &Arc<Self>, frames: impl Into<Frames>) -> bool {
         let mut state = self.lock();
-        if state.is_mute() {
+        if state.is_write_closed() {
             return false;
         }
         state.queue.push(frames);
@@ -429,7 +429,7 @@ impl Wire {
     /// Sends a text packet.
     pub(super) fn send_text(self: &Arc<Self>, text: &[u8]) {
         let mut state = self.lock();
-        if state.is_mute() {
+        if state.is_write_closed() {
             return;
         }
         state.push_text(text);
@@ -455,7 +455,7 @@ impl Wire {
         if state.dead {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if state.is_mute() {
+        if state.is_write_closed() {
             return Ok(());
         }
         for frame in server_frames::all(bytes) {
@@ -473,7 +473,7 @@ impl Wire {
                     state.queue.push_slice(frame);
                 }
                 Frame::Refused(namespace) => {
-                    if !state.refuses_all {
+                    if !state.refuses_connects {
                         state.queue.push_slice(frame);
                     }
                     // The CONNECT does not end sooner, because socketioxide would have ignored another CONNECT until
@@ -903,7 +903,7 @@ impl Future for Drain {
         }
         state.draining = false;
         state.drainer = None;
-        state.end_writing();
+        state.shut_down_write();
         state.ticket = None;
         if state.ending || state.closing && state.unwritten_ends == 0 {
             state.abort_now(None);

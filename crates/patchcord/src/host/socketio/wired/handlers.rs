@@ -232,7 +232,7 @@ impl<A: Adapter> ConnectHandler<A, HostMarker> for Connects {
             let accepted = self.accept(&socket, wire, auth.as_ref()).await;
             let context = self.context.upgrade();
             if accepted.is_err() && context.is_none_or(|one| one.namespaces.is_closing()) {
-                wire.refuse_all();
+                wire.refuse_connects();
             }
             accepted.map_err(|reason| Box::new(reason) as _)
         })

@@ -97,12 +97,12 @@ impl<A: Adapter> Link for WireLink<A> {
         self.member.wire.close();
     }
 
-    fn says_farewell(&self) -> bool {
+    fn can_shut_down(&self) -> bool {
         true
     }
 
-    fn say_farewell(&self, reason: &'static str) {
-        self.member.wire.say_farewell(reason);
+    fn shut_down(&self, reason: &'static str) {
+        self.member.wire.shut_down(reason);
     }
 
     fn is_stalled(&self) -> bool {

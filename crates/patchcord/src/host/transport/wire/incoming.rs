@@ -38,7 +38,7 @@ impl Wire {
                 Ok(message) => self.message(packet, message),
                 Err(_) => self.malformed("a text that is not UTF-8"),
             },
-            Some((&PONG, _)) if self.has_answered_farewell() => {}
+            Some((&PONG, _)) if self.receive_pong() => {}
             Some((&PONG, _)) => {
                 self.is_within_rate();
                 let is_late = |partial: &Partial| partial.since.elapsed() > ATTACHMENTS;
@@ -192,7 +192,7 @@ impl Wire {
     /// Handles a CONNECT: rejects it, or passes it to socketioxide.
     fn connect(self: &Arc<Self>, packet: &Packet<'_>, whole: &[u8]) {
         let namespace = packet.namespace;
-        if self.lock().is_mute() {
+        if self.lock().is_write_closed() {
             return;
         }
         if namespace.len() > MAX_NAMESPACE {
@@ -233,7 +233,7 @@ impl Wire {
         let reserved = reserved.and_then(|all| all.ensure_for(namespace, address));
         let Some(reserved) = reserved else {
             if namespaces.is_none_or(|all| all.is_closing()) {
-                return self.refuse_all();
+                return self.refuse_connects();
             }
             return self.answer_refused(namespace, INVALID_NAMESPACE);
         };
